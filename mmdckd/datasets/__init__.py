@@ -1,0 +1,1 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
