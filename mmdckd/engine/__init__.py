@@ -1,1 +1,2 @@
-# Copyright (c) mmdckd contributors. All rights reserved.
+from .hooks import *  # noqa: F401,F403
+from .loops import *  # noqa: F401,F403

@@ -1,0 +1,3 @@
+from .collective_eval_loops import CollectiveTestLoop, CollectiveValLoop
+
+__all__ = ['CollectiveTestLoop', 'CollectiveValLoop']

@@ -1,0 +1,179 @@
+import copy
+from typing import Dict, List, Optional, Sequence, Union
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
+from mmengine.model import is_model_wrapper
+from mmengine.runner import TestLoop, ValLoop, autocast
+from torch.utils.data import DataLoader
+
+from mmdckd.registry import LOOPS
+
+
+class _MemberEvaluation:
+    """Evaluates every member of a cohort on the same batches."""
+
+    #: 'val' or 'test', as MMEngine's hooks are called.
+    stage: str
+
+    def __init__(self,
+                 runner,
+                 dataloader: Union[DataLoader, Dict],
+                 evaluator: Union[Evaluator, Dict, List],
+                 fp16: bool = False,
+                 monitor: Optional[str] = None) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        self.monitor = monitor
+        self._template = self.evaluator
+        self._teacher_metrics: Optional[Dict[str, float]] = None
+
+    @property
+    def _model(self):
+        model = self.runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def run(self) -> Dict[str, float]:
+        """Evaluate.
+
+        Returns:
+            Dict[str, float]: ``<member>/<metric>`` for every student, the
+            ensemble, the teacher and, as ``best``, the best student.
+        """
+        call = self.runner.call_hook
+        call(f'before_{self.stage}')
+        call(f'before_{self.stage}_epoch')
+        self.runner.model.eval()
+        self._evaluators: Dict[str, Evaluator] = {}
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        metrics = self._evaluate()
+        call(f'after_{self.stage}_epoch', metrics=metrics)
+        call(f'after_{self.stage}')
+        return metrics
+
+    @torch.no_grad()
+    def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
+        """Run one batch through every member, each once."""
+        hook = dict(batch_idx=idx, data_batch=data_batch)
+        self.runner.call_hook(f'before_{self.stage}_iter', **hook)
+        model = self._model
+        with autocast(enabled=self.fp16):
+            data = model.data_preprocessor(data_batch, False)
+            members = model.predict_members(
+                **data, teacher=self._teacher_metrics is None)
+        for name, predictions in members.items():
+            if name not in self._evaluators:
+                self._evaluators[name] = copy.deepcopy(self._template)
+            self._evaluators[name].process(
+                data_samples=predictions, data_batch=data_batch)
+        self.runner.call_hook(
+            f'after_{self.stage}_iter',
+            outputs=members[model.cohort.names[0]],
+            **hook)
+
+    def _evaluate(self) -> Dict[str, float]:
+        size = len(self.dataloader.dataset)
+        results = {
+            name: evaluator.evaluate(size)
+            for name, evaluator in self._evaluators.items()
+        }
+        # The frozen teacher answers the same every time: it is asked once.
+        if self._teacher_metrics is None:
+            self._teacher_metrics = results.pop('teacher', {})
+        results['best'] = results[self._best_student(results)]
+        results['teacher'] = self._teacher_metrics
+        return {
+            f'{member}/{metric}': value
+            for member, metrics in results.items()
+            for metric, value in metrics.items()
+        }
+
+    def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
+        names = self._model.cohort.names
+        monitor = self.monitor or next(iter(results[names[0]]))
+        if monitor not in results[names[0]]:
+            raise KeyError(
+                f'`{self.stage}_cfg.monitor`={monitor!r} is none of the '
+                f'metrics: {sorted(results[names[0]])}.')
+        return max(names, key=lambda name: results[name][monitor])
+
+
+@LOOPS.register_module()
+class CollectiveValLoop(_MemberEvaluation, ValLoop):
+    """Validates every student, their ensemble and the teacher in one pass.
+
+    Each batch is loaded and preprocessed once and run once through every
+    member. The metrics are those of the evaluator, named
+    ``<student>/<metric>``, ``ensemble/<metric>``, ``teacher/<metric>`` (run
+    in the first validation only, as it does not change) and
+    ``best/<metric>``, the metrics of the student that is best by ``monitor``.
+    So ``CheckpointHook(save_best='best/accuracy/top1')`` works. The best
+    student's name is kept as ``best_student`` in the message hub, and with
+    it in the checkpoints that ``save_best`` writes.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): The dataloader.
+        evaluator (Evaluator | dict | list): The evaluator; every member gets
+            a copy.
+        fp16 (bool): Whether to run under autocast. Defaults to False.
+        monitor (str, optional): The metric, greater is better, by which the
+            best student is chosen. Defaults to None, the first one that the
+            evaluator returns.
+    """
+    stage = 'val'
+
+    def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
+        best = super()._best_student(results)
+        self.runner.message_hub.update_info('best_student', best)
+        return best
+
+
+@LOOPS.register_module()
+class CollectiveTestLoop(_MemberEvaluation, TestLoop):
+    """Tests every student, their ensemble and the teacher in one pass.
+
+    The arguments are those of :class:`CollectiveValLoop`. ``best`` is the
+    student that was best in the validation before the checkpoint was written,
+    so that nothing is chosen by looking at the test split; for a checkpoint
+    without validation it is the best on this split, and the log says so.
+    """
+    stage = 'test'
+
+    def __init__(self, runner, *args, **kwargs) -> None:
+        super().__init__(runner, *args, **kwargs)
+        runner.register_hook(_RecallBestStudent())
+
+    def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
+        best = self.runner.message_hub.get_info('best_student')
+        if best in results:
+            return best
+        best = super()._best_student(results)
+        self.runner.logger.warning(
+            'The checkpoint names no student as best in validation: "best" '
+            f'is {best}, the best on this split.')
+        return best
+
+
+class _RecallBestStudent(Hook):
+    """Takes the best student's name from the checkpoint that is loaded."""
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        best = best_student_of(checkpoint)
+        if best is not None:
+            runner.message_hub.update_info('best_student', best)
+
+
+def best_student_of(checkpoint: dict) -> Optional[str]:
+    """The student that was best in the last validation before a checkpoint
+    was written, or None.
+
+    Args:
+        checkpoint (dict): A checkpoint of MMEngine's runner.
+    """
+    message_hub = checkpoint.get('message_hub')
+    if isinstance(message_hub, MessageHub):
+        message_hub = message_hub.state_dict()
+    return (message_hub or {}).get('runtime_info', {}).get('best_student')

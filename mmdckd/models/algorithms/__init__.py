@@ -1,0 +1,3 @@
+from .collective_distill import CollectiveDistill
+
+__all__ = ['CollectiveDistill']

@@ -1,0 +1,258 @@
+from typing import Callable, Dict, List, Optional, Union
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from mmrazor.models.algorithms import BaseAlgorithm
+from mmrazor.models.utils import add_prefix
+
+from mmdckd.registry import MODELS
+from ..cohorts.student_cohort import StudentCohort
+from ..teachers import FrozenTeacher
+from .ensemble import ensemble_predictions
+
+
+@MODELS.register_module()
+class CollectiveDistill(BaseAlgorithm):
+    r"""A cohort of students that learn from a teacher and from each other.
+
+    The idea is that of Deep Collective Knowledge Distillation
+    (arXiv:2304.08878). The paper's equations were not available to this
+    project: how the knowledge is collected and weighted is this project's own
+    formulation, see :class:`~mmdckd.models.losses.DCKDLoss`.
+
+    In one step the images are preprocessed once, the teacher runs once
+    without gradient, each student runs once, and the distiller turns what was
+    recorded into losses, each student's parameters receiving gradient from
+    that student's losses alone:
+
+    .. math:: L = \sum_i L_i
+
+    Args:
+        distiller (dict): Config of a
+            :class:`~mmdckd.models.distillers.CollectiveDistiller`.
+        teacher (dict | :obj:`BaseModel`, optional): The teacher's network;
+            see :func:`~mmdckd.models.networks.resolve_network`. Defaults to
+            None: the students have only each other.
+        teacher_ckpt (str, optional): Path or address of the teacher's
+            weights. Defaults to None.
+        architecture (dict, optional): The network of every student of a
+            homogeneous cohort; they are named ``student0``, ``student1``, ...
+        num_students (int, optional): How many there are of ``architecture``.
+            Defaults to None, one.
+        students (Dict[str, dict], optional): Name to network of a mixed
+            cohort, instead of ``architecture`` and ``num_students``.
+        allow_random_teacher (bool): Whether a teacher without weights is
+            accepted. Defaults to False.
+        calculate_student_loss (bool): Whether the students' own task loss is
+            part of the loss. Defaults to True.
+        data_preprocessor (dict, optional): Config of the data preprocessor.
+            Defaults to None, that of the students.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+        module_inplace (bool): Whether in-place modules of students and
+            teacher stay in place. They would overwrite what recorders have
+            recorded before them. Defaults to False.
+
+    Raises:
+        ValueError: If the members do not fit together; the message names the
+            config key, what was found and what would be right.
+
+    Note:
+        Losses are named ``student.<name>.<loss>`` (the task),
+        ``distill.<name>.<loss>`` (MMRazor's) and
+        ``collective.<name>.<loss>.<term>``; statistics are beside the latter
+        under names without "loss".
+    """
+
+    def __init__(self,
+                 distiller: dict,
+                 teacher: Optional[Union[dict, BaseModel]] = None,
+                 teacher_ckpt: Optional[str] = None,
+                 architecture: Optional[dict] = None,
+                 num_students: Optional[int] = None,
+                 students: Optional[Dict[str, dict]] = None,
+                 allow_random_teacher: bool = False,
+                 calculate_student_loss: bool = True,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None,
+                 module_inplace: bool = False) -> None:
+        cohort = _build_cohort(architecture, num_students, students,
+                               data_preprocessor)
+        super().__init__(
+            cohort, init_cfg=init_cfg, module_inplace=module_inplace)
+        self.calculate_student_loss = calculate_student_loss
+        self.teacher = None
+        if teacher is not None:
+            self.teacher = FrozenTeacher(teacher, teacher_ckpt,
+                                         allow_random_teacher)
+            if not module_inplace:
+                self.set_module_inplace_false(self.teacher.model,
+                                              'self.teacher.model')
+            self.teacher.see_through(self.data_preprocessor)
+            self._check_teacher_classes()
+        elif teacher_ckpt:
+            raise ValueError(f'`teacher_ckpt`={teacher_ckpt!r} is given, but '
+                             'there is no `teacher` to load it into.')
+
+        # Without a scope of its own, what the distiller is made of is looked
+        # up here and in MMRazor.
+        self.distiller = MODELS.build({
+            '_scope_': 'mmdckd',
+            **distiller, 'student_names': cohort.names
+        })
+        self.distiller.prepare_from_cohort(cohort)
+        self.distiller.prepare_from_teacher(
+            None if self.teacher is None else self.teacher.model)
+        #: Set by MMRazor's ``StopDistillHook``.
+        self.distillation_stopped = False
+        self._checked = False
+
+    @property
+    def cohort(self) -> StudentCohort:
+        """:obj:`StudentCohort`: Alias of ``architecture``."""
+        return self.architecture
+
+    def loss(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None
+    ) -> Dict[str, torch.Tensor]:
+        """Run every member once and compute all losses.
+
+        Args:
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[BaseDataElement], optional): B data samples
+                with the labels.
+
+        Returns:
+            Dict[str, Tensor]: Losses and statistics by name.
+
+        Raises:
+            ValueError: In the first step, if two students start bitwise
+                equal.
+        """
+        if not self._checked:
+            self.cohort.check_distinct()
+            self._checked = True
+
+        distilling = not self.distillation_stopped
+        losses: Dict[str, torch.Tensor] = {}
+        if distilling and self.distiller.needs_teacher:
+            with self.distiller.recording_teacher():
+                self.teacher(inputs)
+        for name, student in self.cohort.items():
+            with self.distiller.recording_student(name):
+                task_losses = student(inputs, data_samples, mode='loss')
+            if self.calculate_student_loss:
+                losses.update(add_prefix(task_losses, f'student.{name}'))
+        if distilling:
+            losses.update(
+                add_prefix(self.distiller.compute_distill_losses(),
+                           'distill'))
+            losses.update(
+                add_prefix(
+                    self.distiller.compute_collective_losses(
+                        gather_labels(data_samples)), 'collective'))
+        return losses
+
+    def _predict(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]] = None
+    ) -> List[BaseDataElement]:
+        """Predict with the first student."""
+        first = next(iter(self.cohort.students.values()))
+        return first(inputs, data_samples, mode='predict')
+
+    def predict_members(
+            self,
+            inputs: torch.Tensor,
+            data_samples: List[BaseDataElement],
+            teacher: bool = True) -> Dict[str, List[BaseDataElement]]:
+        """Predict with every member, each once.
+
+        Args:
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[DataSample]): B data samples; they are left as
+                they are.
+            teacher (bool): Whether the teacher, if there is one, predicts
+                too. Defaults to True.
+
+        Returns:
+            Dict[str, List[DataSample]]: The predictions of each student, of
+            the ``ensemble`` (the mean of the students' probabilities, where
+            there are two or more) and of the ``teacher``.
+        """
+        members = {
+            name: student(inputs, [s.new() for s in data_samples],
+                          mode='predict')
+            for name, student in self.cohort.items()
+        }
+        if len(members) > 1:
+            members['ensemble'] = ensemble_predictions(list(members.values()))
+        if teacher and self.teacher is not None:
+            members['teacher'] = self.teacher.predict(
+                inputs, [s.new() for s in data_samples])
+        return members
+
+    def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
+        """The teacher follows to every device and type, though it is no
+        module of this one."""
+        if self.teacher is not None:
+            self.teacher.apply(fn)
+        return super()._apply(fn, *args, **kwargs)
+
+    def _check_teacher_classes(self) -> None:
+        theirs, ours = self.teacher.num_classes, self.cohort.num_classes
+        if theirs and ours and theirs != ours:
+            raise ValueError(
+                f'`teacher` predicts {theirs} classes and the students '
+                f'{ours}. A teacher and its students share their classes: '
+                'set `head.num_classes` alike, with a teacher trained on '
+                'them.')
+
+
+def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
+                  students: Optional[Dict[str, dict]],
+                  data_preprocessor: Optional[dict]) -> StudentCohort:
+    if (architecture is None) == (students is None):
+        raise ValueError(
+            'Give either `architecture` with `num_students`, for a cohort of '
+            'equal networks, or `students=dict(name=network, ...)`, for a '
+            'mixed one; ' + ('neither is' if students is None else 'both are')
+            + ' given.')
+    if students is not None:
+        if num_students is not None and num_students != len(students):
+            raise ValueError(f'`num_students`={num_students}, but `students` '
+                             f'names {len(students)}: {list(students)}.')
+        return StudentCohort(students, data_preprocessor)
+    num_students = 1 if num_students is None else num_students
+    if not isinstance(num_students, int) or num_students < 1:
+        raise ValueError('`num_students` should be a whole number from 1 on, '
+                         f'but got {num_students!r}.')
+    return StudentCohort(
+        {f'student{i}': architecture
+         for i in range(num_students)},
+        data_preprocessor,
+        key='architecture')
+
+
+def gather_labels(
+        data_samples: Optional[List[BaseDataElement]]
+) -> Optional[torch.Tensor]:
+    """The labels of a batch, as MMPretrain's heads take them.
+
+    Args:
+        data_samples (List[DataSample], optional): B data samples.
+
+    Returns:
+        Tensor, optional: Soft labels (B, C) where the samples have
+        ``gt_score``; (B,) where each has one ``gt_label``; None otherwise.
+    """
+    if not data_samples:
+        return None
+    if 'gt_score' in data_samples[0]:
+        return torch.stack([sample.gt_score for sample in data_samples])
+    if 'gt_label' in data_samples[0]:
+        return torch.cat([sample.gt_label for sample in data_samples])
+    return None

@@ -1,0 +1,3 @@
+from .student_cohort import StudentCohort
+
+__all__ = ['StudentCohort']

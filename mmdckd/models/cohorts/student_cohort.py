@@ -1,0 +1,229 @@
+import contextlib
+import re
+from typing import Dict, Iterator, List, Optional, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
+from torch import nn
+
+from mmdckd.registry import MODELS
+from ..networks import build_network, num_classes_of, resolve_network
+
+#: Names that validation and logging give to other members.
+RESERVED_NAMES = ('teacher', 'ensemble', 'best')
+
+
+@MODELS.register_module()
+class StudentCohort(BaseModel):
+    """N named students that learn together.
+
+    Each student is built and initialised from a seed of its own. The first
+    one draws from the run's own random stream, so a cohort of one starts, bit
+    for bit, like MMPretrain's run of that network, and adding peers changes
+    nothing about it.
+
+    Args:
+        students (Dict[str, dict]): Name to network config; see
+            :func:`~mmdckd.models.networks.resolve_network` for the forms. The
+            order is kept; the first student is the one whose predictions
+            ``mode='predict'`` returns.
+        data_preprocessor (dict, optional): The config of the data
+            preprocessor, instead of what the students' configs say. Defaults
+            to None.
+        key (str): The config key that the students come from, for the
+            messages. Defaults to ``'students'``.
+
+    Attributes:
+        students (nn.ModuleDict): Name to network.
+        configs (Dict[str, dict]): Name to model config, self-contained, as
+            plain MMPretrain would build it, less its ``data_preprocessor``.
+        data_preprocessor (nn.Module): Serves all students: images are
+            preprocessed once a batch.
+        data_preprocessor_cfg (dict, optional): Its config, where there is
+            one.
+
+    Raises:
+        ValueError: If there is no student, a name cannot be used, the
+            students disagree on the number of classes or on how their images
+            are to be preprocessed.
+
+    Examples:
+        >>> cohort = StudentCohort(dict(
+        ...     main=dict(cfg_path='mmpretrain::resnet/'
+        ...               'resnet18_8xb32_in1k.py'),
+        ...     peer=dict(cfg_path='mmpretrain::resnet/'
+        ...               'resnet34_8xb32_in1k.py')))
+        >>> cohort.names
+        ['main', 'peer']
+    """
+
+    def __init__(self,
+                 students: Dict[str, dict],
+                 data_preprocessor: Optional[dict] = None,
+                 key: str = 'students') -> None:
+        super().__init__()
+        if not students:
+            raise ValueError(f'`{key}` should name at least one student, but '
+                             'it is empty.')
+        networks, self.configs = {}, {}
+        for index, (name, cfg) in enumerate(students.items()):
+            _check_name(name, key)
+            spec = resolve_network(cfg, f'{key}.{name}')
+            if data_preprocessor is not None:
+                spec.data_preprocessor = ConfigDict(data_preprocessor)
+            with student_seed(index):
+                networks[name] = build_network(spec)
+            self.configs[name] = spec.model.to_dict()
+            if index == 0:
+                self.data_preprocessor_cfg = spec.data_preprocessor
+        self.students = nn.ModuleDict(networks)
+        self._check_classes(key)
+        self.data_preprocessor = self._common_data_preprocessor(key)
+
+    @property
+    def names(self) -> List[str]:
+        """List[str]: The students' names, in order."""
+        return list(self.students)
+
+    @property
+    def num_classes(self) -> Optional[int]:
+        """int, optional: The number of classes, where the heads tell it."""
+        return num_classes_of(next(iter(self.students.values())))
+
+    def __len__(self) -> int:
+        return len(self.students)
+
+    def items(self) -> Iterator[Tuple[str, BaseModel]]:
+        """Iterate over names and networks."""
+        return iter(self.students.items())
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[list] = None,
+                mode: str = 'tensor') -> Dict[str, Union[dict, list]]:
+        """Run every student on the same inputs.
+
+        Args:
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (list, optional): B data samples.
+            mode (str): ``'tensor'``, ``'loss'`` or ``'predict'``, as in
+                MMPretrain.
+
+        Returns:
+            dict: Name to what that student returns.
+        """
+        return {
+            name: student(inputs, data_samples, mode=mode)
+            for name, student in self.items()
+        }
+
+    def init_weights(self) -> None:
+        """Initialise every student from its own seed."""
+        for index, student in enumerate(self.students.values()):
+            if not getattr(student, '_is_init', False):
+                with student_seed(index):
+                    student.init_weights()
+        self._is_init = True
+
+    def check_distinct(self) -> None:
+        """Make sure that no two students would stay equal for ever.
+
+        Raises:
+            ValueError: If two students have the same parameters, bit for bit,
+                and nothing random in them (dropout, drop path).
+        """
+        seen: List[Tuple[str, BaseModel]] = []
+        for name, student in self.items():
+            if _is_stochastic(student):
+                continue
+            for other_name, other in seen:
+                if _same_parameters(student, other):
+                    raise ValueError(
+                        f'The students {other_name!r} and {name!r} start '
+                        'bitwise equal and see the same images, so they '
+                        'would stay equal and have nothing to teach each '
+                        'other. Initialise them differently; if they start '
+                        'from the same pretrained weights, give them dropout '
+                        'or drop path.')
+            seen.append((name, student))
+
+    def _check_classes(self, key: str) -> None:
+        classes = {n: num_classes_of(s) for n, s in self.items()}
+        if len({c for c in classes.values() if c is not None}) > 1:
+            listed = ', '.join(f'{n}: {c}' for n, c in classes.items())
+            raise ValueError(f'`{key}`: all students should predict the same '
+                             f'classes, but their heads have {listed}.')
+
+    def _common_data_preprocessor(self, key: str) -> nn.Module:
+        first_name, first = next(self.items())
+        for name, student in self.items():
+            if (_preprocessing(student.data_preprocessor) != _preprocessing(
+                    first.data_preprocessor)):
+                raise ValueError(
+                    f'`{key}`: images are preprocessed once for all '
+                    f'students, but {name!r} and {first_name!r} have '
+                    'different data preprocessors. Give the model one '
+                    '`data_preprocessor`.')
+        return first.data_preprocessor
+
+
+def _check_name(name: str, key: str) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r'[A-Za-z]\w*', name):
+        raise ValueError(
+            f'`{key}` has a student named {name!r}; a name starts with a '
+            'letter and has only letters, digits and "_".')
+    if name in RESERVED_NAMES:
+        raise ValueError(f'`{key}` has a student named {name!r}, a name that '
+                         'is kept for the ' + name + '. Choose another.')
+
+
+@contextlib.contextmanager
+def student_seed(index: int):
+    """Draw random numbers from the stream of student ``index``.
+
+    Student 0 uses the current stream. The others use a seed made of the run's
+    seed and their index, and leave the current stream as it was.
+    """
+    if index == 0:
+        yield
+        return
+    seed = np.random.SeedSequence((torch.initial_seed(), index))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+        yield
+
+
+def _is_stochastic(network: nn.Module) -> bool:
+    for module in network.modules():
+        rate = getattr(module, 'p', 0) if isinstance(
+            module, nn.modules.dropout._DropoutNd) else getattr(
+                module, 'drop_prob', 0)
+        if isinstance(rate, (int, float)) and rate > 0:
+            return True
+    return False
+
+
+def _same_parameters(a: nn.Module, b: nn.Module) -> bool:
+    params_a, params_b = list(a.parameters()), list(b.parameters())
+    return len(params_a) == len(params_b) and all(
+        p.shape == q.shape and torch.equal(p, q)
+        for p, q in zip(params_a, params_b))
+
+
+def _preprocessing(preprocessor: nn.Module) -> dict:
+    """What a data preprocessor does, in comparable form."""
+    content = {
+        name: value
+        for name, value in vars(preprocessor).items()
+        if isinstance(value, (int, float, str, bool, type(None)))
+        and name not in ('training', 'num_classes')
+    }
+    content['type'] = type(preprocessor)
+    content.update(
+        (n, b.flatten().tolist()) for n, b in preprocessor.named_buffers())
+    augments = getattr(preprocessor, 'batch_augments', None)
+    content['augments'] = None if augments is None else (
+        [type(a) for a in augments.augments])
+    return content

@@ -1,0 +1,3 @@
+from .collective_distiller import CollectiveDistiller
+
+__all__ = ['CollectiveDistiller']

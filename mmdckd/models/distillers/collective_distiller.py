@@ -1,0 +1,234 @@
+import copy
+from contextlib import ExitStack, contextmanager
+from typing import Dict, Iterator, List, Optional
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmrazor.models.distillers import BaseDistiller
+from mmrazor.models.utils import add_prefix
+from torch import nn
+
+from mmdckd.registry import MODELS
+from ..cohorts.student_cohort import StudentCohort, student_seed
+from .recorders import LogitsRecorder, check_sources
+from .statistics import cohort_statistics
+
+
+@MODELS.register_module()
+class CollectiveDistiller(BaseDistiller):
+    """Turns what teacher and students do into named losses.
+
+    It has two parts. For each student, a distiller of MMRazor, unchanged,
+    with recorders, connectors and losses of its own, all built from the same
+    config. For the cohort, collective losses on the logits of all students
+    and the teacher, such as :class:`~mmdckd.models.losses.DCKDLoss`.
+
+    Args:
+        student_names (List[str]): The names of the students, given by the
+            algorithm.
+        collective_losses (Dict[str, dict], optional): Name to config of
+            losses for the cohort. A name contains ``"loss"``. Defaults to
+            None.
+        student_logits (dict, optional): MMRazor recorder config of the
+            students' logits. Defaults to None, the output of ``head``.
+        teacher_logits (dict, optional): The same of the teacher's. Defaults
+            to None, the output of ``head``.
+        student_distiller (dict, optional): The type, and further arguments,
+            of each student's MMRazor distiller. Defaults to None, a
+            ``ConfigurableDistiller`` if it has anything to do.
+        student_recorders, teacher_recorders, distill_deliveries, connectors,
+            distill_losses, loss_forward_mappings (dict, optional): As in
+            MMRazor's ``ConfigurableDistiller``; they apply to every student.
+        init_cfg (dict, optional): Initialization config. Defaults to None.
+
+    Raises:
+        ValueError: If the name of a collective loss has no ``"loss"`` in it
+            (MMEngine would not train it).
+
+    Examples:
+        >>> distiller = CollectiveDistiller(
+        ...     student_names=['student0', 'student1'],
+        ...     collective_losses=dict(
+        ...         loss_dckd=dict(type='mmdckd.DCKDLoss')))
+    """
+
+    def __init__(self,
+                 student_names: List[str],
+                 collective_losses: Optional[Dict[str, dict]] = None,
+                 student_logits: Optional[dict] = None,
+                 teacher_logits: Optional[dict] = None,
+                 student_distiller: Optional[dict] = None,
+                 student_recorders: Optional[Dict[str, dict]] = None,
+                 teacher_recorders: Optional[Dict[str, dict]] = None,
+                 distill_deliveries: Optional[Dict[str, dict]] = None,
+                 connectors: Optional[Dict[str, dict]] = None,
+                 distill_losses: Optional[Dict[str, dict]] = None,
+                 loss_forward_mappings: Optional[Dict[str, dict]] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.student_names = list(student_names)
+        self.collective_losses = nn.ModuleDict()
+        for name, cfg in (collective_losses or {}).items():
+            if 'loss' not in name:
+                raise ValueError(
+                    f'`distiller.collective_losses` has a loss named '
+                    f'{name!r}; MMEngine trains what has "loss" in its name: '
+                    f'call it "loss_{name}".')
+            self.collective_losses[name] = MODELS.build(cfg)
+        self._student_logits_cfg = student_logits
+        self._teacher_logits_cfg = teacher_logits
+
+        parts = dict(
+            student_recorders=student_recorders,
+            teacher_recorders=teacher_recorders,
+            distill_deliveries=distill_deliveries,
+            connectors=connectors,
+            distill_losses=distill_losses,
+            loss_forward_mappings=loss_forward_mappings)
+        parts = {key: part for key, part in parts.items() if part}
+        if student_distiller or parts:
+            parts.update(student_distiller or {})
+            parts.setdefault('type', 'ConfigurableDistiller')
+        self.student_distillers = self._build_student_distillers(parts)
+        self._student_logits: Dict[str, LogitsRecorder] = {}
+        self._teacher_logits: Optional[LogitsRecorder] = None
+
+    def _build_student_distillers(self, cfg: dict) -> nn.ModuleDict:
+        distillers = nn.ModuleDict()
+        for index, name in enumerate(self.student_names if cfg else []):
+            with student_seed(index), \
+                    DefaultScope.overwrite_default_scope('mmdckd'):
+                distillers[name] = MODELS.build(copy.deepcopy(cfg))
+        # The teacher runs once: what it does is recorded once, for all.
+        for distiller in distillers.values():
+            first = distillers[self.student_names[0]]
+            distiller.teacher_recorders = first.teacher_recorders
+        return distillers
+
+    @property
+    def needs_teacher(self) -> bool:
+        """bool: Whether any loss looks at the teacher."""
+        return any(
+            loss.needs_teacher for loss in self.collective_losses.values()
+        ) or any(distiller.teacher_recorders.recorders
+                 or distiller.deliveries.deliveries
+                 for distiller in self.student_distillers.values())
+
+    def prepare_from_cohort(self, cohort: StudentCohort) -> None:
+        """Attach the students' recorders.
+
+        Raises:
+            ValueError: If a recorder's source does not exist.
+        """
+        for name, distiller in self.student_distillers.items():
+            student = cohort.students[name]
+            check_sources(distiller.student_recorders, student,
+                          'distiller.student_recorders')
+            distiller.prepare_from_student(student)
+        if self.collective_losses:
+            for name, student in cohort.items():
+                self._student_logits[name] = LogitsRecorder(
+                    student, self._student_logits_cfg,
+                    'distiller.student_logits')
+
+    def prepare_from_teacher(self, teacher: Optional[BaseModel]) -> None:
+        """Attach the teacher's recorders, and check that every loss has the
+        cohort and the teacher it needs.
+
+        Raises:
+            ValueError: If a recorder's source does not exist, or a loss
+                cannot be computed on this cohort.
+        """
+        for name, loss in self.collective_losses.items():
+            try:
+                loss.check_cohort(
+                    len(self.student_names), 0 if teacher is None else 1)
+            except ValueError as error:
+                raise ValueError(
+                    f'`distiller.collective_losses.{name}`: {error}'
+                ) from error
+        if teacher is None:
+            if self.needs_teacher:
+                raise ValueError(
+                    '`distiller` has teacher recorders or deliveries, but '
+                    'the model has no `teacher`.')
+            return
+        if self.student_distillers:
+            first = self.student_distillers[self.student_names[0]]
+            check_sources(first.teacher_recorders, teacher,
+                          'distiller.teacher_recorders')
+            first.prepare_from_teacher(teacher)
+        if any(loss.needs_teacher for loss in self.collective_losses.values()):
+            self._teacher_logits = LogitsRecorder(
+                teacher, self._teacher_logits_cfg, 'distiller.teacher_logits')
+
+    @contextmanager
+    def recording_teacher(self) -> Iterator[None]:
+        """Record the teacher while it runs inside this context."""
+        distillers = list(self.student_distillers.values())
+        with ExitStack() as stack:
+            if self._teacher_logits is not None:
+                stack.enter_context(self._teacher_logits)
+            if distillers:
+                distillers[0].set_deliveries_override(False)
+                stack.enter_context(distillers[0].teacher_recorders)
+                stack.enter_context(distillers[0].deliveries)
+            yield
+        for distiller in distillers[1:]:
+            _hand_over(distillers[0].deliveries, distiller.deliveries)
+
+    @contextmanager
+    def recording_student(self, name: str) -> Iterator[None]:
+        """Record one student while it runs inside this context."""
+        with ExitStack() as stack:
+            if name in self._student_logits:
+                stack.enter_context(self._student_logits[name])
+            if name in self.student_distillers:
+                distiller = self.student_distillers[name]
+                distiller.set_deliveries_override(True)
+                stack.enter_context(distiller.student_recorders)
+                stack.enter_context(distiller.deliveries)
+            yield
+
+    def compute_distill_losses(self) -> Dict[str, torch.Tensor]:
+        """Compute MMRazor's losses of every student.
+
+        Returns:
+            Dict[str, Tensor]: ``<student>.<loss>`` to its value.
+        """
+        losses: Dict[str, torch.Tensor] = {}
+        for name, distiller in self.student_distillers.items():
+            losses.update(add_prefix(distiller.compute_distill_losses(), name))
+        return losses
+
+    def compute_collective_losses(
+            self,
+            gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+        """Compute the losses of the cohort, and its statistics.
+
+        Args:
+            gt_labels (Tensor, optional): Labels (B,), or soft (B, C).
+
+        Returns:
+            Dict[str, Tensor]: ``<student>.<loss>.<term>`` to its value, and
+            what :func:`~.statistics.cohort_statistics` returns.
+        """
+        if not self.collective_losses:
+            return {}
+        preds_S = torch.stack(
+            [self._student_logits[name].pop() for name in self.student_names])
+        preds_T = self._teacher_logits and self._teacher_logits.pop()
+        losses = cohort_statistics(self.student_names, preds_S)
+        for loss_name, loss in self.collective_losses.items():
+            for term, values in loss(preds_S, preds_T, gt_labels).items():
+                losses.update((f'{name}.{loss_name}.{term}', value)
+                              for name, value in zip(self.student_names,
+                                                     values))
+        return losses
+
+
+def _hand_over(source, target) -> None:
+    """Give a delivery manager what another has in its queues."""
+    for name, delivery in target.deliveries.items():
+        delivery.data_queue = copy.copy(source.deliveries[name].data_queue)

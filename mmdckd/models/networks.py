@@ -1,0 +1,145 @@
+"""From what a config says of a network to the network itself."""
+import copy
+import os.path as osp
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.model import BaseModel
+
+from mmdckd.registry import MODELS
+from .weights import load_weights
+
+
+@dataclass
+class NetworkSpec:
+    """One network, as its config describes it, not yet built.
+
+    Attributes:
+        model (ConfigDict): The model config, complete and self-contained,
+            without ``data_preprocessor``.
+        data_preprocessor (ConfigDict, optional): The config of its data
+            preprocessor; None where the config names none.
+        weights (str, optional): Path or address of its weights.
+        key (str): The config key it comes from, for the messages.
+    """
+    model: ConfigDict
+    data_preprocessor: Optional[ConfigDict]
+    weights: Optional[str]
+    key: str
+
+
+def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
+    """Resolve the config of one network.
+
+    Two forms are understood:
+
+    - ``dict(cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py')``, or the
+      path of a local config file, with ``pretrained=True`` for the weights
+      that the package's model index lists (or ``pretrained='a/file.pth'``).
+      Further keys are merged over the ``model`` of that config.
+    - ``dict(type='ImageClassifier', backbone=..., ...)``: a model config, with
+      ``pretrained='a/file.pth'`` or ``init_cfg=dict(type='Pretrained',
+      checkpoint='a/file.pth')`` for its weights.
+
+    Types without a scope are MMPretrain's.
+
+    Args:
+        cfg (dict): The network's config.
+        key (str): The config key it comes from.
+
+    Returns:
+        NetworkSpec: What is to be built.
+
+    Raises:
+        TypeError: If ``cfg`` is no dict.
+        ValueError: If it has neither ``type`` nor ``cfg_path``, or if
+            ``cfg_path`` cannot be found.
+    """
+    if not isinstance(cfg, dict):
+        raise TypeError(f'`{key}` should be a dict that describes a network, '
+                        f'but got {type(cfg).__name__}.')
+    cfg = ConfigDict(copy.deepcopy(dict(cfg)))
+    pretrained = cfg.pop('pretrained', None)
+    if 'cfg_path' in cfg:
+        cfg_path = cfg.pop('cfg_path')
+        cfg.pop('_scope_', None)
+        base = _read_config(cfg_path, pretrained is True, key)
+        model = Config._merge_a_into_b(cfg, base.model)
+        preprocessor = model.pop('data_preprocessor',
+                                 base.get('data_preprocessor'))
+        if pretrained is True:
+            pretrained = base.model_path
+    elif 'type' in cfg:
+        model = cfg
+        preprocessor = model.pop('data_preprocessor', None)
+        if pretrained is True:
+            raise ValueError(
+                f'`{key}.pretrained=True` needs a `cfg_path` whose package '
+                'lists the weights; with a `type`, give the path of a '
+                'checkpoint.')
+    else:
+        raise ValueError(
+            f'`{key}` needs `cfg_path` (a config of a package or a file) or '
+            f'`type` (a model config), but has only {sorted(cfg)}.')
+    init_cfg = model.get('init_cfg')
+    if (not pretrained and isinstance(init_cfg, dict)
+            and init_cfg.get('type') == 'Pretrained'
+            and not init_cfg.get('prefix')):
+        pretrained = model.pop('init_cfg').checkpoint
+    # Its children are looked up where it comes from, whatever scope is
+    # current.
+    model.setdefault('_scope_', 'mmpretrain')
+    return NetworkSpec(model, preprocessor, pretrained or None, key)
+
+
+def _read_config(cfg_path: str, pretrained: bool, key: str) -> Config:
+    if '::' not in cfg_path:
+        if not osp.isfile(cfg_path):
+            raise ValueError(
+                f'`{key}.cfg_path` names {cfg_path!r}, and there is no such '
+                'file. A config of an installed package is written '
+                '"mmpretrain::resnet/resnet18_8xb32_in1k.py".')
+        if pretrained:
+            raise ValueError(
+                f'`{key}.pretrained=True` needs a config of a package that '
+                'lists its weights; with a local config, give the path of a '
+                'checkpoint.')
+        cfg = Config.fromfile(cfg_path)
+    else:
+        try:
+            cfg = get_config(cfg_path, pretrained=pretrained)
+        except (FileNotFoundError, AssertionError, KeyError) as error:
+            raise ValueError(
+                f'`{key}.cfg_path`={cfg_path!r} cannot be used: {error}'
+            ) from error
+    if 'model' not in cfg:
+        raise ValueError(f'`{key}.cfg_path`={cfg_path!r} holds no `model`.')
+    return cfg
+
+
+def build_network(spec: NetworkSpec) -> BaseModel:
+    """Build a network and load its weights, if it has any.
+
+    Raises:
+        TypeError: If what is built is no :class:`mmengine.model.BaseModel`.
+        ValueError: If the weights do not fit; see
+            :func:`~mmdckd.models.weights.load_weights`.
+    """
+    cfg = copy.deepcopy(spec.model)
+    if spec.data_preprocessor is not None:
+        cfg.data_preprocessor = copy.deepcopy(spec.data_preprocessor)
+    network = MODELS.build(cfg)
+    if not isinstance(network, BaseModel):
+        raise TypeError(f'`{spec.key}` should describe a model, but '
+                        f'{spec.model.type!r} is a '
+                        f'{type(network).__name__}.')
+    if spec.weights:
+        load_weights(network, spec.weights, spec.key)
+    return network
+
+
+def num_classes_of(network: BaseModel) -> Optional[int]:
+    """The number of classes a network says it predicts, if it says so."""
+    return getattr(getattr(network, 'head', None), 'num_classes', None)
