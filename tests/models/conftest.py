@@ -1,0 +1,7 @@
+import pytest
+from tiny import digits
+
+
+@pytest.fixture
+def batch():
+    return digits()

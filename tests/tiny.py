@@ -1,0 +1,68 @@
+"""Small real networks and real images for the tests."""
+import torch
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+from sklearn.datasets import load_digits
+
+import mmdckd  # noqa: F401
+from mmdckd.registry import MODELS
+
+PREPROCESSOR = dict(
+    type='mmpretrain.ClsDataPreprocessor',
+    num_classes=10,
+    mean=[80., 80., 80.],
+    std=[90., 90., 90.])
+
+
+def network(depth=18, width=4, num_classes=10, **kwargs):
+    """A CIFAR ResNet of MMPretrain, narrow enough for a test."""
+    head = dict(
+        type='LinearClsHead',
+        num_classes=num_classes,
+        in_channels=8 * width,
+        loss=dict(type='CrossEntropyLoss'))
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='ResNet_CIFAR',
+            depth=depth,
+            stem_channels=width,
+            base_channels=width),
+        neck=dict(type='GlobalAveragePooling'),
+        head=head,
+        **kwargs)
+
+
+def build(scope='mmpretrain', **cfg):
+    cfg.setdefault('type', 'mmdckd.CollectiveDistill')
+    cfg.setdefault('data_preprocessor', PREPROCESSOR)
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(cfg)
+
+
+def distil(num_students=2, seed=0, **cfg):
+    """An initialised CollectiveDistill."""
+    torch.manual_seed(seed)
+    if 'students' not in cfg:
+        cfg.setdefault('architecture', network())
+        cfg['num_students'] = num_students
+    cfg.setdefault('teacher', network(34))
+    cfg.setdefault('allow_random_teacher', True)
+    cfg.setdefault(
+        'distiller',
+        dict(
+            type='mmdckd.CollectiveDistiller',
+            collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))))
+    model = build(**cfg)
+    model.init_weights()
+    return model
+
+
+def digits(count=16, start=0):
+    """A batch of handwritten digits as a dataloader collates it."""
+    data = load_digits()
+    images = torch.from_numpy(data.images[start:start + count]) * 15.9375
+    labels = data.target[start:start + count]
+    return dict(
+        inputs=images.to(torch.uint8)[:, None].expand(-1, 3, -1, -1),
+        data_samples=[DataSample().set_gt_label(int(y)) for y in labels])
