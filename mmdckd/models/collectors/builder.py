@@ -1,0 +1,66 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import re
+from difflib import get_close_matches
+from typing import Union
+
+from mmdckd.registry import MODELS
+from .base_collector import BaseCollector
+
+
+def build_collector(collector: Union[str, dict, BaseCollector]) -> BaseCollector:
+    """Build a collector from what a config says.
+
+    A collector ``FooBarCollector`` registered in
+    :data:`mmdckd.registry.MODELS` goes by the short name ``'foo_bar'`` too.
+
+    Args:
+        collector (str, dict or BaseCollector): A name, a config with a name
+            as its ``type``, or a collector, which is returned as it is.
+
+    Returns:
+        BaseCollector: The collector.
+
+    Raises:
+        ValueError: If there is no collector of that name.
+        TypeError: If the config is of another kind, or builds something
+            else.
+
+    Examples:
+        >>> build_collector('max')
+        MaxCollector(include_self=False, include_teacher=False)
+        >>> build_collector(dict(type='mmdckd.MeanCollector'))
+        MeanCollector(include_self=False, include_teacher=False)
+    """
+    if isinstance(collector, BaseCollector):
+        return collector
+    cfg = dict(type=collector) if isinstance(collector, str) else collector
+    if not isinstance(cfg, dict) or 'type' not in cfg:
+        raise TypeError('`collector` is a name, a config with `type`, or a '
+                        f'collector, but got {collector!r}.')
+    if isinstance(cfg['type'], str):
+        cfg = dict(cfg, type=_resolve(cfg['type']))
+    built = MODELS.build(cfg)
+    if not isinstance(built, BaseCollector):
+        raise TypeError(f'`collector` builds a {type(built).__name__}, which '
+                        'is no BaseCollector.')
+    return built
+
+
+def _resolve(name: str) -> type:
+    camel = ''.join(word.capitalize() for word in name.split('_'))
+    for candidate in (f'mmdckd.{camel}Collector', name):
+        found = MODELS.get(candidate)
+        if found is not None:
+            return found
+    classes = [
+        key for key, cls in MODELS.module_dict.items()
+        if isinstance(cls, type) and issubclass(cls, BaseCollector)
+    ]
+    short = [
+        re.sub(r'(?<!^)(?=[A-Z])', '_', key[:-len('Collector')]).lower()
+        for key in classes if key.endswith('Collector')
+    ]
+    near = get_close_matches(name.split('.')[-1], short + classes)
+    hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+    raise ValueError(f'`collector`: there is no {name!r}.{hint} There are '
+                     f'{", ".join(sorted(short))}.')

@@ -1,0 +1,63 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import torch
+
+
+def check_labels(gt_labels: torch.Tensor, batch_size: int,
+                 num_classes: int) -> None:
+    """Check the labels of a batch.
+
+    Values are looked at on the CPU alone: on another device, a look makes it
+    wait.
+
+    Args:
+        gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
+        batch_size (int): B.
+        num_classes (int): C.
+
+    Raises:
+        ValueError: If shape or type is another, an index is not in
+            0, ..., C - 1, or a row of probabilities has a negative entry or
+            does not sum to 1 (to within 0.01, for what half precision loses).
+    """
+    shape = tuple(gt_labels.shape)
+    hard = shape == (batch_size, ) and not gt_labels.is_floating_point()
+    if not hard and shape != (batch_size, num_classes):
+        raise ValueError(
+            f'labels are class indices of shape {(batch_size, )}, or '
+            f'probabilities of shape {(batch_size, num_classes)}, but '
+            f'`gt_labels` is {gt_labels.dtype} of shape {shape}.')
+    if gt_labels.device.type != 'cpu':
+        return
+    if hard:
+        wrong = gt_labels[(gt_labels < 0) | (gt_labels >= num_classes)]
+        if len(wrong):
+            raise ValueError(
+                f'label {wrong[0].item()} is out of range: the logits have '
+                f'{num_classes} classes, 0 to {num_classes - 1}.')
+        return
+    sums = gt_labels.double().sum(-1)
+    if (gt_labels < 0).any() or not ((sums - 1).abs() < 1e-2).all():
+        raise ValueError(
+            'a row of soft labels is non-negative and sums to 1, but in '
+            f'`gt_labels` the smallest entry is {gt_labels.min().item():g} '
+            f'and rows sum to {sums.min().item():g} up to '
+            f'{sums.max().item():g}.')
+
+
+def soft_labels(gt_labels: torch.Tensor, num_classes: int,
+                dtype: torch.dtype) -> torch.Tensor:
+    """Write labels as probabilities.
+
+    Args:
+        gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
+        num_classes (int): C.
+        dtype (torch.dtype): Type of the result.
+
+    Returns:
+        Tensor: (B, C), one-hot for class indices.
+    """
+    if gt_labels.ndim == 2:
+        return gt_labels.to(dtype)
+    one_hot = torch.zeros(
+        len(gt_labels), num_classes, dtype=dtype, device=gt_labels.device)
+    return one_hot.scatter_(1, gt_labels.long().unsqueeze(1), 1)

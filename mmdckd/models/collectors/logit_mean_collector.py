@@ -1,0 +1,39 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+import torch
+
+from mmdckd.registry import MODELS
+from .base_collector import BaseCollector
+
+
+@MODELS.register_module()
+class LogitMeanCollector(BaseCollector):
+    r"""The softened softmax of the members' mean logits.
+
+    .. math::
+        C_i = \mathrm{softmax}\Big(
+              \frac{1}{|S_i|} \sum_{j \in S_i} \log P_j\Big)
+            = \mathrm{softmax}\Big(
+              \frac{1}{|S_i|} \sum_{j \in S_i} \frac{z_j}{\tau}\Big)
+
+    Both sides are equal as :math:`\log P_j` and :math:`z_j / \tau` differ by a
+    constant in each row, which softmax takes no notice of. It is the
+    normalised geometric mean of the members' distributions.
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+    """
+
+    def values(self, log_probs: torch.Tensor,
+               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+        return log_probs
+
+    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return a + b
+
+    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        return (folded / size).softmax(-1)

@@ -1,0 +1,35 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+import torch
+
+from mmdckd.registry import MODELS
+from .base_collector import BaseCollector
+
+
+@MODELS.register_module()
+class MaxCollector(BaseCollector):
+    r"""Per class the largest probability that any member gives.
+
+    .. math::
+        C_i[c] = \frac{\max_{j \in S_i} P_j[c]}
+                      {\sum_k \max_{j \in S_i} P_j[k]}
+
+    A class that one member finds plausible survives.
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+    """
+
+    def values(self, log_probs: torch.Tensor,
+               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+        return log_probs.exp()
+
+    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(a, b)
+
+    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        return folded / folded.sum(-1, keepdim=True)

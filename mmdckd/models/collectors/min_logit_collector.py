@@ -1,0 +1,55 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+import torch
+
+from mmdckd.registry import MODELS
+from .base_collector import BaseCollector
+from .labels import soft_labels
+
+
+@MODELS.register_module()
+class MinLogitCollector(BaseCollector):
+    r"""Per class the smallest margin over the label's logit that any member
+    has.
+
+    .. math::
+        C_i = \mathrm{softmax}(z_i^{min} / \tau), \qquad
+        z_i^{min}[c] = \min_{j \in S_i} \Big(
+            z_j[c] - \sum_k y_k z_j[k]\Big)
+
+    KDCL-MinLogit of `Online Knowledge Distillation via Collaborative Learning
+    <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
+    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
+    For a class index y the reference is :math:`z_j[y]`, as there; for soft
+    labels it is the logit that the labels expect, this project's extension.
+    :math:`\log P_j` stands in for :math:`z_j / \tau`: the constant of each row
+    cancels.
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+    """  # noqa: E501
+
+    def values(self, log_probs: torch.Tensor,
+               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+        """Margins over the label.
+
+        Raises:
+            ValueError: If there are no labels.
+        """
+        if gt_labels is None:
+            raise ValueError(
+                f'{type(self).__name__} measures logits from the label\'s, '
+                'but `gt_labels` is None: give labels, or choose another '
+                '`collector`.')
+        labels = soft_labels(gt_labels, log_probs.shape[-1], log_probs.dtype)
+        return log_probs - (log_probs * labels).sum(-1, keepdim=True)
+
+    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.minimum(a, b)
+
+    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        return folded.softmax(-1)

@@ -1,0 +1,111 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from abc import ABCMeta, abstractmethod
+from typing import Dict, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import nn
+
+Logits = Union[torch.Tensor, Sequence[torch.Tensor]]
+
+
+class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
+    """A loss on the logits of a whole cohort.
+
+    Student i's parameters are to get their gradient from value i of each term
+    alone: what a student learns from is detached.
+    """
+
+    @property
+    @abstractmethod
+    def needs_teacher(self) -> bool:
+        """bool: Whether the loss looks at the teacher. If no loss does, the
+        teacher does not run."""
+
+    @abstractmethod
+    def check_cohort(self, num_students: int, num_teachers: int) -> None:
+        """Check, before training, that the loss can be computed.
+
+        Args:
+            num_students (int): N.
+            num_teachers (int): M, 0 without a teacher.
+
+        Raises:
+            ValueError: If it cannot, saying what would be right.
+        """
+
+    @abstractmethod
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None
+    ) -> Dict[str, torch.Tensor]:
+        """Compute the loss of every student.
+
+        Args:
+            preds_S (Tensor or Sequence[Tensor]): Logits of N students,
+                (N, B, C), or N times (B, C).
+            preds_T (Tensor or Sequence[Tensor], optional): Logits of a
+                teacher (B, C), or of M teachers, (M, B, C) or M times (B, C).
+                Defaults to None.
+            gt_labels (Tensor, optional): Class indices (B,) or probabilities
+                (B, C). Defaults to None.
+
+        Returns:
+            Dict[str, Tensor]: Term to its values (N,), one for each student,
+            weights included.
+        """
+
+    @staticmethod
+    def split_students(preds_S: Logits) -> Tuple[torch.Tensor, ...]:
+        """Take the students' logits apart.
+
+        Args:
+            preds_S (Tensor or Sequence[Tensor]): (N, B, C), or N times
+                (B, C).
+
+        Returns:
+            Tuple[Tensor, ...]: N times (B, C).
+
+        Raises:
+            ValueError: If there are none, or shapes are others or differ.
+        """
+        students = tuple(preds_S)
+        shapes = [tuple(logits.shape) for logits in students]
+        if not students or len(shapes[0]) != 2 or len(set(shapes)) > 1:
+            raise ValueError(
+                'students\' logits have shape (N, B, C), or are N of shape '
+                f'(B, C), but `preds_S` has {_describe(preds_S)}.')
+        return students
+
+    @staticmethod
+    def split_teachers(preds_T: Logits,
+                       student: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Take the teachers' logits apart, and detach them.
+
+        Args:
+            preds_T (Tensor or Sequence[Tensor]): (B, C), (M, B, C), or M
+                times (B, C).
+            student (Tensor): A student's logits (B, C).
+
+        Returns:
+            Tuple[Tensor, ...]: M times (B, C).
+
+        Raises:
+            ValueError: If there are none, or a shape is not the student's.
+        """
+        single = isinstance(preds_T, torch.Tensor) and preds_T.ndim == 2
+        teachers = (preds_T, ) if single else tuple(preds_T)
+        shapes = {tuple(logits.shape) for logits in teachers}
+        if shapes != {tuple(student.shape)}:
+            raise ValueError(
+                'teacher and students differ in shape: `preds_T` has '
+                f'{_describe(preds_T)}, but a student\'s logits have '
+                f'{tuple(student.shape)}.')
+        return tuple(logits.detach() for logits in teachers)
+
+
+def _describe(logits: Logits) -> str:
+    if isinstance(logits, torch.Tensor):
+        return str(tuple(logits.shape))
+    return str([tuple(each.shape) for each in logits])

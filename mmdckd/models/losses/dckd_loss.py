@@ -1,0 +1,248 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import math
+from numbers import Real
+from typing import Dict, Optional, Tuple, Union
+
+import torch
+
+from mmdckd.registry import MODELS
+from ..collectors import BaseCollector, build_collector
+from ..collectors.labels import check_labels, soft_labels
+from .base_collective_loss import BaseCollectiveLoss, Logits
+from .cohort_terms import CohortTerms
+from .weight_ramp import WeightRamp
+
+
+@MODELS.register_module()
+class DCKDLoss(BaseCollectiveLoss):
+    r"""Deep collective knowledge distillation.
+
+    .. math::
+        L_i = \alpha \tau^2 KL(P_t \| P_i) + \beta \tau^2 KL(C_i \| P_i)
+              - \gamma H_{corr}(P_i)
+
+    with :math:`P_i = softmax(z_i / \tau)`, the teacher's
+    :math:`P_t = softmax(z_t / \tau)` (for M teachers, the mean of theirs), the
+    peers' knowledge :math:`C_i`, collected by :class:`BaseCollector`, and the
+    entropy :math:`H_{corr}` of :math:`P_i` (``correlation='all'``) or of its
+    other classes alone, :math:`Q_i \propto P_i (1 - y)` (``'non_target'``).
+    KL and H are means over the batch, in nats. A term of weight 0 is not
+    computed.
+
+    The idea, that a student learns from its teacher and from what is
+    collected of other students, and keeps the correlation between classes, is
+    that of `Deep Collective Knowledge Distillation
+    <https://arxiv.org/abs/2304.08878>`_. **This formulation is the project's
+    own**: the paper's equations were not available.
+
+    It contains others. With ``beta=gamma=0`` it is `Distilling the Knowledge
+    in a Neural Network <https://arxiv.org/abs/1503.02531>`_ (Hinton et al.,
+    2015); with ``alpha=gamma=0``, ``tau=1`` and ``collector='mean'`` its
+    gradient is that of `Deep Mutual Learning
+    <https://arxiv.org/abs/1706.00384>`_ (Zhang et al., CVPR 2018).
+
+    Teacher and targets are detached: :math:`\partial L_i / \partial z_j = 0`.
+    Everything is computed in float32 (float64 for float64), under autocast
+    too, with one log-softmax a member.
+
+    Args:
+        alpha (float): Weight of the teacher's knowledge. Defaults to 1.0.
+        beta (float): Weight of the collective's knowledge. Defaults to 1.0.
+        gamma (float): Weight of the correlation gain. Defaults to 0.1.
+        tau (float): Temperature. Defaults to 4.0.
+        collector (str, dict or BaseCollector): How knowledge is collected:
+            'mean', 'max', 'logit_mean', 'min_logit', or the config of a
+            collector. Defaults to 'logit_mean'.
+        correlation (str): The classes whose entropy is gained, 'all' or
+            'non_target'; the latter needs labels. Defaults to 'all'.
+        ramp (dict, optional): Arguments of :class:`WeightRamp`, and
+            ``terms``, the terms it applies to. Defaults to None, constant
+            weights; ``terms`` defaults to
+            ``('collective', 'correlation')``: peers know nothing at first, a
+            teacher does.
+
+    Raises:
+        ValueError: If a weight is negative, ``tau`` is not positive,
+            ``correlation`` or a term of ``ramp`` is another, or there is no
+            such collector.
+
+    Examples:
+        >>> loss = DCKDLoss(
+        ...     collector=dict(type='max', include_teacher=True),
+        ...     ramp=dict(end=5))
+        >>> loss = DCKDLoss(alpha=0., gamma=0., tau=1., collector='mean')
+        >>> loss(torch.randn(3, 8, 10))
+        {'collective': tensor([...])}
+    """
+
+    TERMS = ('teacher', 'collective', 'correlation')
+    CORRELATIONS = ('all', 'non_target')
+
+    def __init__(self,
+                 alpha: float = 1.0,
+                 beta: float = 1.0,
+                 gamma: float = 0.1,
+                 tau: float = 4.0,
+                 collector: Union[str, dict, BaseCollector] = 'logit_mean',
+                 correlation: str = 'all',
+                 ramp: Optional[dict] = None) -> None:
+        super().__init__()
+        for key, weight in dict(alpha=alpha, beta=beta, gamma=gamma).items():
+            if not _is_finite(weight) or weight < 0:
+                raise ValueError(f'`{key}` is a weight, 0 or more, but got '
+                                 f'{weight!r}.')
+        if not _is_finite(tau) or tau <= 0:
+            raise ValueError('`tau` is a temperature, more than 0, but got '
+                             f'{tau!r}.')
+        if correlation not in self.CORRELATIONS:
+            raise ValueError(f'`correlation` is one of {self.CORRELATIONS}, '
+                             f'but got {correlation!r}.')
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.tau = tau
+        self.collector = build_collector(collector)
+        self.correlation = correlation
+        self.ramp, self.ramp_terms = self._build_ramp(ramp)
+
+    def _build_ramp(
+        self, ramp: Optional[dict]
+    ) -> Tuple[Optional[WeightRamp], Tuple[str, ...]]:
+        if ramp is None:
+            return None, ()
+        ramp = dict(ramp)
+        terms = tuple(ramp.pop('terms', ('collective', 'correlation')))
+        unknown = set(terms) - set(self.TERMS)
+        if unknown:
+            raise ValueError(f'`ramp.terms` are of {self.TERMS}, but got '
+                             f'{terms}.')
+        return WeightRamp(**ramp), terms
+
+    @property
+    def needs_teacher(self) -> bool:
+        """bool: Whether the teacher has a weight or is collected from."""
+        return bool(self.alpha
+                    or (self.beta and self.collector.include_teacher))
+
+    def check_cohort(self, num_students: int, num_teachers: int) -> None:
+        """Check, before training, that the loss can be computed.
+
+        Args:
+            num_students (int): N.
+            num_teachers (int): M, 0 without a teacher.
+
+        Raises:
+            ValueError: If ``alpha`` or the collector asks for a teacher and
+                there is none, or ``beta`` for peers and there is none.
+        """
+        if self.alpha and not num_teachers:
+            raise ValueError(
+                f'`alpha={self.alpha}` asks for a teacher, but there is '
+                'none: set `alpha=0`, or give a teacher.')
+        if self.beta:
+            try:
+                self.collector.check_cohort(num_students, num_teachers)
+            except ValueError as error:
+                raise ValueError(f'`beta={self.beta}`: {error}') from error
+
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None
+    ) -> Dict[str, torch.Tensor]:
+        """Compute the loss of every student.
+
+        Args:
+            preds_S (Tensor or Sequence[Tensor]): Logits of N students,
+                (N, B, C), or N times (B, C).
+            preds_T (Tensor or Sequence[Tensor], optional): Logits of a
+                teacher (B, C), or of M teachers, (M, B, C) or M times (B, C).
+                Defaults to None.
+            gt_labels (Tensor, optional): Class indices (B,) or probabilities
+                (B, C). Defaults to None.
+
+        Returns:
+            Dict[str, Tensor]: The values (N,) of ``teacher``,
+            ``collective`` and ``correlation``, weights included, as far as
+            their weight is not 0.
+
+        Raises:
+            ValueError: If shapes or labels are wrong, or the loss cannot be
+                computed for this cohort.
+        """
+        students = self.split_students(preds_S)
+        batch_size, num_classes = students[0].shape
+        if gt_labels is not None:
+            check_labels(gt_labels, batch_size, num_classes)
+        teachers = ()
+        if self.needs_teacher and preds_T is not None:
+            teachers = self.split_teachers(preds_T, students[0])
+        self.check_cohort(len(students), len(teachers))
+        weights = self._weights()
+        if not weights:
+            return {}
+        with torch.autocast(students[0].device.type, enabled=False):
+            terms = self._terms(students, teachers, gt_labels)
+        return {name: weights[name] * terms[name] for name in weights}
+
+    def _weights(self) -> Dict[str, float]:
+        weights = dict(
+            teacher=self.alpha * self.tau**2,
+            collective=self.beta * self.tau**2,
+            correlation=-self.gamma)
+        # A ramp at 0 keeps its term: the losses of a run keep their names.
+        weights = {name: weight for name, weight in weights.items() if weight}
+        for name in set(weights).intersection(self.ramp_terms):
+            weights[name] *= self.ramp()
+        return weights
+
+    def _terms(
+        self, students: Tuple[torch.Tensor, ...],
+        teachers: Tuple[torch.Tensor, ...], gt_labels: Optional[torch.Tensor]
+    ) -> Dict[str, Optional[torch.Tensor]]:
+        log_probs = self._soften(students)
+        teacher = collective = teacher_log_probs = rest = None
+        if teachers:
+            teacher_log_probs = self._soften(teachers)
+        if self.alpha:
+            teacher = teacher_log_probs.exp().mean(0)
+        if self.beta:
+            collective = self.collector(None, log_probs, teacher_log_probs,
+                                        gt_labels)
+        if self.gamma and self.correlation == 'non_target':
+            rest = self._log_rest(gt_labels, log_probs)
+        values = CohortTerms.apply(log_probs, teacher, collective,
+                                   bool(self.gamma), rest, self.tau, *students)
+        return dict(zip(self.TERMS, values))
+
+    @torch.no_grad()
+    def _soften(self, logits: Tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return torch.stack([
+            ((z if z.dtype == torch.float64 else z.float()) /
+             self.tau).log_softmax(-1) for z in logits
+        ])
+
+    @staticmethod
+    def _log_rest(gt_labels: Optional[torch.Tensor],
+                  log_probs: torch.Tensor) -> torch.Tensor:
+        num_classes = log_probs.shape[-1]
+        if gt_labels is None:
+            raise ValueError('`correlation=\'non_target\'` leaves the label '
+                             'out, but `gt_labels` is None.')
+        if num_classes < 2:
+            raise ValueError('`correlation=\'non_target\'` is about the other '
+                             f'classes, but there is {num_classes} class.')
+        labels = soft_labels(gt_labels, num_classes, log_probs.dtype)
+        # Finite in place of log 0: a class with this much is gone all the
+        # same, and nothing becomes NaN.
+        return torch.log1p(-labels.clamp(max=1)).clamp_min(-1e30)
+
+    def extra_repr(self) -> str:
+        return (f'alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}, '
+                f'tau={self.tau}, correlation={self.correlation!r}, '
+                f'ramp={self.ramp}')
+
+
+def _is_finite(value) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
