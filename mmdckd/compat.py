@@ -1,71 +1,459 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Remedies for faults of the OpenMMLab packages on today's torch."""
+"""Remedies for faults of the OpenMMLab packages on today's torch.
+
+One function a fault. Each looks whether its fault is present in the packages
+at hand and changes something only then. :func:`apply` runs them all and is
+called when mmdckd is imported; :data:`APPLIED` tells what was changed and why.
+"""
+import functools
+import inspect
+import os.path as osp
+import pickle
 import sys
-import types
+from collections import OrderedDict
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-APPLIED = {}
-"""dict[str, str]: The remedies that were applied, and why."""
+REQUIRED = dict(
+    torch='torch torchvision',
+    torchvision='torchvision',
+    mmengine='mmengine',
+    mmcv='mmcv-lite==2.1.0',
+    mmpretrain='mmpretrain',
+    mmrazor='mmrazor',
+    joblib='joblib')
+"""dict[str, str]: The modules mmdckd needs, and what pip calls them."""
+
+APPLIED: Dict[str, str] = {}
+"""dict[str, str]: The remedies in effect in this process, and the reasons."""
+
+REMEDIES: List[Callable[[], bool]] = []
+"""list[Callable]: The remedies, in the order in which they are applied."""
+
+_MMRAZOR_MAXIMUM_MMCV = '2.1.0'
+_libraries: list = []
 
 
-_libraries = []
+def require_packages() -> None:
+    """Check that the packages mmdckd builds on are there.
+
+    They are no requirements of the distribution: mmcv, mmcv-lite and
+    onedl-mmcv all provide ``mmcv``, and naming one would install it over
+    another.
+
+    Raises:
+        ModuleNotFoundError: A package is missing.
+    """
+    missing = [name for name in REQUIRED if find_spec(name) is None]
+    if missing:
+        packages = ' '.join(REQUIRED[name] for name in missing)
+        raise ModuleNotFoundError(
+            f'mmdckd needs {", ".join(missing)}, which Python does not find. '
+            f'Install with: pip install {packages}')
 
 
-class _NoQuantization(dict):
+def apply() -> None:
+    """Apply every remedy whose fault is present."""
+    for remedy in REMEDIES:
+        remedy()
 
-    def __missing__(self, key):
-        raise RuntimeError('the quantization of mmrazor does not work with '
-                           'this version of torch')
 
+def after_import(name: str, action: Callable[[], None]) -> None:
+    """Run an action when a module has been imported.
 
-def quantization_import() -> str:
-    """mmrazor 1.0.0 cannot be imported on torch >= 2 (mmrazor 615)."""
-    name = 'mmrazor.structures.quantization.backend_config'
+    Args:
+        name (str): The full name of the module.
+        action (Callable): What to run; at once where the module is imported
+            already.
+    """
     if name in sys.modules:
-        return ''
-    try:
-        from torch.ao.quantization.fuser_method_mappings import \
-            reverse_sequential_wrapper2  # noqa: F401
-        return ''
-    except ImportError:
-        pass
-    module = types.ModuleType(name)
-    module.BackendConfigs = _NoQuantization()
-    module.__all__ = ['BackendConfigs']
-    sys.modules[name] = module
-    return 'mmrazor builds quantization tables torch no longer has'
+        action()
+    else:
+        sys.meta_path.insert(0, _AfterImport(name, action))
 
 
-def torchvision_operators() -> str:
-    """torchvision cannot be imported without its compiled operators."""
+class _AfterImport(MetaPathFinder):
+    """Finds one module as ever, and runs an action when it was executed."""
+
+    def __init__(self, name: str, action: Callable[[], None]) -> None:
+        self.name = name
+        self.action = action
+
+    def find_spec(self,
+                  fullname: str,
+                  path: Optional[Sequence[str]] = None,
+                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+        if fullname != self.name:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_act(module: ModuleType) -> None:
+                execute(module)
+                self.action()
+
+            spec.loader.exec_module = execute_and_act
+        return spec
+
+
+def _remedy(function: Callable[[], Optional[str]]) -> Callable[[], bool]:
+    """Make a remedy of a function that returns its reason, or None.
+
+    The remedy is applied once, is recorded, and returns whether it changed
+    something.
+    """
+
+    @functools.wraps(function)
+    def remedy() -> bool:
+        if function.__name__ in APPLIED:
+            return False
+        reason = function()
+        if reason is None:
+            return False
+        APPLIED[function.__name__] = reason
+        return True
+
+    REMEDIES.append(remedy)
+    return remedy
+
+
+def _replace(old: Callable, new: Callable) -> None:
+    """Put a function wherever MMEngine has imported another."""
+    for name, module in list(sys.modules.items()):
+        if name.split('.')[0] == 'mmengine':
+            for key, value in list(vars(module).items()):
+                if value is old:
+                    setattr(module, key, new)
+
+
+@_remedy
+def torchvision_operators() -> Optional[str]:
+    """torchvision cannot be imported without its compiled operators.
+
+    A torchvision built for CUDA beside a torch for CPU cannot load them, and
+    its import ends with ``operator torchvision::nms does not exist``. Two
+    declarations are all that the import needs; calling the operators still
+    fails, and classification calls none.
+
+    See https://github.com/pytorch/vision/issues/9085.
+    """
     try:
-        import torchvision  # noqa: F401
-        return ''
+        import_module('torchvision')
+        return None
     except RuntimeError as error:
         if 'torchvision::nms' not in str(error):
             raise
     import torch
     library = torch.library.Library('torchvision', 'DEF')
-    library.define('nms(Tensor dets, Tensor scores, float iou_threshold) '
-                   '-> Tensor')
-    library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) '
-                   '-> Tensor')
-    _libraries.append(library)
-    import torchvision  # noqa: F401
-    return 'the compiled operators of torchvision do not load'
+    for name in ('nms', 'qnms'):
+        library.define(
+            f'{name}(Tensor dets, Tensor scores, float iou_threshold) '
+            '-> Tensor')
+    _libraries.append(library)  # what it declares lives as long as it does
+    import_module('torchvision')
+    return ('the compiled operators of torchvision do not load beside torch '
+            f'{torch.__version__}')
 
 
-def config_package() -> str:
-    """Let ``_base_ = 'mmdckd::...'`` be resolved."""
-    from mmengine.config.utils import MODULE2PACKAGE
-    if 'mmdckd' in MODULE2PACKAGE:
-        return ''
-    MODULE2PACKAGE['mmdckd'] = 'mmdckd'
-    return 'mmengine knows the packages of OpenMMLab only'
+@_remedy
+def mmcv_version() -> Optional[str]:
+    """mmrazor 1.0.0 asserts that mmcv is not newer than 2.1.0.
+
+    mmcv 2.2.0 and onedl-mmcv 2.3 serve it as well (mmpretrain allows them), so
+    2.1.0 is what mmcv says it is for as long as mmrazor is being imported.
+
+    See https://github.com/open-mmlab/mmrazor/issues/659.
+    """
+    import mmcv
+    from mmengine.utils import digit_version
+    version = mmcv.__version__
+    if ('mmrazor' in sys.modules or
+            digit_version(version) <= digit_version(_MMRAZOR_MAXIMUM_MMCV)):
+        return None
+    mmcv.__version__ = _MMRAZOR_MAXIMUM_MMCV
+    try:
+        import_module('mmrazor')
+    finally:
+        mmcv.__version__ = version
+    return f'mmrazor asserts mmcv <= 2.1.0, and mmcv is {version}'
 
 
-def apply() -> None:
-    """Apply every remedy whose fault is present."""
-    for remedy in (torchvision_operators, quantization_import, config_package):
-        reason = remedy()
-        if reason:
-            APPLIED[remedy.__name__] = reason
+@_remedy
+def quantization_import() -> Optional[str]:
+    """mmrazor 1.0.0 cannot be imported on torch >= 2.
+
+    It builds the quantization tables of its backends when it is imported, from
+    names that torch has removed. A stand-in that holds no table lets the rest
+    of mmrazor work; asking it for one raises.
+
+    See https://github.com/open-mmlab/mmrazor/issues/615, 632 and 652.
+    """
+    import torch
+    name = 'mmrazor.structures.quantization.backend_config'
+    mappings = import_module('torch.ao.quantization.fuser_method_mappings')
+    if name in sys.modules or hasattr(mappings, 'reverse_sequential_wrapper2'):
+        return None
+    module = ModuleType(name)
+    module.BackendConfigs = _NoBackendConfigs()
+    module.__all__ = ['BackendConfigs']
+    sys.modules[name] = module
+    return (f'torch {torch.__version__} has not what the quantization of '
+            'mmrazor is built from')
+
+
+class _NoBackendConfigs(dict):
+    """Raises where the quantization table of a backend is asked for."""
+
+    def __missing__(self, backend: str) -> None:
+        raise RuntimeError(
+            f"The quantization backend '{backend}' of mmrazor needs torch "
+            '1.13: later versions have removed what it is built from.')
+
+
+@_remedy
+def inplace_modules() -> Optional[str]:
+    """``BaseAlgorithm.set_module_inplace_false`` does nothing on torch >= 2.5.
+
+    It descends only into an ``OrderedDict``, and ``Module._modules`` is a
+    plain dict now. An in-place ReLU then overwrites what a recorder on the
+    layer before it has recorded.
+
+    See https://github.com/open-mmlab/mmrazor/pull/446, which introduced it.
+    """
+    import torch
+    if isinstance(torch.nn.Module()._modules, OrderedDict):
+        return None
+    after_import('mmrazor.models', _replace_set_module_inplace_false)
+    return (f'torch {torch.__version__} keeps submodules in a dict, mmrazor '
+            'looks for in-place ones in an OrderedDict')
+
+
+def _replace_set_module_inplace_false() -> None:
+    from mmrazor.models.algorithms import BaseAlgorithm
+    BaseAlgorithm.set_module_inplace_false = _set_module_inplace_false
+
+
+def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
+    """Turn off every in-place operation of a network.
+
+    Args:
+        architecture (nn.Module): The network.
+        varstr (str): Where it is found; not used.
+    """
+    for module in architecture.modules():
+        if hasattr(module, 'inplace'):
+            module.inplace = False
+
+
+@_remedy
+def installed_packages() -> Optional[str]:
+    """mmengine 0.10.7 imports ``pkg_resources``, which setuptools 82 removed.
+
+    Every ``cfg_path='package::...'`` and ``_base_ = 'package::...'`` fails
+    with it.
+
+    See https://github.com/open-mmlab/mmengine/pull/1676.
+    """
+    from mmengine.utils import package_utils
+    if ('pkg_resources' not in inspect.getsource(package_utils)
+            or find_spec('pkg_resources') is not None):
+        return None
+    _replace(package_utils.is_installed, _is_installed)
+    _replace(package_utils.get_installed_path, _get_installed_path)
+    return ('mmengine looks for packages with pkg_resources, which setuptools '
+            'no longer has')
+
+
+def _is_installed(package: str) -> bool:
+    """Say whether a distribution or a module of this name is there."""
+    try:
+        distribution(package)
+        return True
+    except PackageNotFoundError:
+        return find_spec(package) is not None
+
+
+def _get_installed_path(package: str) -> str:
+    """Find the folder of a package.
+
+    Args:
+        package (str): The name of the module or of its distribution.
+
+    Raises:
+        PackageNotFoundError: Neither is there.
+    """
+    spec = find_spec(package)
+    if spec is None:
+        names = distribution(package).read_text('top_level.txt')
+        spec = find_spec(names.split()[0])
+    return osp.dirname(spec.origin)
+
+
+@_remedy
+def resume_weights_only() -> Optional[str]:
+    """torch >= 2.6 refuses to load the checkpoints of mmengine 0.10.7.
+
+    ``torch.load`` loads nothing but weights unless told otherwise, and a
+    checkpoint of MMEngine holds the :class:`HistoryBuffer` of its message hub
+    and NumPy numbers. These are allowed here and nothing else is, so that
+    loading a file cannot run code.
+
+    See https://github.com/open-mmlab/mmengine/issues/1655.
+    """
+    import torch
+    from mmengine.runner import checkpoint
+    from mmengine.utils import digit_version
+    if ('weights_only' in inspect.getsource(checkpoint)
+            or digit_version(torch.__version__) < digit_version('2.6.0')):
+        return None
+    torch.serialization.add_safe_globals(_checkpoint_globals())
+    return (f'torch {torch.__version__} loads weights only, and mmengine '
+            'saves more')
+
+
+def _checkpoint_globals() -> List[Tuple[Callable, str]]:
+    """What a checkpoint of MMEngine refers to, with the names it uses."""
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+    allowed = [(HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+               (_history_statistic, 'builtins.getattr'),
+               (np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
+    # How NumPy 1 and 2 call the functions that rebuild arrays and numbers.
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed += [(np.ones(1).__reduce__()[0], f'{module}._reconstruct'),
+                    (np.float64(1).__reduce__()[0], f'{module}.scalar')]
+    for code in '?' + np.typecodes['AllInteger'] + np.typecodes['Float']:
+        dtype = type(np.dtype(code))
+        allowed.append((dtype, f'numpy.dtypes.{dtype.__name__}'))
+    return allowed
+
+
+def _history_statistic(owner: type, name: str) -> Callable:
+    """Stand in for ``getattr``, by which the methods of a class are pickled.
+
+    Args:
+        owner (type): The class, :class:`HistoryBuffer`.
+        name (str): The name of one of its statistics, like ``'mean'``.
+
+    Raises:
+        pickle.UnpicklingError: The file asks for anything else.
+    """
+    from mmengine.logging import HistoryBuffer
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(
+            f"'{name}' of {owner} is not a statistic of HistoryBuffer")
+    return getattr(HistoryBuffer, name)
+
+
+@_remedy
+def own_configs() -> Optional[str]:
+    """MMEngine refuses ``_base_ = 'mmdckd::...'``.
+
+    It reads configs of the packages of OpenMMLab only, and only such as lie in
+    a folder below ``configs``. That is how it is meant upstream.
+    """
+    from mmengine.config import utils
+    if 'mmdckd' in utils.MODULE2PACKAGE:
+        return None
+    utils.MODULE2PACKAGE['mmdckd'] = 'mmdckd'
+    find = utils._get_package_and_cfg_path
+
+    @functools.wraps(find)
+    def _get_package_and_cfg_path(cfg_path: str) -> Tuple[str, str]:
+        package, _, path = cfg_path.partition('::')
+        return (package, path) if package == 'mmdckd' else find(cfg_path)
+
+    import_module('mmengine.hub')
+    _replace(find, _get_package_and_cfg_path)
+    return 'mmengine knows the configs of OpenMMLab only'
+
+
+@_remedy
+def mmcls_configs() -> Optional[str]:
+    """``cfg_path='mmcls::...'`` makes MMEngine install mmcls 0.25.
+
+    mmrazor's own configs say so. mmcls 0.25 is of the time before mmcv 2, and
+    mmrazor cannot be imported beside it; MMPretrain has taken its place.
+
+    See https://github.com/open-mmlab/mmrazor/issues/602.
+    """
+    if find_spec('mmcls') is not None:
+        return None
+    from mmengine.config import utils
+    find = utils._get_package_and_cfg_path
+
+    @functools.wraps(find)
+    def _get_package_and_cfg_path(cfg_path: str) -> Tuple[str, str]:
+        package, _, path = cfg_path.partition('::')
+        if package == 'mmcls':
+            raise ModuleNotFoundError(
+                f"The config '{cfg_path}' is asked for, but mmcls is not "
+                'installed, and its place has been taken by mmpretrain: write '
+                f"'mmpretrain::{path}'.")
+        return find(cfg_path)
+
+    import_module('mmengine.hub')
+    _replace(find, _get_package_and_cfg_path)
+    return 'mmcls is not installed, and mmengine would install mmcls 0.25'
+
+
+@_remedy
+def distributed_cpu() -> Optional[str]:
+    """MMEngine's launchers work on an accelerator only.
+
+    They call ``torch.cuda.set_device``, and give ``device_ids`` to a
+    ``DistributedDataParallel`` whose network is on the CPU. Without an
+    accelerator the processes talk through gloo in place of nccl. No issue is
+    known upstream.
+    """
+    from mmengine.device import get_device
+    if get_device() != 'cpu':
+        return None
+    import torch
+    from mmengine import dist
+    from mmengine.model import MMDistributedDataParallel
+    start, wrap = dist.init_dist, MMDistributedDataParallel.__init__
+
+    @functools.wraps(start)
+    def init_dist(launcher: str, backend: str = 'gloo', **kwargs) -> None:
+        set_device = torch.cuda.set_device
+        torch.cuda.set_device = lambda device: None
+        try:
+            start(launcher, 'gloo' if backend == 'nccl' else backend, **kwargs)
+        finally:
+            torch.cuda.set_device = set_device
+
+    @functools.wraps(wrap)
+    def __init__(self, *args, **kwargs) -> None:
+        kwargs.pop('device_ids', None)
+        wrap(self, *args, **kwargs)
+
+    _replace(start, init_dist)
+    MMDistributedDataParallel.__init__ = __init__
+    return 'mmengine launches on accelerators only, and there is none'
+
+
+@_remedy
+def amp_cpu() -> Optional[str]:
+    """``AmpOptimWrapper`` refuses to train on the CPU.
+
+    ``torch.autocast`` works there with bfloat16, which MMEngine chooses, and
+    so does a gradient scaler made for the CPU.
+
+    See https://github.com/open-mmlab/mmpretrain/issues/1556.
+    """
+    import torch
+    from mmengine.device import get_device
+    from mmengine.optim.optimizer import amp_optimizer_wrapper
+    if get_device() != 'cpu' or not hasattr(torch.amp, 'GradScaler'):
+        return None
+    amp_optimizer_wrapper.is_cuda_available = lambda: True
+    amp_optimizer_wrapper.GradScaler = functools.partial(
+        torch.amp.GradScaler, 'cpu')
+    return 'mmengine offers mixed precision on accelerators only'

@@ -1,82 +1,179 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The registries of mmdckd.
+"""The registries of mmdckd: children of MMEngine's, twins of MMRazor's.
 
-Each is a child of MMEngine's and a twin of MMRazor's: what is registered here
-once is found as ``mmdckd.X`` under any scope, and as plain ``X`` under the
-scopes ``mmdckd`` and ``mmrazor``.
+A component is registered here once and is found in three ways: as
+``mmdckd.X`` under any scope, and as plain ``X`` under the scopes ``mmdckd``
+and ``mmrazor``. No ``custom_imports`` is needed.
+
+Under the scope ``mmdckd`` the names of MMPretrain and MMRazor are found as
+well, because that is the scope of what a config inherits from
+``_base_ = 'mmdckd::...'``.
 """
+from importlib import import_module
 from typing import Callable, List, Optional, Type, Union
 
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import \
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
+from mmengine.registry import \
+    RUNNER_CONSTRUCTORS as MMENGINE_RUNNER_CONSTRUCTORS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import \
+    WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
-from mmrazor import registry as mmrazor
+
+from .compat import after_import
+
+# What `mmrazor.utils.register_all_modules` imports when a registry of MMRazor
+# is asked for a name; a registry with locations imports these instead.
+MMRAZOR_LOCATIONS = [
+    'mmrazor.datasets', 'mmrazor.engine', 'mmrazor.implementations',
+    'mmrazor.models', 'mmrazor.structures'
+]
 
 
 class TwinRegistry(Registry):
-    """A registry whose components are MMRazor's as well.
+    """A registry whose components MMRazor's registry holds as well.
 
     Args:
-        twin (Registry): The registry of MMRazor for the same kind of
+        name (str): The name of the registry.
+        parent (:obj:`Registry`): MMEngine's registry of the same kind.
+        locations (list[str]): The modules whose import registers the
             components.
-        locations (list[str]): The modules that register components here.
     """
 
-    def __init__(self, twin: Registry, locations: List[str]) -> None:
+    def __init__(self, name: str, parent: Registry,
+                 locations: List[str]) -> None:
         super().__init__(
-            twin.name, parent=twin.parent, scope='mmdckd', locations=locations)
-        self.twin = twin
+            name, parent=parent, scope='mmdckd', locations=locations)
+        import_module('mmrazor.registry')
+        self.twin: Optional[Registry] = parent.children.get('mmrazor')
+        # MMRazor looks names up while `mmrazor.models` is being imported;
+        # mmdckd needs it whole, so the twin learns its way here afterwards.
+        after_import('mmrazor.models', self._lead_twin_here)
 
     def get(self, key: str) -> Optional[Type]:
-        """Find a component; without a scope, MMRazor's are found too."""
-        self.import_from_location()
-        registry = super() if '.' in key else self.twin
-        return registry.get(key)
+        """Find a component.
+
+        Args:
+            key (str): A name, with or without a scope. Without one it is
+                searched for in mmdckd, MMPretrain, MMRazor and MMEngine, in
+                this order.
+
+        Returns:
+            type or None: The component, None where no registry has it.
+        """
+        if '.' not in key:
+            for scope in (self.scope, 'mmpretrain', 'mmrazor'):
+                import_module(f'{scope}.registry')
+                registry = self.parent.children.get(scope)
+                if registry is not None:
+                    registry.import_from_location()
+                    if key in registry.module_dict:
+                        return registry.module_dict[key]
+        return super().get(key)
 
     def _register_module(self,
                          module: Callable,
                          module_name: Union[str, List[str], None] = None,
                          force: bool = False) -> None:
-        self.twin._register_module(module, module_name, force)
         super()._register_module(module, module_name, force)
+        if self.twin is not None:
+            self.twin._register_module(module, module_name, force)
+
+    def _lead_twin_here(self) -> None:
+        """Let MMRazor's registry import mmdckd's components too."""
+        if self.twin is not None:
+            self.twin._locations = MMRAZOR_LOCATIONS + self._locations
+            self.twin._imported = False
 
 
 #######################################################################
 #                            mmdckd.models                            #
 #######################################################################
 
-# algorithms, cohorts, distillers, losses, collectors and networks
-MODELS = TwinRegistry(mmrazor.MODELS, ['mmdckd.models'])
-# modules that serve a model without being one
-TASK_UTILS = TwinRegistry(mmrazor.TASK_UTILS, ['mmdckd.models'])
+# manage networks, algorithms, cohorts, distillers, losses and collectors
+MODELS = TwinRegistry('model', MMENGINE_MODELS, ['mmdckd.models'])
+# manage wrappers of a model like `MMDistributedDataParallel`
+MODEL_WRAPPERS = TwinRegistry('model_wrapper', MMENGINE_MODEL_WRAPPERS,
+                              ['mmdckd.models'])
+# manage weight initialization like `Kaiming`
+WEIGHT_INITIALIZERS = TwinRegistry('weight initializer',
+                                   MMENGINE_WEIGHT_INITIALIZERS,
+                                   ['mmdckd.models'])
+# manage what serves a model without being one, like recorders
+TASK_UTILS = TwinRegistry('task util', MMENGINE_TASK_UTILS, ['mmdckd.models'])
 
 #######################################################################
 #                           mmdckd.datasets                           #
 #######################################################################
 
-# datasets like `Digits`
-DATASETS = TwinRegistry(mmrazor.DATASETS, ['mmdckd.datasets'])
-# samplers of a dataset
-DATA_SAMPLERS = TwinRegistry(mmrazor.DATA_SAMPLERS, ['mmdckd.datasets'])
-# transforms of a sample
-TRANSFORMS = TwinRegistry(mmrazor.TRANSFORMS, ['mmdckd.datasets'])
+# manage datasets like `Digits`
+DATASETS = TwinRegistry('dataset', MMENGINE_DATASETS, ['mmdckd.datasets'])
+# manage samplers of a dataset like `DefaultSampler`
+DATA_SAMPLERS = TwinRegistry('data sampler', MMENGINE_DATA_SAMPLERS,
+                             ['mmdckd.datasets'])
+# manage transforms of a sample like `PackInputs`
+TRANSFORMS = TwinRegistry('transform', MMENGINE_TRANSFORMS,
+                          ['mmdckd.datasets'])
 
 #######################################################################
 #                            mmdckd.engine                            #
 #######################################################################
 
-# loops like `CollectiveValLoop`
-LOOPS = TwinRegistry(mmrazor.LOOPS, ['mmdckd.engine'])
-# hooks like the one that exports the students
-HOOKS = TwinRegistry(mmrazor.HOOKS, ['mmdckd.engine'])
-# optimizer wrappers
-OPTIM_WRAPPERS = TwinRegistry(mmrazor.OPTIM_WRAPPERS, ['mmdckd.engine'])
-# visualizers
-VISUALIZERS = TwinRegistry(mmrazor.VISUALIZERS, ['mmdckd.engine'])
-# visualizer backends
-VISBACKENDS = TwinRegistry(mmrazor.VISBACKENDS, ['mmdckd.engine'])
+# manage runners like `Runner`
+RUNNERS = TwinRegistry('runner', MMENGINE_RUNNERS, ['mmdckd.engine'])
+# manage constructors of a runner
+RUNNER_CONSTRUCTORS = TwinRegistry('runner constructor',
+                                   MMENGINE_RUNNER_CONSTRUCTORS,
+                                   ['mmdckd.engine'])
+# manage loops like `CollectiveValLoop`
+LOOPS = TwinRegistry('loop', MMENGINE_LOOPS, ['mmdckd.engine'])
+# manage hooks like `CheckpointHook`
+HOOKS = TwinRegistry('hook', MMENGINE_HOOKS, ['mmdckd.engine'])
+# manage processors of a log like `LogProcessor`
+LOG_PROCESSORS = TwinRegistry('log processor', MMENGINE_LOG_PROCESSORS,
+                              ['mmdckd.engine'])
+# manage optimizers like `SGD`
+OPTIMIZERS = TwinRegistry('optimizer', MMENGINE_OPTIMIZERS, ['mmdckd.engine'])
+# manage wrappers of an optimizer like `AmpOptimWrapper`
+OPTIM_WRAPPERS = TwinRegistry('optimizer_wrapper', MMENGINE_OPTIM_WRAPPERS,
+                              ['mmdckd.engine'])
+# manage constructors of a wrapper like `DefaultOptimWrapperConstructor`
+OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry('optimizer wrapper constructor',
+                                          MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+                                          ['mmdckd.engine'])
+# manage schedulers of a parameter like `MultiStepLR`
+PARAM_SCHEDULERS = TwinRegistry('parameter scheduler',
+                                MMENGINE_PARAM_SCHEDULERS, ['mmdckd.engine'])
+# manage visualizers like `UniversalVisualizer`
+VISUALIZERS = TwinRegistry('visualizer', MMENGINE_VISUALIZERS,
+                           ['mmdckd.engine'])
+# manage backends of a visualizer like `LocalVisBackend`
+VISBACKENDS = TwinRegistry('vis_backend', MMENGINE_VISBACKENDS,
+                           ['mmdckd.engine'])
 
 #######################################################################
 #                          mmdckd.evaluation                          #
 #######################################################################
 
-# metrics
-METRICS = TwinRegistry(mmrazor.METRICS, ['mmdckd.evaluation'])
+# manage metrics like `Accuracy`
+METRICS = TwinRegistry('metric', MMENGINE_METRICS, ['mmdckd.evaluation'])
+# manage evaluators, which hold metrics, like `Evaluator`
+EVALUATOR = TwinRegistry('evaluator', MMENGINE_EVALUATOR,
+                         ['mmdckd.evaluation'])
