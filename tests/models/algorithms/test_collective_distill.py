@@ -77,11 +77,11 @@ def test_one_student_with_mmrazors_loss_is_mmrazor():
                 architecture=dict(
                     network(),
                     _scope_='mmpretrain',
-                    data_preprocessor=PREPROCESSOR),
+                    data_preprocessor=dict(PREPROCESSOR)),
                 teacher=dict(
                     network(34),
                     _scope_='mmpretrain',
-                    data_preprocessor=PREPROCESSOR),
+                    data_preprocessor=dict(PREPROCESSOR)),
                 distiller=dict(type='ConfigurableDistiller', **KD)))
     theirs.architecture.load_state_dict(
         ours.cohort.students['student0'].state_dict())
@@ -107,7 +107,7 @@ def test_one_student_alone_is_mmpretrain():
             dict(
                 network(),
                 _scope_='mmpretrain',
-                data_preprocessor=PREPROCESSOR))
+                data_preprocessor=dict(PREPROCESSOR)))
     plain.init_weights()
     for mine, theirs in zip(train(ours), train(plain)):
         assert mine['loss'] == theirs['loss']
