@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer, make and a package index; sets up .venv itself.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements/lock.txt
+
+.PHONY: help demo test slow lint clean
+
+help:
+	@echo 'make demo   train a teacher and a cohort on digits, and show them'
+	@echo 'make test   run the tests'
+	@echo 'make slow   run the slow tests: other environments, full size'
+	@echo 'make lint   check the style'
+	@echo 'make clean  remove .venv and what building and testing leave behind'
+
+demo: .venv/installed
+	$(BIN)/python tools/demo.py
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n 2 tests
+
+slow: .venv/installed
+	$(BIN)/python -m pytest -m slow --durations 0 tests
+
+lint: .venv/lint-installed
+	$(BIN)/python -m flake8 .
+	$(BIN)/python -m isort --check-only --diff mmdckd tests tools setup.py
+	$(BIN)/python -m yapf --diff --recursive mmdckd configs tests tools setup.py
+
+clean:
+	rm -rf .venv build dist *.egg-info mmdckd/.mim .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from: nothing is installed twice.
+.venv/installed: $(LOCK) pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and \
+		sys.exit("$(LOCK) needs Python 3.11: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint $(LOCK) torch torchvision
+	$(BIN)/python -m pip install --no-deps --requirement $(LOCK)
+	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/lint-installed: .venv/installed requirements/lint.txt
+	$(BIN)/python -m pip install --no-deps --requirement requirements/lint.txt
+	touch $@
