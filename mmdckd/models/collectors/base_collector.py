@@ -171,14 +171,15 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         self.check_cohort(num_students, num_teachers)
 
         parts = []
-        members = self.values(log_probs, gt_labels)
         if self.include_self:
-            parts.append(reduce(self.fold, members))
+            parts.append(
+                reduce(self.fold, self.values(log_probs, gt_labels)))
         elif num_students > 1:
-            parts.append(leave_one_out(self.fold, members))
+            parts.append(
+                leave_one_out(self.fold, self.values(log_probs, gt_labels)))
         if self.include_teacher:
-            members = self.values(teacher_log_probs, gt_labels)
-            parts.append(reduce(self.fold, members))
+            parts.append(
+                reduce(self.fold, self.values(teacher_log_probs, gt_labels)))
         size = self._set_size(num_students, num_teachers)
         targets = self.normalise(reduce(self.fold, parts), size)
         return targets.expand_as(log_probs)

@@ -40,7 +40,7 @@ def check_labels(gt_labels: torch.Tensor, batch_size: int,
         raise ValueError(
             'a row of soft labels is non-negative and sums to 1, but in '
             f'`gt_labels` the smallest entry is {gt_labels.min().item():g} '
-            f'and rows sum to {sums.min().item():g} up to '
+            f'and the sums are {sums.min().item():g} to '
             f'{sums.max().item():g}.')
 
 

@@ -340,7 +340,7 @@ def test_build_passes_options_and_keeps_what_is_built():
 def test_unknown_collectors():
     with pytest.raises(ValueError, match="`collector`.*'maen'.*'mean'"):
         build_collector('maen')
-    with pytest.raises(ValueError, match="'MaxColector'.*'MaxCollector'"):
+    with pytest.raises(ValueError, match="MaxColector'.*'MaxCollector'"):
         build_collector(dict(type='mmdckd.MaxColector'))
     with pytest.raises(TypeError, match='`collector` is a name'):
         build_collector(3)
