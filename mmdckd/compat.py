@@ -13,7 +13,7 @@ import sys
 from collections import OrderedDict
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from types import ModuleType
@@ -90,7 +90,10 @@ class _AfterImport(MetaPathFinder):
                   target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
         if fullname != self.name:
             return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        # The finders behind this one, others of this kind among them.
+        rest = sys.meta_path[sys.meta_path.index(self) + 1:]
+        found = (finder.find_spec(fullname, path, target) for finder in rest)
+        spec = next((spec for spec in found if spec is not None), None)
         if spec is not None:
             execute = spec.loader.exec_module
 
