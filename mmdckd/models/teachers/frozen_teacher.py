@@ -1,6 +1,7 @@
-from typing import Callable, List, Optional, Union
+from typing import Callable, List, Optional, Tuple, Union
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import nn
 
@@ -18,7 +19,9 @@ class FrozenTeacher:
     Args:
         cfg (dict | :obj:`BaseModel`): The network's config (see
             :func:`~mmdckd.models.networks.resolve_network`), or the network
-            itself, whose weights are then its owner's business.
+            itself, whose weights are then its owner's business. A config may
+            have ``input_size`` beside: the height and width, or the side,
+            that images are resized to for this teacher.
         checkpoint (str, optional): Path or address of its weights, where the
             config names none. Every key must fit. Defaults to None.
         allow_random (bool): Whether a teacher without weights is accepted.
@@ -33,6 +36,10 @@ class FrozenTeacher:
                  cfg: Union[dict, BaseModel],
                  checkpoint: Optional[str] = None,
                  allow_random: bool = False) -> None:
+        self.input_size = None
+        if isinstance(cfg, dict) and 'input_size' in cfg:
+            cfg = dict(cfg)
+            self.input_size = _check_size(cfg.pop('input_size'))
         if isinstance(cfg, BaseModel):
             self.model = cfg
             normalisation = (
@@ -120,7 +127,21 @@ class FrozenTeacher:
         return self.model(self._prepare(inputs), data_samples, mode='predict')
 
     def _prepare(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._renormalise(inputs) if self._renormalise else inputs
+        if self._renormalise is not None:
+            inputs = self._renormalise(inputs)
+        if self.input_size and tuple(inputs.shape[-2:]) != self.input_size:
+            inputs = F.interpolate(
+                inputs, self.input_size, mode='bicubic', antialias=True)
+        return inputs
+
+
+def _check_size(size) -> Tuple[int, int]:
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(
+            isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError('`teacher.input_size` should be a side or (height, '
+                         f'width) in pixels, but got {size!r}.')
+    return sides
 
 
 class _Normalisation:

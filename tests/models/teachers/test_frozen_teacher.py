@@ -168,3 +168,20 @@ def test_its_random_start_takes_nothing_from_the_students():
     after = torch.rand(1)
     torch.manual_seed(0)
     assert torch.equal(after, torch.rand(1))
+
+
+@pytest.mark.parametrize('size', [16, (16, 12)])
+def test_inputs_are_resized_for_the_teacher_on_demand(size):
+    model = distil(teacher=dict(network(34), input_size=size))
+    seen = []
+    model.teacher.model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True)
+    model.teacher(torch.ones(2, 3, 8, 8))
+    assert tuple(seen[0].shape[-2:]) == (16, 16 if size == 16 else 12)
+    torch.testing.assert_close(seen[0], torch.ones_like(seen[0]))
+
+
+@pytest.mark.parametrize('size', [0, (1, ), 'big', (8., 8)])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(ValueError, match='`teacher.input_size`'):
+        FrozenTeacher(dict(network(34), input_size=size), allow_random=True)
