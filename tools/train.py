@@ -1,0 +1,90 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Train a cohort of students, or any model of MMPretrain."""
+import argparse
+
+from mmengine.config import Config
+from run_config import (add_run_arguments, build_runner, check_file,
+                        load_config, set_dataloader_defaults)
+
+EXAMPLES = """examples:
+  # a teacher, then four students that learn from it and from each other
+  python tools/train.py configs/teachers/resnet34_digits.py
+  python tools/train.py configs/dckd_r34_r18_digits.py
+
+  # the same with two students, going on where the last run stopped
+  python tools/train.py configs/dckd_r34_r18_digits.py --resume \\
+      --cfg-options model.num_students=2
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='train config file path')
+    parser.add_argument(
+        '--work-dir',
+        help='the folder of logs and checkpoints (default: that of the '
+        'config, or work_dirs/ and the name of the config)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='resume from a checkpoint; without a path, from the latest one '
+        'in the work folder, if there is any')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train with automatic mixed precision')
+    parser.add_argument(
+        '--no-validate',
+        action='store_true',
+        help='do not validate during training')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the ratio of the actual batch size '
+        'to the one it was made for')
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the workers of the dataloaders anew every epoch')
+    add_run_arguments(parser)
+    return parser.parse_args()
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Merge the arguments of training into the config."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None
+        if args.resume != 'auto':
+            check_file('checkpoint', args.resume)
+            cfg.load_from = args.resume
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise SystemExit('error: --auto-scale-lr needs '
+                             '`auto_scale_lr=dict(base_batch_size=...)` in '
+                             f'{args.config!r}, and it has none')
+        cfg.auto_scale_lr.enable = True
+    for stage in ('train', 'val', 'test'):
+        set_dataloader_defaults(cfg, stage, not args.no_pin_memory,
+                                not args.no_persistent_workers)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    merge_args(cfg, args)
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
