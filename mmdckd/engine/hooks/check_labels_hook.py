@@ -49,8 +49,8 @@ def _labelled_parts(dataset) -> Iterator:
         yield dataset
         return
     inner: Iterable = getattr(dataset, 'datasets', None) or [
-        part for part in [getattr(dataset, 'dataset', None)]
-        if part is not None
+        part
+        for part in [getattr(dataset, 'dataset', None)] if part is not None
     ]
     for part in inner:
         yield from _labelled_parts(part)

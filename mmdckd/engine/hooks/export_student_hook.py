@@ -1,0 +1,128 @@
+import os.path as osp
+from tempfile import TemporaryDirectory
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+
+from mmdckd.export import export_student, plain_config
+from mmdckd.models.cohorts import StudentCohort
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExportStudentHook(Hook):
+    """Writes a student as a plain MMPretrain model at the end of training.
+
+    What is written is that of :func:`~mmdckd.export.export_student`:
+    ``<student>.py`` and ``<student>.pth``, which need neither mmdckd nor
+    mmrazor.
+
+    The weights are those of the checkpoint that ``CheckpointHook(save_best=
+    ...)`` has kept (the first of several), and the best student is the one
+    that was best in that validation. Without ``save_best`` they are the final
+    weights, averaged if an ``EMAHook`` averages them, and the best student is
+    that of the last validation.
+
+    Whether the student can be plain is checked before training.
+
+    Args:
+        student (str): The name of a student, or ``'best'``. Defaults to
+            ``'best'``; a run that never validates has none, and the log says
+            so.
+        out_dir (str, optional): The folder to write to. Defaults to None,
+            ``export`` in the work folder of the run.
+
+    Raises:
+        ValueError: Before the first step, if the model has no cohort or no
+            such student, or if the student has parts that MMPretrain does
+            not have.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.ExportStudentHook')]
+    """
+
+    def __init__(self,
+                 student: str = 'best',
+                 out_dir: Optional[str] = None) -> None:
+        self.student = student
+        self.out_dir = out_dir
+        self._cfg: Optional[Config] = None
+
+    def before_train(self, runner) -> None:
+        """Check that the student can be exported."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        cohort = getattr(model, 'cohort', None)
+        if not isinstance(cohort, StudentCohort):
+            raise ValueError(
+                '`ExportStudentHook` exports a student of a cohort, and a '
+                f'{type(model).__name__} has none: use it with '
+                "`model=dict(type='mmdckd.CollectiveDistill', ...)`.")
+        if self.student not in ('best', *cohort.names):
+            raise ValueError(
+                f'`ExportStudentHook.student`={self.student!r} is none of '
+                f"the students {cohort.names}, nor 'best'.")
+        # The networks as they were built: a config file that a student comes
+        # from may change while it is being trained.
+        self._cfg = Config(
+            dict(
+                runner.cfg.to_dict(),
+                model=dict(
+                    students=cohort.configs,
+                    data_preprocessor=cohort.data_preprocessor_cfg)))
+        for name in cohort.names:
+            if self.student in ('best', name):
+                plain_config(self._cfg, name)
+        if self.student == 'best' and runner.val_loop is None:
+            runner.logger.warning(
+                'ExportStudentHook will export nothing: without validation '
+                'no student is known to be best. Set its `student` to one '
+                f'of {cohort.names}.')
+
+    @master_only
+    def after_train(self, runner) -> None:
+        """Export the student."""
+        if (self.student == 'best'
+                and runner.message_hub.get_info('best_student') is None):
+            runner.logger.warning(
+                'ExportStudentHook exports nothing: no validation by '
+                'mmdckd.CollectiveValLoop has said which student is best. '
+                'tools/export_student.py exports any student of a '
+                'checkpoint.')
+            return
+        out_dir = self.out_dir or osp.join(runner.work_dir, 'export')
+        with TemporaryDirectory() as folder:
+            checkpoint = (
+                _best_checkpoint(runner)
+                or _save_final_weights(runner, folder))
+            exported = export_student(checkpoint, out_dir, self.student,
+                                      self._cfg)
+        runner.logger.info(
+            f'The student {exported.name} of {osp.basename(checkpoint)} is '
+            f'exported for MMPretrain: {exported.config} and '
+            f'{exported.checkpoint}')
+
+
+def _best_checkpoint(runner) -> Optional[str]:
+    """Path of the checkpoint that ``save_best`` has kept, if any."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best:
+            for key in ('best_ckpt', f'best_ckpt_{hook.key_indicators[0]}'):
+                path = runner.message_hub.get_info(key)
+                if path and osp.isfile(path):
+                    return path
+    return None
+
+
+def _save_final_weights(runner, folder: str) -> str:
+    """Save the weights as a checkpoint of the run would."""
+    runner.save_checkpoint(
+        folder,
+        'final.pth',
+        save_optimizer=False,
+        save_param_scheduler=False,
+        meta=dict(epoch=runner.epoch, iter=runner.iter))
+    return osp.join(folder, 'final.pth')

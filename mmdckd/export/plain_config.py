@@ -1,0 +1,201 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
+
+from mmdckd.models.networks import NetworkSpec, resolve_network
+
+#: What a plain config must do without.
+FOREIGN = ('mmdckd', 'mmrazor')
+
+
+def plain_config(cfg: Config,
+                 name: str,
+                 classes: Optional[Sequence[str]] = None) -> Config:
+    """The config of one student of a cohort, for MMPretrain alone.
+
+    It holds the student's complete ``model``, its ``data_preprocessor`` and,
+    as far as the run tells, how it is tested. The images of a dataset that
+    MMPretrain does not have are replaced by a ``CustomDataset`` with the same
+    pipeline, whose ``data_root`` is to be filled in.
+
+    Args:
+        cfg (Config): The config of the run.
+        name (str): The name of the student.
+        classes (Sequence[str], optional): The names of the classes. Defaults
+            to None.
+
+    Returns:
+        Config: The plain config. It has no ``test_dataloader`` where the run
+        has none, or one whose dataset has no ``pipeline`` in the config.
+
+    Raises:
+        ValueError: If the config has no such student, or if the student or
+            the test pipeline is made of parts that only mmdckd or mmrazor
+            have; the message names them.
+    """
+    spec = _student_spec(cfg, name)
+    packages = _require_plain(spec.model, MODELS, 'mmpretrain', spec.key)
+    plain = dict(default_scope='mmpretrain', model=_plain(spec.model))
+    if spec.data_preprocessor is not None:
+        packages += _require_plain(spec.data_preprocessor, MODELS,
+                                   'mmpretrain', 'data_preprocessor')
+        plain['data_preprocessor'] = _plain(spec.data_preprocessor)
+
+    scope = cfg.get('default_scope') or 'mmengine'
+    stage = 'test' if cfg.get('test_dataloader') else 'val'
+    loader = cfg.get(f'{stage}_dataloader')
+    if _pipeline(loader) is not None:
+        packages += _require_plain(
+            _pipeline(loader), TRANSFORMS, scope,
+            f'{stage}_dataloader.dataset.pipeline')
+        plain.update(
+            test_dataloader=_test_dataloader(loader, scope, classes),
+            test_evaluator=_evaluators(cfg.get(f'{stage}_evaluator'), scope),
+            test_cfg=dict())
+
+    imports = [
+        module
+        for module in (cfg.get('custom_imports') or {}).get('imports', [])
+        if module.partition('.')[0] in packages
+    ]
+    if imports:
+        plain['custom_imports'] = dict(
+            imports=imports, allow_failed_imports=False)
+    return Config(plain)
+
+
+def _student_spec(cfg: Config, name: str) -> NetworkSpec:
+    """What the run's config says of a student; as the cohort is built."""
+    model = cfg.get('model') or {}
+    if model.get('students'):
+        key, network = f'students.{name}', model['students'].get(name)
+    else:
+        key, network = 'architecture', model.get('architecture')
+    if network is None:
+        raise ValueError(
+            f'The checkpoint has a student {name!r}, and its config has not: '
+            f'there is no `model.{key}`. Give the config of the run that '
+            'wrote the checkpoint.')
+    spec = resolve_network(network, key)
+    preprocessor = model.get('data_preprocessor', cfg.get('data_preprocessor'))
+    if preprocessor is not None:
+        spec.data_preprocessor = preprocessor
+    return spec
+
+
+def _pipeline(loader: Any) -> Optional[list]:
+    dataset = loader.get('dataset') if isinstance(loader, dict) else None
+    return dataset.get('pipeline') if isinstance(dataset, dict) else None
+
+
+def _test_dataloader(loader: dict, scope: str,
+                     classes: Optional[Sequence[str]]) -> dict:
+    if not _foreign(loader, DATASETS, scope):
+        return _plain(loader)
+    pipeline = _plain(loader['dataset']['pipeline'])
+    if not any(t['type'].endswith('LoadImageFromFile') for t in pipeline):
+        pipeline.insert(0, dict(type='LoadImageFromFile'))
+    dataset = dict(
+        type='CustomDataset', data_root='data/test', pipeline=pipeline)
+    if classes:
+        dataset['classes'] = list(classes)
+    return dict(
+        batch_size=loader.get('batch_size', 1),
+        num_workers=loader.get('num_workers', 0),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dataset)
+
+
+def _evaluators(evaluators: Any, scope: str) -> List[dict]:
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    return [
+        _plain(evaluator) for evaluator in evaluators if
+        isinstance(evaluator, dict) and not _foreign(evaluator, METRICS, scope)
+    ] or [dict(type='Accuracy', topk=(1, ))]
+
+
+def _plain(value: Any, scope: str = 'mmpretrain') -> Any:
+    """Copy a config, less what scope and weights of a plain one say anyway.
+
+    Weights that parts of the network start from are in the checkpoint.
+    """
+    if isinstance(value, dict):
+        own = value.get('_scope_', scope)
+        return {
+            key: _plain(item, own)
+            for key, item in value.items()
+            if not (key == '_scope_' and item == scope)
+            and not (key == 'init_cfg' and isinstance(item, dict)
+                     and item.get('type') == 'Pretrained')
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item, scope) for item in value)
+    if isinstance(value, type):
+        return f'{value.__module__}.{value.__qualname__}'
+    return value
+
+
+def _require_plain(cfg: Any, registry: Registry, scope: str,
+                   key: str) -> List[str]:
+    """Refuse what MMPretrain cannot build; return the packages it needs."""
+    foreign = _foreign(cfg, registry, scope, key)
+    if foreign:
+        raise ValueError(
+            'A plain MMPretrain model cannot be made of what only '
+            f'{" and ".join(FOREIGN)} have, and this student needs: '
+            f'{"; ".join(foreign)}.')
+    return [package for _, _, package in _types(cfg, registry, scope, key)]
+
+
+def _foreign(cfg: Any,
+             registry: Registry,
+             scope: str,
+             key: str = '') -> List[str]:
+    return [
+        f'`{path}`={kind!r}'
+        for path, kind, package in _types(cfg, registry, scope, key)
+        if package in FOREIGN
+    ]
+
+
+def _types(cfg: Any, registry: Registry, scope: str,
+           path: str) -> Iterator[Tuple[str, Any, str]]:
+    """Walk through a config.
+
+    Yields:
+        Tuple[str, str | type, str]: The path, the value and the package of
+        every ``type`` in it.
+    """
+    if isinstance(cfg, dict):
+        scope = cfg.get('_scope_', scope)
+        if 'type' in cfg:
+            yield (f'{path}.type', cfg['type'],
+                   _package_of(cfg['type'], registry, scope))
+        items = cfg.items()
+    elif isinstance(cfg, (list, tuple)):
+        items = enumerate(cfg)
+    else:
+        return
+    for key, value in items:
+        yield from _types(value, registry, scope, f'{path}.{key}')
+
+
+def _package_of(kind: Any, registry: Registry, scope: str) -> str:
+    """The package without which a type cannot be found."""
+    if not isinstance(kind, str):
+        return kind.__module__.partition('.')[0]
+    package = kind.partition('.')[0]
+    if package in FOREIGN:
+        return package
+    found = _find(kind, registry, scope)
+    if scope in FOREIGN and found is not _find(kind, registry, 'mmpretrain'):
+        return scope
+    return getattr(found, '__module__', package).partition('.')[0]
+
+
+def _find(kind: str, registry: Registry, scope: str) -> Any:
+    with registry.switch_scope_and_registry(scope) as scoped:
+        return scoped.get(kind)

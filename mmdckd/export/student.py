@@ -1,0 +1,241 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+import difflib
+import logging
+import os
+import os.path as osp
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, NamedTuple, Optional
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor
+
+from mmdckd.compat import _checkpoint_globals
+from mmdckd.version import __version__
+from .config_text import parse_config_text
+from .plain_config import plain_config
+
+_PREFIX = 'architecture.students.'
+
+
+class ExportedStudent(NamedTuple):
+    """What an export has written.
+
+    Attributes:
+        name (str): The name of the student.
+        config (str): Path of its plain MMPretrain config.
+        checkpoint (str): Path of its plain MMPretrain checkpoint.
+    """
+    name: str
+    config: str
+    checkpoint: str
+
+
+def export_student(checkpoint: str,
+                   out_dir: str,
+                   student: str = 'best',
+                   cfg: Optional[Config] = None) -> ExportedStudent:
+    """Write one student of a cohort as a plain MMPretrain model.
+
+    ``<out_dir>/<student>.pth`` holds its weights, the names of its classes
+    and where it comes from; ``<out_dir>/<student>.py`` its config, which
+    names the checkpoint beside it. Neither needs mmdckd or mmrazor, and the
+    student predicts, bit for bit, what it predicts inside the cohort.
+
+    The weights are the checkpoint's ``state_dict``: with an ``EMAHook``
+    MMEngine keeps the averaged ones there, those that validation measured.
+
+    Before anything is written, the student is built as MMPretrain will build
+    it, and every key of the weights has to fit.
+
+    Args:
+        checkpoint (str): Path of a checkpoint that the run of a
+            :class:`~mmdckd.models.algorithms.CollectiveDistill` wrote. It is
+            read with ``weights_only=True``, its config is not run: it cannot
+            run code.
+        out_dir (str): The folder to write to; it is made if need be.
+        student (str): The name of a student, or ``'best'`` for the one that
+            was best in the last validation before the checkpoint was
+            written. Defaults to ``'best'``.
+        cfg (Config, optional): The config of the run. Defaults to None, the
+            one in the checkpoint.
+
+    Returns:
+        ExportedStudent: The student's name and the two paths.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint cannot be read or holds no cohort, if
+            there is no such student or no best one, if the student cannot be
+            plain, or if its weights do not fit its config.
+
+    Examples:
+        >>> from mmdckd.export import export_student
+        >>> best = export_student('work_dirs/run/epoch_60.pth', 'exported')
+        >>> from mmpretrain import ImageClassificationInferencer
+        >>> inferencer = ImageClassificationInferencer(best.config)
+    """
+    content = _read(checkpoint)
+    students = _students_of(content.get('state_dict', content), checkpoint)
+    name = _choose(student, list(students), content, checkpoint)
+    meta = content.get('meta') or {}
+    if cfg is None:
+        cfg = _config_of(meta, checkpoint)
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    classes = None if classes is None else [str(c) for c in classes]
+
+    plain = plain_config(cfg, name, classes)
+    _check_fits(plain, students[name], name)
+    if 'test_dataloader' not in plain:
+        print_log(
+            'The config names no pipeline for testing: the exported student '
+            f'{name!r} can be loaded with mmpretrain.get_model, and '
+            'mmpretrain.ImageClassificationInferencer, which needs '
+            '`test_dataloader.dataset.pipeline`, will not take it.',
+            logger='current',
+            level=logging.WARNING)
+    out_meta = {
+        key: meta[key]
+        for key in ('epoch', 'iter', 'seed', 'experiment_name') if key in meta
+    }
+    out_meta.update(
+        student=name,
+        source=osp.basename(checkpoint),
+        mmdckd_version=__version__,
+        cfg=plain.pretty_text)
+    if classes is not None:
+        out_meta['dataset_meta'] = dict(classes=classes)
+
+    os.makedirs(out_dir, exist_ok=True)
+    exported = ExportedStudent(name, osp.join(out_dir, f'{name}.py'),
+                               osp.join(out_dir, f'{name}.pth'))
+    with _replacing(exported.checkpoint) as path:
+        torch.save(dict(meta=out_meta, state_dict=students[name]), path)
+    with _replacing(exported.config) as path:
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(_config_file(plain, cfg, out_meta))
+    return exported
+
+
+def _read(path: str) -> dict:
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'There is no checkpoint {path!r}.')
+    try:
+        with torch.serialization.safe_globals(_checkpoint_globals()):
+            content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f'The checkpoint {path!r} cannot be read; it is truncated, not a '
+            'PyTorch file, or needs code to be run to load it. PyTorch says: '
+            f'{error}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path!r} is no checkpoint of MMEngine: it holds a '
+                         f'{type(content).__name__}.')
+    return content
+
+
+def _students_of(state_dict: Dict[str, Tensor],
+                 path: str) -> Dict[str, Dict[str, Tensor]]:
+    """The state dict of every student, by name, with the keys it has outside
+    the cohort."""
+    students: Dict[str, Dict[str, Tensor]] = {}
+    for key, value in state_dict.items():
+        if key.startswith(_PREFIX):
+            name, _, own_key = key[len(_PREFIX):].partition('.')
+            students.setdefault(name, OrderedDict())[own_key] = value
+    if not students:
+        raise ValueError(
+            f'The checkpoint {path!r} is none of a cohort: it has no key that '
+            f'starts with {_PREFIX!r}. Its keys are {list(state_dict)[:4]}, '
+            '... Give one that the run of a `CollectiveDistill` wrote.')
+    # The versions of modules, by which some of them read older files.
+    versions = getattr(state_dict, '_metadata', {})
+    for name, state in students.items():
+        prefix = f'{_PREFIX}{name}'
+        state._metadata = OrderedDict((key[len(prefix):].lstrip('.'), value)
+                                      for key, value in versions.items()
+                                      if f'{key}.'.startswith(f'{prefix}.'))
+    return students
+
+
+def _choose(student: str, names: List[str], content: dict, path: str) -> str:
+    # Imported here because the hooks beside it use this module.
+    from mmdckd.engine.loops.collective_eval_loops import best_student_of
+    if student == 'best':
+        student = best_student_of(content)
+        if student is None:
+            raise ValueError(
+                f'The checkpoint {path!r} was written before any validation '
+                'by mmdckd.CollectiveValLoop, so it does not say which '
+                f'student is best. Name one of {names}.')
+    if student not in names:
+        near = difflib.get_close_matches(student, names, 1)
+        raise ValueError(
+            f'The checkpoint {path!r} has no student {student!r}' +
+            (f'; did you mean {near[0]!r}?' if near else '.') +
+            f' Its students are {names}.')
+    return student
+
+
+def _config_of(meta: dict, path: str) -> Config:
+    if not meta.get('cfg'):
+        raise ValueError(f'The checkpoint {path!r} carries no config. Give '
+                         'the config of its run.')
+    try:
+        return parse_config_text(meta['cfg'])
+    except ValueError as error:
+        raise ValueError(
+            f'{path!r}: {error}. Give the config of its run.') from error
+
+
+def _check_fits(plain: Config, state_dict: Dict[str, Tensor],
+                name: str) -> None:
+    """Build the student as :func:`mmpretrain.get_model` will, and load it."""
+    cfg = copy.deepcopy(
+        dict(plain.model, data_preprocessor=plain.get('data_preprocessor')))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        network = MODELS.build(cfg)
+    try:
+        network.load_state_dict(state_dict)
+    except RuntimeError as error:
+        raise ValueError(
+            f'The weights of the student {name!r} do not fit its config. '
+            'Give the config of the run that wrote the checkpoint. PyTorch '
+            f'says: {error}') from error
+
+
+def _config_file(plain: Config, cfg: Config, meta: dict) -> str:
+    """The text of the config, with the checkpoint that lies beside it."""
+    name = meta['student']
+    lines = [
+        f'# The student {name} of {meta["source"]}, for MMPretrain alone '
+        f'(written by mmdckd {__version__}):',
+        '#   from mmpretrain import ImageClassificationInferencer',
+        f"#   ImageClassificationInferencer('{name}.py')('an/image.png')"
+    ]
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if 'test_dataloader' in plain and (plain.test_dataloader.dataset.type
+                                       != loader['dataset']['type']):
+        lines += [
+            f'# It was tested on {loader["dataset"]["type"]}, which '
+            'MMPretrain does not have. To test',
+            '# it there, set `test_dataloader.dataset.data_root` to a folder '
+            'that has one',
+            '# folder of images for each class; sorted by name, they are the '
+            'classes in order.'
+        ]
+    # Config.fromfile fills in where the file is.
+    full = Config(
+        dict(plain.to_dict(), load_from='{{ fileDirname }}/' + f'{name}.pth'))
+    return '\n'.join(lines) + '\n' + full.pretty_text
+
+
+@contextmanager
+def _replacing(path: str) -> Iterator[str]:
+    """A path to write to that becomes ``path`` when all is written."""
+    yield f'{path}.tmp'
+    os.replace(f'{path}.tmp', path)

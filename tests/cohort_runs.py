@@ -1,0 +1,101 @@
+"""Short real runs of cohorts on real digits, and what they predict."""
+import itertools
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner, load_checkpoint
+from mmpretrain.registry import TRANSFORMS
+from tiny import network
+
+from mmdckd.registry import MODELS
+
+_number = itertools.count()
+# To each channel its own, so that their order is told from the scores.
+PREPROCESSOR = dict(
+    num_classes=10, mean=[60., 80., 100.], std=[70., 90., 110.], to_rgb=True)
+DISTILLER = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')))
+
+
+def loader(split, **kwargs):
+    return dict(
+        batch_size=32,
+        num_workers=0,
+        dataset=dict(
+            type='mmdckd.Digits',
+            split=split,
+            pipeline=[
+                dict(type='Resize', scale=12),
+                dict(type='PackInputs'),
+            ],
+            **kwargs),
+        sampler=dict(type='DefaultSampler', shuffle=split == 'train'))
+
+
+def run_config(work_dir, cohort=None, **kwargs):
+    """The config of a run of two epochs of four iterations."""
+    model = dict(type='mmdckd.CollectiveDistill', distiller=DISTILLER)
+    model.update(cohort or dict(architecture=network(), num_students=2))
+    model.update(teacher=network(34), allow_random_teacher=True)
+    name = f'run{next(_number)}'
+    cfg = dict(
+        default_scope='mmpretrain',
+        experiment_name=name,
+        work_dir=str(work_dir / name),
+        randomness=dict(seed=1),
+        model=model,
+        data_preprocessor=PREPROCESSOR,
+        train_dataloader=loader('train', indices=128),
+        train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
+        val_dataloader=loader('val'),
+        val_cfg=dict(type='mmdckd.CollectiveValLoop'),
+        val_evaluator=dict(type='Accuracy', topk=(1, 5)),
+        test_dataloader=loader('test'),
+        test_cfg=dict(type='mmdckd.CollectiveTestLoop'),
+        test_evaluator=dict(type='Accuracy', topk=(1, 5)),
+        default_hooks=dict(
+            checkpoint=dict(
+                type='CheckpointHook', save_best='best/accuracy/top1')))
+    cfg.update(kwargs)
+    return Config(cfg)
+
+
+def train(cfg):
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+def cohort_of(checkpoint, cfg):
+    """The algorithm of a run with the weights of a checkpoint."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(
+            dict({'data_preprocessor': PREPROCESSOR}, **cfg.model))
+    load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
+    return model.eval()
+
+
+def pack(images, cfg):
+    """Image files as the test pipeline of a run packs them."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose([
+            TRANSFORMS.build(t) for t in [dict(type='LoadImageFromFile')] +
+            cfg.test_dataloader.dataset.pipeline
+        ])
+        return [pipeline(dict(img_path=image)) for image in images]
+
+
+@torch.no_grad()
+def student_scores(model, name, packed, batch_size=1):
+    """The scores (B, C) of a student inside the cohort."""
+    scores = []
+    for start in range(0, len(packed), batch_size):
+        data = model.data_preprocessor(
+            default_collate(packed[start:start + batch_size]), False)
+        samples = model.cohort.students[name](**data, mode='predict')
+        scores += [sample.pred_score for sample in samples]
+    return torch.stack(scores)
