@@ -172,8 +172,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
 
         parts = []
         if self.include_self:
-            parts.append(
-                reduce(self.fold, self.values(log_probs, gt_labels)))
+            parts.append(reduce(self.fold, self.values(log_probs, gt_labels)))
         elif num_students > 1:
             parts.append(
                 leave_one_out(self.fold, self.values(log_probs, gt_labels)))

@@ -7,7 +7,8 @@ from mmdckd.registry import MODELS
 from .base_collector import BaseCollector
 
 
-def build_collector(collector: Union[str, dict, BaseCollector]) -> BaseCollector:
+def build_collector(
+        collector: Union[str, dict, BaseCollector]) -> BaseCollector:
     """Build a collector from what a config says.
 
     A collector ``FooBarCollector`` registered in

@@ -35,10 +35,10 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(
-        self,
-        preds_S: Logits,
-        preds_T: Optional[Logits] = None,
-        gt_labels: Optional[torch.Tensor] = None
+            self,
+            preds_S: Logits,
+            preds_T: Optional[Logits] = None,
+            gt_labels: Optional[torch.Tensor] = None
     ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 

@@ -7,6 +7,8 @@ from torch.autograd.function import once_differentiable
 
 from .entropy import entropy
 
+Terms = Tuple[Optional[torch.Tensor], ...]
+
 
 class CohortTerms(Function):
     r"""The terms of :class:`~.dckd_loss.DCKDLoss`, and their gradient.
@@ -14,14 +16,13 @@ class CohortTerms(Function):
     For student i, with :math:`P_i = softmax(z_i / \tau)` and a mean over the
     batch:
 
-    ============ ========================== ================================
-    term         value                      :math:`\tau\ \partial / \partial
-                                            z_i`
-    ============ ========================== ================================
-    teacher      :math:`KL(P_t \| P_i)`     :math:`P_i - P_t`
-    collective   :math:`KL(C_i \| P_i)`     :math:`P_i - C_i`
-    correlation  :math:`H(Q_i)`             :math:`-Q_i (\log Q_i + H(Q_i))`
-    ============ ========================== ================================
+    ============ ====================== ================================
+    term         value                  gradient of z_i / tau
+    ============ ====================== ================================
+    teacher      :math:`KL(P_t \| P_i)` :math:`P_i - P_t`
+    collective   :math:`KL(C_i \| P_i)` :math:`P_i - C_i`
+    correlation  :math:`H(Q_i)`         :math:`-Q_i (\log Q_i + H(Q_i))`
+    ============ ====================== ================================
 
     :math:`Q_i \propto P_i (1 - y)`, or :math:`P_i` without ``rest``. Written
     out because the backward pass then needs log P and C alone, and goes over
@@ -32,8 +33,7 @@ class CohortTerms(Function):
     @staticmethod
     def forward(ctx, log_probs: torch.Tensor, teacher: Optional[torch.Tensor],
                 collective: Optional[torch.Tensor], correlation: bool,
-                rest: Optional[torch.Tensor], tau: float,
-                *logits: torch.Tensor) -> Tuple[Optional[torch.Tensor], ...]:
+                rest: Optional[torch.Tensor], tau: float, *logits) -> Terms:
         """Compute the terms.
 
         Args:
@@ -65,12 +65,12 @@ class CohortTerms(Function):
             terms[2] = [
                 entropy(_of_rest(log_p, rest)).sum() for log_p in log_probs
             ]
-        return tuple(term and torch.stack(term) / len(logits[0])
-                     for term in terms)
+        return tuple(
+            term and torch.stack(term) / len(logits[0]) for term in terms)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *weights: Optional[torch.Tensor]) -> tuple:
+    def backward(ctx, *weights: Optional[torch.Tensor]) -> Terms:
         """Compute the gradient with respect to each student's logits."""
         log_probs, teacher, collective, rest = ctx.saved_tensors
         scale = 1 / (ctx.tau * log_probs.shape[1])

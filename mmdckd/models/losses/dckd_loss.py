@@ -106,7 +106,7 @@ class DCKDLoss(BaseCollectiveLoss):
         self.ramp, self.ramp_terms = self._build_ramp(ramp)
 
     def _build_ramp(
-        self, ramp: Optional[dict]
+            self, ramp: Optional[dict]
     ) -> Tuple[Optional[WeightRamp], Tuple[str, ...]]:
         if ramp is None:
             return None, ()
@@ -121,8 +121,8 @@ class DCKDLoss(BaseCollectiveLoss):
     @property
     def needs_teacher(self) -> bool:
         """bool: Whether the teacher has a weight or is collected from."""
-        return bool(self.alpha
-                    or (self.beta and self.collector.include_teacher))
+        return bool(
+            self.alpha or (self.beta and self.collector.include_teacher))
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check, before training, that the loss can be computed.
@@ -146,10 +146,10 @@ class DCKDLoss(BaseCollectiveLoss):
                 raise ValueError(f'`beta={self.beta}`: {error}') from error
 
     def forward(
-        self,
-        preds_S: Logits,
-        preds_T: Optional[Logits] = None,
-        gt_labels: Optional[torch.Tensor] = None
+            self,
+            preds_S: Logits,
+            preds_T: Optional[Logits] = None,
+            gt_labels: Optional[torch.Tensor] = None
     ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
@@ -218,10 +218,8 @@ class DCKDLoss(BaseCollectiveLoss):
 
     @torch.no_grad()
     def _soften(self, logits: Tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return torch.stack([
-            ((z if z.dtype == torch.float64 else z.float()) /
-             self.tau).log_softmax(-1) for z in logits
-        ])
+        return torch.stack([((z if z.dtype == torch.float64 else z.float()) /
+                             self.tau).log_softmax(-1) for z in logits])
 
     @staticmethod
     def _log_rest(gt_labels: Optional[torch.Tensor],

@@ -29,9 +29,8 @@ def collect_row(name, members, label):
     """Collect from members, each the logits of one image; label is soft."""
     classes = range(len(label))
     if name == 'logit_mean':
-        return softmax([
-            sum(z[c] for z in members) / len(members) / TAU for c in classes
-        ])
+        return softmax(
+            [sum(z[c] for z in members) / len(members) / TAU for c in classes])
     if name == 'min_logit':
         margins = [[
             z[c] - sum(y * x for y, x in zip(label, z)) for c in classes
@@ -44,8 +43,7 @@ def collect_row(name, members, label):
     return [x / sum(largest) for x in largest]
 
 
-def reference(name, students, teachers, labels, include_self,
-              include_teacher):
+def reference(name, students, teachers, labels, include_self, include_teacher):
     num_students, batch_size, num_classes = students.shape
     if labels.ndim == 1:
         labels = torch.nn.functional.one_hot(labels, num_classes)
@@ -258,13 +256,12 @@ def test_min_logit_with_one_hot_labels_is_min_logit():
 @pytest.mark.parametrize('name', ['mean', 'logit_mean'])
 def test_leaving_out_does_not_cancel(name):
     """A student that is certain hides nothing of its peers' small numbers."""
-    logits = torch.tensor([[[80., 0., 0.]], [[0., 60., 61.]],
-                           [[0., 62., 61.]]])
+    logits = torch.tensor([[[80., 0., 0.]], [[0., 60., 61.]], [[0., 62.,
+                                                                61.]]])
     labels = torch.tensor([0])
     targets = build_collector(name)(None, log_soften(logits), None, labels)
     expected = reference(name, logits.double(), [], labels, False, False)
-    torch.testing.assert_close(
-        targets, expected.float(), rtol=1e-5, atol=0.)
+    torch.testing.assert_close(targets, expected.float(), rtol=1e-5, atol=0.)
     assert 0 < targets[0, 0, 0] < 1e-8
 
 

@@ -134,8 +134,8 @@ def batches(draw, elements=st.floats(-30., 30.)):
 @pytest.mark.parametrize('collector', COLLECTORS)
 @pytest.mark.parametrize('correlation', ['all', 'non_target'])
 @pytest.mark.parametrize('soft', [False, True])
-@pytest.mark.parametrize('num_students, num_teachers', [(2, 1), (3, 2),
-                                                        (5, 3), (8, 1)])
+@pytest.mark.parametrize('num_students, num_teachers', [(2, 1), (3, 2), (5, 3),
+                                                        (8, 1)])
 def test_formula(collector, correlation, soft, num_students, num_teachers):
     students, teachers, labels = random_batch(
         num_students, num_teachers=num_teachers, soft=soft)
@@ -181,8 +181,7 @@ def test_gradients_of_terms_add_up():
     students, teachers, labels = random_batch()
     students.requires_grad_()
     losses = DCKDLoss()(students, teachers, labels)
-    whole, = torch.autograd.grad(
-        total(losses), students, retain_graph=True)
+    whole, = torch.autograd.grad(total(losses), students, retain_graph=True)
     parts = [
         torch.autograd.grad(values.sum(), students, retain_graph=True)[0]
         for values in losses.values()
@@ -222,8 +221,9 @@ def test_without_a_teacher_it_is_deep_mutual_learning(num_students):
             F.kl_div(
                 F.log_softmax(students[i], -1),
                 F.softmax(students[j].detach(), -1),
-                reduction='batchmean') for j in range(num_students) if j != i)
-        / (num_students - 1) for i in range(num_students)
+                reduction='batchmean')
+            for j in range(num_students) if j != i) / (num_students - 1)
+        for i in range(num_students)
     ])
     torch.testing.assert_close(
         torch.autograd.grad(total(losses), students),
@@ -252,10 +252,10 @@ def test_min_logit_is_kdcl():
     target = ((students - own.unsqueeze(-1)).amin(0) / tau).softmax(-1)
     for i in range(4):
         torch.testing.assert_close(
-            losses['collective'][i],
-            tau**2 * F.kl_div((students[i] / tau).log_softmax(-1),
-                              target,
-                              reduction='batchmean'))
+            losses['collective'][i], tau**2 * F.kl_div(
+                (students[i] / tau).log_softmax(-1),
+                target,
+                reduction='batchmean'))
 
 
 def test_all_weights_0_is_plain_training():
@@ -297,9 +297,10 @@ def test_equivariant_to_permutations(collector, correlation, batch, data):
     losses = loss(students, teacher, labels)
     order = data.draw(st.permutations(range(num_students)))
     torch.testing.assert_close(
-        loss(students[order], teacher, labels),
-        {term: values[order]
-         for term, values in losses.items()})
+        loss(students[order], teacher, labels), {
+            term: values[order]
+            for term, values in losses.items()
+        })
     order = data.draw(st.permutations(range(num_classes)))
     new_label = torch.tensor(order).argsort()[labels]
     torch.testing.assert_close(
@@ -361,8 +362,8 @@ def test_a_student_learns_from_its_own_loss_alone(collector, include_self,
     teacher.requires_grad_()
     losses = DCKDLoss(
         collector=dict(
-            type=collector, include_self=include_self,
-            include_teacher=True))(students, teacher, labels)
+            type=collector, include_self=include_self, include_teacher=True))(
+                students, teacher, labels)
     for i in range(len(students)):
         value = sum(values[i] for values in losses.values())
         grad, of_teacher = torch.autograd.grad(
@@ -389,8 +390,8 @@ def test_correlation_of_the_other_classes_alone():
     others = torch.ones(4, 6, dtype=torch.bool)
     others[torch.arange(4), labels] = False
     rest = torch.stack([z[others].reshape(4, 5) for z in students])
-    torch.testing.assert_close(
-        values, -entropy((rest / 4).log_softmax(-1)).mean(-1))
+    torch.testing.assert_close(values, -entropy(
+        (rest / 4).log_softmax(-1)).mean(-1))
     values.sum().backward()
     assert not students.grad[:, ~others].any()
     assert students.grad[:, others].any()
@@ -441,8 +442,8 @@ def test_float32_under_autocast(dtype):
 
 def test_float32_is_close_to_float64():
     students, teachers, labels = random_batch(8, 16, 1000)
-    exact = DCKDLoss()(students.float().double(),
-                       teachers.float().double(), labels)
+    exact = DCKDLoss()(students.float().double(), teachers.float().double(),
+                       labels)
     losses = DCKDLoss()(students.float(), teachers.float(), labels)
     for term, values in losses.items():
         torch.testing.assert_close(
@@ -517,6 +518,14 @@ def test_sequences_and_stacks_are_the_same():
         atol=0)
 
 
+def test_teachers_are_detached():
+    students, teachers, _ = random_batch(num_teachers=2)
+    teachers.requires_grad_()
+    for preds_T in (teachers, teachers[0], list(teachers)):
+        split = DCKDLoss.split_teachers(preds_T, students[0])
+        assert not any(logits.requires_grad for logits in split)
+
+
 def test_every_teacher_is_collected_from():
     students, teachers, labels = random_batch(2, num_teachers=2)
     losses = DCKDLoss(
@@ -528,17 +537,15 @@ def test_every_teacher_is_collected_from():
     torch.testing.assert_close(
         losses['collective'][0],
         F.kl_div(
-            students[0].log_softmax(-1), probs.mean(0),
-            reduction='batchmean'))
+            students[0].log_softmax(-1), probs.mean(0), reduction='batchmean'))
 
 
 @pytest.mark.parametrize('cfg, needed', [
     (dict(), True),
     (dict(alpha=0), False),
     (dict(alpha=0, collector=dict(type='mean', include_teacher=True)), True),
-    (dict(
-        alpha=0, beta=0,
-        collector=dict(type='mean', include_teacher=True)), False),
+    (dict(alpha=0, beta=0, collector=dict(type='mean',
+                                          include_teacher=True)), False),
 ])
 def test_needs_teacher(cfg, needed):
     loss = DCKDLoss(**cfg)
