@@ -1,0 +1,179 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+import string
+import zipfile
+from typing import Dict, List, Optional
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+
+from mmdckd.registry import DATASETS
+
+_SPLITS = ('train', 'val', 'test')
+_ARRAYS = ('images', 'labels', 'fonts')
+_MAKE = ('`python tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out '
+         '{}` makes it from the fonts in those folders')
+
+
+@DATASETS.register_module()
+class Glyph62(BaseDataset):
+    """The digits and letters of many fonts, 62 classes, rendered.
+
+    The classes are 0-9, A-Z and a-z. Many of them resemble each other (0 O o,
+    1 I l, S s 5), in some fonts down to the last pixel: what a network knows
+    of one class says something of others, which makes the task a natural one
+    for distillation. It is of the size of CIFAR and needs no download:
+    ``tools/datasets/make_glyph62.py`` draws it from the fonts of a machine.
+
+    The splits have no family of fonts in common, so what is tested is how
+    letters are read that look unlike those in training. All families whose
+    names start with the same word count as one here. The manifest beside the
+    files lists the fonts.
+
+    An image is a uint8 array of shape (size, size, 3): its grey value, 255
+    for ink and 0 for the ground, stands in all three channels, so every
+    MMPretrain transform, network and visualizer takes it. Images come
+    decoded: a pipeline needs no ``LoadImageFromFile``.
+
+    Args:
+        data_root (str): The folder with ``train.npz``, ``val.npz`` and
+            ``test.npz``. Defaults to 'data/glyph62'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        size (int, optional): The side of an image in pixels, one that divides
+            the side in the files; pixels are averaged. Defaults to None, the
+            side in the files.
+        subset (int, optional): How many images to keep, of every class the
+            same number (or one more). Which ones is fixed. Defaults to None,
+            all.
+        **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`,
+            such as ``pipeline``.
+
+    Raises:
+        FileNotFoundError: If the file of the split is missing.
+        ValueError: If ``split`` is none of the three, ``size`` divides not
+            the side of the images, ``subset`` is more than there are, or the
+            file is none of Glyph62.
+
+    Examples:
+        >>> from mmdckd.datasets import Glyph62
+        >>> glyphs = Glyph62(size=16, subset=8000)
+        >>> glyphs[0]['img'].shape, glyphs.CLASSES[glyphs[0]['gt_label']]
+        ((16, 16, 3), '3')
+    """
+
+    METAINFO = dict(
+        classes=tuple(string.digits + string.ascii_uppercase +
+                      string.ascii_lowercase))
+
+    def __init__(self,
+                 data_root: str = 'data/glyph62',
+                 split: str = 'train',
+                 size: Optional[int] = None,
+                 subset: Optional[int] = None,
+                 **kwargs) -> None:
+        if split not in _SPLITS:
+            raise ValueError(f'`split` of mmdckd.Glyph62 must be one of '
+                             f'{_SPLITS}, but got {split!r}.')
+        self.split = split
+        self.size = size
+        self.subset = subset
+        super().__init__(ann_file='', data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Read the images and labels of the split.
+
+        Returns:
+            list[dict]: One dict an image, with ``img``, ``img_shape``,
+            ``ori_shape``, ``gt_label`` and ``font``, the number of its font
+            in the manifest.
+        """
+        arrays = self._read()
+        images, labels, fonts = (arrays[name] for name in _ARRAYS)
+        if self.subset is not None:
+            chosen = choose(labels, self.subset, len(self.CLASSES))
+            images, labels, fonts = images[chosen], labels[chosen], fonts[
+                chosen]
+        if self.size is not None:
+            images = shrink(images, self.size)
+        return [
+            dict(
+                img=np.repeat(image[..., None], 3, axis=-1),
+                img_shape=image.shape,
+                ori_shape=image.shape,
+                gt_label=int(label),
+                font=int(font))
+            for image, label, font in zip(images, labels, fonts)
+        ]
+
+    def _read(self) -> Dict[str, np.ndarray]:
+        path = osp.join(self.data_root, f'{self.split}.npz')
+        if not osp.isfile(path):
+            raise FileNotFoundError(
+                f'`data_root`={self.data_root!r} of mmdckd.Glyph62 has no '
+                f'{self.split}.npz. ' + _MAKE.format(self.data_root) + '.')
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in _ARRAYS}
+        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{path!r} cannot be read as a split of Glyph62 '
+                             f'({error}). ' + _MAKE.format(self.data_root) +
+                             '.') from error
+        return arrays
+
+    def extra_repr(self) -> List[str]:
+        """Name the split where the dataset is printed."""
+        return [
+            f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}'
+        ]
+
+
+def choose(labels: np.ndarray, number: int, num_classes: int) -> np.ndarray:
+    """Choose images so that every class has the same share, or one more.
+
+    Args:
+        labels (np.ndarray): The labels of all images, of shape (N,).
+        number (int): How many to choose.
+        num_classes (int): How many classes there are.
+
+    Returns:
+        np.ndarray: The indices of the chosen ones, ascending. They depend on
+        nothing but the arguments.
+
+    Raises:
+        ValueError: If a class has fewer images than its share.
+    """
+    shares = number // num_classes + (
+        np.arange(num_classes) < number % num_classes)
+    counts = np.bincount(labels, minlength=num_classes)
+    if number < 1 or (shares > counts).any():
+        raise ValueError(
+            '`subset` of mmdckd.Glyph62 should be a number of images from 1 '
+            f'to {counts.min() * num_classes}, but got {number!r}.')
+    order = np.random.RandomState(0).permutation(len(labels))
+    return np.sort(
+        np.concatenate([
+            order[labels[order] == label][:share]
+            for label, share in enumerate(shares)
+        ]))
+
+
+def shrink(images: np.ndarray, size: int) -> np.ndarray:
+    """Average square blocks of pixels to one.
+
+    Args:
+        images (np.ndarray): uint8 of shape (N, S, S).
+        size (int): The side of the result in pixels.
+
+    Returns:
+        np.ndarray: uint8 of shape (N, size, size).
+
+    Raises:
+        ValueError: If ``size`` does not divide S.
+    """
+    side = images.shape[-1]
+    if size < 1 or side % size:
+        raise ValueError(f'`size` of mmdckd.Glyph62 should divide {side}, the '
+                         f'side of the images, but got {size!r}.')
+    factor = side // size
+    blocks = images.reshape(-1, size, factor, size, factor)
+    return np.rint(blocks.mean((2, 4))).astype(np.uint8)
