@@ -27,7 +27,7 @@ class _MemberEvaluation:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.monitor = monitor
         self._template = self.evaluator
-        self._teacher_metrics: Optional[Dict[str, float]] = None
+        self._teacher_results: Optional[Dict[str, Dict]] = None
 
     @property
     def _model(self):
@@ -62,7 +62,7 @@ class _MemberEvaluation:
         with autocast(enabled=self.fp16):
             data = model.data_preprocessor(data_batch, False)
             members = model.predict_members(
-                **data, teacher=self._teacher_metrics is None)
+                **data, teacher=self._teacher_results is None)
         for name, predictions in members.items():
             if name not in self._evaluators:
                 self._evaluators[name] = copy.deepcopy(self._template)
@@ -79,11 +79,17 @@ class _MemberEvaluation:
             name: evaluator.evaluate(size)
             for name, evaluator in self._evaluators.items()
         }
-        # The frozen teacher answers the same every time: it is asked once.
-        if self._teacher_metrics is None:
-            self._teacher_metrics = results.pop('teacher', {})
+        teachers = self._teacher_results
+        if teachers is None:
+            teachers = {
+                name: results.pop(name)
+                for name in self._model.teacher_names if name in results
+            }
+        # A frozen teacher answers the same every time: it is asked once.
+        if not self._model.teacher_trainable:
+            self._teacher_results = teachers
         results['best'] = results[self._best_student(results)]
-        results['teacher'] = self._teacher_metrics
+        results.update(teachers)
         return {
             f'{member}/{metric}': value
             for member, metrics in results.items()

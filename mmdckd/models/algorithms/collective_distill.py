@@ -1,3 +1,5 @@
+from functools import partial
+from itertools import repeat
 from typing import Callable, Dict, List, Optional, Union
 
 import torch
@@ -5,11 +7,13 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
+from torch import nn
 
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort
-from ..teachers import FrozenTeacher
+from ..teachers import FrozenTeacher, TrainableTeacher
 from .ensemble import ensemble_predictions
+from .view_preprocessor import ViewPreprocessor
 
 
 @MODELS.register_module()
@@ -31,17 +35,27 @@ class CollectiveDistill(BaseAlgorithm):
     Args:
         distiller (dict): Config of a
             :class:`~mmdckd.models.distillers.CollectiveDistiller`.
-        teacher (dict | :obj:`BaseModel`, optional): The teacher's network;
-            see :func:`~mmdckd.models.networks.resolve_network`. Defaults to
-            None: the students have only each other.
-        teacher_ckpt (str, optional): Path or address of the teacher's
-            weights. Defaults to None.
+        teacher (dict | :obj:`BaseModel` | List, optional): The teacher's
+            network, or several; see
+            :func:`~mmdckd.models.teachers.building.build_teacher`. With
+            several, collective losses see all, and MMRazor's losses the
+            first. Defaults to None: the students have only each other.
+        teacher_ckpt (str, optional): Path or address of the weights of a
+            single teacher. Defaults to None.
+        teacher_trainable (bool): Whether the teacher learns the task too.
+            Defaults to False.
+        teacher_norm_eval (bool): Whether a trainable teacher's BatchNorm
+            layers keep their statistics. Defaults to True.
         architecture (dict, optional): The network of every student of a
             homogeneous cohort; they are named ``student0``, ``student1``, ...
         num_students (int, optional): How many there are of ``architecture``.
             Defaults to None, one.
         students (Dict[str, dict], optional): Name to network of a mixed
             cohort, instead of ``architecture`` and ``num_students``.
+        views (str): ``'shared'``: all students see the same image; or
+            ``'independent'``: each sees a view of its own, which MMPretrain's
+            ``MultiView`` transform makes. The teacher then runs on every
+            view, N times. Defaults to ``'shared'``.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
         calculate_student_loss (bool): Whether the students' own task loss is
@@ -61,16 +75,22 @@ class CollectiveDistill(BaseAlgorithm):
         Losses are named ``student.<name>.<loss>`` (the task),
         ``distill.<name>.<loss>`` (MMRazor's) and
         ``collective.<name>.<loss>.<term>``; statistics are beside the latter
-        under names without "loss".
+        under names without "loss". A trainable teacher's are
+        ``teacher.<loss>``.
     """
+
+    VIEWS = ('shared', 'independent')
 
     def __init__(self,
                  distiller: dict,
-                 teacher: Optional[Union[dict, BaseModel]] = None,
+                 teacher: Union[dict, BaseModel, List, None] = None,
                  teacher_ckpt: Optional[str] = None,
+                 teacher_trainable: bool = False,
+                 teacher_norm_eval: bool = True,
                  architecture: Optional[dict] = None,
                  num_students: Optional[int] = None,
                  students: Optional[Dict[str, dict]] = None,
+                 views: str = 'shared',
                  allow_random_teacher: bool = False,
                  calculate_student_loss: bool = True,
                  data_preprocessor: Optional[dict] = None,
@@ -81,19 +101,23 @@ class CollectiveDistill(BaseAlgorithm):
         super().__init__(
             cohort, init_cfg=init_cfg, module_inplace=module_inplace)
         self.calculate_student_loss = calculate_student_loss
-        self.teacher = None
-        if teacher is not None:
-            self.teacher = FrozenTeacher(teacher, teacher_ckpt,
-                                         allow_random_teacher)
+        self.teacher_trainable = teacher_trainable
+        if teacher_trainable:
+            build = partial(TrainableTeacher, norm_eval=teacher_norm_eval)
+        else:
+            build = partial(FrozenTeacher, allow_random=allow_random_teacher)
+        teachers = _build_teachers(teacher, teacher_ckpt, build)
+        if teacher_trainable:
+            teachers = nn.ModuleList(teachers)
+        self.teachers = teachers
+        for holder in teachers:
             if not module_inplace:
-                self.set_module_inplace_false(self.teacher.model,
-                                              'self.teacher.model')
-            self.teacher.see_through(self.data_preprocessor)
-            self._check_teacher_classes()
-        elif teacher_ckpt:
-            raise ValueError(f'`teacher_ckpt`={teacher_ckpt!r} is given, but '
-                             'there is no `teacher` to load it into.')
+                self.set_module_inplace_false(holder.model, 'teacher')
+            holder.adapt.see_through(self.data_preprocessor)
+            self._check_classes(holder)
 
+        self.views = views
+        self._set_up_views()
         # Without a scope of its own, what the distiller is made of is looked
         # up here and in MMRazor.
         self.distiller = MODELS.build({
@@ -101,16 +125,43 @@ class CollectiveDistill(BaseAlgorithm):
             **distiller, 'student_names': cohort.names
         })
         self.distiller.prepare_from_cohort(cohort)
-        self.distiller.prepare_from_teacher(
-            None if self.teacher is None else self.teacher.model)
+        self.distiller.prepare_from_teachers([t.model for t in teachers])
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
+
+    def _set_up_views(self) -> None:
+        if self.views not in self.VIEWS:
+            raise ValueError(f'`views` should be one of {self.VIEWS}, but got '
+                             f'{self.views!r}.')
+        if self.views == 'shared':
+            return
+        if getattr(self.data_preprocessor, 'batch_augments', None):
+            raise ValueError(
+                "`views='independent'` and batch augments (mixup, CutMix) "
+                'exclude each other: mixed differently, the students\' images '
+                'would no longer show the same. Drop `train_cfg.augments`, or '
+                "set `views='shared'`.")
+        if self.teacher_trainable:
+            raise ValueError(
+                "`views='independent'` and `teacher_trainable=True` exclude "
+                'each other: the teacher would learn from every view of an '
+                'image at once. Keep one.')
+        self.data_preprocessor = ViewPreprocessor(self.data_preprocessor,
+                                                  len(self.cohort))
 
     @property
     def cohort(self) -> StudentCohort:
         """:obj:`StudentCohort`: Alias of ``architecture``."""
         return self.architecture
+
+    @property
+    def teacher_names(self) -> List[str]:
+        """List[str]: ``teacher``, or ``teacher0``, ``teacher1``, ... of
+        several."""
+        if len(self.teachers) == 1:
+            return ['teacher']
+        return [f'teacher{i}' for i in range(len(self.teachers))]
 
     def loss(
         self,
@@ -120,9 +171,11 @@ class CollectiveDistill(BaseAlgorithm):
         """Run every member once and compute all losses.
 
         Args:
-            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            inputs (Tensor): Preprocessed images (B, 3, H, W); with
+                independent views, one such tensor a student.
             data_samples (List[BaseDataElement], optional): B data samples
-                with the labels.
+                with the labels; with independent views, one such list a
+                student.
 
         Returns:
             Dict[str, Tensor]: Losses and statistics by name.
@@ -131,28 +184,45 @@ class CollectiveDistill(BaseAlgorithm):
             ValueError: In the first step, if two students start bitwise
                 equal.
         """
+        shared = self.views == 'shared'
         if not self._checked:
-            self.cohort.check_distinct()
+            if shared:
+                self.cohort.check_distinct()
             self._checked = True
+        if shared:
+            inputs, data_samples = repeat(inputs), repeat(data_samples)
 
-        distilling = not self.distillation_stopped
+        distiller, distilling = self.distiller, not self.distillation_stopped
         losses: Dict[str, torch.Tensor] = {}
-        if distilling and self.distiller.needs_teacher:
-            with self.distiller.recording_teacher():
-                self.teacher(inputs)
-        for name, student in self.cohort.items():
-            with self.distiller.recording_student(name):
-                task_losses = student(inputs, data_samples, mode='loss')
+        preds_S, preds_T = [], []
+        for (name, student), view, samples in zip(self.cohort.items(), inputs,
+                                                  data_samples):
+            if not (shared and preds_S) and (self.teacher_trainable or
+                                             distilling
+                                             and distiller.needs_teacher):
+                with distiller.recording_teacher():
+                    for teacher_name, teacher in zip(self.teacher_names,
+                                                     self.teachers):
+                        losses.update(
+                            add_prefix(
+                                teacher(view, samples), teacher_name))
+                preds_T.append(distiller.pop_teacher_logits())
+            with distiller.recording_student(name):
+                task_losses = student(view, samples, mode='loss')
+            preds_S.append(distiller.pop_student_logits(name))
             if self.calculate_student_loss:
                 losses.update(add_prefix(task_losses, f'student.{name}'))
+            if distilling:
+                losses.update(
+                    add_prefix(
+                        distiller.compute_distill_losses(name),
+                        f'distill.{name}'))
         if distilling:
             losses.update(
-                add_prefix(self.distiller.compute_distill_losses(),
-                           'distill'))
-            losses.update(
                 add_prefix(
-                    self.distiller.compute_collective_losses(
-                        gather_labels(data_samples)), 'collective'))
+                    distiller.compute_collective_losses(
+                        preds_S, preds_T, gather_labels(samples)),
+                    'collective'))
         return losses
 
     def _predict(
@@ -175,13 +245,13 @@ class CollectiveDistill(BaseAlgorithm):
             inputs (Tensor): Preprocessed images (B, 3, H, W).
             data_samples (List[DataSample]): B data samples; they are left as
                 they are.
-            teacher (bool): Whether the teacher, if there is one, predicts
+            teacher (bool): Whether the teachers, if there are any, predict
                 too. Defaults to True.
 
         Returns:
             Dict[str, List[DataSample]]: The predictions of each student, of
             the ``ensemble`` (the mean of the students' probabilities, where
-            there are two or more) and of the ``teacher``.
+            there are two or more) and of the teachers.
         """
         members = {
             name: student(inputs, [s.new() for s in data_samples],
@@ -190,26 +260,44 @@ class CollectiveDistill(BaseAlgorithm):
         }
         if len(members) > 1:
             members['ensemble'] = ensemble_predictions(list(members.values()))
-        if teacher and self.teacher is not None:
-            members['teacher'] = self.teacher.predict(
-                inputs, [s.new() for s in data_samples])
+        if teacher:
+            for name, holder in zip(self.teacher_names, self.teachers):
+                members[name] = holder.predict(
+                    inputs, [s.new() for s in data_samples])
         return members
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
-        """The teacher follows to every device and type, though it is no
-        module of this one."""
-        if self.teacher is not None:
-            self.teacher.apply(fn)
+        """Frozen teachers follow to every device and type, though they are no
+        modules of this one."""
+        if not self.teacher_trainable:
+            for teacher in self.teachers:
+                teacher.apply(fn)
         return super()._apply(fn, *args, **kwargs)
 
-    def _check_teacher_classes(self) -> None:
-        theirs, ours = self.teacher.num_classes, self.cohort.num_classes
+    def _check_classes(self, teacher) -> None:
+        theirs, ours = teacher.num_classes, self.cohort.num_classes
         if theirs and ours and theirs != ours:
             raise ValueError(
                 f'`teacher` predicts {theirs} classes and the students '
                 f'{ours}. A teacher and its students share their classes: '
                 'set `head.num_classes` alike, with a teacher trained on '
                 'them.')
+
+
+def _build_teachers(teacher: Union[dict, BaseModel, List, None],
+                    checkpoint: Optional[str], build: Callable) -> List:
+    if isinstance(teacher, (list, tuple)):
+        if checkpoint:
+            raise ValueError(
+                '`teacher_ckpt` is for one teacher, and `teacher` lists '
+                f'{len(teacher)}: give each its weights by `pretrained`.')
+        return [build(cfg) for cfg in teacher]
+    if teacher is None:
+        if checkpoint:
+            raise ValueError(f'`teacher_ckpt`={checkpoint!r} is given, but '
+                             'there is no `teacher` to load it into.')
+        return []
+    return [build(teacher, checkpoint)]
 
 
 def _build_cohort(architecture: Optional[dict], num_students: Optional[int],

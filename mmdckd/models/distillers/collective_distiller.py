@@ -6,7 +6,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.distillers import BaseDistiller
-from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from mmdckd.registry import MODELS
@@ -92,7 +91,7 @@ class CollectiveDistiller(BaseDistiller):
             parts.setdefault('type', 'ConfigurableDistiller')
         self.student_distillers = self._build_student_distillers(parts)
         self._student_logits: Dict[str, LogitsRecorder] = {}
-        self._teacher_logits: Optional[LogitsRecorder] = None
+        self._teacher_logits: List[LogitsRecorder] = []
 
     def _build_student_distillers(self, cfg: dict) -> nn.ModuleDict:
         distillers = nn.ModuleDict()
@@ -132,9 +131,9 @@ class CollectiveDistiller(BaseDistiller):
                     student, self._student_logits_cfg,
                     'distiller.student_logits')
 
-    def prepare_from_teacher(self, teacher: Optional[BaseModel]) -> None:
-        """Attach the teacher's recorders, and check that every loss has the
-        cohort and the teacher it needs.
+    def prepare_from_teachers(self, teachers: List[BaseModel]) -> None:
+        """Attach the teachers' recorders, and check that every loss has the
+        cohort and the teachers it needs.
 
         Raises:
             ValueError: If a recorder's source does not exist, or a loss
@@ -142,13 +141,12 @@ class CollectiveDistiller(BaseDistiller):
         """
         for name, loss in self.collective_losses.items():
             try:
-                loss.check_cohort(
-                    len(self.student_names), 0 if teacher is None else 1)
+                loss.check_cohort(len(self.student_names), len(teachers))
             except ValueError as error:
                 raise ValueError(
                     f'`distiller.collective_losses.{name}`: {error}'
                 ) from error
-        if teacher is None:
+        if not teachers:
             if self.needs_teacher:
                 raise ValueError(
                     '`distiller` has teacher recorders or deliveries, but '
@@ -156,20 +154,23 @@ class CollectiveDistiller(BaseDistiller):
             return
         if self.student_distillers:
             first = self.student_distillers[self.student_names[0]]
-            check_sources(first.teacher_recorders, teacher,
+            check_sources(first.teacher_recorders, teachers[0],
                           'distiller.teacher_recorders')
-            first.prepare_from_teacher(teacher)
+            first.prepare_from_teacher(teachers[0])
         if any(loss.needs_teacher for loss in self.collective_losses.values()):
-            self._teacher_logits = LogitsRecorder(
-                teacher, self._teacher_logits_cfg, 'distiller.teacher_logits')
+            self._teacher_logits = [
+                LogitsRecorder(teacher, self._teacher_logits_cfg,
+                               'distiller.teacher_logits')
+                for teacher in teachers
+            ]
 
     @contextmanager
     def recording_teacher(self) -> Iterator[None]:
-        """Record the teacher while it runs inside this context."""
+        """Record the teachers while they run inside this context."""
         distillers = list(self.student_distillers.values())
         with ExitStack() as stack:
-            if self._teacher_logits is not None:
-                stack.enter_context(self._teacher_logits)
+            for recorder in self._teacher_logits:
+                stack.enter_context(recorder)
             if distillers:
                 distillers[0].set_deliveries_override(False)
                 stack.enter_context(distillers[0].teacher_recorders)
@@ -191,23 +192,41 @@ class CollectiveDistiller(BaseDistiller):
                 stack.enter_context(distiller.deliveries)
             yield
 
-    def compute_distill_losses(self) -> Dict[str, torch.Tensor]:
-        """Compute MMRazor's losses of every student.
+    def pop_student_logits(self, name: str) -> Optional[torch.Tensor]:
+        """Take out a student's recorded logits (B, C); None where no
+        collective loss wants them."""
+        recorder = self._student_logits.get(name)
+        return recorder and recorder.pop()
+
+    def pop_teacher_logits(self) -> List[torch.Tensor]:
+        """Take out the recorded logits of the M teachers, each (B, C); none
+        where no collective loss wants them."""
+        return [recorder.pop() for recorder in self._teacher_logits]
+
+    def compute_distill_losses(self, name: str) -> Dict[str, torch.Tensor]:
+        """Compute MMRazor's losses of one student.
+
+        Args:
+            name (str): The student's name.
 
         Returns:
-            Dict[str, Tensor]: ``<student>.<loss>`` to its value.
+            Dict[str, Tensor]: Loss to its value.
         """
-        losses: Dict[str, torch.Tensor] = {}
-        for name, distiller in self.student_distillers.items():
-            losses.update(add_prefix(distiller.compute_distill_losses(), name))
-        return losses
+        if name not in self.student_distillers:
+            return {}
+        return self.student_distillers[name].compute_distill_losses()
 
     def compute_collective_losses(
-            self,
+            self, preds_S: List[torch.Tensor],
+            preds_T: List[List[torch.Tensor]],
             gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
         Args:
+            preds_S (List[Tensor]): The logits of N students, each (B, C).
+            preds_T (List[List[Tensor]]): The logits of M teachers, each
+                (B, C), on the view that all students see, or on each
+                student's view; empty where the teachers did not run.
             gt_labels (Tensor, optional): Labels (B,), or soft (B, C).
 
         Returns:
@@ -216,10 +235,12 @@ class CollectiveDistiller(BaseDistiller):
         """
         if not self.collective_losses:
             return {}
-        preds_S = torch.stack(
-            [self._student_logits[name].pop() for name in self.student_names])
-        preds_T = self._teacher_logits and self._teacher_logits.pop()
+        preds_S = torch.stack(preds_S)
         losses = cohort_statistics(self.student_names, preds_S)
+        teachers = [torch.stack(views) for views in zip(*preds_T)]
+        if len(preds_T) == 1:
+            teachers = [views[0] for views in teachers]
+        preds_T = torch.stack(teachers) if teachers else None
         for loss_name, loss in self.collective_losses.items():
             for term, values in loss(preds_S, preds_T, gt_labels).items():
                 losses.update((f'{name}.{loss_name}.{term}', value)

@@ -1,3 +1,4 @@
 from .frozen_teacher import FrozenTeacher
+from .trainable_teacher import TrainableTeacher
 
-__all__ = ['FrozenTeacher']
+__all__ = ['FrozenTeacher', 'TrainableTeacher']

@@ -88,7 +88,7 @@ def test_every_member_is_validated_in_one_pass(tmp_path):
     expected = {}
     for name, student in model.cohort.items():
         expected[name] = top1(student, model, 64)[1]
-    expected['teacher'] = top1(model.teacher.model, model, 64)[1]
+    expected['teacher'] = top1(model.teachers[0].model, model, 64)[1]
     probs = [
         top1(s, model, 64)[0].softmax(1)
         for s in model.cohort.students.values()
@@ -106,7 +106,7 @@ def test_every_member_is_validated_in_one_pass(tmp_path):
     best = runner.message_hub.get_info('best_student')
     assert expected[best] == pytest.approx(expected['best'])
 
-    model.teacher.model.register_forward_hook(
+    model.teachers[0].model.register_forward_hook(
         lambda *_: calls.update(teacher=calls['teacher'] + 1))
     again = runner.val_loop.run()
     assert calls['teacher'] == 0, 'the teacher is run once, not every epoch'

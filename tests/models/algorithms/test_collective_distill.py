@@ -85,7 +85,7 @@ def test_one_student_with_mmrazors_loss_is_mmrazor():
                 distiller=dict(type='ConfigurableDistiller', **KD)))
     theirs.architecture.load_state_dict(
         ours.cohort.students['student0'].state_dict())
-    theirs.teacher.load_state_dict(ours.teacher.model.state_dict())
+    theirs.teacher.load_state_dict(ours.teachers[0].model.state_dict())
 
     for mine, razors in zip(train(ours), train(theirs)):
         assert mine['student.student0.loss'] == razors['student.loss']
@@ -134,7 +134,7 @@ def test_peers_change_nothing_about_how_the_first_student_starts():
 
 def test_the_teacher_is_outside_of_everything():
     model = distil()
-    teacher = model.teacher.model
+    teacher = model.teachers[0].model
     theirs = {id(p) for p in teacher.parameters()}
     assert theirs
     assert not theirs & {id(p) for p in model.parameters()}
@@ -143,15 +143,15 @@ def test_the_teacher_is_outside_of_everything():
     assert not any(m.training for m in teacher.modules())
     assert not any(p.requires_grad for p in teacher.parameters())
     ema = ExponentialMovingAverage(model)
-    assert ema.module.teacher is model.teacher
+    assert ema.module.teachers[0] is model.teachers[0]
     assert not theirs & {id(p) for p in ema.parameters()}
 
 
 def test_the_teacher_never_changes():
     model = distil()
-    before = copy.deepcopy(model.teacher.model.state_dict())
+    before = copy.deepcopy(model.teachers[0].model.state_dict())
     train(model)
-    for key, value in model.teacher.model.state_dict().items():
+    for key, value in model.teachers[0].model.state_dict().items():
         assert torch.equal(value, before[key])
 
 
@@ -161,7 +161,7 @@ def test_the_teacher_never_changes():
                                           torch.bfloat16)])
 def test_the_teacher_follows_device_and_type(move, dtype):
     model = move(distil())
-    assert next(model.teacher.model.parameters()).dtype == dtype
+    assert next(model.teachers[0].model.parameters()).dtype == dtype
     assert next(model.parameters()).dtype == dtype
 
 
@@ -172,7 +172,7 @@ def test_the_teacher_does_not_run_when_nobody_needs_it(batch):
             collective_losses=dict(
                 loss_dckd=dict(type='mmdckd.DCKDLoss', alpha=0.))))
     calls = []
-    model.teacher.model.register_forward_hook(lambda *_: calls.append(1))
+    model.teachers[0].model.register_forward_hook(lambda *_: calls.append(1))
     losses = losses_of(model, batch)
     assert not calls
     assert 'collective.student0.loss_dckd.teacher' not in losses
@@ -221,7 +221,7 @@ def test_prediction_of_every_member(batch):
     assert list(members) == ['student0', 'student1', 'ensemble', 'teacher']
     assert not any('pred_score' in s for s in data['data_samples'])
     for name, student in [*model.cohort.items(),
-                          ('teacher', model.teacher.model)]:
+                          ('teacher', model.teachers[0].model)]:
         expected = student(data['inputs'], mode='tensor').softmax(-1)
         scores = torch.stack([s.pred_score for s in members[name]])
         torch.testing.assert_close(scores, expected)

@@ -77,7 +77,7 @@ def test_deliveries_reach_every_student(batch):
                     method_path='mmpretrain.models.necks.gap.'
                     'GlobalAveragePooling.forward'))))
     seen = []
-    members = [model.teacher.model, *model.cohort.students.values()]
+    members = [model.teachers[0].model, *model.cohort.students.values()]
     for member in members:
         member.head.register_forward_pre_hook(
             lambda _, args: seen.append(args[0][-1]))
@@ -123,7 +123,7 @@ def test_no_graph_is_kept_after_the_losses(batch):
     losses_of(model, batch)
     recorders = [
         *model.distiller._student_logits.values(),
-        model.distiller._teacher_logits
+        *model.distiller._teacher_logits
     ]
     for recorder in recorders:
         assert recorder._recorders.get_recorder('logits').data_buffer == []

@@ -29,7 +29,7 @@ def same_weights(teacher, path):
 def test_weights_by_teacher_ckpt(checkpoint):
     model = distil(
         teacher_ckpt=checkpoint, allow_random_teacher=False)
-    assert same_weights(model.teacher, checkpoint)
+    assert same_weights(model.teachers[0], checkpoint)
 
 
 def test_weights_by_the_teachers_config(checkpoint):
@@ -140,14 +140,14 @@ def test_inputs_are_brought_to_the_teachers_normalisation(theirs):
         data_preprocessor=ours,
         teacher=dict(network(34), data_preprocessor=theirs)).double()
     seen = []
-    model.teacher.model.register_forward_pre_hook(
+    model.teachers[0].model.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True)
     data = digits(4)
     data['inputs'] = torch.randint(
         0, 256, data['inputs'].shape, dtype=torch.uint8)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        expected = model.teacher.model.data_preprocessor(data)['inputs']
-    model.teacher(model.data_preprocessor(data)['inputs'].double())
+        expected = model.teachers[0].model.data_preprocessor(data)['inputs']
+    model.teachers[0](model.data_preprocessor(data)['inputs'].double())
     torch.testing.assert_close(
         seen[0], expected.double(), rtol=1e-5, atol=1e-4)
 
@@ -156,9 +156,9 @@ def test_inputs_are_left_alone_where_normalisation_agrees():
     model = distil()
     inputs = torch.rand(2, 3, 8, 8)
     seen = []
-    model.teacher.model.register_forward_pre_hook(
+    model.teachers[0].model.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True)
-    model.teacher(inputs)
+    model.teachers[0](inputs)
     assert seen[0] is inputs
 
 
@@ -174,9 +174,9 @@ def test_its_random_start_takes_nothing_from_the_students():
 def test_inputs_are_resized_for_the_teacher_on_demand(size):
     model = distil(teacher=dict(network(34), input_size=size))
     seen = []
-    model.teacher.model.register_forward_pre_hook(
+    model.teachers[0].model.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True)
-    model.teacher(torch.ones(2, 3, 8, 8))
+    model.teachers[0](torch.ones(2, 3, 8, 8))
     assert tuple(seen[0].shape[-2:]) == (16, 16 if size == 16 else 12)
     torch.testing.assert_close(seen[0], torch.ones_like(seen[0]))
 

@@ -1,0 +1,85 @@
+from typing import Callable, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class InputAdapter:
+    """Brings images, as they were preprocessed for the students, into the
+    form that a teacher expects, on the device they are on.
+
+    Args:
+        preprocessor (nn.Module, optional): The teacher's own data
+            preprocessor: mean, standard deviation and channel order. None
+            where the teacher says nothing of it and takes what the students
+            take.
+        size (int | tuple, optional): Side, or height and width, in pixels
+            that images are resized to (bicubic, antialiased). Defaults to
+            None, as they come.
+
+    Raises:
+        ValueError: If ``size`` is no size.
+    """
+
+    def __init__(self, preprocessor: Optional[nn.Module], size=None) -> None:
+        self._own = preprocessor
+        self._size = None if size is None else _check_size(size)
+        self._renormalise: Optional[Callable] = None
+
+    def see_through(self, preprocessor: nn.Module) -> None:
+        """Tell which preprocessor makes the inputs.
+
+        Args:
+            preprocessor (nn.Module): The students' data preprocessor.
+        """
+        if self._own is not None:
+            self._renormalise = _conversion(preprocessor, self._own)
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Adapt images (B, 3, H, W); they are returned as they are where
+        nothing differs."""
+        if self._renormalise is not None:
+            inputs = self._renormalise(inputs)
+        if self._size and tuple(inputs.shape[-2:]) != self._size:
+            inputs = F.interpolate(
+                inputs, self._size, mode='bicubic', antialias=True)
+        return inputs
+
+
+def _check_size(size) -> Tuple[int, int]:
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(
+            isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError('`teacher.input_size` should be a side or (height, '
+                         f'width) in pixels, but got {size!r}.')
+    return sides
+
+
+def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
+    """From one normalisation ``x = (image - mean) / std`` and channel order
+    to another; None where they agree."""
+    source_mean, source_std, source_rgb = _normalisation(source)
+    mean, std, rgb = _normalisation(target)
+    flip = source_rgb != rgb
+    if flip:
+        source_mean, source_std = source_mean.flip(0), source_std.flip(0)
+    elif torch.equal(mean, source_mean) and torch.equal(std, source_std):
+        return None
+    scale, shift = source_std / std, (source_mean - mean) / std
+
+    def renormalise(inputs: torch.Tensor) -> torch.Tensor:
+        if flip:
+            inputs = inputs.flip(1)
+        return inputs * scale.to(inputs) + shift.to(inputs)
+
+    return renormalise
+
+
+def _normalisation(preprocessor: nn.Module):
+    mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
+    if getattr(preprocessor, 'mean', None) is not None:
+        mean, std = preprocessor.mean.cpu(), preprocessor.std.cpu()
+    rgb = getattr(preprocessor, 'to_rgb', False) or getattr(
+        preprocessor, '_channel_conversion', False)
+    return mean, std, bool(rgb)

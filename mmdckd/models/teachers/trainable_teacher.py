@@ -1,0 +1,67 @@
+from typing import Dict, List, Optional, Union
+
+import torch
+from mmengine.model import BaseModel
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..networks import num_classes_of
+from .building import build_teacher
+
+
+class TrainableTeacher(nn.Module):
+    """A teacher that learns the task while it teaches.
+
+    It is trained by its own task loss and learns nothing from the students.
+    It is part of the model: of its ``state_dict`` and of the optimizer.
+
+    Args:
+        cfg (dict | :obj:`BaseModel`): As of
+            :class:`~.frozen_teacher.FrozenTeacher`. It may start at random.
+        checkpoint (str, optional): Its weights. Defaults to None.
+        norm_eval (bool): Whether its BatchNorm layers keep their statistics.
+            Defaults to True, as in MMRazor.
+    """
+
+    def __init__(self,
+                 cfg: Union[dict, BaseModel],
+                 checkpoint: Optional[str] = None,
+                 norm_eval: bool = True) -> None:
+        super().__init__()
+        self.model, self.adapt = build_teacher(cfg, checkpoint, True)
+        self.norm_eval = norm_eval
+
+    @property
+    def num_classes(self) -> Optional[int]:
+        """int, optional: The number of classes, where the head tells it."""
+        return num_classes_of(self.model)
+
+    def train(self, mode: bool = True) -> 'TrainableTeacher':
+        """Set the mode; BatchNorm stays in ``eval`` mode if so asked."""
+        super().train(mode)
+        if mode and self.norm_eval:
+            for module in self.model.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def forward(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[list] = None) -> Dict:
+        """Run the teacher in ``loss`` mode.
+
+        Args:
+            inputs (Tensor): Images as preprocessed for the students,
+                (B, 3, H, W).
+            data_samples (list, optional): B data samples with the labels.
+
+        Returns:
+            Dict[str, Tensor]: The losses of its task.
+        """
+        return self.model(self.adapt(inputs), data_samples, mode='loss')
+
+    def predict(self,
+                inputs: torch.Tensor,
+                data_samples: Optional[list] = None) -> List:
+        """Predict the classes of images, as MMPretrain does."""
+        return self.model(self.adapt(inputs), data_samples, mode='predict')
