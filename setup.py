@@ -28,9 +28,7 @@ class BuildWithMim(build_py):
                 os.symlink(osp.relpath(path, folder), target)
             elif osp.isdir(path):
                 shutil.copytree(
-                    path,
-                    target,
-                    ignore=shutil.ignore_patterns('__pycache__'))
+                    path, target, ignore=shutil.ignore_patterns('__pycache__'))
             else:
                 shutil.copy(path, target)
 

@@ -176,8 +176,8 @@ def mmcv_version() -> Optional[str]:
     import mmcv
     from mmengine.utils import digit_version
     version = mmcv.__version__
-    if ('mmrazor' in sys.modules or
-            digit_version(version) <= digit_version(_MMRAZOR_MAXIMUM_MMCV)):
+    if ('mmrazor' in sys.modules
+            or digit_version(version) <= digit_version(_MMRAZOR_MAXIMUM_MMCV)):
         return None
     mmcv.__version__ = _MMRAZOR_MAXIMUM_MMCV
     try:
@@ -256,21 +256,21 @@ def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
 
 @_remedy
 def installed_packages() -> Optional[str]:
-    """mmengine 0.10.7 imports ``pkg_resources``, which setuptools 82 removed.
+    """mmengine 0.10.7 looks for packages with ``pkg_resources``.
 
-    Every ``cfg_path='package::...'`` and ``_base_ = 'package::...'`` fails
-    with it.
+    setuptools 82 has removed it: every ``cfg_path='package::...'`` and
+    ``_base_ = 'package::...'`` fails. Where it is there still, it looks for an
+    editable installation where its metadata is, not where its files are.
 
     See https://github.com/open-mmlab/mmengine/pull/1676.
     """
     from mmengine.utils import package_utils
-    if ('pkg_resources' not in inspect.getsource(package_utils)
-            or find_spec('pkg_resources') is not None):
+    if 'pkg_resources' not in inspect.getsource(package_utils):
         return None
     _replace(package_utils.is_installed, _is_installed)
     _replace(package_utils.get_installed_path, _get_installed_path)
     return ('mmengine looks for packages with pkg_resources, which setuptools '
-            'no longer has')
+            '82 has removed')
 
 
 def _is_installed(package: str) -> bool:
@@ -324,7 +324,8 @@ def _checkpoint_globals() -> List[Tuple[Callable, str]]:
     """What a checkpoint of MMEngine refers to, with the names it uses."""
     import numpy as np
     from mmengine.logging import HistoryBuffer
-    allowed = [(HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    allowed = [(HistoryBuffer,
+                'mmengine.logging.history_buffer.HistoryBuffer'),
                (_history_statistic, 'builtins.getattr'),
                (np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
     # How NumPy 1 and 2 call the functions that rebuild arrays and numbers.

@@ -51,16 +51,14 @@ class TwinRegistry(Registry):
     """A registry whose components MMRazor's registry holds as well.
 
     Args:
-        name (str): The name of the registry.
         parent (:obj:`Registry`): MMEngine's registry of the same kind.
         locations (list[str]): The modules whose import registers the
             components.
     """
 
-    def __init__(self, name: str, parent: Registry,
-                 locations: List[str]) -> None:
+    def __init__(self, parent: Registry, locations: List[str]) -> None:
         super().__init__(
-            name, parent=parent, scope='mmdckd', locations=locations)
+            parent.name, parent=parent, scope='mmdckd', locations=locations)
         import_module('mmrazor.registry')
         self.twin: Optional[Registry] = parent.children.get('mmrazor')
         # MMRazor looks names up while `mmrazor.models` is being imported;
@@ -92,9 +90,9 @@ class TwinRegistry(Registry):
                          module: Callable,
                          module_name: Union[str, List[str], None] = None,
                          force: bool = False) -> None:
-        super()._register_module(module, module_name, force)
         if self.twin is not None:
             self.twin._register_module(module, module_name, force)
+        super()._register_module(module, module_name, force)
 
     def _lead_twin_here(self) -> None:
         """Let MMRazor's registry import mmdckd's components too."""
@@ -108,72 +106,60 @@ class TwinRegistry(Registry):
 #######################################################################
 
 # manage networks, algorithms, cohorts, distillers, losses and collectors
-MODELS = TwinRegistry('model', MMENGINE_MODELS, ['mmdckd.models'])
+MODELS = TwinRegistry(MMENGINE_MODELS, ['mmdckd.models'])
 # manage wrappers of a model like `MMDistributedDataParallel`
-MODEL_WRAPPERS = TwinRegistry('model_wrapper', MMENGINE_MODEL_WRAPPERS,
-                              ['mmdckd.models'])
+MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.models'])
 # manage weight initialization like `Kaiming`
-WEIGHT_INITIALIZERS = TwinRegistry('weight initializer',
-                                   MMENGINE_WEIGHT_INITIALIZERS,
+WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS,
                                    ['mmdckd.models'])
 # manage what serves a model without being one, like recorders
-TASK_UTILS = TwinRegistry('task util', MMENGINE_TASK_UTILS, ['mmdckd.models'])
+TASK_UTILS = TwinRegistry(MMENGINE_TASK_UTILS, ['mmdckd.models'])
 
 #######################################################################
 #                           mmdckd.datasets                           #
 #######################################################################
 
 # manage datasets like `Digits`
-DATASETS = TwinRegistry('dataset', MMENGINE_DATASETS, ['mmdckd.datasets'])
+DATASETS = TwinRegistry(MMENGINE_DATASETS, ['mmdckd.datasets'])
 # manage samplers of a dataset like `DefaultSampler`
-DATA_SAMPLERS = TwinRegistry('data sampler', MMENGINE_DATA_SAMPLERS,
-                             ['mmdckd.datasets'])
+DATA_SAMPLERS = TwinRegistry(MMENGINE_DATA_SAMPLERS, ['mmdckd.datasets'])
 # manage transforms of a sample like `PackInputs`
-TRANSFORMS = TwinRegistry('transform', MMENGINE_TRANSFORMS,
-                          ['mmdckd.datasets'])
+TRANSFORMS = TwinRegistry(MMENGINE_TRANSFORMS, ['mmdckd.datasets'])
 
 #######################################################################
 #                            mmdckd.engine                            #
 #######################################################################
 
 # manage runners like `Runner`
-RUNNERS = TwinRegistry('runner', MMENGINE_RUNNERS, ['mmdckd.engine'])
+RUNNERS = TwinRegistry(MMENGINE_RUNNERS, ['mmdckd.engine'])
 # manage constructors of a runner
-RUNNER_CONSTRUCTORS = TwinRegistry('runner constructor',
-                                   MMENGINE_RUNNER_CONSTRUCTORS,
+RUNNER_CONSTRUCTORS = TwinRegistry(MMENGINE_RUNNER_CONSTRUCTORS,
                                    ['mmdckd.engine'])
 # manage loops like `CollectiveValLoop`
-LOOPS = TwinRegistry('loop', MMENGINE_LOOPS, ['mmdckd.engine'])
+LOOPS = TwinRegistry(MMENGINE_LOOPS, ['mmdckd.engine'])
 # manage hooks like `CheckpointHook`
-HOOKS = TwinRegistry('hook', MMENGINE_HOOKS, ['mmdckd.engine'])
+HOOKS = TwinRegistry(MMENGINE_HOOKS, ['mmdckd.engine'])
 # manage processors of a log like `LogProcessor`
-LOG_PROCESSORS = TwinRegistry('log processor', MMENGINE_LOG_PROCESSORS,
-                              ['mmdckd.engine'])
+LOG_PROCESSORS = TwinRegistry(MMENGINE_LOG_PROCESSORS, ['mmdckd.engine'])
 # manage optimizers like `SGD`
-OPTIMIZERS = TwinRegistry('optimizer', MMENGINE_OPTIMIZERS, ['mmdckd.engine'])
+OPTIMIZERS = TwinRegistry(MMENGINE_OPTIMIZERS, ['mmdckd.engine'])
 # manage wrappers of an optimizer like `AmpOptimWrapper`
-OPTIM_WRAPPERS = TwinRegistry('optimizer_wrapper', MMENGINE_OPTIM_WRAPPERS,
-                              ['mmdckd.engine'])
+OPTIM_WRAPPERS = TwinRegistry(MMENGINE_OPTIM_WRAPPERS, ['mmdckd.engine'])
 # manage constructors of a wrapper like `DefaultOptimWrapperConstructor`
-OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry('optimizer wrapper constructor',
-                                          MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
                                           ['mmdckd.engine'])
 # manage schedulers of a parameter like `MultiStepLR`
-PARAM_SCHEDULERS = TwinRegistry('parameter scheduler',
-                                MMENGINE_PARAM_SCHEDULERS, ['mmdckd.engine'])
+PARAM_SCHEDULERS = TwinRegistry(MMENGINE_PARAM_SCHEDULERS, ['mmdckd.engine'])
 # manage visualizers like `UniversalVisualizer`
-VISUALIZERS = TwinRegistry('visualizer', MMENGINE_VISUALIZERS,
-                           ['mmdckd.engine'])
+VISUALIZERS = TwinRegistry(MMENGINE_VISUALIZERS, ['mmdckd.engine'])
 # manage backends of a visualizer like `LocalVisBackend`
-VISBACKENDS = TwinRegistry('vis_backend', MMENGINE_VISBACKENDS,
-                           ['mmdckd.engine'])
+VISBACKENDS = TwinRegistry(MMENGINE_VISBACKENDS, ['mmdckd.engine'])
 
 #######################################################################
 #                          mmdckd.evaluation                          #
 #######################################################################
 
 # manage metrics like `Accuracy`
-METRICS = TwinRegistry('metric', MMENGINE_METRICS, ['mmdckd.evaluation'])
+METRICS = TwinRegistry(MMENGINE_METRICS, ['mmdckd.evaluation'])
 # manage evaluators, which hold metrics, like `Evaluator`
-EVALUATOR = TwinRegistry('evaluator', MMENGINE_EVALUATOR,
-                         ['mmdckd.evaluation'])
+EVALUATOR = TwinRegistry(MMENGINE_EVALUATOR, ['mmdckd.evaluation'])
