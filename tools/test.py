@@ -15,7 +15,7 @@ from mmdckd.engine import CollectiveTestLoop
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
   python tools/test.py configs/dckd_r34_r18_digits.py \\
-      work_dirs/dckd_r34_r18_digits/epoch_60.pth
+      work_dirs/dckd_r34_r18_digits/epoch_40.pth
 
   # the metrics in a file, the first ten images of the first student drawn
   python tools/test.py CONFIG CHECKPOINT --out metrics.json \\

@@ -11,9 +11,10 @@ EXAMPLES = """examples:
   python tools/train.py configs/teachers/resnet34_digits.py
   python tools/train.py configs/dckd_r34_r18_digits.py
 
-  # the same with two students, going on where the last run stopped
-  python tools/train.py configs/dckd_r34_r18_digits.py --resume \\
-      --cfg-options model.num_students=2
+  # go on where that stopped; train two students, in a folder of their own
+  python tools/train.py configs/dckd_r34_r18_digits.py --resume
+  python tools/train.py configs/dckd_r34_r18_digits.py \\
+      --work-dir work_dirs/two --cfg-options model.num_students=2
 """
 
 

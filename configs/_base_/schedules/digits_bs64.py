@@ -2,11 +2,7 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0005))
 
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.1,
-        end=4,
-        convert_to_iter_based=True),
+    dict(type='LinearLR', start_factor=0.1, end=4, convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
         begin=4,
