@@ -1,0 +1,282 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The results of a benchmark as Markdown."""
+import math
+import shlex
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from .plan import Entry
+from .results import Results, figure_of
+from .spec import Method, Spec
+from .statistics import Summary, paired_difference, summarize
+
+FIGURE_TEXTS = dict(
+    mean='the mean over its students',
+    first='its first student',
+    best='the student that was best in validation',
+    ensemble='the ensemble of its students')
+
+
+@dataclass
+class Line:
+    """A method with the records of its seeds.
+
+    Attributes:
+        method (Method): The method.
+        metric (str): The metric of the benchmark.
+        records (Dict[int, Dict]): Seed to record; only seeds that have one.
+        outdated (bool): Whether the records are of a config that has changed
+            since. Defaults to False.
+    """
+    method: Method
+    metric: str
+    records: Dict[int, Dict[str, Any]] = field(default_factory=dict)
+    outdated: bool = False
+
+    def values(self,
+               figure: Optional[str] = None,
+               stage: str = 'last') -> Dict[int, float]:
+        """Seed to figure on the test split.
+
+        Args:
+            figure (str, optional): Which figure. Defaults to None, the one
+                that counts.
+            stage (str): 'last' or 'best'. Defaults to 'last'.
+        """
+        return {
+            seed:
+            figure_of(record, record[stage]['test'], self.metric, figure
+                      or self.method.figure)
+            for seed, record in self.records.items() if record[stage]
+        }
+
+    def mean_of(self, key: str) -> Optional[float]:
+        """The mean over the seeds of an entry of the records; None where one
+        lacks it."""
+        values = [record[key] for record in self.records.values()]
+        return None if None in values else sum(values) / len(values)
+
+    @property
+    def num_students(self) -> int:
+        """int: How many students learn together."""
+        record = next(iter(self.records.values()))
+        return max(1, len(record['students']))
+
+
+def make_lines(spec: Spec, entries: Sequence[Entry],
+               results: Results) -> List[Line]:
+    """Gather the records of every method that has any.
+
+    A method has the records of its present config or, where there is none of
+    these, those of a former one and is marked outdated.
+
+    Args:
+        spec (Spec): What is compared.
+        entries (Sequence[Entry]): The plan.
+        results (Results): What came out.
+
+    Returns:
+        List[Line]: One for each method that has a record, in their order.
+    """
+    lines = []
+    for method in spec.methods:
+        own = [
+            entry for entry in entries
+            if entry.role == 'method' and (entry.pair,
+                                           entry.name) == (method.pair,
+                                                           method.name)
+        ]
+        for outdated, find in ((False, results.find), (True,
+                                                       results.find_outdated)):
+            records = {entry.seed: find(entry) for entry in own}
+            records = {s: r for s, r in records.items() if r is not None}
+            if records:
+                lines.append(Line(method, spec.metric, records, outdated))
+                break
+    return lines
+
+
+def to_markdown(spec: Spec, entries: Sequence[Entry], results: Results,
+                out: str, plots: Sequence[Tuple[str, str]]) -> str:
+    """Write the report of a benchmark.
+
+    Args:
+        spec (Spec): What is compared.
+        entries (Sequence[Entry]): The plan.
+        results (Results): What came out.
+        out (str): The folder that the report and the results are in.
+        plots (Sequence[Tuple[str, str]]): Title and file of every plot.
+
+    Returns:
+        str: Markdown.
+    """
+    lines = make_lines(spec, entries, results)
+    parts = [f'# {spec.name}', spec.about, _preface(spec, lines)]
+    for pair in spec.pairs:
+        own = [line for line in lines if line.method.pair == pair]
+        if own:
+            parts += [
+                f'## {pair}' if pair else '',
+                _comparison(spec, own),
+                _details(spec, own)
+            ]
+    parts += [_teachers(spec, entries, results)]
+    parts += [f'![{title}]({file})' for title, file in plots]
+    parts += [_notes(spec, lines, out)]
+    return '\n\n'.join(filter(None, parts)) + '\n'
+
+
+def _preface(spec: Spec, lines: Sequence[Line]) -> str:
+    figures = {line.method.figure for line in lines if line.num_students > 1}
+    seeds = ', '.join(map(str, spec.seeds))
+    text = (f'`{spec.metric}` on the test split after the last epoch: mean ± '
+            f'standard deviation over the seeds {seeds}.')
+    if len(figures) == 1:
+        text += f' Of a cohort, {FIGURE_TEXTS[figures.pop()]} counts.'
+    elif figures:
+        text += ' What counts of a cohort is said with its number of students.'
+    if spec.compare_with:
+        text += (' A difference is that of the runs with the same seed: its '
+                 "mean, and Student's 95 % interval of this in brackets, bold "
+                 'where it leaves 0 out (every comparison for itself, with no '
+                 'correction for their number).')
+    return text
+
+
+def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
+    others = [
+        line for name in spec.compare_with for line in lines
+        if line.method.name == name
+    ]
+    rows = [['Method', 'Students', 'Runs', spec.metric] +
+            [f'− {other.method.name}'
+             for other in others] + ['The command that reruns it']]
+    several = len({x.method.figure for x in lines if x.num_students > 1}) > 1
+    for line in lines:
+        students = str(line.num_students)
+        if several and line.num_students > 1:
+            students += f', {line.method.figure}'
+        name = line.method.name + (' (outdated)' if line.outdated else '')
+        rows.append([
+            name, students,
+            str(len(line.records)),
+            _spread(summarize(list(line.values().values())))
+        ] + [_difference(line, other)
+             for other in others] + [f'`{command_of(spec, line.method)}`'])
+    return _table(rows, left=(0, len(rows[0]) - 1))
+
+
+def _details(spec: Spec, lines: Sequence[Line]) -> str:
+    rows = [[
+        'Method', 'First student', 'Best in validation', 'Ensemble',
+        'Best epoch', 'Its number', 'Parameters', 'Training TFLOPs', 'Seconds'
+    ]]
+    for line in lines:
+        one = line.num_students == 1
+        at_best = line.values(stage='best')
+        epochs = [r['best']['epoch'] for r in line.records.values() if at_best]
+        seconds = line.mean_of('train_seconds')
+        rows.append([
+            line.method.name,
+            _spread(summarize(list(line.values('first').values()))),
+            '' if one else _spread(
+                summarize(list(line.values('best').values()))),
+            '' if one else _spread(
+                summarize(list(line.values('ensemble').values()))),
+            _spread(summarize(list(at_best.values()))) if at_best else '',
+            f'{sum(epochs) / len(epochs):.0f}' if epochs else '',
+            f'{line.mean_of("parameters"):,.0f}',
+            f'{line.mean_of("train_flops") / 1e12:.3g}',
+            '' if seconds is None else f'{seconds:,.0f}',
+        ])
+    return (
+        'The same runs, by the same commands: the single students and the '
+        'ensemble after the last epoch; what counts in the epoch that was '
+        'best in validation, and the mean of its number; the parameters of '
+        'a student; what a training costs, the forward pass of its teacher '
+        'included (matrix products and convolutions of all steps; wall '
+        'time, validations included).\n\n') + _table(rows)
+
+
+def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
+    texts = []
+    for entry in entries:
+        if entry.role == 'teacher':
+            record = results.find(entry) or results.find_outdated(entry)
+            if record is not None:
+                value = figure_of(record, record['last']['test'], spec.metric,
+                                  'mean')
+                texts.append(f'{entry.name}, seed {entry.seed}: {value:.2f} '
+                             f'({record["parameters"]:,} parameters)')
+    if not texts:
+        return ''
+    return ('The teachers that were distilled, after their last epoch: ' +
+            '; '.join(texts) + '.')
+
+
+def _notes(spec: Spec, lines: Sequence[Line], out: str) -> str:
+    records = [r for line in lines for r in line.records.values()]
+    texts = [
+        'This page is made from [results.jsonl](results.jsonl), one line a '
+        'run (also as [results.csv](results.csv)), by\n\n    ' +
+        report_command(spec, out)
+    ]
+    if any(line.outdated for line in lines):
+        texts.append('Outdated: the config of this method, or its teacher\'s, '
+                     'has changed since these runs.')
+    if any(record['test_is_val'] for record in records):
+        texts.append('Validation and test have the same images here: the best '
+                     'epoch was chosen on what it is tested on.')
+    resumed = sum(record['resumed'] for record in records)
+    if resumed:
+        texts.append(f'{resumed} of the runs were interrupted and resumed.')
+    where = {(r['device'], r['threads']) for r in records}
+    texts.append('Run with ' + '; '.join(
+        sorted({
+            ', '.join(f'{name} {version}'
+                      for name, version in r['versions'].items())
+            for r in records
+        })) + ' on ' + ' and '.join(f'{device} ({threads} threads)'
+                                    for device, threads in sorted(where)) +
+                 '.')
+    return '\n\n'.join(texts)
+
+
+def command_of(spec: Spec, method: Method) -> str:
+    """The command that runs a method with all its seeds."""
+    command = ['python', 'tools/benchmark.py', spec.path, '--only']
+    if method.pair:
+        return shlex.join([*command, f'{method.pair}/{method.name}'])
+    return shlex.join([*command, method.name])
+
+
+def report_command(spec: Spec, out: str) -> str:
+    """The command that makes the report from the results."""
+    return shlex.join([
+        'python', 'tools/benchmark.py', spec.path, '--out', out,
+        '--report-only'
+    ])
+
+
+def _difference(line: Line, other: Line) -> str:
+    if line is other or not line.records.keys() & other.records.keys():
+        return ''
+    difference = paired_difference(line.values(), other.values())
+    text = f'{difference.mean:+.2f}'
+    if not math.isnan(difference.margin):
+        text += f' [{difference.low:+.2f}, {difference.high:+.2f}]'
+    return f'**{text}**' if difference.clear_of_zero else text
+
+
+def _spread(summary: Summary) -> str:
+    if math.isnan(summary.std):
+        return f'{summary.mean:.2f}'
+    return f'{summary.mean:.2f} ± {summary.std:.2f}'
+
+
+def _table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0, )) -> str:
+    ruler = [
+        ':---' if column in left else '---:' for column in range(len(rows[0]))
+    ]
+    return '\n'.join('| ' + ' | '.join(row) + ' |'
+                     for row in [rows[0], ruler, *rows[1:]])

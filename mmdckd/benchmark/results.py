@@ -1,0 +1,178 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What came out of the runs, one JSON object a line.
+
+================ ===========================================================
+key              meaning
+================ ===========================================================
+benchmark        the name of the benchmark
+role             'method', or 'teacher' of one that students have learnt from
+pair, name, seed the pair ('' where there is but one), the method's or
+                 teacher's name, and the seed
+fingerprint      of the config and the teacher; runs of another one are not
+                 of this benchmark any more
+students         the names of the students of a cohort; [] of another model
+last             the last epoch: its number ``epoch``, and all metrics of the
+                 validation after it (``val``) and of the test (``test``)
+best             the same of the epoch that was best in validation, by its
+                 best student; null without validation
+parameters       of the first student
+train_seconds    wall time of the training with its validations; null of a
+                 run that was resumed
+train_flops      floating-point operations of the training: those of its first
+                 step times its steps
+test_is_val      whether validation and test have the same images, so that
+                 the best epoch was chosen on what it is tested on
+device, threads  what it ran on: 'cpu' or the name of the GPU, and how many
+                 threads of the CPU it had
+resumed          whether it was interrupted and resumed
+versions, commit of the packages, and of this repository
+================ ===========================================================
+"""
+import csv
+import io
+import json
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence
+
+from .files import append_line, whole_lines
+from .plan import Entry
+from .spec import FIGURES, Spec
+
+
+class Results:
+    """The lines of a result file.
+
+    Lines are only ever added, so whatever is in the file stays there. A
+    line that a kill has left half written is no line.
+
+    Args:
+        path (str): The file; it need not exist.
+
+    Raises:
+        ValueError: If a whole line is not JSON.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.records: List[Dict[str, Any]] = []
+        if not osp.isfile(path):
+            return
+        with open(path, 'rb') as file:
+            lines = whole_lines(file.read()).decode().splitlines()
+        for number, line in enumerate(lines, 1):
+            try:
+                self.records.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ValueError(f'Line {number} of {path!r} is not JSON: '
+                                 f'{error}') from error
+
+    def find(self, entry: Entry) -> Optional[Dict[str, Any]]:
+        """The last record of an entry whose config has not changed since."""
+        for record in reversed(self.records):
+            if (_key(record) == entry.key
+                    and record['fingerprint'] == entry.run.fingerprint):
+                return record
+        return None
+
+    def find_outdated(self, entry: Entry) -> Optional[Dict[str, Any]]:
+        """The last record of an entry, whatever its config was."""
+        for record in reversed(self.records):
+            if _key(record) == entry.key:
+                return record
+        return None
+
+    def add(self, spec: Spec, entry: Entry) -> None:
+        """Add the result of an entry whose run is finished.
+
+        Raises:
+            KeyError: If it lacks the metric of the benchmark.
+        """
+        with open(entry.run.result_file, encoding='utf-8') as file:
+            result = json.load(file)
+        for stage in filter(None, (result['last'], result['best'])):
+            figure_of(result, stage['test'], spec.metric, 'mean')
+        role, pair, name, seed = entry.key
+        record = dict(
+            benchmark=spec.name,
+            role=role,
+            pair=pair,
+            name=name,
+            seed=seed,
+            fingerprint=entry.run.fingerprint,
+            **result)
+        append_line(self.path, json.dumps(record))
+        self.records.append(record)
+
+
+def _key(record: Dict[str, Any]):
+    return record['role'], record['pair'], record['name'], record['seed']
+
+
+def figure_of(record: Dict[str, Any], metrics: Dict[str, float], metric: str,
+              figure: str) -> float:
+    """Bring the metrics of a run to one figure.
+
+    Args:
+        record (Dict[str, Any]): The run's record, which names its students.
+        metrics (Dict[str, float]): The metrics of one of its evaluations.
+        metric (str): Which metric.
+        figure (str): 'mean', 'first', 'best' or 'ensemble'; see
+            :func:`~mmdckd.benchmark.spec.load_spec`. They are the same where
+            there is one student.
+
+    Returns:
+        float: The figure.
+
+    Raises:
+        KeyError: If there is no such metric.
+    """
+    students = record['students']
+    if not students:
+        keys = [metric]
+    elif figure == 'mean':
+        keys = [f'{name}/{metric}' for name in students]
+    elif figure == 'first' or len(students) == 1:
+        keys = [f'{students[0]}/{metric}']
+    else:
+        keys = [f'{figure}/{metric}']
+    for key in keys:
+        if key not in metrics:
+            raise KeyError(f'`metric`: there is no {key!r} among '
+                           f'{sorted(metrics)}.')
+    return sum(metrics[key] for key in keys) / len(keys)
+
+
+def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:
+    """Records as a table for other programs, one row a run.
+
+    Args:
+        records (Sequence[Dict[str, Any]]): The records.
+        metric (str): The metric of the benchmark.
+
+    Returns:
+        str: Comma-separated values, with a line of names.
+    """
+    rows = []
+    for record in records:
+        row = {
+            key: record[key]
+            for key in ('benchmark', 'role', 'pair', 'name', 'seed')
+        }
+        row['students'] = max(1, len(record['students']))
+        for stage in ('last', 'best'):
+            epoch = record[stage]
+            row[f'{stage}_epoch'] = epoch and epoch['epoch']
+            for split in ('val', 'test'):
+                for figure in FIGURES:
+                    row[f'{stage}_{split}_{figure}'] = figure_of(
+                        record, epoch[split], metric,
+                        figure) if epoch and epoch[split] else None
+        for key in ('parameters', 'train_seconds', 'train_flops', 'device',
+                    'threads', 'resumed', 'commit', 'fingerprint'):
+            row[key] = record[key]
+        rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
