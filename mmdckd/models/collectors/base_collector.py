@@ -134,8 +134,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             log_probs (Tensor, optional): Their logarithms, finite. Defaults
                 to None, the logarithm of ``probs``, where a probability
                 below the smallest normal number counts as that number.
-            teacher_log_probs (Tensor, optional): Those of a teacher (B, C)
-                or of M teachers (M, B, C). Defaults to None.
+            teacher_log_probs (Tensor, optional): Those of a teacher (B, C),
+                of M teachers (M, B, C), or of M teachers on each student's
+                view (M, N, B, C). Defaults to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
 
@@ -162,7 +163,8 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             teacher_log_probs = _at_least_float32(teacher_log_probs)
             if teacher_log_probs.ndim == 2:
                 teacher_log_probs = teacher_log_probs.unsqueeze(0)
-            if teacher_log_probs.shape[1:] != log_probs.shape[1:]:
+            if tuple(teacher_log_probs.shape[1:]) not in (tuple(
+                    log_probs.shape[1:]), tuple(log_probs.shape)):
                 raise ValueError(
                     'teacher and students differ in shape: '
                     f'{tuple(teacher_log_probs.shape[1:])} against '
@@ -177,8 +179,8 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             parts.append(
                 leave_one_out(self.fold, self.values(log_probs, gt_labels)))
         if self.include_teacher:
-            parts.append(
-                reduce(self.fold, self.values(teacher_log_probs, gt_labels)))
+            brought = self.values(teacher_log_probs.flatten(0, -3), gt_labels)
+            parts.append(reduce(self.fold, brought.view_as(teacher_log_probs)))
         size = self._set_size(num_students, num_teachers)
         targets = self.normalise(reduce(self.fold, parts), size)
         return targets.expand_as(log_probs)

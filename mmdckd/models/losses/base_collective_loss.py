@@ -46,8 +46,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             preds_S (Tensor or Sequence[Tensor]): Logits of N students,
                 (N, B, C), or N times (B, C).
             preds_T (Tensor or Sequence[Tensor], optional): Logits of a
-                teacher (B, C), or of M teachers, (M, B, C) or M times (B, C).
-                Defaults to None.
+                teacher (B, C), of M teachers, (M, B, C) or M times (B, C), or
+                of M teachers on each student's view, (M, N, B, C). Defaults
+                to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
 
@@ -79,29 +80,32 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         return students
 
     @staticmethod
-    def split_teachers(preds_T: Logits,
-                       student: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+    def split_teachers(
+            preds_T: Logits,
+            students: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
         """Take the teachers' logits apart, and detach them.
 
         Args:
-            preds_T (Tensor or Sequence[Tensor]): (B, C), (M, B, C), or M
-                times (B, C).
-            student (Tensor): A student's logits (B, C).
+            preds_T (Tensor or Sequence[Tensor]): (B, C), (M, B, C), M times
+                (B, C), or, where students have views of their own,
+                (M, N, B, C).
+            students (Sequence[Tensor]): The students' logits, N times (B, C).
 
         Returns:
-            Tuple[Tensor, ...]: M times (B, C).
+            Tuple[Tensor, ...]: M times (B, C) or (N, B, C).
 
         Raises:
-            ValueError: If there are none, or a shape is not the student's.
+            ValueError: If there are none, or a shape is not the students'.
         """
         single = isinstance(preds_T, torch.Tensor) and preds_T.ndim == 2
         teachers = (preds_T, ) if single else tuple(preds_T)
+        shape = tuple(students[0].shape)
         shapes = {tuple(logits.shape) for logits in teachers}
-        if shapes != {tuple(student.shape)}:
+        if shapes not in ({shape}, {(len(students), *shape)}):
             raise ValueError(
                 'teacher and students differ in shape: `preds_T` has '
                 f'{_describe(preds_T)}, but a student\'s logits have '
-                f'{tuple(student.shape)}.')
+                f'{shape}.')
         return tuple(logits.detach() for logits in teachers)
 
 

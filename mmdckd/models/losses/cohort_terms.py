@@ -38,7 +38,8 @@ class CohortTerms(Function):
 
         Args:
             log_probs (Tensor): log P (N, B, C), finite.
-            teacher (Tensor, optional): P_t (B, C). None leaves the term out.
+            teacher (Tensor, optional): P_t (B, C), or (N, B, C) where it
+                differs. None leaves the term out.
             collective (Tensor, optional): C (N, B, C). None leaves the term
                 out.
             correlation (bool): False leaves the term out.
@@ -55,9 +56,11 @@ class CohortTerms(Function):
         ctx.tau = tau
         terms = [None, None, None]
         if teacher is not None:
-            log_t = _log(teacher)
-            terms[0] = [(teacher * (log_t - log_p)).sum()
-                        for log_p in log_probs]
+            targets = zip(
+                teacher.expand_as(log_probs),
+                _log(teacher).expand_as(log_probs), log_probs)
+            terms[0] = [(t * (log_t - log_p)).sum()
+                        for t, log_t, log_p in targets]
         if collective is not None:
             terms[1] = [(c * (_log(c) - log_p)).sum()
                         for c, log_p in zip(collective, log_probs)]
@@ -73,13 +76,15 @@ class CohortTerms(Function):
     def backward(ctx, *weights: Optional[torch.Tensor]) -> Terms:
         """Compute the gradient with respect to each student's logits."""
         log_probs, teacher, collective, rest = ctx.saved_tensors
+        if teacher is not None:
+            teacher = teacher.expand_as(log_probs)
         scale = 1 / (ctx.tau * log_probs.shape[1])
         grads = []
         for i, log_p in enumerate(log_probs):
             p = log_p.exp()
             grad = torch.zeros_like(p)
             if teacher is not None:
-                grad += (p - teacher) * (scale * weights[0][i])
+                grad += (p - teacher[i]) * (scale * weights[0][i])
             if collective is not None:
                 grad += (p - collective[i]) * (scale * weights[1][i])
             if ctx.correlation:

@@ -157,8 +157,9 @@ class DCKDLoss(BaseCollectiveLoss):
             preds_S (Tensor or Sequence[Tensor]): Logits of N students,
                 (N, B, C), or N times (B, C).
             preds_T (Tensor or Sequence[Tensor], optional): Logits of a
-                teacher (B, C), or of M teachers, (M, B, C) or M times (B, C).
-                Defaults to None.
+                teacher (B, C), of M teachers, (M, B, C) or M times (B, C), or
+                of M teachers on each student's view, (M, N, B, C). Defaults
+                to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
 
@@ -177,7 +178,7 @@ class DCKDLoss(BaseCollectiveLoss):
             check_labels(gt_labels, batch_size, num_classes)
         teachers = ()
         if self.needs_teacher and preds_T is not None:
-            teachers = self.split_teachers(preds_T, students[0])
+            teachers = self.split_teachers(preds_T, students)
         self.check_cohort(len(students), len(teachers))
         weights = self._weights()
         if not weights:

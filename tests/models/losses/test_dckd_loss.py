@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmdckd.models.collectors import MeanCollector
 from mmdckd.models.losses import DCKDLoss, entropy
 from mmdckd.registry import MODELS
 
@@ -438,6 +439,24 @@ def test_float32_under_autocast(dtype):
     with torch.autocast('cpu', torch.bfloat16):
         losses = DCKDLoss()(students, teachers, labels)
     torch.testing.assert_close(losses, expected, rtol=0, atol=0)
+
+
+class MatmulCollector(MeanCollector):
+    """A collector with an operation that autocast would take."""
+
+    def values(self, log_probs, gt_labels):
+        return super().values(log_probs, gt_labels) @ torch.eye(100)
+
+
+def test_collectors_are_in_float32_under_autocast():
+    students, teachers, labels = random_batch(num_classes=100)
+    students, teachers = students.float(), teachers.float()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = DCKDLoss(collector=MatmulCollector())(students, teachers,
+                                                       labels)
+    torch.testing.assert_close(
+        losses,
+        DCKDLoss(collector='mean')(students, teachers, labels))
 
 
 def test_float32_is_close_to_float64():
