@@ -299,21 +299,20 @@ def _get_installed_path(package: str) -> str:
 
 
 @_remedy
-def resume_weights_only() -> Optional[str]:
-    """torch >= 2.6 refuses to load the checkpoints of mmengine 0.10.7.
+def checkpoints_of_mmengine() -> Optional[str]:
+    """torch >= 2.6 refuses to load the checkpoints of MMEngine.
 
     ``torch.load`` loads nothing but weights unless told otherwise, and a
     checkpoint of MMEngine holds the :class:`HistoryBuffer` of its message hub
-    and NumPy numbers. These are allowed here and nothing else is, so that
+    and NumPy numbers. mmengine 0.10.7 cannot resume for it, and mmdckd itself
+    never loads otherwise. These are allowed here and nothing else is, so that
     loading a file cannot run code.
 
     See https://github.com/open-mmlab/mmengine/issues/1655.
     """
     import torch
-    from mmengine.runner import checkpoint
     from mmengine.utils import digit_version
-    if ('weights_only' in inspect.getsource(checkpoint)
-            or digit_version(torch.__version__) < digit_version('2.6.0')):
+    if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
     torch.serialization.add_safe_globals(_checkpoint_globals())
     return (f'torch {torch.__version__} loads weights only, and mmengine '

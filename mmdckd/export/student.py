@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
-from mmdckd.compat import _checkpoint_globals
+from mmdckd.models.weights import read_checkpoint
 from mmdckd.version import __version__
 from .config_text import parse_config_text
 from .plain_config import plain_config
@@ -79,7 +79,7 @@ def export_student(checkpoint: str,
         >>> from mmpretrain import ImageClassificationInferencer
         >>> inferencer = ImageClassificationInferencer(best.config)
     """
-    content = _read(checkpoint)
+    content = read_checkpoint(checkpoint, 'checkpoint')
     students = _students_of(content.get('state_dict', content), checkpoint)
     name = _choose(student, list(students), content, checkpoint)
     meta = content.get('meta') or {}
@@ -119,23 +119,6 @@ def export_student(checkpoint: str,
         with open(path, 'w', encoding='utf-8') as file:
             file.write(_config_file(plain, cfg, out_meta))
     return exported
-
-
-def _read(path: str) -> dict:
-    if not osp.isfile(path):
-        raise FileNotFoundError(f'There is no checkpoint {path!r}.')
-    try:
-        with torch.serialization.safe_globals(_checkpoint_globals()):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f'The checkpoint {path!r} cannot be read; it is truncated, not a '
-            'PyTorch file, or needs code to be run to load it. PyTorch says: '
-            f'{error}') from error
-    if not isinstance(content, dict):
-        raise ValueError(f'{path!r} is no checkpoint of MMEngine: it holds a '
-                         f'{type(content).__name__}.')
-    return content
 
 
 def _students_of(state_dict: Dict[str, Tensor],
