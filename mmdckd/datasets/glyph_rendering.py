@@ -14,12 +14,12 @@ from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
 
 #: The characters of a font that are drawn, in the order of the classes.
-CHARACTERS = (string.digits + string.ascii_uppercase + string.ascii_lowercase)
+CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 #: What font files are called; those that end otherwise are not looked at.
 SUFFIXES = ('.otf', '.pfa', '.pfb', '.t1', '.ttf')
-# Glyphs are drawn so large, in pixels of the em square, and then shrunk:
-# how a rasterizer fits small glyphs to pixels differs, this does not.
-_EM = 128
+# Glyphs are drawn with an em square so many times the size of an image, and
+# then shrunk: fitting small glyphs to pixels would change their shapes.
+_OVERSAMPLING = 4
 # Part of the side of an image that the largest glyph of a font fills.
 _FILL = 28 / 32
 
@@ -76,7 +76,7 @@ def render_font(path: str, size: int = 32) -> FontGlyphs:
     version = _check_sfnt(path) if sfnt else _type1_version(path)
     try:
         font = ImageFont.truetype(
-            path, _EM, layout_engine=ImageFont.Layout.BASIC)
+            path, _OVERSAMPLING * size, layout_engine=ImageFont.Layout.BASIC)
         inks = [_ink(font, character) for character in CHARACTERS]
         missing = _ink(font, '\uffff')
     except OSError as error:
@@ -145,8 +145,11 @@ def _require(missing: List[str]) -> None:
 
 
 def _means_another(glyph: str, character: str) -> bool:
-    meaning = agl.toUnicode(glyph) or agl.toUnicode(glyph, isZapfDingbats=True)
-    return meaning not in ('', character)
+    meaning = agl.toUnicode(glyph, isZapfDingbats=True)
+    if meaning:
+        return meaning != character
+    # A mere number, 'glyph36' or 'cid00034', means nothing.
+    return not glyph[-1:].isdigit()
 
 
 @contextmanager
