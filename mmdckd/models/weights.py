@@ -9,24 +9,22 @@ from torch import nn
 _SHOWN_KEYS = 8
 
 
-def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
-    """Read the state dict of a checkpoint file.
+def read_checkpoint(path: str, key: str) -> dict:
+    """Read a checkpoint file.
 
     The file is read with ``weights_only=True``: it cannot run code.
 
     Args:
         path (str): A local path, or an ``http(s)://`` address, which is
             downloaded once (by the first process) into torch's hub folder.
-        key (str): The config key that gave the path, for the messages.
+        key (str): What gave the path, for the messages.
 
     Returns:
-        Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
-        file itself, whichever holds tensors; on the CPU. A ``module.`` prefix
-        that every key has is removed.
+        dict: The file's content, on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read or holds no state dict.
+        ValueError: If the file cannot be read or holds no dict.
     """
     if path.startswith(('http://', 'https://')):
         checkpoint = _download(path, key)
@@ -44,13 +42,34 @@ def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
                 f'`{key}`: the checkpoint {path!r} cannot be read; it is '
                 'truncated, not a PyTorch file, or needs code to be run to '
                 f'load it. PyTorch says: {error}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'`{key}`: the file {path!r} is no checkpoint: it '
+                         f'holds a {type(checkpoint).__name__}.')
+    return checkpoint
 
+
+def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
+    """Read the weights in a checkpoint file.
+
+    Args:
+        path (str): As of :func:`read_checkpoint`.
+        key (str): What gave the path, for the messages.
+
+    Returns:
+        Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
+        file itself, whichever holds tensors. A ``module.`` prefix that every
+        key has is removed.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file cannot be read or holds no state dict.
+    """
+    checkpoint = read_checkpoint(path, key)
     for entry in ('state_dict', 'model'):
-        if isinstance(checkpoint, dict) and isinstance(
-                checkpoint.get(entry), dict):
+        if isinstance(checkpoint.get(entry), dict):
             checkpoint = checkpoint[entry]
             break
-    if not isinstance(checkpoint, dict) or not any(
+    if not any(
             isinstance(value, torch.Tensor) for value in checkpoint.values()):
         raise ValueError(
             f'`{key}`: the file {path!r} holds no state dict; expected a '
