@@ -60,7 +60,7 @@ def test_an_error_is_one_line_and_nothing_is_written(run, tmp_path,
     checkpoint = Path(run.work_dir) / 'epoch_2.pth'
     for words, args in (
         ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
-        ("no checkpoint 'missing.pth'", ['missing.pth']),
+        ("checkpoint 'missing.pth', and there is no such file", ['missing.pth']),
         ('missing.py', [checkpoint, '--config', 'missing.py']),
     ):
         with pytest.raises(SystemExit) as error:
