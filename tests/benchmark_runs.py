@@ -3,6 +3,8 @@
 from mmengine.config import Config
 from tiny import PREPROCESSOR, network
 
+from mmdckd.benchmark.files import write_config
+
 
 def _dataloader(split, shuffle=False, count=24):
     return dict(
@@ -38,8 +40,7 @@ def training(**settings):
 
 
 def write_teacher(path):
-    Config(dict(model=network(width=2), **training())).dump(path)
-    return str(path)
+    return write(path, model=network(width=2), **training())
 
 
 def write_cohort(path, num_students=1, teacher=True):
@@ -53,15 +54,18 @@ def write_cohort(path, num_students=1, teacher=True):
         model['distiller']['collective_losses'] = dict(
             loss_dckd=dict(
                 type='mmdckd.DCKDLoss', beta=1. if num_students > 1 else 0.))
-    cfg = Config(dict(model=model, **training()))
-    cfg.val_cfg = dict(type='mmdckd.CollectiveValLoop')
-    cfg.test_cfg = dict(type='mmdckd.CollectiveTestLoop')
-    cfg.dump(path)
-    return str(path)
+    rest = training()
+    rest['val_cfg'] = dict(type='mmdckd.CollectiveValLoop')
+    rest['test_cfg'] = dict(type='mmdckd.CollectiveTestLoop')
+    return write(path, model=model, **rest)
 
 
 def write_spec(path, **keys):
-    Config(dict(name='tiny', **keys)).dump(path)
+    return write(path, name='tiny', **keys)
+
+
+def write(path, **keys):
+    write_config(str(path), Config(keys))
     return str(path)
 
 

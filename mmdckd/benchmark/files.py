@@ -2,6 +2,9 @@
 """Files that are whole or not there, whenever the process is killed."""
 import os
 import os.path as osp
+import pprint
+
+from mmengine.config import Config
 
 
 def write_whole(path: str, text: str) -> None:
@@ -39,3 +42,18 @@ def append_line(path: str, line: str) -> None:
 def whole_lines(content: bytes) -> bytes:
     """What a file holds up to the end of its last whole line."""
     return content[:content.rfind(b'\n') + 1]
+
+
+def write_config(path: str, cfg: Config) -> None:
+    """Write a config that reads back the same.
+
+    ``Config.dump`` sorts the keys, and the order of the students of a mixed
+    cohort says which is the first.
+
+    Args:
+        path (str): The file, a .py.
+        cfg (Config): The config.
+    """
+    write_whole(
+        path, '\n'.join(f'{key} = {pprint.pformat(value, sort_dicts=False)}'
+                        for key, value in cfg.to_dict().items()) + '\n')

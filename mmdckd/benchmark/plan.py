@@ -97,11 +97,12 @@ class Run:
         cfg.launcher = 'none'
         if self.teacher is not None:
             cfg.model.teacher_ckpt = self.teacher.checkpoint
-        keeper = cfg.setdefault('default_hooks', {}).setdefault(
-            'checkpoint', dict(type='CheckpointHook', interval=1))
+        keeper = dict(type='CheckpointHook', interval=1)
+        keeper.update(cfg.get('default_hooks', {}).get('checkpoint') or {})
         keeper.update(save_best=None, max_keep_ckpts=1)
         if cfg.get('val_cfg') is not None:
             keeper.update(save_best=self._monitor(cfg), rule='greater')
+        cfg.merge_from_dict({'default_hooks.checkpoint': keeper})
         return cfg
 
     def _monitor(self, cfg: Config) -> str:
@@ -235,7 +236,11 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
     """Tells trainings apart that differ in more than their seed."""
     content = config.to_dict()
     content.pop('work_dir', None)
-    content.get('randomness', {}).pop('seed', None)
+    content['randomness'] = {
+        key: value
+        for key, value in content.get('randomness', {}).items()
+        if key != 'seed'
+    }
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

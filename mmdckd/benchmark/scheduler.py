@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
+from .files import write_config
 from .plan import Run
 from .progress import read_progress, seconds_left
 
@@ -127,7 +128,7 @@ class Scheduler:
         if not resume:
             shutil.rmtree(run.folder, ignore_errors=True)
         os.makedirs(run.folder, exist_ok=True)
-        run.complete_config(resume).dump(run.config_file)
+        write_config(run.config_file, run.complete_config(resume))
         command = [
             sys.executable, '-m', 'mmdckd.benchmark.worker', run.config_file,
             run.result_file, '--progress', run.progress_file,

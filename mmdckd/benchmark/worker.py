@@ -91,10 +91,12 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
 
 def _validation(hub: MessageHub) -> Dict[str, float]:
-    """The metrics of the last validation that a message hub knows of."""
+    """The metrics of the last validation that a message hub knows of, but for
+    the times that MMEngine keeps with them."""
     return {
         key[4:]: float(history.current())
-        for key, history in hub.log_scalars.items() if key.startswith('val/')
+        for key, history in hub.log_scalars.items()
+        if key.startswith('val/') and key not in ('val/time', 'val/data_time')
     }
 
 

@@ -2,8 +2,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.config import Config
 
-from mmdckd.benchmark.files import append_line, whole_lines, write_whole
+from mmdckd.benchmark.files import (append_line, whole_lines, write_config,
+                                    write_whole)
 
 
 def test_write_whole_replaces_the_old_content(tmp_path):
@@ -46,3 +48,20 @@ def test_whole_lines_end_with_the_last_line_end():
     assert whole_lines(b'half') == b''
     assert whole_lines(b'one\ntwo\nhal') == b'one\ntwo\n'
     assert whole_lines(b'one\n') == b'one\n'
+
+
+def test_a_config_reads_back_the_same(tmp_path):
+    cfg = Config(
+        dict(
+            model=dict(
+                students=dict(
+                    small=dict(type='A'), main=dict(size=(8, 8)), big={})),
+            scale=[1, (2., None)],
+            about='a "quoted"\ntext ' * 20,
+            resume=False))
+    path = str(tmp_path / 'config.py')
+    write_config(path, cfg)
+    read = Config.fromfile(path)
+    assert read.to_dict() == cfg.to_dict()
+    assert list(read.model.students) == ['small', 'main', 'big']
+    assert isinstance(read.model.students.main.size, tuple)

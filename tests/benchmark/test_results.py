@@ -1,0 +1,118 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+from benchmark_runs import record
+
+from mmdckd.benchmark.results import Results, figure_of, to_csv
+
+TOP1 = 'accuracy/top1'
+COHORT = {
+    'student0/accuracy/top1': 90.,
+    'student1/accuracy/top1': 93.,
+    'best/accuracy/top1': 93.,
+    'ensemble/accuracy/top1': 95.,
+    'teacher/accuracy/top1': 97.,
+}
+
+
+def entry(name, seed, fingerprint='0' * 16, **run):
+    return SimpleNamespace(
+        key=('method', '', name, seed),
+        run=SimpleNamespace(fingerprint=fingerprint, **run))
+
+
+def write(path, *records, end='\n'):
+    path.write_text('\n'.join(map(json.dumps, records)) + end)
+
+
+@pytest.mark.parametrize('figure, value', [('mean', 91.5), ('first', 90.),
+                                           ('best', 93.), ('ensemble', 95.)])
+def test_figures_of_a_cohort(figure, value):
+    two = record('dckd', 0, COHORT, ['student0', 'student1'])
+    assert figure_of(two, COHORT, TOP1, figure) == value
+
+
+@pytest.mark.parametrize('figure', ['mean', 'first', 'best', 'ensemble'])
+def test_figures_of_one_are_the_same(figure):
+    one = record('kd', 0, {}, ['student0'])
+    assert figure_of(one, {'student0/accuracy/top1': 9.}, TOP1, figure) == 9
+    plain = record('plain', 0, {})
+    assert figure_of(plain, {TOP1: 8.}, TOP1, figure) == 8
+
+
+def test_an_unknown_metric_is_named():
+    one = record('kd', 0, {}, ['student0'])
+    with pytest.raises(KeyError, match='student0/accuracy/top9.*student0/acc'):
+        figure_of(one, COHORT, 'accuracy/top9', 'mean')
+
+
+def test_the_last_record_of_the_same_config_counts(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    write(path, record('kd', 0, {TOP1: 1.}), record('kd', 0, {TOP1: 2.}),
+          record('kd', 1, {TOP1: 3.}),
+          record('kd', 0, {TOP1: 4.}, fingerprint='former'))
+    results = Results(str(path))
+    assert results.find(entry('kd', 0))['last']['test'][TOP1] == 2
+    assert results.find(entry('kd', 0, 'new')) is None
+    assert results.find_outdated(entry('kd', 0,
+                                       'new'))['fingerprint'] == ('former')
+    assert results.find_outdated(entry('dml', 0)) is None
+
+
+def test_a_half_written_line_is_no_line(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    write(path, record('kd', 0, {TOP1: 1.}), record('kd', 1, {TOP1: 2.}))
+    path.write_bytes(path.read_bytes()[:-9])
+    results = Results(str(path))
+    assert results.find(entry('kd', 1)) is None
+    assert results.find(entry('kd', 0)) is not None
+
+    result_file = tmp_path / 'result.json'
+    result = record('kd', 1, {TOP1: 2.})
+    for key in ('benchmark', 'role', 'pair', 'name', 'seed', 'fingerprint'):
+        del result[key]
+    result_file.write_text(json.dumps(result))
+    spec = SimpleNamespace(name='tiny', metric=TOP1)
+    results.add(spec, entry('kd', 1, result_file=str(result_file)))
+    again = Results(str(path))
+    assert again.records == results.records == [
+        record('kd', 0, {TOP1: 1.}),
+        record('kd', 1, {TOP1: 2.})
+    ]
+
+
+def test_a_broken_line_is_named(tmp_path):
+    path = tmp_path / 'results.jsonl'
+    path.write_text('{}\n{"a":\n{}\n')
+    with pytest.raises(ValueError, match='Line 2 of .* is not JSON'):
+        Results(str(path))
+
+
+def test_a_result_without_the_metric_is_not_added(tmp_path):
+    result_file = tmp_path / 'result.json'
+    result_file.write_text(json.dumps(record('kd', 0, {'f1': 2.})))
+    results = Results(str(tmp_path / 'results.jsonl'))
+    with pytest.raises(KeyError, match="'accuracy/top1' among \\['f1'\\]"):
+        results.add(
+            SimpleNamespace(name='tiny', metric=TOP1),
+            entry('kd', 0, result_file=str(result_file)))
+    assert results.records == [] and not (tmp_path / 'results.jsonl').exists()
+
+
+def test_csv_has_a_row_a_run(tmp_path):
+    records = [
+        record('dckd', 0, COHORT, ['student0', 'student1']),
+        record('plain', 1, {TOP1: 80.}, best=None, train_seconds=None)
+    ]
+    rows = list(csv.DictReader(io.StringIO(to_csv(records, TOP1))))
+    assert [row['name'] for row in rows] == ['dckd', 'plain']
+    assert rows[0]['students'] == '2' and rows[1]['students'] == '1'
+    assert rows[0]['last_test_mean'] == '91.5'
+    assert rows[0]['best_val_ensemble'] == '95.0'
+    assert rows[0]['best_epoch'] == '1'
+    assert rows[1]['last_test_mean'] == '80.0'
+    assert rows[1]['best_test_mean'] == rows[1]['train_seconds'] == ''
