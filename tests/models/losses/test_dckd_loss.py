@@ -541,8 +541,28 @@ def test_teachers_are_detached():
     students, teachers, _ = random_batch(num_teachers=2)
     teachers.requires_grad_()
     for preds_T in (teachers, teachers[0], list(teachers)):
-        split = DCKDLoss.split_teachers(preds_T, students[0])
+        split = DCKDLoss.split_teachers(preds_T, students)
         assert not any(logits.requires_grad for logits in split)
+
+
+@pytest.mark.parametrize('collector', COLLECTORS)
+@pytest.mark.parametrize('num_teachers', [1, 2])
+def test_teachers_may_see_the_view_of_each_student(collector, num_teachers):
+    """Student i learns as if its own view's teachers were the teachers."""
+    students, _, labels = random_batch(3)
+    views = torch.stack(
+        [random_batch(num_teachers, seed=i + 1)[0] for i in range(3)], 1)
+    loss = DCKDLoss(collector=dict(type=collector, include_teacher=True))
+    students.requires_grad_()
+    losses = loss(students, views, labels)
+    grad, = torch.autograd.grad(total(losses), students)
+    for i in range(3):
+        own = loss(students, views[:, i], labels)
+        for term, values in losses.items():
+            torch.testing.assert_close(values[i], own[term][i])
+        own_grad, = torch.autograd.grad(
+            sum(values[i] for values in own.values()), students)
+        torch.testing.assert_close(grad[i], own_grad[i])
 
 
 def test_every_teacher_is_collected_from():
