@@ -10,17 +10,17 @@ import inspect
 import os.path as osp
 import pickle
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 REQUIRED = dict(
-    torch='torch torchvision',
+    torch='torch',
     torchvision='torchvision',
     mmengine='mmengine',
     mmcv='mmcv-lite==2.1.0',
@@ -74,35 +74,37 @@ def after_import(name: str, action: Callable[[], None]) -> None:
     if name in sys.modules:
         action()
     else:
-        sys.meta_path.insert(0, _AfterImport(name, action))
+        _after_import.actions[name].append(action)
+        if _after_import not in sys.meta_path:
+            sys.meta_path.insert(0, _after_import)
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds one module as ever, and runs an action when it was executed."""
+    """Finds modules as ever, and runs actions when one was executed."""
 
-    def __init__(self, name: str, action: Callable[[], None]) -> None:
-        self.name = name
-        self.action = action
+    def __init__(self) -> None:
+        self.actions: Dict[str, List[Callable[[], None]]] = defaultdict(list)
 
     def find_spec(self,
                   fullname: str,
                   path: Optional[Sequence[str]] = None,
                   target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
-        if fullname != self.name:
+        if fullname not in self.actions:
             return None
-        # The finders behind this one, others of this kind among them.
-        rest = sys.meta_path[sys.meta_path.index(self) + 1:]
-        found = (finder.find_spec(fullname, path, target) for finder in rest)
-        spec = next((spec for spec in found if spec is not None), None)
+        spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None:
             execute = spec.loader.exec_module
 
             def execute_and_act(module: ModuleType) -> None:
                 execute(module)
-                self.action()
+                for action in self.actions[fullname]:
+                    action()
 
             spec.loader.exec_module = execute_and_act
         return spec
+
+
+_after_import = _AfterImport()
 
 
 def _remedy(function: Callable[[], Optional[str]]) -> Callable[[], bool]:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Each fault is seen without its remedy, and gone with it."""
+import importlib
 import io
 import json
 import os
@@ -177,6 +178,27 @@ def test_remedies_are_applied_once():
     assert compat.APPLIED == before
     assert sys.meta_path == finders
     assert all(before.values())
+
+
+def test_actions_after_an_import(tmp_path, monkeypatch):
+    path = tmp_path / 'imported_late.py'
+    path.write_text('raise ImportError("not yet")')
+    monkeypatch.syspath_prepend(tmp_path)
+    seen = []
+    for action in ('first', 'second'):
+        compat.after_import(
+            'imported_late',
+            lambda action=action: seen.append(
+                (action, sys.modules['imported_late'].value)))
+    with pytest.raises(ImportError, match='not yet'):
+        importlib.import_module('imported_late')
+    assert seen == []
+    path.write_text('value = 1  # and the size of the file has changed')
+    importlib.import_module('imported_late')
+    assert seen == [('first', 1), ('second', 1)]
+    compat.after_import('imported_late', lambda: seen.append('at once'))
+    assert seen[2:] == ['at once']
+    del sys.modules['imported_late']
 
 
 def test_mmrazor_beside_a_newer_mmcv():
