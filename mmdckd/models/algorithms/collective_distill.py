@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from functools import partial
 from itertools import repeat
 from typing import Callable, Dict, List, Optional, Union
@@ -58,6 +59,10 @@ class CollectiveDistill(BaseAlgorithm):
             view, N times. Defaults to ``'shared'``.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
+        student_trainable (bool): Whether the students learn. If not, only
+            what the distiller has of its own does, as when MMRazor pretrains
+            connectors; ``calculate_student_loss`` is False then. Defaults to
+            True.
         calculate_student_loss (bool): Whether the students' own task loss is
             part of the loss. Defaults to True.
         data_preprocessor (dict, optional): Config of the data preprocessor.
@@ -92,6 +97,7 @@ class CollectiveDistill(BaseAlgorithm):
                  students: Optional[Dict[str, dict]] = None,
                  views: str = 'shared',
                  allow_random_teacher: bool = False,
+                 student_trainable: bool = True,
                  calculate_student_loss: bool = True,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
@@ -100,6 +106,13 @@ class CollectiveDistill(BaseAlgorithm):
                                data_preprocessor)
         super().__init__(
             cohort, init_cfg=init_cfg, module_inplace=module_inplace)
+        if calculate_student_loss and not student_trainable:
+            raise ValueError(
+                '`student_trainable=False` and `calculate_student_loss=True` '
+                'exclude each other: the students would have a loss and not '
+                'learn from it. Set `calculate_student_loss=False` to train '
+                'connectors alone.')
+        self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.teacher_trainable = teacher_trainable
         if teacher_trainable:
@@ -207,7 +220,9 @@ class CollectiveDistill(BaseAlgorithm):
                             add_prefix(
                                 teacher(view, samples), teacher_name))
                 preds_T.append(distiller.pop_teacher_logits())
-            with distiller.recording_student(name):
+            with distiller.recording_student(name), \
+                    (nullcontext() if self.student_trainable else
+                     torch.no_grad()):
                 task_losses = student(view, samples, mode='loss')
             preds_S.append(distiller.pop_student_logits(name))
             if self.calculate_student_loss:

@@ -5,12 +5,15 @@ from typing import Dict, Iterator, List, Optional
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
-from mmrazor.models.distillers import BaseDistiller
+from mmrazor.models.distillers import (BaseDistiller, BYOTDistiller,
+                                       OFDDistiller)
 from torch import nn
 
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
+from .loss_selection import parts_for_student
 from .recorders import LogitsRecorder, check_sources
+from .shape_guard import guard_shapes
 from .statistics import cohort_statistics
 
 
@@ -35,10 +38,15 @@ class CollectiveDistiller(BaseDistiller):
             to None, the output of ``head``.
         student_distiller (dict, optional): The type, and further arguments,
             of each student's MMRazor distiller. Defaults to None, a
-            ``ConfigurableDistiller`` if it has anything to do.
+            ``ConfigurableDistiller`` if it has anything to do. With
+            ``BYOTDistiller`` a student is its own teacher: the teacher's
+            recorders look at the student. ``OFDDistiller`` takes its margins
+            from the first teacher.
         student_recorders, teacher_recorders, distill_deliveries, connectors,
             distill_losses, loss_forward_mappings (dict, optional): As in
-            MMRazor's ``ConfigurableDistiller``; they apply to every student.
+            MMRazor's ``ConfigurableDistiller``; they apply to every student,
+            but for a loss whose config lists ``students=['student0']``, which
+            is theirs alone. Types without a scope are MMRazor's or mmdckd's.
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
@@ -90,19 +98,24 @@ class CollectiveDistiller(BaseDistiller):
             parts.update(student_distiller or {})
             parts.setdefault('type', 'ConfigurableDistiller')
         self.student_distillers = self._build_student_distillers(parts)
+        distillers = list(self.student_distillers.values())
+        self._self_taught = any(
+            isinstance(distiller, BYOTDistiller) for distiller in distillers)
+        if not self._self_taught:
+            # The teacher runs once: what it does is recorded once, for all.
+            for distiller in distillers:
+                distiller.teacher_recorders = distillers[0].teacher_recorders
         self._student_logits: Dict[str, LogitsRecorder] = {}
         self._teacher_logits: List[LogitsRecorder] = []
 
     def _build_student_distillers(self, cfg: dict) -> nn.ModuleDict:
         distillers = nn.ModuleDict()
         for index, name in enumerate(self.student_names if cfg else []):
+            parts = parts_for_student(cfg, name, self.student_names)
             with student_seed(index), \
-                    DefaultScope.overwrite_default_scope('mmdckd'):
-                distillers[name] = MODELS.build(copy.deepcopy(cfg))
-        # The teacher runs once: what it does is recorded once, for all.
-        for distiller in distillers.values():
-            first = distillers[self.student_names[0]]
-            distiller.teacher_recorders = first.teacher_recorders
+                    DefaultScope.overwrite_default_scope('mmrazor'):
+                distillers[name] = MODELS.build(parts)
+            guard_shapes(distillers[name])
         return distillers
 
     @property
@@ -110,8 +123,8 @@ class CollectiveDistiller(BaseDistiller):
         """bool: Whether any loss looks at the teacher."""
         return any(
             loss.needs_teacher for loss in self.collective_losses.values()
-        ) or any(distiller.teacher_recorders.recorders
-                 or distiller.deliveries.deliveries
+        ) or any(distiller.deliveries.deliveries or (
+            distiller.teacher_recorders.recorders and not self._self_taught)
                  for distiller in self.student_distillers.values())
 
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
@@ -125,6 +138,10 @@ class CollectiveDistiller(BaseDistiller):
             check_sources(distiller.student_recorders, student,
                           'distiller.student_recorders')
             distiller.prepare_from_student(student)
+            if self._self_taught:
+                check_sources(distiller.teacher_recorders, student,
+                              'distiller.teacher_recorders')
+                distiller.prepare_from_teacher(student)
         if self.collective_losses:
             for name, student in cohort.items():
                 self._student_logits[name] = LogitsRecorder(
@@ -152,11 +169,14 @@ class CollectiveDistiller(BaseDistiller):
                     '`distiller` has teacher recorders or deliveries, but '
                     'the model has no `teacher`.')
             return
-        if self.student_distillers:
+        if self.student_distillers and not self._self_taught:
             first = self.student_distillers[self.student_names[0]]
             check_sources(first.teacher_recorders, teachers[0],
                           'distiller.teacher_recorders')
             first.prepare_from_teacher(teachers[0])
+        for distiller in self.student_distillers.values():
+            if isinstance(distiller, OFDDistiller):
+                distiller.init_ofd_connectors(teachers[0])
         if any(loss.needs_teacher for loss in self.collective_losses.values()):
             self._teacher_logits = [
                 LogitsRecorder(teacher, self._teacher_logits_cfg,
@@ -173,7 +193,8 @@ class CollectiveDistiller(BaseDistiller):
                 stack.enter_context(recorder)
             if distillers:
                 distillers[0].set_deliveries_override(False)
-                stack.enter_context(distillers[0].teacher_recorders)
+                if not self._self_taught:
+                    stack.enter_context(distillers[0].teacher_recorders)
                 stack.enter_context(distillers[0].deliveries)
             yield
         for distiller in distillers[1:]:
@@ -189,6 +210,8 @@ class CollectiveDistiller(BaseDistiller):
                 distiller = self.student_distillers[name]
                 distiller.set_deliveries_override(True)
                 stack.enter_context(distiller.student_recorders)
+                if self._self_taught:
+                    stack.enter_context(distiller.teacher_recorders)
                 stack.enter_context(distiller.deliveries)
             yield
 

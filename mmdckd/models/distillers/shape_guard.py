@@ -1,0 +1,175 @@
+"""Features that do not fit each other are refused, with what would help."""
+from functools import partial
+from math import prod
+from typing import Callable, Dict, Optional, Tuple
+
+import torch
+from mmrazor.models import losses
+from mmrazor.models.distillers import ConfigurableDistiller
+from torch import nn
+
+Shape = Tuple[int, ...]
+
+
+def _whole(loss: nn.Module, shape: Shape) -> Shape:
+    return shape
+
+
+def _flat(loss: nn.Module, shape: Shape) -> Shape:
+    return shape[0], prod(shape[1:])
+
+
+def _flat_if_normalised(loss: nn.Module, shape: Shape) -> Shape:
+    return _flat(loss, shape) if loss.normalize else shape
+
+
+def _space(loss: nn.Module, shape: Shape) -> Shape:
+    return (shape[0], *shape[2:])
+
+
+def _channels(loss: nn.Module, shape: Shape) -> Shape:
+    return shape[:2]
+
+
+#: What a loss of MMRazor needs to be the same of student and teacher; some of
+#: them would rather broadcast than fail. A loss that is not here judges for
+#: itself.
+SAME: Dict[type, Callable[[nn.Module, Shape], Shape]] = {
+    losses.ABLoss: _whole,
+    losses.ATLoss: _space,
+    losses.ChannelWiseDivergence: _whole,
+    losses.CRDLoss: _whole,
+    losses.CrossEntropyLoss: _whole,
+    losses.DISTLoss: _whole,
+    losses.DKDLoss: _whole,
+    losses.FTLoss: _flat,
+    losses.KDSoftCELoss: _whole,
+    losses.KLDivergence: _whole,
+    losses.L1Loss: _whole,
+    losses.L2Loss: _flat_if_normalised,
+    losses.MGDLoss: _whole,
+    losses.OFDLoss: _whole,
+    losses.PKDLoss: _channels,
+    losses.WSLD: _whole,
+}
+
+
+def guard_shapes(distiller: ConfigurableDistiller) -> None:
+    """Let a distiller refuse features that its losses cannot compare and its
+    connectors cannot take.
+
+    The first training step then ends, before any weight is changed, with both
+    shapes and the connector that would bring one to the other.
+
+    Args:
+        distiller (:obj:`ConfigurableDistiller`): One student's distiller.
+    """
+    inputs: Dict[str, dict] = {}
+    for loss_name, mapping in distiller.loss_forward_mappings.items():
+        distiller.distill_losses[loss_name].register_forward_pre_hook(
+            partial(_check_loss, loss_name, mapping), with_kwargs=True)
+        inputs.update((record['connector'], record)
+                      for record in mapping.values() if 'connector' in record)
+    for name, record in inputs.items():
+        distiller.connectors[name].register_forward_pre_hook(
+            partial(_check_connector, name, record))
+
+
+def _check_loss(name: str, mapping: dict, loss: nn.Module, args: tuple,
+                kwargs: dict) -> None:
+    sides = {True: [], False: []}
+    for key, record in mapping.items():
+        value = kwargs.get(key)
+        # Not the labels.
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            sides[record['from_student']].append((key, tuple(value.shape)))
+    same = SAME.get(type(loss))
+    if same is None or not len(sides[True]) == len(sides[False]) == 1:
+        return
+    (s_key, s_shape), (t_key, t_shape) = sides[True][0], sides[False][0]
+    if same(loss, s_shape) == same(loss, t_shape):
+        return
+    raise ValueError(
+        f'`distiller.distill_losses.{name}`: {type(loss).__name__} cannot '
+        f'compare the student\'s {_describe(mapping[s_key])}, of shape '
+        f'{s_shape}, with the teacher\'s {_describe(mapping[t_key])}, of '
+        f'shape {t_shape}. ' +
+        _remedy(name, s_key, mapping[s_key], s_shape, t_shape))
+
+
+def _check_connector(name: str, record: dict, connector: nn.Module,
+                     args: tuple) -> None:
+    feature = args[0]
+    layer = next((m for m in connector.modules() if _width(m)), None)
+    if layer is None or not isinstance(feature, torch.Tensor):
+        return
+    shape = tuple(feature.shape)
+    found = {shape[1]}
+    if isinstance(layer, nn.Linear):
+        # It takes the channels, pooled or not, or all there is.
+        found |= {shape[-1], prod(shape[1:])}
+    if _width(layer) not in found:
+        whose = 'student' if record['from_student'] else 'teacher'
+        raise ValueError(
+            f'`distiller.connectors.{name}` is made for {_width(layer)} '
+            f'channels, but the {whose}\'s `{record["recorder"]}` has '
+            f'{shape[1]}: its shape is {shape}. Make it for {shape[1]}.')
+
+
+def _width(layer: nn.Module) -> Optional[int]:
+    """How many channels a layer takes; None where it takes any."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.in_channels
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        return layer.num_features
+    return None
+
+
+def _describe(record: dict) -> str:
+    text = f'`{record["recorder"]}`'
+    if 'connector' in record:
+        text += f' behind the connector `{record["connector"]}`'
+    return text
+
+
+def _remedy(loss: str, key: str, record: dict, student: Shape,
+            teacher: Shape) -> str:
+    if 'connector' in record:
+        return (f'Let `distiller.connectors.{record["connector"]}` return '
+                f'{teacher}.')
+    lines = _connectors(student, teacher)
+    if not lines:
+        return ('No connector of MMRazor brings one to the other: record '
+                'both before, or both after, what pools or flattens them.')
+    name = f'{loss}_{key}'
+    line = lines[0] if len(lines) == 1 else f'[{", ".join(lines)}]'
+    return (f'A connector brings one to the other: add {name}={line} to '
+            f"`distiller.connectors` and connector='{name}' to "
+            f'`distiller.loss_forward_mappings.{loss}.{key}`.')
+
+
+def _connectors(student: Shape, teacher: Shape) -> list:
+    """The configs, as text, of what brings one shape to another; none where
+    nothing does."""
+    lines = []
+    if len(student) != len(teacher) or student[0] != teacher[0]:
+        return lines
+    if len(student) == 4:
+        (c_s, *space_s), (c_t, *space_t) = student[1:], teacher[1:]
+        if c_s != c_t:
+            lines.append(f"dict(type='ConvModuleConnector', in_channel={c_s}, "
+                         f'out_channel={c_t}, act_cfg=None)')
+        if space_s != space_t:
+            smaller = prod(space_s) < prod(space_t)
+            function, argument = (('interpolate', 'size') if smaller else
+                                  ('adaptive_avg_pool2d', 'output_size'))
+            lines.append("dict(type='TorchFunctionalConnector', "
+                         f"function_name='{function}', "
+                         f'func_args=dict({argument}={tuple(space_t)}))')
+    elif student[:-1] == teacher[:-1]:
+        lines.append("dict(type='TorchNNConnector', module_name='Linear', "
+                     f'module_args=dict(in_features={student[-1]}, '
+                     f'out_features={teacher[-1]}))')
+    return lines
