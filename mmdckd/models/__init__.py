@@ -1,4 +1,5 @@
 from .algorithms import *  # noqa: F401,F403
+from .backbones import *  # noqa: F401,F403
 from .cohorts import *  # noqa: F401,F403
 from .collectors import *  # noqa: F401,F403
 from .distillers import *  # noqa: F401,F403

@@ -1,0 +1,20 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Networks for images of 32x32, as the benchmark of CRD has them.
+
+`Contrastive Representation Distillation <https://arxiv.org/abs/1910.10699>`_
+(Tian et al., ICLR 2020) compared methods of distillation on these networks,
+and most papers since have followed. MMPretrain and MMRazor have the same for
+larger images, or with other details; what they have is built upon. ResNet-50
+needs nothing of its own: it is MMPretrain's ``ResNet_CIFAR``.
+"""
+from .cifar_mobilenet_v2 import CIFARMobileNetV2
+from .cifar_resnet import CIFARResNet
+from .cifar_shufflenet_v1 import CIFARShuffleNetV1
+from .cifar_shufflenet_v2 import CIFARShuffleNetV2
+from .cifar_vgg import CIFARVGG
+from .cifar_wide_resnet import CIFARWideResNet
+
+__all__ = [
+    'CIFARMobileNetV2', 'CIFARResNet', 'CIFARShuffleNetV1',
+    'CIFARShuffleNetV2', 'CIFARVGG', 'CIFARWideResNet'
+]

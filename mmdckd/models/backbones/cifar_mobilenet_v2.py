@@ -1,0 +1,135 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Sequence, Tuple, Union
+
+import torch
+from mmcv.cnn import ConvModule
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
+from torch import nn
+
+from mmdckd.registry import MODELS
+from .init_cfgs import NORMAL
+
+_NORM = dict(type='BN')
+_RELU = dict(type='ReLU')
+
+
+class InvertedResidual(nn.Module):
+    """Expand to more channels, filter each of them, and reduce again.
+
+    Unlike MMPretrain's block it has an expanding convolution even where
+    nothing is expanded, and ReLU in place of ReLU6.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        stride (int): Stride of the middle convolution; where it is 1 and the
+            channels stay the same, the input is added.
+        expand_ratio (int): How many times wider the middle is.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int,
+                 expand_ratio: int) -> None:
+        super().__init__()
+        self.with_shortcut = stride == 1 and in_channels == out_channels
+        middle = in_channels * expand_ratio
+        self.conv = nn.Sequential(
+            ConvModule(in_channels, middle, 1, norm_cfg=_NORM, act_cfg=_RELU),
+            ConvModule(
+                middle,
+                middle,
+                3,
+                stride,
+                1,
+                groups=middle,
+                norm_cfg=_NORM,
+                act_cfg=_RELU),
+            ConvModule(middle, out_channels, 1, norm_cfg=_NORM, act_cfg=None))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Filter features (N, C, H, W)."""
+        out = self.conv(x)
+        return x + out if self.with_shortcut else out
+
+
+@MODELS.register_module()
+class CIFARMobileNetV2(BaseBackbone):
+    """MobileNetV2 for images of 32x32.
+
+    `MobileNetV2 <https://arxiv.org/abs/1801.04381>`_ (Sandler et al., CVPR
+    2018) with the details of the benchmark of CRD, where it is half as wide:
+    channels are not rounded to multiples of 8, the second stage keeps the
+    size, activations are ReLU.
+
+    Args:
+        widen_factor (float): Multiplies the channels of all stages but the
+            last convolution, which has 1280 or more. Defaults to 0.5.
+        expand_ratio (int): How many times wider blocks are in their middle,
+            but for those of the first stage. Defaults to 6.
+        out_indices (Sequence[int]): The stages to return, from 0 to 7; 7 is
+            the last convolution. Defaults to (7, ).
+        init_cfg (dict or Sequence[dict], optional): Initialization config.
+            Defaults to normal weights by the fan out.
+
+    Raises:
+        ValueError: If an index is none of a stage.
+
+    Examples:
+        >>> import torch
+        >>> net = CIFARMobileNetV2()
+        >>> [tuple(x.shape) for x in net(torch.rand(1, 3, 32, 32))]
+        [(1, 1280, 2, 2)]
+    """
+
+    #: Channels, number of blocks and stride of the stages.
+    STAGES = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1),
+              (160, 3, 2), (320, 1, 1))
+
+    def __init__(self,
+                 widen_factor: float = 0.5,
+                 expand_ratio: int = 6,
+                 out_indices: Sequence[int] = (7, ),
+                 init_cfg: Union[dict, Sequence[dict], None] = NORMAL) -> None:
+        super().__init__(init_cfg)
+        if not set(out_indices) <= set(range(8)):
+            raise ValueError('`out_indices` should be stages from 0 to 7, but '
+                             f'got {out_indices}.')
+        self.out_indices = out_indices
+        in_channels = int(32 * widen_factor)
+        self.conv1 = ConvModule(
+            3, in_channels, 3, 2, 1, norm_cfg=_NORM, act_cfg=_RELU)
+        self.layers = nn.ModuleList()
+        for index, (channels, num_blocks, stride) in enumerate(self.STAGES):
+            blocks = []
+            for block in range(num_blocks):
+                out_channels = int(channels * widen_factor)
+                blocks.append(
+                    InvertedResidual(in_channels, out_channels,
+                                     1 if block else stride,
+                                     expand_ratio if index else 1))
+                in_channels = out_channels
+            self.layers.append(nn.Sequential(*blocks))
+        self.layers.append(
+            ConvModule(
+                in_channels,
+                max(1280, int(1280 * widen_factor)),
+                1,
+                norm_cfg=_NORM,
+                act_cfg=_RELU))
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Compute features.
+
+        Args:
+            x (Tensor): Images (N, 3, H, W).
+
+        Returns:
+            Tuple[Tensor]: The features (N, C, H', W') of the stages in
+            ``out_indices``.
+        """
+        x = self.conv1(x)
+        outs = []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)

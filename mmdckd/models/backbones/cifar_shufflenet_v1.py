@@ -1,0 +1,149 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Sequence, Tuple, Union
+
+import torch
+from mmcv.cnn import ConvModule
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
+from mmpretrain.models.utils import channel_shuffle
+from torch import nn
+
+from mmdckd.registry import MODELS
+from .init_cfgs import UNIFORM
+
+_NORM = dict(type='BN')
+_RELU = dict(type='ReLU')
+
+
+class ShuffleUnit(nn.Module):
+    """Compress in groups of channels, shuffle them, filter each, and expand.
+
+    Unlike MMPretrain's unit a middle that halves the size is a quarter of the
+    channels it adds, not of all; ReLU follows the middle convolution; and it
+    is applied to what is appended as well.
+
+    Args:
+        in_channels (int): Channels of the input.
+        out_channels (int): Channels of the output.
+        groups (int): Groups of the 1x1 convolutions.
+        first (bool): Whether it is the first of the network, which compresses
+            without groups.
+        halve (bool): Whether it halves the size. The input, averaged, is then
+            appended, and otherwise added.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, groups: int,
+                 first: bool, halve: bool) -> None:
+        super().__init__()
+        own_channels = out_channels - in_channels if halve else out_channels
+        middle = own_channels // 4
+        self.first_groups = 1 if first else groups
+        self.compress = ConvModule(
+            in_channels,
+            middle,
+            1,
+            groups=self.first_groups,
+            norm_cfg=_NORM,
+            act_cfg=_RELU)
+        self.depthwise = ConvModule(
+            middle,
+            middle,
+            3,
+            2 if halve else 1,
+            1,
+            groups=middle,
+            norm_cfg=_NORM,
+            act_cfg=_RELU)
+        self.expand = ConvModule(
+            middle,
+            own_channels,
+            1,
+            groups=groups,
+            norm_cfg=_NORM,
+            act_cfg=None)
+        self.pool = nn.AvgPool2d(3, 2, 1) if halve else None
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Filter features (N, C, H, W)."""
+        out = channel_shuffle(self.compress(x), self.first_groups)
+        out = self.expand(self.depthwise(out))
+        if self.pool is None:
+            out = out + x
+        else:
+            out = torch.cat([out, self.pool(x)], 1)
+        return self.act(out)
+
+
+@MODELS.register_module()
+class CIFARShuffleNetV1(BaseBackbone):
+    """ShuffleNetV1 for images of 32x32.
+
+    `ShuffleNet <https://arxiv.org/abs/1707.01083>`_ (Zhang et al., CVPR 2018)
+    of width 1 with 3 groups, and with the details of the benchmark of CRD: a
+    1x1 convolution is the stem, and units differ as :class:`ShuffleUnit`
+    says.
+
+    Args:
+        out_indices (Sequence[int]): The stages to return, from 0 to 2.
+            Defaults to (2, ).
+        init_cfg (dict or Sequence[dict], optional): Initialization config.
+            Defaults to PyTorch's own.
+
+    Raises:
+        ValueError: If an index is none of a stage.
+
+    Examples:
+        >>> import torch
+        >>> net = CIFARShuffleNetV1()
+        >>> [tuple(x.shape) for x in net(torch.rand(1, 3, 32, 32))]
+        [(1, 960, 4, 4)]
+    """
+
+    #: Channels and number of units of the stages.
+    STAGES = ((240, 4), (480, 8), (960, 4))
+    GROUPS = 3
+
+    def __init__(
+            self,
+            out_indices: Sequence[int] = (2, ),
+            init_cfg: Union[dict, Sequence[dict], None] = UNIFORM) -> None:
+        super().__init__(init_cfg)
+        if not set(out_indices) <= set(range(3)):
+            raise ValueError('`out_indices` should be stages from 0 to 2, but '
+                             f'got {out_indices}.')
+        self.out_indices = out_indices
+        in_channels = 24
+        # In a Sequential, whose ConvModule does not initialise itself.
+        self.conv1 = nn.Sequential(
+            ConvModule(3, in_channels, 1, norm_cfg=_NORM, act_cfg=_RELU))
+        self.layers = nn.ModuleList()
+        for stage, (out_channels, num_units) in enumerate(self.STAGES):
+            units = []
+            for unit in range(num_units):
+                units.append(
+                    ShuffleUnit(
+                        in_channels,
+                        out_channels,
+                        self.GROUPS,
+                        first=stage == unit == 0,
+                        halve=unit == 0))
+                in_channels = out_channels
+            self.layers.append(nn.Sequential(*units))
+
+    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
+        """Compute features.
+
+        Args:
+            x (Tensor): Images (N, 3, H, W).
+
+        Returns:
+            Tuple[Tensor]: The features (N, C, H', W') of the stages in
+            ``out_indices``.
+        """
+        x = self.conv1(x)
+        outs = []
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in self.out_indices:
+                outs.append(x)
+        return tuple(outs)
