@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import (PackageNotFoundError, metadata, requires,
+                                version)
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,15 @@ def call(*command, cwd, **env):
 def pip(*arguments, cwd):
     """Run pip where no index is to be had."""
     return call(
-        sys.executable, '-m', 'pip', '--disable-pip-version-check', *arguments,
-        '--quiet', '--no-index', '--no-build-isolation', cwd=cwd)
+        sys.executable,
+        '-m',
+        'pip',
+        '--disable-pip-version-check',
+        *arguments,
+        '--quiet',
+        '--no-index',
+        '--no-build-isolation',
+        cwd=cwd)
 
 
 @pytest.fixture(scope='module')
@@ -104,8 +112,11 @@ def test_installing_replaces_nothing(source, tmp_path):
 def test_wheel_holds_what_mim_looks_for(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {f'mmdckd/{path}' for path in files(ROOT / 'mmdckd', '**/*.py')
-            if not path.startswith('.mim')} <= names
+    assert {
+        f'mmdckd/{path}'
+        for path in files(ROOT / 'mmdckd', '**/*.py')
+        if not path.startswith('.mim')
+    } <= names
     for folder in ('configs', 'tools'):
         found = {
             name.partition('/.mim/')[2]
@@ -173,8 +184,7 @@ def test_what_is_inherited_keeps_its_meaning(tmp_path):
 
 def locked():
     lines = (ROOT / 'requirements' / 'lock.txt').read_text().splitlines()
-    return dict(
-        line.split('==') for line in lines if line and line[0] != '#')
+    return dict(line.split('==') for line in lines if line and line[0] != '#')
 
 
 def normal(name):

@@ -143,7 +143,7 @@ def meet_faults(python, path):
         mmcv_version='import mmrazor',
         installed_packages='from mmengine.hub import get_config; '
         'get_config("mmpretrain::resnet/resnet18_8xb32_in1k.py")',
-        checkpoints_of_mmengine='from mmengine.runner import CheckpointLoader; '
-        f'CheckpointLoader.load_checkpoint({str(path)!r})')
+        checkpoints_of_mmengine='from mmengine.runner import checkpoint; '
+        f'checkpoint.CheckpointLoader.load_checkpoint({str(path)!r})')
     return json.loads(
         call(python, '-c', TRIALS, json.dumps(codes)).splitlines()[-1])
