@@ -462,3 +462,29 @@ def amp_cpu() -> Optional[str]:
     amp_optimizer_wrapper.GradScaler = functools.partial(
         torch.amp.GradScaler, 'cpu')
     return 'mmengine offers mixed precision on accelerators only'
+
+
+@_remedy
+def mmcls_parts() -> Optional[str]:
+    """mmrazor 1.0.0 takes parts of a loss and a head from mmcls alone.
+
+    Without mmcls ``KDSoftCELoss`` and ``DeiTClsHead`` cannot be built.
+    MMPretrain has what they need: the same soft cross-entropy, and the parent
+    of the head, which reads the tokens that MMPretrain's transformers return.
+
+    See https://github.com/open-mmlab/mmrazor/issues/602.
+    """
+    if find_spec('mmcls') is not None:
+        return None
+    after_import('mmrazor.models', _take_parts_from_mmpretrain)
+    return 'mmcls is not installed, and mmrazor takes parts from it'
+
+
+def _take_parts_from_mmpretrain() -> None:
+    from mmpretrain.models.heads import DeiTClsHead
+    from mmpretrain.models.losses.cross_entropy_loss import soft_cross_entropy
+    from mmrazor.models.architectures.heads import deit_head
+    from mmrazor.models.losses import kd_soft_ce_loss
+    kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
+    deit_head.DeiTClsHead.__bases__ = (DeiTClsHead, )
+    del deit_head.DeiTClsHead.pre_logits

@@ -93,6 +93,21 @@ try:
 except ModuleNotFoundError as error:
     assert "'mmpretrain::resnet/resnet18_8xb32_in1k.py'" in str(error)
 """, '-m pip install mmcls'),
+    mmcls_parts=("""
+import torch
+from mmrazor.models.architectures.heads import DeiTClsHead
+from mmrazor.models.losses import KDSoftCELoss
+
+torch.manual_seed(0)
+student, teacher = torch.randn(2, 3, 4)
+cross = -(teacher / 2).softmax(1) * (student / 2).log_softmax(1)
+loss = KDSoftCELoss(tau=2.)(student, teacher)
+assert torch.allclose(loss, 4 * cross.sum(1).mean())
+
+head = DeiTClsHead(num_classes=4, in_channels=3)
+tokens = torch.randn(2, 5, 3)
+assert torch.equal(head((tuple(tokens), )), head.layers.head(tokens[0]))
+""", 'PlaceHolder'),
     amp_cpu=("""
 import torch
 from mmengine.optim import AmpOptimWrapper

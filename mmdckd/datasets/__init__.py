@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Datasets of real images that need no download."""
+"""Datasets of real images that need no download, and transforms."""
 from .digits import Digits
 from .glyph62 import Glyph62
+from .pack_crd_inputs import PackCRDInputs
 
-__all__ = ['Digits', 'Glyph62']
+__all__ = ['Digits', 'Glyph62', 'PackCRDInputs']
