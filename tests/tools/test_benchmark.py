@@ -1,0 +1,198 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Benchmarks from the command line, killed and started again."""
+import json
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from benchmark_runs import write_cohort, write_spec, write_teacher
+from filelock import FileLock
+
+from mmdckd.benchmark.plan import make_plan
+from mmdckd.benchmark.spec import load_spec
+
+ROOT = Path(__file__).parents[2]
+TOOL = str(ROOT / 'tools' / 'benchmark.py')
+
+
+def start(*args):
+    return subprocess.Popen([sys.executable, TOOL, *map(str, args)],
+                            cwd=ROOT,
+                            stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            text=True)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the tool in this process; return what it says."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [TOOL, *map(str, args)])
+        monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+        error = None
+        try:
+            runpy.run_path(TOOL, run_name='__main__')
+        except SystemExit as stop:
+            error = stop.code
+        output = capsys.readouterr()
+        return error, output.out + output.err
+
+    return run
+
+
+def wait_for(process, condition):
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def benchmark(tmp_path_factory):
+    """A teacher and the two students it teaches. It was killed while these
+    were trained, and its file of results was left with half a line; then it
+    was started again."""
+    folder = tmp_path_factory.mktemp('benchmark')
+    teacher = dict(config=write_teacher(folder / 'tim.py'))
+    spec = write_spec(
+        folder / 'spec.py',
+        seeds=[0],
+        teachers=dict(tim=teacher),
+        methods=dict(
+            teacher=teacher,
+            dckd=dict(
+                config=write_cohort(folder / 'dckd.py', num_students=2),
+                cfg_options={'train_cfg.max_epochs': 12})))
+    work, out = folder / 'work', folder / 'out'
+    args = [spec, '--work-dir', work, '--out', out, '--jobs', 1]
+
+    process = start(*args)
+    wait_for(process,
+             lambda: list(work.glob('dckd-*/seed0/train/last_checkpoint')))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    results = out / 'results.jsonl'
+    assert not list(work.glob('dckd-*/seed0/result.json'))
+    before = results.read_bytes()
+    results.write_bytes(before + before.splitlines()[0][:100])
+    finished, = work.glob('*/seed0/result.json')
+    stamp = finished.stat().st_mtime_ns
+    process = start(*args, '--resume')
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return dict(
+        args=args,
+        work=work,
+        out=out,
+        before=before,
+        finished=finished,
+        stamp=stamp,
+        output=output)
+
+
+def test_finished_runs_are_not_run_again(benchmark):
+    assert '[1/1] dckd, seed 0' in benchmark['output']
+    assert benchmark['finished'].stat().st_mtime_ns == benchmark['stamp']
+
+
+def test_every_result_has_one_whole_line(benchmark):
+    results = benchmark['out'] / 'results.jsonl'
+    assert results.read_bytes().startswith(benchmark['before'])
+    records = read_lines(results)
+    assert [(r['role'], r['name']) for r in records] == [('teacher', 'tim'),
+                                                         ('method', 'teacher'),
+                                                         ('method', 'dckd')]
+    assert [r['resumed'] for r in records] == [False, False, True]
+    teacher, _, dckd = records
+    assert dckd['last']['epoch'] == 12
+    assert dckd['students'] == ['student0', 'student1']
+    # It is the trained teacher that teaches.
+    assert dckd['last']['test']['teacher/accuracy/top1'] == (
+        teacher['last']['test']['accuracy/top1'])
+
+
+def test_the_report_is_there(benchmark):
+    page = (benchmark['out'] / 'README.md').read_text()
+    assert '| teacher | 1 | 1 |' in page and '| dckd | 2 | 1 |' in page
+    assert '1 of the runs were interrupted and resumed' in page
+    for name in ('accuracy.png', 'cost.png', 'results.csv'):
+        assert (benchmark['out'] / name).stat().st_size > 0
+
+
+def test_a_finished_benchmark_makes_its_report_again(benchmark, run, tmp_path):
+    error, output = run(*benchmark['args'])
+    assert error is None and 'Every run is finished.' in output
+
+    # From the results alone, as they are committed.
+    out = tmp_path / 'committed'
+    out.mkdir()
+    (out / 'results.jsonl').write_bytes(
+        (benchmark['out'] / 'results.jsonl').read_bytes())
+    work = tmp_path / 'nothing'
+    error, output = run(benchmark['args'][0], '--work-dir', work, '--out', out,
+                        '--report-only')
+    assert error is None
+    page = (benchmark['out'] / 'README.md').read_text()
+    assert (out / 'README.md').read_text() == page.replace(
+        str(benchmark['out']), str(out))
+    assert not work.exists()
+
+
+def test_two_do_not_work_in_one_folder(benchmark, run):
+    with FileLock(str(benchmark['work'] / '.lock')):
+        error, _ = run(*benchmark['args'])
+    assert 'error: another tools/benchmark.py is at work in' in error
+
+
+def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
+    spec = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[0],
+        teachers=dict(
+            tim=dict(
+                config=write_teacher(tmp_path / 'tim.py'),
+                cfg_options={'model.backbone.depth': 19})),
+        methods=dict(
+            kd=dict(config=write_cohort(tmp_path / 'kd.py')),
+            plain=dict(
+                config=write_cohort(tmp_path / 'plain.py', teacher=False))))
+    work = tmp_path / 'work'
+    plain = make_plan(load_spec(spec), str(work))[-1].run
+    left = Path(plain.folder) / 'left.txt'
+    left.parent.mkdir(parents=True)
+    left.write_text('by a run that was interrupted')
+    error, output = run(spec, '--work-dir', work, '--jobs', 2)
+    assert 'tim, seed 0: failed: KeyError' in output
+    assert 'kd, seed 0: failed: its teacher has failed' in output
+    log, = work.glob('tim-*/seed0/log.txt')
+    assert f'  tim, seed 0: {log}' in error and 'plain' not in error
+    assert 'invalid depth 19' in log.read_text()
+    record, = read_lines(work / 'results.jsonl')
+    assert record['name'] == 'plain' and record['threads'] >= 1
+    # It has started anew.
+    assert not left.exists() and record['resumed'] is False
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['no.yaml'], "error: benchmark: there is no file 'no.yaml'"),
+    (['SPEC', '--only', 'dlm'], "error: --only 'dlm' is none of the methods"),
+    (['SPEC', '--jobs', '0'], 'error: --jobs should be 1 or more, but is 0'),
+    (['SPEC', '--report-only'], 'error: there are no results in '),
+])
+def test_bad_input_is_one_line(run, tmp_path, arguments, message):
+    spec = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[0],
+        methods=dict(dml=dict(config=write_teacher(tmp_path / 'c.py'))))
+    arguments = [spec if a == 'SPEC' else a for a in arguments]
+    error, output = run(*arguments, '--work-dir', tmp_path / 'work')
+    assert message in f'{error}{output}'
+    assert not (tmp_path / 'work').exists()
