@@ -166,7 +166,10 @@ def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
     """Add what finished runs have left and the results lack."""
     for entry in entries:
         if results.find(entry) is None and osp.isfile(entry.run.result_file):
-            results.add(spec, entry)
+            try:
+                results.add(spec, entry)
+            except ValueError as error:
+                raise SystemExit(f'error: {entry.run}: {error}')
 
 
 def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:

@@ -85,7 +85,7 @@ class Results:
         """Add the result of an entry whose run is finished.
 
         Raises:
-            KeyError: If it lacks the metric of the benchmark.
+            ValueError: If it lacks the metric of the benchmark.
         """
         with open(entry.run.result_file, encoding='utf-8') as file:
             result = json.load(file)
@@ -124,7 +124,7 @@ def figure_of(record: Dict[str, Any], metrics: Dict[str, float], metric: str,
         float: The figure.
 
     Raises:
-        KeyError: If there is no such metric.
+        ValueError: If there is no such metric.
     """
     students = record['students']
     if not students:
@@ -137,8 +137,8 @@ def figure_of(record: Dict[str, Any], metrics: Dict[str, float], metric: str,
         keys = [f'{figure}/{metric}']
     for key in keys:
         if key not in metrics:
-            raise KeyError(f'`metric`: there is no {key!r} among '
-                           f'{sorted(metrics)}.')
+            raise ValueError(f'`metric`: there is no {key!r} among '
+                             f'{sorted(metrics)}.')
     return sum(metrics[key] for key in keys) / len(keys)
 
 

@@ -46,7 +46,8 @@ def test_figures_of_one_are_the_same(figure):
 
 def test_an_unknown_metric_is_named():
     one = record('kd', 0, {}, ['student0'])
-    with pytest.raises(KeyError, match='student0/accuracy/top9.*student0/acc'):
+    with pytest.raises(
+            ValueError, match='student0/accuracy/top9.*student0/acc'):
         figure_of(one, COHORT, 'accuracy/top9', 'mean')
 
 
@@ -96,7 +97,7 @@ def test_a_result_without_the_metric_is_not_added(tmp_path):
     result_file = tmp_path / 'result.json'
     result_file.write_text(json.dumps(record('kd', 0, {'f1': 2.})))
     results = Results(str(tmp_path / 'results.jsonl'))
-    with pytest.raises(KeyError, match="'accuracy/top1' among \\['f1'\\]"):
+    with pytest.raises(ValueError, match="'accuracy/top1' among \\['f1'\\]"):
         results.add(
             SimpleNamespace(name='tiny', metric=TOP1),
             entry('kd', 0, result_file=str(result_file)))
