@@ -19,7 +19,8 @@ class Run:
 
     Runs of the same config, seed and teacher are the same run, whatever they
     are called. Its folder is named by a fingerprint of these, so a changed
-    config never finds results that were not its own.
+    config never finds results that were not its own. A change of the code is
+    not seen; the results name the commit.
 
     Args:
         name (str): What it is called.
