@@ -1,0 +1,97 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Train every loss and connector of MMRazor inside a cohort, and write a
+table of what holds.
+
+    python tools/check_razor_losses.py --out docs/mmrazor_losses.md
+"""
+import argparse
+import os
+import os.path as osp
+import warnings
+from typing import Dict
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import mmdckd  # isort: skip  # noqa: E402,F401
+import mmrazor  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+
+from mmdckd.razor.catalogue import CONNECTORS, LOSSES, Case  # noqa: E402
+from mmdckd.razor.check import STEPS, fault_of  # noqa: E402
+
+COMMAND = 'python tools/check_razor_losses.py --out docs/mmrazor_losses.md'
+INTRODUCTION = f"""# The losses of MMRazor in a cohort
+
+Made by `{COMMAND}` with MMRazor {mmrazor.__version__}.
+
+Each line is a run: two students (ResNet-18 for CIFAR, narrow), a teacher of
+twice their width, handwritten digits, {STEPS} steps on one batch. "yes" says
+that every loss is finite and falls, that the loss of a student reaches this
+student, and that it reaches neither the other student nor its connectors.
+"Alone": the loss has its student to itself. "With DCKD": the task loss and
+`mmdckd.DCKDLoss` are beside it. The configs are in
+`mmdckd/razor/catalogue.py`.
+
+MMRazor's losses, connectors and distillers are its own, unchanged; every
+student has connectors of its own. With one student the numbers are those of
+MMRazor's `SingleTeacherDistill`, which the tests hold over several steps. A
+loss is given to some students only by
+`distill_losses=dict(loss_kl=dict(type='KLDivergence', students=['student0']))`.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Train every loss and connector of MMRazor inside a '
+        'cohort of two and write a table of what holds')
+    parser.add_argument(
+        '--out',
+        default='docs/mmrazor_losses.md',
+        help='the Markdown file to write (default: %(default)s)')
+    return parser.parse_args()
+
+
+def outcome(case: Case, with_dckd: bool) -> str:
+    """'yes', or what does not hold."""
+    try:
+        fault = fault_of(case, with_dckd)
+    except Exception as error:  # a row of the table, whatever it is
+        fault = f'{type(error).__name__}: {error}'
+    return 'yes' if fault is None else 'no: ' + ' '.join(fault.split())
+
+
+def table(what: str, cases: Dict[str, Case]) -> str:
+    lines = [
+        f'| {what} | loss | connectors | distiller | alone | with DCKD | to '
+        'know |', '| --- | --- | --- | --- | --- | --- | --- |'
+    ]
+    for name, case in cases.items():
+        alone = outcome(case, False)
+        with_dckd = 'no student learns' if not case.trains_student else \
+            outcome(case, True)
+        connectors = [
+            c['type'] for part in case.connectors.values()
+            for c in (part if isinstance(part, list) else [part])
+        ]
+        lines.append(f'| {name} | {case.loss["type"].split(".")[-1]} | '
+                     f'{", ".join(connectors) or "none"} | {case.distiller} | '
+                     f'{alone} | {with_dckd} | {case.note} |')
+        print(f'{name}: {alone}; with DCKD: {with_dckd}', flush=True)
+    return '\n'.join(lines)
+
+
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_instance('mmengine', log_level='ERROR')
+    warnings.simplefilter('ignore')
+    text = (f'{INTRODUCTION}\n## Losses\n\n{table("loss", LOSSES)}\n\n'
+            f'## Connectors\n\n{table("connector", CONNECTORS)}\n')
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
+    with open(args.out, 'w', encoding='utf-8') as file:
+        file.write(text)
+    if '| no: ' in text:
+        raise SystemExit(f'error: not all of it holds; see {args.out}')
+
+
+if __name__ == '__main__':
+    main()
