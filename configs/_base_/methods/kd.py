@@ -1,0 +1,8 @@
+# One student, taught by the teacher (Hinton et al., 2015).
+model = dict(
+    num_students=1,
+    distiller=dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(
+            loss_kd=dict(
+                type='mmdckd.DCKDLoss', alpha=1., beta=0., gamma=0., tau=4.))))

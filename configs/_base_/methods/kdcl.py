@@ -1,0 +1,16 @@
+# Four students, taught by what is surest in all of them (KDCL-MinLogit, Guo et
+# al., CVPR 2020).
+model = dict(
+    teacher=None,
+    teacher_ckpt=None,
+    num_students=4,
+    distiller=dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(
+            loss_kdcl=dict(
+                type='mmdckd.DCKDLoss',
+                alpha=0.,
+                beta=1.,
+                gamma=0.,
+                tau=2.,
+                collector=dict(type='min_logit', include_self=True)))))

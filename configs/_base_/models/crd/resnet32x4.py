@@ -1,0 +1,3 @@
+_base_ = 'resnet8x4.py'
+
+model = dict(backbone=dict(depth=32))

@@ -1,0 +1,3 @@
+_base_ = 'resnet20.py'
+
+model = dict(backbone=dict(depth=44))

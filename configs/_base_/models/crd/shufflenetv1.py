@@ -1,0 +1,11 @@
+# ShuffleNetV1 of the benchmark of CRD.
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mmdckd.CIFARShuffleNetV1'),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=100,
+        in_channels=960,
+        loss=dict(type='CrossEntropyLoss'),
+        topk=(1, 5)))

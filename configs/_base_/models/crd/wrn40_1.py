@@ -1,0 +1,3 @@
+_base_ = 'wrn16_1.py'
+
+model = dict(backbone=dict(depth=40))

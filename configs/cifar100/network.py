@@ -1,0 +1,13 @@
+# A network of the benchmark of CRD, trained alone on CIFAR-100; the teachers of
+# the pairs are:
+#   NETWORK=resnet56 python tools/train.py configs/cifar100/network.py
+# NETWORK is a file of configs/_base_/models/crd/. MobileNetV2, ShuffleNetV1 and
+# ShuffleNetV2 take --cfg-options optim_wrapper.optimizer.lr=0.01.
+_base_ = [
+    '../_base_/models/crd/{{$NETWORK:resnet56}}.py',
+    '_base_/recipe.py',
+]
+
+default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
+
+work_dir = 'work_dirs/cifar100/{{$NETWORK:resnet56}}'
