@@ -6,12 +6,13 @@ from typing import Dict, Union
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 #: The colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
 #: people with colour blindness tell apart too.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
-MARKERS = 'os^Dv*'
+MARKERS = 'os^Dvp'
+TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
 
 Curves = Dict[str, Dict[int, float]]
 
@@ -29,15 +30,18 @@ def read_curves(scalars: Union[str, os.PathLike],
     Returns:
         Dict[str, Dict[int, float]]: Member to step (the epoch, in a run by
         epoch) to value. The members are the students, ``ensemble``, ``best``
-        and ``teacher``, as far as the run has them.
+        and ``teacher``, as far as the run has them, or ``model``, where it
+        trains a single one.
     """
     curves: Curves = {}
     with open(scalars, encoding='utf-8') as file:
         for line in file:
+            if not line.endswith('\n'):
+                break  # the run is writing it
             record = json.loads(line)
             for key, value in record.items():
-                member, _, name = key.partition('/')
-                if name == metric:
+                if f'/{key}'.endswith(f'/{metric}'):
+                    member = key[:-len(metric) - 1] or 'model'
                     curves.setdefault(member, {})[record['step']] = value
     return curves
 
@@ -47,7 +51,9 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike],
     """Draw the accuracy of every student by epoch, and the teacher's line.
 
     Students differ by colour and by marker, so that a print in grey serves
-    too; the last value of each stands in the legend.
+    too. The last value of each stands in the legend, and a ring is around
+    the best student's best epoch, the one that ``save_best`` keeps. The axis
+    widens towards 100 %, as the square root of the error does.
 
     Args:
         curves (Dict[str, Dict[int, float]]): What :func:`read_curves`
@@ -62,9 +68,26 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike],
     if not students:
         raise ValueError('There is no student to draw: the run has validated '
                          f'{sorted(curves) or "nothing"}.')
-    figure = Figure(figsize=(8, 5), dpi=150, layout='constrained')
+    figure = Figure(figsize=(9, 5), dpi=150, layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    if 'teacher' in curves:
+        value = list(curves['teacher'].values())[-1]
+        axes.axhline(
+            value,
+            label=f'teacher  {value:.2f} %',
+            color='black',
+            linestyle='--',
+            linewidth=1.6)
+    if 'ensemble' in curves:
+        epochs, values = zip(*sorted(curves['ensemble'].items()))
+        axes.plot(
+            epochs,
+            values,
+            label=f'ensemble  {values[-1]:.2f} %',
+            color='0.5',
+            linestyle=':',
+            linewidth=2)
     for index, name in enumerate(students):
         epochs, values = zip(*sorted(curves[name].items()))
         axes.plot(
@@ -74,44 +97,57 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike],
             color=COLOURS[index % len(COLOURS)],
             marker=MARKERS[index % len(MARKERS)],
             markevery=_spaced(len(epochs), index, len(students)),
-            markersize=6,
+            markersize=5,
             linewidth=1.4)
-    if 'ensemble' in curves:
-        epochs, values = zip(*sorted(curves['ensemble'].items()))
-        axes.plot(
-            epochs,
-            values,
-            label=f'ensemble  {values[-1]:.2f} %',
-            color='0.45',
-            linestyle=':',
-            linewidth=2)
-    if 'teacher' in curves:
-        value = list(curves['teacher'].values())[-1]
-        axes.axhline(
-            value,
-            label=f'teacher  {value:.2f} %',
-            color='black',
-            linestyle='--',
-            linewidth=1.6)
-    axes.set_ylim(*_limits(curves))
+    _ring_best(axes, {name: curves[name] for name in students})
+    _widen_towards_100(axes, curves)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(title=title, xlabel='epoch', ylabel='top-1 accuracy (%)')
+    axes.set(
+        title=title, xlabel='epoch', ylabel='top-1 accuracy in validation (%)')
     axes.grid(color='0.9')
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(loc='lower right', frameon=False)
+    figure.legend(
+        title='last epoch',
+        loc='outside right upper',
+        alignment='left',
+        frameon=False)
     figure.savefig(path)
 
 
 def _spaced(count: int, index: int, students: int) -> slice:
-    """About ten markers a curve, no two curves marked at the same epochs."""
-    stride = max(1, count // 10)
+    """About eight markers a curve, not all curves' at the same epochs."""
+    stride = max(1, count // 8)
     return slice(index * stride // students, None, stride)
 
 
-def _limits(curves: Curves) -> tuple:
-    """Where most of the training is, not the first steps from chance on."""
-    values = np.concatenate([list(c.values()) for c in curves.values()])
-    top = values.max()
-    bottom = np.quantile(values, 0.1)
-    margin = max(1.0, 0.1 * (top - bottom))
-    return max(0.0, bottom - margin), min(101.0, top + margin)
+def _ring_best(axes, students: Curves) -> None:
+    epochs = sorted({epoch for curve in students.values() for epoch in curve})
+    # The first of equal ones, as `save_best` has it.
+    value, epoch, name = max(
+        ((curve[epoch], epoch, name) for epoch in epochs
+         for name, curve in students.items() if epoch in curve),
+        key=lambda candidate: candidate[0])
+    axes.plot(
+        epoch,
+        value,
+        label=f'best: {name},\nepoch {epoch}  {value:.2f} %',
+        linestyle='none',
+        marker='o',
+        markersize=12,
+        markerfacecolor='none',
+        markeredgecolor='black')
+
+
+def _widen_towards_100(axes, curves: Curves) -> None:
+    axes.set_yscale(
+        'function',
+        functions=(lambda value: -np.sqrt(np.maximum(100 - value, 0)),
+                   lambda scaled: 100 - scaled**2))
+    values = [value for curve in curves.values() for value in curve.values()]
+    # Some room above, to a line of the grid.
+    highest = max(values) + (100 - max(values)) / 4
+    axes.set_ylim(
+        max(min(values) - 5, 0),
+        next(tick for tick in TICKS if tick >= highest))
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
+    axes.yaxis.set_major_formatter(StrMethodFormatter('{x:.0f}'))
