@@ -82,7 +82,7 @@ def table(what: str, cases: Dict[str, Case]) -> str:
 
 def main() -> None:
     args = parse_args()
-    MMLogger.get_instance('mmengine', log_level='ERROR')
+    MMLogger.get_current_instance().setLevel('ERROR')
     warnings.simplefilter('ignore')
     text = (f'{INTRODUCTION}\n## Losses\n\n{table("loss", LOSSES)}\n\n'
             f'## Connectors\n\n{table("connector", CONNECTORS)}\n')
