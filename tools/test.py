@@ -10,8 +10,6 @@ from mmengine.evaluator import DumpResults
 from run_config import (add_run_arguments, build_runner, check_file,
                         load_config, set_dataloader_defaults)
 
-from mmdckd.engine import CollectiveTestLoop
-
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
   python tools/test.py configs/dckd_r34_r18_digits.py \\
@@ -75,6 +73,12 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     check_file('checkpoint', args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
+    if (args.out is not None and args.out_item != 'metrics'
+            and 'CollectiveTestLoop' in str(cfg.test_cfg.get('type'))):
+        raise SystemExit(
+            'error: --out writes the metrics of a cohort (add --out-item '
+            'metrics), and predictions of a single model: export a student '
+            'and test that')
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
@@ -98,11 +102,6 @@ def main() -> None:
     merge_args(cfg, args)
     runner = build_runner(cfg)
     if args.out is not None and args.out_item != 'metrics':
-        if isinstance(runner.test_loop, CollectiveTestLoop):
-            raise SystemExit(
-                'error: --out writes the metrics of a cohort (add --out-item '
-                'metrics), and predictions of a single model: export a '
-                'student and test that')
         runner.test_evaluator.metrics.append(
             DumpResults(out_file_path=args.out))
     metrics = runner.test()
