@@ -2,7 +2,8 @@
 import copy
 import os.path as osp
 from dataclasses import dataclass
-from typing import Optional, Union
+from functools import partial
+from typing import Callable, Optional, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
@@ -135,11 +136,39 @@ def build_network(spec: NetworkSpec) -> BaseModel:
         raise TypeError(f'`{spec.key}` should describe a model, but '
                         f'{spec.model.type!r} is a '
                         f'{type(network).__name__}.')
+    for key, hook in network._state_dict_hooks.items():
+        if not getattr(hook, '_from_public_api', False):
+            network._state_dict_hooks[key] = partial(_in_place, hook)
     if spec.weights:
         load_weights(network, spec.weights, spec.key)
     return network
 
 
+def _in_place(hook: Callable, network: BaseModel, state_dict: dict,
+              *args) -> None:
+    """Let a hook that returns another state dict change the one it is given.
+
+    PyTorch takes what a hook returns from the outermost module alone.
+    MMPretrain's ``TimmClassifier`` and ``HuggingFaceClassifier`` rename their
+    keys so: inside a cohort they would be saved under names that they do not
+    load.
+    """
+    renamed = hook(network, state_dict, *args)
+    if renamed is not None and renamed is not state_dict:
+        state_dict.clear()
+        state_dict.update(renamed)
+
+
 def num_classes_of(network: BaseModel) -> Optional[int]:
-    """The number of classes a network says it predicts, if it says so."""
-    return getattr(getattr(network, 'head', None), 'num_classes', None)
+    """The number of classes a network says it predicts, if it says so.
+
+    A classifier of MMPretrain says it by its head, one of timm or
+    transformers, which MMPretrain wraps, by its ``model``.
+    """
+    head = getattr(network, 'head', None)
+    model = getattr(network, 'model', None)
+    for owner in (head, model, getattr(model, 'config', None)):
+        for name in ('num_classes', 'num_labels'):
+            if isinstance(getattr(owner, name, None), int):
+                return getattr(owner, name)
+    return None

@@ -274,7 +274,9 @@ class CollectiveDistill(BaseAlgorithm):
             for name, student in self.cohort.items()
         }
         if len(members) > 1:
-            members['ensemble'] = ensemble_predictions(list(members.values()))
+            first = next(iter(self.cohort.students.values()))
+            members['ensemble'] = ensemble_predictions(
+                list(members.values()), getattr(first, 'head', None))
         if teacher:
             for name, holder in zip(self.teacher_names, self.teachers):
                 members[name] = holder.predict(
@@ -350,9 +352,11 @@ def gather_labels(
 
     Returns:
         Tensor, optional: Soft labels (B, C) where the samples have
-        ``gt_score``; (B,) where each has one ``gt_label``; None otherwise.
+        ``gt_score``; (B,) where each has one ``gt_label``; None otherwise,
+        and where a sample has several labels: they are no distribution.
     """
-    if not data_samples:
+    if not data_samples or any(
+            len(sample.get('gt_label', '1')) != 1 for sample in data_samples):
         return None
     if 'gt_score' in data_samples[0]:
         return torch.stack([sample.gt_score for sample in data_samples])

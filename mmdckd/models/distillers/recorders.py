@@ -5,6 +5,7 @@ from typing import Dict, Optional
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
+from mmpretrain.models.heads import ConformerHead
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import (ModuleOutputsRecorder,
                                                   ParameterRecorder)
@@ -64,6 +65,7 @@ class LogitsRecorder:
             cfg = dict(type='ModuleOutputs', source=source)
         cfg = dict(cfg)
         self._key = key
+        self._sums = isinstance(getattr(network, 'head', None), ConformerHead)
         self._data_idx = cfg.pop('data_idx', None)
         with DefaultScope.overwrite_default_scope('mmdckd'):
             self._recorders = RecorderManager({'logits': cfg})
@@ -81,7 +83,8 @@ class LogitsRecorder:
 
         Returns:
             Tensor: Logits (B, C). Where a network has several classifiers,
-            the mean of their logits.
+            the mean of their logits, or their sum where its head predicts
+            from that (Conformer).
 
         Raises:
             TypeError: If what was recorded are no logits.
@@ -93,7 +96,8 @@ class LogitsRecorder:
         if isinstance(output, (tuple, list)) and output and all(
                 _is_logits(item) and item.shape == output[0].shape
                 for item in output):
-            output = torch.stack(tuple(output)).mean(0)
+            output = torch.stack(tuple(output))
+            output = output.sum(0) if self._sums else output.mean(0)
         if not _is_logits(output):
             raise TypeError(
                 f'`{self._key}`: {recorder.source!r} gave '
