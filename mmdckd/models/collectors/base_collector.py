@@ -1,31 +1,27 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from abc import ABCMeta, abstractmethod
-from functools import reduce
-from typing import Optional
+from typing import List, Optional
 
 import torch
 from torch import nn
 
 from .labels import check_labels
-from .leave_one_out import leave_one_out
 
 
 class BaseCollector(nn.Module, metaclass=ABCMeta):
     r"""Collects what the others know into one target for each student.
 
     .. math::
-        C_i = \mathrm{normalise}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
-              \mathrm{values}(\log P_j),\ |S_i|\Big)
+        C_i = \mathrm{collect}(\{\log P_j : j \in S_i\})
 
     where :math:`P_j` are the softened probabilities of a member and
     :math:`S_i` is the collected set of student i: its peers
     :math:`j \ne i`, with ``include_self`` the student too, with
-    ``include_teacher`` every teacher too. All N targets cost O(N).
+    ``include_teacher`` every teacher too.
 
-    A collector is a subclass that says what a member brings
-    (:meth:`values`), how two contributions become one (:meth:`fold`) and how
-    the result becomes a distribution (:meth:`normalise`). The set, the checks
-    and leaving one out are done here.
+    A collector is a subclass that says how one target is made of the members
+    of one set (:meth:`collect`). The sets and the checks are made here. Where
+    the target is a fold, :class:`FoldCollector` makes all N of them in O(N).
 
     Collecting from other students is the idea of Deep Collective Knowledge
     Distillation (arXiv:2304.08878); this formulation is the project's own,
@@ -36,19 +32,6 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             False.
         include_teacher (bool): Whether every teacher is in every set.
             Defaults to False.
-
-    Examples:
-        >>> @MODELS.register_module()
-        ... class ProductCollector(BaseCollector):
-        ...
-        ...     def values(self, log_probs, gt_labels):
-        ...         return log_probs
-        ...
-        ...     def fold(self, a, b):
-        ...         return a + b
-        ...
-        ...     def normalise(self, folded, size):
-        ...         return folded.softmax(-1)
     """
 
     def __init__(self,
@@ -59,42 +42,32 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         self.include_teacher = include_teacher
 
     @abstractmethod
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
-        """What each of K members brings.
+    def collect(self, log_probs: torch.Tensor,
+                gt_labels: Optional[torch.Tensor], tau: float,
+                members: List[int]) -> torch.Tensor:
+        """Make one target of K members, all of one set.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C).
             gt_labels (Tensor, optional): Checked labels, class indices (B,)
                 or probabilities (B, C).
+            tau (float): The temperature they are softened with.
+            members (List[int]): Who they are, K numbers: the students count
+                from 0 to N - 1, the teachers on from there.
 
         Returns:
-            Tensor: (K, B, C).
+            Tensor: (B, C); rows sum to 1.
         """
 
-    @abstractmethod
-    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Make one contribution of two.
+    def check_members(self, num_members: int) -> None:
+        """Check that a set of this size can be collected from.
 
         Args:
-            a (Tensor): (B, C) or (N, B, C).
-            b (Tensor): (B, C) or (N, B, C).
+            num_members (int): The number of students and teachers from which
+                sets are made; as a ``teacher_collector``, of teachers.
 
-        Returns:
-            Tensor: Their combination, broadcast. Associative and
-            commutative, and not in place.
-        """
-
-    @abstractmethod
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
-        """Make distributions of what was folded.
-
-        Args:
-            folded (Tensor): (B, C) or (N, B, C).
-            size (int): The number of members in the set.
-
-        Returns:
-            Tensor: Of the same shape; rows sum to 1.
+        Raises:
+            ValueError: If it cannot, saying what would be right.
         """
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
@@ -105,26 +78,29 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             num_teachers (int): M, 0 without a teacher.
 
         Raises:
-            ValueError: If the teacher is in the set and there is none, or if
-                the set is empty.
+            ValueError: If the teacher is in the set and there is none, if
+                the set is empty, or cannot be collected from.
         """
         if self.include_teacher and not num_teachers:
             raise ValueError(
                 f'{type(self).__name__} has `include_teacher=True`, but '
                 'there is no teacher: set it to False, or give a teacher.')
-        if not self._set_size(num_students, num_teachers):
+        teachers = num_teachers if self.include_teacher else 0
+        if not num_students - (not self.include_self) + teachers:
             raise ValueError(
                 'there is no peer to collect from: `num_students` is '
                 f'{num_students} and {type(self).__name__} has neither '
                 '`include_self` nor `include_teacher`. Train two students '
                 'or more, or set the weight of the collective term to 0.')
+        self.check_members(num_students + teachers)
 
     @torch.no_grad()
     def forward(self,
                 probs: Optional[torch.Tensor],
                 log_probs: Optional[torch.Tensor] = None,
                 teacher_log_probs: Optional[torch.Tensor] = None,
-                gt_labels: Optional[torch.Tensor] = None) -> torch.Tensor:
+                gt_labels: Optional[torch.Tensor] = None,
+                tau: float = 1.0) -> torch.Tensor:
         """Collect a target for each of N students.
 
         Args:
@@ -139,6 +115,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                 view (M, N, B, C). Defaults to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
+            tau (float): The temperature all are softened with, by which a
+                collector that judges members finds what they predict
+                unsoftened. Defaults to 1.0.
 
         Returns:
             Tensor: Targets (N, B, C) in float32 (float64 for float64),
@@ -171,23 +150,42 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                     f'{tuple(log_probs.shape[1:])}.')
             num_teachers = len(teacher_log_probs)
         self.check_cohort(num_students, num_teachers)
-
-        parts = []
-        if self.include_self:
-            parts.append(reduce(self.fold, self.values(log_probs, gt_labels)))
-        elif num_students > 1:
-            parts.append(
-                leave_one_out(self.fold, self.values(log_probs, gt_labels)))
-        if self.include_teacher:
-            brought = self.values(teacher_log_probs.flatten(0, -3), gt_labels)
-            parts.append(reduce(self.fold, brought.view_as(teacher_log_probs)))
-        size = self._set_size(num_students, num_teachers)
-        targets = self.normalise(reduce(self.fold, parts), size)
+        teachers = teacher_log_probs if self.include_teacher else None
+        targets = self._collect_sets(log_probs, teachers, gt_labels, tau)
         return targets.expand_as(log_probs)
 
-    def _set_size(self, num_students: int, num_teachers: int) -> int:
-        peers = num_students if self.include_self else num_students - 1
-        return peers + num_teachers * self.include_teacher
+    def _collect_sets(self, students: torch.Tensor,
+                      teachers: Optional[torch.Tensor],
+                      gt_labels: Optional[torch.Tensor],
+                      tau: float) -> torch.Tensor:
+        """Make the target of every set.
+
+        Args:
+            students (Tensor): (N, B, C).
+            teachers (Tensor, optional): Those in the sets, (M, B, C) or
+                (M, N, B, C).
+            gt_labels (Tensor, optional): (B,) or (B, C).
+            tau (float): Temperature.
+
+        Returns:
+            Tensor: (N, B, C), or (B, C) where all sets are one.
+        """
+        num_students = len(students)
+        views = teachers is not None and teachers.ndim == 4
+        targets = []
+        for i in range(num_students):
+            members = [
+                j for j in range(num_students) if j != i or self.include_self
+            ]
+            parts = [students[members]]
+            if teachers is not None:
+                parts.append(teachers[:, i] if views else teachers)
+                members += range(num_students, num_students + len(teachers))
+            target = self.collect(torch.cat(parts), gt_labels, tau, members)
+            if self.include_self and not views:
+                return target
+            targets.append(target)
+        return torch.stack(targets)
 
     def extra_repr(self) -> str:
         return (f'include_self={self.include_self}, '

@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
 import torch
 
 
@@ -61,3 +63,43 @@ def soft_labels(gt_labels: torch.Tensor, num_classes: int,
     one_hot = torch.zeros(
         len(gt_labels), num_classes, dtype=dtype, device=gt_labels.device)
     return one_hot.scatter_(1, gt_labels.long().unsqueeze(1), 1)
+
+
+def required_labels(gt_labels: Optional[torch.Tensor], num_classes: int,
+                    dtype: torch.dtype, who: object) -> torch.Tensor:
+    """Write labels as probabilities where something cannot do without.
+
+    Args:
+        gt_labels (Tensor, optional): Class indices (B,), or probabilities
+            (B, C).
+        num_classes (int): C.
+        dtype (torch.dtype): Type of the result.
+        who (object): What needs them, for the message.
+
+    Returns:
+        Tensor: (B, C).
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if gt_labels is None:
+        raise ValueError(
+            f'{type(who).__name__} looks at labels, but `gt_labels` is None: '
+            'give labels, or choose another `collector`.')
+    return soft_labels(gt_labels, num_classes, dtype)
+
+
+def cross_entropy(log_probs: torch.Tensor,
+                  gt_labels: torch.Tensor) -> torch.Tensor:
+    r"""Cross-entropy of the labels with what members predict.
+
+    .. math:: H(y, P_j) = -\sum_c y_c \log P_j[c]
+
+    Args:
+        log_probs (Tensor): Log-probabilities (..., B, C).
+        gt_labels (Tensor): Probabilities (B, C).
+
+    Returns:
+        Tensor: (..., B, 1), in nats.
+    """
+    return -(log_probs * gt_labels).sum(-1, keepdim=True)

@@ -4,11 +4,11 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
-from .base_collector import BaseCollector
+from .fold_collector import FoldCollector
 
 
 @MODELS.register_module()
-class LogitMeanCollector(BaseCollector):
+class LogitMeanCollector(FoldCollector):
     r"""The softened softmax of the members' mean logits.
 
     .. math::
@@ -29,7 +29,8 @@ class LogitMeanCollector(BaseCollector):
     """
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor],
+               tau: float) -> torch.Tensor:
         return log_probs
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -4,11 +4,11 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
-from .base_collector import BaseCollector
+from .fold_collector import FoldCollector
 
 
 @MODELS.register_module()
-class MeanCollector(BaseCollector):
+class MeanCollector(FoldCollector):
     r"""The mean of the members' distributions.
 
     .. math::
@@ -27,7 +27,8 @@ class MeanCollector(BaseCollector):
     """
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor],
+               tau: float) -> torch.Tensor:
         return log_probs.exp()
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,12 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
-from .base_collector import BaseCollector
-from .labels import soft_labels
+from .fold_collector import FoldCollector
+from .labels import cross_entropy, required_labels
 
 
 @MODELS.register_module()
-class MinLogitCollector(BaseCollector):
+class MinLogitCollector(FoldCollector):
     r"""Per class the smallest margin over the label's logit that any member
     has.
 
@@ -34,19 +34,16 @@ class MinLogitCollector(BaseCollector):
     """  # noqa: E501
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor],
+               tau: float) -> torch.Tensor:
         """Margins over the label.
 
         Raises:
             ValueError: If there are no labels.
         """
-        if gt_labels is None:
-            raise ValueError(
-                f'{type(self).__name__} measures logits from the label\'s, '
-                'but `gt_labels` is None: give labels, or choose another '
-                '`collector`.')
-        labels = soft_labels(gt_labels, log_probs.shape[-1], log_probs.dtype)
-        return log_probs - (log_probs * labels).sum(-1, keepdim=True)
+        labels = required_labels(gt_labels, log_probs.shape[-1],
+                                 log_probs.dtype, self)
+        return log_probs + cross_entropy(log_probs, labels)
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.minimum(a, b)

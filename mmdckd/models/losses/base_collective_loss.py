@@ -38,8 +38,8 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             self,
             preds_S: Logits,
             preds_T: Optional[Logits] = None,
-            gt_labels: Optional[torch.Tensor] = None
-    ) -> Dict[str, torch.Tensor]:
+            gt_labels: Optional[torch.Tensor] = None,
+            preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -51,6 +51,10 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
+            preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
+                students as peers to learn from, of shapes as ``preds_S``,
+                where these are others, as of lagged copies. Defaults to
+                None, ``preds_S``.
 
         Returns:
             Dict[str, Tensor]: Term to its values (N,), one for each student,
@@ -78,6 +82,32 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 'students\' logits have shape (N, B, C), or are N of shape '
                 f'(B, C), but `preds_S` has {_describe(preds_S)}.')
         return students
+
+    @classmethod
+    def split_peers(
+            cls, preds_P: Logits,
+            students: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+        """Take the logits of the students' peers apart, and detach them.
+
+        Args:
+            preds_P (Tensor or Sequence[Tensor]): (N, B, C), or N times
+                (B, C).
+            students (Sequence[Tensor]): The students' logits, N times (B, C).
+
+        Returns:
+            Tuple[Tensor, ...]: N times (B, C).
+
+        Raises:
+            ValueError: If there are not as many as students, or a shape is
+                not the students'.
+        """
+        peers = tuple(preds_P)
+        if [z.shape for z in peers] != [z.shape for z in students]:
+            raise ValueError(
+                'peers and students differ in number or shape: `preds_P` has '
+                f'{_describe(preds_P)}, but there are {len(students)} '
+                f'students with logits {tuple(students[0].shape)}.')
+        return tuple(logits.detach() for logits in peers)
 
     @staticmethod
     def split_teachers(

@@ -22,8 +22,9 @@ class DCKDLoss(BaseCollectiveLoss):
               - \gamma H_{corr}(P_i)
 
     with :math:`P_i = softmax(z_i / \tau)`, the teacher's
-    :math:`P_t = softmax(z_t / \tau)` (for M teachers, the mean of theirs), the
-    peers' knowledge :math:`C_i`, collected by :class:`BaseCollector`, and the
+    :math:`P_t = softmax(z_t / \tau)` (of M teachers, what ``teacher_collector``
+    makes of theirs), the peers' knowledge :math:`C_i`, that ``collector``
+    makes of theirs (see :class:`BaseCollector`), and the
     entropy :math:`H_{corr}` of :math:`P_i` (``correlation='all'``) or of its
     other classes alone, :math:`Q_i \propto P_i (1 - y)` (``'non_target'``).
     KL and H are means over the batch, in nats. A term of weight 0 is not
@@ -50,9 +51,12 @@ class DCKDLoss(BaseCollectiveLoss):
         beta (float): Weight of the collective's knowledge. Defaults to 1.0.
         gamma (float): Weight of the correlation gain. Defaults to 0.1.
         tau (float): Temperature. Defaults to 4.0.
-        collector (str, dict or BaseCollector): How knowledge is collected:
-            'mean', 'max', 'logit_mean', 'min_logit', or the config of a
+        collector (str, dict or BaseCollector): How the peers' knowledge is
+            collected: 'mean', 'max', 'logit_mean', 'min_logit', 'naive',
+            'linear', 'confidence', 'cross_entropy', or the config of a
             collector. Defaults to 'logit_mean'.
+        teacher_collector (str, dict or BaseCollector): How the knowledge of
+            several teachers is: as ``collector``. Defaults to 'mean'.
         correlation (str): The classes whose entropy is gained, 'all' or
             'non_target'; the latter needs labels. Defaults to 'all'.
         ramp (dict, optional): Arguments of :class:`WeightRamp`, and
@@ -63,8 +67,9 @@ class DCKDLoss(BaseCollectiveLoss):
 
     Raises:
         ValueError: If a weight is negative, ``tau`` is not positive,
-            ``correlation`` or a term of ``ramp`` is another, or there is no
-            such collector.
+            ``correlation`` or a term of ``ramp`` is another, there is no
+            such collector, or ``teacher_collector`` has ``include_self`` or
+            ``include_teacher``: its set is all teachers.
 
     Examples:
         >>> loss = DCKDLoss(
@@ -84,6 +89,7 @@ class DCKDLoss(BaseCollectiveLoss):
                  gamma: float = 0.1,
                  tau: float = 4.0,
                  collector: Union[str, dict, BaseCollector] = 'logit_mean',
+                 teacher_collector: Union[str, dict, BaseCollector] = 'mean',
                  correlation: str = 'all',
                  ramp: Optional[dict] = None) -> None:
         super().__init__()
@@ -102,6 +108,12 @@ class DCKDLoss(BaseCollectiveLoss):
         self.gamma = gamma
         self.tau = tau
         self.collector = build_collector(collector)
+        self.teacher_collector = build_collector(teacher_collector)
+        if (self.teacher_collector.include_self
+                or self.teacher_collector.include_teacher):
+            raise ValueError(
+                '`teacher_collector` collects from all teachers, and has '
+                'neither `include_self` nor `include_teacher`: drop them.')
         self.correlation = correlation
         self.ramp, self.ramp_terms = self._build_ramp(ramp)
 
@@ -139,6 +151,11 @@ class DCKDLoss(BaseCollectiveLoss):
             raise ValueError(
                 f'`alpha={self.alpha}` asks for a teacher, but there is '
                 'none: set `alpha=0`, or give a teacher.')
+        if self.alpha:
+            try:
+                self.teacher_collector.check_members(num_teachers)
+            except ValueError as error:
+                raise ValueError(f'`teacher_collector`: {error}') from error
         if self.beta:
             try:
                 self.collector.check_cohort(num_students, num_teachers)
@@ -149,8 +166,8 @@ class DCKDLoss(BaseCollectiveLoss):
             self,
             preds_S: Logits,
             preds_T: Optional[Logits] = None,
-            gt_labels: Optional[torch.Tensor] = None
-    ) -> Dict[str, torch.Tensor]:
+            gt_labels: Optional[torch.Tensor] = None,
+            preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -162,6 +179,10 @@ class DCKDLoss(BaseCollectiveLoss):
                 to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
+            preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
+                students as peers to collect from, of shapes as ``preds_S``,
+                where these are others, as of lagged copies. Defaults to
+                None, ``preds_S``.
 
         Returns:
             Dict[str, Tensor]: The values (N,) of ``teacher``,
@@ -176,6 +197,9 @@ class DCKDLoss(BaseCollectiveLoss):
         batch_size, num_classes = students[0].shape
         if gt_labels is not None:
             check_labels(gt_labels, batch_size, num_classes)
+        peers = None
+        if preds_P is not None:
+            peers = self.split_peers(preds_P, students)
         teachers = ()
         if self.needs_teacher and preds_T is not None:
             teachers = self.split_teachers(preds_T, students)
@@ -184,7 +208,7 @@ class DCKDLoss(BaseCollectiveLoss):
         if not weights:
             return {}
         with torch.autocast(students[0].device.type, enabled=False):
-            terms = self._terms(students, teachers, gt_labels)
+            terms = self._terms(students, teachers, peers, gt_labels)
         return {name: weights[name] * terms[name] for name in weights}
 
     def _weights(self) -> Dict[str, float]:
@@ -200,22 +224,37 @@ class DCKDLoss(BaseCollectiveLoss):
 
     def _terms(
         self, students: Tuple[torch.Tensor, ...],
-        teachers: Tuple[torch.Tensor, ...], gt_labels: Optional[torch.Tensor]
+        teachers: Tuple[torch.Tensor, ...],
+        peers: Optional[Tuple[torch.Tensor,
+                              ...]], gt_labels: Optional[torch.Tensor]
     ) -> Dict[str, Optional[torch.Tensor]]:
         log_probs = self._soften(students)
         teacher = collective = teacher_log_probs = rest = None
         if teachers:
             teacher_log_probs = self._soften(teachers)
         if self.alpha:
-            teacher = teacher_log_probs.exp().mean(0)
+            teacher = self._collect_teachers(teacher_log_probs, gt_labels)
         if self.beta:
-            collective = self.collector(None, log_probs, teacher_log_probs,
-                                        gt_labels)
+            collective = self.collector(
+                None, log_probs if peers is None else self._soften(peers),
+                teacher_log_probs, gt_labels, self.tau)
         if self.gamma and self.correlation == 'non_target':
             rest = self._log_rest(gt_labels, log_probs)
         values = CohortTerms.apply(log_probs, teacher, collective,
                                    bool(self.gamma), rest, self.tau, *students)
         return dict(zip(self.TERMS, values))
+
+    @torch.no_grad()
+    def _collect_teachers(self, log_probs: torch.Tensor,
+                          gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+        """Make one target of M teachers, (M, B, C) or (M, N, B, C)."""
+        views = log_probs.shape[1:-2]
+        if views and gt_labels is not None:
+            gt_labels = gt_labels.repeat(*views, *[1] * (gt_labels.ndim - 1))
+        target = self.teacher_collector.collect(
+            log_probs.flatten(1, -2), gt_labels, self.tau,
+            list(range(len(log_probs))))
+        return target.unflatten(0, log_probs.shape[1:-1])
 
     @torch.no_grad()
     def _soften(self, logits: Tuple[torch.Tensor, ...]) -> torch.Tensor:

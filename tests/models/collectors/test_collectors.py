@@ -4,17 +4,22 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmdckd.models.collectors import (BaseCollector, LogitMeanCollector,
-                                      MaxCollector, MeanCollector,
-                                      MinLogitCollector, build_collector)
+from mmdckd.models.collectors import (BaseCollector, ConfidenceCollector,
+                                      CrossEntropyCollector, FoldCollector,
+                                      LogitMeanCollector, MaxCollector,
+                                      MeanCollector, MinLogitCollector,
+                                      NaiveCollector, build_collector)
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
 
-NAMES = ('mean', 'max', 'logit_mean', 'min_logit')
+#: Those with a closed formula, and all that need no more than a name.
+CLOSED = ('mean', 'max', 'logit_mean', 'min_logit', 'naive', 'confidence',
+          'cross_entropy')
+NAMES = (*CLOSED, 'linear')
 TAU = 3.
 properties = settings(deadline=None, max_examples=30)
 
@@ -37,10 +42,35 @@ def collect_row(name, members, label):
         ] for z in members]
         return softmax([min(m[c] for m in margins) / TAU for c in classes])
     probs = [softmax([x / TAU for x in z]) for z in members]
+    if name in ('naive', 'confidence', 'cross_entropy'):
+        return judge_row(name, members, probs, label)
     if name == 'mean':
         return [sum(p[c] for p in probs) / len(probs) for c in classes]
     largest = [max(p[c] for p in probs) for c in classes]
     return [x / sum(largest) for x in largest]
+
+
+def judge_row(name, members, probs, label):
+    """Weights by how well unsoftened members predict the label."""
+    sharp = [softmax(z) for z in members]
+    losses = [-sum(y * math.log(x) for y, x in zip(label, p)) for p in sharp]
+    number = len(members)
+    if name == 'naive':
+        weights = [float(j == losses.index(min(losses)))
+                   for j in range(number)]
+    elif name == 'confidence':
+        weights = [sum(y * x for y, x in zip(label, p)) for p in sharp]
+        weights = [w / sum(weights) for w in weights]
+    elif number == 1:
+        weights = [1.]
+    else:
+        total = sum(math.exp(loss) for loss in losses)
+        weights = [(1 - math.exp(loss) / total) / (number - 1)
+                   for loss in losses]
+    return [
+        sum(w * p[c] for w, p in zip(weights, probs))
+        for c in range(len(label))
+    ]
 
 
 def reference(name, students, teachers, labels, include_self, include_teacher):
@@ -98,7 +128,7 @@ def cohorts(draw, least=2, bound=30.):
     return logits, torch.tensor(labels)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', CLOSED)
 @pytest.mark.parametrize('include_self', [False, True])
 @pytest.mark.parametrize('num_teachers', [0, 1, 2])
 @pytest.mark.parametrize('num_students', range(1, 9))
@@ -112,7 +142,7 @@ def test_formula(name, include_self, num_teachers, num_students):
             include_self=include_self,
             include_teacher=include_teacher))
     args = (log_soften(students).exp(), log_soften(students),
-            log_soften(teachers) if include_teacher else None, labels)
+            log_soften(teachers) if include_teacher else None, labels, TAU)
     if num_students == 1 and not include_self and not include_teacher:
         with pytest.raises(ValueError, match='there is no peer'):
             collector(*args)
@@ -193,6 +223,12 @@ def test_rows_are_distributions(name, cohort, include_self):
     torch.testing.assert_close(targets.sum(-1), torch.ones(logits.shape[:2]))
 
 
+def no_ties(log_probs, labels):
+    """Rounding decides between members that are equally good."""
+    losses = -log_probs[:, torch.arange(len(labels)), labels]
+    return (losses.sort(0)[0].diff(dim=0) > 1e-9).all()
+
+
 @pytest.mark.parametrize('name', NAMES)
 @given(cohort=cohorts(), data=st.data())
 @properties
@@ -203,11 +239,14 @@ def test_equivariant_to_permutations(name, cohort, data):
     classes = data.draw(st.permutations(range(num_classes)))
     collector = build_collector(name)
     log_probs = log_soften(logits)
+    if name == 'naive':
+        assume(no_ties(log_probs, labels))
     targets = collector(None, log_probs, None, labels)
     new_label = torch.tensor(classes).argsort()[labels]
     torch.testing.assert_close(
         collector(None, log_probs[students][..., classes], None, new_label),
-        targets[students][..., classes])
+        targets[students][..., classes],
+        **({} if name != 'linear' else dict(rtol=1e-4, atol=1e-4)))
 
 
 @given(cohorts())
@@ -244,22 +283,56 @@ def test_a_plausible_class_survives_the_maximum(cohort):
         assert (targets[i] >= others.amax(0) / peers - 1e-12).all()
 
 
-def test_min_logit_with_one_hot_labels_is_min_logit():
+@pytest.mark.parametrize('name', NAMES)
+def test_one_hot_labels_are_labels(name):
     students, _, labels = random_batch()
-    log_probs = log_soften(students)
+    log_probs, collector = log_soften(students), build_collector(name)
     one_hot = torch.nn.functional.one_hot(labels, 6).double()
     torch.testing.assert_close(
-        MinLogitCollector()(None, log_probs, None, one_hot),
-        MinLogitCollector()(None, log_probs, None, labels))
+        collector(None, log_probs, None, one_hot),
+        collector(None, log_probs, None, labels))
 
 
-@pytest.mark.parametrize('name', ['mean', 'logit_mean'])
+@pytest.mark.parametrize('name', NAMES)
+def test_soft_labels_of_whole_numbers(name):
+    """One-hot labels of any type are labels too."""
+    students, _, labels = random_batch()
+    log_probs, collector = log_soften(students), build_collector(name)
+    one_hot = torch.nn.functional.one_hot(labels, 6)
+    torch.testing.assert_close(
+        collector(None, log_probs, None, one_hot),
+        collector(None, log_probs, None, labels))
+
+
+def test_members_that_are_equally_good_share():
+    """Two are certain of the label, to the last bit."""
+    logits = torch.tensor([[[40., 0., 1.]], [[40., 1., 0.]], [[0., 5., 5.]]])
+    labels = torch.tensor([0])
+    targets = NaiveCollector(include_self=True)(None, logits.log_softmax(-1),
+                                                None, labels)
+    expected = logits[:2].softmax(-1).mean(0).expand(3, 1, 3)
+    torch.testing.assert_close(targets, expected, rtol=1e-5, atol=0.)
+
+
+def test_members_are_judged_unsoftened():
+    first, second = [1., 0., -8., -8., -8., -8.], [1.2, 0., *[-30.] * 4]
+    logits = torch.tensor([[first], [second], [[0.] * 6]])
+    label = torch.tensor([1])
+    sharp, soft = [-(logits / tau).log_softmax(-1)[:2, 0, 1] for tau in (1, 8)]
+    assert sharp[0] < sharp[1] and soft[0] > soft[1]
+    targets = NaiveCollector()(None, (logits / 8).log_softmax(-1), None, label,
+                               8.)
+    torch.testing.assert_close(targets[2], (logits[0] / 8).softmax(-1))
+
+
+@pytest.mark.parametrize('name', ['mean', 'logit_mean', 'confidence'])
 def test_leaving_out_does_not_cancel(name):
     """A student that is certain hides nothing of its peers' small numbers."""
     logits = torch.tensor([[[80., 0., 0.]], [[0., 60., 61.]], [[0., 62.,
                                                                 61.]]])
     labels = torch.tensor([0])
-    targets = build_collector(name)(None, log_soften(logits), None, labels)
+    targets = build_collector(name)(None, log_soften(logits), None, labels,
+                                    TAU)
     expected = reference(name, logits.double(), [], labels, False, False)
     torch.testing.assert_close(targets, expected.float(), rtol=1e-5, atol=0.)
     assert 0 < targets[0, 0, 0] < 1e-8
@@ -281,10 +354,10 @@ def test_the_cost_is_linear(num_students):
 
 
 @MODELS.register_module()
-class RootMeanSquareCollector(BaseCollector):
+class RootMeanSquareCollector(FoldCollector):
     """All that somebody has to write for a collector of their own."""
 
-    def values(self, log_probs, gt_labels):
+    def values(self, log_probs, gt_labels, tau):
         return (2 * log_probs).exp()
 
     def fold(self, a, b):
@@ -314,6 +387,9 @@ def test_a_new_collector_is_one_class():
     ('max', MaxCollector),
     ('logit_mean', LogitMeanCollector),
     ('min_logit', MinLogitCollector),
+    ('naive', NaiveCollector),
+    ('confidence', ConfidenceCollector),
+    ('cross_entropy', CrossEntropyCollector),
     ('MeanCollector', MeanCollector),
     ('mmdckd.MaxCollector', MaxCollector),
     (dict(type='mmdckd.MeanCollector'), MeanCollector),

@@ -1,0 +1,108 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from abc import abstractmethod
+from functools import reduce
+from typing import List, Optional
+
+import torch
+
+from .base_collector import BaseCollector
+from .leave_one_out import leave_one_out
+
+
+class FoldCollector(BaseCollector):
+    r"""A collector whose target is a fold over the members of a set.
+
+    .. math::
+        C_i = \mathrm{normalise}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
+              \mathrm{values}(\log P_j),\ |S_i|\Big)
+
+    All N targets cost O(N). A subclass says what a member brings
+    (:meth:`values`), how two contributions become one (:meth:`fold`) and how
+    the result becomes a distribution (:meth:`normalise`).
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+
+    Examples:
+        >>> @MODELS.register_module()
+        ... class ProductCollector(FoldCollector):
+        ...
+        ...     def values(self, log_probs, gt_labels, tau):
+        ...         return log_probs
+        ...
+        ...     def fold(self, a, b):
+        ...         return a + b
+        ...
+        ...     def normalise(self, folded, size):
+        ...         return folded.softmax(-1)
+    """
+
+    @abstractmethod
+    def values(self, log_probs: torch.Tensor,
+               gt_labels: Optional[torch.Tensor],
+               tau: float) -> torch.Tensor:
+        """What each of K members brings.
+
+        Args:
+            log_probs (Tensor): Finite log-probabilities (K, B, C).
+            gt_labels (Tensor, optional): Checked labels, class indices (B,)
+                or probabilities (B, C).
+            tau (float): The temperature they are softened with.
+
+        Returns:
+            Tensor: (K, B, D); D is C, or more where a member brings more
+            than one number a class.
+        """
+
+    @abstractmethod
+    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Make one contribution of two.
+
+        Args:
+            a (Tensor): (B, D) or (N, B, D).
+            b (Tensor): (B, D) or (N, B, D).
+
+        Returns:
+            Tensor: Their combination, broadcast. Associative and
+            commutative, and not in place.
+        """
+
+    @abstractmethod
+    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        """Make distributions of what was folded.
+
+        Args:
+            folded (Tensor): (B, D) or (N, B, D).
+            size (int): The number of members in the set.
+
+        Returns:
+            Tensor: (B, C) or (N, B, C); rows sum to 1.
+        """
+
+    def collect(self, log_probs: torch.Tensor,
+                gt_labels: Optional[torch.Tensor], tau: float,
+                members: List[int]) -> torch.Tensor:
+        values = self.values(log_probs, gt_labels, tau)
+        return self.normalise(reduce(self.fold, values), len(values))
+
+    def _collect_sets(self, students: torch.Tensor,
+                      teachers: Optional[torch.Tensor],
+                      gt_labels: Optional[torch.Tensor],
+                      tau: float) -> torch.Tensor:
+        parts, size = [], 0
+        if self.include_self or len(students) > 1:
+            values = self.values(students, gt_labels, tau)
+            size = len(students) - (not self.include_self)
+            parts.append(
+                reduce(self.fold, values) if self.include_self else
+                leave_one_out(self.fold, values))
+        if teachers is not None:
+            # With views of their own, the N views of a teacher come together.
+            values = self.values(teachers.flatten(0, -3), gt_labels, tau)
+            size += len(teachers)
+            parts.append(
+                reduce(self.fold, values.unflatten(0, teachers.shape[:-2])))
+        return self.normalise(reduce(self.fold, parts), size)

@@ -1,0 +1,90 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List, Optional
+
+import torch
+
+from mmdckd.registry import MODELS
+from .base_collector import BaseCollector
+
+
+@MODELS.register_module()
+class GeneralCollector(BaseCollector):
+    r"""The mean of the members with the weights of the least error on a
+    validation split.
+
+    .. math::
+        C_i = \sum_{j \in S_i} w_j P_j, \qquad
+        w = \frac{E^{-1} 1}{1^\top E^{-1} 1}, \qquad
+        E_{jk} = \frac{1}{V} \sum_{v=1}^{V}
+                 (p_j(x_v) - y_v)^\top (p_k(x_v) - y_v)
+
+    KDCL-General of `Online Knowledge Distillation via Collaborative Learning
+    <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
+    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
+    Of a smaller set, E has that set's rows and columns.
+    :class:`~mmdckd.engine.hooks.MeasureErrorsHook` measures E, with
+    probabilities p that are not softened; it is part of checkpoints.
+
+    A weight may be negative. Should a class come out negative by it, it
+    counts as 0, and the rest is normalised. E gets a millionth of its mean
+    diagonal on its diagonal, so that members that err alike share.
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+
+    Attributes:
+        errors (Tensor): E (K, K) in float64, of the N students and, where
+            they are in the set, the M teachers; as a ``teacher_collector`` of
+            the teachers. (0, 0) until it is measured.
+    """  # noqa: E501
+
+    def __init__(self,
+                 include_self: bool = False,
+                 include_teacher: bool = False) -> None:
+        super().__init__(include_self, include_teacher)
+        self.register_buffer('errors', torch.zeros(0, 0, dtype=torch.float64))
+
+    def check_members(self, num_members: int) -> None:
+        if len(self.errors) not in (0, num_members):
+            raise ValueError(
+                f'GeneralCollector has measured {len(self.errors)} members, '
+                f'but is to collect from {num_members}.')
+
+    def weights(self, members: List[int]) -> torch.Tensor:
+        """The weights of a set.
+
+        Args:
+            members (List[int]): K rows of E.
+
+        Returns:
+            Tensor: (K,) in float64; they sum to 1.
+
+        Raises:
+            RuntimeError: If the errors were not measured.
+        """
+        if not len(self.errors):
+            raise RuntimeError(
+                'GeneralCollector weights members by their errors on a '
+                'validation split, and these were not measured: add '
+                "`custom_hooks=[dict(type='mmdckd.MeasureErrorsHook')]`.")
+        errors = self.errors.double()[members][:, members]
+        ridge = 1e-6 * errors.diagonal().mean() + 1e-12
+        one = torch.ones_like(errors[0])
+        weights = torch.linalg.solve(errors + ridge * one.diag(), one)
+        return weights / weights.sum()
+
+    def collect(self, log_probs: torch.Tensor,
+                gt_labels: Optional[torch.Tensor], tau: float,
+                members: List[int]) -> torch.Tensor:
+        weights = self.weights(members).to(log_probs.dtype).view(-1, 1, 1)
+        target = (weights * log_probs.exp()).sum(0).clamp_min(0)
+        return target / target.sum(-1, keepdim=True)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        loaded = state_dict.get(f'{prefix}errors', self.errors)
+        self.errors = self.errors.new_zeros(loaded.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,51 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+import torch
+
+from mmdckd.registry import MODELS
+from .fold_collector import FoldCollector
+from .labels import cross_entropy, required_labels
+
+
+@MODELS.register_module()
+class NaiveCollector(FoldCollector):
+    r"""For each image the member that predicts its label best.
+
+    .. math::
+        C_i = P_{j^*}, \qquad
+        j^* = \mathop{\mathrm{argmin}}_{j \in S_i} H(y, softmax(z_j))
+
+    KDCL-Naive of `Online Knowledge Distillation via Collaborative Learning
+    <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
+    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
+    Members are judged unsoftened, as there. Members that are equally good, to
+    the last bit, give their mean.
+
+    Args:
+        include_self (bool): Whether a student is in its own set. Defaults to
+            False.
+        include_teacher (bool): Whether every teacher is in every set.
+            Defaults to False.
+    """  # noqa: E501
+
+    def values(self, log_probs: torch.Tensor,
+               gt_labels: Optional[torch.Tensor],
+               tau: float) -> torch.Tensor:
+        """Probabilities, a one to count with, and the cross-entropy.
+
+        Raises:
+            ValueError: If there are no labels.
+        """
+        labels = required_labels(gt_labels, log_probs.shape[-1],
+                                 log_probs.dtype, self)
+        loss = cross_entropy((tau * log_probs).log_softmax(-1), labels)
+        return torch.cat([log_probs.exp(), torch.ones_like(loss), loss], -1)
+
+    def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        best = torch.minimum(a[..., -1:], b[..., -1:])
+        kept = sum(x[..., :-1] * (x[..., -1:] == best) for x in (a, b))
+        return torch.cat([kept, best], -1)
+
+    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        return folded[..., :-2] / folded[..., -2:-1]
