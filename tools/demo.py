@@ -109,7 +109,7 @@ class Watch:
         done = part * seconds + sum(STEPS[name][1] for name in before)
         # As fast as was thought, at first; as fast as it has been, later.
         left = (self._total - done) * (self.elapsed + 20) / (done + 20)
-        text = f'{text}{note}; about {duration(left)} left'
+        text = f'{text}{note}; about {duration(5 * round(left / 5))} left'
         self._bar.update(self._task, completed=done, description=text)
         tenth = int(10 * done / self._total)
         if not self._console.is_terminal and tenth > self._tenth:

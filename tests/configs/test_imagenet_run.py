@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """The ImageNet config runs as it is: on a folder of JPEGs laid out like
 ImageNet, with a checkpoint where torch keeps the published weights."""
 import json
@@ -10,8 +11,6 @@ from glob import glob
 from types import SimpleNamespace
 
 import pytest
-
-import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.hub import get_config
 from mmpretrain import (FeatureExtractor, ImageClassificationInferencer,
@@ -51,8 +50,8 @@ def make_imagenet(root):
             photograph, left, top = PLACES[label]
             for shift in shifts:
                 x, y = left + shift, top + shift // 2
-                photographs[photograph].crop((x, y, x + 180, y + 150)).save(
-                    folder / f'{label}_{shift}.JPEG')
+                image = photographs[photograph].crop((x, y, x + 180, y + 150))
+                image.save(folder / f'{label}_{shift}.JPEG')
 
 
 def images_of(root, split):
@@ -183,10 +182,10 @@ def test_validates_with_the_weights_of_the_file(run):
 def test_resumes_where_it_stopped(run):
     assert [r['step'] for r in run.first.validations] == [1]
     assert [r['step'] for r in run.resumed.validations] == [2]
-    assert [(r['epoch'], r['step']) for r in run.first.iterations
-            ] == [(1, 1), (1, 2), (1, 3), (1, 4)]
-    assert [(r['epoch'], r['step']) for r in run.resumed.iterations
-            ] == [(2, 5), (2, 6), (2, 7), (2, 8)]
+    first, resumed = [[(r['epoch'], r['step']) for r in part.iterations]
+                      for part in (run.first, run.resumed)]
+    assert first == [(1, step) for step in (1, 2, 3, 4)]
+    assert resumed == [(2, step) for step in (5, 6, 7, 8)]
 
 
 def test_exports_a_plain_resnet18(run):
