@@ -11,7 +11,7 @@ from mmdckd.models.algorithms import CollectiveDistill
 from .catalogue import Case
 
 STUDENTS = ('student0', 'student1')
-#: How many steps a loss has to fall in.
+#: How many steps a loss has to fall in, unless told otherwise.
 STEPS = 8
 
 
@@ -74,13 +74,16 @@ def build(case: Case, with_dckd: bool = False, **kwargs) -> CollectiveDistill:
     return model.train()
 
 
-def fault_of(case: Case, with_dckd: bool = False) -> Optional[str]:
+def fault_of(case: Case,
+             with_dckd: bool = False,
+             steps: int = STEPS) -> Optional[str]:
     """Train a cohort of two with a loss, for a few steps on one batch.
 
     Args:
         case (Case): The loss.
         with_dckd (bool): Whether the task loss and DCKD's are beside it.
             Defaults to False.
+        steps (int): How many steps it has to fall in. Defaults to 8.
 
     Returns:
         str, optional: What does not hold; None where all does: every loss is
@@ -92,7 +95,7 @@ def fault_of(case: Case, with_dckd: bool = False) -> Optional[str]:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-3)
     history: List[Dict[str, torch.Tensor]] = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         torch.manual_seed(1)  # what a loss draws is the same in every step
         data = model.data_preprocessor(batch, True)
         losses = {
