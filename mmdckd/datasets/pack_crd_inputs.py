@@ -1,5 +1,6 @@
-from typing import Sequence
+from typing import Optional, Sequence
 
+import numpy as np
 import torch
 from mmpretrain.datasets.transforms import PackInputs
 
@@ -8,28 +9,48 @@ from mmdckd.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackCRDInputs(PackInputs):
-    """Pack an image with the indices that contrastive distillation needs.
+    """Pack an image with the indices that contrastive distillation (CRD)
+    needs.
 
-    It takes the place of MMRazor's ``PackCRDClsInputs``, which needs mmcls,
-    at the end of the pipeline of a dataset that MMRazor's ``CRDDataset``
-    wraps. The data sample has ``sample_idx``, a tensor of shape (), and in
-    training ``contrast_sample_idxs``, a tensor of shape (K + 1,): the index
-    of the positive sample and those of K negative ones.
+    The data sample has ``sample_idx``, a tensor of shape (), and
+    ``contrast_sample_idxs``, a tensor of shape (K + 1,): the image's own index
+    and those of K negative ones. MMRazor's ``CRDDataset``, wrapped around the
+    dataset, draws these from other classes; or this transform draws them from
+    all images, as MMRazor's ``CRDLoss`` does where it is given none, which it
+    cannot do on a GPU.
+
+    It takes the place of MMRazor's ``PackCRDClsInputs``, which needs mmcls.
 
     Args:
+        num_images (int, optional): How many images the dataset has, the
+            ``sample_n`` of the loss. Defaults to None.
+        num_negatives (int, optional): K, the ``neg_num`` of the loss. Defaults
+            to None: indices are not drawn here.
         input_key (str): The key of the image. Defaults to ``'img'``.
         meta_keys (Sequence[str]): As of MMPretrain's ``PackInputs``. Defaults
             to its own, but for ``'sample_idx'``.
+
+    Raises:
+        ValueError: If only one of ``num_images`` and ``num_negatives`` is
+            given.
     """
 
     INDICES = ('sample_idx', 'contrast_sample_idxs')
 
     def __init__(
         self,
+        num_images: Optional[int] = None,
+        num_negatives: Optional[int] = None,
         input_key: str = 'img',
         meta_keys: Sequence[str] = PackInputs.DEFAULT_META_KEYS[1:]
     ) -> None:
         super().__init__(input_key, self.INDICES, meta_keys)
+        if (num_images is None) != (num_negatives is None):
+            raise ValueError('`PackCRDInputs` needs both `num_images` and '
+                             '`num_negatives`, or neither, but got '
+                             f'{num_images} and {num_negatives}.')
+        self.num_images = num_images
+        self.num_negatives = num_negatives
 
     def transform(self, results: dict) -> dict:
         """Pack one sample.
@@ -40,8 +61,13 @@ class PackCRDInputs(PackInputs):
         Returns:
             dict: ``inputs`` (3, H, W) and ``data_samples``.
         """
-        tensors = {
-            key: torch.as_tensor(results[key], dtype=torch.long)
-            for key in self.INDICES if key in results
-        }
-        return super().transform({**results, **tensors})
+        results = dict(results)
+        if self.num_images is not None:
+            negatives = np.random.randint(self.num_images,
+                                          size=self.num_negatives)
+            results['contrast_sample_idxs'] = np.append(
+                results['sample_idx'], negatives)
+        for key in self.INDICES:
+            if key in results:
+                results[key] = torch.as_tensor(results[key], dtype=torch.long)
+        return super().transform(results)
