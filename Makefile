@@ -16,7 +16,7 @@ demo: .venv/installed
 	$(BIN)/python tools/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --durations 0 tests
