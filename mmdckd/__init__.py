@@ -13,5 +13,8 @@ compat.require_packages()
 compat.apply()
 
 from . import registry  # noqa: E402
+from .listing import list_collectors, list_losses  # noqa: E402
 
-__all__ = ['__version__', 'compat', 'registry']
+__all__ = [
+    '__version__', 'compat', 'list_collectors', 'list_losses', 'registry'
+]

@@ -14,6 +14,8 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from torch.overrides import TorchFunctionMode
 
+from mmdckd.analysis.image_size import train_image_size
+
 ROOT = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'configs')
 
 _TINY = dict(num_hidden_layers=2, num_attention_heads=2)
@@ -106,7 +108,7 @@ def choose(names: Optional[Sequence[str]] = None,
             parameters = _count_parameters(model)
             entry = Entry(family, name, model.backbone.type, model.head.type,
                           parameters)
-            rank = (parameters is None, parameters or 0, _input_side(cfg),
+            rank = (parameters is None, parameters or 0, train_image_size(cfg) or (0, 0),
                     name)
             kind = (family, entry.backbone, entry.head)
             if kind not in smallest or rank < smallest[kind][0]:
@@ -159,22 +161,6 @@ def _is_classifier(model: dict) -> bool:
     if model.get('type') != 'ImageClassifier' or not model.get('head'):
         return False
     return not (model.backbone.get('deploy') or model.head.get('deploy'))
-
-
-def _input_side(cfg: Config) -> int:
-    """The side that the training pipeline ends with."""
-    for transform in reversed(_pipeline(cfg)):
-        side = transform.get('crop_size', transform.get('scale'))
-        if side:
-            return max(side) if isinstance(side, (tuple, list)) else side
-    return 0
-
-
-def _pipeline(cfg: Config) -> list:
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    return [t for t in dataset.get('pipeline', []) if isinstance(t, dict)]
 
 
 class _WithoutMemory(TorchFunctionMode):

@@ -4,6 +4,7 @@ import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmdckd.models.networks import num_classes_of
 from mmdckd.registry import HOOKS
 
 
@@ -16,7 +17,8 @@ class CheckLabelsHook(Hook):
 
     The labels are those that the datasets of training and validation give by
     ``get_gt_labels`` (MMPretrain's do), also inside MMEngine's dataset
-    wrappers. The number of classes is that of the cohort's heads.
+    wrappers. The number of classes is that of the heads of the cohort, or of
+    the one network that is trained.
 
     Raises:
         ValueError: If a split is empty, or a label is not in
@@ -29,7 +31,9 @@ class CheckLabelsHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        num_classes = model.cohort.num_classes
+        cohort = getattr(model, 'cohort', None)
+        num_classes = (
+            cohort.num_classes if cohort else num_classes_of(model))
         loops = dict(train=runner.train_loop, val=runner.val_loop)
         for split, loop in loops.items():
             if loop is None:
@@ -63,7 +67,7 @@ def _check_range(dataset, split: str, num_classes: int) -> None:
             raise ValueError(
                 f'`{split}_dataloader.dataset` gives sample {index}'
                 f'{f" ({path})" if path else ""} the label {label}, but the '
-                f'students\' `head.num_classes` is {num_classes}: labels are '
+                f'`head.num_classes` of the model is {num_classes}: labels are '
                 f'0 to {num_classes - 1}.')
 
 

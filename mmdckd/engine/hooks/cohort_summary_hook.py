@@ -1,0 +1,49 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmdckd.analysis.cohort_summary import as_table, summarise
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CohortSummaryHook(Hook):
+    """Logs, before the first step, who is in the cohort, what each costs and
+    who learns what from whom.
+
+    It is the table that ``tools/print_config.py`` prints, at the size of the
+    images that training has. A model that is no cohort is left alone.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.CohortSummaryHook')]
+    """
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def before_train(self, runner) -> None:
+        """Ask for a summary of the run that begins."""
+        self._done = False
+
+    @master_only
+    def before_train_iter(self,
+                          runner,
+                          batch_idx: int,
+                          data_batch: Optional[dict] = None) -> None:
+        """Log it, once the first images are there."""
+        if self._done:
+            return
+        self._done = True
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if not isinstance(model, CollectiveDistill):
+            return
+        shape = data_batch['inputs'][0].shape[-3:]
+        runner.logger.info('The cohort, for images of '
+                           f'{" x ".join(map(str, shape))}:\n'
+                           f'{as_table(summarise(model, shape))}')

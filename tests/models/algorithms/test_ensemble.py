@@ -1,0 +1,47 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
+import torch
+from mmpretrain.models.heads import LinearClsHead, MultiLabelClsHead
+from mmpretrain.structures import DataSample
+
+from mmdckd.models.algorithms.ensemble import ensemble_predictions
+
+
+def predictions(*scores):
+    return [[DataSample().set_pred_score(torch.tensor(each)) for each in row]
+            for row in scores]
+
+
+MEMBERS = predictions([[.1, .7, .2], [.6, .3, .1]],
+                      [[.5, .3, .2], [.9, .7, .6]])
+
+
+def labels(head):
+    return [
+        sample.pred_label.tolist()
+        for sample in ensemble_predictions(MEMBERS, head)
+    ]
+
+
+def test_scores_are_means_and_the_largest_is_the_label():
+    ensemble = ensemble_predictions(MEMBERS)
+    assert torch.allclose(ensemble[0].pred_score, torch.tensor([.3, .5, .2]))
+    assert torch.allclose(ensemble[1].pred_score, torch.tensor([.75, .5, .35]))
+    head = LinearClsHead(num_classes=3, in_channels=4)
+    assert labels(None) == labels(head) == [[1], [0]]
+
+
+@pytest.mark.parametrize('rule, expected', [
+    (dict(thr=0.4), [[1], [0, 1]]),
+    (dict(thr=0.6), [[], [0]]),
+    (dict(topk=2), [[1, 0], [0, 1]]),
+    (dict(), [[1], [0, 1]]),
+])
+def test_labels_of_several_follow_the_head(rule, expected):
+    head = MultiLabelClsHead(**rule)
+    assert labels(head) == expected
+    # The head says the same of one member with these scores.
+    scores = torch.stack(
+        [s.pred_score for s in ensemble_predictions(MEMBERS)])
+    alone = head._get_predictions(torch.logit(scores) + 1e-6, None)
+    assert [s.pred_label.tolist() for s in alone] == expected

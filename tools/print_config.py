@@ -1,0 +1,77 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Print what a config will build: who is in the cohort, what each costs, and
+who learns what from whom. Weights and data are not needed."""
+import argparse
+import logging
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import DefaultScope
+from run_config import check_file
+
+from mmdckd.analysis.cohort_summary import as_table, summarise
+from mmdckd.analysis.image_size import train_image_size
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='train config file path')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, of the images (default: what the '
+        'pipeline of training ends with)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as pairs key=value')
+    return parser.parse_args()
+
+
+def drop_weights(model: dict) -> None:
+    """Leave out the weights that members start from."""
+    model.pop('teacher_ckpt', None)
+    model.allow_random_teacher = True
+    teachers = model.get('teacher') or []
+    networks = list(
+        teachers if isinstance(teachers, (list, tuple)) else [teachers])
+    networks += (model.get('students') or {}).values()
+    networks.append(model.get('architecture') or {})
+    for network in networks:
+        network.pop('pretrained', None)
+        if (network.get('init_cfg') or {}).get('type') == 'Pretrained':
+            del network['init_cfg']
+
+
+def main() -> None:
+    args = parse_args()
+    check_file('config', args.config)
+    # How each parameter of a teacher starts.
+    logging.disable(logging.INFO)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    kind = MODELS.get(cfg.model.type)
+    if not (kind and issubclass(kind, CollectiveDistill)):
+        raise SystemExit(f'error: {args.config!r} builds a {cfg.model.type}, '
+                         'which is no cohort')
+    drop_weights(cfg.model)
+    preprocessor = cfg.model.get('data_preprocessor',
+                                 cfg.get('data_preprocessor'))
+    cfg.model.data_preprocessor = preprocessor
+    with DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope', 'mmengine')):
+        model = MODELS.build(cfg.model)
+    channels = len((preprocessor or {}).get('mean') or (0, 0, 0))
+    size = train_image_size(cfg) if args.size is None else args.size * 2
+    if size is None:
+        raise SystemExit('error: the pipeline of training says no size of '
+                         'its images: give --size')
+    print(as_table(summarise(model, (channels, *size[:2]))))
+
+
+if __name__ == '__main__':
+    main()
