@@ -32,8 +32,9 @@ student, and that it reaches neither the other student nor its connectors.
 `mmdckd.DCKDLoss` are beside it. The configs are in
 `mmdckd/razor/catalogue.py`.
 
-MMRazor's losses, connectors and distillers are its own, unchanged; every
-student has connectors of its own. With one student the numbers are those of
+MMRazor's losses, connectors and distillers are its own, unchanged; features
+that do not fit each other are refused with the connector that helps, and a
+trainable teacher takes no gradient from them, detached or not. Every student has connectors of its own. With one student the numbers are those of
 MMRazor's `SingleTeacherDistill`, which the tests hold over several steps. A
 loss is given to some students only by
 `distill_losses=dict(loss_kl=dict(type='KLDivergence', students=['student0']))`.
@@ -61,21 +62,26 @@ def outcome(case: Case, with_dckd: bool) -> str:
 
 
 def table(what: str, cases: Dict[str, Case]) -> str:
+    """Run cases and write a table of them."""
+    other = 'connectors' if what == 'loss' else 'loss'
     lines = [
-        f'| {what} | loss | connectors | distiller | alone | with DCKD | to '
-        'know |', '| --- | --- | --- | --- | --- | --- | --- |'
+        f'| {what} | {other} | distiller | alone | with DCKD | to know |',
+        '| --- | --- | --- | --- | --- | --- |'
     ]
     for name, case in cases.items():
         alone = outcome(case, False)
-        with_dckd = 'no student learns' if not case.trains_student else \
+        with_dckd = (
             outcome(case, True)
-        connectors = [
-            c['type'] for part in case.connectors.values()
-            for c in (part if isinstance(part, list) else [part])
-        ]
-        lines.append(f'| {name} | {case.loss["type"].split(".")[-1]} | '
-                     f'{", ".join(connectors) or "none"} | {case.distiller} | '
-                     f'{alone} | {with_dckd} | {case.note} |')
+            if case.trains_student else 'no student learns')
+        connectors = {
+            cfg['type']
+            for part in case.connectors.values()
+            for cfg in (part if isinstance(part, list) else [part])
+        }
+        beside = (', '.join(sorted(connectors)) or 'none'
+                  if what == 'loss' else case.loss['type'])
+        lines.append(f'| {name} | {beside} | {case.distiller} | {alone} | '
+                     f'{with_dckd} | {case.note} |')
         print(f'{name}: {alone}; with DCKD: {with_dckd}', flush=True)
     return '\n'.join(lines)
 

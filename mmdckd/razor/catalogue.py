@@ -108,7 +108,6 @@ def _relations(loss: str) -> Case:
 
 _DATA_FREE = ("Made for a generator, which learns from the teacher's outputs; "
               "here it is given the student's own.")
-_NO_DETACH = 'Does not detach its target: a trainable teacher learns from it.'
 
 #: Loss to its case.
 LOSSES: Dict[str, Case] = dict(
@@ -151,8 +150,8 @@ LOSSES: Dict[str, Case] = dict(
             preds_S=_student('logits'),
             preds_T=_teacher('logits'),
             gt_labels=_student('labels', data_idx=1)),
-        note=_NO_DETACH + ' Takes no soft labels; not a number where float16 '
-        'logits are large.'),
+        note='Takes no soft labels. Not a number where float16 logits are '
+        'large.'),
     DISTLoss=Case(
         dict(type='DISTLoss'),
         dict(logits_S=_student('logits'), logits_T=_teacher('logits'))),
@@ -212,7 +211,7 @@ LOSSES: Dict[str, Case] = dict(
             student=_student('logits'),
             teacher=_teacher('logits'),
             gt_labels=_student('labels', data_idx=1)),
-        note=_NO_DETACH + ' Takes no soft labels.'),
+        note='Takes no soft labels.'),
 )
 
 #: What no loss above has used, in a case of its own.

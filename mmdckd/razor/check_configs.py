@@ -6,6 +6,7 @@ from typing import Dict, List, Optional
 import mmrazor
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.utils import scandir
 from PIL import Image
@@ -17,6 +18,10 @@ FOLDER = osp.join(
 SIDE, CIFAR_SIDE = 64, 32
 #: What a config needs to be small.
 SMALL = {
+    # Its warm-up alone is of 5,000 iterations.
+    'kd_logits_resnet50_shufflenet-v2-1x_16xb64_in1k.py': {
+        'train_cfg.max_epochs': 10000,
+    },
     'deit-base_regnety160_pt-16xb64_in1k.py': {
         'model.architecture.backbone.arch': 'deit-tiny',
         'model.architecture.backbone.img_size': SIDE,
@@ -47,6 +52,13 @@ def make_images(folder: str, side: int) -> None:
                 osp.join(folder, f'{side}', f'{label}', f'{number}.jpg'))
 
 
+class StopAfterAnEpoch(Hook):
+    """Ends training after an epoch; a schedule keeps its length."""
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        runner.train_loop.stop_training = True
+
+
 def run_small(config: Config, name: str, folder: str) -> Dict[str, List]:
     """Train a converted config for two iterations and validate.
 
@@ -74,12 +86,13 @@ def run_small(config: Config, name: str, folder: str) -> Dict[str, List]:
         model.teacher.pop('pretrained', None)
         model.allow_random_teacher = True
     config.merge_from_dict(SMALL.get(name, {}))
-    config.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=2)
+    config.train_cfg.val_interval = 1
     config.test_dataloader = config.test_cfg = config.test_evaluator = None
     config.work_dir = osp.join(folder, 'run')
     config.experiment_name = f'{osp.splitext(name)[0]}_{id(config)}'
     config.log_level = 'ERROR'
     runner = Runner.from_cfg(config)
+    runner.register_hook(StopAfterAnEpoch())
     runner.train()
     return {
         key: scalar.data[0].tolist()

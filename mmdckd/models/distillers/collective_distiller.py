@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.distillers import (BaseDistiller, BYOTDistiller,
                                        OFDDistiller)
+from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmdckd.registry import MODELS
@@ -197,6 +198,8 @@ class CollectiveDistiller(BaseDistiller):
                     stack.enter_context(distillers[0].teacher_recorders)
                 stack.enter_context(distillers[0].deliveries)
             yield
+        if distillers and not self._self_taught:
+            _detach_records(distillers[0].teacher_recorders)
         for distiller in distillers[1:]:
             _hand_over(distillers[0].deliveries, distiller.deliveries)
 
@@ -276,3 +279,18 @@ def _hand_over(source, target) -> None:
     """Give a delivery manager what another has in its queues."""
     for name, delivery in target.deliveries.items():
         delivery.data_queue = copy.copy(source.deliveries[name].data_queue)
+
+
+def _detach_records(recorders: RecorderManager) -> None:
+    """Let no gradient into a trainable teacher; not every loss of MMRazor
+    detaches its target."""
+    for recorder in recorders.recorders.values():
+        recorder.data_buffer[:] = map(_detach, recorder.data_buffer)
+
+
+def _detach(record):
+    if isinstance(record, torch.Tensor):
+        return record.detach()
+    if type(record) in (tuple, list):
+        return type(record)(map(_detach, record))
+    return record

@@ -167,6 +167,20 @@ def test_ofd_takes_its_margins_from_the_teacher():
             distiller.connectors['margin'].margin.flatten(), margin)
 
 
+@pytest.mark.parametrize('name', ['L2Loss', 'DKDLoss', 'WSLD', 'OFDLoss'])
+def test_a_trainable_teacher_takes_no_gradient_from_them(name):
+    """It learns the task and nothing from the students; not every loss of
+    MMRazor detaches its target."""
+    model = build(LOSSES[name], teacher_trainable=True)
+    for key, value in losses_of(model).items():
+        if key.startswith('distill'):
+            value.backward(retain_graph=True)
+    assert all(p.grad is None for p in model.teachers.parameters())
+    assert all(
+        student.backbone.conv1.weight.grad.any()
+        for student in model.cohort.students.values())
+
+
 def test_connectors_are_pretrained_without_the_students():
     model = build(OTHERS['paraphraser_pretraining'])
     loss = losses_of(model)
