@@ -13,14 +13,18 @@ from mmengine.config import Config
 
 from .spec import Method, Recipe, Spec, Teacher
 
+#: Settings that say what is logged and kept, and change no number.
+LOG_ONLY = ('default_hooks', 'log_level', 'log_processor', 'vis_backends',
+            'visualizer', 'work_dir')
+
 
 class Run:
     """One training, with the test that ends it.
 
     Runs of the same config, seed and teacher are the same run, whatever they
-    are called. Its folder is named by a fingerprint of these, so a changed
-    config never finds results that were not its own. A change of the code is
-    not seen; the results name the commit.
+    are called. Its folder is named by a fingerprint of these (but for
+    :data:`LOG_ONLY`), so a changed config never finds results that were not
+    its own. A change of the code is not seen; the results name the commit.
 
     Args:
         name (str): What it is called.
@@ -235,8 +239,10 @@ def _read(path: str) -> Config:
 
 def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
     """Tells trainings apart that differ in more than their seed."""
-    content = config.to_dict()
-    content.pop('work_dir', None)
+    content = {
+        key: value
+        for key, value in config.to_dict().items() if key not in LOG_ONLY
+    }
     content['randomness'] = {
         key: value
         for key, value in content.get('randomness', {}).items()

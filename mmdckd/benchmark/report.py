@@ -195,7 +195,8 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
         'best in validation, and the mean of its number; the parameters of '
         'a student; what a training costs, the forward pass of its teacher '
         'included (matrix products and convolutions of all steps; wall '
-        'time, validations included).\n\n') + _table(rows)
+        'time with validations, beside whatever else the machine did).'
+        '\n\n') + _table(rows)
 
 
 def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:

@@ -89,10 +89,13 @@ def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
     base = prints()
     assert len(base) == 1 and base == prints(seeds=[4])
     assert base == prints(
-        dict(cfg_options={
-            'randomness.seed': 9,
-            'work_dir': 'elsewhere'
-        }))
+        dict(
+            cfg_options={
+                'randomness.seed': 9,
+                'log_level': 'ERROR',
+                'default_hooks.logger.interval': 10,
+                'work_dir': 'elsewhere'
+            }))
     others = [
         prints(dict(cfg_options={'train_cfg.max_epochs': 3})),
         prints(metric='accuracy/top5'),
