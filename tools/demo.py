@@ -38,7 +38,7 @@ STEPS = dict(
     export=('the best student is exported', 9),
     classify=('MMPretrain classifies with it', 3))
 #: The images of the test split to classify.
-SHOWN = (0, 100, 200, 300)
+SHOWN = (0, 80, 160, 240)
 
 
 def parse_args() -> argparse.Namespace:
