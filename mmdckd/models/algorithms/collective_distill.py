@@ -7,10 +7,12 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm
+from mmpretrain.structures import label_to_onehot
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from mmdckd.registry import MODELS
+from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..teachers import FrozenTeacher, TrainableTeacher
 from .ensemble import ensemble_predictions
@@ -57,6 +59,11 @@ class CollectiveDistill(BaseAlgorithm):
             ``'independent'``: each sees a view of its own, which MMPretrain's
             ``MultiView`` transform makes. The teacher then runs on every
             view, N times. Defaults to ``'shared'``.
+        lagged_peers (dict, optional): Arguments of
+            :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`,
+            ``momentum`` and ``interval``: collective losses then collect from
+            copies of the students that lag behind, which run once more each.
+            Defaults to None: from the students themselves.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
         student_trainable (bool): Whether the students learn. If not, only
@@ -96,6 +103,7 @@ class CollectiveDistill(BaseAlgorithm):
                  num_students: Optional[int] = None,
                  students: Optional[Dict[str, dict]] = None,
                  views: str = 'shared',
+                 lagged_peers: Optional[dict] = None,
                  allow_random_teacher: bool = False,
                  student_trainable: bool = True,
                  calculate_student_loss: bool = True,
@@ -137,6 +145,7 @@ class CollectiveDistill(BaseAlgorithm):
             '_scope_': 'mmdckd',
             **distiller, 'student_names': cohort.names
         })
+        self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers([t.model for t in teachers])
         #: Set by MMRazor's ``StopDistillHook``.
@@ -162,6 +171,16 @@ class CollectiveDistill(BaseAlgorithm):
                 'image at once. Keep one.')
         self.data_preprocessor = ViewPreprocessor(self.data_preprocessor,
                                                   len(self.cohort))
+
+    def _build_lagged_peers(self, cfg: Optional[dict],
+                            distiller: dict) -> Optional[LaggedPeers]:
+        if cfg is None:
+            return None
+        if not self.distiller.collective_losses:
+            raise ValueError('`lagged_peers` are for collective losses, but '
+                             '`distiller.collective_losses` has none.')
+        return LaggedPeers(
+            self.cohort, logits=distiller.get('student_logits'), **cfg)
 
     @property
     def cohort(self) -> StudentCohort:
@@ -195,19 +214,20 @@ class CollectiveDistill(BaseAlgorithm):
 
         Raises:
             ValueError: In the first step, if two students start bitwise
-                equal.
+                equal, or labels are none that collective losses can use.
         """
         shared = self.views == 'shared'
-        if not self._checked:
-            if shared:
-                self.cohort.check_distinct()
-            self._checked = True
+        if not self._checked and shared:
+            self.cohort.check_distinct()
         if shared:
             inputs, data_samples = repeat(inputs), repeat(data_samples)
 
         distiller, distilling = self.distiller, not self.distillation_stopped
         losses: Dict[str, torch.Tensor] = {}
-        preds_S, preds_T = [], []
+        preds_S, preds_T, preds_P = [], [], []
+        lagging = self.lagged_peers if distilling else None
+        if lagging is not None:
+            lagging.follow(self.cohort)
         for (name, student), view, samples in zip(self.cohort.items(), inputs,
                                                   data_samples):
             if not (shared and preds_S) and (self.teacher_trainable or
@@ -225,6 +245,8 @@ class CollectiveDistill(BaseAlgorithm):
                      torch.no_grad()):
                 task_losses = student(view, samples, mode='loss')
             preds_S.append(distiller.pop_student_logits(name))
+            if lagging is not None:
+                preds_P.append(lagging(name, view))
             if self.calculate_student_loss:
                 losses.update(add_prefix(task_losses, f'student.{name}'))
             if distilling:
@@ -232,12 +254,17 @@ class CollectiveDistill(BaseAlgorithm):
                     add_prefix(
                         distiller.compute_distill_losses(name),
                         f'distill.{name}'))
-        if distilling:
+        if distilling and distiller.collective_losses:
+            labels = gather_labels(samples, preds_S[0].shape[1])
+            if not self._checked and labels is not None:
+                # On the CPU, where values are looked at: once.
+                for loss in distiller.collective_losses.values():
+                    loss.check_labels(labels.cpu(), preds_S[0])
             losses.update(
                 add_prefix(
                     distiller.compute_collective_losses(
-                        preds_S, preds_T, gather_labels(samples)),
-                    'collective'))
+                        preds_S, preds_T, labels, preds_P), 'collective'))
+        self._checked = True
         return losses
 
     def _predict(
@@ -342,24 +369,27 @@ def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
         key='architecture')
 
 
-def gather_labels(
-        data_samples: Optional[List[BaseDataElement]]
-) -> Optional[torch.Tensor]:
+def gather_labels(data_samples: Optional[List[BaseDataElement]],
+                  num_classes: int) -> Optional[torch.Tensor]:
     """The labels of a batch, as MMPretrain's heads take them.
 
     Args:
         data_samples (List[DataSample], optional): B data samples.
+        num_classes (int): C.
 
     Returns:
         Tensor, optional: Soft labels (B, C) where the samples have
-        ``gt_score``; (B,) where each has one ``gt_label``; None otherwise,
-        and where a sample has several labels: they are no distribution.
+        ``gt_score``; (B,) where each has one ``gt_label``; (B, C) with a 1
+        for each where one has none or several; None without labels.
     """
-    if not data_samples or any(
-            len(sample.get('gt_label', '1')) != 1 for sample in data_samples):
+    if not data_samples:
         return None
     if 'gt_score' in data_samples[0]:
         return torch.stack([sample.gt_score for sample in data_samples])
     if 'gt_label' in data_samples[0]:
-        return torch.cat([sample.gt_label for sample in data_samples])
+        labels = [sample.gt_label for sample in data_samples]
+        if any(label.numel() != 1 for label in labels):
+            return torch.stack(
+                [label_to_onehot(label, num_classes) for label in labels])
+        return torch.cat(labels)
     return None

@@ -16,7 +16,6 @@ from .weighted_collector import WeightedCollector
 __all__ = [
     'BaseCollector', 'ConfidenceCollector', 'CrossEntropyCollector',
     'FoldCollector', 'GeneralCollector', 'LinearCollector',
-    'LogitMeanCollector', 'MaxCollector', 'MeanCollector',
-    'MinLogitCollector', 'NaiveCollector', 'WeightedCollector',
-    'build_collector'
+    'LogitMeanCollector', 'MaxCollector', 'MeanCollector', 'MinLogitCollector',
+    'NaiveCollector', 'WeightedCollector', 'build_collector'
 ]

@@ -34,6 +34,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             Defaults to False.
     """
 
+    #: Whether it looks at labels, of classes that exclude each other.
+    needs_labels = False
+
     def __init__(self,
                  include_self: bool = False,
                  include_teacher: bool = False) -> None:
@@ -136,7 +139,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                              f'(N, B, C), but got {tuple(log_probs.shape)}.')
         num_students, batch_size, num_classes = log_probs.shape
         if gt_labels is not None:
-            check_labels(gt_labels, batch_size, num_classes)
+            check_labels(gt_labels, batch_size, num_classes, self.needs_labels)
         num_teachers = 0
         if teacher_log_probs is not None:
             teacher_log_probs = _at_least_float32(teacher_log_probs)

@@ -26,9 +26,10 @@ class ConfidenceCollector(FoldCollector):
             Defaults to False.
     """
 
+    needs_labels = True
+
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         """Logarithms of :math:`w_j P_j`: none is too small to count.
 
         Raises:

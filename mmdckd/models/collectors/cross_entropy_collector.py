@@ -31,9 +31,10 @@ class CrossEntropyCollector(FoldCollector):
             Defaults to False.
     """
 
+    needs_labels = True
+
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         r"""Probabilities, and the logarithms of :math:`P_j \exp H_j`.
 
         Raises:

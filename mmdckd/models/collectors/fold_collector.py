@@ -42,8 +42,7 @@ class FoldCollector(BaseCollector):
 
     @abstractmethod
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         """What each of K members brings.
 
         Args:
@@ -97,8 +96,8 @@ class FoldCollector(BaseCollector):
             values = self.values(students, gt_labels, tau)
             size = len(students) - (not self.include_self)
             parts.append(
-                reduce(self.fold, values) if self.include_self else
-                leave_one_out(self.fold, values))
+                reduce(self.fold, values) if self.
+                include_self else leave_one_out(self.fold, values))
         if teachers is not None:
             # With views of their own, the N views of a teacher come together.
             values = self.values(teachers.flatten(0, -3), gt_labels, tau)

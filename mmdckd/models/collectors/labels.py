@@ -4,8 +4,10 @@ from typing import Optional
 import torch
 
 
-def check_labels(gt_labels: torch.Tensor, batch_size: int,
-                 num_classes: int) -> None:
+def check_labels(gt_labels: torch.Tensor,
+                 batch_size: int,
+                 num_classes: int,
+                 exclusive: bool = True) -> None:
     """Check the labels of a batch.
 
     Values are looked at on the CPU alone: on another device, a look makes it
@@ -15,6 +17,9 @@ def check_labels(gt_labels: torch.Tensor, batch_size: int,
         gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
         batch_size (int): B.
         num_classes (int): C.
+        exclusive (bool): Whether classes exclude each other, so that a row
+            sums to 1. An image with several labels, each of probability 1,
+            has no such row. Defaults to True.
 
     Raises:
         ValueError: If shape or type is another, an index is not in
@@ -36,6 +41,8 @@ def check_labels(gt_labels: torch.Tensor, batch_size: int,
             raise ValueError(
                 f'label {wrong[0].item()} is out of range: the logits have '
                 f'{num_classes} classes, 0 to {num_classes - 1}.')
+        return
+    if not exclusive:
         return
     sums = gt_labels.double().sum(-1)
     if (gt_labels < 0).any() or not ((sums - 1).abs() < 1e-2).all():

@@ -38,6 +38,8 @@ class LinearCollector(BaseCollector):
             Defaults to False.
     """  # noqa: E501
 
+    needs_labels = True
+
     def collect(self, log_probs: torch.Tensor,
                 gt_labels: Optional[torch.Tensor], tau: float,
                 members: List[int]) -> torch.Tensor:
@@ -49,8 +51,7 @@ class LinearCollector(BaseCollector):
         return log_target.softmax(-1)
 
 
-def best_combination(margins: torch.Tensor,
-                     gap: float = 1e-5) -> torch.Tensor:
+def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
     r"""Minimise the cross-entropy of convex combinations of logits.
 
     .. math::
@@ -98,8 +99,7 @@ def _newton_step(margins: torch.Tensor, alpha: torch.Tensor,
     probs = combined.softmax(-1)
     slope = torch.einsum('bkc,bc->bk', margins, probs)
     spread = (margins - slope.unsqueeze(-1)) * probs.sqrt().unsqueeze(1)
-    hessian = spread @ spread.transpose(1, 2) + mu * alpha.pow(
-        -2).diag_embed()
+    hessian = spread @ spread.transpose(1, 2) + mu * alpha.pow(-2).diag_embed()
     grad = slope - mu / alpha
     solved = torch.linalg.solve_ex(
         hessian, torch.stack([grad, torch.ones_like(grad)], -1))[0]

@@ -29,8 +29,7 @@ class LogitMeanCollector(FoldCollector):
     """
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         return log_probs
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

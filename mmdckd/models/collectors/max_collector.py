@@ -25,8 +25,7 @@ class MaxCollector(FoldCollector):
     """
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         return log_probs.exp()
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

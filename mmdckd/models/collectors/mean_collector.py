@@ -27,8 +27,7 @@ class MeanCollector(FoldCollector):
     """
 
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         return log_probs.exp()
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -33,9 +33,10 @@ class MinLogitCollector(FoldCollector):
             Defaults to False.
     """  # noqa: E501
 
+    needs_labels = True
+
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         """Margins over the label.
 
         Raises:

@@ -29,9 +29,10 @@ class NaiveCollector(FoldCollector):
             Defaults to False.
     """  # noqa: E501
 
+    needs_labels = True
+
     def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor],
-               tau: float) -> torch.Tensor:
+               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
         """Probabilities, a one to count with, and the cross-entropy.
 
         Raises:

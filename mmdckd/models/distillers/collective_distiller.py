@@ -1,6 +1,6 @@
 import copy
 from contextlib import ExitStack, contextmanager
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -245,7 +245,8 @@ class CollectiveDistiller(BaseDistiller):
     def compute_collective_losses(
             self, preds_S: List[torch.Tensor],
             preds_T: List[List[torch.Tensor]],
-            gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+            gt_labels: Optional[torch.Tensor],
+            preds_P: Sequence[torch.Tensor] = ()) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
         Args:
@@ -254,6 +255,9 @@ class CollectiveDistiller(BaseDistiller):
                 (B, C), on the view that all students see, or on each
                 student's view; empty where the teachers did not run.
             gt_labels (Tensor, optional): Labels (B,), or soft (B, C).
+            preds_P (Sequence[Tensor]): The logits of the N students as
+                peers, each (B, C), where these are others than ``preds_S``.
+                Defaults to ().
 
         Returns:
             Dict[str, Tensor]: ``<student>.<loss>.<term>`` to its value, and
@@ -267,8 +271,11 @@ class CollectiveDistiller(BaseDistiller):
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]
         preds_T = torch.stack(teachers) if teachers else None
+        inputs = [preds_S, preds_T, gt_labels]
+        if preds_P:
+            inputs.append(torch.stack(tuple(preds_P)))
         for loss_name, loss in self.collective_losses.items():
-            for term, values in loss(preds_S, preds_T, gt_labels).items():
+            for term, values in loss(*inputs).items():
                 losses.update((f'{name}.{loss_name}.{term}', value)
                               for name, value in zip(self.student_names,
                                                      values))

@@ -5,6 +5,8 @@ from typing import Dict, Optional, Sequence, Tuple, Union
 import torch
 from torch import nn
 
+from ..collectors.labels import check_labels
+
 Logits = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 
@@ -33,13 +35,25 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             ValueError: If it cannot, saying what would be right.
         """
 
+    def check_labels(self, gt_labels: torch.Tensor,
+                     logits: torch.Tensor) -> None:
+        """Check the labels of a batch; the values on the CPU alone.
+
+        Args:
+            gt_labels (Tensor): Class indices (B,) or probabilities (B, C).
+            logits (Tensor): Those of a student (B, C).
+
+        Raises:
+            ValueError: If the loss cannot use them, saying why.
+        """
+        check_labels(gt_labels, *logits.shape)
+
     @abstractmethod
-    def forward(
-            self,
-            preds_S: Logits,
-            preds_T: Optional[Logits] = None,
-            gt_labels: Optional[torch.Tensor] = None,
-            preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def forward(self,
+                preds_S: Logits,
+                preds_T: Optional[Logits] = None,
+                gt_labels: Optional[torch.Tensor] = None,
+                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:

@@ -162,12 +162,44 @@ class DCKDLoss(BaseCollectiveLoss):
             except ValueError as error:
                 raise ValueError(f'`beta={self.beta}`: {error}') from error
 
-    def forward(
-            self,
-            preds_S: Logits,
-            preds_T: Optional[Logits] = None,
-            gt_labels: Optional[torch.Tensor] = None,
-            preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def check_labels(self, gt_labels: torch.Tensor,
+                     logits: torch.Tensor) -> None:
+        """Check the labels of a batch; the values on the CPU alone.
+
+        Labels that do not sum to 1, as those of an image with several labels,
+        are accepted where no term looks at them.
+
+        Args:
+            gt_labels (Tensor): Class indices (B,) or probabilities (B, C).
+            logits (Tensor): Those of a student (B, C).
+
+        Raises:
+            ValueError: If a term cannot use them, naming it.
+        """
+        users = []
+        if self.alpha and self.teacher_collector.needs_labels:
+            users.append('`teacher_collector`')
+        if self.beta and self.collector.needs_labels:
+            users.append('`collector`')
+        if self.gamma and self.correlation == 'non_target':
+            users.append('`correlation`')
+        try:
+            check_labels(gt_labels, *logits.shape, exclusive=bool(users))
+        except ValueError as error:
+            if not users or gt_labels.ndim < 2:
+                raise
+            raise ValueError(
+                f'{" and ".join(users)} of DCKDLoss need classes that exclude '
+                'each other, of which an image has one or a mixture (mixup, '
+                f'CutMix, soft labels): {error} For images with several '
+                'labels choose one that looks at no labels, such as '
+                "collector='logit_mean' and correlation='all'.") from error
+
+    def forward(self,
+                preds_S: Logits,
+                preds_T: Optional[Logits] = None,
+                gt_labels: Optional[torch.Tensor] = None,
+                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -194,9 +226,8 @@ class DCKDLoss(BaseCollectiveLoss):
                 computed for this cohort.
         """
         students = self.split_students(preds_S)
-        batch_size, num_classes = students[0].shape
         if gt_labels is not None:
-            check_labels(gt_labels, batch_size, num_classes)
+            self.check_labels(gt_labels, students[0])
         peers = None
         if preds_P is not None:
             peers = self.split_peers(preds_P, students)
@@ -223,8 +254,8 @@ class DCKDLoss(BaseCollectiveLoss):
         return weights
 
     def _terms(
-        self, students: Tuple[torch.Tensor, ...],
-        teachers: Tuple[torch.Tensor, ...],
+        self, students: Tuple[torch.Tensor, ...], teachers: Tuple[torch.Tensor,
+                                                                  ...],
         peers: Optional[Tuple[torch.Tensor,
                               ...]], gt_labels: Optional[torch.Tensor]
     ) -> Dict[str, Optional[torch.Tensor]]:

@@ -56,8 +56,9 @@ def judge_row(name, members, probs, label):
     losses = [-sum(y * math.log(x) for y, x in zip(label, p)) for p in sharp]
     number = len(members)
     if name == 'naive':
-        weights = [float(j == losses.index(min(losses)))
-                   for j in range(number)]
+        weights = [
+            float(j == losses.index(min(losses))) for j in range(number)
+        ]
     elif name == 'confidence':
         weights = [sum(y * x for y, x in zip(label, p)) for p in sharp]
         weights = [w / sum(weights) for w in weights]

@@ -31,8 +31,7 @@ def least(logits, label):
             options=dict(ftol=1e-12, maxiter=300)) for start in starts
     ]
     feasible = [np.clip(r.x, 0, None) for r in results] + starts
-    return min(
-        cross_entropy(x / x.sum(), logits, label) for x in feasible)
+    return min(cross_entropy(x / x.sum(), logits, label) for x in feasible)
 
 
 def random_batch(num_members, scale, soft):

@@ -82,8 +82,8 @@ def test_equal_weights_are_none(average, equal):
 def test_a_teacher_has_one_weight_on_every_view():
     students, _ = batch(2)
     teachers = batch(4, seed=1)[0].unflatten(0, (2, 2))
-    targets = WeightedCollector([1., 1., 5., 3.], include_teacher=True)(
-        None, students, teachers)
+    targets = WeightedCollector([1., 1., 5., 3.],
+                                include_teacher=True)(None, students, teachers)
     for i in range(2):
         expected = (students[1 - i].exp() + 5 * teachers[0, i].exp() +
                     3 * teachers[1, i].exp()) / 9
@@ -115,8 +115,7 @@ def lagrange(errors):
 def test_general_has_the_least_error(num_students):
     errors = errors_of(num_students)
     weights = general(errors).weights(list(range(num_students)))
-    torch.testing.assert_close(
-        weights, lagrange(errors), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights, lagrange(errors), rtol=1e-3, atol=1e-4)
     inverse = errors.inverse()
     torch.testing.assert_close(
         weights, inverse.sum(1) / inverse.sum(), rtol=1e-3, atol=1e-4)
@@ -132,15 +131,12 @@ def test_general_formula(include_self, include_teacher):
     targets = collector(None, students, teachers)
     members = torch.cat([students, teachers])[:len(errors)]
     for i in range(3):
-        chosen = [
-            j for j in range(len(errors)) if j != i or include_self
-        ]
+        chosen = [j for j in range(len(errors)) if j != i or include_self]
         weights = lagrange(errors[chosen][:, chosen])
         expected = sum(w * members[j].exp()
                        for w, j in zip(weights, chosen)).clamp_min(0)
         expected = expected / expected.sum(-1, keepdim=True)
-        torch.testing.assert_close(
-            targets[i], expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(targets[i], expected, rtol=1e-3, atol=1e-4)
 
 
 @given(
@@ -172,7 +168,8 @@ def test_general_properties(scale, seed, order, alike):
 def test_students_without_errors_share():
     collector = general(torch.zeros(3, 3).double(), include_self=True)
     torch.testing.assert_close(
-        collector.weights([0, 1, 2]), torch.full((3, ), 1 / 3).double())
+        collector.weights([0, 1, 2]),
+        torch.full((3, ), 1 / 3).double())
 
 
 def test_what_was_measured_is_in_the_checkpoint():

@@ -626,8 +626,8 @@ def test_teachers_with_weights():
             losses['teacher'][i],
             F.kl_div(
                 students[i].log_softmax(-1), target, reduction='batchmean'))
-    with pytest.raises(ValueError,
-                       match='`teacher_collector`: .*2 `weights`.* 3'):
+    with pytest.raises(
+            ValueError, match='`teacher_collector`: .*2 `weights`.* 3'):
         DCKDLoss(teacher_collector=weighted).check_cohort(2, 3)
 
 

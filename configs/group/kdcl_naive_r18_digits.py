@@ -1,0 +1,8 @@
+# KDCL-Naive (Guo et al., CVPR 2020): the student with the least cross-entropy teaches all.
+_base_ = '_base_/online_digits.py'
+
+model = dict(
+    distiller=dict(
+        collective_losses=dict(
+            loss_dckd=dict(
+                tau=2., collector=dict(type='naive', include_self=True)))))

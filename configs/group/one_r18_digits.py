@@ -1,0 +1,12 @@
+# ONE (Lan et al., NeurIPS 2018), without what its branches share: a gated
+# ensemble, trained on the labels, teaches all.
+_base_ = '_base_/online_digits.py'
+
+model = dict(
+    distiller=dict(
+        collective_losses=dict(
+            _delete_=True,
+            loss_one=dict(
+                type='mmdckd.GatedEnsembleLoss',
+                num_students={{_base_.model.num_students}},
+                num_classes={{_base_.data_preprocessor.num_classes}}))))

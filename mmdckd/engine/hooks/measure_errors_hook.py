@@ -1,0 +1,128 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Dict, List
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
+
+from mmdckd.models.collectors import GeneralCollector
+from mmdckd.models.collectors.labels import soft_labels
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MeasureErrorsHook(Hook):
+    r"""Measures, on the validation split, how members of a cohort err.
+
+    .. math::
+        E_{jk} = \frac{1}{V} \sum_{v=1}^{V}
+                 (p_j(x_v) - y_v)^\top (p_k(x_v) - y_v)
+
+    for every :class:`~mmdckd.models.collectors.GeneralCollector`, whose
+    weights these errors are. They are measured at the start of every
+    ``train_cfg.val_interval``-th epoch (or iteration, in a run by
+    iterations), from the networks as they are then: so a run that is resumed
+    from the end of an epoch has the weights of a run that was not
+    interrupted. It takes one pass of the members over the validation split.
+
+    Raises:
+        ValueError: Before the first step, if there is no validation split, or
+            no collector that wants it.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.MeasureErrorsHook')]
+    """
+
+    def before_train(self, runner) -> None:
+        """Check that there is something to measure, and where."""
+        if runner.val_loop is None:
+            raise ValueError(
+                'KDCL-General weights members by their errors on a '
+                'validation split: give `val_dataloader`, `val_cfg` and '
+                '`val_evaluator`, or choose another `collector`.')
+        if not self._collectors(runner):
+            raise ValueError(
+                '`MeasureErrorsHook` measures for a collector that is not '
+                "there: set `collector=dict(type='general', ...)`, or drop "
+                'the hook.')
+
+    def before_train_epoch(self, runner) -> None:
+        """Measure, in a run by epochs."""
+        loop = runner.train_loop
+        if (not isinstance(loop, IterBasedTrainLoop)
+                and runner.epoch % loop.val_interval == 0):
+            self.measure(runner)
+
+    def before_train_iter(self,
+                          runner,
+                          batch_idx: int,
+                          data_batch=None) -> None:
+        """Measure, in a run by iterations."""
+        loop = runner.train_loop
+        if (isinstance(loop, IterBasedTrainLoop)
+                and runner.iter % loop.val_interval == 0):
+            self.measure(runner)
+
+    @torch.no_grad()
+    def measure(self, runner) -> None:
+        """Measure the errors of all members now.
+
+        Args:
+            runner (Runner): The runner.
+        """
+        collectors = self._collectors(runner)
+        names = {name for each in collectors.values() for name in each}
+        model = _unwrapped(runner)
+        training = model.training
+        model.eval()
+        sums = {collector: 0. for collector in collectors}
+        count = 0
+        for data_batch in runner.val_loop.dataloader:
+            data = model.data_preprocessor(data_batch, False)
+            members = model.predict_members(
+                **data, teacher=not names <= set(model.cohort.names))
+            wrong = {name: _errors(members[name]) for name in names}
+            count += len(data['data_samples'])
+            for collector, chosen in collectors.items():
+                each = torch.stack([wrong[name] for name in chosen])
+                sums[collector] += torch.einsum('jbc,kbc->jk', each, each)
+        model.train(training)
+        for collector, total in sums.items():
+            number = total.new_tensor(count)
+            all_reduce(total)
+            all_reduce(number)
+            collector.errors = total / number
+
+    @staticmethod
+    def _collectors(runner) -> Dict[GeneralCollector, List[str]]:
+        """The collectors, and the names of the members each collects from."""
+        model = _unwrapped(runner)
+        found = {}
+        for loss in model.distiller.collective_losses.values():
+            collector = getattr(loss, 'collector', None)
+            if isinstance(collector, GeneralCollector):
+                teachers = model.teacher_names * collector.include_teacher
+                found[collector] = model.cohort.names + teachers
+            collector = getattr(loss, 'teacher_collector', None)
+            if isinstance(collector, GeneralCollector):
+                found[collector] = model.teacher_names
+        return found
+
+
+def _errors(predictions: list) -> torch.Tensor:
+    """What B predictions lack of their labels, (B, C) in float64."""
+    scores = torch.stack([s.pred_score for s in predictions]).double()
+    if 'gt_score' in predictions[0]:
+        labels = torch.stack([s.gt_score for s in predictions])
+    else:
+        labels = torch.cat([s.gt_label for s in predictions])
+    labels = soft_labels(
+        labels.to(scores.device), *scores.shape[1:], scores.dtype)
+    return scores - labels
+
+
+def _unwrapped(runner):
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,106 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+from typing import Optional
+
+import torch
+from torch import nn
+
+from ..distillers.recorders import LogitsRecorder
+from .student_cohort import StudentCohort
+
+
+class LaggedPeers(nn.Module):
+    r"""Copies of the students that lag behind, for students to learn from.
+
+    .. math::
+        \bar\theta_j \leftarrow (1 - m) \bar\theta_j + m \theta_j
+        \quad \text{every } n \text{ steps}
+
+    With momentum m = 1 they are what the students were up to n steps ago, as
+    in codistillation, `Large scale distributed neural network training
+    through online distillation <https://arxiv.org/abs/1804.03235>`_ (Anil et
+    al., ICLR 2018); with less, an exponential moving average.
+
+    They are in ``eval`` mode throughout. Their weights are buffers: part of
+    checkpoints, so that a resumed run goes on with them, and never of an
+    optimizer. In the first step they are the students.
+
+    Args:
+        cohort (StudentCohort): The students.
+        momentum (float): m, the share of the students in a new copy, more
+            than 0 and at most 1. Defaults to 1.0.
+        interval (int): n, the number of steps from one copy to the next.
+            Defaults to 1.
+        logits (dict, optional): Recorder config of the logits; see
+            :class:`~mmdckd.models.distillers.recorders.LogitsRecorder`.
+            Defaults to None, the output of ``head``.
+
+    Raises:
+        ValueError: If ``momentum`` or ``interval`` is another.
+    """
+
+    def __init__(self,
+                 cohort: StudentCohort,
+                 momentum: float = 1.0,
+                 interval: int = 1,
+                 logits: Optional[dict] = None) -> None:
+        super().__init__()
+        if not 0 < momentum <= 1:
+            raise ValueError('`lagged_peers.momentum` is more than 0 and at '
+                             f'most 1, but got {momentum!r}.')
+        if not isinstance(interval, int) or interval < 1:
+            raise ValueError('`lagged_peers.interval` is a whole number of '
+                             f'steps from 1 on, but got {interval!r}.')
+        self.momentum = momentum
+        self.interval = interval
+        self.students = copy.deepcopy(cohort.students)
+        for module in self.students.modules():
+            for name, parameter in list(module._parameters.items()):
+                del module._parameters[name]
+                module.register_buffer(
+                    name, None if parameter is None else parameter.detach())
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self._logits = {
+            name: LogitsRecorder(student, logits, 'distiller.student_logits')
+            for name, student in self.students.items()
+        }
+        self.eval()
+
+    def train(self, mode: bool = True) -> 'LaggedPeers':
+        """Stay in ``eval`` mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def follow(self, cohort: StudentCohort) -> None:
+        """Take a step behind the students; call it once a training step.
+
+        Args:
+            cohort (StudentCohort): The students as they are now.
+        """
+        first = not self.steps
+        if first or self.steps % self.interval == 0:
+            now = cohort.students.state_dict()
+            for key, lagged in self.students.state_dict().items():
+                if first or not lagged.is_floating_point():
+                    lagged.copy_(now[key])
+                else:
+                    lagged.lerp_(now[key].to(lagged), self.momentum)
+        self.steps += 1
+
+    @torch.no_grad()
+    def forward(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+        """Run one of them.
+
+        Args:
+            name (str): The student's name.
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+
+        Returns:
+            Tensor: Its logits (B, C).
+        """
+        with self._logits[name]:
+            self.students[name](inputs, mode='tensor')
+        return self._logits[name].pop()
+
+    def extra_repr(self) -> str:
+        return f'momentum={self.momentum}, interval={self.interval}'
