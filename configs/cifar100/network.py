@@ -6,8 +6,7 @@
 _base_ = [
     '../_base_/models/crd/{{$NETWORK:resnet56}}.py',
     '_base_/recipe.py',
+    '../_base_/alone.py',
 ]
-
-default_hooks = dict(checkpoint=dict(save_best='accuracy/top1'))
 
 work_dir = 'work_dirs/cifar100/{{$NETWORK:resnet56}}'

@@ -1,8 +1,5 @@
 # The recipe of the benchmark of CRD: 240 epochs in batches of 64.
-_base_ = [
-    '../../_base_/datasets/cifar100_bs64.py',
-    '../../_base_/default_runtime.py',
-]
+_base_ = '../../_base_/datasets/cifar100_bs64.py'
 
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.0005))
@@ -11,7 +8,5 @@ param_scheduler = dict(
     type='MultiStepLR', by_epoch=True, milestones=[150, 180, 210], gamma=0.1)
 
 train_cfg = dict(by_epoch=True, max_epochs=240, val_interval=1)
-val_cfg = dict()
-test_cfg = dict()
 
 auto_scale_lr = dict(base_batch_size=64)

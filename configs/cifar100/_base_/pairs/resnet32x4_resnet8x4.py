@@ -1,5 +1,5 @@
 # ResNet-32x4 teaches ResNet-8x4.
-_base_ = '../cohort.py'
+_base_ = ['../recipe.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(cfg_path='configs/_base_/models/crd/resnet32x4.py'),

@@ -1,5 +1,5 @@
 # ResNet-56 teaches ResNet-20.
-_base_ = '../cohort.py'
+_base_ = ['../recipe.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(cfg_path='configs/_base_/models/crd/resnet56.py'),

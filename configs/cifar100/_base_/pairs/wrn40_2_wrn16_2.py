@@ -1,5 +1,5 @@
 # WRN-40-2 teaches WRN-16-2.
-_base_ = '../cohort.py'
+_base_ = ['../recipe.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(cfg_path='configs/_base_/models/crd/wrn40_2.py'),

@@ -1,5 +1,6 @@
-# What the pairs share: a cohort is trained by the recipe.
-_base_ = 'recipe.py'
+# A cohort: every member is evaluated in one pass, and the checkpoint whose best
+# student is best in validation is kept.
+_base_ = 'default_runtime.py'
 
 model = dict(type='mmdckd.CollectiveDistill')
 
