@@ -1,9 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import contextlib
+import io
 import json
-import sys
+import logging
 
 import pytest
-from user import call
+from user import REPO, import_tool
 
 from mmdckd.zoo.entries import choose, read_config
 from mmdckd.zoo.run import Limits, Record, run
@@ -11,21 +13,26 @@ from mmdckd.zoo.run import Limits, Record, run
 # Two classifiers in one head, a transformer, one with two tokens, a network
 # with branches to fold, one that MMPretrain cannot train, grey images.
 FAMILIES = ['conformer', 'deit', 'lenet', 'levit', 'mobileone']
+LENET = 'lenet/lenet5_mnist.py'
 
 
 def check_zoo(work_dir, *families):
-    process = call(
-        sys.executable,
-        '-W',
-        'ignore',
-        'tools/check_zoo.py',
-        '--work-dir',
-        str(work_dir),
-        '--families',
-        *families,
-        OMP_NUM_THREADS='1')
-    assert process.returncode == 0, process.stderr
-    return process.stdout
+    """Run the tool, in this process: its checks have processes of their own
+    and share what they import."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        tool = import_tool('check_zoo', patch)
+        patch.chdir(REPO)
+        patch.setattr('sys.argv', [
+            'check_zoo.py', '--work-dir',
+            str(work_dir), '--families', *families
+        ])
+        with contextlib.redirect_stdout(printed):
+            try:
+                tool.main()
+            finally:
+                logging.disable(logging.NOTSET)
+    return printed.getvalue()
 
 
 @pytest.fixture(scope='module')
@@ -65,14 +72,13 @@ def test_what_has_run_is_not_run_again(checked):
     results.write_text(''.join(lines) + dropped[:20])
     printed = check_zoo(work_dir, *FAMILIES)
     assert printed.count(' as ') == 1
-    assert 'lenet/lenet5_mnist.py as student: passes' in printed
+    assert f'{LENET} as student: passes' in printed
     assert len(results.read_text().splitlines()) == len(lines) + 1
 
 
-def test_a_family_that_is_none_is_told():
-    process = call(sys.executable, 'tools/check_zoo.py', '--families', 'lenett')
-    assert process.returncode == 1
-    assert "error: ['lenett'] are no families" in process.stderr
+def test_a_family_that_is_none_is_told(tmp_path):
+    with pytest.raises(SystemExit, match=r"error: \['lenett'\] are no fam"):
+        check_zoo(tmp_path, 'lenett')
 
 
 def test_limits_end_a_check_and_not_the_run(tmp_path):
@@ -84,10 +90,10 @@ def test_limits_end_a_check_and_not_the_run(tmp_path):
     ):
         record = Record(str(tmp_path / f'{name}.jsonl'))
         run(entries, record, limits, report=lambda line: None)
-        control = record.of('lenet/lenet5_mnist.py', 'control')
+        control = record.of(LENET, 'control')
         assert control['trains'] and control['predicts']
         assert reason in control['trains']
-        assert record.of('lenet/lenet5_mnist.py', 'student') is None
+        assert record.of(LENET, 'student') is None
 
 
 def test_smallest_of_each_kind_is_chosen():
