@@ -11,15 +11,13 @@ import tempfile
 import warnings
 from typing import List
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+import mmdckd  # isort: skip  # noqa: F401
+import mmrazor
+from mmengine.logging import MMLogger
 
-import mmdckd  # isort: skip  # noqa: E402,F401
-import mmrazor  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-
-from mmdckd.razor.check_configs import (FOLDER, fault_of_run,  # noqa: E402
-                                        razor_configs, run_small)
-from mmdckd.razor.convert import convert_config  # noqa: E402
+from mmdckd.razor.check_configs import (FOLDER, fault_of_run, razor_configs,
+                                        run_small)
+from mmdckd.razor.convert import convert_config
 
 COMMAND = 'python tools/check_razor_configs.py --out docs/mmrazor_configs.md'
 INTRODUCTION = f"""# The configs of MMRazor in a cohort
@@ -60,16 +58,18 @@ def row_of(path: str) -> List[str]:
             fault = fault_of_run(logged, config)
         except Exception as error:  # a row of the table, whatever it is
             fault = ' '.join(f'{type(error).__name__}: {error}'.split())
-    return [path, 'yes', 'no' if fault else 'yes',
-            ' '.join([*notes, fault or ''])]
+    return [
+        path, 'yes', 'no' if fault else 'yes', ' '.join([*notes, fault or ''])
+    ]
 
 
 def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
     warnings.simplefilter('ignore')
-    lines = ['| config | converts | runs | to know |',
-             '| --- | --- | --- | --- |']
+    lines = [
+        '| config | converts | runs | to know |', '| --- | --- | --- | --- |'
+    ]
     for path in razor_configs():
         if args.only and args.only not in path:
             continue

@@ -10,14 +10,12 @@ import os.path as osp
 import warnings
 from typing import Dict
 
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+import mmdckd  # isort: skip  # noqa: F401
+import mmrazor
+from mmengine.logging import MMLogger
 
-import mmdckd  # isort: skip  # noqa: E402,F401
-import mmrazor  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-
-from mmdckd.razor.catalogue import CONNECTORS, LOSSES, Case  # noqa: E402
-from mmdckd.razor.check import STEPS, fault_of  # noqa: E402
+from mmdckd.razor.catalogue import CONNECTORS, LOSSES, Case
+from mmdckd.razor.check import STEPS, fault_of
 
 COMMAND = 'python tools/check_razor_losses.py --out docs/mmrazor_losses.md'
 INTRODUCTION = f"""# The losses of MMRazor in a cohort
@@ -34,10 +32,11 @@ student, and that it reaches neither the other student nor its connectors.
 
 MMRazor's losses, connectors and distillers are its own, unchanged; features
 that do not fit each other are refused with the connector that helps, and a
-trainable teacher takes no gradient from them, detached or not. Every student has connectors of its own. With one student the numbers are those of
-MMRazor's `SingleTeacherDistill`, which the tests hold over several steps. A
-loss is given to some students only by
-`distill_losses=dict(loss_kl=dict(type='KLDivergence', students=['student0']))`.
+trainable teacher takes no gradient from them, detached or not. Every student
+has connectors of its own. With one student the numbers are those of MMRazor's
+`SingleTeacherDistill`, which the tests hold over several steps. A loss is for
+some students only where its config says so:
+`loss_kl=dict(type='KLDivergence', students=['student0'])`.
 """
 
 

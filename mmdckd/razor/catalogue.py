@@ -267,19 +267,17 @@ OTHERS: Dict[str, Case] = dict(
     byot=Case(
         dict(type='KLDivergence', tau=3),
         dict(
-            preds_S=_student('feature', 'exit', connector_idx=1),
+            preds_S=_student('feature', 'early', connector_idx=1),
             preds_T=_teacher('logits')),
-        {
-            'exit':
-            dict(
+        dict(
+            early=dict(
                 type='BYOTConnector',
                 in_channel=8,
                 out_channel=32,
                 num_classes=10,
                 expansion=1,
                 stride=2,
-                pool_size=1)
-        },
+                pool_size=1)),
         distiller='BYOTDistiller',
         note='Each student is its own teacher.'),
 )

@@ -111,9 +111,10 @@ def fault_of(case: Case,
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
-        history.append(
-            {n: value.detach().mean()
-             for n, value in losses.items()})
+        history.append({
+            n: value.detach().mean()
+            for n, value in losses.items()
+        })
     for name in ('sum', ) if with_dckd else history[0]:
         values = [
             sum(losses.values()) if name == 'sum' else losses[name]

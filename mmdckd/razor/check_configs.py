@@ -137,8 +137,10 @@ def fault_of_run(logged: Dict[str, List], config: Config) -> Optional[str]:
     model = config.model
     losses = {k: v for k, v in logged.items() if k.startswith('train/')}
     for index in range(model.num_students):
-        expected = [f'distill.student{index}.{name}'
-                    for name in model.distiller.loss_forward_mappings]
+        expected = [
+            f'distill.student{index}.{name}'
+            for name in model.distiller.loss_forward_mappings
+        ]
         if model.get('calculate_student_loss', True):
             expected.append(f'student.student{index}.loss')
         for name in expected:

@@ -64,10 +64,9 @@ def test_adds_a_loss_to_dckd(name):
         'model', 'train_dataloader', 'stages', 'pooled', 'pipeline',
         'num_images', 'num_negatives'
     }
-    assert {
-        key
-        for key in mix.model if mix.model[key] != base.model.get(key)
-    } == {'distiller'}
+    assert {key
+            for key in mix.model
+            if mix.model[key] != base.model.get(key)} == {'distiller'}
     dckd = mix.model.distiller.collective_losses.loss_dckd
     assert dckd.type == 'mmdckd.DCKDLoss'
 

@@ -109,8 +109,7 @@ def test_one_student_gives_the_numbers_of_mmrazor(name):
         values.append(float(value.mean()))
     assert len(set(values)) == 4
     pairs = [(ours.cohort.students['student0'], theirs.architecture),
-             (ours.distiller.student_distillers['student0'],
-              theirs.distiller)]
+             (ours.distiller.student_distillers['student0'], theirs.distiller)]
     for own, other in pairs:
         state = other.state_dict()
         assert all(
@@ -176,9 +175,8 @@ def test_a_trainable_teacher_takes_no_gradient_from_them(name):
         if key.startswith('distill'):
             value.backward(retain_graph=True)
     assert all(p.grad is None for p in model.teachers.parameters())
-    assert all(
-        student.backbone.conv1.weight.grad.any()
-        for student in model.cohort.students.values())
+    assert all(student.backbone.conv1.weight.grad.any()
+               for student in model.cohort.students.values())
 
 
 def test_connectors_are_pretrained_without_the_students():
@@ -193,8 +191,10 @@ def test_connectors_are_pretrained_without_the_students():
 
 def test_students_that_do_not_learn_have_no_loss():
     with pytest.raises(ValueError, match='`calculate_student_loss=False`'):
-        build(LOSSES['KLDivergence'], student_trainable=False,
-              calculate_student_loss=True)
+        build(
+            LOSSES['KLDivergence'],
+            student_trainable=False,
+            calculate_student_loss=True)
 
 
 def mixed(**losses):
@@ -205,8 +205,9 @@ def mixed(**losses):
     parts.update(
         distill_losses=losses,
         loss_forward_mappings={
-            loss: feature.inputs if loss == 'loss_l2' else
-            LOSSES['KLDivergence'].inputs
+            loss:
+            feature.inputs
+            if loss == 'loss_l2' else LOSSES['KLDivergence'].inputs
             for loss in losses
         })
     for side in ('student_recorders', 'teacher_recorders'):
