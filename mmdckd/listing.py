@@ -20,8 +20,8 @@ def list_losses() -> List[str]:
     from mmrazor.models import losses
 
     from .models.losses import BaseCollectiveLoss
-    return _registered(BaseCollectiveLoss) + sorted(
-        f'mmrazor.{name}' for name in losses.__all__)
+    return _registered(BaseCollectiveLoss) + sorted(f'mmrazor.{name}'
+                                                    for name in losses.__all__)
 
 
 def list_collectors() -> List[str]:
@@ -43,6 +43,6 @@ def _registered(base: type) -> List[str]:
     """The registered classes of a kind, whoever has registered them."""
     from .registry import MODELS
     MODELS.import_from_location()
-    return sorted(f'mmdckd.{name}' for name, cls in MODELS.module_dict.items()
-                  if isclass(cls) and issubclass(cls, base)
-                  and not isabstract(cls))
+    return sorted(
+        f'mmdckd.{name}' for name, cls in MODELS.module_dict.items()
+        if isclass(cls) and issubclass(cls, base) and not isabstract(cls))

@@ -36,9 +36,7 @@ def parse_args() -> argparse.Namespace:
         help='the table (default: docs/zoo_coverage.md for all families, '
         'else zoo_coverage.md in the work folder)')
     parser.add_argument(
-        '--retry',
-        action='store_true',
-        help='run again what did not pass')
+        '--retry', action='store_true', help='run again what did not pass')
     parser.add_argument(
         '--time-limit',
         type=float,
@@ -58,8 +56,8 @@ def choose_once(work_dir: str, names) -> tuple:
     if osp.isfile(path):
         with open(path) as file:
             chosen = json.load(file)
-        return [Entry(**entry) for entry in chosen['entries']
-                ], chosen['unreadable']
+        return [Entry(**entry)
+                for entry in chosen['entries']], chosen['unreadable']
     entries, unreadable = choose(names)
     write_whole(
         path,
@@ -85,9 +83,8 @@ def main() -> None:
     run(
         sorted(entries, key=lambda entry: entry.parameters or 10**9), record,
         Limits(args.time_limit, args.memory_limit))
-    out = args.out or (
-        osp.join(args.work_dir, 'zoo_coverage.md')
-        if args.families else 'docs/zoo_coverage.md')
+    out = args.out or (osp.join(args.work_dir, 'zoo_coverage.md')
+                       if args.families else 'docs/zoo_coverage.md')
     text, summary = report(entries, unreadable, record)
     write_whole(out, text)
     print(f'{summary}\n{out}')

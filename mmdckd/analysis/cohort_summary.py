@@ -82,8 +82,8 @@ def as_table(members: Sequence[Member]) -> str:
             for loss, found in member.sources.items()
         ]
         rows.append((member.name, member.role, member.network,
-                     _count(member.parameters),
-                     f'{_count(member.macs)}MAC', losses[0] if losses else ''))
+                     _count(member.parameters), f'{_count(member.macs)}MAC',
+                     losses[0] if losses else ''))
         rows += [('', ) * 5 + (loss, ) for loss in losses[1:]]
     rows.append(('all', '', '', _count(sum(m.parameters for m in members)),
                  f'{_count(sum(m.macs for m in members))}MAC', ''))
@@ -158,8 +158,9 @@ def _distill_sources(model: CollectiveDistill,
     }
 
 
-def _collective_sources(model: CollectiveDistill, loss: BaseCollectiveLoss
-                        ) -> Dict[Tuple[str, str], List[str]]:
+def _collective_sources(
+        model: CollectiveDistill,
+        loss: BaseCollectiveLoss) -> Dict[Tuple[str, str], List[str]]:
     """The members whose logits a student's term changes with.
 
     It is tried out, on logits drawn at random, so that it holds of any loss
@@ -196,8 +197,10 @@ def _collective_sources(model: CollectiveDistill, loss: BaseCollectiveLoss
                 changes = logits[group].clone()
                 changes[index] = other
                 for term, values in terms({**logits, group: changes}).items():
-                    changed.update((name, term) for name, old, new in zip(
-                        names, before[term], values) if old != new)
+                    changed.update(
+                        (name, term)
+                        for name, old, new in zip(names, before[term], values)
+                        if old != new)
             for name, term in changed:
                 if name != member:
                     found[name, term].append(member)

@@ -35,8 +35,8 @@ def check_control(cfg: Config) -> Dict[str, Optional[str]]:
         A network that trains is asked to predict after the step.
     """
     result: Dict[str, Optional[str]] = dict(trains=None, predicts=None)
-    for what, act in dict(trains=_train_alone, predicts=_predict_alone).items(
-    ):
+    for what, act in dict(
+            trains=_train_alone, predicts=_predict_alone).items():
         try:
             act(cfg)
         except Exception as error:
@@ -75,24 +75,27 @@ def check_student(cfg: Config) -> None:
     members = _check_members(model, batch)
     for name, student in model.cohort.items():
         alone = _plain(
-            dict(model.cohort.configs[name],
-                 data_preprocessor=network['data_preprocessor']))
+            dict(
+                model.cohort.configs[name],
+                data_preprocessor=network['data_preprocessor']))
         prefix = f'architecture.students.{name}.'
         alone.load_state_dict({
             key[len(prefix):]: value
             for key, value in state_dict.items() if key.startswith(prefix)
         })
         expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
-        assert torch.equal(members[name], expected), (
-            f'{name} scores otherwise alone, by up to '
-            f'{(members[name] - expected).abs().max():g}')
+        assert torch.equal(
+            members[name],
+            expected), (f'{name} scores otherwise alone, by up to '
+                        f'{(members[name] - expected).abs().max():g}')
         _check_logits(model, name, student, batch, expected)
     other = _cohort(cfg, teacher=_partner(cfg), architecture=network)
     other.init_weights()
     _load_checkpoint_to_model(other, state_dict, strict=True)
     for key, value in get_state_dict(other).items():
-        assert torch.equal(value, state_dict[key]), (
-            f'{key} is another after saving and loading')
+        assert torch.equal(
+            value,
+            state_dict[key]), (f'{key} is another after saving and loading')
 
 
 def check_teacher(cfg: Config) -> None:
@@ -120,9 +123,9 @@ def check_teacher(cfg: Config) -> None:
     expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
     # Not to the bit: without gradients some layers take another path.
     assert torch.allclose(
-        members['teacher'], expected, rtol=1e-4, atol=1e-7), (
-            'the teacher scores otherwise alone, by up to '
-            f'{(members["teacher"] - expected).abs().max():g}')
+        members['teacher'], expected, rtol=1e-4,
+        atol=1e-7), ('the teacher scores otherwise alone, by up to '
+                     f'{(members["teacher"] - expected).abs().max():g}')
 
 
 CHECKS = dict(
@@ -220,15 +223,15 @@ def _check_members(model: CollectiveDistill,
 def _check_logits(model: CollectiveDistill, name: str, student: BaseModel,
                   batch: dict, scores: torch.Tensor) -> None:
     """What is learnt from is what is predicted from."""
-    multi_label = isinstance(
-        getattr(student, 'head', None), MultiLabelClsHead)
+    multi_label = isinstance(getattr(student, 'head', None), MultiLabelClsHead)
     with torch.no_grad(), model.distiller.recording_student(name):
         data = model.data_preprocessor(copy.deepcopy(batch), False)
         student(**data, mode='predict')
     logits = model.distiller.pop_student_logits(name)
     found = logits.sigmoid() if multi_label else logits.softmax(1)
-    assert torch.allclose(found, scores, atol=1e-6), (
-        f'the recorded logits of {name} are not those of its prediction')
+    assert torch.allclose(
+        found, scores, atol=1e-6), (
+            f'the recorded logits of {name} are not those of its prediction')
 
 
 def _scores(samples: List[DataSample]) -> torch.Tensor:

@@ -68,14 +68,11 @@ class Entry:
 
 def families() -> List[str]:
     """The folders of MMPretrain's configs, whatever they are for."""
-    return sorted(
-        name for name in {osp.relpath(path, ROOT).split('/')[0]
-                          for path in _paths()})
+    return sorted({osp.relpath(p, ROOT).split('/')[0] for p in _paths()})
 
 
 def choose(names: Optional[Sequence[str]] = None,
-           report: Callable[[str], None] = print
-           ) -> Tuple[List[Entry], Dict[str, str]]:
+           report: Callable = print) -> Tuple[List[Entry], Dict[str, str]]:
     """Choose the smallest config of every kind of network in every family.
 
     Image classifiers with a head count: neither pretraining without labels
@@ -108,8 +105,8 @@ def choose(names: Optional[Sequence[str]] = None,
             parameters = _count_parameters(model)
             entry = Entry(family, name, model.backbone.type, model.head.type,
                           parameters)
-            rank = (parameters is None, parameters or 0, train_image_size(cfg) or (0, 0),
-                    name)
+            size = train_image_size(cfg) or (0, 0)
+            rank = (parameters is None, parameters or 0, size, name)
             kind = (family, entry.backbone, entry.head)
             if kind not in smallest or rank < smallest[kind][0]:
                 smallest[kind] = rank, entry
@@ -151,8 +148,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _paths(family: str = '*') -> Iterator[str]:
-    for path in sorted(glob(osp.join(ROOT, family, '**/*.py'),
-                            recursive=True)):
+    pattern = osp.join(ROOT, family, '**/*.py')
+    for path in sorted(glob(pattern, recursive=True)):
         if not osp.relpath(path, ROOT).startswith('_base_'):
             yield path
 

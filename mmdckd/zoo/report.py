@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 from typing import Dict, List, Optional, Tuple
 
-from .entries import Entry, families
+from .entries import WRAPPED, Entry, families
 from .run import Record
 
 _HEADER = """# The model zoo
@@ -48,9 +48,7 @@ def report(entries: List[Entry], unreadable: Dict[str, str],
         tuple: The page, and its summary in one line.
     """
     rows, counts = [], dict(student=[0, 0], teacher=[0, 0])
-    for entry in sorted(entries, key=lambda e: ('/' in e.config and e.
-                                                backbone == '', e.family,
-                                                e.config)):
+    for entry in sorted(entries, key=_place):
         control = record.of(entry.config, 'control')
         cells, reasons = {}, []
         for role, needs in dict(student='trains', teacher='predicts').items():
@@ -77,6 +75,10 @@ def report(entries: List[Entry], unreadable: Dict[str, str],
         f'{counts["teacher"][0]} of {counts["teacher"][1]} teach one.')
     page = _HEADER.format(summary=summary) + '\n'.join(rows) + '\n'
     return page + _left_out(entries, unreadable) + _versions(), summary
+
+
+def _place(entry: Entry) -> tuple:
+    return entry.config in WRAPPED, entry.family, entry.config
 
 
 def _millions(entry: Entry) -> str:

@@ -58,12 +58,9 @@ class Record:
 
     def forget_failures(self) -> None:
         """Let what did not pass run again."""
-        self.results = {
-            key: result
-            for key, result in self.results.items()
-            if not any(
-                result.get(k) for k in ('trains', 'predicts', 'reason'))
-        }
+        for key, result in list(self.results.items()):
+            if any(result.get(k) for k in ('trains', 'predicts', 'reason')):
+                del self.results[key]
 
     def of(self, config: str, role: str) -> Optional[dict]:
         """The result of a check; None before it has run."""

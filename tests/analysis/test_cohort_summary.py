@@ -14,8 +14,7 @@ SHAPE = (3, 8, 8)
 def with_loss(num_students=3, teacher=True, **loss):
     distiller = dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(
-            loss_dckd=dict(type='mmdckd.DCKDLoss', **loss)))
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **loss)))
     return distil(
         num_students,
         distiller=distiller,

@@ -16,8 +16,8 @@ class WrappedClassifier(TimmClassifier):
 
     def __init__(self, data_preprocessor=None):
         BaseClassifier.__init__(self, data_preprocessor=data_preprocessor)
-        self.model = nn.Sequential(
-            nn.Flatten(), nn.Linear(3 * 64, 8), nn.ReLU(), nn.Linear(8, 10))
+        self.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 8),
+                                   nn.ReLU(), nn.Linear(8, 10))
         self.model.num_classes = 10
         self.loss_module = MODELS.build(
             dict(type='mmpretrain.CrossEntropyLoss'))
@@ -41,9 +41,9 @@ def test_wrapped_networks_are_saved_under_the_names_they_load():
             parameter.add_(1)
     state = model.state_dict()
     prefix = 'architecture.students.student1.'
-    assert {key[len(prefix):] for key in state if key.startswith(prefix)} == {
-        '1.weight', '1.bias', '3.weight', '3.bias'
-    }
+    assert {key[len(prefix):]
+            for key in state if key.startswith(prefix)
+            } == {'1.weight', '1.bias', '3.weight', '3.bias'}
     other.load_state_dict(state)
     for ours, theirs in zip(model.parameters(), other.parameters()):
         assert torch.equal(ours, theirs)
@@ -55,9 +55,8 @@ def test_wrapped_networks_are_saved_under_the_names_they_load():
     })
     assert torch.equal(alone.model[1].weight,
                        model.cohort.students['student1'].model[1].weight)
-    assert list(alone.state_dict()) == [
-        '1.weight', '1.bias', '3.weight', '3.bias'
-    ]
+    assert list(
+        alone.state_dict()) == ['1.weight', '1.bias', '3.weight', '3.bias']
 
 
 def test_logits_of_a_wrapped_network_are_found():

@@ -98,10 +98,11 @@ def test_limits_end_a_check_and_not_the_run(tmp_path):
 
 def test_smallest_of_each_kind_is_chosen():
     entries, _ = choose(['deit'], report=lambda line: None)
-    assert {entry.config for entry in entries} == {
-        'deit/deit-tiny_4xb256_in1k.py',
-        'deit/deit-tiny-distilled_4xb256_in1k.py'
-    }
+    assert {entry.config
+            for entry in entries} == {
+                'deit/deit-tiny_4xb256_in1k.py',
+                'deit/deit-tiny-distilled_4xb256_in1k.py'
+            }
     # As in the table of the paper: 5.7 M, and 5.9 M with the second token.
     assert sorted(round(entry.parameters / 1e6, 1)
                   for entry in entries) == [5.7, 5.9]

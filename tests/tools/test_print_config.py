@@ -14,8 +14,7 @@ def test_table_needs_no_weights():
     printed = printed_for('--cfg-options', 'model.num_students=2',
                           'model.teacher_ckpt=gone.pth')
     members = [
-        line.split()[0] for line in printed.splitlines()
-        if line[0] not in ' -'
+        line.split()[0] for line in printed.splitlines() if line[0] not in ' -'
     ]
     assert members == ['member', 'teacher', 'student0', 'student1', 'all']
     assert '335.15 k' in printed and '11.42 k' in printed

@@ -32,8 +32,7 @@ class CheckLabelsHook(Hook):
         if is_model_wrapper(model):
             model = model.module
         cohort = getattr(model, 'cohort', None)
-        num_classes = (
-            cohort.num_classes if cohort else num_classes_of(model))
+        num_classes = (cohort.num_classes if cohort else num_classes_of(model))
         loops = dict(train=runner.train_loop, val=runner.val_loop)
         for split, loop in loops.items():
             if loop is None:
@@ -67,8 +66,8 @@ def _check_range(dataset, split: str, num_classes: int) -> None:
             raise ValueError(
                 f'`{split}_dataloader.dataset` gives sample {index}'
                 f'{f" ({path})" if path else ""} the label {label}, but the '
-                f'`head.num_classes` of the model is {num_classes}: labels are '
-                f'0 to {num_classes - 1}.')
+                f'`head.num_classes` of the model is {num_classes}: labels '
+                f'are 0 to {num_classes - 1}.')
 
 
 def _labels(dataset) -> Iterator[Tuple[int, int]]:

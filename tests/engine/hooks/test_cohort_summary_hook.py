@@ -11,8 +11,8 @@ def weights(runner):
 
 
 def log(runner):
-    return '\n'.join(
-        path.read_text() for path in Path(runner.work_dir).glob('*/*.log'))
+    return '\n'.join(path.read_text()
+                     for path in Path(runner.work_dir).glob('*/*.log'))
 
 
 HOOK = [dict(type='mmdckd.CohortSummaryHook')]

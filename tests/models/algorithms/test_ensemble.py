@@ -41,7 +41,6 @@ def test_labels_of_several_follow_the_head(rule, expected):
     head = MultiLabelClsHead(**rule)
     assert labels(head) == expected
     # The head says the same of one member with these scores.
-    scores = torch.stack(
-        [s.pred_score for s in ensemble_predictions(MEMBERS)])
+    scores = torch.stack([s.pred_score for s in ensemble_predictions(MEMBERS)])
     alone = head._get_predictions(torch.logit(scores) + 1e-6, None)
     assert [s.pred_label.tolist() for s in alone] == expected
