@@ -31,6 +31,7 @@ class Case(NamedTuple):
         distiller (str): The type of each student's distiller.
         trains_student (bool): False where only connectors learn.
         note (str): What a user should know.
+        steps (int): In how many steps it falls.
     """
     loss: dict
     inputs: Dict[str, dict]
@@ -38,6 +39,7 @@ class Case(NamedTuple):
     distiller: str = 'ConfigurableDistiller'
     trains_student: bool = True
     note: str = ''
+    steps: int = 8
 
     def parts(self) -> dict:
         """The config of the distiller, without its type."""
@@ -126,7 +128,9 @@ LOSSES: Dict[str, Case] = dict(
             embed_student=dict(type='CRDConnector', dim_in=32, dim_out=16),
             embed_teacher=dict(type='CRDConnector', dim_in=64, dim_out=16)),
         note='Needs the index of every image: end the pipeline with '
-        '`mmdckd.PackCRDInputs`. MMRazor ignores its `loss_weight`.'),
+        '`mmdckd.PackCRDInputs`. MMRazor ignores its `loss_weight`. It rises for '
+        'some steps, while its memory of features fills.',
+        steps=16),
     CrossEntropyLoss=_logits(
         'mmrazor.CrossEntropyLoss',
         note='The class that the teacher predicts is the label. '

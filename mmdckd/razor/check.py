@@ -11,8 +11,6 @@ from mmdckd.models.algorithms import CollectiveDistill
 from .catalogue import Case
 
 STUDENTS = ('student0', 'student1')
-#: How many steps a loss has to fall in, unless told otherwise.
-STEPS = 8
 
 
 def network(width: int) -> dict:
@@ -76,14 +74,15 @@ def build(case: Case, with_dckd: bool = False, **kwargs) -> CollectiveDistill:
 
 def fault_of(case: Case,
              with_dckd: bool = False,
-             steps: int = STEPS) -> Optional[str]:
+             steps: Optional[int] = None) -> Optional[str]:
     """Train a cohort of two with a loss, for a few steps on one batch.
 
     Args:
         case (Case): The loss.
         with_dckd (bool): Whether the task loss and DCKD's are beside it.
             Defaults to False.
-        steps (int): How many steps it has to fall in. Defaults to 8.
+        steps (int, optional): How many steps it has to fall in. Defaults to
+            None, those of the case.
 
     Returns:
         str, optional: What does not hold; None where all does: every loss is
@@ -95,7 +94,7 @@ def fault_of(case: Case,
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-3)
     history: List[Dict[str, torch.Tensor]] = []
-    for _ in range(steps):
+    for _ in range(steps or case.steps):
         torch.manual_seed(1)  # what a loss draws is the same in every step
         data = model.data_preprocessor(batch, True)
         losses = {

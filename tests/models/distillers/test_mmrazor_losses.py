@@ -34,12 +34,12 @@ def test_catalogue_has_all_that_mmrazor_has():
 
 @pytest.mark.parametrize('name', CASES)
 def test_trains_alone(name):
-    assert fault_of(CASES[name], steps=4) is None
+    assert fault_of(CASES[name]) is None
 
 
 @pytest.mark.parametrize('name', STUDENTS)
 def test_trains_with_dckd(name):
-    assert fault_of(STUDENTS[name], with_dckd=True, steps=4) is None
+    assert fault_of(STUDENTS[name], with_dckd=True) is None
 
 
 def test_a_loss_that_does_not_train_is_found():
