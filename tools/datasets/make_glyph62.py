@@ -20,14 +20,15 @@ from mmdckd.datasets.glyph_rendering import (CHARACTERS, SUFFIXES, FontGlyphs,
 from mmdckd.version import __version__
 
 EXAMPLE = """example:
-  # the reference set of a Debian machine; the packages are in the docs
-  python tools/datasets/make_glyph62.py --fonts /usr/share/fonts \\
-      --out data/glyph62
+  # the reference set, on Debian 12: 1,129 fonts, 69,998 images, 11 MB
+  apt-get install --no-install-recommends \\
+      $(cat tools/datasets/glyph62_fonts.txt)
+  python tools/datasets/make_glyph62.py --fonts /usr/share/fonts
 
 A font is left out if it lacks one of the characters, or if all its images
 are those of another. All fonts whose family starts with the same word (DejaVu
 Sans, DejaVu Serif) are in the same split, which that word alone decides: 70 %
-of them train, 10 % validate, 20 % test.
+of such words train, 10 % validate, 20 % test.
 """
 #: Split to the part of the families in it, in percent.
 SPLITS = dict(train=70, val=10, test=20)
