@@ -23,9 +23,9 @@ INTRODUCTION = f"""# The losses of MMRazor in a cohort
 Made by `{COMMAND}` with MMRazor {mmrazor.__version__}.
 
 Each line is a run: two students (ResNet-18 for CIFAR, narrow), a teacher of
-twice their width, handwritten digits, 8 steps (CRDLoss 16) on one batch. "yes" says
-that every loss is finite and falls, that the loss of a student reaches this
-student, and that it reaches neither the other student nor its connectors.
+twice their width, handwritten digits, 8 steps (CRDLoss 16) on one batch. "yes"
+says that every loss is finite and falls, that the loss of a student reaches
+this student, and that it reaches neither the other student nor its connectors.
 "Alone": the loss has its student to itself. "With DCKD": the task loss and
 `mmdckd.DCKDLoss` are beside it. The configs are in
 `mmdckd/razor/catalogue.py`.

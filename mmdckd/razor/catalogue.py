@@ -128,8 +128,8 @@ LOSSES: Dict[str, Case] = dict(
             embed_student=dict(type='CRDConnector', dim_in=32, dim_out=16),
             embed_teacher=dict(type='CRDConnector', dim_in=64, dim_out=16)),
         note='Needs the index of every image: end the pipeline with '
-        '`mmdckd.PackCRDInputs`. MMRazor ignores its `loss_weight`. It rises for '
-        'some steps, while its memory of features fills.',
+        '`mmdckd.PackCRDInputs`. MMRazor ignores its `loss_weight`. It rises '
+        'for some steps, while its memory of features fills.',
         steps=16),
     CrossEntropyLoss=_logits(
         'mmrazor.CrossEntropyLoss',
