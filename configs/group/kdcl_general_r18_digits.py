@@ -1,5 +1,5 @@
-# KDCL-General (Guo et al., CVPR 2020): the mean of all, with the weights of the
-# least error on the validation split, teaches all.
+# KDCL-General (Guo et al., CVPR 2020): the mean of all, with the weights of
+# the least error on the validation split, teaches all.
 _base_ = '_base_/online_digits.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# KDCL-Linear (Guo et al., CVPR 2020): the convex combination of all logits with
-# the least cross-entropy teaches all.
+# KDCL-Linear (Guo et al., CVPR 2020): the convex combination of all logits
+# with the least cross-entropy teaches all.
 _base_ = '_base_/online_digits.py'
 
 model = dict(

@@ -1,4 +1,5 @@
-# KDCL-MinLogit (Guo et al., CVPR 2020): the smallest margins over the label teach all.
+# KDCL-MinLogit (Guo et al., CVPR 2020): the smallest margins over the
+# label teach all.
 _base_ = '_base_/online_digits.py'
 
 model = dict(

@@ -1,4 +1,5 @@
-# KDCL-Naive (Guo et al., CVPR 2020): the student with the least cross-entropy teaches all.
+# KDCL-Naive (Guo et al., CVPR 2020): the student with the least
+# cross-entropy teaches all.
 _base_ = '_base_/online_digits.py'
 
 model = dict(

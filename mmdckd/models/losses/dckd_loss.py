@@ -22,8 +22,8 @@ class DCKDLoss(BaseCollectiveLoss):
               - \gamma H_{corr}(P_i)
 
     with :math:`P_i = softmax(z_i / \tau)`, the teacher's
-    :math:`P_t = softmax(z_t / \tau)` (of M teachers, what ``teacher_collector``
-    makes of theirs), the peers' knowledge :math:`C_i`, that ``collector``
+    :math:`P_t = softmax(z_t / \tau)` (of M teachers, what
+    ``teacher_collector`` makes of theirs), the peers' knowledge :math:`C_i`, that ``collector``
     makes of theirs (see :class:`BaseCollector`), and the
     entropy :math:`H_{corr}` of :math:`P_i` (``correlation='all'``) or of its
     other classes alone, :math:`Q_i \propto P_i (1 - y)` (``'non_target'``).

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmdckd.models.collectors import (BaseCollector, ConfidenceCollector,
+from mmdckd.models.collectors import (ConfidenceCollector,
                                       CrossEntropyCollector, FoldCollector,
                                       LogitMeanCollector, MaxCollector,
                                       MeanCollector, MinLogitCollector,
