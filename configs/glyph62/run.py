@@ -5,7 +5,7 @@
 # (network_16x16.py, or network.py for the others).
 _base_ = '_base_/pairs/{{$PAIR:resnet14_resnet8_16x16}}.py'
 
-import mmengine  # isort: skip
+import mmengine  # noqa: E402 isort: skip
 
 model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/'
                                  '{{$METHOD:dckd}}.py').model

@@ -1,5 +1,5 @@
-# Four students, taught by what is surest in all of them (KDCL-MinLogit, Guo et
-# al., CVPR 2020).
+# Four students, all taught by one target, of each class the smallest margin
+# over the label that any of them has (KDCL-MinLogit, Guo et al., CVPR 2020).
 model = dict(
     teacher=None,
     teacher_ckpt=None,
