@@ -29,8 +29,8 @@ below `configs/distill/mmcls`.
 makes it a config of two students. "runs": that config trains for two
 iterations and validates, with its own networks, losses, pipelines, optimizer
 and hooks; images of noise, 64 pixels wide (32 for CIFAR), take the place of
-its data, and its teacher has no weights. DeiT's networks are small ones, of its
-families; its teacher needs timm.
+its data, and its teacher has no weights. DeiT's networks are small ones of
+their families; its teacher needs timm.
 """
 
 
