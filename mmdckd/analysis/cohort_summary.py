@@ -1,17 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Who is in a cohort, what each costs, and who learns what from whom."""
-import copy
-from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Sequence
 
 import torch
 from mmengine.model import BaseModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdckd.models.algorithms import CollectiveDistill
-from mmdckd.models.losses import BaseCollectiveLoss
 
-_BATCH_SIZE = 16
 _COLUMNS = ('member', 'role', 'network', 'parameters', 'forward',
             'learns what: from whom')
 
@@ -22,7 +19,8 @@ class Member:
 
     Attributes:
         name (str): Its name in logs.
-        role (str): ``'student'``, ``'teacher'`` or ``'trainable teacher'``.
+        role (str): ``'student'``, ``'teacher'``, ``'trainable teacher'`` or
+            ``'lagged peer'``.
         network (str): What it is.
         parameters (int): How many it has.
         macs (int): Multiply-accumulate operations of the matrix products and
@@ -49,7 +47,8 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
         shape (Sequence[int]): The shape of one image, (C, H, W).
 
     Returns:
-        List[Member]: The teachers, then the students.
+        List[Member]: The teachers, the lagged copies of the students where
+        there are any, then the students.
     """
     inputs = torch.zeros(1, *shape)
     role = 'trainable teacher' if model.teacher_trainable else 'teacher'
@@ -63,13 +62,24 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
         name: _member(name, 'student', student, inputs)
         for name, student in model.cohort.items()
     }
+    peers = model.cohort.names
+    if model.lagged_peers is not None:
+        peers = [f'lagged {name}' for name in peers]
+        members += [
+            replace(
+                student, name=f'lagged {name}', role='lagged peer', sources={})
+            for name, student in students.items()
+        ]
     for name, member in students.items():
         if model.calculate_student_loss:
             member.sources['task'] = ['labels']
         member.sources.update(_distill_sources(model, name))
     for loss_name, loss in model.distiller.collective_losses.items():
-        for (name, term), found in _collective_sources(model, loss).items():
-            students[name].sources[f'{loss_name}.{term}'] = found
+        for index, member in enumerate(students.values()):
+            found = loss.sources(index, peers, model.teacher_names)
+            for term, names in found.items():
+                key = f'{loss_name}.{term}' if term else loss_name
+                member.sources[key] = names
     return members + list(students.values())
 
 
@@ -78,7 +88,8 @@ def as_table(members: Sequence[Member]) -> str:
     rows = [_COLUMNS]
     for member in members:
         losses = [
-            f'{loss}: {", ".join(found) or "itself"}'
+            f'{loss}: ' + (', '.join('itself' if name == member.name else name
+                                     for name in found) or 'itself')
             for loss, found in member.sources.items()
         ]
         rows.append((member.name, member.role, member.network,
@@ -156,52 +167,3 @@ def _distill_sources(model: CollectiveDistill,
                         if isinstance(part, dict)) else teachers
         for loss in distiller.distill_losses
     }
-
-
-def _collective_sources(
-        model: CollectiveDistill,
-        loss: BaseCollectiveLoss) -> Dict[Tuple[str, str], List[str]]:
-    """The members whose logits a student's term changes with.
-
-    It is tried out, on logits drawn at random, so that it holds of any loss
-    and collector.
-    """
-    names = model.cohort.names
-    groups = dict(preds_S=names)
-    if model.teachers and loss.needs_teacher:
-        groups['preds_T'] = model.teacher_names
-    if model.lagged_peers is not None:
-        groups['preds_P'] = [f'lagged {name}' for name in names]
-    num_classes = model.cohort.num_classes or getattr(loss, 'num_classes', 10)
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(num_classes, (_BATCH_SIZE, ), generator=generator)
-    right = 9. * torch.eye(num_classes)[labels]
-    loss = copy.deepcopy(loss).cpu()
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(
-            *shape, _BATCH_SIZE, num_classes, generator=generator)
-
-    @torch.no_grad()
-    def terms(logits: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
-        return loss(gt_labels=labels, **logits)
-
-    logits = {group: draw(len(members)) for group, members in groups.items()}
-    before = terms(logits)
-    found = {(name, term): [] for term in before for name in names}
-    for group, members in groups.items():
-        for index, member in enumerate(members):
-            changed = set()
-            # As one of many, as the best and as the worst.
-            for other in (draw(), right, -right):
-                changes = logits[group].clone()
-                changes[index] = other
-                for term, values in terms({**logits, group: changes}).items():
-                    changed.update(
-                        (name, term)
-                        for name, old, new in zip(names, before[term], values)
-                        if old != new)
-            for name, term in changed:
-                if name != member:
-                    found[name, term].append(member)
-    return found

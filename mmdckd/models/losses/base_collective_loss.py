@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from abc import ABCMeta, abstractmethod
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import nn
@@ -34,6 +34,24 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         Raises:
             ValueError: If it cannot, saying what would be right.
         """
+
+    def sources(self, index: int, peers: List[str],
+                teachers: List[str]) -> Dict[str, List[str]]:
+        """Tell whose knowledge is in the terms of one student's loss.
+
+        Args:
+            index (int): The student, 0 to N - 1.
+            peers (List[str]): The names of the N students, or of the copies
+                that stand for them as peers.
+            teachers (List[str]): The names of the M teachers.
+
+        Returns:
+            Dict[str, List[str]]: Term to names, none where it is of the
+            student's own prediction alone. By default, one unnamed term of
+            all peers, and of all teachers if it needs any.
+        """
+        others = [name for i, name in enumerate(peers) if i != index]
+        return {'': others + (teachers if self.needs_teacher else [])}
 
     def check_labels(self, gt_labels: torch.Tensor,
                      logits: torch.Tensor) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import math
 from numbers import Real
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 
@@ -23,8 +23,8 @@ class DCKDLoss(BaseCollectiveLoss):
 
     with :math:`P_i = softmax(z_i / \tau)`, the teacher's
     :math:`P_t = softmax(z_t / \tau)` (of M teachers, what
-    ``teacher_collector`` makes of theirs), the peers' knowledge :math:`C_i`, that ``collector``
-    makes of theirs (see :class:`BaseCollector`), and the
+    ``teacher_collector`` makes of theirs), the peers' knowledge :math:`C_i`,
+    that ``collector`` makes of theirs (see :class:`BaseCollector`), and the
     entropy :math:`H_{corr}` of :math:`P_i` (``correlation='all'``) or of its
     other classes alone, :math:`Q_i \propto P_i (1 - y)` (``'non_target'``).
     KL and H are means over the batch, in nats. A term of weight 0 is not
@@ -135,6 +135,26 @@ class DCKDLoss(BaseCollectiveLoss):
         """bool: Whether the teacher has a weight or is collected from."""
         return bool(
             self.alpha or (self.beta and self.collector.include_teacher))
+
+    def sources(self, index: int, peers: List[str],
+                teachers: List[str]) -> Dict[str, List[str]]:
+        """Tell whose knowledge is in the terms of one student's loss; see
+        :meth:`BaseCollectiveLoss.sources`."""
+        collector = self.collector
+        collected = [
+            name for i, name in enumerate(peers)
+            if i != index or collector.include_self
+        ]
+        if collector.include_teacher:
+            collected += teachers
+        terms = dict(
+            teacher=(self.alpha, teachers),
+            collective=(self.beta, collected),
+            correlation=(self.gamma, []))
+        return {
+            term: list(names)
+            for term, (weight, names) in terms.items() if weight
+        }
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check, before training, that the loss can be computed.

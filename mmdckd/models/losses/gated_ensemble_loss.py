@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,12 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         self.gate = nn.Linear(num_students * num_classes, num_students)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
+
+    def sources(self, index: int, peers: List[str],
+                teachers: List[str]) -> Dict[str, List[str]]:
+        """Tell whose knowledge is in the terms of one student's loss; see
+        :meth:`BaseCollectiveLoss.sources`."""
+        return dict(collective=list(peers), gate=list(peers))
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check, before training, that the gate fits the cohort.
