@@ -5,11 +5,20 @@ One function a fault. Each looks whether its fault is present in the packages
 at hand and changes something only then. :func:`apply` runs them all and is
 called when mmdckd is imported; :data:`APPLIED` tells what was changed and why.
 """
+import contextlib
+import errno
 import functools
+import glob
 import inspect
+import io
+import logging
+import os
 import os.path as osp
 import pickle
+import re
+import shutil
 import sys
+import zipfile
 from collections import OrderedDict, defaultdict
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -321,6 +330,36 @@ def checkpoints_of_mmengine() -> Optional[str]:
             'saves more')
 
 
+@_remedy
+def unsafe_checkpoints() -> Optional[str]:
+    """MMEngine lets the checkpoints that it loads run code.
+
+    From 0.11 on it asks ``torch.load`` for everything, not only weights, and
+    what it downloads it has always loaded so: ``load_from``, ``resume`` and
+    ``init_cfg=dict(type='Pretrained')`` would run whatever a file says.
+
+    See https://github.com/open-mmlab/mmengine/pull/1650.
+    """
+    import torch
+    from mmengine.runner.checkpoint import CheckpointLoader
+    from mmengine.utils import digit_version
+    if digit_version(torch.__version__) < digit_version('2.6.0'):
+        return None
+    load = CheckpointLoader.load_checkpoint.__func__
+
+    @functools.wraps(load)
+    def load_checkpoint(cls,
+                        filename: str,
+                        map_location: Any = None,
+                        logger: Any = 'current') -> Any:
+        from .trust import loading
+        with loading(f'The checkpoint {filename!r}', filename):
+            return load(cls, filename, map_location, logger)
+
+    CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+    return 'mmengine loads checkpoints so that they can run code'
+
+
 def _checkpoint_globals() -> List[Tuple[Callable, str]]:
     """What a checkpoint of MMEngine refers to, with the names it uses."""
     import numpy as np
@@ -354,6 +393,259 @@ def _history_statistic(owner: type, name: str) -> Callable:
         raise pickle.UnpicklingError(
             f"'{name}' of {owner} is not a statistic of HistoryBuffer")
     return getattr(HistoryBuffer, name)
+
+
+@_remedy
+def whole_files() -> Optional[str]:
+    """MMEngine writes checkpoints in place.
+
+    A run that is killed while it writes, or whose disk is full, leaves half a
+    file where a whole one was. Here a file is written beside its place,
+    flushed to the disk and renamed, ``last_checkpoint`` too; an error for want
+    of room names the file, its size and the room there is. No issue is known
+    upstream.
+    """
+    from mmengine.fileio.backends import LocalBackend
+    from mmengine.hooks import checkpoint_hook
+    if "open(filepath, 'wb')" not in inspect.getsource(LocalBackend.put):
+        return None
+    LocalBackend.put = _put
+    LocalBackend.put_text = _put_text
+    # The only file that this module opens is `last_checkpoint`.
+    checkpoint_hook.open = _open_whole
+    return 'mmengine writes checkpoints where others have been'
+
+
+def _put(self, obj: bytes, filepath: Any) -> None:
+    """Write bytes to a file, all of them or none.
+
+    Args:
+        obj (bytes): What to write.
+        filepath (str or Path): The file.
+
+    Raises:
+        OSError: If it cannot be written; what was there is there still.
+    """
+    # Whoever has linked a file elsewhere wants it written there.
+    path = osp.realpath(filepath)
+    folder = osp.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    beside = f'{path}.{os.getpid()}.tmp'
+    try:
+        with open(beside, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(beside)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        size, room = len(obj) / 1e6, shutil.disk_usage(folder).free / 1e6
+        raise OSError(
+            error.errno,
+            f'{error.strerror}: {size:.1f} MB were to be written, and the '
+            f'disk has room for {room:.1f} MB. Nothing that was saved before '
+            'is touched; make room, and resume', str(filepath)) from error
+    if hasattr(os, 'O_DIRECTORY'):  # where a folder can be flushed
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _put_text(self, obj: str, filepath: Any, encoding: str = 'utf-8') -> None:
+    """Write text to a file, all of it or none.
+
+    Args:
+        obj (str): What to write.
+        filepath (str or Path): The file.
+        encoding (str): Its encoding. Defaults to 'utf-8'.
+    """
+    _put(self, obj.encode(encoding), filepath)
+
+
+class _open_whole(io.StringIO):
+    """Opens a text file that is written when it is closed."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def __exit__(self, kind: Optional[type], *args) -> None:
+        if kind is None:
+            _put_text(None, self.getvalue(), self.path)
+        super().__exit__(kind, *args)
+
+
+@_remedy
+def checkpoints_kept() -> Optional[str]:
+    """``CheckpointHook`` removes the old checkpoint before it saves the new.
+
+    With ``max_keep_ckpts=1`` a run that is killed in between, or whose disk is
+    full, has none; the best checkpoint is lost likewise. Here the old ones go
+    when the new ones are there. No issue is known upstream.
+    """
+    from mmengine.hooks import CheckpointHook
+    names = ('_save_checkpoint_with_step', '_save_best_checkpoint')
+    if not all(hasattr(CheckpointHook, name) for name in names):
+        return None
+    for name in names:
+        method = getattr(CheckpointHook, name)
+        setattr(CheckpointHook, name, _removing_last(method))
+    return 'mmengine removes old checkpoints before it has new ones'
+
+
+def _removing_last(method: Callable) -> Callable:
+
+    @functools.wraps(method)
+    def save(self, *args, **kwargs) -> None:
+        backend = getattr(self, 'file_backend', None)
+        # Not there outside of training; inside the other method, wrapped.
+        if backend is None or isinstance(backend, _LateRemoval):
+            method(self, *args, **kwargs)
+            return
+        self.file_backend = late = _LateRemoval(backend)
+        try:
+            method(self, *args, **kwargs)
+        finally:
+            self.file_backend = backend
+        kept = [self.last_ckpt, getattr(self, 'best_ckpt_path', None)]
+        kept += getattr(self, 'best_ckpt_path_dict', {}).values()
+        for remove, path in late.removals:
+            if path not in kept:
+                remove(path)
+
+    return save
+
+
+class _LateRemoval:
+    """A file backend that only notes what to remove."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.removals: List[Tuple[Callable, str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self.removals.append((self._backend.remove, path))
+
+    def rmtree(self, path: str) -> None:
+        self.removals.append((self._backend.rmtree, path))
+
+
+@_remedy
+def latest_checkpoint() -> Optional[str]:
+    """MMEngine resumes from what ``last_checkpoint`` says, or not at all.
+
+    Where that file is missing or empty, or names a checkpoint that is not
+    there or damaged, a run begins anew or ends with an error, whatever other
+    checkpoints there are. Here the newest that can be read is taken, and said.
+    No issue is known upstream.
+    """
+    from mmengine.runner import checkpoint
+    if 'glob' in inspect.getsource(checkpoint.find_latest_checkpoint):
+        return None
+    import_module('mmengine.runner.runner')
+    _replace(checkpoint.find_latest_checkpoint, _find_latest_checkpoint)
+    return 'mmengine resumes from one checkpoint or none'
+
+
+def _find_latest_checkpoint(path: str) -> Optional[str]:
+    """Find the checkpoint to resume from.
+
+    It is the one that ``last_checkpoint`` names, also after the folder was
+    moved. If that cannot be read, it is the newest in the folder that can be
+    resumed from. What an interrupted writing has left is removed.
+
+    Args:
+        path (str): The work folder.
+
+    Returns:
+        str or None: The checkpoint; None where there is none.
+    """
+    from mmengine.dist import master_only
+    from mmengine.logging import print_log
+    master_only(_remove_leftovers)(path)
+    named = ''
+    pointer = osp.join(path, 'last_checkpoint')
+    if osp.isfile(pointer):
+        with open(pointer, errors='replace') as file:
+            named = file.read().strip()
+    if '://' in named or osp.isdir(named):  # not a file that can be checked
+        return named
+    beside = osp.join(path, osp.basename(named or 'unnamed'))
+    candidates = [named if osp.isfile(named) else beside] if named else []
+    others = sorted(
+        glob.glob(osp.join(glob.escape(path), '*.pth')),
+        key=osp.getmtime,
+        reverse=True)
+    # A state that led to a loss that is not finite is resumed from by name.
+    candidates += [
+        each for each in others if each not in candidates
+        and not osp.basename(each).startswith('stopped_at_')
+    ]
+    warnings = [] if named else [f'{pointer} is missing or empty']
+    found = None
+    for candidate in candidates:
+        fault = _fault_of(candidate, whole=candidate in (named, beside))
+        if fault is None:
+            found = candidate
+            break
+        warnings.append(f'{candidate} {fault}')
+    if warnings and candidates:
+        print_log(
+            'Looking for a checkpoint to resume from: ' + '; '.join(warnings) +
+            (f'. Resuming from {found}.' if found else
+             '. There is none: training starts from the beginning.'),
+            logger='current',
+            level=logging.WARNING)
+    elif found is None:
+        print_log(f'There is no checkpoint in {path} to resume from: training '
+                  'starts from the beginning.')
+    return found
+
+
+def _remove_leftovers(path: str) -> None:
+    for leftover in glob.glob(osp.join(glob.escape(path), '*.tmp')):
+        if re.search(r'\.\d+\.tmp$', leftover):
+            os.remove(leftover)
+
+
+def _fault_of(path: str, whole: bool) -> Optional[str]:
+    """Say what is wrong with a checkpoint, None if it can be resumed from.
+
+    Args:
+        path (str): The file.
+        whole (bool): Whether it is enough that the file is whole.
+    """
+    import torch
+    if not osp.isfile(path):
+        return 'is not there'
+    zipped = zipfile.is_zipfile(path)
+    if zipped:
+        try:
+            with zipfile.ZipFile(path) as file:
+                if file.testzip() is not None:
+                    return 'is damaged'
+        except (zipfile.BadZipFile, EOFError, OSError) as error:
+            return f'is damaged ({error})'
+        if whole:
+            return None
+    try:
+        checkpoint = torch.load(
+            path, map_location='cpu', weights_only=True, mmap=zipped)
+    except Exception as error:  # whatever bytes lead to is a reason
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        return f'cannot be read ({line})'
+    needed = {'meta', 'state_dict', 'optimizer'}
+    if not isinstance(checkpoint, dict) or needed - checkpoint.keys():
+        return 'holds no state of a training'
+    return None
 
 
 @_remedy
@@ -448,8 +740,8 @@ def distributed_cpu() -> Optional[str]:
 def amp_cpu() -> Optional[str]:
     """``AmpOptimWrapper`` refuses to train on the CPU.
 
-    ``torch.autocast`` works there with bfloat16, which MMEngine chooses, and
-    so does a gradient scaler made for the CPU.
+    ``torch.autocast`` works there, with bfloat16, which MMEngine chooses, and
+    with float16, which it refuses; so does a gradient scaler made for the CPU.
 
     See https://github.com/open-mmlab/mmpretrain/issues/1556.
     """
@@ -461,6 +753,19 @@ def amp_cpu() -> Optional[str]:
     amp_optimizer_wrapper.is_cuda_available = lambda: True
     amp_optimizer_wrapper.GradScaler = functools.partial(
         torch.amp.GradScaler, 'cpu')
+    amp = import_module('mmengine.runner.amp')
+    cast = amp.autocast
+
+    @functools.wraps(cast)
+    def autocast(device_type: Optional[str] = None,
+                 dtype: Any = None,
+                 enabled: bool = True,
+                 cache_enabled: Optional[bool] = None) -> Any:
+        if dtype == torch.float16 and device_type in (None, 'cpu'):
+            return torch.autocast('cpu', dtype, enabled, cache_enabled)
+        return cast(device_type, dtype, enabled, cache_enabled)
+
+    _replace(cast, autocast)
     return 'mmengine offers mixed precision on accelerators only'
 
 
@@ -488,3 +793,77 @@ def _take_parts_from_mmpretrain() -> None:
     kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
     deit_head.DeiTClsHead.__bases__ = (DeiTClsHead, )
     del deit_head.DeiTClsHead.pre_logits
+
+
+@_remedy
+def lora_state_dict() -> Optional[str]:
+    """MMPretrain's ``LoRAModel`` drops the weights of others when it is saved.
+
+    Its hook leaves only what LoRA has added, and of all keys collected so far:
+    where a network is not the first in a model, those before it are gone, the
+    heads of the other students for one. Here it keeps to its own. No issue is
+    known upstream.
+    """
+    # find_spec('mmpretrain.models.peft') would import mmpretrain.models.
+    models = osp.join(osp.dirname(find_spec('mmpretrain').origin), 'models')
+    if not osp.isdir(osp.join(models, 'peft')):
+        return None
+    after_import('mmpretrain.models.peft.lora', _keep_to_own_keys)
+    return 'mmpretrain saves a network with LoRA without what lies before it'
+
+
+def _keep_to_own_keys() -> None:
+    from mmpretrain.models.peft.lora import LoRAModel
+    register = LoRAModel._register_state_dict_hooks
+
+    @functools.wraps(register)
+    def _register_state_dict_hooks(self) -> None:
+        register(self)
+        (key, drop), = self._state_dict_hooks.items()
+
+        def drop_own(module, state_dict, prefix, local_metadata) -> None:
+            own = {k: v for k, v in state_dict.items() if k.startswith(prefix)}
+            kept = dict(own)
+            drop(module, kept, prefix, local_metadata)
+            for name in own.keys() - kept.keys():
+                del state_dict[name]
+
+        self._state_dict_hooks[key] = drop_own
+
+    LoRAModel._register_state_dict_hooks = _register_state_dict_hooks
+
+
+@_remedy
+def synchronised_batchnorm() -> Optional[str]:
+    """MMEngine loses the recorders of a BatchNorm that it converts.
+
+    ``sync_bn='torch'``, and in one process its reverse, puts a new layer in
+    the place of the old one, whose hooks are gone: a recorder on it records
+    nothing. And a layer whose weights are buffers, as those of a copy that is
+    never trained, cannot be converted; it needs no statistics and is left. No
+    issue is known upstream.
+    """
+    from mmengine.model import utils
+    for convert in (utils.convert_sync_batchnorm, utils.revert_sync_batchnorm):
+        _replace(convert, _converting(convert))
+    return 'mmengine converts BatchNorm layers without their hooks'
+
+
+def _converting(convert: Callable) -> Callable:
+
+    @functools.wraps(convert)
+    def convert_all(module: Any, *args, **kwargs) -> Any:
+        from torch.nn import Parameter
+        from torch.nn.modules.batchnorm import _BatchNorm
+        for name, child in list(module.named_children()):
+            module._modules[name] = convert_all(child, *args, **kwargs)
+        if not isinstance(module, _BatchNorm) or (
+                module.weight is not None
+                and not isinstance(module.weight, Parameter)):
+            return module
+        converted = convert(module, *args, **kwargs)
+        for hooks in ('_forward_hooks', '_forward_pre_hooks'):
+            setattr(converted, hooks, getattr(module, hooks))
+        return converted
+
+    return convert_all

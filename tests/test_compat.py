@@ -11,7 +11,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from cohort_runs import run_config
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.runner import Runner
 from torch import nn
 
 from mmdckd import compat
@@ -65,6 +67,21 @@ recorded = recorders.get_recorder('norm').get_record_data()
 assert normalised.min() < 0
 assert torch.allclose(recorded, normalised, atol=1e-5), 'overwritten'
 """, 'overwritten'),
+    synchronised_batchnorm=("""
+import torch
+from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
+from mmengine.runner import Runner
+
+network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
+seen = []
+network[0].register_forward_hook(lambda *_: seen.append(1))
+network = convert_sync_batchnorm(network, 'torch')
+assert isinstance(network[0], torch.nn.SyncBatchNorm)
+network = revert_sync_batchnorm(network)
+assert not isinstance(network[0], torch.nn.SyncBatchNorm)
+network(torch.randn(4, 2, 3, 3))
+assert seen, 'nothing is recorded'
+""", 'nothing is recorded'),
     checkpoints_of_mmengine=("""
 import io
 import torch
@@ -126,7 +143,91 @@ wrapper.update_params(outputs.float().sum())
 moved = start - inputs.sum(0)
 assert torch.allclose(network.weight, moved.expand(3, 4), atol=0.1)
 assert wrapper.state_dict()['loss_scaler']['scale'] > 1
+wrapper = AmpOptimWrapper(
+    optimizer=torch.optim.SGD(network.parameters(), lr=1.), dtype='float16')
+with wrapper.optim_context(network):
+    assert network(inputs).dtype == torch.float16
 """, 'only available training on gpu'),
+    whole_files=("""
+import os, resource, signal, tempfile
+from mmengine.fileio import LocalBackend
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'epoch_1.pth')
+    LocalBackend().put(b'old', path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        LocalBackend().put(bytes(2000), path)
+    except OSError as error:
+        message = str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with open(path, 'rb') as file:
+        assert file.read() == b'old', 'half a file'
+    assert os.listdir(folder) == ['epoch_1.pth']
+    assert path in message and '0.0 MB were to be written' in message
+""", 'half a file'),
+    checkpoints_kept=("""
+import os, tempfile
+from unittest.mock import MagicMock
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
+
+class Killed(Exception):
+    pass
+
+def save_checkpoint(folder, filename, *args, **kwargs):
+    if filename == 'epoch_3.pth':
+        raise Killed
+    open(os.path.join(folder, filename), 'w').close()
+
+with tempfile.TemporaryDirectory() as folder:
+    runner = MagicMock(
+        work_dir=folder,
+        epoch=0,
+        message_hub=MessageHub('kept'),
+        save_checkpoint=save_checkpoint)
+    hook = CheckpointHook(interval=1, max_keep_ckpts=1)
+    hook.before_train(runner)
+    try:
+        while True:
+            hook.after_train_epoch(runner)
+            runner.epoch += 1
+    except Killed:
+        kept = sorted(os.listdir(folder))
+assert kept == ['epoch_2.pth', 'last_checkpoint'], f'{kept} is left'
+""", "['last_checkpoint'] is left"),
+    latest_checkpoint=("""
+import os, tempfile
+import torch
+from mmengine.runner import find_latest_checkpoint
+
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'epoch_1.pth')
+    torch.save(dict(meta=dict(), state_dict=dict(), optimizer=dict()), path)
+    with open(os.path.join(folder, 'last_checkpoint'), 'w') as file:
+        file.write(os.path.join(folder, 'epoch_2.pth'))
+    found = find_latest_checkpoint(folder)
+    assert found == path, f'{os.path.basename(found)} is found'
+""", 'epoch_2.pth is found'),
+    lora_state_dict=("""
+import torch
+from mmpretrain.models.peft.lora import LoRAModel
+
+backbone = LoRAModel(
+    dict(type='LinearClsHead', num_classes=2, in_channels=2),
+    alpha=1,
+    rank=1,
+    targets=[dict(type='fc')])
+model = torch.nn.Sequential(torch.nn.Linear(2, 2), backbone,
+                            torch.nn.Linear(2, 2))
+keys = [*model.state_dict()]
+assert '2.weight' in keys and '1.module.fc.lora_down.weight' in keys
+assert '1.module.fc.original_layer.weight' not in keys
+assert '0.weight' in keys, 'the layer before is gone'
+""", 'the layer before is gone'),
 )
 
 
@@ -168,7 +269,10 @@ def test_fault_is_gone_with_its_remedy(name, trials):
 
 
 def test_every_remedy_is_tested():
-    elsewhere = {'mmcv_version', 'installed_packages', 'distributed_cpu'}
+    elsewhere = {
+        'mmcv_version', 'installed_packages', 'distributed_cpu',
+        'unsafe_checkpoints'
+    }
     names = {remedy.__name__ for remedy in compat.REMEDIES}
     assert names == elsewhere | {*FAULTS}
 
@@ -411,3 +515,10 @@ def test_two_processes_train_on_the_cpu(tmp_path):
                              capture_output=True,
                              text=True)
     assert process.returncode == 0, process.stderr
+
+
+def test_checkpoint_hook_outside_of_training(tmp_path):
+    cfg = run_config(tmp_path, train_dataloader=None, train_cfg=None)
+    cfg.optim_wrapper = None
+    cfg.default_hooks.checkpoint.save_best = None
+    assert 'best/accuracy/top1' in Runner.from_cfg(cfg).val()

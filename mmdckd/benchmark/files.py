@@ -5,6 +5,7 @@ import os.path as osp
 import pprint
 
 from mmengine.config import Config
+from mmengine.fileio import LocalBackend
 
 
 def write_whole(path: str, text: str) -> None:
@@ -14,12 +15,8 @@ def write_whole(path: str, text: str) -> None:
         path (str): The file; its folder exists.
         text (str): What it is to hold.
     """
-    part = f'{path}.part'
-    with open(part, 'w', encoding='utf-8') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    # Whole by the remedy `whole_files` of mmdckd.compat.
+    LocalBackend().put_text(text, path)
 
 
 def append_line(path: str, line: str) -> None:

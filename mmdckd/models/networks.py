@@ -54,7 +54,7 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
         NetworkSpec: What is to be built.
 
     Raises:
-        TypeError: If ``cfg`` is no dict.
+        TypeError: If ``cfg`` is no dict, or ``cfg_path`` no string.
         ValueError: If it has neither ``type`` nor ``cfg_path``, or if
             ``cfg_path`` cannot be found.
     """
@@ -65,6 +65,9 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
     pretrained = cfg.pop('pretrained', None)
     if 'cfg_path' in cfg:
         cfg_path = cfg.pop('cfg_path')
+        if not isinstance(cfg_path, str):
+            raise TypeError(f'`{key}.cfg_path` names a config, but got '
+                            f'{cfg_path!r}.')
         cfg.pop('_scope_', None)
         base = _read_config(cfg_path, pretrained is True, key)
         model = Config._merge_a_into_b(cfg, base.model)

@@ -1,0 +1,101 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List, Tuple
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import LogProcessor
+
+from mmdckd.registry import LOG_PROCESSORS
+
+SEPARATOR = '  '  # between two values of a line of MMEngine's
+
+
+@LOG_PROCESSORS.register_module()
+class CohortLogProcessor(LogProcessor):
+    """One line an interval, however many students there are.
+
+    ``scalars.json``, TensorBoard and the other back ends get what they get
+    from MMEngine's ``LogProcessor``, every scalar of every member. The
+    console and the log file get the total loss, the best student (by its task
+    loss in training, by the first metric in validation) beside the mean of
+    all, and what there is of the ensemble and the teachers. The time left
+    (``eta``) is MMEngine's, of the training steps without validation.
+
+    The arguments are those of ``LogProcessor``. The lines of a model that is
+    no cohort are left as they are.
+
+    Examples:
+        >>> log_processor = dict(type='mmdckd.CohortLogProcessor')
+    """
+
+    def get_log_after_iter(self, runner, batch_idx: int,
+                           mode: str) -> Tuple[dict, str]:
+        """See ``LogProcessor``."""
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        students = _students(runner)
+        if not students or mode != 'train':
+            return tag, line
+        prefix = 'train/' if self.log_with_hierarchy else ''
+        losses = {
+            name:
+            sum(value for key, value in tag.items() if
+                key.startswith(f'{prefix}student.{name}.') and 'loss' in key)
+            for name in students
+        }
+        best = min(losses, key=losses.get)
+        mean = sum(losses.values()) / len(losses)
+        line = _without(line, ('student.', 'distill.', 'collective.'))
+        return tag, (f'{line}{SEPARATOR}best student: {best} (task loss '
+                     f'{losses[best]:.{self.num_digits}f}, mean '
+                     f'{mean:.{self.num_digits}f})')
+
+    def get_log_after_epoch(self,
+                            runner,
+                            batch_idx: int,
+                            mode: str,
+                            with_non_scalar: bool = False) -> Tuple[dict, str]:
+        """See ``LogProcessor``."""
+        tag, line = super().get_log_after_epoch(runner, batch_idx, mode,
+                                                with_non_scalar)
+        students = _students(runner)
+        prefix = f'{mode}/' if self.log_with_hierarchy else ''
+        metric = next((name[len(f'{prefix}best/'):]
+                       for name in tag if name.startswith(f'{prefix}best/')),
+                      None)
+        if not students or metric is None:
+            return tag, line
+        # The members are those that have been evaluated by the metric.
+        values = {
+            name[len(prefix):-len(metric) - 1]: value
+            for name, value in tag.items() if name.endswith(f'/{metric}')
+        }
+        best = runner.message_hub.get_info('best_student')
+        if best not in students:
+            own = {name: values[name] for name in students}
+            best = max(own, key=own.get)
+        shown = [f'{metric}: {best} (best) {values["best"]:.2f}']
+        if len(students) > 1:
+            mean = sum(values[name] for name in students) / len(students)
+            shown.append(f'mean {mean:.2f}')
+        shown += [
+            f'{name} {value:.2f}' for name, value in values.items()
+            if name not in (*students, 'best')
+        ]
+        members = {name.split('/')[0] for name in tag if '/' in name}
+        if self.log_with_hierarchy:
+            members = {mode}
+        line = _without(line, tuple(f'{name}/' for name in members))
+        return tag, f'{line}{SEPARATOR}{", ".join(shown)}'
+
+
+def _students(runner) -> List[str]:
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    cohort = getattr(model, 'cohort', None)
+    return cohort.names if cohort else []
+
+
+def _without(line: str, prefixes: Tuple[str, ...]) -> str:
+    """A line of MMEngine's without the values of members."""
+    return SEPARATOR.join(
+        part for part in line.split(SEPARATOR)
+        if not part.startswith(prefixes)).rstrip()
