@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop, autocast
+from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdckd.registry import LOOPS
@@ -17,6 +18,8 @@ class _MemberEvaluation:
 
     #: 'val' or 'test', as MMEngine's hooks are called.
     stage: str
+    #: What each member has predicted for the last batch, for hooks to see.
+    members: Dict[str, List[BaseDataElement]]
 
     def __init__(self,
                  runner,
@@ -27,6 +30,10 @@ class _MemberEvaluation:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.monitor = monitor
         self._template = self.evaluator
+        if not self._template.metrics:
+            raise ValueError(f'`{self.stage}_evaluator` has no metric: give '
+                             "one, such as dict(type='Accuracy').")
+        self.evaluator = _MembersEvaluator(self, self._template)
         self._teacher_results: Optional[Dict[str, Dict]] = None
 
     @property
@@ -61,7 +68,7 @@ class _MemberEvaluation:
         model = self._model
         with autocast(enabled=self.fp16):
             data = model.data_preprocessor(data_batch, False)
-            members = model.predict_members(
+            self.members = members = model.predict_members(
                 **data, teacher=self._teacher_results is None)
         for name, predictions in members.items():
             if name not in self._evaluators:
@@ -70,15 +77,16 @@ class _MemberEvaluation:
                 data_samples=predictions, data_batch=data_batch)
         self.runner.call_hook(
             f'after_{self.stage}_iter',
-            outputs=members[model.cohort.names[0]],
+            outputs=members[model.cohort.active_names[0]],
             **hook)
 
-    def _evaluate(self) -> Dict[str, float]:
+    def _evaluate(self, note_best: bool = True) -> Dict[str, float]:
         size = len(self.dataloader.dataset)
         results = {
             name: evaluator.evaluate(size)
             for name, evaluator in self._evaluators.items()
         }
+        self._evaluators = {}
         teachers = self._teacher_results
         if teachers is None:
             teachers = {
@@ -88,7 +96,10 @@ class _MemberEvaluation:
         # A frozen teacher answers the same every time: it is asked once.
         if not self._model.teacher_trainable:
             self._teacher_results = teachers
-        results['best'] = results[self._best_student(results)]
+        best = self._best_student(results)
+        results['best'] = results[best]
+        if note_best:
+            self._note_best(best)
         results.update(teachers)
         return {
             f'{member}/{metric}': value
@@ -97,13 +108,34 @@ class _MemberEvaluation:
         }
 
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        names = self._model.cohort.names
+        names = self._model.cohort.active_names
         monitor = self.monitor or next(iter(results[names[0]]))
         if monitor not in results[names[0]]:
             raise KeyError(
                 f'`{self.stage}_cfg.monitor`={monitor!r} is none of the '
                 f'metrics: {sorted(results[names[0]])}.')
         return max(names, key=lambda name: results[name][monitor])
+
+    def _note_best(self, name: str) -> None:
+        """Keep the name of the best student."""
+
+
+class _MembersEvaluator(Evaluator):
+    """Evaluates all members for a hook that has run the batches once more.
+
+    MMPretrain's ``EMAHook`` does so with the weights that are not averaged,
+    where it is asked for both. The best student stays the one of the weights
+    that checkpoints have.
+    """
+
+    def __init__(self, loop: _MemberEvaluation, template: Evaluator) -> None:
+        super().__init__(())
+        self.metrics = template.metrics  # the list: others may add to it
+        self._dataset_meta = template.dataset_meta
+        self._loop = loop
+
+    def evaluate(self, size: int) -> Dict[str, float]:
+        return self._loop._evaluate(note_best=False)
 
 
 @LOOPS.register_module()
@@ -131,10 +163,8 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
     """
     stage = 'val'
 
-    def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        best = super()._best_student(results)
-        self.runner.message_hub.update_info('best_student', best)
-        return best
+    def _note_best(self, name: str) -> None:
+        self.runner.message_hub.update_info('best_student', name)
 
 
 @LOOPS.register_module()

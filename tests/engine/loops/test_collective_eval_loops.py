@@ -157,3 +157,10 @@ def test_mmengines_own_loop_validates_the_first_student(tmp_path):
     first = runner.model.cohort.students['student0']
     assert metrics['accuracy/top1'] == pytest.approx(
         top1(first, runner.model, 64)[1])
+
+
+def test_without_a_metric(tmp_path):
+    runner = make_runner(tmp_path / 'run')
+    runner._val_evaluator = []
+    with pytest.raises(ValueError, match='`val_evaluator` has no metric'):
+        runner.val()

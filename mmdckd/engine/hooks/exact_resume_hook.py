@@ -1,0 +1,112 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Dict, Optional
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.runner.base_loop import BaseLoop
+
+from mmdckd.engine.loops.exact_train_loops import make_exact
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Makes a resumed run the run that was never interrupted, bit for bit.
+
+    MMEngine restores weights, optimizer, schedulers, averages and the message
+    hub. What else a run depends on is added here:
+
+    - Random numbers. Python, NumPy and torch are seeded before each sample is
+      loaded, by the seed of the run and the place of the sample in the pass
+      over the data, and before each step, by the seed and the iteration. So
+      no generator has a state to be kept, and it makes no difference whether
+      0 or 8 workers load.
+    - The place in the data. A checkpoint notes how many samples of the pass
+      were trained on, and the seed of the sampler. A run resumes inside an
+      epoch, and by iteration, without loading what comes before.
+    - The validation that was due when the run was interrupted is made up, so
+      that the record of the best checkpoint and a scheduler that follows a
+      metric know it. ``EarlyStoppingHook`` is told of all validations again.
+
+    - Gradients that are accumulated are part of a checkpoint between two steps
+      of the optimizer; in several processes, where each has its own, they are
+      not, and a checkpoint should be saved after a step.
+
+    It needs the loops of ``train_cfg=dict(by_epoch=True | False, ...)``, and
+    random numbers drawn from the global generators. On a GPU, ``randomness=
+    dict(deterministic=True)`` is needed as well for two runs to be equal.
+
+    Raises:
+        ValueError: Before the first step, if ``train_cfg.type`` is another
+            loop, or ``train_dataloader`` has no order that can be repeated.
+
+    Examples:
+        >>> default_hooks = dict(
+        ...     exact_resume=dict(type='mmdckd.ExactResumeHook'))
+    """
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._position: Optional[Dict[str, int]] = None
+        self._gradients: Dict[str, torch.Tensor] = {}
+
+    def before_run(self, runner) -> None:
+        """Replace the loop, where there is training."""
+        if isinstance(runner._train_loop, BaseLoop):
+            make_exact(runner._train_loop)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the place in the data from the checkpoint."""
+        self._position = checkpoint.get('meta', {}).get('position')
+        self._gradients = checkpoint.get('gradients', {})
+
+    def before_train(self, runner) -> None:
+        """Begin where the checkpoint was saved."""
+        loop = runner.train_loop
+        loop.batches.seed = runner.seed  # may be that of the checkpoint
+        if loop.iter == 0:
+            return
+        if self._position is None:
+            runner.logger.warning(
+                'The checkpoint does not say where in the data it was saved: '
+                'it was saved without `ExactResumeHook`. Training resumes '
+                'with another pass over the data.')
+            self._position = dict(epoch=loop.epoch, samples=0)
+        loop.resume(**self._position)
+        for name, parameter in runner.model.named_parameters():
+            if name in self._gradients:
+                parameter.grad = self._gradients.pop(name).to(parameter)
+        for hook in runner.hooks:
+            if isinstance(hook, EarlyStoppingHook):
+                _resume_early_stopping(hook, runner)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note the place in the data, and gradients not yet used."""
+        batches = runner.train_loop.batches
+        checkpoint['meta']['position'] = dict(
+            epoch=batches.epoch,
+            samples=batches.samples,
+            sampler_seed=getattr(batches.index_sampler, 'seed', None))
+        step_done = getattr(runner.optim_wrapper, 'should_update', None)
+        if get_world_size() == 1 and step_done and not step_done():
+            checkpoint['gradients'] = {
+                name: parameter.grad.cpu()
+                for name, parameter in runner.model.named_parameters()
+                if parameter.grad is not None
+            }
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Note, before a checkpoint is saved, that this was validated."""
+        # What begins with 'val' would be logged among the metrics.
+        runner.message_hub.update_info('last_val_iter', runner.iter)
+
+
+def _resume_early_stopping(hook: EarlyStoppingHook, runner) -> None:
+    history = runner.message_hub.log_scalars.get(f'val/{hook.monitor}')
+    if history is None:
+        return
+    for score in history.data[0]:
+        stop, _ = hook._check_stop_condition(score)
+        if stop:
+            runner.train_loop.stop_training = True

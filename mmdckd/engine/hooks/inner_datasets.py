@@ -1,0 +1,13 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Any, List
+
+
+def inner_datasets(dataset: Any) -> List[Any]:
+    """The datasets in one of MMEngine's dataset wrappers; none in another.
+
+    Args:
+        dataset (Any): A dataset.
+    """
+    single = getattr(dataset, 'dataset', None)
+    several = getattr(dataset, 'datasets', None)
+    return list(several or ([] if single is None else [single]))
