@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Train on several GPUs of one machine or more.
+# Train in several processes, on one machine or more: a GPU each, through nccl,
+# or where there is no GPU on the CPU, through gloo.
 #
 #   tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 #
-# GPUS is the number on each machine. With several machines, set NNODES,
-# NODE_RANK, MASTER_ADDR and PORT on each of them.
+# GPUS is the number of processes on each machine. With several machines, set
+# NNODES, MASTER_ADDR and PORT on each of them. With MAX_RESTARTS=3, should a
+# process die, all are started again, at most three times, and go on from the
+# last checkpoint in the work folder.
 set -e
 
 if [ $# -lt 2 ]; then
@@ -15,16 +18,19 @@ fi
 CONFIG=$1
 GPUS=$2
 NNODES=${NNODES:-1}
-NODE_RANK=${NODE_RANK:-0}
 PORT=${PORT:-29500}
+MAX_RESTARTS=${MAX_RESTARTS:-0}
 MASTER_ADDR=${MASTER_ADDR:-"127.0.0.1"}
 TOOLS=$(dirname "$0")
 
+# Each round of processes meets at a store of its own: in that of a round
+# before, it would read the addresses of processes that are dead.
 PYTHONPATH="$TOOLS/..":$PYTHONPATH \
+TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 \
 exec python -m torch.distributed.run \
     --nnodes="$NNODES" \
-    --node_rank="$NODE_RANK" \
-    --master_addr="$MASTER_ADDR" \
-    --master_port="$PORT" \
+    --rdzv_backend=c10d \
+    --rdzv_endpoint="$MASTER_ADDR:$PORT" \
     --nproc_per_node="$GPUS" \
+    --max_restarts="$MAX_RESTARTS" \
     "$TOOLS/train.py" "$CONFIG" --launcher pytorch "${@:3}"

@@ -15,10 +15,10 @@ COHORT = osp.join('configs', 'dckd_r34_r18_digits.py')
 STUDENTS = [f'student{i}' for i in range(4)]
 
 
-def call(*command, **environment):
-    """Run a command; on the CPU, so that scores can be compared."""
+def start(*command, stderr=subprocess.STDOUT, **environment):
+    """Start a command; on the CPU, so that scores can be compared."""
     binaries = osp.dirname(sys.executable)
-    return subprocess.run(
+    return subprocess.Popen(
         command,
         cwd=REPO,
         env={
@@ -27,8 +27,15 @@ def call(*command, **environment):
             **environment
         },
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True)
+
+
+def call(*command, **environment):
+    """Run a command to its end."""
+    process = start(*command, stderr=subprocess.PIPE, **environment)
+    printed = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, *printed)
 
 
 def run(*command, **environment):

@@ -1,0 +1,186 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os
+import os.path as osp
+import signal
+import threading
+from functools import partial
+from typing import Callable, Dict, Optional
+
+import torch
+from mmengine.dist import all_reduce, barrier, get_world_size, master_only
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook, Hook
+
+from mmdckd.engine.loops.exact_train_loops import ExactTrainLoop
+from mmdckd.registry import HOOKS
+
+#: EX_TEMPFAIL of sysexits.h: it failed for now, try again.
+RESUME_ME = 75
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """Ends a run that is told to, so that it can be resumed.
+
+    On SIGTERM or SIGUSR1, by which cluster managers announce the end of a
+    job, and on Ctrl-C, the iteration is finished, ``interrupted.pth`` is
+    saved beside the other checkpoints, and the process exits: with code 75
+    (EX_TEMPFAIL, "try again"), after Ctrl-C with 130. A resumed run is the
+    run that was never interrupted, as :class:`ExactResumeHook` sees to it. A
+    second Ctrl-C ends the process at once.
+
+    A signal that comes during a validation is heeded after it. With
+    accumulated gradients, the run ends after a step of the optimizer. Workers
+    that load data leave the signals to the process they work for.
+
+    Args:
+        interval (int): In several processes, after how many iterations they
+            ask each other whether one was told to end; it takes a reduction
+            of one number. Defaults to 10.
+
+    Raises:
+        ValueError: Before the first step, if there is no ``ExactResumeHook``.
+
+    Examples:
+        >>> default_hooks = dict(
+        ...     exact_resume=dict(type='mmdckd.ExactResumeHook'),
+        ...     preemption=dict(type='mmdckd.PreemptionHook'))
+    """
+    priority = 'LOWEST'
+    FILENAME = 'interrupted.pth'
+    SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+    def __init__(self, interval: int = 10) -> None:
+        self.interval = interval
+        self._received = 0
+        self._previous: Dict[int, Callable] = {}
+
+    def before_train(self, runner) -> None:
+        """Listen to the signals."""
+        if not isinstance(runner.train_loop, ExactTrainLoop):
+            raise ValueError(
+                '`PreemptionHook` saves inside an epoch, and MMEngine does '
+                'not resume there: add `exact_resume=dict(type='
+                "'mmdckd.ExactResumeHook')` to `default_hooks`.")
+        self._received = 0
+        loops = [runner.train_loop, runner.val_loop]
+        for loader in [loop.dataloader for loop in loops if loop is not None]:
+            if getattr(loader.worker_init_fn, 'func', None) is not _shield:
+                loader.worker_init_fn = partial(_shield, loader.worker_init_fn)
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._receive) or signal.SIG_DFL
+                for number in self.SIGNALS
+            }
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs: Optional[dict] = None) -> None:
+        """End the run, if it was told to."""
+        iteration = runner.iter + 1
+        step_done = getattr(runner.optim_wrapper, 'should_update', None)
+        if step_done is not None and not step_done():
+            return
+        if get_world_size() == 1 or iteration % self.interval == 0:
+            self._end_if_told(runner, dict(epoch=runner.epoch, iter=iteration))
+
+    def after_val(self, runner) -> None:
+        """End the run, if it was told to during validation."""
+        if self._previous:
+            self._end_if_told(runner,
+                              dict(epoch=runner.epoch, iter=runner.iter))
+
+    def after_train(self, runner) -> None:
+        """Listen no longer, and drop what nothing will be resumed from."""
+        self._restore(*self._previous)
+        self._previous = {}
+        self._drop_checkpoint(runner)
+
+    def _receive(self, number: int, frame) -> None:
+        # Nothing else may be done here, amidst whatever the process does.
+        self._received = self._received or number
+        if number == signal.SIGINT:
+            self._restore(signal.SIGINT)
+            os.write(
+                2, b'\nSaving after this iteration. Press Ctrl-C once more '
+                b'to stop at once.\n')
+
+    def _restore(self, *numbers: int) -> None:
+        for number in numbers:
+            signal.signal(number, self._previous[number])
+
+    def _end_if_told(self, runner, meta: Dict[str, int]) -> None:
+        received = torch.tensor(self._received)
+        all_reduce(received, 'max')
+        if not received:
+            return
+        path = self._save(runner, meta)
+        # Whoever ends first makes launchers end the others.
+        barrier()
+        name = signal.Signals(int(received)).name
+        runner.logger.warning(
+            f'Interrupted by {name} after iteration {meta["iter"]}. To go on '
+            'from there, start the same command again with `--resume` '
+            f'(`resume=True`); what was saved is {path}')
+        self._restore(*self._previous)
+        raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
+
+    def _save(self, runner, meta: Dict[str, int]) -> str:
+        hook = _checkpoint_hook(runner)
+        folder = hook.out_dir if hook else runner.work_dir
+        runner.save_checkpoint(
+            folder,
+            self.FILENAME,
+            save_param_scheduler=runner.param_schedulers is not None,
+            meta=meta,
+            backend_args=hook.backend_args if hook else None)
+        path = osp.join(folder, self.FILENAME)
+        master_only(LocalBackend().put_text)(path, _pointer(runner))
+        return path
+
+    @master_only
+    def _drop_checkpoint(self, runner) -> None:
+        pointer = _pointer(runner)
+        path = osp.join(runner.work_dir, self.FILENAME)
+        if osp.isfile(path) and osp.isfile(pointer):
+            with open(pointer, encoding='utf-8') as file:
+                if file.read().strip() != path:
+                    os.remove(path)
+
+
+def _pointer(runner) -> str:
+    return osp.join(runner.work_dir, 'last_checkpoint')
+
+
+def _checkpoint_hook(runner) -> Optional[CheckpointHook]:
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    return hooks[0] if hooks else None
+
+
+def _shield(init: Optional[Callable], worker_id: int) -> None:
+    """Let a worker live on when a whole job is told to end.
+
+    Were it to die, the process it works for would fail amidst a step. It
+    ends, as ever, when that process tells it to.
+
+    Args:
+        init (Callable, optional): What else to do when a worker starts.
+        worker_id (int): The number of the worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    parent = os.getppid()
+    # Who has sent a signal is told to a thread that waits for it, and to no
+    # handler of Python.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def obey_parent() -> None:
+        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=obey_parent, daemon=True).start()
+    if init is not None:
+        init(worker_id)
