@@ -1,13 +1,16 @@
+import logging
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Callable, Dict, List, Optional, Union
+from typing import Callable, Dict, Iterable, List, Optional, Union
 
 import torch
+from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from mmrazor.models.algorithms import BaseAlgorithm
 from mmpretrain.structures import label_to_onehot
+from mmrazor.models.algorithms import BaseAlgorithm
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
@@ -15,7 +18,10 @@ from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..teachers import FrozenTeacher, TrainableTeacher
+from ..weights import load_pretraining
+from .buffer_snapshot import BufferSnapshot
 from .ensemble import ensemble_predictions
+from .finite_losses import agreed, describe_losses, finite_losses, owner
 from .view_preprocessor import ViewPreprocessor
 
 
@@ -64,6 +70,13 @@ class CollectiveDistill(BaseAlgorithm):
             ``momentum`` and ``interval``: collective losses then collect from
             copies of the students that lag behind, which run once more each.
             Defaults to None: from the students themselves.
+        on_nonfinite (str): What happens when a loss is not finite, before
+            anything is updated. ``'stop'``: the run stops.
+            ``'freeze_student'``: a student whose own loss or logits are not
+            finite stays as it was before the step and is no longer run,
+            learned from or part of the ensemble, in a resumed run neither;
+            the others go on. It stops where all students are concerned, or
+            the teacher is. Defaults to ``'stop'``.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
         student_trainable (bool): Whether the students learn. If not, only
@@ -74,10 +87,17 @@ class CollectiveDistill(BaseAlgorithm):
             part of the loss. Defaults to True.
         data_preprocessor (dict, optional): Config of the data preprocessor.
             Defaults to None, that of the students.
-        init_cfg (dict, optional): Initialization config. Defaults to None.
+        init_cfg (dict, optional): Initialization config; a checkpoint that
+            it names must fit. Defaults to None.
         module_inplace (bool): Whether in-place modules of students and
             teacher stay in place. They would overwrite what recorders have
             recorded before them. Defaults to False.
+
+    Attributes:
+        before_stop (Callable, optional): Called before a loss that is not
+            finite stops the run, when all is as before the step; returns the
+            path of the checkpoint that it has written.
+            :class:`~mmdckd.engine.hooks.SaveOnNonFiniteHook` sets it.
 
     Raises:
         ValueError: If the members do not fit together; the message names the
@@ -92,6 +112,7 @@ class CollectiveDistill(BaseAlgorithm):
     """
 
     VIEWS = ('shared', 'independent')
+    ON_NONFINITE = ('stop', 'freeze_student')
 
     def __init__(self,
                  distiller: dict,
@@ -104,6 +125,7 @@ class CollectiveDistill(BaseAlgorithm):
                  students: Optional[Dict[str, dict]] = None,
                  views: str = 'shared',
                  lagged_peers: Optional[dict] = None,
+                 on_nonfinite: str = 'stop',
                  allow_random_teacher: bool = False,
                  student_trainable: bool = True,
                  calculate_student_loss: bool = True,
@@ -121,6 +143,9 @@ class CollectiveDistill(BaseAlgorithm):
                 'learn from it. Set `calculate_student_loss=False` to train '
                 'connectors alone.')
         self.student_trainable = student_trainable
+        if not student_trainable:
+            # Several processes would wait for gradients that never come.
+            cohort.requires_grad_(False)
         self.calculate_student_loss = calculate_student_loss
         self.teacher_trainable = teacher_trainable
         if teacher_trainable:
@@ -142,12 +167,17 @@ class CollectiveDistill(BaseAlgorithm):
         # Without a scope of its own, what the distiller is made of is looked
         # up here and in MMRazor.
         self.distiller = MODELS.build({
-            '_scope_': 'mmdckd',
-            **distiller, 'student_names': cohort.names
+            '_scope_':
+            'mmdckd',
+            **distiller, 'student_names':
+            cohort.names
         })
         self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers([t.model for t in teachers])
+        self.on_nonfinite = on_nonfinite
+        self._set_up_freezing()
+        self.before_stop: Optional[Callable[[], str]] = None
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
@@ -172,6 +202,15 @@ class CollectiveDistill(BaseAlgorithm):
         self.data_preprocessor = ViewPreprocessor(self.data_preprocessor,
                                                   len(self.cohort))
 
+    def _set_up_freezing(self) -> None:
+        if self.on_nonfinite not in self.ON_NONFINITE:
+            raise ValueError('`on_nonfinite` should be one of '
+                             f'{self.ON_NONFINITE}, but got '
+                             f'{self.on_nonfinite!r}.')
+        if self.on_nonfinite == 'freeze_student':
+            self.distiller.check_fewer_students(len(self.teachers))
+            self.cohort.remember_frozen()
+
     def _build_lagged_peers(self, cfg: Optional[dict],
                             distiller: dict) -> Optional[LaggedPeers]:
         if cfg is None:
@@ -181,6 +220,28 @@ class CollectiveDistill(BaseAlgorithm):
                              '`distiller.collective_losses` has none.')
         return LaggedPeers(
             self.cohort, logits=distiller.get('student_logits'), **cfg)
+
+    def init_weights(self) -> None:
+        """Initialise every member, then load what ``init_cfg`` names.
+
+        MMEngine would load it whatever fits, and only log the rest.
+
+        Raises:
+            ValueError: If the checkpoint of a ``Pretrained`` config has keys
+                that the model has not, or other shapes; see
+                :func:`~mmdckd.models.weights.load_pretraining`.
+        """
+        cfg = self.init_cfg
+        whole = (
+            isinstance(cfg, dict) and cfg.get('type') == 'Pretrained'
+            and not cfg.get('prefix'))
+        if not whole or self.is_init:
+            super().init_weights()
+            return
+        self.init_cfg = None
+        super().init_weights()
+        self.init_cfg = cfg
+        load_pretraining(self, cfg['checkpoint'], 'model.init_cfg.checkpoint')
 
     @property
     def cohort(self) -> StudentCohort:
@@ -215,8 +276,42 @@ class CollectiveDistill(BaseAlgorithm):
         Raises:
             ValueError: In the first step, if two students start bitwise
                 equal, or labels are none that collective losses can use.
+            FloatingPointError: If a loss is not finite; see ``on_nonfinite``.
+        """
+        trained = list(self.teachers) if self.teacher_trainable else []
+        before = BufferSnapshot(self.cohort, self.distiller.collective_losses,
+                                *trained)
+        losses, step = self._run_members(inputs, data_samples)
+        losses.update(self._collective_losses(step))
+        self._checked = True
+        finite = finite_losses(losses)
+        while not all(finite.values()):
+            for name in self._to_freeze(losses, finite, step, before):
+                self._freeze(name, step, before)
+            losses = {
+                key: value
+                for key, value in losses.items()
+                if owner(key) not in self.cohort.frozen
+                and not key.startswith('collective.')
+            }
+            losses.update(self._collective_losses(step))
+            finite = finite_losses(losses)
+        return losses
+
+    def _run_members(self, inputs, data_samples) -> tuple:
+        """Run teachers and students.
+
+        Returns:
+            tuple: The losses but for the collective ones, and a
+            :class:`_Step`.
         """
         shared = self.views == 'shared'
+        if getattr(self, '_is_fsdp_managed_module', False):
+            raise RuntimeError(
+                'A cohort cannot be sharded: validation, export and what '
+                'students know of each other need them whole. Train with '
+                'MMDistributedDataParallel, the default, in place of '
+                'FSDPStrategy or MMFullyShardedDataParallel.')
         if not self._checked and shared:
             self.cohort.check_distinct()
         if shared:
@@ -224,29 +319,34 @@ class CollectiveDistill(BaseAlgorithm):
 
         distiller, distilling = self.distiller, not self.distillation_stopped
         losses: Dict[str, torch.Tensor] = {}
-        preds_S, preds_T, preds_P = [], [], []
+        step = _Step()
         lagging = self.lagged_peers if distilling else None
         if lagging is not None:
             lagging.follow(self.cohort)
         for (name, student), view, samples in zip(self.cohort.items(), inputs,
                                                   data_samples):
-            if not (shared and preds_S) and (self.teacher_trainable or
-                                             distilling
-                                             and distiller.needs_teacher):
+            if name in self.cohort.frozen:
+                continue
+            step.samples = samples
+            if not (shared and step.logits) and (self.teacher_trainable
+                                                 or distilling
+                                                 and distiller.needs_teacher):
                 with distiller.recording_teacher():
                     for teacher_name, teacher in zip(self.teacher_names,
                                                      self.teachers):
                         losses.update(
-                            add_prefix(
-                                teacher(view, samples), teacher_name))
-                preds_T.append(distiller.pop_teacher_logits())
+                            add_prefix(teacher(view, samples), teacher_name))
+                teacher_logits = distiller.pop_teacher_logits()
+            elif not step.logits:
+                teacher_logits = None
             with distiller.recording_student(name), \
                     (nullcontext() if self.student_trainable else
                      torch.no_grad()):
                 task_losses = student(view, samples, mode='loss')
-            preds_S.append(distiller.pop_student_logits(name))
+            step.logits[name] = distiller.pop_student_logits(name)
+            step.teacher_logits[name] = teacher_logits
             if lagging is not None:
-                preds_P.append(lagging(name, view))
+                step.peer_logits[name] = lagging(name, view)
             if self.calculate_student_loss:
                 losses.update(add_prefix(task_losses, f'student.{name}'))
             if distilling:
@@ -254,26 +354,117 @@ class CollectiveDistill(BaseAlgorithm):
                     add_prefix(
                         distiller.compute_distill_losses(name),
                         f'distill.{name}'))
-        if distilling and distiller.collective_losses:
-            labels = gather_labels(samples, preds_S[0].shape[1])
-            if not self._checked and labels is not None:
-                # On the CPU, where values are looked at: once.
-                for loss in distiller.collective_losses.values():
-                    loss.check_labels(labels.cpu(), preds_S[0])
-            losses.update(
-                add_prefix(
-                    distiller.compute_collective_losses(
-                        preds_S, preds_T, labels, preds_P), 'collective'))
-        self._checked = True
-        return losses
+        return losses, step
+
+    def _collective_losses(self, step: '_Step') -> Dict[str, torch.Tensor]:
+        distiller = self.distiller
+        if self.distillation_stopped or not distiller.collective_losses:
+            return {}
+        names = list(step.logits)
+        first = step.logits[names[0]]
+        labels = gather_labels(step.samples, first.shape[1])
+        if not self._checked and labels is not None:
+            # On the CPU, where values are looked at: once.
+            for loss in distiller.collective_losses.values():
+                loss.check_labels(labels.cpu(), first)
+        teacher_logits = [step.teacher_logits[name] for name in names]
+        if self.views == 'shared':
+            teacher_logits = teacher_logits[:1]
+        return add_prefix(
+            distiller.compute_collective_losses(
+                list(step.logits.values()),
+                [logits for logits in teacher_logits if logits is not None],
+                labels, list(step.peer_logits.values()), names), 'collective')
+
+    def _to_freeze(self, losses: Dict[str, torch.Tensor], finite: Dict[str,
+                                                                       bool],
+                   step: '_Step', before: BufferSnapshot) -> List[str]:
+        """The students to freeze for losses that are not finite.
+
+        Raises:
+            FloatingPointError: If the run is to stop.
+        """
+        causes = self._causes(finite, step)
+        message = describe_losses(losses, causes, step.samples)
+        if (self.on_nonfinite == 'freeze_student' and None not in causes
+                and len(causes) < len(step.logits)):
+            print_log(
+                f"{message} `on_nonfinite='freeze_student'`: "
+                f'{", ".join(causes)} will stay as before this iteration, '
+                'and take no part any more, in the ensemble and the choice '
+                'of the best student neither.',
+                logger='current',
+                level=logging.ERROR)
+            return causes
+        before.restore(self)
+        spoilt = [
+            name for name, student in self.cohort.items()
+            if not all(agreed(_all_finite(student.parameters())))
+        ]
+        saved = self.before_stop and self.before_stop()
+        message += ' The run stops before anything is updated' + (
+            f'; {saved} has the state before this iteration.' if saved else
+            ". To have the state before this iteration saved, add "
+            "dict(type='mmdckd.SaveOnNonFiniteHook') to `custom_hooks`.")
+        if spoilt:
+            message += (
+                f' The weights of {", ".join(spoilt)} are not finite '
+                'themselves: a gradient of an earlier iteration was not. Go '
+                'back to a checkpoint from before.')
+        raise FloatingPointError(
+            f'{message} See whether the images are sound; if they are, lower '
+            'the learning rate, or clip gradients by '
+            '`optim_wrapper.clip_grad`.')
+
+    def _causes(self, finite: Dict[str, bool],
+                step: '_Step') -> List[Optional[str]]:
+        """Whose loss is not finite: the names of students, None of a teacher.
+
+        What is not finite in the logits of one is so in the collective losses
+        of all that learn from it. The cause is where a student's own losses
+        or logits are not.
+        """
+        bad = [name for name, is_finite in finite.items() if not is_finite]
+        causes = {
+            owner(name)
+            for name in bad if not name.startswith('collective.')
+        }
+        if any(name.startswith('collective.') for name in bad):
+            teachers = [
+                z for logits in step.teacher_logits.values()
+                for z in logits or ()
+            ]
+            logits = [*step.logits.values(), *teachers]
+            owners = [*step.logits, *[None] * len(teachers)]
+            flags = agreed(_all_finite(logits))
+            causes.update(o for o, is_finite in zip(owners, flags)
+                          if not is_finite)
+        causes = causes or {owner(name) for name in bad}
+        return sorted(causes, key=str)
+
+    def _freeze(self, name: str, step: '_Step',
+                before: BufferSnapshot) -> None:
+        before.restore(self.cohort.students[name])
+        self.cohort.freeze(name)
+        for records in (step.logits, step.teacher_logits, step.peer_logits):
+            records.pop(name, None)
+        # What its recorders hold of this step, they drop as they start anew.
+        with self.distiller.recording_student(name):
+            pass
+        # Or the log would go on with the last value of each.
+        scalars = MessageHub.get_current_instance().log_scalars
+        for key in list(scalars):
+            if (key.startswith(f'val/{name}/') or key.startswith('train/')
+                    and key.count('.') and owner(key) == name):
+                scalars.pop(key)
 
     def _predict(
         self,
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None
     ) -> List[BaseDataElement]:
-        """Predict with the first student."""
-        first = next(iter(self.cohort.students.values()))
+        """Predict with the first student that is not frozen."""
+        first = self.cohort.students[self.cohort.active_names[0]]
         return first(inputs, data_samples, mode='predict')
 
     def predict_members(
@@ -291,23 +482,25 @@ class CollectiveDistill(BaseAlgorithm):
                 too. Defaults to True.
 
         Returns:
-            Dict[str, List[DataSample]]: The predictions of each student, of
-            the ``ensemble`` (the mean of the students' probabilities, where
-            there are two or more) and of the teachers.
+            Dict[str, List[DataSample]]: The predictions of each student that
+            is not frozen, of the ``ensemble`` (the mean of their
+            probabilities, where there are two or more) and of the teachers.
         """
+        students = self.cohort.students
         members = {
-            name: student(inputs, [s.new() for s in data_samples],
-                          mode='predict')
-            for name, student in self.cohort.items()
+            name:
+            students[name](
+                inputs, [s.new() for s in data_samples], mode='predict')
+            for name in self.cohort.active_names
         }
         if len(members) > 1:
-            first = next(iter(self.cohort.students.values()))
+            first = students[self.cohort.active_names[0]]
             members['ensemble'] = ensemble_predictions(
                 list(members.values()), getattr(first, 'head', None))
         if teacher:
             for name, holder in zip(self.teacher_names, self.teachers):
-                members[name] = holder.predict(
-                    inputs, [s.new() for s in data_samples])
+                members[name] = holder.predict(inputs,
+                                               [s.new() for s in data_samples])
         return members
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
@@ -326,6 +519,33 @@ class CollectiveDistill(BaseAlgorithm):
                 f'{ours}. A teacher and its students share their classes: '
                 'set `head.num_classes` alike, with a teacher trained on '
                 'them.')
+
+
+@dataclass
+class _Step:
+    """What one step has recorded, by student.
+
+    Attributes:
+        logits (Dict[str, Tensor]): Its logits (B, C); None where no loss
+            wants them.
+        teacher_logits (Dict[str, List[Tensor]]): Those of M teachers, each
+            (B, C), on its view; None where they did not run.
+        peer_logits (Dict[str, Tensor]): Those of its lagged copy; empty
+            without lagged peers.
+        samples (List[DataSample], optional): The batch.
+    """
+    logits: Dict = field(default_factory=dict)
+    teacher_logits: Dict = field(default_factory=dict)
+    peer_logits: Dict = field(default_factory=dict)
+    samples: Optional[List[BaseDataElement]] = None
+
+
+def _all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([tensor.isfinite().all() for tensor in tensors])
+
+
+#: More are a slip of the pen, and would be built until memory ends.
+MOST_STUDENTS = 1024
 
 
 def _build_teachers(teacher: Union[dict, BaseModel, List, None],
@@ -351,17 +571,18 @@ def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
         raise ValueError(
             'Give either `architecture` with `num_students`, for a cohort of '
             'equal networks, or `students=dict(name=network, ...)`, for a '
-            'mixed one; ' + ('neither is' if students is None else 'both are')
-            + ' given.')
+            'mixed one; ' +
+            ('neither is' if students is None else 'both are') + ' given.')
     if students is not None:
         if num_students is not None and num_students != len(students):
             raise ValueError(f'`num_students`={num_students}, but `students` '
                              f'names {len(students)}: {list(students)}.')
         return StudentCohort(students, data_preprocessor)
     num_students = 1 if num_students is None else num_students
-    if not isinstance(num_students, int) or num_students < 1:
-        raise ValueError('`num_students` should be a whole number from 1 on, '
-                         f'but got {num_students!r}.')
+    if (not isinstance(num_students, int) or isinstance(num_students, bool)
+            or not 1 <= num_students <= MOST_STUDENTS):
+        raise ValueError('`num_students` should be a whole number from 1 to '
+                         f'{MOST_STUDENTS}, but got {num_students!r}.')
     return StudentCohort(
         {f'student{i}': architecture
          for i in range(num_students)},

@@ -43,11 +43,14 @@ class StudentCohort(BaseModel):
             preprocessed once a batch.
         data_preprocessor_cfg (dict, optional): Its config, where there is
             one.
+        frozen (List[str]): The names of those that were taken out of
+            training; see :meth:`freeze`.
 
     Raises:
         ValueError: If there is no student, a name cannot be used, the
             students disagree on the number of classes or on how their images
             are to be preprocessed.
+        TypeError: If ``students`` or ``data_preprocessor`` is no dict.
 
     Examples:
         >>> cohort = StudentCohort(dict(
@@ -67,6 +70,13 @@ class StudentCohort(BaseModel):
         if not students:
             raise ValueError(f'`{key}` should name at least one student, but '
                              'it is empty.')
+        if not isinstance(students, dict):
+            raise TypeError(f'`{key}` is a dict of names and networks, but '
+                            f'got {students!r}.')
+        if data_preprocessor is not None and not isinstance(
+                data_preprocessor, dict):
+            raise TypeError('`data_preprocessor` is a dict, but got '
+                            f'{data_preprocessor!r}.')
         networks, self.configs = {}, {}
         for index, (name, cfg) in enumerate(students.items()):
             _check_name(name, key)
@@ -79,6 +89,7 @@ class StudentCohort(BaseModel):
             if index == 0:
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
+        self.frozen: List[str] = []
         self._check_classes(key)
         self.data_preprocessor = self._common_data_preprocessor(key)
 
@@ -86,6 +97,11 @@ class StudentCohort(BaseModel):
     def names(self) -> List[str]:
         """List[str]: The students' names, in order."""
         return list(self.students)
+
+    @property
+    def active_names(self) -> List[str]:
+        """List[str]: The names of the students that are not frozen."""
+        return [name for name in self.students if name not in self.frozen]
 
     @property
     def num_classes(self) -> Optional[int]:
@@ -127,6 +143,42 @@ class StudentCohort(BaseModel):
                     student.init_weights()
         self._is_init = True
 
+    def freeze(self, name: str) -> None:
+        """Take a student out of training, for good.
+
+        Its weights stay as they are, whatever the optimizer's momentum and
+        weight decay would do, as it has no gradient.
+
+        Args:
+            name (str): The student's name.
+        """
+        self.frozen.append(name)
+        student = self.students[name].eval().requires_grad_(False)
+        for parameter in student.parameters():
+            parameter.grad = None
+        if hasattr(self, 'frozen_flags'):
+            self.frozen_flags[self.names.index(name)] = True
+
+    def remember_frozen(self) -> None:
+        """Have checkpoints say who is frozen, as ``frozen_flags`` (N,)."""
+        self.register_buffer('frozen_flags',
+                             torch.zeros(len(self), dtype=torch.bool))
+
+    def train(self, mode: bool = True) -> 'StudentCohort':
+        """Set the mode; those who are frozen stay in ``eval`` mode."""
+        super().train(mode)
+        for name in self.frozen:
+            self.students[name].eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str,
+                              *args) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if hasattr(self, 'frozen_flags'):
+            for name, frozen in zip(self.names, self.frozen_flags.tolist()):
+                if frozen and name not in self.frozen:
+                    self.freeze(name)
+
     def check_distinct(self) -> None:
         """Make sure that no two students would stay equal for ever.
 
@@ -157,10 +209,21 @@ class StudentCohort(BaseModel):
                              f'classes, but their heads have {listed}.')
 
     def _common_data_preprocessor(self, key: str) -> nn.Module:
-        first_name, first = next(self.items())
-        for name, student in self.items():
-            if (_preprocessing(student.data_preprocessor) != _preprocessing(
-                    first.data_preprocessor)):
+        (first_name, first), *others = self.items()
+        for name, buffer in first.data_preprocessor.named_buffers():
+            if not buffer.isfinite().all():
+                raise ValueError(f'`data_preprocessor.{name}` is not finite: '
+                                 f'{buffer.flatten().tolist()}.')
+        mean, std = (
+            getattr(first.data_preprocessor, name, None)
+            for name in ('mean', 'std'))
+        if mean is not None and mean.shape != std.shape:
+            raise ValueError(
+                f'`data_preprocessor.mean` has {len(mean)} numbers and '
+                f'`data_preprocessor.std` {len(std)}: one of each channel.')
+        for name, student in others:
+            if (_preprocessing(student.data_preprocessor)
+                    != _preprocessing(first.data_preprocessor)):
                 raise ValueError(
                     f'`{key}`: images are preprocessed once for all '
                     f'students, but {name!r} and {first_name!r} have '
@@ -217,8 +280,9 @@ def _preprocessing(preprocessor: nn.Module) -> dict:
     content = {
         name: value
         for name, value in vars(preprocessor).items()
-        if isinstance(value, (int, float, str, bool, type(None)))
-        and name not in ('training', 'num_classes')
+        if isinstance(value, (int, float, str, bool,
+                              type(None))) and name not in ('training',
+                                                            'num_classes')
     }
     content['type'] = type(preprocessor)
     content.update(

@@ -37,7 +37,8 @@ def test_students_that_are_preprocessed_differently_are_refused():
         b=network(data_preprocessor=dict(PREPROCESSOR, mean=[1., 2., 3.])))
     with pytest.raises(ValueError, match="'b' and 'a'.*data_preprocessor"):
         StudentCohort(students)
-    assert StudentCohort(students, PREPROCESSOR).data_preprocessor.mean[0] == 80
+    cohort = StudentCohort(students, PREPROCESSOR)
+    assert cohort.data_preprocessor.mean[0] == 80
 
 
 def test_seeds_of_students_differ_between_runs():

@@ -1,0 +1,63 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+from functools import partial
+
+from mmengine.dist import barrier
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SaveOnNonFiniteHook(Hook):
+    """Saves the state of a run that a loss which is not finite stops.
+
+    The checkpoint, ``stopped_at_iter_<n>.pth`` in the work folder, has the
+    weights, statistics and optimizer of before the iteration that could not
+    be made; ``--resume`` without a path does not take it. A model that is no
+    cohort is left alone.
+
+    Raises:
+        ValueError: Before the first step, if ``on_nonfinite`` is
+            ``'freeze_student'`` and DDP would wait for the gradients of a
+            student that is frozen.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.SaveOnNonFiniteHook')]
+    """
+
+    def before_train(self, runner) -> None:
+        """Have the model call for a checkpoint before it stops."""
+        model = runner.model
+        wrapped = is_model_wrapper(model)
+        algorithm = model.module if wrapped else model
+        if not isinstance(algorithm, CollectiveDistill):
+            return
+        if (algorithm.on_nonfinite == 'freeze_student'
+                and not getattr(model, 'find_unused_parameters', not wrapped)):
+            raise ValueError(
+                "`model.on_nonfinite='freeze_student'` on several processes "
+                'needs `find_unused_parameters=True` at the top of the '
+                'config, which is not set: a student that is frozen has no '
+                'gradients to wait for.')
+        algorithm.before_stop = partial(self._save, runner)
+
+    def after_train(self, runner) -> None:
+        """Let go of the runner."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        if isinstance(model, CollectiveDistill):
+            model.before_stop = None
+
+    @staticmethod
+    def _save(runner) -> str:
+        name = f'stopped_at_iter_{runner.iter}.pth'
+        runner.save_checkpoint(
+            runner.work_dir,
+            name,
+            meta=dict(epoch=runner.epoch, iter=runner.iter))
+        # The first process to end takes the others with it.
+        barrier()
+        return osp.join(runner.work_dir, name)
