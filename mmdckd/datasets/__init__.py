@@ -2,6 +2,7 @@
 """Datasets of real images that need no download, and transforms."""
 from .digits import Digits
 from .glyph62 import Glyph62
+from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
 
-__all__ = ['Digits', 'Glyph62', 'PackCRDInputs']
+__all__ = ['Digits', 'Glyph62', 'LoadImage', 'PackCRDInputs']

@@ -1,11 +1,11 @@
-from typing import Iterable, Iterator, Tuple
+from typing import Iterator, Set
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from mmdckd.models.networks import num_classes_of
 from mmdckd.registry import HOOKS
+from .inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()
@@ -13,37 +13,78 @@ class CheckLabelsHook(Hook):
     """Looks at all labels before the first step.
 
     A label out of range is otherwise met in the middle of an epoch, and on a
-    GPU as an error of the device that names nothing.
+    GPU as an error of the device that names nothing; an empty split or a class
+    without images not at all.
 
-    The labels are those that the datasets of training and validation give by
-    ``get_gt_labels`` (MMPretrain's do), also inside MMEngine's dataset
-    wrappers. The number of classes is that of the heads of the cohort, or of
-    the one network that is trained.
+    The labels are those that the datasets give by ``get_cat_ids``
+    (MMPretrain's do), also inside MMEngine's dataset wrappers. The number of
+    classes is that of the heads of the cohort, or of the one network that is
+    trained.
+
+    Args:
+        allow_missing (bool): Whether a split may have no image of a class.
+            Defaults to False.
 
     Raises:
-        ValueError: If a split is empty, or a label is not in
-            ``0, ..., num_classes - 1``; the message names the split, the
-            sample and the label.
+        ValueError: If a split of training, validation or testing is empty, or
+            a label is not in ``0, ..., num_classes - 1``; or if the split
+            that is trained or validated on has no image of a class. The
+            message names the split, the sample and the label, or the classes.
     """
     priority = 'VERY_HIGH'
 
+    def __init__(self, allow_missing: bool = False) -> None:
+        self.allow_missing = allow_missing
+
     def before_train(self, runner) -> None:
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        """Check what is trained and validated on."""
+        for split, loop in dict(
+                train=runner.train_loop, val=runner.val_loop).items():
+            if loop is not None:
+                self._check(runner.model, split, loop.dataloader.dataset,
+                            self.allow_missing)
+
+    def before_test(self, runner) -> None:
+        """Check what is tested on; a part of a test split will do."""
+        self._check(runner.model, 'test', runner.test_loop.dataloader.dataset,
+                    True)
+
+    @staticmethod
+    def _check(model, split: str, dataset, allow_missing: bool) -> None:
+        key = f'`{split}_dataloader.dataset`'
+        if len(dataset) == 0:
+            raise ValueError(f'{key} is empty: no sample was found. See '
+                             'whether its `data_root`, `data_prefix` and '
+                             '`ann_file` are right.')
+        model = model.module if is_model_wrapper(model) else model
         cohort = getattr(model, 'cohort', None)
-        num_classes = (cohort.num_classes if cohort else num_classes_of(model))
-        loops = dict(train=runner.train_loop, val=runner.val_loop)
-        for split, loop in loops.items():
-            if loop is None:
-                continue
-            dataset = loop.dataloader.dataset
-            if len(dataset) == 0:
-                raise ValueError(f'`{split}_dataloader.dataset` is empty: '
-                                 'no sample was found.')
-            if num_classes is not None:
-                for part in _labelled_parts(dataset):
-                    _check_range(part, split, num_classes)
+        num_classes = cohort.num_classes if cohort else num_classes_of(model)
+        if num_classes is None:
+            return
+        classes, found = set(range(num_classes)), set()
+        for part in _labelled_parts(dataset):
+            for index in range(len(part)):
+                labels = {int(label) for label in part.get_cat_ids(index)}
+                if not labels <= classes:
+                    raise ValueError(
+                        _out_of_range(part, index, labels - classes, key,
+                                      num_classes))
+                found |= labels
+        missing = classes - found
+        if found and missing and not allow_missing:
+            names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+            listed = [
+                f'{label} ({names[label]})'
+                if names and label < len(names) else str(label)
+                for label in sorted(missing)
+            ]
+            raise ValueError(
+                f'{key} has no image of {len(missing)} of the {num_classes} '
+                'classes that `head.num_classes` of the model says: '
+                f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}. '
+                'Give a split with all of them, or the model as many classes '
+                'as there are; where it is meant so, set '
+                '`default_hooks.check_labels.allow_missing=True`.')
 
 
 def _labelled_parts(dataset) -> Iterator:
@@ -51,28 +92,13 @@ def _labelled_parts(dataset) -> Iterator:
     if hasattr(dataset, 'get_gt_labels'):
         yield dataset
         return
-    inner: Iterable = getattr(dataset, 'datasets', None) or [
-        part
-        for part in [getattr(dataset, 'dataset', None)] if part is not None
-    ]
-    for part in inner:
+    for part in inner_datasets(dataset):
         yield from _labelled_parts(part)
 
 
-def _check_range(dataset, split: str, num_classes: int) -> None:
-    for index, label in _labels(dataset):
-        if not 0 <= label < num_classes:
-            path = dataset.get_data_info(index).get('img_path')
-            raise ValueError(
-                f'`{split}_dataloader.dataset` gives sample {index}'
-                f'{f" ({path})" if path else ""} the label {label}, but the '
-                f'`head.num_classes` of the model is {num_classes}: labels '
-                f'are 0 to {num_classes - 1}.')
-
-
-def _labels(dataset) -> Iterator[Tuple[int, int]]:
-    """The smallest and largest label with the samples they are of."""
-    labels = dataset.get_gt_labels()
-    if labels.ndim == 1 and labels.dtype != object:
-        for index in (int(np.argmin(labels)), int(np.argmax(labels))):
-            yield index, int(labels[index])
+def _out_of_range(dataset, index: int, labels: Set[int], key: str,
+                  num_classes: int) -> str:
+    path = dataset.get_data_info(index).get('img_path')
+    return (f'{key} gives sample {index}{f" ({path})" if path else ""} the '
+            f'label {min(labels)}, but the `head.num_classes` of the model '
+            f'is {num_classes}: labels are 0 to {num_classes - 1}.')

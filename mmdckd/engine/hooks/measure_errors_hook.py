@@ -23,8 +23,8 @@ class MeasureErrorsHook(Hook):
     for every :class:`~mmdckd.models.collectors.GeneralCollector`, whose
     weights these errors are. They are measured at the start of every
     ``train_cfg.val_interval``-th epoch (or iteration, in a run by
-    iterations), from the networks as they are then: so a run that is resumed
-    from the end of an epoch has the weights of a run that was not
+    iterations), from the networks as they are then, and kept in checkpoints:
+    so a run that is resumed has the weights of a run that was not
     interrupted. It takes one pass of the members over the validation split.
 
     Raises:
@@ -51,7 +51,9 @@ class MeasureErrorsHook(Hook):
     def before_train_epoch(self, runner) -> None:
         """Measure, in a run by epochs."""
         loop = runner.train_loop
-        if (not isinstance(loop, IterBasedTrainLoop)
+        # Inside an epoch the errors are those that were measured before it.
+        inside = getattr(loop, 'start_samples', 0) > 0
+        if (not isinstance(loop, IterBasedTrainLoop) and not inside
                 and runner.epoch % loop.val_interval == 0):
             self.measure(runner)
 

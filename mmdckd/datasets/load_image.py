@@ -1,0 +1,142 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import logging
+from typing import Optional, Set
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine import fileio
+from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
+
+from mmdckd.registry import TRANSFORMS
+
+_MOST_WORKERS = 1024
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """Load an image from a file that must be whole.
+
+    It gives what ``LoadImageFromFile`` gives, which it takes the place of.
+    That one says nothing of a truncated JPEG, whose missing part is grey, and
+    not always which file it could not read.
+
+    With ``on_broken='skip'`` MMEngine's dataset takes another image in place
+    of a broken one, chosen at random: with
+    :class:`~mmdckd.engine.hooks.ExactResumeHook` the same one in every run.
+    Each file is named once in the log of each worker, and
+    :class:`~mmdckd.engine.hooks.SkippedImagesHook` counts. Validation and
+    testing never skip.
+
+    Args:
+        on_broken (str): What is done with an image that cannot be read or is
+            truncated, ``'error'`` or ``'skip'``. Defaults to ``'error'``.
+        **kwargs: The arguments of ``LoadImageFromFile``, but for
+            ``ignore_empty`` and ``file_client_args``.
+
+    Raises:
+        ValueError: If ``on_broken`` is another.
+        OSError: If an image is broken, and not skipped; it names the path.
+
+    Examples:
+        >>> train_pipeline = [
+        ...     dict(type='mmdckd.LoadImage', on_broken='skip'),
+        ...     dict(type='PackInputs'),
+        ... ]
+    """
+
+    ON_BROKEN = ('error', 'skip')
+
+    def __init__(self, on_broken: str = 'error', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if on_broken not in self.ON_BROKEN:
+            raise ValueError('`on_broken` of LoadImage should be one of '
+                             f'{self.ON_BROKEN}, but got {on_broken!r}.')
+        self.on_broken = on_broken
+        # Of each worker, in memory that all share; last, of the process that
+        # has none.
+        self._skipped = torch.zeros(
+            _MOST_WORKERS + 1, dtype=torch.int64).share_memory_()
+        self._named: Set[str] = set()
+
+    @property
+    def num_skipped(self) -> int:
+        """int: How many times this process and its workers have skipped an
+        image."""
+        return int(self._skipped.sum())
+
+    def transform(self, results: dict) -> Optional[dict]:
+        """Load one image.
+
+        Args:
+            results (dict): With ``img_path``.
+
+        Returns:
+            dict, optional: With ``img``, ``img_shape`` and ``ori_shape``;
+            None where it is skipped.
+        """
+        path = results['img_path']
+        try:
+            image = self._load(path)
+        except Exception as error:  # decoders raise what they like
+            message = f'The image {path!r} cannot be read: {error}.'
+            if self.on_broken == 'error':
+                raise OSError(
+                    f'{message} Mend or remove it, or skip such images in '
+                    "training: dict(type='mmdckd.LoadImage', "
+                    "on_broken='skip').") from error
+            worker = get_worker_info()
+            self._skipped[-1 if worker is None else worker.id] += 1
+            if path not in self._named:
+                self._named.add(path)
+                print_log(
+                    f'{message} Another one takes its place.',
+                    logger='current',
+                    level=logging.WARNING)
+            return None
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _load(self, path: str) -> np.ndarray:
+        content = fileio.get(path, backend_args=self.backend_args)
+        fault = fault_of(content)
+        if fault:
+            raise ValueError(fault)
+        image = mmcv.imfrombytes(
+            content, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:
+            raise ValueError('it is no image that can be decoded')
+        return image.astype(np.float32) if self.to_float32 else image
+
+    def __repr__(self) -> str:
+        return f'{super().__repr__()[:-1]}, on_broken={self.on_broken!r})'
+
+
+def fault_of(content: bytes) -> Optional[str]:
+    """What shows, without decoding, that the end of an image is missing.
+
+    A JPEG has an end marker behind the start of its last scan (one before it
+    is that of a thumbnail), a PNG an end chunk; a WebP and a BMP say how long
+    they are.
+
+    Args:
+        content (bytes): The content of a file.
+
+    Returns:
+        str, optional: The fault; None where none shows.
+    """
+    whole = True
+    if not content:
+        return 'it is empty'
+    if content.startswith(b'\xff\xd8'):
+        whole = content.rfind(b'\xff\xd9') > content.rfind(b'\xff\xda')
+    elif content.startswith(b'\x89PNG'):
+        whole = b'IEND' in content[-4096:]
+    elif content.startswith(b'RIFF') and content[8:12] == b'WEBP':
+        whole = len(content) >= 8 + int.from_bytes(content[4:8], 'little')
+    elif content.startswith(b'BM'):
+        whole = len(content) >= int.from_bytes(content[2:6], 'little')
+    return None if whole else 'it is truncated'

@@ -1,0 +1,63 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Iterator, Optional
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+
+from mmdckd.datasets import LoadImage
+from mmdckd.registry import HOOKS
+from .inner_datasets import inner_datasets
+
+
+@HOOKS.register_module()
+class SkippedImagesHook(Hook):
+    """Logs how many times a broken image was skipped in training.
+
+    ``skipped_images`` is the number since the run began, in resumed runs too,
+    over all workers and processes, of images loaded so far: some of them are
+    in batches yet to come. It is logged where the training has a
+    :class:`~mmdckd.datasets.LoadImage` with ``on_broken='skip'``.
+
+    Args:
+        interval (int): After how many iterations to count. Defaults to 10.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.SkippedImagesHook')]
+    """
+
+    def __init__(self, interval: int = 10) -> None:
+        self.interval = interval
+
+    def before_train(self, runner) -> None:
+        """Find what loads the images."""
+        self._loading = [
+            transform
+            for transform in _transforms(runner.train_loop.dataloader.dataset)
+            if isinstance(transform, LoadImage)
+            and transform.on_broken == 'skip'
+        ]
+        self._before = runner.message_hub.get_info('skipped_images', 0)
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Count, before the logger logs."""
+        loader = runner.train_loop.dataloader
+        if self._loading and (self.every_n_train_iters(runner, self.interval)
+                              or self.end_of_epoch(loader, batch_idx)):
+            skipped = torch.tensor(
+                sum(each.num_skipped for each in self._loading))
+            all_reduce(skipped)
+            total = self._before + int(skipped)
+            runner.message_hub.update_info('skipped_images', total)
+            runner.message_hub.update_scalar('train/skipped_images', total)
+
+
+def _transforms(dataset) -> Iterator:
+    """The transforms of a dataset, also inside MMEngine's wrappers."""
+    yield from getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+    for part in inner_datasets(dataset):
+        yield from _transforms(part)
