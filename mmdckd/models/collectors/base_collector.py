@@ -32,15 +32,26 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             False.
         include_teacher (bool): Whether every teacher is in every set.
             Defaults to False.
+
+    Raises:
+        TypeError: If one is no bool.
     """
 
     #: Whether it looks at labels, of classes that exclude each other.
     needs_labels = False
+    #: Whether it is made for these members, and not for some of them.
+    needs_same_members = False
 
     def __init__(self,
                  include_self: bool = False,
                  include_teacher: bool = False) -> None:
         super().__init__()
+        for key, value in dict(
+                include_self=include_self,
+                include_teacher=include_teacher).items():
+            if not isinstance(value, bool):
+                raise TypeError(f'`{key}` of a {type(self).__name__} is True '
+                                f'or False, but got {value!r}.')
         self.include_self = include_self
         self.include_teacher = include_teacher
 
@@ -49,6 +60,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                 gt_labels: Optional[torch.Tensor], tau: float,
                 members: List[int]) -> torch.Tensor:
         """Make one target of K members, all of one set.
+
+        What is in a row follows from that row of the members alone: a loss
+        may ask for some rows of the batch at a time.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C).

@@ -24,11 +24,19 @@ def check_labels(gt_labels: torch.Tensor,
     Raises:
         ValueError: If shape or type is another, an index is not in
             0, ..., C - 1, or a row of probabilities has a negative entry or
-            does not sum to 1 (to within 0.01, for what half precision loses).
+            does not sum to 1 (to within 0.01, for what half precision loses),
+            or is not finite.
+        TypeError: If they are no tensor.
     """
+    if not isinstance(gt_labels, torch.Tensor):
+        raise TypeError('`gt_labels` is a tensor, but got a '
+                        f'{type(gt_labels).__name__}.')
     shape = tuple(gt_labels.shape)
-    hard = shape == (batch_size, ) and not gt_labels.is_floating_point()
-    if not hard and shape != (batch_size, num_classes):
+    whole = not (gt_labels.is_floating_point() or gt_labels.is_complex()
+                 or gt_labels.dtype == torch.bool)
+    hard = shape == (batch_size, ) and whole
+    if gt_labels.is_complex() or not hard and shape != (batch_size,
+                                                        num_classes):
         raise ValueError(
             f'labels are class indices of shape {(batch_size, )}, or '
             f'probabilities of shape {(batch_size, num_classes)}, but '
@@ -39,9 +47,12 @@ def check_labels(gt_labels: torch.Tensor,
         wrong = gt_labels[(gt_labels < 0) | (gt_labels >= num_classes)]
         if len(wrong):
             raise ValueError(
-                f'label {wrong[0].item()} is out of range: the logits have '
-                f'{num_classes} classes, 0 to {num_classes - 1}.')
+                f'`gt_labels`: label {wrong[0].item()} is out of range: the '
+                f'logits have {num_classes} classes, 0 to {num_classes - 1}.')
         return
+    if not gt_labels.isfinite().all():
+        raise ValueError('`gt_labels` are probabilities, but some are not '
+                         'finite.')
     if not exclusive:
         return
     sums = gt_labels.double().sum(-1)

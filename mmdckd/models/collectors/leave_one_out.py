@@ -23,14 +23,12 @@ def leave_one_out(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     Returns:
         Tensor: Of shape (N, ...).
     """
-    out = torch.empty_like(values)
-    last = len(values) - 1
-    out[last - 1] = after = values[last]
-    for i in range(last - 1, 0, -1):
-        out[i - 1] = after = fold(values[i], after)
-    before = values[0]
-    for i in range(1, last):
-        out[i] = fold(before, out[i])
-        before = fold(before, values[i])
-    out[last] = before
-    return out
+    first, *inner, last = values
+    after = [last]
+    for value in reversed(inner):
+        after.append(fold(value, after[-1]))
+    out, before = [after.pop()], first
+    for value in inner:
+        out.append(fold(before, after.pop()))
+        before = fold(before, value)
+    return torch.stack([*out, before])

@@ -10,6 +10,7 @@ from .labels import cross_entropy, required_labels
 
 _COOLING = 14
 _HALVINGS = 8
+_HUGE = 3e4
 
 
 @MODELS.register_module()
@@ -82,6 +83,10 @@ def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
     if num_members == 1:
         return alpha
     largest = margins.abs().amax((1, 2), keepdim=True).clamp_min(1)
+    # Where margins are huge, only their proportions count: the least is where
+    # the largest combined margin is.
+    margins = margins / (largest / _HUGE).clamp_min(1)
+    largest = largest.clamp_max(_HUGE)
     for stage in range(_COOLING + 1):
         cooled = margins * largest**(stage / _COOLING - 1)
         for _ in range(3):

@@ -38,6 +38,7 @@ class WeightedCollector(BaseCollector):
     """
 
     AVERAGES = ('probs', 'logits')
+    needs_same_members = True
 
     def __init__(self,
                  weights: Sequence[float],

@@ -43,16 +43,21 @@ class CollectiveDistiller(BaseDistiller):
             ``BYOTDistiller`` a student is its own teacher: the teacher's
             recorders look at the student. ``OFDDistiller`` takes its margins
             from the first teacher.
-        student_recorders, teacher_recorders, distill_deliveries, connectors,
-            distill_losses, loss_forward_mappings (dict, optional): As in
-            MMRazor's ``ConfigurableDistiller``; they apply to every student,
-            but for a loss whose config lists ``students=['student0']``, which
-            is theirs alone. Types without a scope are MMRazor's or mmdckd's.
+        student_recorders (dict, optional): As in MMRazor's
+            ``ConfigurableDistiller``, and so are the next five. They apply to
+            every student. Types without a scope are MMRazor's or mmdckd's.
+        teacher_recorders (dict, optional): See above.
+        distill_deliveries (dict, optional): See above.
+        connectors (dict, optional): See above; every student has its own.
+        distill_losses (dict, optional): See above. A loss whose config lists
+            ``students=['student0']`` is theirs alone.
+        loss_forward_mappings (dict, optional): See above.
         init_cfg (dict, optional): Initialization config. Defaults to None.
 
     Raises:
-        ValueError: If the name of a collective loss has no ``"loss"`` in it
-            (MMEngine would not train it).
+        ValueError: If the name of a collective loss lacks ``"loss"``, without
+            which MMEngine would not train it.
+        TypeError: If a part is no dict of dicts by name.
 
     Examples:
         >>> distiller = CollectiveDistiller(
@@ -76,6 +81,16 @@ class CollectiveDistiller(BaseDistiller):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.student_names = list(student_names)
+        parts = dict(
+            student_recorders=student_recorders,
+            teacher_recorders=teacher_recorders,
+            distill_deliveries=distill_deliveries,
+            connectors=connectors,
+            distill_losses=distill_losses,
+            loss_forward_mappings=loss_forward_mappings)
+        for key, part in dict(
+                parts, collective_losses=collective_losses).items():
+            _check_named(key, part)
         self.collective_losses = nn.ModuleDict()
         for name, cfg in (collective_losses or {}).items():
             if 'loss' not in name:
@@ -87,13 +102,6 @@ class CollectiveDistiller(BaseDistiller):
         self._student_logits_cfg = student_logits
         self._teacher_logits_cfg = teacher_logits
 
-        parts = dict(
-            student_recorders=student_recorders,
-            teacher_recorders=teacher_recorders,
-            distill_deliveries=distill_deliveries,
-            connectors=connectors,
-            distill_losses=distill_losses,
-            loss_forward_mappings=loss_forward_mappings)
         parts = {key: part for key, part in parts.items() if part}
         if student_distiller or parts:
             parts.update(student_distiller or {})
@@ -122,11 +130,12 @@ class CollectiveDistiller(BaseDistiller):
     @property
     def needs_teacher(self) -> bool:
         """bool: Whether any loss looks at the teacher."""
-        return any(
-            loss.needs_teacher for loss in self.collective_losses.values()
-        ) or any(distiller.deliveries.deliveries or (
-            distiller.teacher_recorders.recorders and not self._self_taught)
-                 for distiller in self.student_distillers.values())
+        return any(loss.needs_teacher
+                   for loss in self.collective_losses.values()) or any(
+                       distiller.deliveries.deliveries or
+                       (distiller.teacher_recorders.recorders
+                        and not self._self_taught)
+                       for distiller in self.student_distillers.values())
 
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
         """Attach the students' recorders.
@@ -184,6 +193,30 @@ class CollectiveDistiller(BaseDistiller):
                                'distiller.teacher_logits')
                 for teacher in teachers
             ]
+
+    def check_fewer_students(self, num_teachers: int) -> None:
+        """Check that students can be taken out of the cohort.
+
+        Args:
+            num_teachers (int): M.
+
+        Raises:
+            ValueError: If a collective loss can do with these students only.
+        """
+        fewer = max(len(self.student_names) - 1, 2)
+        for name, loss in self.collective_losses.items():
+            collector = getattr(loss, 'collector', None)
+            try:
+                loss.check_cohort(fewer, num_teachers)
+                if getattr(collector, 'needs_same_members', False):
+                    raise ValueError(f'{type(collector).__name__} has a '
+                                     'weight for every student.')
+            except ValueError as error:
+                raise ValueError(
+                    "`on_nonfinite='freeze_student'` takes students out, and "
+                    f'`distiller.collective_losses.{name}` cannot do without '
+                    f"one: {error} Set `on_nonfinite='stop'`, or choose "
+                    'another loss or collector.') from error
 
     @contextmanager
     def recording_teacher(self) -> Iterator[None]:
@@ -243,11 +276,16 @@ class CollectiveDistiller(BaseDistiller):
         return self.student_distillers[name].compute_distill_losses()
 
     def compute_collective_losses(
-            self, preds_S: List[torch.Tensor],
+            self,
+            preds_S: List[torch.Tensor],
             preds_T: List[List[torch.Tensor]],
             gt_labels: Optional[torch.Tensor],
-            preds_P: Sequence[torch.Tensor] = ()) -> Dict[str, torch.Tensor]:
+            preds_P: Sequence[torch.Tensor] = (),
+            names: Optional[Sequence[str]] = None) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
+
+        A student that is left alone of several is its own peer: what it
+        collects is what it predicts.
 
         Args:
             preds_S (List[Tensor]): The logits of N students, each (B, C).
@@ -258,6 +296,8 @@ class CollectiveDistiller(BaseDistiller):
             preds_P (Sequence[Tensor]): The logits of the N students as
                 peers, each (B, C), where these are others than ``preds_S``.
                 Defaults to ().
+            names (Sequence[str], optional): The names of the N students,
+                where these are not all. Defaults to None.
 
         Returns:
             Dict[str, Tensor]: ``<student>.<loss>.<term>`` to its value, and
@@ -265,8 +305,11 @@ class CollectiveDistiller(BaseDistiller):
         """
         if not self.collective_losses:
             return {}
+        names = self.student_names if names is None else names
         preds_S = torch.stack(preds_S)
-        losses = cohort_statistics(self.student_names, preds_S)
+        losses = cohort_statistics(names, preds_S)
+        if len(names) == 1 < len(self.student_names):
+            preds_S, preds_P = torch.cat([preds_S, preds_S.detach()]), ()
         teachers = [torch.stack(views) for views in zip(*preds_T)]
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]
@@ -277,9 +320,24 @@ class CollectiveDistiller(BaseDistiller):
         for loss_name, loss in self.collective_losses.items():
             for term, values in loss(*inputs).items():
                 losses.update((f'{name}.{loss_name}.{term}', value)
-                              for name, value in zip(self.student_names,
-                                                     values))
+                              for name, value in zip(names, values))
         return losses
+
+
+def _check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
+    """Check that a part of a config is a dict of dicts by name."""
+    if part is None:
+        return
+    if not isinstance(part, dict):
+        raise TypeError(f'`distiller.{key}` is a dict of names and configs, '
+                        f'but got {part!r}.')
+    for name, cfg in part.items():
+        # MMRazor chains the connectors of a list.
+        chained = key == 'connectors' and isinstance(cfg, list)
+        configs = cfg if chained else [cfg]
+        if not all(isinstance(each, dict) for each in configs):
+            raise TypeError(f'`distiller.{key}.{name}` is a dict, but got '
+                            f'{cfg!r}.')
 
 
 def _hand_over(source, target) -> None:

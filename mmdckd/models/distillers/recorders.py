@@ -32,8 +32,9 @@ def check_sources(recorders: RecorderManager, network: nn.Module,
             kind, known = 'parameter', dict(network.named_parameters())
         else:
             continue
-        if recorder.source not in known:
-            near = difflib.get_close_matches(recorder.source, known, 5, 0.4)
+        source = recorder.source
+        if not isinstance(source, str) or source not in known:
+            near = difflib.get_close_matches(str(source), known, 5, 0.4)
             raise ValueError(
                 f'`{key}.{name}.source`={recorder.source!r} is no {kind} of '
                 f'the {type(network).__name__}. Near: '

@@ -106,13 +106,17 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
         Raises:
             ValueError: If there are none, or shapes are others or differ.
+            TypeError: If they are no floating-point tensors.
         """
-        students = tuple(preds_S)
+        students = _tensors(preds_S, 'preds_S')
         shapes = [tuple(logits.shape) for logits in students]
         if not students or len(shapes[0]) != 2 or len(set(shapes)) > 1:
             raise ValueError(
                 'students\' logits have shape (N, B, C), or are N of shape '
                 f'(B, C), but `preds_S` has {_describe(preds_S)}.')
+        if 0 in shapes[0]:
+            raise ValueError('`preds_S` is of no image or no class: students '
+                             f'have logits {shapes[0]}.')
         return students
 
     @classmethod
@@ -133,7 +137,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             ValueError: If there are not as many as students, or a shape is
                 not the students'.
         """
-        peers = tuple(preds_P)
+        peers = _tensors(preds_P, 'preds_P')
         if [z.shape for z in peers] != [z.shape for z in students]:
             raise ValueError(
                 'peers and students differ in number or shape: `preds_P` has '
@@ -160,7 +164,8 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             ValueError: If there are none, or a shape is not the students'.
         """
         single = isinstance(preds_T, torch.Tensor) and preds_T.ndim == 2
-        teachers = (preds_T, ) if single else tuple(preds_T)
+        teachers = (preds_T, ) if single else preds_T
+        teachers = _tensors(teachers, 'preds_T')
         shape = tuple(students[0].shape)
         shapes = {tuple(logits.shape) for logits in teachers}
         if shapes not in ({shape}, {(len(students), *shape)}):
@@ -169,6 +174,21 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 f'{_describe(preds_T)}, but a student\'s logits have '
                 f'{shape}.')
         return tuple(logits.detach() for logits in teachers)
+
+
+def _tensors(logits: Logits, name: str) -> Tuple[torch.Tensor, ...]:
+    """Take logits apart, and check that they are such."""
+    if not isinstance(logits, (torch.Tensor, tuple, list)):
+        raise TypeError(f'`{name}` is a tensor, or a sequence of tensors, but '
+                        f'got a {type(logits).__name__}.')
+    if isinstance(logits, torch.Tensor) and not logits.ndim:
+        raise ValueError(f'`{name}` is one number; logits have a shape.')
+    for part in logits:
+        if not isinstance(part, torch.Tensor) or not part.is_floating_point():
+            found = getattr(part, 'dtype', type(part).__name__)
+            raise TypeError(f'`{name}` is of logits, which are floating-point '
+                            f'tensors, but got {found}.')
+    return tuple(logits)
 
 
 def _describe(logits: Logits) -> str:

@@ -9,7 +9,8 @@ from mmdckd.registry import MODELS
 from ..collectors import BaseCollector, build_collector
 from ..collectors.labels import check_labels, soft_labels
 from .base_collective_loss import BaseCollectiveLoss, Logits
-from .cohort_terms import CohortTerms
+from .cohort_terms import CohortTerms, Terms, soften
+from .temperature import check_temperature
 from .weight_ramp import WeightRamp
 
 
@@ -97,9 +98,7 @@ class DCKDLoss(BaseCollectiveLoss):
             if not _is_finite(weight) or weight < 0:
                 raise ValueError(f'`{key}` is a weight, 0 or more, but got '
                                  f'{weight!r}.')
-        if not _is_finite(tau) or tau <= 0:
-            raise ValueError('`tau` is a temperature, more than 0, but got '
-                             f'{tau!r}.')
+        check_temperature(tau)
         if correlation not in self.CORRELATIONS:
             raise ValueError(f'`correlation` is one of {self.CORRELATIONS}, '
                              f'but got {correlation!r}.')
@@ -255,14 +254,24 @@ class DCKDLoss(BaseCollectiveLoss):
         if self.needs_teacher and preds_T is not None:
             teachers = self.split_teachers(preds_T, students)
         self.check_cohort(len(students), len(teachers))
-        weights = self._weights()
+        weights = self.weights()
         if not weights:
             return {}
         with torch.autocast(students[0].device.type, enabled=False):
             terms = self._terms(students, teachers, peers, gt_labels)
         return {name: weights[name] * terms[name] for name in weights}
 
-    def _weights(self) -> Dict[str, float]:
+    def weights(self, time: Optional[float] = None) -> Dict[str, float]:
+        r"""The factors before the terms, :math:`\alpha \tau^2`,
+        :math:`\beta \tau^2` and :math:`-\gamma`, with their ramp.
+
+        Args:
+            time (float, optional): When, as the ramp counts. Defaults to
+                None, in the iteration that runs.
+
+        Returns:
+            Dict[str, float]: Term to factor, of those that are computed.
+        """
         weights = dict(
             teacher=self.alpha * self.tau**2,
             collective=self.beta * self.tau**2,
@@ -270,7 +279,8 @@ class DCKDLoss(BaseCollectiveLoss):
         # A ramp at 0 keeps its term: the losses of a run keep their names.
         weights = {name: weight for name, weight in weights.items() if weight}
         for name in set(weights).intersection(self.ramp_terms):
-            weights[name] *= self.ramp()
+            weights[name] *= (
+                self.ramp() if time is None else self.ramp.factor(time))
         return weights
 
     def _terms(
@@ -279,20 +289,25 @@ class DCKDLoss(BaseCollectiveLoss):
         peers: Optional[Tuple[torch.Tensor,
                               ...]], gt_labels: Optional[torch.Tensor]
     ) -> Dict[str, Optional[torch.Tensor]]:
-        log_probs = self._soften(students)
-        teacher = collective = teacher_log_probs = rest = None
-        if teachers:
-            teacher_log_probs = self._soften(teachers)
-        if self.alpha:
-            teacher = self._collect_teachers(teacher_log_probs, gt_labels)
-        if self.beta:
-            collective = self.collector(
-                None, log_probs if peers is None else self._soften(peers),
-                teacher_log_probs, gt_labels, self.tau)
-        if self.gamma and self.correlation == 'non_target':
-            rest = self._log_rest(gt_labels, log_probs)
-        values = CohortTerms.apply(log_probs, teacher, collective,
-                                   bool(self.gamma), rest, self.tau, *students)
+
+        def targets(rows: slice, log_probs: torch.Tensor) -> Terms:
+            labels = None if gt_labels is None else gt_labels[rows]
+            teacher = collective = teacher_log_probs = rest = None
+            if teachers:
+                teacher_log_probs = self._soften(teachers, rows)
+            if self.alpha:
+                teacher = self._collect_teachers(teacher_log_probs, labels)
+            if self.beta:
+                collective = self.collector(
+                    None,
+                    log_probs if peers is None else self._soften(peers, rows),
+                    teacher_log_probs, labels, self.tau)
+            if self.gamma and self.correlation == 'non_target':
+                rest = self._log_rest(labels, log_probs)
+            return teacher, collective, rest
+
+        values = CohortTerms.apply(targets, bool(self.gamma), self.tau,
+                                   *students)
         return dict(zip(self.TERMS, values))
 
     @torch.no_grad()
@@ -308,9 +323,9 @@ class DCKDLoss(BaseCollectiveLoss):
         return target.unflatten(0, log_probs.shape[1:-1])
 
     @torch.no_grad()
-    def _soften(self, logits: Tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return torch.stack([((z if z.dtype == torch.float64 else z.float()) /
-                             self.tau).log_softmax(-1) for z in logits])
+    def _soften(self, logits: Tuple[torch.Tensor, ...],
+                rows: slice) -> torch.Tensor:
+        return soften([z[..., rows, :] for z in logits], self.tau)
 
     @staticmethod
     def _log_rest(gt_labels: Optional[torch.Tensor],

@@ -1,5 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, List, Optional
+import math
+from numbers import Real
+from typing import Dict, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,8 @@ from torch import nn
 
 from mmdckd.registry import MODELS
 from .base_collective_loss import BaseCollectiveLoss, Logits
+from .cohort_terms import CohortTerms, soften
+from .temperature import check_temperature
 
 
 @MODELS.register_module()
@@ -37,7 +41,8 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         tau (float): Temperature. Defaults to 3.0, as in the paper.
 
     Raises:
-        ValueError: If ``tau`` is not positive, or ``loss_weight`` negative.
+        ValueError: If ``tau`` is none, ``loss_weight`` negative, or a number
+            is no whole one from 1 on.
 
     Examples:
         >>> loss = GatedEnsembleLoss(num_students=3, num_classes=10)
@@ -53,12 +58,16 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
                  loss_weight: float = 1.0,
                  tau: float = 3.0) -> None:
         super().__init__()
-        if not tau > 0:
-            raise ValueError('`tau` is a temperature, more than 0, but got '
-                             f'{tau!r}.')
-        if not loss_weight >= 0:
+        check_temperature(tau)
+        if not isinstance(loss_weight,
+                          Real) or not 0 <= loss_weight < math.inf:
             raise ValueError('`loss_weight` is a weight, 0 or more, but got '
                              f'{loss_weight!r}.')
+        for key, value in dict(
+                num_students=num_students, num_classes=num_classes).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f'`{key}` is a whole number from 1 on, but '
+                                 f'got {value!r}.')
         self.num_students = num_students
         self.num_classes = num_classes
         self.loss_weight = loss_weight
@@ -129,31 +138,25 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         members = self.split_peers(preds_S if preds_P is None else preds_P,
                                    students)
         with torch.autocast(students[0].device.type, enabled=False):
-            members = torch.stack([z.to(self._dtype(z)) for z in members])
             ensemble = self._combine(members)
-            target = (ensemble.detach() / self.tau).log_softmax(-1)
-            collective = torch.stack([
-                F.kl_div(
-                    (z.to(target.dtype) / self.tau).log_softmax(-1),
-                    target,
-                    reduction='batchmean',
-                    log_target=True) for z in students
-            ])
-            if gt_labels.ndim == 2:
-                gt_labels = gt_labels.to(ensemble.dtype)
+            target = (ensemble.detach() / self.tau).softmax(-1)
+            collective = CohortTerms.apply(
+                lambda rows, _: (target[rows], None, None), False, self.tau,
+                *students)[0]
+            gt_labels = gt_labels.to(torch.long if gt_labels.ndim ==
+                                     1 else ensemble.dtype)
             gate = F.cross_entropy(ensemble, gt_labels)
         return dict(
             collective=self.loss_weight * self.tau**2 * collective,
             gate=(gate / len(students)).expand(len(students)))
 
-    def _combine(self, members: torch.Tensor) -> torch.Tensor:
-        """The ensemble's logits (B, C), of the members' (N, B, C)."""
-        probs = (members / self.tau).softmax(-1)
-        inputs = probs.transpose(0, 1).flatten(1)
+    def _combine(self, members: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The ensemble's logits (B, C), of the members', N times (B, C).
+
+        Log-probabilities stand in for logits: a constant of each row makes
+        one of the ensemble's, which is what it predicts all the same.
+        """
+        inputs = soften(members, self.tau).exp().transpose(0, 1).flatten(1)
         shares = F.linear(inputs, self.gate.weight.to(inputs),
                           self.gate.bias.to(inputs)).softmax(-1)
-        return torch.einsum('bn,nbc->bc', shares, members)
-
-    @staticmethod
-    def _dtype(logits: torch.Tensor) -> torch.dtype:
-        return torch.float64 if logits.dtype == torch.float64 else torch.float
+        return torch.einsum('bn,nbc->bc', shares, soften(members, 1.))

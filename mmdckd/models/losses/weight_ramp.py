@@ -64,7 +64,17 @@ class WeightRamp:
         Raises:
             RuntimeError: If no runner is training.
         """
-        time = self._time()
+        return self.factor(self._time())
+
+    def factor(self, time: float) -> float:
+        """Compute the factor at another time.
+
+        Args:
+            time (float): t, in epochs or iterations.
+
+        Returns:
+            float: In [0, 1].
+        """
         if time < self.begin:
             return 0.
         x = min((time - self.begin) / (self.end - self.begin), 1)

@@ -94,3 +94,24 @@ def test_the_teacher_is_one_of_the_members():
         include_self=True, include_teacher=True)(None, log_probs[:3],
                                                  log_probs[3], labels)
     torch.testing.assert_close(targets[0], everybody[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('exponent', [5, 6, 7, 8, 10, 15, 26, 34])
+def test_margins_of_any_size(exponent):
+    """Newton's method on what float64 cannot tell apart once gave NaN."""
+    generator = torch.Generator().manual_seed(0)
+    for num_members, num_classes in [(2, 2), (3, 10), (5, 100), (16, 10)]:
+        margins = 10.**exponent * torch.randn(
+            50,
+            num_members,
+            num_classes,
+            generator=generator,
+            dtype=torch.float64)
+        margins -= margins[..., :1]
+        alpha = best_combination(margins)
+        assert (alpha >= 0).all()
+        torch.testing.assert_close(alpha.sum(-1), torch.ones(50).double())
+        # No single member is better.
+        best = margins.amax(-1).amin(-1)
+        combined = torch.einsum('bk,bkc->bc', alpha, margins).amax(-1)
+        assert (combined <= best + 1e-3 * 10.**exponent).all()

@@ -45,7 +45,7 @@ def test_trains_with_dckd(name):
 def test_a_loss_that_does_not_train_is_found():
     """The check of the two tests above sees what is wrong."""
     assert 'does not fall' in fault_of(LOSSES['KLDivergence'], steps=1)
-    assert 'not finite' in fault_of(LOSSES['KLDivergence']._replace(
+    assert 'Not finite' in fault_of(LOSSES['KLDivergence']._replace(
         loss=dict(type='KLDivergence', loss_weight=1e39)))
     from_teacher = LOSSES['L2Loss']._replace(
         inputs=OTHERS['paraphraser_pretraining'].inputs,
