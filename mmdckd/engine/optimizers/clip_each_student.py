@@ -1,0 +1,91 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from collections import defaultdict
+from typing import Callable, Dict, List
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+
+from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
+    r"""Lets ``clip_grad`` clip the gradient of each student by itself.
+
+    .. math::
+        g_i \leftarrow g_i \min\Big(1, \frac{\text{max\_norm}}{\|g_i\|}\Big)
+
+    MMEngine clips the norm of all parameters: the gradient of one student,
+    should it grow, scales those of the others down. Here a student, with the
+    connectors that are its own, is clipped as if it were trained alone. What
+    is no student's, a trainable teacher and the parameters of collective
+    losses, is clipped by itself too.
+
+    The norms are logged as ``grad_norm.<student>``, and ``grad_norm`` is that
+    of all, as ever.
+
+    The arguments are those of :class:`DefaultOptimWrapperConstructor`.
+
+    Raises:
+        ValueError: If ``optim_wrapper`` has no ``clip_grad`` that clips a
+            norm.
+
+    Examples:
+        >>> optim_wrapper = dict(
+        ...     constructor='mmdckd.ClipEachStudentConstructor',
+        ...     optimizer=dict(type='SGD', lr=0.1),
+        ...     clip_grad=dict(max_norm=5.))
+    """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper of a model's optimizer."""
+        wrapper = super().__call__(model)
+        if not (wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm'):
+            raise ValueError(
+                '`optim_wrapper.constructor` is ClipEachStudentConstructor, '
+                'which clips the norm of each student\'s gradient: give '
+                '`optim_wrapper.clip_grad=dict(max_norm=...)`, or leave the '
+                'constructor out.')
+        if is_model_wrapper(model):
+            model = model.module
+        wrapper.clip_func = _ClipEach(model, wrapper.clip_func)
+        return wrapper
+
+
+class _ClipEach:
+    """Clips the parameters of each owner, and tells the norm of all."""
+
+    def __init__(self, model: nn.Module, clip: Callable) -> None:
+        self._owners = {
+            parameter: _owner(name)
+            for name, parameter in model.named_parameters()
+        }
+        self._clip = clip
+
+    def __call__(self,
+                 parameters: List[nn.Parameter],
+                 norm_type: float = 2.0,
+                 **kwargs) -> torch.Tensor:
+        groups: Dict[str, List[nn.Parameter]] = defaultdict(list)
+        for parameter in parameters:
+            groups[self._owners[parameter]].append(parameter)
+        norms = {
+            owner: self._clip(group, norm_type=norm_type, **kwargs)
+            for owner, group in groups.items()
+        }
+        hub = MessageHub.get_current_instance()
+        for owner, norm in norms.items():
+            hub.update_scalar(f'train/grad_norm.{owner}', float(norm))
+        return torch.linalg.vector_norm(
+            torch.stack(list(norms.values())), norm_type)
+
+
+def _owner(name: str) -> str:
+    """Whose a parameter of a :class:`CollectiveDistill` is."""
+    parts = name.split('.')
+    of_a_student = (['architecture',
+                     'students'], ['distiller', 'student_distillers'])
+    return parts[2] if parts[:2] in of_a_student else parts[0]
