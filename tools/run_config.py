@@ -5,11 +5,21 @@ import os
 import os.path as osp
 
 import torch
+from config_errors import check_keys
 from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdckd  # noqa: F401
+from mmdckd.trust import trust_checkpoints
+
+#: What shards a model, or wraps its parts one by one.
+UNSUPPORTED = ('FSDPStrategy', 'DeepSpeedStrategy', 'ColossalAIStrategy',
+               'MMFullyShardedDataParallel', 'MMDeepSpeedEngineWrapper',
+               'CollosalAIModelWrapper', 'MMSeparateDistributedDataParallel')
+
+#: More are a slip of the pen: torch would start them all.
+MOST_WORKERS = 1024
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +40,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
         help='job launcher (default: %(default)s)')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let the checkpoints that are loaded run code, which is refused '
+        'otherwise; only for files of people whom you trust')
     # torch.distributed.launch passes --local-rank from torch 2.0 on, and
     # --local_rank before.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -44,10 +59,18 @@ def check_file(what: str, path: str) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the arguments that are shared into it."""
     check_file('config', args.config)
+    if args.trust_checkpoint:
+        trust_checkpoints()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg = Config.fromfile(args.config)
+        if args.cfg_options is not None:
+            cfg.merge_from_dict(args.cfg_options)
+    except Exception as error:
+        raise SystemExit(f'error: the config {args.config!r} cannot be read: '
+                         f'{type(error).__name__}: {error}') from error
+    check_keys(cfg)
+    check_wrapper(cfg)
 
     cfg.launcher = args.launcher
     # The command line comes before the config, and that before its name.
@@ -55,6 +78,18 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         './work_dirs', name)
     return cfg
+
+
+def check_wrapper(cfg: Config) -> None:
+    """Exit where a cohort is to be trained in a way that it cannot be."""
+    for key in ('strategy', 'model_wrapper_cfg'):
+        part = cfg.get(key) or {}
+        name = str(part.get('type') if isinstance(part, dict) else part)
+        if name.split('.')[-1] in UNSUPPORTED:
+            raise SystemExit(
+                f'error: `{key}.type`={name!r}: a cohort is not sharded. '
+                'Every process holds all students (MMDistributedDataParallel, '
+                f'which is the default): leave `{key}` out.')
 
 
 def set_dataloader_defaults(cfg: Config,
@@ -74,6 +109,17 @@ def set_dataloader_defaults(cfg: Config,
     loader = cfg.get(f'{stage}_dataloader')
     if loader is None:
         return
+    if not isinstance(loader, dict):
+        raise SystemExit(f'error: `{stage}_dataloader` is a dict, but got '
+                         f'{loader!r}')
+    if not isinstance(loader.get('dataset'), dict):
+        raise SystemExit(f'error: `{stage}_dataloader.dataset` is a dict, but '
+                         f'got {loader.get("dataset")!r}')
+    workers = loader.get('num_workers', 0)
+    if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
+        raise SystemExit(f'error: `{stage}_dataloader.num_workers` is a whole '
+                         f'number of processes, 0 to {MOST_WORKERS}, but got '
+                         f'{workers!r}')
     loader.setdefault('collate_fn', dict(type='default_collate'))
     loader.setdefault('pin_memory', torch.cuda.is_available())
     loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
@@ -88,3 +134,13 @@ def build_runner(cfg: Config) -> Runner:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def leave_processes() -> None:
+    """Part from the other processes, if there are any.
+
+    Threads of the process group that still run would abort a process that
+    exits.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

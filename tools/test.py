@@ -4,11 +4,13 @@ or any model of MMPretrain."""
 import argparse
 
 import mmengine
+from config_errors import naming_config_keys
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from run_config import (add_run_arguments, build_runner, check_file,
-                        load_config, set_dataloader_defaults)
+                        leave_processes, load_config,
+                        set_dataloader_defaults)
 
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
@@ -100,13 +102,15 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    runner = build_runner(cfg)
-    if args.out is not None and args.out_item != 'metrics':
-        runner.test_evaluator.metrics.append(
-            DumpResults(out_file_path=args.out))
-    metrics = runner.test()
+    with naming_config_keys(cfg):
+        runner = build_runner(cfg)
+        if args.out is not None and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(
+                DumpResults(out_file_path=args.out))
+        metrics = runner.test()
     if args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
+    leave_processes()
 
 
 if __name__ == '__main__':

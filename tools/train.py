@@ -1,10 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Train a cohort of students, or any model of MMPretrain."""
 import argparse
+import os
+import os.path as osp
 
+from config_errors import naming_config_keys
 from mmengine.config import Config
 from run_config import (add_run_arguments, build_runner, check_file,
-                        load_config, set_dataloader_defaults)
+                        leave_processes, load_config,
+                        set_dataloader_defaults)
 
 EXAMPLES = """examples:
   # a teacher, then four students that learn from it and from each other
@@ -60,6 +64,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Merge the arguments of training into the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if _restarted(cfg.work_dir):
+        args.resume = 'auto'
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None
@@ -80,11 +86,20 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
                                 not args.no_persistent_workers)
 
 
+def _restarted(work_dir: str) -> bool:
+    """Whether torch's launcher, after a process died, starts this one anew,
+    and there is a checkpoint to go on from."""
+    return (int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
+            and osp.isfile(osp.join(work_dir, 'last_checkpoint')))
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    build_runner(cfg).train()
+    with naming_config_keys(cfg):
+        build_runner(cfg).train()
+    leave_processes()
 
 
 if __name__ == '__main__':

@@ -106,8 +106,8 @@ def test_trains_under_slurm(tmp_path):
     called = (tmp_path / 'called').read_text()
     assert called.startswith(
         '-p partition --job-name=job --gres=gpu:8 --ntasks=16 '
-        '--ntasks-per-node=8 --cpus-per-task=5 --kill-on-bad-exit=1 --quiet '
-        '--exclusive python -u')
+        '--ntasks-per-node=8 --cpus-per-task=5 --kill-on-bad-exit=1 '
+        '--signal=USR1@120 --quiet --exclusive python -u')
     assert 'Distributed training: True' in log
     (iterations, validations), = scalars(tmp_path / 'run')
     assert len(iterations) == 2 and len(validations) == 1
