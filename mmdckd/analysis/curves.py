@@ -1,17 +1,15 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 import os
-from typing import Dict, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
-#: The colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
-#: people with colour blindness tell apart too.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
-MARKERS = 'os^Dvp'
+from .style import line_style, new_figure, tidy
+
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
 
 Curves = Dict[str, Dict[int, float]]
@@ -33,27 +31,47 @@ def read_curves(scalars: Union[str, os.PathLike],
         and ``teacher``, as far as the run has them, or ``model``, where it
         trains a single one.
     """
-    curves: Curves = {}
+    return curves_of(read_records(scalars), metric)
+
+
+def read_records(scalars: Union[str, os.PathLike]) -> Iterator[Dict[str, Any]]:
+    """Read what a run has logged, as far as it has.
+
+    Args:
+        scalars (str | PathLike): Path of a ``scalars.json``.
+
+    Yields:
+        Dict[str, Any]: Name to value, and ``step``.
+    """
     with open(scalars, encoding='utf-8') as file:
         for line in file:
             if not line.endswith('\n'):
                 break  # the run is writing it
-            record = json.loads(line)
-            for key, value in record.items():
-                if f'/{key}'.endswith(f'/{metric}'):
-                    member = key[:-len(metric) - 1] or 'model'
-                    curves.setdefault(member, {})[record['step']] = value
+            yield json.loads(line)
+
+
+def curves_of(records: Iterable[Dict[str, Any]], metric: str) -> Curves:
+    """Find the curve of every member.
+
+    Args:
+        records (Iterable[Dict[str, Any]]): What :func:`read_records` yields.
+        metric (str): The name of the metric.
+
+    Returns:
+        Dict[str, Dict[int, float]]: As of :func:`read_curves`.
+    """
+    curves: Curves = {}
+    for record in records:
+        for key, value in record.items():
+            if f'/{key}'.endswith(f'/{metric}'):
+                member = key[:-len(metric) - 1] or 'model'
+                curves.setdefault(member, {})[record['step']] = value
     return curves
 
 
 def draw_curves(curves: Curves, path: Union[str, os.PathLike],
                 title: str) -> None:
-    """Draw the accuracy of every student by epoch, and the teacher's line.
-
-    Students differ by colour and by marker, so that a print in grey serves
-    too. The last value of each stands in the legend, and a ring is around
-    the best student's best epoch, the one that ``save_best`` keeps. The axis
-    widens towards 100 %, as the square root of the error does.
+    """Write the figure of :func:`accuracy_figure` to a file.
 
     Args:
         curves (Dict[str, Dict[int, float]]): What :func:`read_curves`
@@ -64,63 +82,78 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike],
     Raises:
         ValueError: If there is no student among the members.
     """
-    students = [m for m in curves if m not in ('teacher', 'ensemble', 'best')]
+    accuracy_figure(curves, title).savefig(path)
+
+
+def accuracy_figure(curves: Curves,
+                    title: str = '',
+                    limits: Optional[Tuple[float, float]] = None) -> Figure:
+    """Draw the accuracy of every student by epoch, and the teacher's line.
+
+    Members look as in :func:`~.style.line_style`. The last value of each
+    stands in the legend, and a ring is around the best student's best epoch,
+    the one that ``save_best`` keeps. The axis widens towards 100 %, as the
+    square root of the error does.
+
+    Args:
+        curves (Dict[str, Dict[int, float]]): What :func:`read_curves`
+            returns; values in per cent.
+        title (str): What stands above. Defaults to ''.
+        limits (Tuple[float, float], optional): The lowest and the highest
+            value to make room for. Defaults to None, those of the curves.
+
+    Raises:
+        ValueError: If there is no student among the members.
+    """
+    students = students_of(curves)
     if not students:
         raise ValueError('There is no student to draw: the run has validated '
                          f'{sorted(curves) or "nothing"}.')
-    figure = Figure(figsize=(9, 5), dpi=150, layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 5)
     axes = figure.add_subplot()
-    if 'teacher' in curves:
-        value = list(curves['teacher'].values())[-1]
-        axes.axhline(
-            value,
-            label=f'teacher  {value:.2f} %',
-            color='black',
-            linestyle='--',
-            linewidth=1.6)
-    if 'ensemble' in curves:
-        epochs, values = zip(*sorted(curves['ensemble'].items()))
-        axes.plot(
-            epochs,
-            values,
-            label=f'ensemble  {values[-1]:.2f} %',
-            color='0.5',
-            linestyle=':',
-            linewidth=2)
-    for index, name in enumerate(students):
+    members = [name for name in curves if name not in (*students, 'best')]
+    for name in (*sorted(members, reverse=True), *students):
         epochs, values = zip(*sorted(curves[name].items()))
-        axes.plot(
-            epochs,
-            values,
-            label=f'{name}  {values[-1]:.2f} %',
-            color=COLOURS[index % len(COLOURS)],
-            marker=MARKERS[index % len(MARKERS)],
-            markevery=_spaced(len(epochs), index, len(students)),
-            markersize=5,
-            linewidth=1.4)
+        label = f'{name}  {values[-1]:.2f} %'
+        style = line_style(name, students)
+        if name in students:
+            index = students.index(name)
+            style['markevery'] = spaced(len(epochs), index, len(students))
+        if name.startswith('teacher') and len(set(values)) == 1:
+            axes.axhline(values[-1], label=label, **style)
+        else:
+            axes.plot(epochs, values, label=label, **style)
     _ring_best(axes, {name: curves[name] for name in students})
-    _widen_towards_100(axes, curves)
+    values = [value for curve in curves.values() for value in curve.values()]
+    _widen_towards_100(axes, *(limits or (min(values), max(values))))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(
         title=title, xlabel='epoch', ylabel='top-1 accuracy in validation (%)')
-    axes.grid(color='0.9')
-    axes.spines[['top', 'right']].set_visible(False)
+    tidy(axes)
     figure.legend(
         title='last epoch',
         loc='outside right upper',
         alignment='left',
         frameon=False)
-    figure.savefig(path)
+    return figure
 
 
-def _spaced(count: int, index: int, students: int) -> slice:
+def students_of(curves: Curves) -> list:
+    """The names of the students among the members of some curves."""
+    others = ('ensemble', 'best', 'cohort')
+    return [
+        name for name in curves
+        if name not in others and not name.startswith(('teacher', 'target'))
+    ]
+
+
+def spaced(count: int, index: int, students: int) -> slice:
     """About eight markers a curve, not all curves' at the same epochs."""
     stride = max(1, count // 8)
     return slice(index * stride // students, None, stride)
 
 
-def _ring_best(axes, students: Curves) -> None:
+def _ring_best(axes: Axes, students: Curves) -> None:
     epochs = sorted({epoch for curve in students.values() for epoch in curve})
     # The first of equal ones, as `save_best` has it.
     value, epoch, name = max(
@@ -138,16 +171,14 @@ def _ring_best(axes, students: Curves) -> None:
         markeredgecolor='black')
 
 
-def _widen_towards_100(axes, curves: Curves) -> None:
+def _widen_towards_100(axes: Axes, lowest: float, highest: float) -> None:
     axes.set_yscale(
         'function',
         functions=(lambda value: -np.sqrt(np.maximum(100 - value, 0)),
                    lambda scaled: 100 - scaled**2))
-    values = [value for curve in curves.values() for value in curve.values()]
     # Some room above, to a line of the grid.
-    highest = max(values) + (100 - max(values)) / 4
+    highest += (100 - highest) / 4
     axes.set_ylim(
-        max(min(values) - 5, 0),
-        next(tick for tick in TICKS if tick >= highest))
+        max(lowest - 5, 0), next(tick for tick in TICKS if tick >= highest))
     axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_major_formatter(StrMethodFormatter('{x:.0f}'))

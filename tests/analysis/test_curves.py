@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmdckd.analysis import draw_curves, read_curves
-from mmdckd.analysis.curves import COLOURS
+from mmdckd.analysis.style import COLOURS
 
 
 def write(path, records):

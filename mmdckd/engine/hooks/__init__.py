@@ -1,9 +1,18 @@
 from .check_labels_hook import CheckLabelsHook
+from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
+from .exact_resume_hook import ExactResumeHook
 from .export_student_hook import ExportStudentHook
+from .limit_history_hook import LimitHistoryHook
+from .loss_scale_hook import LossScaleHook
 from .measure_errors_hook import MeasureErrorsHook
+from .preemption_hook import PreemptionHook
+from .save_on_nonfinite_hook import SaveOnNonFiniteHook
+from .skipped_images_hook import SkippedImagesHook
 
 __all__ = [
-    'CheckLabelsHook', 'CohortSummaryHook', 'ExportStudentHook',
-    'MeasureErrorsHook'
+    'CheckLabelsHook', 'CohortStatisticsHook', 'CohortSummaryHook',
+    'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
+    'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
+    'SaveOnNonFiniteHook', 'SkippedImagesHook'
 ]

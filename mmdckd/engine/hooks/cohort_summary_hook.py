@@ -1,6 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+from dataclasses import asdict
 from typing import Optional
 
+import mmengine
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -9,6 +12,8 @@ from mmdckd.analysis.cohort_summary import as_table, summarise
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
 
+FILE_NAME = 'cohort_summary.json'
+
 
 @HOOKS.register_module()
 class CohortSummaryHook(Hook):
@@ -16,7 +21,10 @@ class CohortSummaryHook(Hook):
     who learns what from whom.
 
     It is the table that ``tools/print_config.py`` prints, at the size of the
-    images that training has. A model that is no cohort is left alone.
+    images that training has. It is kept for ``tools/analyze.py`` too, in
+    ``<work_dir>/<time>/vis_data/cohort_summary.json``, a list of
+    :class:`~mmdckd.analysis.cohort_summary.Member`. A model that is no cohort
+    is left alone.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortSummaryHook')]
@@ -43,7 +51,15 @@ class CohortSummaryHook(Hook):
         model = model.module if is_model_wrapper(model) else model
         if not isinstance(model, CollectiveDistill):
             return
+        if 'inputs' not in data_batch:
+            raise ValueError(
+                '`train_dataloader.dataset.pipeline` gives no "inputs", but '
+                f'{sorted(data_batch)}: end it with `dict(type='
+                '"PackInputs")`.')
         shape = data_batch['inputs'][0].shape[-3:]
+        members = summarise(model, shape)
         runner.logger.info('The cohort, for images of '
                            f'{" x ".join(map(str, shape))}:\n'
-                           f'{as_table(summarise(model, shape))}')
+                           f'{as_table(members)}')
+        mmengine.dump([asdict(member) for member in members],
+                      osp.join(runner.log_dir, 'vis_data', FILE_NAME))

@@ -46,8 +46,9 @@ def test_the_best_student_of_the_best_checkpoint(tmp_path):
     assert best_file.endswith('epoch_1.pth')
     written = export_student(best_file, str(tmp_path / 'by_tool'))
     exported = sorted((Path(run.work_dir) / 'export').iterdir())
-    assert [path.name for path in exported
-            ] == [f'{written.name}.pth', f'{written.name}.py']
+    assert [path.name for path in exported] == [
+        f'{written.name}.{ending}' for ending in ('pth', 'py', 'safetensors')
+    ]
     assert_same_export(exported[0], written.checkpoint)
 
 

@@ -1,0 +1,220 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os
+import os.path as osp
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
+from mmengine.structures import BaseDataElement
+
+from mmdckd.analysis.matrix_figures import draw_correlations
+from mmdckd.analysis.style import to_image
+from mmdckd.evaluation import CohortSums, soften
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import HOOKS
+from ..loops import CollectiveValLoop
+
+FILE_NAME = 'cohort_statistics.npz'
+
+
+@HOOKS.register_module()
+class CohortStatisticsHook(Hook):
+    """Records, at every validation, what the members of a cohort have learned
+    beside their accuracy.
+
+    It looks at the predictions of
+    :class:`~mmdckd.engine.loops.CollectiveValLoop`: no network runs for it.
+    What the quantities are is told by :class:`~mmdckd.evaluation.CohortSums`
+    and :class:`~mmdckd.evaluation.PredictionSums`. Beside the members there
+    is ``target``, what the collector of the collective loss makes of the
+    students for these images (``target.<loss>``, where several losses
+    collect).
+
+    - Scalars go where the metrics go, as ``<member>/<statistic>``: into
+      ``scalars.json``, TensorBoard, ... Those of a network that is trained
+      alone have no prefix.
+    - Class correlations, confusions, calibration and agreement of the last
+      validation are in ``<work_dir>/<time>/vis_data/cohort_statistics.npz``,
+      which ``tools/analyze.py`` reads: what
+      :meth:`~mmdckd.evaluation.CohortSums.arrays` returns, ``step`` and the
+      names of the ``classes``.
+    - The class correlations are drawn for the visualizer, every few
+      validations and after the last.
+
+    A validation of images that have several labels each is left alone.
+
+    Args:
+        tau (float): The temperature of what is softened, the targets
+            included. The same for all runs keeps them comparable. Defaults
+            to 4.0, that of :class:`~mmdckd.models.losses.DCKDLoss`.
+        image_interval (int): Every how many epochs the class correlations
+            are drawn; in a run by iterations, every how many validations.
+            Defaults to 5.
+
+    Raises:
+        ValueError: If the order of the images changes from one validation to
+            the next: a teacher that is asked once could not be compared with
+            the students.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.CohortStatisticsHook')]
+    """
+    # After RuntimeInfoHook, which keeps the metrics, before LoggerHook.
+    priority = 'NORMAL'
+
+    def __init__(self, tau: float = 4.0, image_interval: int = 5) -> None:
+        self.tau = tau
+        self.image_interval = image_interval
+        # Of teachers that are asked in the first validation only: labels and
+        # scores of each batch.
+        self._asked: List[Tuple[torch.Tensor, Dict[str, torch.Tensor]]] = []
+        self._sums: Optional[CohortSums] = None
+        self._seen = 0
+
+    def before_val_epoch(self, runner) -> None:
+        """Begin anew."""
+        self._seen = 0
+        cohort = self._cohort(runner)
+        self._sums = CohortSums(cohort.cohort.names if cohort else ['model'],
+                                cohort.teacher_names if cohort else [],
+                                self.tau)
+
+    @torch.no_grad()
+    def after_val_iter(
+            self,
+            runner,
+            batch_idx: int,
+            data_batch: Optional[dict] = None,
+            outputs: Optional[List[BaseDataElement]] = None) -> None:
+        """Add up what was predicted for a batch."""
+        if self._sums is None:
+            return
+        if not _one_label_each(outputs):
+            runner.logger.warning(
+                'CohortStatisticsHook is for images of one label each, and '
+                'records nothing.')
+            self._sums = None
+            return
+        cohort = self._cohort(runner)
+        members = runner.val_loop.members if cohort else dict(model=outputs)
+        scores = {
+            name: torch.stack([sample.pred_score for sample in samples])
+            for name, samples in members.items()
+        }
+        labels = torch.cat([sample.gt_label for sample in outputs])
+        labels = labels.to(outputs[0].pred_score.device)
+        if cohort:
+            self._recall_teachers(cohort, batch_idx, scores, labels)
+        # A sampler repeats images where a process would have fewer.
+        rank, world_size = get_dist_info()
+        own = len(range(rank, len(runner.val_dataloader.dataset), world_size))
+        labels = labels[:max(own - self._seen, 0)]
+        self._seen += len(outputs)
+        scores = {name: each[:len(labels)] for name, each in scores.items()}
+        self._sums.add(scores, labels)
+        if cohort:
+            for name, targets in self._collect(cohort, scores, labels):
+                self._sums.add_target(name, targets, labels)
+
+    def after_val_epoch(self,
+                        runner,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Publish the statistics of the validation."""
+        if self._sums is None:
+            return
+        self._sums.reduce()
+        for name, value in self._sums.scalars().items():
+            if name.startswith('model/'):
+                name = name[len('model/'):]
+            runner.message_hub.update_scalar(f'val/{name}', value)
+        if is_main_process():
+            self._write(runner)
+
+    def _write(self, runner) -> None:
+        # As LoggerHook does: `runner.train_loop` would build one.
+        training = runner._train_loop
+        step = last = 0
+        interval = self.image_interval
+        if isinstance(training, IterBasedTrainLoop):
+            step, last = runner.iter, runner.max_iters
+            interval *= training.val_interval
+        elif training is not None and not isinstance(training, dict):
+            step, last = runner.epoch, runner.max_epochs
+        arrays = dict(self._sums.arrays(), step=np.array(step))
+        classes = runner.val_dataloader.dataset.metainfo.get('classes')
+        arrays['classes'] = np.array(
+            classes or range(arrays['correlation'].shape[-1])).astype(str)
+        path = osp.join(runner.log_dir, 'vis_data', FILE_NAME)
+        os.makedirs(osp.dirname(path), exist_ok=True)
+        # Whole or not at all, whenever a run ends.
+        with open(f'{path}.new', 'wb') as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(f'{path}.new', path)
+        if step % interval == 0 or step == last:
+            runner.visualizer.add_image('class_correlation',
+                                        to_image(draw_correlations(arrays)),
+                                        step)
+
+    @staticmethod
+    def _cohort(runner) -> Optional[CollectiveDistill]:
+        """The cohort, where all of it is validated."""
+        if not isinstance(runner.val_loop, CollectiveValLoop):
+            return None
+        model = runner.model
+        return model.module if is_model_wrapper(model) else model
+
+    def _recall_teachers(self, cohort: CollectiveDistill, batch_idx: int,
+                         scores: Dict[str, torch.Tensor],
+                         labels: torch.Tensor) -> None:
+        """Remember what frozen teachers have predicted, or add it."""
+        if cohort.teacher_trainable or not cohort.teachers:
+            return
+        asked = {
+            name: scores[name].cpu()
+            for name in cohort.teacher_names if name in scores
+        }
+        if asked:
+            self._asked[batch_idx:] = [(labels.cpu(), asked)]
+            return
+        before, asked = self._asked[batch_idx]
+        if not torch.equal(before, labels.cpu()):
+            raise ValueError(
+                '`val_dataloader` gives its images in another order than '
+                'before, when the teacher was asked: set '
+                '`val_dataloader.sampler.shuffle=False`, or drop '
+                '`CohortStatisticsHook`.')
+        scores.update(
+            (name, each.to(labels.device)) for name, each in asked.items())
+
+    def _collect(self, cohort: CollectiveDistill, scores: Dict[str,
+                                                               torch.Tensor],
+                 labels: torch.Tensor) -> List[Tuple[str, torch.Tensor]]:
+        """What every collector makes of the students now."""
+        if cohort.lagged_peers is not None:
+            return []  # What is collected from does not predict.
+        names, teachers = cohort.cohort.names, cohort.teacher_names
+        losses = {
+            name: loss
+            for name, loss in cohort.distiller.collective_losses.items()
+            if hasattr(loss, 'collector')
+            and 'collective' in loss.sources(0, names, teachers)
+        }
+        if not losses:
+            return []
+        students, known = (
+            torch.stack(
+                [soften(scores[name].float(), self.tau)
+                 for name in chosen]) if chosen else None
+            for chosen in (names, teachers))
+        return [('target' if len(losses) == 1 else f'target.{name}',
+                 loss.collector(None, students, known, labels, self.tau))
+                for name, loss in losses.items()]
+
+
+def _one_label_each(samples: List[BaseDataElement]) -> bool:
+    return all('gt_label' in sample and sample.gt_label.numel() == 1
+               for sample in samples)

@@ -1,0 +1,191 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What is added up, batch by batch, of the predictions of a cohort."""
+from itertools import chain
+from typing import Dict, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from mmengine.dist import all_reduce
+
+from .prediction_sums import PredictionSums, SoftSums, soften
+
+
+def correlation_distance(one: torch.Tensor,
+                         other: torch.Tensor,
+                         non_target: bool = False) -> float:
+    r"""How far two members are apart in what they hold to be alike.
+
+    .. math::
+        d(R, T) = \frac{1}{C} \sum_a \frac{1}{2} \sum_c |R_{ac} - T_{ac}|
+
+    the total variation distance between rows of class correlations (see
+    :class:`~.prediction_sums.SoftSums`), its mean over the classes that have
+    images: 0 for equal ones, at most 1.
+
+    Args:
+        one (Tensor): R, (C, C); NaN in the rows of classes without images.
+        other (Tensor): T, (C, C), of the same images.
+        non_target (bool): Whether to leave the diagonal out, rows made to sum
+            to 1 without it: how sure of the label both are then does not
+            matter. Defaults to False.
+
+    Returns:
+        float: d.
+    """
+    if non_target:
+        one, other = map(_without_diagonal, (one, other))
+    return float((one - other).abs().sum(1).nanmean() / 2)
+
+
+def _without_diagonal(correlation: torch.Tensor) -> torch.Tensor:
+    rest = correlation - torch.diag(correlation.diagonal())
+    return rest / rest.sum(1, keepdim=True)
+
+
+class CohortSums:
+    r"""Statistics of all members of a cohort, on the same images.
+
+    Of every member those of :class:`~.prediction_sums.PredictionSums`; of two
+    members m and n the agreement, the share of images with the same top-1,
+
+    .. math:: A_{mn} = \frac{1}{V} \sum_v [t_{mv} = t_{nv}]
+
+    and of every other member and the (first) teacher, the agreement on the
+    images that the teacher gets right and on those that it gets wrong: the
+    latter is how many of its mistakes are taken over.
+
+    Args:
+        students (Sequence[str]): The names of the students.
+        teachers (Sequence[str]): The names of the teachers. Defaults to ().
+        tau (float): The temperature of what is softened. Defaults to 4.0.
+    """
+
+    def __init__(self,
+                 students: Sequence[str],
+                 teachers: Sequence[str] = (),
+                 tau: float = 4.0) -> None:
+        self.students = list(students)
+        self.teacher: Optional[str] = next(iter(teachers), None)
+        self.tau = tau
+        self.members: Dict[str, PredictionSums] = {}
+        self.targets: Dict[str, SoftSums] = {}
+        self.same: Union[float, torch.Tensor] = 0.
+        self.counts: Union[float, torch.Tensor] = 0.
+
+    def add(self, scores: Dict[str, torch.Tensor],
+            labels: torch.Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            scores (Dict[str, Tensor]): Every member's probabilities (B, C),
+                always the same members in the same order.
+            labels (Tensor): Class indices (B,).
+        """
+        scores = {name: each.double() for name, each in scores.items()}
+        for name, each in scores.items():
+            if name not in self.members:
+                self.members[name] = PredictionSums(each.shape[1], self.tau,
+                                                    each.device)
+            self.members[name].add(each, labels)
+        top = torch.stack([each.argmax(1) for each in scores.values()])
+        right = top.new_ones(top.shape[1], dtype=torch.bool)
+        if self.teacher is not None:
+            right = top[list(scores).index(self.teacher)] == labels
+        # Where the teacher is right, and where it is wrong.
+        parts = torch.stack([right, ~right])
+        same = (top[:, None] == top) & parts[:, None, None]
+        self.same = self.same + same.sum(-1).double()
+        self.counts = self.counts + parts.sum(-1).double()
+
+    def add_target(self, name: str, targets: torch.Tensor,
+                   labels: torch.Tensor) -> None:
+        """Add collected targets.
+
+        Args:
+            name (str): What to call them.
+            targets (Tensor): Those of each student, softened, (N, B, C).
+            labels (Tensor): Class indices (B,).
+        """
+        targets = targets.double()
+        if name not in self.targets:
+            self.targets[name] = SoftSums(targets.shape[-1], targets.device)
+        self.targets[name].add_soft(
+            soften(targets, 1.).flatten(0, 1), labels.repeat(len(targets)))
+
+    def reduce(self) -> None:
+        """Add up over all processes."""
+        for sums in chain(self.members.values(), self.targets.values()):
+            for tensor in sums.tensors():
+                all_reduce(tensor)
+        all_reduce(self.same)
+        all_reduce(self.counts)
+
+    @property
+    def agreement(self) -> torch.Tensor:
+        """Tensor: A, (M, M), in the order of ``members``."""
+        return self.same.sum(0) / self.counts.sum()
+
+    def scalars(self) -> Dict[str, float]:
+        """What can be followed over epochs.
+
+        Returns:
+            Dict[str, float]: ``<member>/<statistic>``. The statistics are
+            those of :class:`~.prediction_sums.PredictionSums`; where there is
+            a teacher, ``correlation_distance`` and
+            ``correlation_distance_non_target`` to it, ``agreement_right`` and
+            ``agreement_wrong``; the latter two are left out where there is no
+            such image. ``cohort/agreement`` is the mean of A over pairs of
+            students.
+        """
+        scalars = {}
+        reference = None
+        if self.teacher is not None:
+            reference = self.members[self.teacher].correlation
+        for name, sums in {**self.members, **self.targets}.items():
+            for key, value in sums.statistics().items():
+                scalars[f'{name}/{key}'] = value
+            if reference is None or name == self.teacher:
+                continue
+            for key, non_target in (('correlation_distance', False),
+                                    ('correlation_distance_non_target', True)):
+                scalars[f'{name}/{key}'] = correlation_distance(
+                    sums.correlation, reference, non_target)
+        names = list(self.members)
+        if self.teacher is not None:
+            with_teacher = self.same[:, names.index(self.teacher)]
+            for i, key in enumerate(('agreement_right', 'agreement_wrong')):
+                for name, same in zip(names, with_teacher[i].tolist()):
+                    if name != self.teacher and self.counts[i]:
+                        scalars[f'{name}/{key}'] = same / float(self.counts[i])
+        own = [names.index(name) for name in self.students]
+        if len(own) > 1:
+            pairs = self.agreement[own][:, own]
+            others = len(own) * (len(own) - 1)
+            scalars['cohort/agreement'] = float(
+                (pairs.sum() - len(own)) / others)
+        return scalars
+
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """What is looked at as a whole.
+
+        Returns:
+            Dict[str, ndarray]: ``members``, the M names, targets last;
+            ``students``; ``tau``; ``correlation`` (M, C, C); and of the
+            members but the targets ``confusion`` (M, C, C), ``bins``
+            (M, 15, 3) and ``agreement`` (M, M).
+        """
+        everyone = {**self.members, **self.targets}
+        members = list(self.members.values())
+
+        def stack(tensors, dtype):
+            return torch.stack(list(tensors)).cpu().numpy().astype(dtype)
+
+        return dict(
+            members=np.array(list(everyone)),
+            students=np.array(self.students),
+            tau=np.array(self.tau),
+            correlation=stack((m.correlation for m in everyone.values()),
+                              np.float32),
+            confusion=stack((m.confusion for m in members), np.int32),
+            bins=stack((m.bins for m in members), np.float64),
+            agreement=self.agreement.cpu().numpy())
