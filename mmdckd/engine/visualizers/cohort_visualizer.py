@@ -1,0 +1,85 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import re
+from typing import Optional
+
+from mmengine.dist import master_only
+from mmengine.visualization import LocalVisBackend
+from mmpretrain.visualization import UniversalVisualizer
+
+from mmdckd.registry import VISUALIZERS
+
+
+@VISUALIZERS.register_module()
+class CohortVisualizer(UniversalVisualizer):
+    """Gives the scalars of a cohort names that back ends group by member.
+
+    TensorBoard and others make a group of what is before the first ``/``:
+
+    =================================  ===========================
+    in the log                         in the back ends
+    =================================  ===========================
+    student.main.loss                  main/loss
+    distill.main.loss_kl               main/distill/loss_kl
+    collective.main.loss_dckd.teacher  main/loss_dckd/teacher
+    collective.main.entropy            main/training_entropy
+    collective.agreement               cohort/training_agreement
+    main/accuracy/top1                 main/accuracy/top1
+    =================================  ===========================
+
+    ``scalars.json`` keeps the names of the log. The arguments are those of
+    MMPretrain's ``UniversalVisualizer``.
+
+    Examples:
+        >>> visualizer = dict(
+        ...     type='mmdckd.CohortVisualizer',
+        ...     vis_backends=[
+        ...         dict(type='LocalVisBackend'),
+        ...         dict(type='TensorboardVisBackend')
+        ...     ])
+    """
+
+    @master_only
+    def add_scalars(self,
+                    scalar_dict: dict,
+                    step: int = 0,
+                    file_path: Optional[str] = None,
+                    **kwargs) -> None:
+        """Pass scalars on.
+
+        Args:
+            scalar_dict (dict): Name to value.
+            step (int): The epoch or iteration. Defaults to 0.
+            file_path (str, optional): A second file for back ends that write
+                files. Defaults to None.
+        """
+        grouped = {group_name(name): v for name, v in scalar_dict.items()}
+        for backend in self._vis_backends.values():
+            local = isinstance(backend, LocalVisBackend)
+            backend.add_scalars(scalar_dict if local else grouped, step,
+                                file_path, **kwargs)
+
+
+def group_name(name: str) -> str:
+    """The name of a scalar that begins with the member it is of.
+
+    Args:
+        name (str): Its name in the log.
+
+    Returns:
+        str: As in the table of :class:`CohortVisualizer`; the name as it is,
+        where it is none of a cohort's.
+    """
+    found = re.fullmatch(
+        r'((?:train|val|test)/)?(student|distill|collective)\.(.+)', name)
+    if not found:
+        return name
+    hierarchy, part, rest = found.groups('')
+    member, *names = rest.split('.')
+    if not names:  # of no member
+        member, names = 'cohort', [member]
+    if part == 'distill':
+        names.insert(0, part)
+    # Validation has an entropy and an agreement too.
+    if part == 'collective' and len(names) == 1:
+        names = [f'training_{names[0]}']
+    return hierarchy + '/'.join([member, *names])
