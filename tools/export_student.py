@@ -2,17 +2,22 @@
 """Write one student of a cohort as a plain MMPretrain model, a config and a
 checkpoint that need neither mmdckd nor mmrazor."""
 import argparse
+import os.path as osp
 
 # Before all of OpenMMLab, which it makes work on today's torch.
 import mmdckd  # isort: skip  # noqa: F401
 from mmengine.config import Config
 
-from mmdckd.export import export_student
+from mmdckd.export import export_onnx, export_student
+from mmdckd.trust import trust_checkpoints
 
 EXAMPLES = """examples:
   # the student that was best in validation
   python tools/export_student.py \\
       work_dirs/dckd_r34_r18_digits/epoch_60.pth --out exported
+
+  # as ONNX too, checked against PyTorch (pip install 'mmdckd[onnx]')
+  python tools/export_student.py CHECKPOINT --out exported --onnx
 
   # another one, and then: classify an image with it, with MMPretrain alone
   python tools/export_student.py CHECKPOINT --student student2 --out exported
@@ -39,23 +44,40 @@ def parse_args() -> argparse.Namespace:
         '--out',
         required=True,
         metavar='DIR',
-        help='the folder to write NAME.py and NAME.pth to')
+        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to')
+    parser.add_argument(
+        '--onnx',
+        action='store_true',
+        help='write NAME.onnx too, with any batch size, and check that '
+        'onnxruntime gives the same logits')
     parser.add_argument(
         '--config',
         help='the config of the run (default: the one in the checkpoint)')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let the checkpoint run code, which is refused otherwise; only '
+        'for files of people whom you trust')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    if args.trust_checkpoint:
+        trust_checkpoints()
     try:
         cfg = Config.fromfile(args.config) if args.config else None
         exported = export_student(args.checkpoint, args.out, args.student, cfg)
-    except (FileNotFoundError, ValueError) as error:
+        onnx = osp.join(args.out, f'{exported.name}.onnx')
+        difference = export_onnx(exported.config, onnx) if args.onnx else None
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     print(f'student     {exported.name}\n'
           f'config      {exported.config}\n'
-          f'checkpoint  {exported.checkpoint}')
+          f'checkpoint  {exported.checkpoint}\n'
+          f'safetensors {exported.safetensors}')
+    if args.onnx:
+        print(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 
 from mmdckd.models.networks import NetworkSpec, resolve_network
+from .config_types import walk_types
 
 #: What a plain config must do without.
 FOREIGN = ('mmdckd', 'mmrazor')
@@ -163,24 +164,9 @@ def _foreign(cfg: Any,
 
 def _types(cfg: Any, registry: Registry, scope: str,
            path: str) -> Iterator[Tuple[str, Any, str]]:
-    """Walk through a config.
-
-    Yields:
-        Tuple[str, str | type, str]: The path, the value and the package of
-        every ``type`` in it.
-    """
-    if isinstance(cfg, dict):
-        scope = cfg.get('_scope_', scope)
-        if 'type' in cfg:
-            yield (f'{path}.type', cfg['type'],
-                   _package_of(cfg['type'], registry, scope))
-        items = cfg.items()
-    elif isinstance(cfg, (list, tuple)):
-        items = enumerate(cfg)
-    else:
-        return
-    for key, value in items:
-        yield from _types(value, registry, scope, f'{path}.{key}')
+    """The path, the value and the package of every ``type`` in a config."""
+    for where, kind, inner in walk_types(cfg, path, scope):
+        yield where, kind, _package_of(kind, registry, inner)
 
 
 def _package_of(kind: Any, registry: Registry, scope: str) -> str:

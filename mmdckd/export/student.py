@@ -1,25 +1,30 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import copy
 import difflib
 import logging
 import os
 import os.path as osp
 from collections import OrderedDict
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, NamedTuple, Optional
+from importlib.util import find_spec
+from typing import Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
+from mmdckd.inference.network import build_network
 from mmdckd.models.weights import read_checkpoint
+from mmdckd.trust import are_trusted
 from mmdckd.version import __version__
 from .config_text import parse_config_text
+from .config_types import check_types
 from .plain_config import plain_config
+from .replacing import replacing
 
 _PREFIX = 'architecture.students.'
+# What of a config is built, here or by who uses the exported student.
+_BUILT = ('model', 'data_preprocessor', 'val_dataloader', 'val_evaluator',
+          'test_dataloader', 'test_evaluator')
 
 
 class ExportedStudent(NamedTuple):
@@ -29,10 +34,13 @@ class ExportedStudent(NamedTuple):
         name (str): The name of the student.
         config (str): Path of its plain MMPretrain config.
         checkpoint (str): Path of its plain MMPretrain checkpoint.
+        safetensors (str, optional): Path of the same weights as safetensors;
+            None where that package is not installed.
     """
     name: str
     config: str
     checkpoint: str
+    safetensors: Optional[str] = None
 
 
 def export_student(checkpoint: str,
@@ -45,6 +53,8 @@ def export_student(checkpoint: str,
     and where it comes from; ``<out_dir>/<student>.py`` its config, which
     names the checkpoint beside it. Neither needs mmdckd or mmrazor, and the
     student predicts, bit for bit, what it predicts inside the cohort.
+    ``<out_dir>/<student>.safetensors`` holds the same weights in a format that
+    cannot run code, whoever loads it; it takes the package ``safetensors``.
 
     The weights are the checkpoint's ``state_dict``: with an ``EMAHook``
     MMEngine keeps the averaged ones there, those that validation measured.
@@ -55,8 +65,8 @@ def export_student(checkpoint: str,
     Args:
         checkpoint (str): Path of a checkpoint that the run of a
             :class:`~mmdckd.models.algorithms.CollectiveDistill` wrote. It is
-            read with ``weights_only=True``, its config is not run: it cannot
-            run code.
+            read with ``weights_only=True``, its config is not run, and may
+            name parts of OpenMMLab alone: it cannot run code.
         out_dir (str): The folder to write to; it is made if need be.
         student (str): The name of a student, or ``'best'`` for the one that
             was best in the last validation before the checkpoint was
@@ -85,11 +95,17 @@ def export_student(checkpoint: str,
     meta = content.get('meta') or {}
     if cfg is None:
         cfg = _config_of(meta, checkpoint)
+        if not are_trusted():
+            for key in _BUILT:
+                check_types(cfg.get(key), key)
     classes = (meta.get('dataset_meta') or {}).get('classes')
     classes = None if classes is None else [str(c) for c in classes]
 
     plain = plain_config(cfg, name, classes)
-    _check_fits(plain, students[name], name)
+    build_network(
+        plain, students[name],
+        f'The weights of the student {name!r} do not fit its config. Give the '
+        'config of the run that wrote the checkpoint.')
     if 'test_dataloader' not in plain:
         print_log(
             'The config names no pipeline for testing: the exported student '
@@ -111,13 +127,24 @@ def export_student(checkpoint: str,
         out_meta['dataset_meta'] = dict(classes=classes)
 
     os.makedirs(out_dir, exist_ok=True)
-    exported = ExportedStudent(name, osp.join(out_dir, f'{name}.py'),
-                               osp.join(out_dir, f'{name}.pth'))
-    with _replacing(exported.checkpoint) as path:
+    exported = ExportedStudent(
+        name,
+        *(osp.join(out_dir, f'{name}.{ending}')
+          for ending in ('py', 'pth', 'safetensors')))
+    with replacing(exported.checkpoint) as path:
         torch.save(dict(meta=out_meta, state_dict=students[name]), path)
-    with _replacing(exported.config) as path:
+    with replacing(exported.config) as path:
         with open(path, 'w', encoding='utf-8') as file:
             file.write(_config_file(plain, cfg, out_meta))
+    if find_spec('safetensors') is None:
+        print_log(
+            'No safetensors file is written, as the package safetensors is '
+            'not installed.',
+            logger='current',
+            level=logging.WARNING)
+        return exported._replace(safetensors=None)
+    with replacing(exported.safetensors) as path:
+        _save_safetensors(students[name], out_meta, path)
     return exported
 
 
@@ -175,20 +202,18 @@ def _config_of(meta: dict, path: str) -> Config:
             f'{path!r}: {error}. Give the config of its run.') from error
 
 
-def _check_fits(plain: Config, state_dict: Dict[str, Tensor],
-                name: str) -> None:
-    """Build the student as :func:`mmpretrain.get_model` will, and load it."""
-    cfg = copy.deepcopy(
-        dict(plain.model, data_preprocessor=plain.get('data_preprocessor')))
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        network = MODELS.build(cfg)
-    try:
-        network.load_state_dict(state_dict)
-    except RuntimeError as error:
-        raise ValueError(
-            f'The weights of the student {name!r} do not fit its config. '
-            'Give the config of the run that wrote the checkpoint. PyTorch '
-            f'says: {error}') from error
+def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict,
+                      path: str) -> None:
+    from safetensors.torch import save_file
+
+    # Each on its own: weights that share memory are refused.
+    weights = {key: value.clone() for key, value in state_dict.items()}
+    save_file({
+        key: value.contiguous()
+        for key, value in weights.items()
+    },
+              path,
+              metadata=dict(format='pt', student=meta['student']))
 
 
 def _config_file(plain: Config, cfg: Config, meta: dict) -> str:
@@ -215,10 +240,3 @@ def _config_file(plain: Config, cfg: Config, meta: dict) -> str:
     full = Config(
         dict(plain.to_dict(), load_from='{{ fileDirname }}/' + f'{name}.pth'))
     return '\n'.join(lines) + '\n' + full.pretty_text
-
-
-@contextmanager
-def _replacing(path: str) -> Iterator[str]:
-    """A path to write to that becomes ``path`` when all is written."""
-    yield f'{path}.tmp'
-    os.replace(f'{path}.tmp', path)

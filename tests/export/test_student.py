@@ -13,6 +13,7 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpretrain import get_model
+from safetensors.torch import load_file
 from tiny import network
 
 from mmdckd.export import export_student
@@ -89,7 +90,7 @@ def test_mmpretrain_alone_gives_the_same_scores(run, mixed_run, images,
 def test_the_files_hold_what_is_needed_and_nothing_else(run, tmp_path):
     written = export_student(last(run), str(tmp_path), 'student1')
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'student1.pth', 'student1.py'
+        'student1.pth', 'student1.py', 'student1.safetensors'
     ]
     checkpoint = torch.load(written.checkpoint, weights_only=True)
     assert set(checkpoint) == {'meta', 'state_dict'}
@@ -99,6 +100,10 @@ def test_the_files_hold_what_is_needed_and_nothing_else(run, tmp_path):
         assert torch.equal(checkpoint['state_dict'][key], value)
     assert (
         checkpoint['state_dict']._metadata == student.state_dict()._metadata)
+    safe = load_file(written.safetensors)
+    assert set(safe) == set(student.state_dict())
+    for key, value in student.state_dict().items():
+        assert torch.equal(safe[key], value) and safe[key].dtype == value.dtype
     meta = checkpoint['meta']
     assert meta['dataset_meta'] == dict(classes=list('0123456789'))
     assert (meta['student'], meta['source'],
@@ -230,7 +235,7 @@ def test_a_checkpoint_cannot_run_code(run, tmp_path):
     content = torch.load(last(run), weights_only=False)
     torch.save(
         dict(content, extra=RunsCode(trace)), str(tmp_path / 'pickle.pth'))
-    with pytest.raises(ValueError, match='needs code to be run'):
+    with pytest.raises(ValueError, match='refused: it needs more'):
         export_student(str(tmp_path / 'pickle.pth'), str(tmp_path / 'out'))
 
     content['meta']['cfg'] += f'\nopen({str(trace)!r}, "w")\n'

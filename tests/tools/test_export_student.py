@@ -36,7 +36,8 @@ def test_it_exports_the_best_student_and_says_where(run, tmp_path):
     assert done.stdout.split() == [
         'student', best, 'config',
         str(tmp_path / f'{best}.py'), 'checkpoint',
-        str(tmp_path / f'{best}.pth')
+        str(tmp_path / f'{best}.pth'), 'safetensors',
+        str(tmp_path / f'{best}.safetensors')
     ]
     weights = torch.load(
         tmp_path / f'{best}.pth', weights_only=True)['state_dict']
@@ -60,7 +61,8 @@ def test_an_error_is_one_line_and_nothing_is_written(run, tmp_path,
     checkpoint = Path(run.work_dir) / 'epoch_2.pth'
     for words, args in (
         ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
-        ("checkpoint 'missing.pth', and there is no such file", ['missing.pth']),
+        ("checkpoint 'missing.pth', and there is no such file",
+         ['missing.pth']),
         ('missing.py', [checkpoint, '--config', 'missing.py']),
     ):
         with pytest.raises(SystemExit) as error:

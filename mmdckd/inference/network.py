@@ -1,0 +1,75 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+from typing import Dict, List, NamedTuple, Optional
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from mmdckd.models.weights import (describe_faults, fit_state_dict,
+                                   read_checkpoint)
+
+
+class Network(NamedTuple):
+    """An image classifier with its weights.
+
+    Attributes:
+        model (nn.Module): The classifier, in evaluation mode, on the CPU.
+        classes (List[str], optional): The names of its classes; None where
+            its checkpoint does not know them.
+    """
+    model: nn.Module
+    classes: Optional[List[str]]
+
+
+def build_network(cfg: Config, state_dict: Dict[str, Tensor],
+                  fault: str) -> nn.Module:
+    """Build a classifier as :func:`mmpretrain.get_model` does, and load it.
+
+    Args:
+        cfg (Config): Its config.
+        state_dict (Dict[str, Tensor]): Its weights, all of them.
+        fault (str): What to say first where they do not fit.
+
+    Returns:
+        nn.Module: The classifier.
+
+    Raises:
+        ValueError: If the weights do not fit.
+    """
+    # Both are filled in as they are built.
+    model_cfg, preprocessor = copy.deepcopy(
+        (cfg.model, cfg.get('data_preprocessor')))
+    model_cfg.setdefault('data_preprocessor', preprocessor)
+    with DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope') or 'mmpretrain'):
+        model = MODELS.build(model_cfg)
+    faults = fit_state_dict(model, state_dict)
+    if faults:
+        raise ValueError(f'{fault} {" ".join(describe_faults(faults))}')
+    return model
+
+
+def load_network(cfg: Config, checkpoint: str) -> Network:
+    """Build an exported student, or another classifier of MMPretrain.
+
+    Args:
+        cfg (Config): Its config.
+        checkpoint (str): Path of its weights, ``.pth`` or ``.safetensors``.
+
+    Returns:
+        Network: It and its classes.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint cannot be read, or does not fit.
+    """
+    content = read_checkpoint(checkpoint, 'model')
+    model = build_network(
+        cfg, content.get('state_dict', content),
+        f'The weights {checkpoint!r} do not fit {cfg.filename!r}.')
+    meta = content.get('meta')
+    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    classes = (meta or {}).get('classes')
+    return Network(model.eval(),
+                   None if classes is None else [str(c) for c in classes])

@@ -1,0 +1,167 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import os.path as osp
+from typing import Callable, List, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, default_collate
+from mmengine.device import get_device
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import TRANSFORMS
+from torch import Tensor
+
+from .network import load_network
+
+#: Where an ONNX file keeps the names of its classes.
+CLASSES_KEY = 'classes'
+#: What it calls the images that it takes.
+INPUT = 'images'
+#: What the weights of an exported student may be.
+ENDINGS = ('.pth', '.safetensors', '.onnx')
+
+
+class Predictor:
+    """Classifies image files with an exported student.
+
+    The images go through the pipeline of testing in the student's config. A
+    GPU is used where there is one, for ONNX where onnxruntime has it.
+
+    Args:
+        model (str): Any of the files that an export writes, ``NAME.py``,
+            ``NAME.pth``, ``NAME.safetensors`` or ``NAME.onnx``; ``NAME.py``,
+            which is run, has to lie beside. Without weights in the name they
+            are those that the config names as ``load_from``. It may be any
+            config of an MMPretrain classifier.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ModuleNotFoundError: If the file is ONNX, and onnxruntime is not
+            installed.
+        ValueError: If a file is none of these, cannot be read, or does not
+            fit.
+
+    Examples:
+        >>> predictor = Predictor('exported/student0.pth')
+        >>> scores = predictor([predictor.read('image.png')])
+        >>> scores.shape
+        torch.Size([1, 10])
+    """
+
+    def __init__(self, model: str) -> None:
+        stem, ending = osp.splitext(model)
+        if ending not in ENDINGS and ending != '.py':
+            raise ValueError(f'{model!r} is no exported student: it should '
+                             f'end with .py, {", ".join(ENDINGS)}.')
+        if not osp.isfile(model):
+            raise FileNotFoundError(f'There is no {model!r}.')
+        config = f'{stem}.py'
+        if not osp.isfile(config):
+            raise FileNotFoundError(
+                f'Beside {model!r} lies no {osp.basename(config)!r}, the '
+                'config that an export writes with it.')
+        self.cfg = Config.fromfile(config)
+        weights = self.cfg.get('load_from') if ending == '.py' else model
+        if weights is None:
+            raise ValueError(f'{config!r} names no weights as `load_from`; '
+                             'give the file of weights beside it.')
+        self._load, self._pack = self._build_pipeline()
+        self._scores, self.classes = (
+            _onnx(weights) if ending == '.onnx' else _pytorch(
+                self.cfg, weights))
+
+    def _build_pipeline(self) -> Tuple[Callable, Callable]:
+        dataset = (self.cfg.get('test_dataloader') or {}).get('dataset', {})
+        if not dataset.get('pipeline'):
+            raise ValueError(
+                f'{self.cfg.filename!r} has no '
+                '`test_dataloader.dataset.pipeline`, which says how an image '
+                'becomes the input of the network.')
+        load, *others = dataset['pipeline']
+        if not str(load['type']).endswith('LoadImageFromFile'):
+            raise ValueError(
+                f'`test_dataloader.dataset.pipeline` of {self.cfg.filename!r} '
+                f'should begin with LoadImageFromFile, not {load["type"]!r}.')
+        with DefaultScope.overwrite_default_scope(
+                self.cfg.get('default_scope') or 'mmpretrain'):
+            return (TRANSFORMS.build(dict(load, type='mmdckd.LoadImage')),
+                    Compose([TRANSFORMS.build(t) for t in others]))
+
+    def read(self, path: str) -> dict:
+        """Read an image file as the network takes it.
+
+        Args:
+            path (str): The file.
+
+        Returns:
+            dict: With ``inputs``, of shape (3, H, W).
+
+        Raises:
+            OSError: If it cannot be read; the message names it.
+        """
+        return self.pack(self._load(dict(img_path=path))['img'])
+
+    def pack(self, image: np.ndarray) -> dict:
+        """Prepare an image as the network takes it.
+
+        Args:
+            image (np.ndarray): Of shape (H, W, 3), as OpenCV reads it (BGR).
+
+        Returns:
+            dict: As of :meth:`read`.
+        """
+        size = image.shape[:2]
+        return self._pack(dict(img=image, img_shape=size, ori_shape=size))
+
+    def __call__(self, images: List[dict]) -> Tensor:
+        """Classify images of one size.
+
+        Args:
+            images (List[dict]): B images, as :meth:`read` gives them.
+
+        Returns:
+            Tensor: The scores, of shape (B, C); each row sums to 1.
+        """
+        return self._scores(default_collate(images))
+
+    def name_of(self, label: int) -> str:
+        """The name of a class; its number where names are not known."""
+        return str(label) if self.classes is None else self.classes[label]
+
+
+def _pytorch(cfg: Config, path: str) -> Tuple[Callable, Optional[List[str]]]:
+    model, classes = load_network(cfg, path)
+    model.to(get_device())
+
+    @torch.no_grad()
+    def scores(batch: dict) -> Tensor:
+        return torch.stack(
+            [sample.pred_score for sample in model.test_step(batch)]).cpu()
+
+    return scores, classes
+
+
+def _onnx(path: str) -> Tuple[Callable, Optional[List[str]]]:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'{path!r} needs onnxruntime: pip install onnxruntime') from error
+    try:
+        session = onnxruntime.InferenceSession(
+            path, providers=onnxruntime.get_available_providers())
+        names = [each.name for each in session.get_inputs()]
+    except Exception as error:  # it has a dozen, without a parent
+        raise ValueError(f'{path!r} cannot be read: {error}') from error
+    if names != [INPUT]:
+        raise ValueError(f'{path!r} was not written by '
+                         'tools/export_student.py --onnx: its inputs are '
+                         f'{names}, and not [{INPUT!r}].')
+    classes = session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+
+    def scores(batch: dict) -> Tensor:
+        logits, = session.run(None, {INPUT: batch['inputs'].numpy()})
+        return torch.from_numpy(logits).softmax(1)
+
+    return scores, None if classes is None else json.loads(classes)
