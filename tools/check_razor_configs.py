@@ -37,7 +37,9 @@ their families; its teacher needs timm.
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Convert and run every classification distillation '
-        'config of MMRazor and write a table')
+        'config of MMRazor and write a table',
+        epilog=f'example:\n  {COMMAND}',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--out',
         default='docs/mmrazor_configs.md',

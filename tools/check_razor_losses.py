@@ -43,7 +43,9 @@ some students only where its config says so:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Train every loss and connector of MMRazor inside a '
-        'cohort of two and write a table of what holds')
+        'cohort of two and write a table of what holds',
+        epilog=f'example:\n  {COMMAND}',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--out',
         default='docs/mmrazor_losses.md',

@@ -16,10 +16,16 @@ from mmdckd.zoo.entries import Entry, choose, families, wrapped_entries
 from mmdckd.zoo.report import report
 from mmdckd.zoo.run import Limits, Record, run
 
+EXAMPLE = """example:
+  # two families; work_dirs/zoo/zoo_coverage.md is the table
+  python tools/check_zoo.py --families resnet mobilenet_v2
+"""
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
+        epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--families',

@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from mmdckd.models.backbones.crd_checkpoint import convert_crd_state_dict
 from mmdckd.models.weights import read_state_dict
+from mmdckd.trust import trust_checkpoints
 
 EXAMPLE = """example:
   python tools/convert_crd_checkpoint.py \\
@@ -30,11 +31,18 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', help='the checkpoint of the reference code')
     parser.add_argument('dst', help='the file to write to')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let the checkpoint run code, which is refused otherwise; only '
+        'for files of people whom you trust')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    if args.trust_checkpoint:
+        trust_checkpoints()
     try:
         # The code keeps its command line in the last checkpoint.
         with torch.serialization.safe_globals([argparse.Namespace]):

@@ -1,9 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert a distillation config of MMRazor to one of a cohort.
-
-    python tools/convert_razor_config.py kd_r34_r18.py four.py --num-students 4
-    python tools/train.py four.py
-"""
+"""Convert a distillation config of MMRazor to one of a cohort."""
 import argparse
 import os.path as osp
 
@@ -11,11 +7,18 @@ import mmdckd  # isort: skip  # noqa: F401
 
 from mmdckd.razor.convert import convert_config
 
+EXAMPLE = """example:
+  python tools/convert_razor_config.py kd_r34_r18.py four.py --num-students 4
+  python tools/train.py four.py
+"""
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Convert a classification distillation config of MMRazor '
-        'to one in which several students learn together')
+        'to one in which several students learn together',
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='a config file of MMRazor')
     parser.add_argument('out', help='the config file to write')
     parser.add_argument(

@@ -42,7 +42,10 @@ SHOWN = (0, 80, 160, 240)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='example:\n  python tools/demo.py --fast',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--work-dir',
         help='a new folder for all that is written (default: '

@@ -13,9 +13,17 @@ from mmdckd.analysis.image_size import train_image_size
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
 
+EXAMPLE = """example:
+  python tools/print_config.py configs/dckd_r34_r18_digits.py \\
+      --cfg-options model.num_students=2
+"""
+
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='train config file path')
     parser.add_argument(
         '--size',

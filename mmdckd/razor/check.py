@@ -97,11 +97,11 @@ def fault_of(case: Case,
     for _ in range(steps or case.steps):
         torch.manual_seed(1)  # what a loss draws is the same in every step
         data = model.data_preprocessor(batch, True)
-        losses = {
-            name: value
-            for name, value in model(**data, mode='loss').items()
-            if 'loss' in name
-        }
+        try:
+            losses = model(**data, mode='loss')
+        except FloatingPointError as error:
+            return str(error)
+        losses = {n: value for n, value in losses.items() if 'loss' in n}
         if not history:
             fault = _gradients(model, losses, case.trains_student)
             if fault:
@@ -119,8 +119,6 @@ def fault_of(case: Case,
             sum(losses.values()) if name == 'sum' else losses[name]
             for losses in history
         ]
-        if not all(torch.isfinite(value) for value in values):
-            return f'{name} is not finite'
         if not values[-1] < values[0]:
             return f'{name} does not fall: {values[0]:.4g}, {values[-1]:.4g}'
     return None
@@ -143,8 +141,10 @@ def _gradients(model: CollectiveDistill, losses: Dict[str, torch.Tensor],
 
 def _reaches(loss: torch.Tensor, *modules: nn.Module) -> bool:
     """Whether a loss has a gradient in any of these modules."""
+    learning = [
+        p for module in modules for p in module.parameters() if p.requires_grad
+    ]
     gradients = torch.autograd.grad(
-        loss, [p for module in modules for p in module.parameters()],
-        retain_graph=True,
-        allow_unused=True)
+        loss, learning, retain_graph=True,
+        allow_unused=True) if learning else ()
     return any(g is not None and bool(g.any()) for g in gradients)

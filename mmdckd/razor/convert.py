@@ -56,6 +56,7 @@ def convert_config(path: str, num_students: int) -> Conversion:
       students, its distiller ``mmdckd.CollectiveDistiller``; recorders,
       connectors, losses and mappings stay as they are.
     - Validation tells the accuracy of every student.
+    - A run can be interrupted anywhere, and resumes exactly.
 
     Args:
         path (str): A config file of MMRazor.
@@ -81,6 +82,10 @@ def convert_config(path: str, num_students: int) -> Conversion:
     cfg.val_cfg = dict(type='mmdckd.CollectiveValLoop')
     if cfg.get('test_cfg') is not None:
         cfg.test_cfg = dict(type='mmdckd.CollectiveTestLoop')
+    cfg.merge_from_dict({
+        'default_hooks.exact_resume': dict(type='mmdckd.ExactResumeHook'),
+        'default_hooks.preemption': dict(type='mmdckd.PreemptionHook')
+    })
     # Read again, so that what was put in is a ConfigDict too.
     return Conversion(Config(cfg.to_dict()), notes)
 
