@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What a network of the model zoo is put through."""
 import copy
+import math
 from typing import Dict, List, Optional
 
 import torch
@@ -79,10 +80,11 @@ def check_student(cfg: Config) -> None:
                 model.cohort.configs[name],
                 data_preprocessor=network['data_preprocessor']))
         prefix = f'architecture.students.{name}.'
-        alone.load_state_dict({
-            key[len(prefix):]: value
-            for key, value in state_dict.items() if key.startswith(prefix)
-        })
+        _load(
+            alone, {
+                key[len(prefix):]: value
+                for key, value in state_dict.items() if key.startswith(prefix)
+            }, student)
         expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
         assert torch.equal(
             members[name],
@@ -90,8 +92,9 @@ def check_student(cfg: Config) -> None:
                         f'{(members[name] - expected).abs().max():g}')
         _check_logits(model, name, student, batch, expected)
     other = _cohort(cfg, teacher=_partner(cfg), architecture=network)
-    other.init_weights()
-    _load_checkpoint_to_model(other, state_dict, strict=True)
+    for parameter in other.parameters():
+        parameter.data.fill_(math.nan)
+    _load_checkpoint_to_model(other, state_dict)
     for key, value in get_state_dict(other).items():
         assert torch.equal(
             value,
@@ -119,7 +122,7 @@ def check_teacher(cfg: Config) -> None:
     batch = photo_batch(cfg, 'test')
     members = _check_members(model, batch)
     alone = _plain(network)
-    alone.load_state_dict(before)
+    _load(alone, before, teacher)
     expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
     # Not to the bit: without gradients some layers take another path.
     assert torch.allclose(
@@ -167,6 +170,18 @@ def _partner(cfg: Config) -> dict:
             type='MultiLabelLinearClsHead' if multi_label else 'LinearClsHead',
             num_classes=num_classes,
             in_channels=64))
+
+
+def _load(network: BaseModel, state_dict: dict, source: BaseModel) -> None:
+    assert state_dict.keys() == network.state_dict().keys(), (
+        'other keys are saved than alone: '
+        f'{sorted(state_dict.keys() ^ network.state_dict().keys())}')
+    saved = {value.data_ptr() for value in source.state_dict().values()}
+    for mine, theirs in zip(network.parameters(), source.parameters()):
+        # What a network with LoRA does not save is what it started from.
+        is_saved = theirs.data_ptr() in saved
+        mine.data.copy_(mine.new_tensor(math.nan) if is_saved else theirs)
+    network.load_state_dict(state_dict, strict=False)
 
 
 def _cohort(cfg: Config, **members) -> CollectiveDistill:

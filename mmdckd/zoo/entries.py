@@ -2,6 +2,7 @@
 """Which configs stand for the model zoo."""
 import json
 import os.path as osp
+import re
 from dataclasses import dataclass
 from glob import glob
 from tempfile import mkdtemp
@@ -142,8 +143,9 @@ def read_config(name: str) -> Config:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line."""
-    text = ' '.join(str(error).split()) or 'no message'
+    """An exception in one line, without where the packages are."""
+    text = re.sub(r"[^\s'\"]*/site-packages/", '', str(error))
+    text = ' '.join(text.split()) or 'no message'
     return f'{type(error).__name__}: {text}'[:300]
 
 
