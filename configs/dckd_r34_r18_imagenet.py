@@ -22,3 +22,11 @@ val_cfg = dict(type='mmdckd.CollectiveValLoop')
 test_cfg = dict(type='mmdckd.CollectiveTestLoop')
 
 default_hooks = dict(checkpoint=dict(save_best='best/accuracy/top1'))
+
+# As MMPretrain's, but a truncated image is an error; on_broken='skip' skips
+# and counts it.
+train_dataloader = dict(
+    dataset=dict(pipeline=[
+        dict(type='mmdckd.LoadImage'),
+        *_base_.train_dataloader.dataset.pipeline[1:]
+    ]))

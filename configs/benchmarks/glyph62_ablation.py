@@ -1,0 +1,74 @@
+# What each setting of DCKDLoss and of its cohort does, one at a time.
+name = 'glyph62_ablation'
+about = """
+Glyph62 at 16x16, 8,000 training images, 12 epochs. ResNet-14 teaches a narrow
+ResNet-8 of 12,686 parameters. From DCKD (alpha = 1, beta = 1, gamma = 0.1,
+tau = 4, logit_mean, four students, the same view for all, no ramp) one setting
+at a time is changed; plain training, KD and DML stand beside it.
+"""
+seeds = [0, 1, 2, 3, 4]
+compare_with = ['plain', 'kd', 'dml', 'dckd']
+
+_short = {
+    'train_cfg.max_epochs': 12,
+    'train_cfg.val_interval': 3,
+    'param_scheduler.1.T_max': 10,
+    'param_scheduler.1.end': 12,
+}
+_loss = 'model.distiller.collective_losses.loss_dckd.'
+_pair = 'configs/glyph62/_base_/pairs/resnet14_resnet8_16x16.py'
+_methods = 'configs/_base_/methods/'
+
+teachers = dict(
+    resnet14=dict(config='configs/glyph62/network_16x16.py'))
+
+methods = {
+    _name: dict(config=[_pair, f'{_methods}{_name}.py'], cfg_options=_short)
+    for _name in ['plain', 'kd', 'dml', 'dckd']
+}
+
+_settings = {
+    'alpha': [0., 0.5, 2.],
+    'beta': [0., 0.5, 2.],
+    'gamma': [0., 0.3],
+    'tau': [1., 2., 8.],
+    'collector': ['mean', 'max', 'min_logit', 'confidence'],
+}
+for _key, _values in _settings.items():
+    for _value in _values:
+        methods[f'{_key} = {_value}'] = dict(
+            config=[_pair, f'{_methods}dckd.py'],
+            cfg_options={
+                **_short, f'{_loss}{_key}': _value
+            },
+            group=_key)
+
+_changes = {
+    'gamma of the other classes': {
+        f'{_loss}correlation': 'non_target'
+    },
+    'teacher collected': {
+        f'{_loss}collector':
+        dict(type='mmdckd.LogitMeanCollector', include_teacher=True)
+    },
+    'ramp of 4 epochs': {
+        f'{_loss}ramp': dict(end=4)
+    },
+    'independent views': {
+        'model.views': 'independent'
+    },
+}
+for _name, _change in _changes.items():
+    methods[_name] = dict(
+        config=[_pair, f'{_methods}dckd.py'],
+        cfg_options={
+            **_short,
+            **_change
+        })
+for _number in [2, 3, 6]:
+    methods[f'{_number} students'] = dict(
+        config=[_pair, f'{_methods}dckd.py'],
+        cfg_options={
+            **_short, 'model.num_students': _number
+        },
+        group='students')
