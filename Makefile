@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements/lock.txt
 
-.PHONY: help demo test slow lint clean
+.PHONY: help demo test slow docs lint clean
 
 help:
 	@echo 'make demo   train a teacher and a cohort on digits, and show them'
 	@echo 'make test   run the tests'
 	@echo 'make slow   run the slow tests: other environments, full size'
+	@echo 'make docs   build the documentation, docs/_build/html/index.html'
 	@echo 'make lint   check the style'
 	@echo 'make clean  remove .venv and what building and testing leave behind'
 
@@ -21,13 +22,16 @@ test: .venv/installed
 slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --durations 0 tests
 
+docs: .venv/docs-installed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 lint: .venv/lint-installed
 	$(BIN)/python -m flake8 .
 	$(BIN)/python -m isort --check-only --diff mmdckd tests tools setup.py
 	$(BIN)/python -m yapf --diff --recursive mmdckd configs tests tools setup.py
 
 clean:
-	rm -rf .venv build dist *.egg-info mmdckd/.mim .pytest_cache .hypothesis
+	rm -rf .venv build dist docs/_build *.egg-info mmdckd/.mim .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than what it was made from: nothing is installed twice.
@@ -38,6 +42,10 @@ clean:
 	$(BIN)/python -m pip install --constraint $(LOCK) torch torchvision
 	$(BIN)/python -m pip install --no-deps --requirement $(LOCK)
 	$(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/docs-installed: .venv/installed requirements/docs.txt
+	$(BIN)/python -m pip install --no-deps --requirement requirements/docs.txt
 	touch $@
 
 .venv/lint-installed: .venv/installed requirements/lint.txt

@@ -35,6 +35,9 @@ def test_the_shortest_config_is_that_of_imagenet(tmp_path):
     shortest = read(CONFIGS[0], tmp_path / 'shortest.py')
     ours = Config.fromfile(ROOT / 'configs' / 'dckd_r34_r18_imagenet.py')
     assert not ours.model.architecture.pop('pretrained')
+    first = ours.train_dataloader.dataset.pipeline[0]
+    assert first == dict(type='mmdckd.LoadImage')
+    first.type = 'LoadImageFromFile'
     for key in ('model', 'train_dataloader', 'val_dataloader', 'val_cfg',
                 'test_cfg', 'optim_wrapper', 'param_scheduler', 'train_cfg'):
         assert shortest[key] == ours[key], key
