@@ -3,6 +3,8 @@
 import argparse
 import os
 import os.path as osp
+from contextlib import contextmanager
+from typing import Iterator
 
 import torch
 from config_errors import check_keys
@@ -136,11 +138,21 @@ def build_runner(cfg: Config) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-def leave_processes() -> None:
-    """Part from the other processes, if there are any.
+@contextmanager
+def leaving_processes() -> Iterator[None]:
+    """Part from the other processes, if there are any, where all end.
 
-    Threads of the process group that still run would abort a process that
-    exits.
+    That is when a run is over and when it was told to end. Threads of the
+    process group that still run would abort a process that exits.
     """
+    try:
+        yield
+    except SystemExit:
+        _leave_processes()
+        raise
+    _leave_processes()
+
+
+def _leave_processes() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from run_config import (add_run_arguments, build_runner, check_file,
-                        leave_processes, load_config,
+                        leaving_processes, load_config,
                         set_dataloader_defaults)
 
 EXAMPLES = """examples:
@@ -102,15 +102,14 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with naming_config_keys(cfg):
+    with naming_config_keys(cfg), leaving_processes():
         runner = build_runner(cfg)
         if args.out is not None and args.out_item != 'metrics':
             runner.test_evaluator.metrics.append(
                 DumpResults(out_file_path=args.out))
         metrics = runner.test()
-    if args.out_item == 'metrics' and is_main_process():
-        mmengine.dump(metrics, args.out)
-    leave_processes()
+        if args.out_item == 'metrics' and is_main_process():
+            mmengine.dump(metrics, args.out)
 
 
 if __name__ == '__main__':

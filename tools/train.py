@@ -7,7 +7,7 @@ import os.path as osp
 from config_errors import naming_config_keys
 from mmengine.config import Config
 from run_config import (add_run_arguments, build_runner, check_file,
-                        leave_processes, load_config,
+                        leaving_processes, load_config,
                         set_dataloader_defaults)
 
 EXAMPLES = """examples:
@@ -97,9 +97,8 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with naming_config_keys(cfg):
+    with naming_config_keys(cfg), leaving_processes():
         build_runner(cfg).train()
-    leave_processes()
 
 
 if __name__ == '__main__':
