@@ -62,7 +62,9 @@ def main() -> None:
     logging.disable(logging.INFO)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
-    kind = MODELS.get(cfg.model.type)
+    kind = cfg.model.type  # of a lazy config it is the class
+    if isinstance(kind, str):
+        kind = MODELS.get(kind)
     if not (kind and issubclass(kind, CollectiveDistill)):
         raise SystemExit(f'error: {args.config!r} builds a {cfg.model.type}, '
                          'which is no cohort')

@@ -8,10 +8,10 @@ from mmcv.transforms import BaseTransform
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import Registry
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 _PACKAGES = ('mmcv', 'mmdckd', 'mmengine', 'mmpretrain', 'mmrazor', 'torch')
-_BASES = (nn.Module, BaseTransform, BaseMetric, Dataset)
+_BASES = (nn.Module, BaseTransform, BaseMetric, Dataset, Sampler)
 
 
 def walk_types(cfg: Any,
@@ -46,7 +46,8 @@ def check_types(cfg: Any, key: str) -> None:
 
     MMEngine imports a ``type`` that is in no registry and calls it, be it
     ``os.system``. Taken are names in a registry, and classes of the packages
-    of OpenMMLab and torch that are networks, transforms, metrics or datasets.
+    of OpenMMLab and torch that are networks, transforms, metrics, datasets or
+    samplers.
 
     Args:
         cfg (Any): The part of the config.
@@ -61,10 +62,10 @@ def check_types(cfg: Any, key: str) -> None:
             raise ValueError(
                 f'`{where}` in the config of the checkpoint is {name!r}, '
                 'which is neither registered by an installed package of '
-                'OpenMMLab nor a network, transform, metric or dataset of '
-                'one: building it could run any code. Give the config of its '
-                'run, or, if you trust where the checkpoint comes from, '
-                '--trust-checkpoint (in Python, '
+                'OpenMMLab nor a network, transform, metric, dataset or '
+                'sampler of one: building it could run any code. Give the '
+                'config of its run, or, if you trust where the checkpoint '
+                'comes from, --trust-checkpoint (in Python, '
                 'mmdckd.trust.trust_checkpoints()).')
 
 
