@@ -15,6 +15,8 @@ last             the last epoch: its number ``epoch``, and all metrics of the
                  validation after it (``val``) and of the test (``test``)
 best             the same of the epoch that was best in validation, by its
                  best student; null without validation
+curves           the metrics of all validations, by name, and their ``epoch``;
+                 not in lines of former versions
 parameters       of the first student
 train_seconds    wall time of the training with its validations; null of a
                  run that was resumed

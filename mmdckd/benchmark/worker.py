@@ -23,6 +23,7 @@ from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
 from .cost import StepCostHook
+from .curves import CurvesHook, curves_of, validation_of
 from .files import write_whole
 from .progress import ProgressFileHook
 
@@ -44,6 +45,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
     cost = StepCostHook()
     runner.register_hook(cost)
+    runner.register_hook(CurvesHook())
     runner.register_hook(ProgressFileHook(progress_file))
     start = time.perf_counter()
     runner.train()
@@ -52,7 +54,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
     best_file = runner.message_hub.get_info('best_ckpt')
     last = dict(
         epoch=runner.epoch,
-        val=_validation(runner.message_hub),
+        val=validation_of(runner.message_hub),
         test=_floats(runner.test()))
     best = None
     if best_file is not None:
@@ -61,7 +63,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         hub.load_state_dict(checkpoint['message_hub'])
         best = dict(
             epoch=checkpoint['meta']['epoch'],
-            val=_validation(hub),
+            val=validation_of(hub),
             test=_floats(runner.test()))
 
     model = runner.model
@@ -75,6 +77,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         students=names,
         last=last,
         best=best,
+        curves=curves_of(runner.message_hub),
         parameters=sum(p.numel() for p in first.parameters()),
         # A resumed run does not know the time before.
         train_seconds=None if cfg.resume else seconds,
@@ -88,16 +91,6 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
             for name in PACKAGES
         },
         commit=get_git_hash(digits=8))
-
-
-def _validation(hub: MessageHub) -> Dict[str, float]:
-    """The metrics of the last validation that a message hub knows of, but for
-    the times that MMEngine keeps with them."""
-    return {
-        key[4:]: float(history.current())
-        for key, history in hub.log_scalars.items()
-        if key.startswith('val/') and key not in ('val/time', 'val/data_time')
-    }
 
 
 def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:

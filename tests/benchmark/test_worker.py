@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from benchmark_runs import write_cohort, write_spec, write_teacher
 
 from mmdckd.benchmark.files import write_config
@@ -60,6 +61,9 @@ def test_a_cohort_is_trained_and_tested(tmp_path):
     assert result['best']['epoch'] == 1 + history.index(max(history))
     assert result['best']['val']['best/accuracy/top1'] == max(history)
     assert result['last']['val']['best/accuracy/top1'] == history[-1]
+    assert result['curves']['epoch'] == [1, 2, 3]
+    assert result['curves']['best/accuracy/top1'] == pytest.approx(
+        history, rel=1e-4)
     # 24 images in batches of 8, three epochs.
     assert result['train_flops'] % 9 == 0 and result['train_flops'] > 0
     assert result['train_seconds'] > 0
@@ -102,7 +106,7 @@ def test_without_validation_there_is_no_best_epoch(tmp_path):
         val_evaluator=None)
     result = work(run)
     assert result['best'] is None
-    assert result['last']['val'] == {}
+    assert result['last']['val'] == result['curves'] == {}
     assert list(result['last']['test']) == ['accuracy/top1']
 
 
