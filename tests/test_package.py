@@ -130,6 +130,14 @@ def test_wheel_holds_what_mim_looks_for(wheel):
     assert tops == {'mmdckd', f'mmdckd-{mmdckd.__version__}.dist-info'}
 
 
+def test_mim_finds_a_config_by_its_name(wheel):
+    """MIM looks for the name in the whole package, and for one file."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name.split('/')[-1] for name in archive.namelist()]
+    for path in (ROOT / 'configs').glob('*.py'):
+        assert names.count(path.name) == 1, path
+
+
 INHERIT = """
 import sys
 import mmdckd

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from PIL import Image
 
 REPO = Path(__file__).parents[2]
-NAME = 'dckd_r34_r18_imagenet.py'
+NAME = 'dckd_r34_r18_imagenet'
 USER = """
 from mmengine.config import read_base
 from mmpretrain.datasets import CustomDataset
@@ -18,7 +18,7 @@ from mmpretrain.models import (GlobalAveragePooling, ImageClassifier,
                                LinearClsHead, ResNet_CIFAR)
 
 with read_base():
-    from mmdckd.configs.dckd_r34_r18_imagenet import *
+    from mmdckd.configs.dckd_r34_r18_imagenet_lazy import *
 
 network = dict(
     type=ImageClassifier,
@@ -55,11 +55,11 @@ def plain(value):
 
 
 def test_is_equal_to_the_classic_one():
-    new = Config.fromfile(REPO / 'mmdckd' / 'configs' / NAME)
+    new = Config.fromfile(REPO / 'mmdckd' / 'configs' / f'{NAME}_lazy.py')
     assert isinstance(new.model.type, type)
     assert isinstance(new.train_dataloader.dataset.type, type)
     new = new.to_dict()
-    old = Config.fromfile(REPO / 'configs' / NAME).to_dict()
+    old = Config.fromfile(REPO / 'configs' / f'{NAME}.py').to_dict()
     # Parts that are named, and are what the rest is made of.
     for part in ('dataset_type', 'train_pipeline'):
         new.pop(part), old.pop(part)

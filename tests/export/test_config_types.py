@@ -43,7 +43,7 @@ def test_it_does_where_checkpoints_are_trusted(malicious, tmp_path,
 @pytest.mark.parametrize('name', [
     'ResNet', 'mmpretrain.ResNet', 'mmdckd.Digits', 'mmengine.DefaultSampler',
     'torch.nn.ReLU', 'mmpretrain.models.backbones.resnet.ResNet',
-    'mmcv.transforms.processing.Resize'
+    'mmcv.transforms.processing.Resize', 'mmengine.dataset.DefaultSampler'
 ])
 def test_parts_are_taken(name):
     check_types(dict(model=[dict(type=name)]), 'cfg')

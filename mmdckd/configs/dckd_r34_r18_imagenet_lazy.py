@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 # configs/dckd_r34_r18_imagenet.py in MMEngine's new style. Inherit from it:
 #     with read_base():
-#         from mmdckd.configs.dckd_r34_r18_imagenet import *
+#         from mmdckd.configs.dckd_r34_r18_imagenet_lazy import *
 from mmengine.config import read_base
 
 from mmdckd.models import CollectiveDistill, CollectiveDistiller, DCKDLoss
