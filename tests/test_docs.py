@@ -155,7 +155,9 @@ def test_commands(page, place):
             make='test "$*" = .venv/installed',
             mim='test "$1" = install || '
             'python tools/train.py $(find -L configs -name "$3") "${@:4}"',
-            **{'xdg-open': 'test -f "$1"'},
+            **{
+                'xdg-open': 'test -f "$1"'
+            },
             srun='for last; do :; done; test "$last" = --resume').items():
         path = place / 'bin' / name
         path.write_text(f'#!/bin/bash\n{script}\n')
