@@ -93,3 +93,13 @@ def record(name, seed, test, students=(), **changes):
             commit='01234567'),
         **changes
     }
+
+
+def curves(epochs, **columns):
+    """Curves of metrics, whose names have `__` for a slash."""
+    return dict(
+        epoch=list(epochs),
+        **{
+            name.replace('__', '/'): each
+            for name, each in columns.items()
+        })

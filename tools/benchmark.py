@@ -4,7 +4,7 @@ import argparse
 import os
 import os.path as osp
 import time
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from run_config import set_dataloader_defaults  # isort: skip
 import mmengine
@@ -13,9 +13,11 @@ from filelock import FileLock, Timeout
 
 from mmdckd.benchmark.display import Display, duration
 from mmdckd.benchmark.files import write_whole
+from mmdckd.benchmark.lines import make_lines
+from mmdckd.benchmark.page import Chapter, to_page
 from mmdckd.benchmark.plan import Entry, Run, make_plan
 from mmdckd.benchmark.plots import draw_plots
-from mmdckd.benchmark.report import make_lines, to_markdown
+from mmdckd.benchmark.report import to_markdown
 from mmdckd.benchmark.results import Results, figure_of, to_csv
 from mmdckd.benchmark.scheduler import Scheduler, make_slots
 from mmdckd.benchmark.spec import Spec, load_spec
@@ -33,6 +35,10 @@ EXAMPLES = """examples:
   python tools/benchmark.py configs/benchmarks/digits.yaml \\
       --out docs/results/digits --report-only
 
+  # one page of several, with their tables and plots
+  python tools/benchmark.py configs/benchmarks/digits.yaml \\
+      configs/benchmarks/glyph62_ablation.py --page docs/benchmark.md
+
 The file of a benchmark is described in mmdckd/benchmark/spec.py, the results
 in mmdckd/benchmark/results.py."""
 
@@ -42,7 +48,10 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('spec', help='the file that says what is compared')
+    parser.add_argument(
+        'spec',
+        nargs='+',
+        help='the file that says what is compared; several for a --page')
     parser.add_argument(
         '--work-dir',
         help='the folder of the runs: configs, logs, checkpoints (default: '
@@ -73,7 +82,15 @@ def parse_args() -> argparse.Namespace:
         '--report-only',
         action='store_true',
         help='run nothing: make the report from the results in --out')
+    parser.add_argument(
+        '--page',
+        help='run nothing: make the report of each benchmark from its results '
+        'in results/NAME/ beside this page, and the page of all of them')
     args = parser.parse_args()
+    if args.page and args.out:
+        parser.error('--page finds the results beside the page: drop --out')
+    if len(args.spec) > 1 and not args.page:
+        parser.error('several benchmarks are for a --page only; name one')
     if args.jobs is not None and args.jobs < 1:
         parser.error(f'--jobs should be 1 or more, but is {args.jobs}')
     return args
@@ -81,8 +98,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.page:
+        return write_page(args.page, args.spec)
     try:
-        spec = load_spec(args.spec)
+        spec = load_spec(args.spec[0])
         args.work_dir = args.work_dir or osp.join('work_dirs', 'benchmarks',
                                                   spec.name)
         args.out = args.out or args.work_dir
@@ -210,16 +229,37 @@ def visible_gpus() -> List[str]:
 
 
 def report(out: str, spec: Spec, entries: List[Entry],
-           results: Results) -> None:
-    """Write the tables and plots."""
+           results: Results) -> List[Tuple[str, str]]:
+    """Write the tables and plots; return title and file of the plots."""
     os.makedirs(out, exist_ok=True)
-    lines = make_lines(spec, entries, results)
-    plots = draw_plots(lines, out)
+    plots = draw_plots(make_lines(spec, entries, results), out)
     page = osp.join(out, 'README.md')
     write_whole(page, to_markdown(spec, entries, results, out, plots))
     write_whole(
         osp.join(out, 'results.csv'), to_csv(results.records, spec.metric))
     print(f'The report is {page}')
+    return plots
+
+
+def write_page(path: str, specs: List[str]) -> None:
+    """Write the reports of several benchmarks, and one page of them."""
+    chapters = []
+    try:
+        for each in specs:
+            spec = load_spec(each)
+            entries = make_plan(spec, '')
+            folder = f'results/{spec.name}'
+            out = osp.join(osp.dirname(path), folder)
+            results = Results(osp.join(out, 'results.jsonl'))
+            plots = []
+            if results.records:
+                plots = report(out, spec, entries, results)
+            chapters.append(
+                Chapter(spec, entries, results, out, folder, plots))
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}')
+    write_whole(path, to_page(chapters, path))
+    print(f'The page is {path}')
 
 
 if __name__ == '__main__':

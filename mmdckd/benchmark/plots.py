@@ -2,12 +2,13 @@
 """The results of a benchmark as plots."""
 import os.path as osp
 import re
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .report import Line
+from .curve_plots import draw_curves
+from .lines import Line
 from .statistics import summarize
 
 
@@ -26,9 +27,8 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
         pairs.setdefault(line.method.pair, []).append(line)
     drawn = []
     for pair, own in pairs.items():
-        for kind, draw in (('accuracy', draw_accuracy),
-                           ('students', draw_students), ('cost', draw_cost)):
-            title = f'{own[0].metric} by {TITLES[kind]}'
+        for kind, (text, draw) in KINDS.items():
+            title = text.format(metric=own[0].metric)
             if pair:
                 title = f'{pair}: {title}'
             figure = draw(own)
@@ -39,12 +39,6 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
                 figure.savefig(osp.join(out, name), dpi=100)
                 drawn.append((title, name))
     return drawn
-
-
-TITLES = dict(
-    accuracy='method',
-    students='number of students',
-    cost='cost of the training')
 
 
 def draw_accuracy(lines: Sequence[Line]) -> Figure:
@@ -65,7 +59,7 @@ def draw_accuracy(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def draw_students(lines: Sequence[Line]) -> Figure:
+def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
     """Accuracy against the number of students, for each group that has
     several numbers; None where there is no such group."""
     groups = {
@@ -138,3 +132,12 @@ def _finish(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+#: File of a plot to its title and what draws it.
+KINDS = dict(
+    accuracy=('{metric} by method', draw_accuracy),
+    students=('{metric} by number of students', draw_students),
+    cost=('{metric} by cost of the training', draw_cost),
+    curves=('{metric} and statistics of the validations by epoch',
+            draw_curves))

@@ -2,13 +2,15 @@
 """The results of a benchmark as Markdown."""
 import math
 import shlex
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Sequence, Tuple
 
+from .learned import learned_table
+from .lines import Line, make_lines
+from .markdown import spread, table
 from .plan import Entry
 from .results import Results, figure_of
 from .spec import Method, Spec
-from .statistics import Summary, paired_difference, summarize
+from .statistics import paired_difference, summarize
 
 FIGURE_TEXTS = dict(
     mean='the mean over its students',
@@ -17,112 +19,46 @@ FIGURE_TEXTS = dict(
     ensemble='the ensemble of its students')
 
 
-@dataclass
-class Line:
-    """A method with the records of its seeds.
-
-    Attributes:
-        method (Method): The method.
-        metric (str): The metric of the benchmark.
-        records (Dict[int, Dict]): Seed to record; only seeds that have one.
-        outdated (bool): Whether the records are of a config that has changed
-            since. Defaults to False.
-    """
-    method: Method
-    metric: str
-    records: Dict[int, Dict[str, Any]] = field(default_factory=dict)
-    outdated: bool = False
-
-    def values(self,
-               figure: Optional[str] = None,
-               stage: str = 'last') -> Dict[int, float]:
-        """Seed to figure on the test split.
-
-        Args:
-            figure (str, optional): Which figure. Defaults to None, the one
-                that counts.
-            stage (str): 'last' or 'best'. Defaults to 'last'.
-        """
-        return {
-            seed:
-            figure_of(record, record[stage]['test'], self.metric, figure
-                      or self.method.figure)
-            for seed, record in self.records.items() if record[stage]
-        }
-
-    def mean_of(self, key: str) -> Optional[float]:
-        """The mean over the seeds of an entry of the records; None where one
-        lacks it."""
-        values = [record[key] for record in self.records.values()]
-        return None if None in values else sum(values) / len(values)
-
-    @property
-    def num_students(self) -> int:
-        """int: How many students learn together."""
-        record = next(iter(self.records.values()))
-        return max(1, len(record['students']))
-
-
-def make_lines(spec: Spec, entries: Sequence[Entry],
-               results: Results) -> List[Line]:
-    """Gather the records of every method that has any.
-
-    A method has the records of its present config or, where there is none of
-    these, those of a former one and is marked outdated.
-
-    Args:
-        spec (Spec): What is compared.
-        entries (Sequence[Entry]): The plan.
-        results (Results): What came out.
-
-    Returns:
-        List[Line]: One for each method that has a record, in their order.
-    """
-    lines = []
-    for method in spec.methods:
-        own = [
-            entry for entry in entries
-            if entry.role == 'method' and (entry.pair,
-                                           entry.name) == (method.pair,
-                                                           method.name)
-        ]
-        for outdated, find in ((False, results.find), (True,
-                                                       results.find_outdated)):
-            records = {entry.seed: find(entry) for entry in own}
-            records = {s: r for s, r in records.items() if r is not None}
-            if records:
-                lines.append(Line(method, spec.metric, records, outdated))
-                break
-    return lines
-
-
-def to_markdown(spec: Spec, entries: Sequence[Entry], results: Results,
-                out: str, plots: Sequence[Tuple[str, str]]) -> str:
+def to_markdown(spec: Spec,
+                entries: Sequence[Entry],
+                results: Results,
+                out: str,
+                plots: Sequence[Tuple[str, str]],
+                link: str = '',
+                level: int = 1) -> str:
     """Write the report of a benchmark.
 
     Args:
         spec (Spec): What is compared.
         entries (Sequence[Entry]): The plan.
         results (Results): What came out.
-        out (str): The folder that the report and the results are in.
+        out (str): The folder that the results and plots are in.
         plots (Sequence[Tuple[str, str]]): Title and file of every plot.
+        link (str): That folder and a slash, as seen from the report. Defaults
+            to '', the same folder.
+        level (int): The level of its title. Defaults to 1, a page of its own.
 
     Returns:
         str: Markdown.
     """
     lines = make_lines(spec, entries, results)
-    parts = [f'# {spec.name}', spec.about, _preface(spec, lines)]
+    mark = '#' * level
+    parts = [f'{mark} {spec.name}', spec.about]
+    if not lines:
+        return '\n\n'.join([*parts, _not_run(spec, lines)]) + '\n'
+    parts += [_preface(spec, lines)]
     for pair in spec.pairs:
         own = [line for line in lines if line.method.pair == pair]
         if own:
             parts += [
-                f'## {pair}' if pair else '',
+                f'{mark}# {pair}' if pair else '',
                 _comparison(spec, own),
-                _details(spec, own)
+                _details(spec, own),
+                learned_table(own)
             ]
-    parts += [_teachers(spec, entries, results)]
-    parts += [f'![{title}]({file})' for title, file in plots]
-    parts += [_notes(spec, lines, out)]
+    parts += [_not_run(spec, lines), _teachers(spec, entries, results)]
+    parts += [f'![{title}]({link}{file})' for title, file in plots]
+    parts += [_notes(spec, lines, out, link)]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
 
@@ -159,11 +95,16 @@ def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
         name = line.method.name + (' (outdated)' if line.outdated else '')
         rows.append([
             name, students,
-            str(len(line.records)),
-            _spread(summarize(list(line.values().values())))
+            _runs(spec, line),
+            spread(summarize(list(line.values().values())))
         ] + [_difference(line, other)
              for other in others] + [f'`{command_of(spec, line.method)}`'])
-    return _table(rows, left=(0, len(rows[0]) - 1))
+    return table(rows, left=(0, len(rows[0]) - 1))
+
+
+def _runs(spec: Spec, line: Line) -> str:
+    done, wanted = len(line.records), len(spec.seeds)
+    return str(done) if done >= wanted else f'{done} of {wanted}'
 
 
 def _details(spec: Spec, lines: Sequence[Line]) -> str:
@@ -178,12 +119,12 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
         seconds = line.mean_of('train_seconds')
         rows.append([
             line.method.name,
-            _spread(summarize(list(line.values('first').values()))),
-            '' if one else _spread(
+            spread(summarize(list(line.values('first').values()))),
+            '' if one else spread(
                 summarize(list(line.values('best').values()))),
-            '' if one else _spread(
+            '' if one else spread(
                 summarize(list(line.values('ensemble').values()))),
-            _spread(summarize(list(at_best.values()))) if at_best else '',
+            spread(summarize(list(at_best.values()))) if at_best else '',
             f'{sum(epochs) / len(epochs):.0f}' if epochs else '',
             f'{line.mean_of("parameters"):,.0f}',
             f'{line.mean_of("train_flops") / 1e12:.3g}',
@@ -196,7 +137,15 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
         'a student; what a training costs, the forward pass of its teacher '
         'included (matrix products and convolutions of all steps; wall '
         'time with validations, beside whatever else the machine did).'
-        '\n\n') + _table(rows)
+        '\n\n') + table(rows)
+
+
+def _not_run(spec: Spec, lines: Sequence[Line]) -> str:
+    done = [line.method for line in lines]
+    missing = [method for method in spec.methods if method not in done]
+    if not missing:
+        return ''
+    return f'Not run yet: `{command_of(spec, *missing)}`'
 
 
 def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
@@ -215,11 +164,11 @@ def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
             '; '.join(texts) + '.')
 
 
-def _notes(spec: Spec, lines: Sequence[Line], out: str) -> str:
+def _notes(spec: Spec, lines: Sequence[Line], out: str, link: str) -> str:
     records = [r for line in lines for r in line.records.values()]
     texts = [
-        'This page is made from [results.jsonl](results.jsonl), one line a '
-        'run (also as [results.csv](results.csv)), by\n\n    ' +
+        f'This is made from [results.jsonl]({link}results.jsonl), one line a '
+        f'run (also as [results.csv]({link}results.csv)), by\n\n    ' +
         report_command(spec, out)
     ]
     if any(line.outdated for line in lines):
@@ -243,12 +192,13 @@ def _notes(spec: Spec, lines: Sequence[Line], out: str) -> str:
     return '\n\n'.join(texts)
 
 
-def command_of(spec: Spec, method: Method) -> str:
-    """The command that runs a method with all its seeds."""
-    command = ['python', 'tools/benchmark.py', spec.path, '--only']
-    if method.pair:
-        return shlex.join([*command, f'{method.pair}/{method.name}'])
-    return shlex.join([*command, method.name])
+def command_of(spec: Spec, *methods: Method) -> str:
+    """The command that runs methods with all their seeds."""
+    return shlex.join([
+        'python', 'tools/benchmark.py', spec.path, '--only',
+        *('/'.join(filter(None, [method.pair, method.name]))
+          for method in methods)
+    ])
 
 
 def report_command(spec: Spec, out: str) -> str:
@@ -267,17 +217,3 @@ def _difference(line: Line, other: Line) -> str:
     if not math.isnan(difference.margin):
         text += f' [{difference.low:+.2f}, {difference.high:+.2f}]'
     return f'**{text}**' if difference.clear_of_zero else text
-
-
-def _spread(summary: Summary) -> str:
-    if math.isnan(summary.std):
-        return f'{summary.mean:.2f}'
-    return f'{summary.mean:.2f} ± {summary.std:.2f}'
-
-
-def _table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0, )) -> str:
-    ruler = [
-        ':---' if column in left else '---:' for column in range(len(rows[0]))
-    ]
-    return '\n'.join('| ' + ' | '.join(row) + ' |'
-                     for row in [rows[0], ruler, *rows[1:]])

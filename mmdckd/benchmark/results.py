@@ -128,20 +128,33 @@ def figure_of(record: Dict[str, Any], metrics: Dict[str, float], metric: str,
     Raises:
         ValueError: If there is no such metric.
     """
-    students = record['students']
-    if not students:
-        keys = [metric]
-    elif figure == 'mean':
-        keys = [f'{name}/{metric}' for name in students]
-    elif figure == 'first' or len(students) == 1:
-        keys = [f'{students[0]}/{metric}']
-    else:
-        keys = [f'{figure}/{metric}']
+    keys = keys_of(record, metric, figure)
     for key in keys:
         if key not in metrics:
             raise ValueError(f'`metric`: there is no {key!r} among '
                              f'{sorted(metrics)}.')
     return sum(metrics[key] for key in keys) / len(keys)
+
+
+def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
+    """The metrics whose mean is the figure of a run.
+
+    Args:
+        record (Dict[str, Any]): The run's record.
+        metric (str): Which metric.
+        figure (str): As in :func:`figure_of`.
+
+    Returns:
+        List[str]: Their names.
+    """
+    students = record['students']
+    if not students:
+        return [metric]
+    if figure == 'mean':
+        return [f'{name}/{metric}' for name in students]
+    if figure == 'first' or len(students) == 1:
+        return [f'{students[0]}/{metric}']
+    return [f'{figure}/{metric}']
 
 
 def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:

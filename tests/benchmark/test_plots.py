@@ -4,9 +4,9 @@ import pytest
 from benchmark_runs import record
 from PIL import Image
 
+from mmdckd.benchmark.lines import Line
 from mmdckd.benchmark.plots import (draw_accuracy, draw_cost, draw_plots,
                                     draw_students)
-from mmdckd.benchmark.report import Line
 from mmdckd.benchmark.spec import Method, Recipe
 
 TOP1 = 'accuracy/top1'

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 from benchmark_runs import record
 
-from mmdckd.benchmark.report import make_lines, to_markdown
+from mmdckd.benchmark.lines import make_lines
+from mmdckd.benchmark.report import to_markdown
 from mmdckd.benchmark.results import Results
 from mmdckd.benchmark.spec import Method, Recipe, Spec
 
@@ -101,7 +102,7 @@ def test_a_difference_that_is_not_clear_is_not_bold():
 
 def test_the_difference_of_one_seed_has_no_interval():
     text = report(make_spec(method('kd'), method('dckd')), *KD, DCKD[1])
-    assert cells(text, 'dckd')[2:5] == ['1', '73.00', '+2.00']
+    assert cells(text, 'dckd')[2:5] == ['1 of 3', '73.00', '+2.00']
 
 
 def test_methods_without_a_common_seed_are_not_compared():

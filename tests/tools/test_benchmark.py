@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Benchmarks from the command line, killed and started again."""
 import json
+import re
 import runpy
 import signal
 import subprocess
@@ -146,6 +147,32 @@ def test_a_finished_benchmark_makes_its_report_again(benchmark, run, tmp_path):
     assert not work.exists()
 
 
+def test_a_page_is_made_of_committed_results(benchmark, run, tmp_path):
+    folder = tmp_path / 'results' / 'tiny'
+    folder.mkdir(parents=True)
+    (folder / 'results.jsonl').write_bytes(
+        (benchmark['out'] / 'results.jsonl').read_bytes())
+    other = write_spec(
+        tmp_path / 'other.py',
+        seeds=[0],
+        methods=dict(kd=dict(config=write_teacher(tmp_path / 'c.py'))))
+    Path(other).write_text(
+        Path(other).read_text().replace("'tiny'", "'other'"))
+    page = tmp_path / 'page.md'
+    error, _ = run(benchmark['args'][0], other, '--page', page)
+    assert error is None
+    text = page.read_text()
+    assert '| dckd | 2 | 1 |' in text
+    assert f'Not run yet: `python tools/benchmark.py {other} --only kd`' in (
+        text)
+    for name in re.findall(r'!\[.*\]\((.*)\)', text):
+        assert (tmp_path / name).stat().st_size > 0
+    assert (folder / 'README.md').exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'c.py', 'other.py', 'page.md', 'results'
+    ]
+
+
 def test_two_do_not_work_in_one_folder(benchmark, run):
     with FileLock(str(benchmark['work'] / '.lock')):
         error, _ = run(*benchmark['args'])
@@ -186,6 +213,9 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
     (['SPEC', '--only', 'dlm'], "error: --only 'dlm' is none of the methods"),
     (['SPEC', '--jobs', '0'], 'error: --jobs should be 1 or more, but is 0'),
     (['SPEC', '--report-only'], 'error: there are no results in '),
+    (['SPEC', 'SPEC'], 'error: several benchmarks are for a --page only'),
+    (['SPEC', '--page', 'p.md', '--out', 'o'], 'error: --page finds'),
+    (['no.yaml', '--page', 'p.md'], "benchmark: there is no file 'no.yaml'"),
 ])
 def test_bad_input_is_one_line(run, tmp_path, arguments, message):
     spec = write_spec(
