@@ -3,14 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements/lock.txt
 
-.PHONY: help demo test slow docs lint clean
+.PHONY: help demo test slow docs types lint clean
 
 help:
 	@echo 'make demo   train a teacher and a cohort on digits, and show them'
 	@echo 'make test   run the tests'
 	@echo 'make slow   run the slow tests: other environments, full size'
 	@echo 'make docs   build the documentation, docs/_build/html/index.html'
-	@echo 'make lint   check the style'
+	@echo 'make types  check the type hints of what others import'
+	@echo 'make lint   check the types and the style'
 	@echo 'make clean  remove .venv and what building and testing leave behind'
 
 demo: .venv/installed
@@ -25,7 +26,10 @@ slow: .venv/installed
 docs: .venv/docs-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-lint: .venv/lint-installed
+types: .venv/lint-installed
+	$(BIN)/python -m mypy
+
+lint: types
 	$(BIN)/python -m flake8 .
 	$(BIN)/python -m isort --check-only --diff mmdckd tests tools setup.py
 	$(BIN)/python -m yapf --diff --recursive mmdckd configs tests tools setup.py

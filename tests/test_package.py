@@ -118,6 +118,7 @@ def test_wheel_holds_what_mim_looks_for(wheel):
         if not path.startswith('.mim')
     } <= names
     assert 'mmdckd/analysis/report.html.j2' in names
+    assert 'mmdckd/py.typed' in names  # for mypy to take the hints
     for folder in ('configs', 'tools'):
         found = {
             name.partition('/.mim/')[2]
@@ -258,7 +259,7 @@ def test_changed_lock_is_installed_again(make, tmp_path):
 def test_ci_fails_where_no_test_ran(tmp_path, summary, code):
     shutil.copytree(ROOT / '.ci', tmp_path / '.ci')
     (tmp_path / 'Makefile').write_text(
-        f'test slow:\n\t@echo "{summary}"\ndocs:\n')
+        f'test slow:\n\t@echo "{summary}"\ndocs types:\n')
     process = subprocess.run([str(tmp_path / '.ci' / 'run')],
                              capture_output=True,
                              text=True)

@@ -8,7 +8,15 @@
 # NNODES, MASTER_ADDR and PORT on each of them. With MAX_RESTARTS=3, should a
 # process die, all are started again, at most three times, and go on from the
 # last checkpoint in the work folder.
+#
+# example:
+#   tools/dist_train.sh configs/dckd_r34_r18_imagenet.py 8 --auto-scale-lr
 set -e
+
+if [ "$1" = --help ] || [ "$1" = -h ]; then
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [arguments of tools/train.py]" >&2

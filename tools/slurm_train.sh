@@ -13,7 +13,16 @@
 #
 #   #SBATCH --requeue --open-mode=append --signal=USR1@120
 #   tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR --resume
+#
+# example:
+#   GPUS=16 tools/slurm_train.sh PARTITION dckd \
+#       configs/dckd_r34_r18_imagenet.py work_dirs/dckd --auto-scale-lr
 set -e
+
+if [ "$1" = --help ] || [ "$1" = -h ]; then
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit
+fi
 
 if [ $# -lt 4 ]; then
     echo "usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR" \

@@ -60,15 +60,21 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
         ('parameters of the teacher', _of_member('teacher', 'parameters')),
         ('MACs of a student, one image', _of_member('student', 'macs')),
         ('MACs of the teacher, one image', _of_member('teacher', 'macs')),
-        ('training step, median (s)',
-         lambda run: run.step_seconds and f'{run.step_seconds:.4f}'),
+        ('training step, median (s)', lambda run: f'{run.step_seconds:.4f}'
+         if run.step_seconds else None),
         ('training throughput (images/s)',
-         lambda run: run.images_per_second and f'{run.images_per_second:,.0f}'
-         ),
+         lambda run: rate(run.images_per_second)
+         if run.images_per_second else None),
     ]
     table = [(title, [value(run) or '' for run in runs])
              for title, value in rows]
     return [(title, values) for title, values in table if any(values)]
+
+
+def rate(images: float) -> str:
+    """Write images a second, of which a slow machine may have less than
+    one."""
+    return f'{images:,.0f}' if images >= 10 else f'{images:.2g}'
 
 
 def config_differences(

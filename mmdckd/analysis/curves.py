@@ -124,8 +124,8 @@ def accuracy_figure(curves: Curves,
         else:
             axes.plot(epochs, values, label=label, **style)
     _ring_best(axes, {name: curves[name] for name in students})
-    values = [value for curve in curves.values() for value in curve.values()]
-    _widen_towards_100(axes, *(limits or (min(values), max(values))))
+    accuracies = [each for curve in curves.values() for each in curve.values()]
+    _widen_towards_100(axes, *(limits or (min(accuracies), max(accuracies))))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(
         title=title, xlabel='epoch', ylabel='top-1 accuracy in validation (%)')

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mmengine.registry import DefaultScope
 
@@ -109,6 +110,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
                 label=f'{term}  {weights[-1]:g}')
         axes.set_title(f'{name}, τ = {loss.tau:g}', fontsize=10)
         axes.set_xlabel('epoch' if by_epoch else 'iteration')
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 0), 1.1 * high)
         axes.legend(frameon=False, fontsize=8)
@@ -165,7 +167,7 @@ def _panels(parts, students: List[str], xlabel: str) -> Figure:
     """A panel for each title, unit, factor, curves, and perhaps limits."""
     parts = list(parts)
     figure, panels = grid(len(parts), 3, 3.6, 2.75)
-    handles = {}
+    handles: Dict[str, Line2D] = {}
     for axes, (title, unit, factor, curves, *limits) in zip(panels, parts):
         for name, curve in curves.items():
             steps, values = zip(*sorted(curve.items()))
@@ -189,8 +191,8 @@ def _panels(parts, students: List[str], xlabel: str) -> Figure:
     handles.pop('all', None)
     rows = -(-len(handles) // (3 * min(len(panels), 3))) or 1
     figure.legend(
-        handles.values(),
-        handles,
+        list(handles.values()),
+        list(handles),
         loc='outside lower center',
         ncols=-(-len(handles) // rows) or 1,
         frameon=False,

@@ -4,7 +4,7 @@
 All functions take what
 :meth:`mmdckd.evaluation.CohortSums.arrays` returns, with ``classes``.
 """
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -139,7 +139,7 @@ def _matrices(arrays: Dict[str, np.ndarray],
 
 def largest_correlation(arrays: Dict[str, np.ndarray]) -> float:
     """The largest of what :func:`draw_correlations` draws."""
-    matrices = _matrices(arrays, arrays['members'])
+    matrices = _matrices(arrays, list(arrays['members']))
     return max(np.nanmax(_others(matrix)) for matrix in matrices.values())
 
 
@@ -151,7 +151,7 @@ def largest_difference(arrays: Dict[str, np.ndarray], reference: str) -> float:
 
 def _differences(arrays: Dict[str, np.ndarray],
                  reference: str) -> Dict[str, np.ndarray]:
-    matrices = _matrices(arrays, arrays['members'])
+    matrices = _matrices(arrays, list(arrays['members']))
     return {
         name: _others(matrix - matrices[reference])
         for name, matrix in matrices.items() if name != reference
@@ -181,7 +181,7 @@ def _draw_map(axes: Axes, matrix: np.ndarray, norm: Normalize, colours: str,
     size = 7 if len(labels) <= 15 else 4
     long = max(map(len, labels)) > 2
     # A dollar in a name is a dollar.
-    style = dict(fontsize=size, parse_math=False)
+    style: Dict[str, Any] = dict(fontsize=size, parse_math=False)
     axes.set_xticks(range(len(labels)), labels, rotation=90 * long, **style)
     axes.set_yticks(range(len(labels)), labels, **style)
     axes.tick_params(length=0)

@@ -6,6 +6,7 @@ import os.path as osp
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mmdckd.version import __version__
 from . import epoch_figures
-from .comparison import compare, config_differences
+from .comparison import compare, config_differences, rate
 from .confusions import find_confusions
 from .curves import accuracy_figure
 from .matrix_figures import (ALL_CLASSES, draw_agreement, draw_correlations,
@@ -91,7 +92,8 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
         differences=config_differences(runs),
         sections=sections,
         confusions=[_confusions(run) for run in runs],
-        listed=LISTED)
+        listed=LISTED,
+        rate=rate)
     path = osp.join(out, 'report.html')
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
@@ -107,7 +109,9 @@ def _sections(runs: Sequence[RecordedRun]) -> List[Section]:
         Section(
             'losses', 'Losses',
             'A line for each student; task is the student\'s own loss, the '
-            'others are those of the distillation, weights included.'),
+            'others are those of the distillation, weights included. The '
+            'negative log-likelihood of all members in validation is under '
+            'Calibration.'),
         Section(
             'weights', 'Weights',
             'The factors before the terms of the collective loss, with their '
@@ -179,7 +183,7 @@ def _draw(run: RecordedRun, limits: Dict[str, Tuple[float, float]],
         for name in _references(run):
             drawn[f'correlation-less-{name}'] = (
                 f'Class correlation less that of {name}',
-                lambda name=name: draw_differences(arrays, name, scales[name]))
+                partial(draw_differences, arrays, name, scales[name]))
         if len(arrays['agreement']) > 1:
             drawn['agreement'] = ('Agreement of members',
                                   lambda: draw_agreement(arrays))
@@ -217,7 +221,7 @@ def _common_limits(
 
 def _references(run: RecordedRun) -> List[str]:
     """The members that others are compared with."""
-    names = run.statistics['members']
+    names = (run.statistics or {}).get('members', ())
     return [
         name for name in names
         if name.startswith(('teacher', 'target')) and len(names) > 1

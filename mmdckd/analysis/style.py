@@ -45,11 +45,11 @@ def grid(count: int,
     columns = min(columns, count)
     rows = -(-count // columns)
     figure = new_figure(columns * width + extra, rows * height)
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.09)
+    figure.set_layout_engine('constrained', w_pad=0.06, h_pad=0.09)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for unused in axes[count:]:
         unused.axis('off')
-    return figure, axes[:count]
+    return figure, list(axes[:count])
 
 
 def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
@@ -97,5 +97,6 @@ def to_png(figure: Figure) -> bytes:
 
 def to_image(figure: Figure) -> np.ndarray:
     """The figure as RGB pixels (H, W, 3) in uint8."""
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -97,7 +97,7 @@ def render_font(path: str, size: int = 32) -> FontGlyphs:
 
 def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
     """Draw a character, cut to the box around its ink."""
-    left, top, right, bottom = font.getbbox(character)
+    left, top, right, bottom = map(int, font.getbbox(character))
     image = Image.new('L', (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(image).text((-left, -top), character, fill=255, font=font)
     return image.crop(image.getbbox() or (0, 0, 0, 0))
@@ -106,7 +106,8 @@ def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
 def _shrink(ink: Image.Image, side: int, size: int) -> np.ndarray:
     """Centre a glyph in a square and average that down to the image."""
     square = Image.new('L', (side, side))
-    square.paste(ink, tuple((side - length) // 2 for length in ink.size))
+    width, height = ink.size
+    square.paste(ink, ((side - width) // 2, (side - height) // 2))
     return np.asarray(square.resize((size, size), Image.Resampling.BOX))
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is added up, batch by batch, of the predictions of a cohort."""
 from itertools import chain
-from typing import Dict, Optional, Sequence, Union
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 import torch
@@ -69,8 +69,8 @@ class CohortSums:
         self.tau = tau
         self.members: Dict[str, PredictionSums] = {}
         self.targets: Dict[str, SoftSums] = {}
-        self.same: Union[float, torch.Tensor] = 0.
-        self.counts: Union[float, torch.Tensor] = 0.
+        self.same = torch.tensor(0.)
+        self.counts = torch.tensor(0.)
 
     def add(self, scores: Dict[str, torch.Tensor],
             labels: torch.Tensor) -> None:

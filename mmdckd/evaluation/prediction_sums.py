@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is added up, batch by batch, of the predictions of one member."""
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator
 
 import torch
 
@@ -44,7 +44,7 @@ class SoftSums:
     """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
-        options = dict(dtype=torch.float64, device=device)
+        options: Dict[str, Any] = dict(dtype=torch.float64, device=device)
         self.classes = torch.zeros(num_classes, **options)
         self.soft_entropies = torch.zeros((), **options)
         self.soft_scores = torch.zeros(num_classes, num_classes, **options)

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import ast
-from typing import Any
+from typing import Any, Dict, List
 
 from mmengine.config import Config
 
@@ -23,9 +23,10 @@ def parse_config_text(text: str) -> Config:
         ValueError: If there is anything else in the text.
     """
     try:
+        statements: List[Any] = ast.parse(text).body
         return Config({
             statement.targets[0].id: _value(statement.value)
-            for statement in ast.parse(text).body
+            for statement in statements
         })
     except (AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(
@@ -33,9 +34,10 @@ def parse_config_text(text: str) -> Config:
             f'`dict(...)`, and such is not run ({error})') from error
 
 
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and node.func.id == 'dict':
-        value = {}
+def _value(node: Any) -> Any:
+    if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            and node.func.id == 'dict'):
+        value: Dict[Any, Any] = {}
         for argument in node.args:
             value.update(_value(argument))
         for keyword in node.keywords:

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which types a config may name that comes out of a checkpoint."""
 from importlib import import_module
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterable, Iterator, Tuple
 
 import mmengine.registry
 from mmcv.transforms import BaseTransform
@@ -32,7 +32,7 @@ def walk_types(cfg: Any,
         scope = cfg.get('_scope_', scope)
         if 'type' in cfg:
             yield f'{path}.type', cfg['type'], scope
-        items = cfg.items()
+        items: Iterable[Tuple[Any, Any]] = cfg.items()
     elif isinstance(cfg, (list, tuple)):
         items = enumerate(cfg)
     else:

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def export_onnx(config: str, out: str) -> float:
         raise ValueError(f'The head of {config!r} gives no logits (B, C).')
     try:
         # Of a batch of one the exporter takes the size for a constant.
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             network, (images[:2], ),
             input_names=[INPUT],
             output_names=['logits'],

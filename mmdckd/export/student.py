@@ -5,7 +5,7 @@ import os
 import os.path as osp
 from collections import OrderedDict
 from importlib.util import find_spec
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
@@ -143,7 +143,7 @@ def export_student(checkpoint: str,
             logger='current',
             level=logging.WARNING)
         return exported._replace(safetensors=None)
-    with replacing(exported.safetensors) as path:
+    with replacing(osp.join(out_dir, f'{name}.safetensors')) as path:
         _save_safetensors(students[name], out_meta, path)
     return exported
 
@@ -152,7 +152,7 @@ def _students_of(state_dict: Dict[str, Tensor],
                  path: str) -> Dict[str, Dict[str, Tensor]]:
     """The state dict of every student, by name, with the keys it has outside
     the cohort."""
-    students: Dict[str, Dict[str, Tensor]] = {}
+    students: Dict[str, Any] = {}
     for key, value in state_dict.items():
         if key.startswith(_PREFIX):
             name, _, own_key = key[len(_PREFIX):].partition('.')
@@ -176,12 +176,13 @@ def _choose(student: str, names: List[str], content: dict, path: str) -> str:
     # Imported here because the hooks beside it use this module.
     from mmdckd.engine.loops.collective_eval_loops import best_student_of
     if student == 'best':
-        student = best_student_of(content)
-        if student is None:
+        best = best_student_of(content)
+        if best is None:
             raise ValueError(
                 f'The checkpoint {path!r} was written before any validation '
                 'by mmdckd.CollectiveValLoop, so it does not say which '
                 f'student is best. Name one of {names}.')
+        student = best
     if student not in names:
         near = difflib.get_close_matches(student, names, 1)
         raise ValueError(

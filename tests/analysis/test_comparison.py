@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from mmengine.config import Config
 
-from mmdckd.analysis.comparison import compare, config_differences
+from mmdckd.analysis.comparison import compare, config_differences, rate
 from mmdckd.analysis.recorded_run import RecordedRun
 
 
@@ -82,3 +82,7 @@ def test_configs_are_compared_key_by_key():
         'seed': ['', '0'],
     }
     assert config_differences([one, one]) == []
+
+
+def test_a_slow_machine_has_a_rate_too():
+    assert [rate(1234.5), rate(10.4), rate(0.7222)] == ['1,234', '10', '0.72']

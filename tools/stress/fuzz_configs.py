@@ -21,6 +21,9 @@ from mmengine.runner import Runner
 
 from mmdckd import registry
 
+EXAMPLE = """example:
+  python tools/stress/fuzz_configs.py --cases 50 --seed 1
+"""
 REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 sys.path.insert(0, osp.join(REPO, 'tools'))
 import train  # noqa: E402
@@ -267,7 +270,10 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--cases', type=int, default=500)
     parser.add_argument('--first', type=int, default=0)
     parser.add_argument('--seed', type=int, default=0)

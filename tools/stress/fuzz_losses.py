@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from mmdckd.models.collectors import GeneralCollector, build_collector
 from mmdckd.models.losses import DCKDLoss, GatedEnsembleLoss
 
+EXAMPLE = """example:
+  python tools/stress/fuzz_losses.py --cases 500 --seed 1
+"""
 COLLECTORS = ('mean', 'max', 'logit_mean', 'min_logit', 'naive', 'linear',
               'confidence', 'cross_entropy', 'general', 'weighted')
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -320,7 +323,10 @@ def _kl(target: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--cases', type=int, default=5000)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--out', help='the file to write the result to')

@@ -31,6 +31,9 @@ from mmengine.runner import Runner, runner
 
 from mmdckd import compat
 
+EXAMPLE = """example:
+  python tools/stress/kill_training.py --kills 10
+"""
 REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 CONFIG = osp.join(REPO, 'configs', 'dckd_r34_r18_digits.py')
 FORK = multiprocessing.get_context('fork')
@@ -41,7 +44,10 @@ EVENTS = ('write', 'rename', 'remove')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         '--kills',
         type=int,

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os
 import os.path as osp
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ class CohortStatisticsHook(Hook):
             data_batch: Optional[dict] = None,
             outputs: Optional[List[BaseDataElement]] = None) -> None:
         """Add up what was predicted for a batch."""
-        if self._sums is None:
+        if self._sums is None or outputs is None:
             return
         if not _one_label_each(outputs):
             runner.logger.warning(
@@ -132,9 +132,9 @@ class CohortStatisticsHook(Hook):
                 name = name[len('model/'):]
             runner.message_hub.update_scalar(f'val/{name}', value)
         if is_main_process():
-            self._write(runner)
+            self._write(runner, self._sums.arrays())
 
-    def _write(self, runner) -> None:
+    def _write(self, runner, arrays: Dict[str, Any]) -> None:
         # As LoggerHook does: `runner.train_loop` would build one.
         training = runner._train_loop
         step = last = 0
@@ -144,7 +144,7 @@ class CohortStatisticsHook(Hook):
             interval *= training.val_interval
         elif training is not None and not isinstance(training, dict):
             step, last = runner.epoch, runner.max_epochs
-        arrays = dict(self._sums.arrays(), step=np.array(step))
+        arrays = dict(arrays, step=np.array(step))
         classes = runner.val_dataloader.dataset.metainfo.get('classes')
         arrays['classes'] = np.array(
             classes or range(arrays['correlation'].shape[-1])).astype(str)

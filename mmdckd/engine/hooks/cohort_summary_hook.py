@@ -51,10 +51,10 @@ class CohortSummaryHook(Hook):
         model = model.module if is_model_wrapper(model) else model
         if not isinstance(model, CollectiveDistill):
             return
-        if 'inputs' not in data_batch:
+        if data_batch is None or 'inputs' not in data_batch:
             raise ValueError(
                 '`train_dataloader.dataset.pipeline` gives no "inputs", but '
-                f'{sorted(data_batch)}: end it with `dict(type='
+                f'{sorted(data_batch or ())}: end it with `dict(type='
                 '"PackInputs")`.')
         shape = data_batch['inputs'][0].shape[-3:]
         members = summarise(model, shape)

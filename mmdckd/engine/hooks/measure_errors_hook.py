@@ -79,7 +79,7 @@ class MeasureErrorsHook(Hook):
         model = _unwrapped(runner)
         training = model.training
         model.eval()
-        sums = {collector: 0. for collector in collectors}
+        sums = {collector: torch.tensor(0.) for collector in collectors}
         count = 0
         for data_batch in runner.val_loop.dataloader:
             data = model.data_preprocessor(data_batch, False)
@@ -89,7 +89,8 @@ class MeasureErrorsHook(Hook):
             count += len(data['data_samples'])
             for collector, chosen in collectors.items():
                 each = torch.stack([wrong[name] for name in chosen])
-                sums[collector] += torch.einsum('jbc,kbc->jk', each, each)
+                sums[collector] = sums[collector] + torch.einsum(
+                    'jbc,kbc->jk', each, each)
         model.train(training)
         for collector, total in sums.items():
             number = total.new_tensor(count)
@@ -121,7 +122,7 @@ def _errors(predictions: list) -> torch.Tensor:
     else:
         labels = torch.cat([s.gt_label for s in predictions])
     labels = soft_labels(
-        labels.to(scores.device), *scores.shape[1:], scores.dtype)
+        labels.to(scores.device), scores.shape[1], scores.dtype)
     return scores - labels
 
 

@@ -4,7 +4,7 @@ import os.path as osp
 import signal
 import threading
 from functools import partial
-from typing import Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, master_only
@@ -53,7 +53,7 @@ class PreemptionHook(Hook):
     def __init__(self, interval: int = 10) -> None:
         self.interval = interval
         self._received = 0
-        self._previous: Dict[int, Callable] = {}
+        self._previous: Dict[int, Any] = {}
 
     def before_train(self, runner) -> None:
         """Listen to the signals."""

@@ -1,5 +1,5 @@
 import copy
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.evaluator import Evaluator
@@ -18,6 +18,10 @@ class _MemberEvaluation:
 
     #: 'val' or 'test', as MMEngine's hooks are called.
     stage: str
+    # Of MMEngine's loop, which this is mixed into.
+    runner: Any
+    dataloader: Any
+    fp16: bool
     #: What each member has predicted for the last batch, for hooks to see.
     members: Dict[str, List[BaseDataElement]]
 
@@ -27,7 +31,8 @@ class _MemberEvaluation:
                  evaluator: Union[Evaluator, Dict, List],
                  fp16: bool = False,
                  monitor: Optional[str] = None) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
+        super().__init__(  # type: ignore[call-arg]
+            runner, dataloader, evaluator, fp16)
         self.monitor = monitor
         self._template = self.evaluator
         if not self._template.metrics:

@@ -5,7 +5,7 @@ They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` puts
 them in the place of MMEngine's, so that ``train_cfg`` stays what it is.
 """
 from contextlib import closing
-from typing import Iterator, Optional, Sequence
+from typing import Generator, Optional, Sequence
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.base_loop import BaseLoop
@@ -89,10 +89,13 @@ class ExactTrainLoop(BaseLoop):
 class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
     """Trains by epochs, and may begin inside one."""
 
-    def resume(self, epoch: int, samples: int, **kwargs) -> None:
+    def resume(self,
+               epoch: int,
+               samples: int,
+               sampler_seed: Optional[int] = None) -> None:
         """Begin where a checkpoint was saved, maybe after its epoch."""
         super().resume(self._epoch, samples if epoch == self._epoch else 0,
-                       **kwargs)
+                       sampler_seed)
 
     def run(self) -> nn.Module:
         """Launch training."""
@@ -146,7 +149,7 @@ class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
         """Iterate one batch."""
         self._step(self._iter, data_batch)
 
-    def _passes(self) -> Iterator[Sequence[dict]]:
+    def _passes(self) -> Generator[Sequence[dict], None, None]:
         """The batches of one pass over the data after another."""
         epoch, samples = self.start_epoch, self.start_samples
         self.start_samples = 0

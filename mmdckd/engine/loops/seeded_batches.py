@@ -116,7 +116,7 @@ class SeededBatches:
         batches, self._batches = self._batches, None
         counted = batches is not None
         position = self.samples if counted else 0
-        for batch in batches if counted else self.batch_sampler:
+        for batch in self.batch_sampler if batches is None else batches:
             size = len(batch) * self._world_size
             if counted:
                 self._sizes.append(size)

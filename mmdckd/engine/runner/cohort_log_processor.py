@@ -41,7 +41,7 @@ class CohortLogProcessor(LogProcessor):
                 key.startswith(f'{prefix}student.{name}.') and 'loss' in key)
             for name in students
         }
-        best = min(losses, key=losses.get)
+        best = min(losses, key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
         line = _without(line, ('student.', 'distill.', 'collective.'))
         return tag, (f'{line}{SEPARATOR}best student: {best} (task loss '
@@ -71,7 +71,7 @@ class CohortLogProcessor(LogProcessor):
         best = runner.message_hub.get_info('best_student')
         if best not in students:
             own = {name: values[name] for name in students}
-            best = max(own, key=own.get)
+            best = max(own, key=own.__getitem__)
         shown = [f'{metric}: {best} (best) {values["best"]:.2f}']
         if len(students) > 1:
             mean = sum(values[name] for name in students) / len(students)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from collections import defaultdict
+from typing import Dict, Tuple
 
 import torch
 from torch import nn
@@ -17,7 +18,8 @@ class BufferSnapshot:
 
     @torch.no_grad()
     def __init__(self, *modules: nn.Module) -> None:
-        self._pairs = defaultdict(lambda: ([], []))
+        self._pairs: Dict[tuple, Tuple[list,
+                                       list]] = defaultdict(lambda: ([], []))
         for module in modules:
             for buffer in module.buffers():
                 buffers, copies = self._pairs[buffer.device, buffer.dtype]

@@ -148,6 +148,7 @@ class CollectiveDistill(BaseAlgorithm):
             cohort.requires_grad_(False)
         self.calculate_student_loss = calculate_student_loss
         self.teacher_trainable = teacher_trainable
+        build: Callable
         if teacher_trainable:
             build = partial(TrainableTeacher, norm_eval=teacher_norm_eval)
         else:
@@ -386,16 +387,17 @@ class CollectiveDistill(BaseAlgorithm):
         """
         causes = self._causes(finite, step)
         message = describe_losses(losses, causes, step.samples)
-        if (self.on_nonfinite == 'freeze_student' and None not in causes
-                and len(causes) < len(step.logits)):
+        students = [name for name in causes if name is not None]
+        if (self.on_nonfinite == 'freeze_student'
+                and len(students) == len(causes) < len(step.logits)):
             print_log(
                 f"{message} `on_nonfinite='freeze_student'`: "
-                f'{", ".join(causes)} will stay as before this iteration, '
+                f'{", ".join(students)} will stay as before this iteration, '
                 'and take no part any more, in the ensemble and the choice '
                 'of the best student neither.',
                 logger='current',
                 level=logging.ERROR)
-            return causes
+            return students
         before.restore(self)
         spoilt = [
             name for name, student in self.cohort.items()
@@ -583,6 +585,7 @@ def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
             or not 1 <= num_students <= MOST_STUDENTS):
         raise ValueError('`num_students` should be a whole number from 1 to '
                          f'{MOST_STUDENTS}, but got {num_students!r}.')
+    assert architecture is not None
     return StudentCohort(
         {f'student{i}': architecture
          for i in range(num_students)},

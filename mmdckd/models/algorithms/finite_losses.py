@@ -95,7 +95,7 @@ def describe_losses(losses: Dict[str, torch.Tensor],
 def _mean(loss) -> torch.Tensor:
     """As MMEngine reduces a loss: a tensor, or a list of tensors."""
     if not isinstance(loss, torch.Tensor):
-        return sum(_mean(each) for each in loss)
+        return sum((_mean(each) for each in loss), torch.tensor(0.))
     return (loss if loss.ndim == 0 else loss.mean()).detach()
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Union
+from typing import Sequence, Union
 
 from mmcv.cnn import ConvModule
 from mmpretrain.models.backbones import ShuffleNetV2
@@ -20,7 +20,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
 
     Args:
         widen_factor (float): 0.5, 1.0, 1.5 or 2.0. Defaults to 1.0.
-        init_cfg (dict or list[dict], optional): Initialization config.
+        init_cfg (dict or Sequence[dict], optional): Initialization config.
             Defaults to PyTorch's own.
         **kwargs: Other arguments of :class:`mmpretrain.models.ShuffleNetV2`.
 
@@ -33,7 +33,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
 
     def __init__(self,
                  widen_factor: float = 1.0,
-                 init_cfg: Union[dict, list, None] = UNIFORM,
+                 init_cfg: Union[dict, Sequence[dict], None] = UNIFORM,
                  **kwargs) -> None:
         super().__init__(widen_factor, init_cfg=init_cfg, **kwargs)
         # In a Sequential, whose ConvModule does not initialise itself.

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From the networks of the benchmark of CRD to MMPretrain's, by their keys."""
 import re
-from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
 
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
@@ -114,7 +114,7 @@ def _rename(key: str, rules: List[Tuple[str, str]]) -> str:
     return key
 
 
-def _call(cfg: dict) -> str:
+def _call(cfg: Any) -> str:
     arguments = [f'{k}={v}' for k, v in cfg.items() if k != 'type']
     return f'{cfg["type"]} {" ".join(arguments)}'.strip()
 

@@ -1,6 +1,6 @@
 import contextlib
 import re
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -217,7 +217,7 @@ class StudentCohort(BaseModel):
         mean, std = (
             getattr(first.data_preprocessor, name, None)
             for name in ('mean', 'std'))
-        if mean is not None and mean.shape != std.shape:
+        if mean is not None and std is not None and mean.shape != std.shape:
             raise ValueError(
                 f'`data_preprocessor.mean` has {len(mean)} numbers and '
                 f'`data_preprocessor.std` {len(std)}: one of each channel.')
@@ -277,7 +277,7 @@ def _same_parameters(a: nn.Module, b: nn.Module) -> bool:
 
 def _preprocessing(preprocessor: nn.Module) -> dict:
     """What a data preprocessor does, in comparable form."""
-    content = {
+    content: Dict[str, Any] = {
         name: value
         for name, value in vars(preprocessor).items()
         if isinstance(value, (int, float, str, bool,

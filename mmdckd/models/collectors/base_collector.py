@@ -145,6 +145,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                 labels are wrong.
         """
         if log_probs is None:
+            assert probs is not None, 'neither `probs` nor `log_probs`'
             probs = _at_least_float32(probs)
             log_probs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
         log_probs = _at_least_float32(log_probs)

@@ -87,6 +87,7 @@ class GeneralCollector(BaseCollector):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args) -> None:
-        loaded = state_dict.get(f'{prefix}errors', self.errors)
-        self.errors = self.errors.new_zeros(loaded.shape)
+        if f'{prefix}errors' in state_dict:
+            loaded = state_dict[f'{prefix}errors']
+            self.errors = self.errors.new_zeros(loaded.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

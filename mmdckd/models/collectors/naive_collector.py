@@ -45,7 +45,9 @@ class NaiveCollector(FoldCollector):
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         best = torch.minimum(a[..., -1:], b[..., -1:])
-        kept = sum(x[..., :-1] * (x[..., -1:] == best) for x in (a, b))
+        kept = (
+            a[..., :-1] * (a[..., -1:] == best) + b[..., :-1] *
+            (b[..., -1:] == best))
         return torch.cat([kept, best], -1)
 
     def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 import copy
 from contextlib import ExitStack, contextmanager
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -92,21 +92,21 @@ class CollectiveDistiller(BaseDistiller):
                 parts, collective_losses=collective_losses).items():
             _check_named(key, part)
         self.collective_losses = nn.ModuleDict()
-        for name, cfg in (collective_losses or {}).items():
+        for name, loss in (collective_losses or {}).items():
             if 'loss' not in name:
                 raise ValueError(
                     f'`distiller.collective_losses` has a loss named '
                     f'{name!r}; MMEngine trains what has "loss" in its name: '
                     f'call it "loss_{name}".')
-            self.collective_losses[name] = MODELS.build(cfg)
+            self.collective_losses[name] = MODELS.build(loss)
         self._student_logits_cfg = student_logits
         self._teacher_logits_cfg = teacher_logits
 
-        parts = {key: part for key, part in parts.items() if part}
-        if student_distiller or parts:
-            parts.update(student_distiller or {})
-            parts.setdefault('type', 'ConfigurableDistiller')
-        self.student_distillers = self._build_student_distillers(parts)
+        cfg: Dict[str, Any] = {k: part for k, part in parts.items() if part}
+        if student_distiller or cfg:
+            cfg.update(student_distiller or {})
+            cfg.setdefault('type', 'ConfigurableDistiller')
+        self.student_distillers = self._build_student_distillers(cfg)
         distillers = list(self.student_distillers.values())
         self._self_taught = any(
             isinstance(distiller, BYOTDistiller) for distiller in distillers)
@@ -255,7 +255,7 @@ class CollectiveDistiller(BaseDistiller):
         """Take out a student's recorded logits (B, C); None where no
         collective loss wants them."""
         recorder = self._student_logits.get(name)
-        return recorder and recorder.pop()
+        return None if recorder is None else recorder.pop()
 
     def pop_teacher_logits(self) -> List[torch.Tensor]:
         """Take out the recorded logits of the M teachers, each (B, C); none
@@ -306,15 +306,17 @@ class CollectiveDistiller(BaseDistiller):
         if not self.collective_losses:
             return {}
         names = self.student_names if names is None else names
-        preds_S = torch.stack(preds_S)
-        losses = cohort_statistics(names, preds_S)
+        students = torch.stack(preds_S)
+        losses = cohort_statistics(names, students)
         if len(names) == 1 < len(self.student_names):
-            preds_S, preds_P = torch.cat([preds_S, preds_S.detach()]), ()
+            students, preds_P = torch.cat([students, students.detach()]), ()
         teachers = [torch.stack(views) for views in zip(*preds_T)]
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]
-        preds_T = torch.stack(teachers) if teachers else None
-        inputs = [preds_S, preds_T, gt_labels]
+        inputs = [
+            students,
+            torch.stack(teachers) if teachers else None, gt_labels
+        ]
         if preds_P:
             inputs.append(torch.stack(tuple(preds_P)))
         for loss_name, loss in self.collective_losses.items():

@@ -1,7 +1,7 @@
 """Features that do not fit each other are refused, with what would help."""
 from functools import partial
 from math import prod
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmrazor.models import losses
@@ -77,7 +77,7 @@ def guard_shapes(distiller: ConfigurableDistiller) -> None:
 
 def _check_loss(name: str, mapping: dict, loss: nn.Module, args: tuple,
                 kwargs: dict) -> None:
-    sides = {True: [], False: []}
+    sides: Dict[bool, list] = {True: [], False: []}
     for key, record in mapping.items():
         value = kwargs.get(key)
         # Not the labels.
@@ -153,7 +153,7 @@ def _remedy(loss: str, key: str, record: dict, student: Shape,
 def _connectors(student: Shape, teacher: Shape) -> list:
     """The configs, as text, of what brings one shape to another; none where
     nothing does."""
-    lines = []
+    lines: List[str] = []
     if len(student) != len(teacher) or student[0] != teacher[0]:
         return lines
     if len(student) == 4:

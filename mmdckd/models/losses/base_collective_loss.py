@@ -163,9 +163,10 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         Raises:
             ValueError: If there are none, or a shape is not the students'.
         """
-        single = isinstance(preds_T, torch.Tensor) and preds_T.ndim == 2
-        teachers = (preds_T, ) if single else preds_T
-        teachers = _tensors(teachers, 'preds_T')
+        several = preds_T
+        if isinstance(preds_T, torch.Tensor) and preds_T.ndim == 2:
+            several = preds_T[None]
+        teachers = _tensors(several, 'preds_T')
         shape = tuple(students[0].shape)
         shapes = {tuple(logits.shape) for logits in teachers}
         if shapes not in ({shape}, {(len(students), *shape)}):

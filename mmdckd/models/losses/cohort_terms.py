@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Callable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch.autograd import Function
@@ -59,8 +59,8 @@ class CohortTerms(Function):
             Tuple[Tensor or None, ...]: The three terms, each (N,), or None
             where left out.
         """
-        sums = None
-        saved = []
+        sums: List[Optional[torch.Tensor]] = []
+        saved: List[Optional[torch.Tensor]] = []
         for rows in _chunks(logits):
             scaled = _scale([z[rows] for z in logits], tau)
             log_probs = scaled.log_softmax(-1).clamp_min_(LEAST)
@@ -70,17 +70,21 @@ class CohortTerms(Function):
             norm = -log_probs.amax(-1, keepdim=True)
             teacher, collective, rest = targets(rows, log_probs)
             terms = [
-                teacher is not None and _divergence(teacher, log_probs),
-                collective is not None and _divergence(collective, log_probs),
-                correlation and entropy(_of_rest(log_probs, rest)).sum(-1)
+                None if target is None else _divergence(target, log_probs)
+                for target in (teacher, collective)
             ]
-            sums = terms if sums is None else list(map(sum, zip(sums, terms)))
+            own = entropy(_of_rest(log_probs, rest)) if correlation else None
+            terms.append(None if own is None else own.sum(-1))
+            sums = [
+                term if before is None or term is None else before + term
+                for before, term in zip(sums or [None] * 3, terms)
+            ]
             saved += most, norm, teacher, collective, rest
         ctx.save_for_backward(*logits, *saved)
         ctx.num_students = len(logits)
         ctx.correlation = correlation
         ctx.tau = tau
-        return tuple(None if term is False else term / len(logits[0])
+        return tuple(None if term is None else term / len(logits[0])
                      for term in sums)
 
     @staticmethod
@@ -90,7 +94,7 @@ class CohortTerms(Function):
         logits = ctx.saved_tensors[:ctx.num_students]
         saved = iter(ctx.saved_tensors[ctx.num_students:])
         scale = 1 / (ctx.tau * len(logits[0]))
-        weights = [
+        factors = [
             None if w is None else (w * scale).view(-1, 1, 1) for w in weights
         ]
         grads = logits[0].new_empty(len(logits), *logits[0].shape)
@@ -98,16 +102,16 @@ class CohortTerms(Function):
                 _chunks(logits), *[saved] * 5):
             scaled = _scale([z[rows] for z in logits], ctx.tau)
             log_p = scaled.sub_(most).sub_(norm).clamp_min_(LEAST)
-            _grad(log_p, teacher, collective, rest, ctx.correlation, weights,
+            _grad(log_p, teacher, collective, rest, ctx.correlation, factors,
                   grads[:, rows])
         return (None, ) * 3 + grads.unbind()
 
 
-def soften(logits: Tuple[torch.Tensor, ...], tau: float) -> torch.Tensor:
+def soften(logits: Sequence[torch.Tensor], tau: float) -> torch.Tensor:
     r"""Compute :math:`\log softmax(z / \tau)` of several members.
 
     Args:
-        logits (Tuple[Tensor]): z, each of one shape (..., C).
+        logits (Sequence[Tensor]): z, each of one shape (..., C).
         tau (float): Temperature.
 
     Returns:
@@ -118,7 +122,7 @@ def soften(logits: Tuple[torch.Tensor, ...], tau: float) -> torch.Tensor:
     return _scale(logits, tau).log_softmax(-1).clamp_min_(LEAST)
 
 
-def _scale(logits: Tuple[torch.Tensor, ...], tau: float) -> torch.Tensor:
+def _scale(logits: Sequence[torch.Tensor], tau: float) -> torch.Tensor:
     stacked = torch.stack(
         [z if z.dtype == torch.float64 else z.float() for z in logits])
     if tau < 1:  # nothing may become infinite
@@ -149,7 +153,7 @@ def _divergence(target: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
 
 def _grad(log_p: torch.Tensor, teacher: Optional[torch.Tensor],
           collective: Optional[torch.Tensor], rest: Optional[torch.Tensor],
-          correlation: bool, weights: Sequence[Optional[torch.Tensor]],
+          correlation: bool, weights: Sequence[Any],
           out: torch.Tensor) -> None:
     p = log_p.exp()
     targets = [(target.expand_as(p), w)

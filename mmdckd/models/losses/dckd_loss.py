@@ -203,7 +203,11 @@ class DCKDLoss(BaseCollectiveLoss):
         if self.gamma and self.correlation == 'non_target':
             users.append('`correlation`')
         try:
-            check_labels(gt_labels, *logits.shape, exclusive=bool(users))
+            check_labels(
+                gt_labels,
+                logits.shape[0],
+                logits.shape[1],
+                exclusive=bool(users))
         except ValueError as error:
             if not users or gt_labels.ndim < 2:
                 raise
@@ -250,7 +254,7 @@ class DCKDLoss(BaseCollectiveLoss):
         peers = None
         if preds_P is not None:
             peers = self.split_peers(preds_P, students)
-        teachers = ()
+        teachers: Tuple[torch.Tensor, ...] = ()
         if self.needs_teacher and preds_T is not None:
             teachers = self.split_teachers(preds_T, students)
         self.check_cohort(len(students), len(teachers))
@@ -278,24 +282,24 @@ class DCKDLoss(BaseCollectiveLoss):
             correlation=-self.gamma)
         # A ramp at 0 keeps its term: the losses of a run keep their names.
         weights = {name: weight for name, weight in weights.items() if weight}
+        if self.ramp is None:
+            return weights
         for name in set(weights).intersection(self.ramp_terms):
             weights[name] *= (
                 self.ramp() if time is None else self.ramp.factor(time))
         return weights
 
-    def _terms(
-        self, students: Tuple[torch.Tensor, ...], teachers: Tuple[torch.Tensor,
-                                                                  ...],
-        peers: Optional[Tuple[torch.Tensor,
-                              ...]], gt_labels: Optional[torch.Tensor]
-    ) -> Dict[str, Optional[torch.Tensor]]:
+    def _terms(self, students: Tuple[torch.Tensor,
+                                     ...], teachers: Tuple[torch.Tensor, ...],
+               peers: Optional[Tuple[torch.Tensor, ...]],
+               gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
 
         def targets(rows: slice, log_probs: torch.Tensor) -> Terms:
             labels = None if gt_labels is None else gt_labels[rows]
             teacher = collective = teacher_log_probs = rest = None
             if teachers:
                 teacher_log_probs = self._soften(teachers, rows)
-            if self.alpha:
+            if self.alpha and teacher_log_probs is not None:
                 teacher = self._collect_teachers(teacher_log_probs, labels)
             if self.beta:
                 collective = self.collector(
@@ -308,7 +312,10 @@ class DCKDLoss(BaseCollectiveLoss):
 
         values = CohortTerms.apply(targets, bool(self.gamma), self.tau,
                                    *students)
-        return dict(zip(self.TERMS, values))
+        return {
+            term: value
+            for term, value in zip(self.TERMS, values) if value is not None
+        }
 
     @torch.no_grad()
     def _collect_teachers(self, log_probs: torch.Tensor,
