@@ -13,9 +13,10 @@ TITLE = '# What was measured'
 
 PREFACE = """
 Every table is made from results that are in the repository, one line a run.
-The command beside a line runs it again; what it takes, besides, is said in
-[Sweep](sweep.md). No number is the paper's: this project's formulation is its
-own.
+The command beside a line runs it again, with the teacher it needs; of Glyph62,
+the images are made before (`tools/datasets/make_glyph62.py`). How benchmarks
+work is in [Sweep](sweep.md). No number is the paper's: this project's
+formulation is its own.
 """.strip()
 
 

@@ -116,9 +116,11 @@ def _draw_line(axes: Axes, name: str, points: List[Tuple[float,
                                                          Line]]) -> None:
     points = sorted(points, key=lambda point: point[0])
     summaries = [summarize(list(line.values().values())) for _, line in points]
+    # There are ten colours.
+    marker = 'os^v'[len(axes.containers) // 10 % 4]
     axes.errorbar([x for x, _ in points], [s.mean for s in summaries],
                   yerr=[_margin(s) for s in summaries],
-                  fmt='o-',
+                  fmt=f'{marker}-',
                   capsize=4,
                   label=name)
 
