@@ -14,6 +14,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmrazor.registry import MODELS as MMRAZOR_MODELS
 from PIL import Image
 
+from mmdckd import compat
 from mmdckd.benchmark.spec import load_spec
 from mmdckd.registry import MODELS
 
@@ -91,6 +92,12 @@ def test_every_block_is_of_a_kind_that_is_run():
         kinds = set(fences[::2])
         assert kinds <= {'python', 'bash', 'text', '{toctree}',
                          '{eval-rst}'}, page
+
+
+def test_every_remedy_is_in_the_docs():
+    text = (DOCS / 'versions.md').read_text()
+    for remedy in compat.REMEDIES:
+        assert re.search(rf'\b{remedy.__name__}\b', text), remedy
 
 
 def test_the_start_takes_less_than_ten_commands():
