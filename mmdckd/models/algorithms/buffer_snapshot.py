@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from collections import defaultdict
-from typing import Dict, Tuple
+import operator
+from typing import Dict, List, Tuple
 
 import torch
 from torch import nn
@@ -13,21 +13,39 @@ class BufferSnapshot:
     once it has been in them, a value that is not finite stays.
 
     Args:
-        *modules (nn.Module): The modules.
+        *modules (nn.Module): The modules. Which parts of them have buffers is
+            looked up once; the buffers may become others.
     """
 
-    @torch.no_grad()
     def __init__(self, *modules: nn.Module) -> None:
-        self._pairs: Dict[tuple, Tuple[list,
-                                       list]] = defaultdict(lambda: ([], []))
-        for module in modules:
-            for buffer in module.buffers():
-                buffers, copies = self._pairs[buffer.device, buffer.dtype]
-                buffers.append(buffer)
+        self._holders = [
+            part._buffers for module in modules for part in module.modules()
+            if part._buffers
+        ]
+        self._buffers: List[torch.Tensor] = []
+        self._pairs: Dict[tuple, Tuple[List[torch.Tensor],
+                                       List[torch.Tensor]]] = {}
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Remember the buffers as they are now, and no longer as they were
+        before."""
+        buffers = [
+            buffer for holder in self._holders for buffer in holder.values()
+            if buffer is not None
+        ]
+        if len(buffers) != len(self._buffers) or any(
+                map(operator.is_not, buffers, self._buffers)):
+            self._buffers = buffers
+            self._pairs = {}
+            for buffer in buffers:
+                originals, copies = self._pairs.setdefault(
+                    (buffer.device, buffer.dtype), ([], []))
+                originals.append(buffer)
                 copies.append(torch.empty_like(buffer))
-        for buffers, copies in self._pairs.values():
+        for originals, copies in self._pairs.values():
             # One kernel for all of a kind, not one each.
-            torch._foreach_copy_(copies, buffers)
+            torch._foreach_copy_(copies, originals)
 
     @torch.no_grad()
     def restore(self, module: nn.Module) -> None:
@@ -38,7 +56,7 @@ class BufferSnapshot:
             module (nn.Module): The module.
         """
         wanted = {id(buffer) for buffer in module.buffers()}
-        for buffers, copies in self._pairs.values():
-            for buffer, copy in zip(buffers, copies):
+        for originals, copies in self._pairs.values():
+            for buffer, copy in zip(originals, copies):
                 if id(buffer) in wanted:
                     buffer.copy_(copy)

@@ -3,7 +3,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Callable, Dict, Iterable, List, Optional, Union
+from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import torch
 from mmengine.logging import MessageHub, print_log
@@ -89,9 +89,10 @@ class CollectiveDistill(BaseAlgorithm):
             Defaults to None, that of the students.
         init_cfg (dict, optional): Initialization config; a checkpoint that
             it names must fit. Defaults to None.
-        module_inplace (bool): Whether in-place modules of students and
-            teacher stay in place. They would overwrite what recorders have
-            recorded before them. Defaults to False.
+        module_inplace (bool, optional): Whether in-place modules of students
+            and teacher stay in place. They overwrite what recorders have
+            recorded before them. Defaults to None: they do where nothing is
+            recorded but logits, which changes no result.
 
     Attributes:
         before_stop (Callable, optional): Called before a loss that is not
@@ -131,11 +132,10 @@ class CollectiveDistill(BaseAlgorithm):
                  calculate_student_loss: bool = True,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
-                 module_inplace: bool = False) -> None:
+                 module_inplace: Optional[bool] = None) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
-        super().__init__(
-            cohort, init_cfg=init_cfg, module_inplace=module_inplace)
+        super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
         if calculate_student_loss and not student_trainable:
             raise ValueError(
                 '`student_trainable=False` and `calculate_student_loss=True` '
@@ -158,8 +158,6 @@ class CollectiveDistill(BaseAlgorithm):
             teachers = nn.ModuleList(teachers)
         self.teachers = teachers
         for holder in teachers:
-            if not module_inplace:
-                self.set_module_inplace_false(holder.model, 'teacher')
             holder.adapt.see_through(self.data_preprocessor)
             self._check_classes(holder)
 
@@ -173,6 +171,7 @@ class CollectiveDistill(BaseAlgorithm):
             **distiller, 'student_names':
             cohort.names
         })
+        self._set_up_inplace(module_inplace)
         self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers([t.model for t in teachers])
@@ -202,6 +201,14 @@ class CollectiveDistill(BaseAlgorithm):
                 'image at once. Keep one.')
         self.data_preprocessor = ViewPreprocessor(self.data_preprocessor,
                                                   len(self.cohort))
+
+    def _set_up_inplace(self, inplace: Optional[bool]) -> None:
+        if inplace is None:
+            inplace = self.distiller.records_logits_alone
+        self.module_inplace = inplace
+        if not inplace:
+            for network in (self.cohort, *(t.model for t in self.teachers)):
+                self.set_module_inplace_false(network, 'network')
 
     def _set_up_freezing(self) -> None:
         if self.on_nonfinite not in self.ON_NONFINITE:
@@ -279,9 +286,13 @@ class CollectiveDistill(BaseAlgorithm):
                 equal, or labels are none that collective losses can use.
             FloatingPointError: If a loss is not finite; see ``on_nonfinite``.
         """
-        trained = list(self.teachers) if self.teacher_trainable else []
-        before = BufferSnapshot(self.cohort, self.distiller.collective_losses,
-                                *trained)
+        if not self._checked:
+            trained = list(self.teachers) if self.teacher_trainable else []
+            self._before = BufferSnapshot(self.cohort,
+                                          self.distiller.collective_losses,
+                                          *trained)
+        before = self._before
+        before.take()
         losses, step = self._run_members(inputs, data_samples)
         losses.update(self._collective_losses(step))
         self._checked = True
@@ -298,6 +309,25 @@ class CollectiveDistill(BaseAlgorithm):
             losses.update(self._collective_losses(step))
             finite = finite_losses(losses)
         return losses
+
+    def parse_losses(
+        self, losses: Dict[str, torch.Tensor]
+    ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+        """Sum the losses, and bring what is logged to the CPU at once.
+
+        MMEngine would look at one value after another, and wait for the
+        device each time.
+
+        Args:
+            losses (Dict[str, Tensor]): Losses and statistics by name.
+
+        Returns:
+            tuple: The total loss, and the values by name, without their
+            graphs.
+        """
+        total, log = super().parse_losses(losses)
+        values = torch.stack([value.detach() for value in log.values()])
+        return total, dict(zip(log, values.cpu().unbind()))
 
     def _run_members(self, inputs, data_samples) -> tuple:
         """Run teachers and students.

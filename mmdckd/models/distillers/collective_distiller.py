@@ -13,7 +13,7 @@ from torch import nn
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
 from .loss_selection import parts_for_student
-from .recorders import LogitsRecorder, check_sources
+from .recorders import LogitsRecorder, check_sources, returns_logits
 from .shape_guard import guard_shapes
 from .statistics import cohort_statistics
 
@@ -136,6 +136,15 @@ class CollectiveDistiller(BaseDistiller):
                        (distiller.teacher_recorders.recorders
                         and not self._self_taught)
                        for distiller in self.student_distillers.values())
+
+    @property
+    def records_logits_alone(self) -> bool:
+        """bool: Whether all that is recorded is what a network returns last,
+        its logits, so that nothing that runs after could overwrite it."""
+        configs = (self._student_logits_cfg, self._teacher_logits_cfg)
+        return configs == (None, None) and all(
+            returns_logits(distiller)
+            for distiller in self.student_distillers.values())
 
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
         """Attach the students' recorders.

@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmpretrain.models.heads import ConformerHead
+from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import (ModuleOutputsRecorder,
                                                   ParameterRecorder)
@@ -39,6 +40,23 @@ def check_sources(recorders: RecorderManager, network: nn.Module,
                 f'`{key}.{name}.source`={recorder.source!r} is no {kind} of '
                 f'the {type(network).__name__}. Near: '
                 f'{", ".join(near) or "nothing"}.')
+
+
+def returns_logits(distiller: BaseDistiller) -> bool:
+    """Tell whether a distiller of MMRazor sees nothing but the logits.
+
+    Args:
+        distiller (:obj:`BaseDistiller`): The distiller.
+    """
+    if type(distiller) is not ConfigurableDistiller:
+        return False
+    recorders = [
+        *distiller.student_recorders.recorders.values(),
+        *distiller.teacher_recorders.recorders.values()
+    ]
+    return not distiller.deliveries.deliveries and all(
+        type(recorder) is ModuleOutputsRecorder and recorder.source in
+        ('head', 'head.fc') for recorder in recorders)
 
 
 class LogitsRecorder:

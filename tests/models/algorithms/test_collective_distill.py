@@ -50,6 +50,27 @@ def test_every_term_of_every_student_is_named(batch):
     assert log['loss'] == total
 
 
+def test_activations_in_place_change_nothing():
+    """To the bit, the statistics of BatchNorm included."""
+    models = [distil(), distil(module_inplace=False)]
+    assert train(models[0]) == train(models[1])
+    states = [model.state_dict() for model in models]
+    assert all(
+        torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_what_is_logged_is_on_the_cpu_without_a_graph(batch):
+    model = distil()
+    losses = losses_of(model, batch)
+    total, log = model.parse_losses(losses)
+    assert total.requires_grad
+    for name, value in losses.items():
+        assert log[name] == value
+        assert not log[name].requires_grad and log[name].is_cpu
+    # In one piece, for which the device is waited for once.
+    assert len({v.untyped_storage().data_ptr() for v in log.values()}) == 1
+
+
 def test_a_student_learns_from_its_own_losses_only(batch):
     model = distil(num_students=3)
     losses = losses_of(model, batch)
@@ -68,8 +89,8 @@ def test_a_student_learns_from_its_own_losses_only(batch):
 
 def test_one_student_with_mmrazors_loss_is_mmrazor():
     ours = distil(
-        num_students=1, distiller=dict(type='mmdckd.CollectiveDistiller',
-                                       **KD))
+        num_students=1,
+        distiller=dict(type='mmdckd.CollectiveDistiller', **KD))
     with DefaultScope.overwrite_default_scope('mmrazor'):
         theirs = RAZOR_MODELS.build(
             dict(
@@ -116,15 +137,15 @@ def test_one_student_alone_is_mmpretrain():
 
 
 def test_peers_change_nothing_about_how_the_first_student_starts():
-    alone, cohort = distil(num_students=1, teacher=None,
-                           distiller=dict(type='mmdckd.CollectiveDistiller')
-                           ), distil(num_students=3)
+    alone, cohort = distil(
+        num_students=1,
+        teacher=None,
+        distiller=dict(type='mmdckd.CollectiveDistiller')), distil(
+            num_students=3)
     for p, q in zip(alone.cohort.students['student0'].parameters(),
                     cohort.cohort.students['student0'].parameters()):
         assert torch.equal(p, q)
-    firsts = [
-        s.backbone.conv1.weight for s in cohort.cohort.students.values()
-    ]
+    firsts = [s.backbone.conv1.weight for s in cohort.cohort.students.values()]
     assert not torch.equal(firsts[0], firsts[1])
     assert not torch.equal(firsts[1], firsts[2])
     again = distil(num_students=3)
@@ -155,10 +176,10 @@ def test_the_teacher_never_changes():
         assert torch.equal(value, before[key])
 
 
-@pytest.mark.parametrize('move, dtype', [(lambda m: m.double(), torch.float64),
-                                         (lambda m: m.half(), torch.float16),
-                                         (lambda m: m.to(torch.bfloat16),
-                                          torch.bfloat16)])
+@pytest.mark.parametrize('move, dtype',
+                         [(lambda m: m.double(), torch.float64),
+                          (lambda m: m.half(), torch.float16),
+                          (lambda m: m.to(torch.bfloat16), torch.bfloat16)])
 def test_the_teacher_follows_device_and_type(move, dtype):
     model = move(distil())
     assert next(model.teachers[0].model.parameters()).dtype == dtype
@@ -194,8 +215,10 @@ def test_mixed_cohort(batch):
     model = distil(students=dict(main=network(18), wide=network(18, width=8)))
     losses = losses_of(model, batch)
     assert 'collective.wide.loss_dckd.collective' in losses
-    assert [k for k in model.state_dict()
-            if k.startswith('architecture.students.wide.backbone')]
+    assert [
+        k for k in model.state_dict()
+        if k.startswith('architecture.students.wide.backbone')
+    ]
     assert model.cohort.configs['wide']['backbone']['base_channels'] == 8
 
 
@@ -220,8 +243,9 @@ def test_prediction_of_every_member(batch):
     members = model.predict_members(**data)
     assert list(members) == ['student0', 'student1', 'ensemble', 'teacher']
     assert not any('pred_score' in s for s in data['data_samples'])
-    for name, student in [*model.cohort.items(),
-                          ('teacher', model.teachers[0].model)]:
+    for name, student in [
+            *model.cohort.items(), ('teacher', model.teachers[0].model)
+    ]:
         expected = student(data['inputs'], mode='tensor').softmax(-1)
         scores = torch.stack([s.pred_score for s in members[name]])
         torch.testing.assert_close(scores, expected)
@@ -252,8 +276,10 @@ def test_equal_students_with_dropout_may_start_equal(batch):
     batch['inputs'] = torch.nn.functional.interpolate(
         batch['inputs'][:2].float(), size=224).to(torch.uint8)
     batch['data_samples'] = batch['data_samples'][:2]
-    model = distil(architecture=net, teacher=None, distiller=dict(
-        type='mmdckd.CollectiveDistiller'))
+    model = distil(
+        architecture=net,
+        teacher=None,
+        distiller=dict(type='mmdckd.CollectiveDistiller'))
     students = model.cohort.students
     students['student1'].load_state_dict(students['student0'].state_dict())
     assert losses_of(model, batch)
@@ -266,10 +292,10 @@ def test_equal_students_with_dropout_may_start_equal(batch):
     (dict(students=dict(a=network()), architecture=network()), 'both are'),
     (dict(architecture=None), 'neither is'),
     (dict(students=dict(), architecture=None), '`students` .* is empty'),
-    (dict(students=dict(a=network()), architecture=None, num_students=2),
-     '`num_students`=2, but `students` names 1'),
-    (dict(students=dict(teacher=network()), architecture=None),
-     "named 'teacher'"),
+    (dict(students=dict(a=network()), architecture=None,
+          num_students=2), '`num_students`=2, but `students` names 1'),
+    (dict(students=dict(teacher=network()),
+          architecture=None), "named 'teacher'"),
     (dict(students={'a.b': network()}, architecture=None), "named 'a.b'"),
     (dict(
         students=dict(a=network(), b=network(num_classes=7)),

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from mmrazor.models.task_modules.recorder import ModuleOutputsRecorder
 from tiny import distil, network
 
 from mmdckd.models.distillers.statistics import cohort_statistics
@@ -43,8 +42,7 @@ def test_every_student_has_connectors_of_its_own(batch):
                 feat=dict(feature, source='backbone.layer4.2.bn2')),
             connectors=dict(
                 up=dict(
-                    type='ConvModuleConnector',
-                    in_channel=32,
+                    type='ConvModuleConnector', in_channel=32,
                     out_channel=64)),
             distill_losses=dict(loss_feat=dict(type='L2Loss')),
             loss_forward_mappings=dict(
@@ -108,14 +106,43 @@ def test_method_recorders_of_teacher_and_students(batch):
     assert students['student0'].backbone.conv1.weight.grad is None
 
 
+def inplace(model):
+    networks = [model.cohort, *(t.model for t in model.teachers)]
+    return {m.inplace for n in networks for m in n.modules()
+            if hasattr(m, 'inplace')}  # yapf: disable
+
+
 def test_inplace_activations_do_not_overwrite_what_is_recorded(batch):
-    model = distil()
-    student = model.cohort.students['student0']
-    recorder = ModuleOutputsRecorder('backbone.layer1.0.bn1')
-    recorder.initialize(student)
-    with recorder:
-        losses_of(model, batch)
+    recorders = dict(
+        pre=dict(type='ModuleOutputs', source='backbone.layer1.0.bn1'))
+    model = distil(
+        distiller=distiller(
+            collective_losses=DCKD, student_recorders=recorders))
+    assert inplace(model) == {False}
+    losses_of(model, batch)
+    recorder = model.distiller.student_distillers[
+        'student0'].student_recorders.get_recorder('pre')
     assert (recorder.get_record_data() < 0).any()
+
+
+@pytest.mark.parametrize('cfg, expected', [
+    (dict(collective_losses=DCKD), True),
+    (dict(student_recorders=dict(
+        fc=dict(type='ModuleOutputs', source='head.fc'))), True),
+    (dict(student_recorders=dict(
+        fc=dict(type='ModuleInputs', source='head.fc'))), False),
+    (dict(teacher_recorders=dict(
+        pool=dict(type='ModuleOutputs', source='neck'))), False),
+    (dict(
+        collective_losses=DCKD,
+        teacher_logits=dict(type='ModuleOutputs', source='head.fc')), False),
+    (dict(student_distiller=dict(type='BYOTDistiller')), False),
+])  # yapf: disable
+def test_activations_stay_in_place_where_logits_alone_are_recorded(
+        cfg, expected):
+    assert inplace(distil(distiller=distiller(**cfg))) == {expected}
+    assert inplace(distil(distiller=distiller(**cfg),
+                          module_inplace=True)) == {True}
 
 
 def test_no_graph_is_kept_after_the_losses(batch):
@@ -142,14 +169,15 @@ def test_logits_from_elsewhere(batch):
 @pytest.mark.parametrize('cfg, message', [
     (dict(student_logits=dict(type='ModuleOutputs', source='head.fcc')),
      r"student_logits.logits.source`='head.fcc' is no module.*Near: head.fc"),
-    (dict(student_recorders=dict(
-        a=dict(type='ModuleOutputs', source='backbone.layer9'))),
+    (dict(
+        student_recorders=dict(
+            a=dict(type='ModuleOutputs', source='backbone.layer9'))),
      'student_recorders.a.source.*Near: backbone.layer'),
-    (dict(teacher_recorders=dict(
-        a=dict(type='ModuleInputs', source='hed'))),
+    (dict(teacher_recorders=dict(a=dict(type='ModuleInputs', source='hed'))),
      'teacher_recorders.a.source.*Near: head'),
-    (dict(student_recorders=dict(
-        a=dict(type='Parameter', source='head.fc.weigth'))),
+    (dict(
+        student_recorders=dict(
+            a=dict(type='Parameter', source='head.fc.weigth'))),
      'is no parameter.*Near: head.fc.weight'),
     (dict(collective_losses=dict(dckd=dict(type='mmdckd.DCKDLoss'))),
      'call it "loss_dckd"'),

@@ -27,8 +27,7 @@ def same_weights(teacher, path):
 
 
 def test_weights_by_teacher_ckpt(checkpoint):
-    model = distil(
-        teacher_ckpt=checkpoint, allow_random_teacher=False)
+    model = distil(teacher_ckpt=checkpoint, allow_random_teacher=False)
     assert same_weights(model.teachers[0], checkpoint)
 
 
@@ -42,10 +41,8 @@ def test_weights_by_the_teachers_config(checkpoint):
 
 def test_weights_with_a_config_file(checkpoint, tmp_path):
     path = tmp_path / 'teacher_config.py'
-    Config(dict(model=network(34),
-                data_preprocessor=PREPROCESSOR)).dump(path)
-    teacher = FrozenTeacher(
-        dict(cfg_path=str(path), pretrained=checkpoint))
+    Config(dict(model=network(34), data_preprocessor=PREPROCESSOR)).dump(path)
+    teacher = FrozenTeacher(dict(cfg_path=str(path), pretrained=checkpoint))
     assert same_weights(teacher, checkpoint)
     overridden = resolve_network(
         dict(cfg_path=str(path), backbone=dict(depth=50)), 'teacher')
@@ -112,6 +109,7 @@ def test_bad_checkpoints_are_explained(damage, message, checkpoint, tmp_path):
 
 
 def test_a_checkpoint_that_would_run_code_does_not(tmp_path):
+
     class Malicious:
 
         def __reduce__(self):
@@ -185,3 +183,16 @@ def test_inputs_are_resized_for_the_teacher_on_demand(size):
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match='`teacher.input_size`'):
         FrozenTeacher(dict(network(34), input_size=size), allow_random=True)
+
+
+def test_nothing_is_kept_for_a_gradient():
+    """Not of one layer, though the images would have one."""
+    kept = []
+    images = torch.rand(2, 3, 8, 8, requires_grad=True)
+    teacher = FrozenTeacher(network(34), allow_random=True)
+    outputs = []
+    teacher.model.head.register_forward_hook(
+        lambda module, args, output: outputs.append(output))
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
+        teacher(images)
+    assert not kept and not outputs[0].requires_grad
