@@ -75,9 +75,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on with interrupted runs from their last checkpoints. By '
-        'default they start anew, because a resumed run draws other random '
-        'numbers than one in one go; finished runs are kept either way')
+        help='go on with interrupted runs from their last checkpoints; their '
+        'training time is not known then. By default they start anew, and '
+        'finished runs are kept either way')
     parser.add_argument(
         '--report-only',
         action='store_true',
