@@ -124,7 +124,7 @@ class Run:
         model (dict): Its model.
         base (str): The config it inherits from: its hooks.
         work_dir (str): The folder for what it writes.
-        **kwargs: Other keys of the config.
+        **kwargs: What is other in the config.
     """
 
     def __init__(self, setting: Setting, model: dict, base: str, work_dir: str,
@@ -162,7 +162,8 @@ class Run:
         if 'check_labels' in cfg.default_hooks:
             # The images are of 10 classes, whatever the networks tell apart.
             cfg.default_hooks.check_labels.allow_missing = True
-        cfg.merge_from_dict(dict(own, **kwargs))
+        cfg.merge_from_dict(own)
+        cfg.merge_from_dict(kwargs)
         self.runner = Runner.from_cfg(cfg)
         self.loop = self.runner.train_loop
         self.loop.run = self._begin

@@ -24,12 +24,13 @@ import logging
 import tempfile
 from typing import Callable, Dict, List
 
+# Before all of OpenMMLab, which it makes work on today's torch.
+import mmdckd  # isort: skip  # noqa: F401
+import torch
+import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
+from rounds import alternate, append_json, milliseconds, ratio
 from runs import COHORT, KD, MEAN, PLAIN, SETTINGS, STD, Run
-
-import torch  # isort: skip
-import torch.nn.functional as F  # isort: skip
-from mmengine.optim import OptimWrapper  # isort: skip
-from rounds import alternate, append_json, milliseconds, ratio  # isort: skip
 
 from mmdckd.models.algorithms.buffer_snapshot import BufferSnapshot
 from mmdckd.models.losses import DCKDLoss

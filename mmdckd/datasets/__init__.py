@@ -1,8 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Datasets of real images that need no download, and transforms."""
 from .digits import Digits
+from .enumerated_crop_flip import EnumeratedCropFlip
 from .glyph62 import Glyph62
 from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
 
-__all__ = ['Digits', 'Glyph62', 'LoadImage', 'PackCRDInputs']
+__all__ = [
+    'Digits', 'EnumeratedCropFlip', 'Glyph62', 'LoadImage', 'PackCRDInputs'
+]

@@ -9,10 +9,11 @@ from .measure_errors_hook import MeasureErrorsHook
 from .preemption_hook import PreemptionHook
 from .save_on_nonfinite_hook import SaveOnNonFiniteHook
 from .skipped_images_hook import SkippedImagesHook
+from .teacher_cache_hook import TeacherCacheHook
 
 __all__ = [
     'CheckLabelsHook', 'CohortStatisticsHook', 'CohortSummaryHook',
     'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
     'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
-    'SaveOnNonFiniteHook', 'SkippedImagesHook'
+    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook'
 ]

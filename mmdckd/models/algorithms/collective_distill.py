@@ -18,6 +18,7 @@ from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..teachers import FrozenTeacher, TrainableTeacher
+from ..teachers.logits_cache import LogitsCache, check_lookup
 from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
 from .ensemble import ensemble_predictions
@@ -99,6 +100,9 @@ class CollectiveDistill(BaseAlgorithm):
             finite stops the run, when all is as before the step; returns the
             path of the checkpoint that it has written.
             :class:`~mmdckd.engine.hooks.SaveOnNonFiniteHook` sets it.
+        teacher_cache (LogitsCache, optional): Has the teacher's logits, which
+            does not run then.
+            :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it.
 
     Raises:
         ValueError: If the members do not fit together; the message names the
@@ -178,6 +182,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.on_nonfinite = on_nonfinite
         self._set_up_freezing()
         self.before_stop: Optional[Callable[[], str]] = None
+        self.teacher_cache: Optional[LogitsCache] = None
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
@@ -362,12 +367,9 @@ class CollectiveDistill(BaseAlgorithm):
             if not (shared and step.logits) and (self.teacher_trainable
                                                  or distilling
                                                  and distiller.needs_teacher):
-                with distiller.recording_teacher():
-                    for teacher_name, teacher in zip(self.teacher_names,
-                                                     self.teachers):
-                        losses.update(
-                            add_prefix(teacher(view, samples), teacher_name))
-                teacher_logits = distiller.pop_teacher_logits()
+                teacher_logits, teacher_losses = self.run_teachers(
+                    view, samples)
+                losses.update(teacher_losses)
             elif not step.logits:
                 teacher_logits = None
             with distiller.recording_student(name), \
@@ -386,6 +388,38 @@ class CollectiveDistill(BaseAlgorithm):
                         distiller.compute_distill_losses(name),
                         f'distill.{name}'))
         return losses, step
+
+    def run_teachers(
+        self, inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]]
+    ) -> Tuple[List[torch.Tensor], Dict[str, torch.Tensor]]:
+        """Run every teacher once, or look up what it said.
+
+        Args:
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[DataSample], optional): B data samples.
+
+        Returns:
+            tuple: The logits of M teachers, each (B, C), none where no
+            collective loss wants them; and the losses of those that are
+            trained.
+
+        Raises:
+            ValueError: In the first step, if what is looked up is not what
+                the teacher says.
+        """
+        if self.teacher_cache is not None:
+            logits = self.teacher_cache(inputs, data_samples)
+            if not self._checked:
+                with self.distiller.recording_teacher():
+                    self.teachers[0](inputs)
+                check_lookup(logits, self.distiller.pop_teacher_logits()[0])
+            return [logits], {}
+        losses: Dict[str, torch.Tensor] = {}
+        with self.distiller.recording_teacher():
+            for name, teacher in zip(self.teacher_names, self.teachers):
+                losses.update(add_prefix(teacher(inputs, data_samples), name))
+        return self.distiller.pop_teacher_logits(), losses
 
     def _collective_losses(self, step: '_Step') -> Dict[str, torch.Tensor]:
         distiller = self.distiller

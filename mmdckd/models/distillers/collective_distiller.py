@@ -138,6 +138,15 @@ class CollectiveDistiller(BaseDistiller):
                        for distiller in self.student_distillers.values())
 
     @property
+    def takes_teacher_logits_alone(self) -> bool:
+        """bool: Whether losses look at the teachers' logits, and at nothing
+        else of them."""
+        return bool(self._teacher_logits) and not any(
+            distiller.deliveries.deliveries or
+            (distiller.teacher_recorders.recorders and not self._self_taught)
+            for distiller in self.student_distillers.values())
+
+    @property
     def records_logits_alone(self) -> bool:
         """bool: Whether all that is recorded is what a network returns last,
         its logits, so that nothing that runs after could overwrite it."""

@@ -1,0 +1,191 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import time
+from typing import Iterator, List
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from mmdckd.datasets import EnumeratedCropFlip
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TeacherCacheHook(Hook):
+    """Has the teacher's logits of all views of all images computed once, for
+    every run that asks for the same.
+
+    The teacher does not run in training then: its logits are looked up. They
+    are kept as float16, so they are those of the teacher but for a rounding
+    by 1 in 2,000. The views are those of
+    :class:`~mmdckd.datasets.EnumeratedCropFlip`, which takes the place of
+    what is random in the pipeline; ``PackInputs`` passes on their numbers.
+
+    A file's name is a hash of the teacher's network and weights, of the
+    images as they come to the views, of the views, and of an image as it
+    comes to the teacher: another teacher, other data or another preprocessing
+    have another file. The file is checked against its checksum as it is
+    opened, and rebuilt where it is damaged. In the first step the teacher
+    runs once more, and what was looked up is compared with what it says.
+
+    It pays where runs together have more epochs than an image has views.
+
+    Args:
+        folder (str): The folder of the files. Defaults to
+            ``'data/teacher_logits'``.
+
+    Raises:
+        ValueError: Before the first step, if the model has not one frozen
+            teacher whose logits alone are looked at, students have views of
+            their own, or the pipeline has no such views.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook')]
+    """
+    # The labels are checked first: an image may be none.
+    priority = 'LOW'
+
+    def __init__(self, folder: str = 'data/teacher_logits') -> None:
+        self.folder = folder
+
+    def before_train(self, runner) -> None:
+        """Open the cache, or build it."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        _check_model(model)
+        model.teacher_cache = None
+        loader = runner.train_loop.dataloader
+        views = _Views(loader, model)
+        key, shape = views.key(), views.shape()
+        cache = LogitsCache.open(self.folder, key, shape)
+        if cache is None and is_main_process():
+            number = shape[0] * shape[1]
+            runner.logger.info(
+                f'TeacherCacheHook: the teacher looks at {number:,} views, '
+                f'once; {2 * number * shape[2] / 2**20:,.1f} MiB in '
+                f'{self.folder}.')
+            start = time.time()
+            LogitsCache.create(self.folder, key, shape, views.logits())
+            runner.logger.info('TeacherCacheHook: done in '
+                               f'{time.time() - start:.0f} s.')
+        barrier()
+        if cache is None:
+            cache = LogitsCache.open(self.folder, key, shape)
+        if cache is None:
+            raise OSError(f'`TeacherCacheHook.folder`={self.folder!r}: what '
+                          'the first process has written there is not what '
+                          'this one reads. It should be on one disk.')
+        model.teacher_cache = cache
+
+
+class _Views:
+    """All views of the images of a training, and what the teacher says.
+
+    Args:
+        loader (DataLoader): The dataloader of the training.
+        model (CollectiveDistill): The model.
+    """
+
+    def __init__(self, loader, model: CollectiveDistill) -> None:
+        self.dataset = loader.dataset
+        self.loader = loader
+        self.model = model
+        transforms = getattr(
+            getattr(self.dataset, 'pipeline', None), 'transforms', [])
+        places = [
+            i for i, transform in enumerate(transforms)
+            if isinstance(transform, EnumeratedCropFlip)
+        ]
+        if not isinstance(self.dataset, BaseDataset) or len(places) != 1:
+            raise ValueError(
+                '`TeacherCacheHook` needs one `mmdckd.EnumeratedCropFlip` in '
+                '`train_dataloader.dataset.pipeline`, in the place of what '
+                'is random there, and a dataset without wrappers, but found '
+                f'{[type(t).__name__ for t in transforms]} in a '
+                f'{type(self.dataset).__name__}.')
+        self.before = transforms[:places[0]]
+        self.enumerated = transforms[places[0]]
+        self.after = transforms[places[0] + 1:]
+
+    def key(self) -> str:
+        """What the logits are of, as a name of a file."""
+        teacher = self.model.teachers[0].model
+        state = teacher.state_dict()
+        digest = hash_of(
+            str(teacher), repr(self.enumerated),
+            repr([type(transform).__name__ for transform in self.after]),
+            *state, *state.values(), self._teacher_inputs([self._packed(0,
+                                                                        0)]))
+        for index in range(len(self.dataset)):
+            digest.update(hash_of(self._image(index)['img']).digest())
+        return digest.hexdigest()
+
+    def shape(self) -> tuple:
+        """tuple: I, V and C."""
+        classes = self._run([self._packed(0, 0)]).shape[1]
+        return len(self.dataset), self.enumerated.num_views, classes
+
+    def logits(self) -> Iterator[np.ndarray]:
+        """The logits of all views, image by image, in batches (B, C)."""
+        size = self.loader.batch_size or self.enumerated.num_views
+        batch = []
+        for index in range(len(self.dataset)):
+            image = self._image(index)
+            for number in range(self.enumerated.num_views):
+                batch.append(self._packed(index, number, image))
+                if len(batch) == size:
+                    yield self._run(batch)
+                    batch = []
+        if batch:
+            yield self._run(batch)
+
+    def _image(self, index: int) -> dict:
+        """An image as it comes to the views."""
+        results = self.dataset.get_data_info(index)
+        for transform in self.before:
+            results = results and transform(results)
+        if results is None:
+            raise ValueError(f'`TeacherCacheHook`: image {index} cannot be '
+                             'read, and the teacher has nothing to look at. '
+                             'Take it out of the dataset.')
+        return results
+
+    def _packed(self, index: int, number: int, image=None) -> dict:
+        results = self.enumerated.view(image or self._image(index), number)
+        for transform in self.after:
+            results = transform(results)
+        return results
+
+    def _teacher_inputs(self, packed: List[dict]) -> torch.Tensor:
+        data = self.model.data_preprocessor(self.loader.collate_fn(packed))
+        return self.model.teachers[0].adapt(data['inputs'])
+
+    def _run(self, packed: List[dict]) -> np.ndarray:
+        data = self.model.data_preprocessor(self.loader.collate_fn(packed))
+        (logits, ), _ = self.model.run_teachers(data['inputs'], None)
+        return logits.float().cpu().numpy()
+
+
+def _check_model(model) -> None:
+    if not isinstance(model, CollectiveDistill) or len(
+            model.teachers) != 1 or model.teacher_trainable:
+        raise ValueError('`TeacherCacheHook` is for a `CollectiveDistill` '
+                         'with one `teacher` that is not trained.')
+    if model.views != 'shared' or getattr(model.data_preprocessor,
+                                          'batch_augments', None):
+        raise ValueError(
+            "`TeacherCacheHook` and `views='independent'` or batch augments "
+            '(mixup, CutMix) exclude each other: what the teacher sees could '
+            'not be numbered. Drop one.')
+    if not model.distiller.takes_teacher_logits_alone:
+        raise ValueError(
+            '`TeacherCacheHook` has the logits for `distiller.'
+            'collective_losses`, and nothing else of a teacher: it does not '
+            'go with `distiller.teacher_recorders` or `distill_deliveries`, '
+            'nor without a collective loss that needs the teacher. Say '
+            "plain KD as dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.).")

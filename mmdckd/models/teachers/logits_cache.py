@@ -1,0 +1,199 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""A teacher's logits of every view of every image, in a file."""
+import hashlib
+import json
+import os
+import os.path as osp
+import shutil
+from typing import Iterable, List, Optional
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+
+_BLOCK = 1 << 24
+
+
+class LogitsCache:
+    """The logits of I images in V views each, C classes.
+
+    They are kept as float16 in ``<folder>/<key>.npy``, which is mapped into
+    memory, not read; ``<key>.json`` beside it has the checksum of the file.
+    What is in it was computed for what the key stands for, so that a stale
+    file is never looked at: it has another name.
+
+    Args:
+        logits (np.ndarray): float16 of shape (I, V, C).
+    """
+
+    def __init__(self, logits: np.ndarray) -> None:
+        self.logits = logits
+
+    @classmethod
+    def open(cls, folder: str, key: str,
+             shape: tuple) -> Optional['LogitsCache']:
+        """Open what :meth:`create` has written.
+
+        Args:
+            folder (str): The folder.
+            key (str): What the logits are of.
+            shape (tuple): I, V and C.
+
+        Returns:
+            LogitsCache, optional: None where there is none, or one that is
+            damaged: not whole, or not what was written.
+        """
+        path = _path(folder, key)
+        if not (osp.isfile(path) and osp.isfile(_noted(path))):
+            return None
+        try:
+            with open(_noted(path), encoding='utf-8') as file:
+                checksum = json.load(file)['blake2b']
+            if checksum != _checksum(path):
+                return None
+            logits = np.load(path, mmap_mode='r', allow_pickle=False)
+        except (KeyError, TypeError, ValueError):
+            return None
+        if logits.shape != tuple(shape) or logits.dtype != np.float16:
+            return None
+        return cls(logits)
+
+    @classmethod
+    def create(cls, folder: str, key: str, shape: tuple,
+               batches: Iterable[np.ndarray]) -> 'LogitsCache':
+        """Write logits, and open them. A file is there when it is whole.
+
+        Args:
+            folder (str): The folder; it is made where there is none.
+            key (str): What the logits are of.
+            shape (tuple): I, V and C.
+            batches (Iterable[np.ndarray]): The logits of I x V views, image
+                by image, in batches (B, C).
+
+        Raises:
+            OSError: If there is no room for them.
+            ValueError: If a logit is not finite in float16.
+        """
+        os.makedirs(folder, exist_ok=True)
+        path = _path(folder, key)
+        needed = 2 * int(np.prod(shape))
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            # A file that is mapped would end the process as it is written.
+            raise OSError(f'{folder!r} has {free / 2**30:.2f} GiB of room, '
+                          f'and the teacher\'s logits {tuple(shape)} need '
+                          f'{needed / 2**30:.2f} GiB.')
+        new = f'{path}.{os.getpid()}'
+        try:
+            written = np.lib.format.open_memmap(
+                new, mode='w+', dtype=np.float16, shape=tuple(shape))
+            rows, start = written.reshape(-1, shape[-1]), 0
+            for batch in batches:
+                with np.errstate(over='ignore'):
+                    batch = batch.astype(np.float16)
+                if not np.isfinite(batch).all():
+                    raise ValueError(
+                        'The teacher\'s logits are kept in float16, and one '
+                        'is not finite or larger than 65504. Train without '
+                        '`TeacherCacheHook`.')
+                rows[start:start + len(batch)] = batch
+                start += len(batch)
+            written.flush()
+            del rows, written
+            with open(f'{new}.json', 'w', encoding='utf-8') as file:
+                json.dump(dict(blake2b=_checksum(new)), file)
+            os.replace(new, path)
+            os.replace(f'{new}.json', _noted(path))
+        finally:
+            for left in (new, f'{new}.json'):
+                if osp.exists(left):
+                    os.remove(left)
+        return cls(np.load(path, mmap_mode='r', allow_pickle=False))
+
+    def __deepcopy__(self, memo: dict) -> 'LogitsCache':
+        """A copy of a model that has it, an EMA for instance, shares it."""
+        return self
+
+    def __call__(self, inputs: torch.Tensor,
+                 data_samples: List[BaseDataElement]) -> torch.Tensor:
+        """Look up the logits of a batch.
+
+        Args:
+            inputs (Tensor): The images (B, 3, H, W), for their device.
+            data_samples (List[DataSample]): With ``sample_idx`` and
+                ``view``.
+
+        Returns:
+            Tensor: float32 of shape (B, C).
+
+        Raises:
+            ValueError: If a sample does not say which it is.
+        """
+        for name in ('sample_idx', 'view'):
+            if name not in data_samples[0]:
+                raise ValueError(
+                    f'A sample has no `{name}`, by which the teacher\'s '
+                    'logits are looked up: end the pipeline by dict(type='
+                    "'PackInputs', meta_keys=('sample_idx', 'view')).")
+        images = [sample.sample_idx for sample in data_samples]
+        views = [sample.view for sample in data_samples]
+        logits = self.logits[images, views].astype(np.float32)
+        return torch.from_numpy(logits).to(inputs.device)
+
+
+def check_lookup(logits: torch.Tensor, said: torch.Tensor) -> None:
+    """Compare what was looked up with what the teacher says.
+
+    Args:
+        logits (Tensor): Logits of a batch (B, C), float32.
+        said (Tensor): The same of the teacher, as it runs now.
+
+    Raises:
+        ValueError: If they differ by more than their rounding.
+    """
+    half = said.dtype != torch.float32 or torch.is_autocast_enabled(
+        said.device.type)
+    most = (logits - said).abs().max() / said.abs().max()
+    if not most < (0.1 if half else 0.005):
+        raise ValueError(
+            f'The teacher\'s logits differ by {float(most):.2g} of the largest '
+            'from those that `TeacherCacheHook` has of the same views: the '
+            'images are not the same. Is something random in '
+            '`train_dataloader.dataset.pipeline` beside EnumeratedCropFlip?')
+
+
+def hash_of(*parts: Iterable) -> 'hashlib.blake2b':
+    """A hash of texts, arrays and tensors, in order.
+
+    Args:
+        *parts (str | np.ndarray | Tensor): The parts.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().cpu()
+            digest.update(f'{part.dtype}{tuple(part.shape)}'.encode())
+            part = part.contiguous().reshape(-1).view(torch.uint8).numpy()
+        elif isinstance(part, np.ndarray):
+            digest.update(f'{part.dtype}{part.shape}'.encode())
+            part = np.ascontiguousarray(part)
+        else:
+            part = part.encode()
+        digest.update(part)
+    return digest
+
+
+def _path(folder: str, key: str) -> str:
+    return osp.join(folder, f'{key}.npy')
+
+
+def _noted(path: str) -> str:
+    return f'{osp.splitext(path)[0]}.json'
+
+
+def _checksum(path: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(_BLOCK), b''):
+            digest.update(block)
+    return digest.hexdigest()
