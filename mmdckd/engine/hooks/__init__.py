@@ -1,6 +1,7 @@
 from .check_labels_hook import CheckLabelsHook
 from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
+from .data_time_hook import DataTimeHook
 from .exact_resume_hook import ExactResumeHook
 from .export_student_hook import ExportStudentHook
 from .limit_history_hook import LimitHistoryHook
@@ -13,7 +14,7 @@ from .teacher_cache_hook import TeacherCacheHook
 
 __all__ = [
     'CheckLabelsHook', 'CohortStatisticsHook', 'CohortSummaryHook',
-    'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
+    'DataTimeHook', 'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
     'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
     'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook'
 ]

@@ -1,0 +1,81 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os
+from typing import Optional
+
+from mmengine.hooks import Hook
+
+from mmdckd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DataTimeHook(Hook):
+    """Warns where training waits for data.
+
+    The share of the time that iterations spend waiting for their batch is
+    logged as ``data_share``, over the last ``interval`` iterations. The first
+    time that it is too large, a warning says so. The iterations in which
+    workers start, at the beginning of the run, do not count.
+
+    The times are those of MMEngine's ``IterTimerHook``, one of the default
+    hooks.
+
+    Args:
+        most (float): The share, 0 to 1, from which on it warns. Defaults to
+            0.2.
+        interval (int): How many iterations. Defaults to 100.
+
+    Raises:
+        ValueError: If ``most`` is no share or ``interval`` no number of
+            iterations.
+
+    Examples:
+        >>> custom_hooks = [dict(type='mmdckd.DataTimeHook')]
+    """
+    # After IterTimerHook, before LoggerHook.
+    priority = 'NORMAL'
+    PASSED_OVER = 10
+
+    def __init__(self, most: float = 0.2, interval: int = 100) -> None:
+        if not 0 < most <= 1:
+            raise ValueError('`most` of DataTimeHook is a share, more than 0 '
+                             f'and at most 1, but got {most!r}.')
+        if interval < 1:
+            raise ValueError('`interval` of DataTimeHook is a number of '
+                             f'iterations, but got {interval!r}.')
+        self.most = most
+        self.interval = interval
+
+    def before_train(self, runner) -> None:
+        """Begin anew."""
+        self._number = -self.PASSED_OVER
+        self._waited = self._took = 0.
+        self._warned = False
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch: Optional[dict] = None,
+                         outputs: Optional[dict] = None) -> None:
+        """Add up the times, and say what share they have."""
+        self._number += 1
+        if self._number <= 0:
+            return
+        hub = runner.message_hub
+        self._waited += hub.get_scalar('train/data_time').current()
+        self._took += hub.get_scalar('train/time').current()
+        if self._number < self.interval:
+            return
+        share = self._waited / self._took
+        hub.update_scalar('train/data_share', share)
+        if share >= self.most and not self._warned:
+            self._warned = True
+            workers = runner.train_dataloader.num_workers
+            runner.logger.warning(
+                f'{share:.0%} of the time of the last {self.interval} '
+                'iterations went by waiting for data. '
+                f'`train_dataloader.num_workers` is {workers}, and this '
+                f'machine has {os.cpu_count()} cores: set it higher, with '
+                '`persistent_workers=True`, or have less done in '
+                '`train_dataloader.dataset.pipeline`.')
+        self._number = 0
+        self._waited = self._took = 0.
