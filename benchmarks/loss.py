@@ -144,8 +144,7 @@ def measure(n, c, b, device, rounds) -> dict:
     times = {way: [] for way in ways}
     for _ in range(rounds):
         for way in ways:
-            times[way].append(
-                seconds(way, students, teacher, device, repeats))
+            times[way].append(seconds(way, students, teacher, device, repeats))
     for way in ways:
         result[f'{way}_ms'] = round(1e3 * statistics.median(times[way]), 3)
     for way in ways[1:]:
@@ -183,10 +182,11 @@ def main() -> None:
           ' ----------: | --------------: |')
     for c, n in product(args.classes, args.students):
         r = measure(n, c, args.batch_size, args.device, args.rounds)
-        print(f'| {n:2} | {c:5} | {r["dckd_ms"]:7.2f} | {r["to_kl"]:6.2f} | '
-              f'{r["to_pairwise"]:10.2f} | {r["dckd_copies"]:11.2f} | '
-              f'{r["kl_copies"]:11.2f} | {r["pairwise_copies"]:15.2f} |',
-              flush=True)
+        print(
+            f'| {n:2} | {c:5} | {r["dckd_ms"]:7.2f} | {r["to_kl"]:6.2f} | '
+            f'{r["to_pairwise"]:10.2f} | {r["dckd_copies"]:11.2f} | '
+            f'{r["kl_copies"]:11.2f} | {r["pairwise_copies"]:15.2f} |',
+            flush=True)
         if args.out:
             with open(args.out, 'a') as file:
                 file.write(json.dumps(dict(r, threads=args.threads)) + '\n')

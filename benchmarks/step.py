@@ -11,6 +11,7 @@ N students, a teacher, DCKDLoss with its defaults, SGD. What is timed:
   MMEngine's default hooks; N of them are N runs;
 - `cohort_1`: the same losses for one student in a cohort, with the hooks of
   `cohort`;
+- `channels_last`: `cohort` with `model.channels_last=True`;
 - the parts alone: `teacher` forward, a `student` step without teacher, the
   `loss`, and `data`, loading a batch.
 
@@ -169,6 +170,9 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                    work_dir).iterations(number),
         cohort_1=Run(setting, setting.collective(1, kd), COHORT,
                      work_dir).iterations(number),
+        channels_last=Run(setting,
+                          dict(setting.collective(n), channels_last=True),
+                          COHORT, work_dir).iterations(number),
         **parts(run, setting, n, device))
     seconds = alternate(ways, args.rounds, WARM_UP, device)
     t, s = seconds['teacher'], seconds['student']
@@ -190,6 +194,8 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
         (f'{name}_ms', milliseconds(times)) for name, times in seconds.items())
     result.update(
         throughput_to_hand=ratio(seconds['hand'], seconds['cohort']),
+        channels_last_speed_up=ratio(seconds['cohort'],
+                                     seconds['channels_last']),
         cohort_1_to_single=ratio(seconds['cohort_1'], seconds['single']),
         cohort_to_separate=ratio(seconds['cohort'], separate),
         bound_to_separate=round(ratio(bound, [1.] * len(bound)) * 1.03, 4),

@@ -19,8 +19,7 @@ _loss = 'model.distiller.collective_losses.loss_dckd.'
 _pair = 'configs/glyph62/_base_/pairs/resnet14_resnet8_16x16.py'
 _methods = 'configs/_base_/methods/'
 
-teachers = dict(
-    resnet14=dict(config='configs/glyph62/network_16x16.py'))
+teachers = dict(resnet14=dict(config='configs/glyph62/network_16x16.py'))
 
 methods = {
     _name: dict(config=[_pair, f'{_methods}{_name}.py'], cfg_options=_short)
@@ -87,7 +86,7 @@ methods['wider peers'] = dict(
     cfg_options={
         **_short, 'model.architecture': None,
         'model.num_students': None,
-        'model.students': dict(
-            main=_main, peer0=_peer, peer1=_peer, peer2=_peer)
+        'model.students':
+        dict(main=_main, peer0=_peer, peer1=_peer, peer2=_peer)
     },
     figure='first')

@@ -181,9 +181,9 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
             level=logging.WARNING)
 
 
-def fit_state_dict(model: nn.Module,
-                   state_dict: Dict[str, torch.Tensor]
-                   ) -> Dict[str, List[str]]:
+def fit_state_dict(
+        model: nn.Module,
+        state_dict: Dict[str, torch.Tensor]) -> Dict[str, List[str]]:
     """Load a state dict, and tell what of it or of the network is left over.
 
     Neither strict nor by comparing keys and shapes: the network's own hooks

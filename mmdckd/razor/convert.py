@@ -83,8 +83,10 @@ def convert_config(path: str, num_students: int) -> Conversion:
     if cfg.get('test_cfg') is not None:
         cfg.test_cfg = dict(type='mmdckd.CollectiveTestLoop')
     cfg.merge_from_dict({
-        'default_hooks.exact_resume': dict(type='mmdckd.ExactResumeHook'),
-        'default_hooks.preemption': dict(type='mmdckd.PreemptionHook')
+        'default_hooks.exact_resume':
+        dict(type='mmdckd.ExactResumeHook'),
+        'default_hooks.preemption':
+        dict(type='mmdckd.PreemptionHook')
     })
     # Read again, so that what was put in is a ConfigDict too.
     return Conversion(Config(cfg.to_dict()), notes)

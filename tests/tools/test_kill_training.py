@@ -9,8 +9,7 @@ from user import run
 
 def test_killed_again_and_again_it_ends_as_if_it_never_was(tmp_path):
     out = tmp_path / 'kills.json'
-    run(
-        sys.executable,
+    run(sys.executable,
         osp.join('tools', 'stress', 'kill_training.py'),
         '--kills',
         '4',

@@ -4,5 +4,4 @@ _base_ = '../../dckd_r34_r18_digits.py'
 model = dict(
     teacher=None,
     teacher_ckpt=None,
-    distiller=dict(
-        collective_losses=dict(loss_dckd=dict(alpha=0., gamma=0.))))
+    distiller=dict(collective_losses=dict(loss_dckd=dict(alpha=0., gamma=0.))))

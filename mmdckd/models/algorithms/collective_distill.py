@@ -94,6 +94,10 @@ class CollectiveDistill(BaseAlgorithm):
             and teacher stay in place. They overwrite what recorders have
             recorded before them. Defaults to None: they do where nothing is
             recorded but logits, which changes no result.
+        channels_last (bool): Whether the weights of convolutions, and with
+            them the feature maps, of all members are laid out with channels
+            last. Most devices are faster with it; results differ by their
+            rounding. Defaults to False.
 
     Attributes:
         before_stop (Callable, optional): Called before a loss that is not
@@ -136,7 +140,8 @@ class CollectiveDistill(BaseAlgorithm):
                  calculate_student_loss: bool = True,
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
-                 module_inplace: Optional[bool] = None) -> None:
+                 module_inplace: Optional[bool] = None,
+                 channels_last: bool = False) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
@@ -186,6 +191,8 @@ class CollectiveDistill(BaseAlgorithm):
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def _set_up_views(self) -> None:
         if self.views not in self.VIEWS:

@@ -51,8 +51,9 @@ class ViewPreprocessor(BaseDataPreprocessor):
             self.each(
                 dict(
                     inputs=view,
-                    data_samples=[s.new() for s in data['data_samples']]),
-                True) for view in views
+                    data_samples=[s.new()
+                                  for s in data['data_samples']]), True)
+            for view in views
         ]
         return {
             key: [output[key] for output in outputs]

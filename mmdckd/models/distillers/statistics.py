@@ -34,6 +34,5 @@ def cohort_statistics(names: Sequence[str],
         top = logits.argmax(-1).t()
         votes.scatter_add_(1, top, torch.ones_like(top, dtype=votes.dtype))
         pairs = num_students * (num_students - 1)
-        statistics['agreement'] = (votes *
-                                   (votes - 1)).sum(1).mean() / pairs
+        statistics['agreement'] = (votes * (votes - 1)).sum(1).mean() / pairs
     return statistics

@@ -7,10 +7,10 @@ from ..networks import build_network, resolve_network
 from .input_adapter import InputAdapter
 
 
-def build_teacher(cfg: Union[dict, BaseModel],
-                  checkpoint: Optional[str] = None,
-                  allow_random: bool = False
-                  ) -> Tuple[BaseModel, InputAdapter]:
+def build_teacher(
+        cfg: Union[dict, BaseModel],
+        checkpoint: Optional[str] = None,
+        allow_random: bool = False) -> Tuple[BaseModel, InputAdapter]:
     """Build a teacher's network with its weights, and what adapts images to
     it.
 

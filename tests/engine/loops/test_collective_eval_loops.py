@@ -50,8 +50,7 @@ def make_runner(work_dir, num_students=2, epochs=2, val_cfg=None, **kwargs):
         default_scope='mmpretrain',
         train_dataloader=loader(0, 64),
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
-        optim_wrapper=dict(
-            optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
         val_dataloader=loader(64, 50),
         val_cfg=dict(type='mmdckd.CollectiveValLoop', **(val_cfg or {})),
         val_evaluator=dict(type='Accuracy', topk=(1, 5)),
@@ -68,9 +67,8 @@ def make_runner(work_dir, num_students=2, epochs=2, val_cfg=None, **kwargs):
 
 def top1(network, model, start):
     data = model.data_preprocessor(
-        torch.utils.data.default_collate([
-            dict(inputs=i) for i in digits(50, start)['inputs']
-        ]), False)
+        torch.utils.data.default_collate(
+            [dict(inputs=i) for i in digits(50, start)['inputs']]), False)
     labels = torch.tensor(
         [int(s.gt_label) for s in digits(50, start)['data_samples']])
     with torch.no_grad():
@@ -101,7 +99,9 @@ def test_every_member_is_validated_in_one_pass(tmp_path):
     for member, value in expected.items():
         assert metrics[f'{member}/accuracy/top1'] == pytest.approx(value)
     assert set(metrics) == {
-        f'{m}/accuracy/top{k}' for m in expected for k in (1, 5)
+        f'{m}/accuracy/top{k}'
+        for m in expected
+        for k in (1, 5)
     }
     best = runner.message_hub.get_info('best_student')
     assert expected[best] == pytest.approx(expected['best'])

@@ -59,6 +59,26 @@ def test_activations_in_place_change_nothing():
         torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+def test_channels_last_changes_the_rounding_alone():
+    plain, last = distil(), distil(channels_last=True)
+    conv1 = [s.backbone.conv1 for s in last.cohort.students.values()]
+    conv1.append(last.teachers[0].model.backbone.conv1)
+    for conv in conv1:
+        assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+    layouts = []
+    conv1[0].register_forward_hook(lambda module, args, output: layouts.append(
+        output.is_contiguous(memory_format=torch.channels_last)))
+    logs = [train(model, lr=0.01) for model in (plain, last)]
+    assert layouts == [True] * 3
+    for one, other in zip(*logs):
+        for name, value in one.items():
+            torch.testing.assert_close(
+                other[name], value, rtol=1e-3, atol=1e-3)
+    # A checkpoint is one of either.
+    last.load_state_dict(plain.state_dict())
+    assert conv1[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_what_is_logged_is_on_the_cpu_without_a_graph(batch):
     model = distil()
     losses = losses_of(model, batch)

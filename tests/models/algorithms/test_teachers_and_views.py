@@ -33,8 +33,8 @@ def test_several_teachers(batch):
     probs = sum((z / 2).softmax(-1) for z in logits) / 2
     student = model.cohort.students['student1']
     expected = kl(2 * probs.log(), student(data['inputs'], mode='tensor'))
-    torch.testing.assert_close(
-        losses['collective.student1.loss_kd.teacher'], expected)
+    torch.testing.assert_close(losses['collective.student1.loss_kd.teacher'],
+                               expected)
     members = model.predict_members(**data)
     assert list(members)[-2:] == ['teacher0', 'teacher1']
 
@@ -55,8 +55,9 @@ def test_a_trainable_teacher_learns_the_task_and_nothing_else(batch):
     assert all(p.grad is None for p in teacher.parameters())
     losses['teacher.loss'].backward()
     assert teacher.backbone.conv1.weight.grad.any()
-    norms = [m for m in teacher.modules()
-             if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [
+        m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)
+    ]
     assert teacher.training and not any(m.training for m in norms)
     free = distil(teacher_trainable=True, teacher_norm_eval=False).train()
     assert free.teachers[0].model.backbone.bn1.training
@@ -69,8 +70,9 @@ def views_pipeline(num_views):
                 dict(
                     type='MultiView',
                     num_views=num_views,
-                    transforms=[[dict(type='RandomCrop', crop_size=8,
-                                      padding=2)]]),
+                    transforms=[[
+                        dict(type='RandomCrop', crop_size=8, padding=2)
+                    ]]),
                 dict(type='PackInputs')
             ]
         ]

@@ -29,8 +29,7 @@ def terms_and_grads(loss, views):
 @pytest.mark.parametrize('views', [False, True])
 @pytest.mark.parametrize('kwargs', LOSSES.values(), ids=[*LOSSES])
 @pytest.mark.parametrize('rows', [1, 2, 6])
-def test_some_rows_at_a_time_are_all_at_once(rows, kwargs, views,
-                                             monkeypatch):
+def test_some_rows_at_a_time_are_all_at_once(rows, kwargs, views, monkeypatch):
     loss = DCKDLoss(**{'gamma': 0.3, **kwargs})
     whole = terms_and_grads(loss, views)
     monkeypatch.setattr(cohort_terms, 'CHUNK', rows * N * C)
