@@ -191,6 +191,7 @@ class CollectiveDistill(BaseAlgorithm):
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
+        self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -251,6 +252,14 @@ class CollectiveDistill(BaseAlgorithm):
                 that the model has not, or other shapes; see
                 :func:`~mmdckd.models.weights.load_pretraining`.
         """
+        if self.channels_last:
+            # What is drawn fills memory in order: as in any other layout.
+            self.to(memory_format=torch.contiguous_format)
+        self._init_members()
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    def _init_members(self) -> None:
         cfg = self.init_cfg
         whole = (
             isinstance(cfg, dict) and cfg.get('type') == 'Pretrained'
