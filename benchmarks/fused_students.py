@@ -8,7 +8,8 @@ N times ResNet-20 of CIFAR's size, forward, cross-entropy, backward, SGD:
   layers have the channels of all; the first convolution, whose input they
   share, has one group;
 - `vmap`: `torch.func.functional_call` under `torch.vmap` over the weights and
-  statistics that `stack_module_state` stacks.
+  statistics that `stack_module_state` stacks;
+- `separate_last`, `grouped_last`: the first two with channels last.
 
 That all compute the same is checked: logits, the step's gradients and the
 statistics of BatchNorm, by the largest difference. All alternate in one
@@ -17,6 +18,7 @@ process; see rounds.py.
 import argparse
 import copy
 import logging
+from functools import partial
 from typing import Callable, Dict, List
 
 # Before all of OpenMMLab, which it makes work on today's torch.
@@ -122,16 +124,16 @@ class Way:
         self.optimizer.zero_grad()
 
 
-def separate(students: List[Student]) -> Way:
-    students = copy.deepcopy(students)
+def separate(students: List[Student], layout=torch.contiguous_format) -> Way:
+    students = [copy.deepcopy(s).to(memory_format=layout) for s in students]
     return Way(
         [p for s in students for p in s.parameters()],
         lambda images: torch.stack([s(images) for s in students]),
         lambda: torch.stack([s.backbone.bn1.running_mean for s in students]))
 
 
-def grouped(students: List[Student]) -> Way:
-    network = Grouped(students)
+def grouped(students: List[Student], layout=torch.contiguous_format) -> Way:
+    network = Grouped(students).to(memory_format=layout)
     return Way(
         list(network.parameters()), network,
         lambda: network.backbone.bn1.running_mean.view(len(students), -1))
@@ -161,7 +163,12 @@ def vmap(students: List[Student]) -> Way:
         lambda: buffers['backbone.bn1.running_mean'])
 
 
-WAYS = dict(separate=separate, grouped=grouped, vmap=vmap)
+WAYS = dict(
+    separate=separate,
+    grouped=grouped,
+    vmap=vmap,
+    separate_last=partial(separate, layout=torch.channels_last),
+    grouped_last=partial(grouped, layout=torch.channels_last))
 
 
 def measure(args: argparse.Namespace) -> dict:

@@ -5,11 +5,13 @@ import json
 import os
 import os.path as osp
 import shutil
-from typing import Iterable, List, Optional
+from typing import Iterable, List, Optional, Union
 
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
+
+Part = Union[str, np.ndarray, torch.Tensor]
 
 _BLOCK = 1 << 24
 
@@ -114,8 +116,9 @@ class LogitsCache:
         """A copy of a model that has it, an EMA for instance, shares it."""
         return self
 
-    def __call__(self, inputs: torch.Tensor,
-                 data_samples: List[BaseDataElement]) -> torch.Tensor:
+    def __call__(
+            self, inputs: torch.Tensor,
+            data_samples: Optional[List[BaseDataElement]]) -> torch.Tensor:
         """Look up the logits of a batch.
 
         Args:
@@ -129,8 +132,9 @@ class LogitsCache:
         Raises:
             ValueError: If a sample does not say which it is.
         """
+        data_samples = data_samples or []
         for name in ('sample_idx', 'view'):
-            if name not in data_samples[0]:
+            if not data_samples or name not in data_samples[0]:
                 raise ValueError(
                     f'A sample has no `{name}`, by which the teacher\'s '
                     'logits are looked up: end the pipeline by dict(type='
@@ -156,13 +160,13 @@ def check_lookup(logits: torch.Tensor, said: torch.Tensor) -> None:
     most = (logits - said).abs().max() / said.abs().max()
     if not most < (0.1 if half else 0.005):
         raise ValueError(
-            f'The teacher\'s logits differ by {float(most):.2g} of the largest '
-            'from those that `TeacherCacheHook` has of the same views: the '
-            'images are not the same. Is something random in '
+            f'The teacher\'s logits differ by {float(most):.2g} of the '
+            'largest from those that `TeacherCacheHook` has of the same '
+            'views: the images are not the same. Is something random in '
             '`train_dataloader.dataset.pipeline` beside EnumeratedCropFlip?')
 
 
-def hash_of(*parts: Iterable) -> 'hashlib.blake2b':
+def hash_of(*parts: Part) -> 'hashlib.blake2b':
     """A hash of texts, arrays and tensors, in order.
 
     Args:
@@ -170,16 +174,15 @@ def hash_of(*parts: Iterable) -> 'hashlib.blake2b':
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+            continue
+        digest.update(f'{part.dtype}{tuple(part.shape)}'.encode())
         if isinstance(part, torch.Tensor):
-            part = part.detach().cpu()
-            digest.update(f'{part.dtype}{tuple(part.shape)}'.encode())
-            part = part.contiguous().reshape(-1).view(torch.uint8).numpy()
-        elif isinstance(part, np.ndarray):
-            digest.update(f'{part.dtype}{part.shape}'.encode())
-            part = np.ascontiguousarray(part)
-        else:
-            part = part.encode()
-        digest.update(part)
+            # As bytes: NumPy has no bfloat16.
+            part = part.detach().cpu().contiguous().reshape(-1)
+            part = part.view(torch.uint8).numpy()
+        digest.update(np.ascontiguousarray(part).tobytes())
     return digest
 
 
