@@ -222,8 +222,11 @@ def test_the_teacher_does_not_run_when_nobody_needs_it(batch):
 def test_distillation_can_be_stopped(batch):
     model = distil()
     model.distillation_stopped = True
+    calls = []
+    model.teachers[0].model.register_forward_hook(lambda *_: calls.append(1))
     assert set(losses_of(
         model, batch)) == {'student.student0.loss', 'student.student1.loss'}
+    assert not calls
 
 
 def test_without_the_task_only_distillation_is_left(batch):
