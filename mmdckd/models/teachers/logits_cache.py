@@ -5,6 +5,7 @@ import json
 import os
 import os.path as osp
 import shutil
+import uuid
 from typing import Iterable, List, Optional, Union
 
 import numpy as np
@@ -85,7 +86,7 @@ class LogitsCache:
             raise OSError(f'{folder!r} has {free / 2**30:.2f} GiB of room, '
                           f'and the teacher\'s logits {tuple(shape)} need '
                           f'{needed / 2**30:.2f} GiB.')
-        new = f'{path}.{os.getpid()}'
+        new = f'{path}.{uuid.uuid4().hex}'
         try:
             written = np.lib.format.open_memmap(
                 new, mode='w+', dtype=np.float16, shape=tuple(shape))
