@@ -26,6 +26,13 @@ methods = {
     for _name in ['plain', 'kd', 'dml', 'dckd']
 }
 
+# What the teacher alone gives with the weight that some settings have.
+methods['kd, alpha = 2.0'] = dict(
+    config=[_pair, f'{_methods}kd.py'],
+    cfg_options={
+        **_short, 'model.distiller.collective_losses.loss_kd.alpha': 2.
+    })
+
 _settings = {
     'alpha': [0., 0.5, 2.],
     'beta': [0., 0.5, 2.],
