@@ -14,7 +14,8 @@ the time of the clock, as processes wait for each other:
 - `data_parallel`: two processes with half the images each, MMEngine's
   MMDistributedDataParallel: gradients are averaged;
 - `spread`: two processes with one student and all images each: logits are
-  exchanged. Each runs the teacher on half the images.
+  exchanged. Each runs the teacher on half the images. That a student learns
+  the same as in one process is checked.
 """
 import argparse
 import logging
@@ -124,8 +125,8 @@ def _build(setting: Setting):
     return model.train()
 
 
-def _one(args: argparse.Namespace) -> Callable[[], None]:
-    model = _build(cifar(args.batch_size))
+def _one(args: argparse.Namespace, model=None) -> Callable[[], None]:
+    model = model or _build(cifar(args.batch_size))
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), **SGD))
     batch = _batch(0, args.batch_size, args)
     return lambda: model.train_step(batch, optimizer)
@@ -140,8 +141,8 @@ def _data_parallel(args: argparse.Namespace) -> Callable[[], None]:
     return lambda: model.train_step(batch, optimizer)
 
 
-def _spread(args: argparse.Namespace) -> Callable[[], None]:
-    model, rank = _build(cifar(args.batch_size)), dist.get_rank()
+def _spread(args: argparse.Namespace, model=None) -> Callable[[], None]:
+    model, rank = model or _build(cifar(args.batch_size)), dist.get_rank()
     student = model.cohort.students[f'student{rank}']
     optimizer = torch.optim.SGD(student.parameters(), **SGD)
     half, loss = args.batch_size // 2, DCKDLoss()
@@ -172,6 +173,23 @@ def _spread(args: argparse.Namespace) -> Callable[[], None]:
     return step
 
 
+def _check_spread(args: argparse.Namespace) -> None:
+    """Make sure that a student that is alone in its process learns what it
+    does in one process with the other.
+
+    Raises:
+        AssertionError: If it does not.
+    """
+    models = [_build(cifar(args.batch_size)) for _ in range(2)]
+    _one(args, models[0])()
+    _spread(args, models[1])()
+    name = f'student{dist.get_rank()}'
+    together, alone = (model.cohort.students[name] for model in models)
+    for key, value in together.state_dict().items():
+        torch.testing.assert_close(
+            alone.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
 def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
@@ -182,6 +200,7 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=port)
     init_dist('pytorch', backend='gloo')
+    _check_spread(args)
     ways = dict(data_parallel=_data_parallel(args), spread=_spread(args))
     seconds: Dict[str, List[float]] = {name: [] for name in ways}
     for number in range(args.rounds + 2):
