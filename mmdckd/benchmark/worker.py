@@ -23,9 +23,9 @@ from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
 from .cost import StepCostHook
-from .curves import CurvesHook, curves_of, validation_of
 from .files import write_whole
 from .progress import ProgressFileHook
+from .validation_curves import CurvesHook, curves_of, validation_of
 
 PACKAGES = ('mmdckd', 'torch', 'mmengine', 'mmpretrain', 'mmrazor')
 

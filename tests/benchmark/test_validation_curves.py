@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 from mmengine.logging import MessageHub
 
-from mmdckd.benchmark.curves import CurvesHook, curves_of, validation_of
+from mmdckd.benchmark.validation_curves import (CurvesHook, curves_of,
+                                                validation_of)
 
 
 @pytest.fixture
