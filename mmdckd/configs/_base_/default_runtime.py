@@ -6,10 +6,10 @@ from mmengine.visualization import LocalVisBackend
 from mmpretrain.engine import VisualizationHook
 
 from mmdckd.engine.hooks import (CheckLabelsHook, CohortStatisticsHook,
-                                 CohortSummaryHook, ExactResumeHook,
-                                 LimitHistoryHook, LossScaleHook,
-                                 PreemptionHook, SaveOnNonFiniteHook,
-                                 SkippedImagesHook)
+                                 CohortSummaryHook, DataTimeHook,
+                                 ExactResumeHook, LimitHistoryHook,
+                                 LossScaleHook, PreemptionHook,
+                                 SaveOnNonFiniteHook, SkippedImagesHook)
 from mmdckd.engine.runner import CohortLogProcessor
 from mmdckd.engine.visualizers import CohortVisualizer
 
@@ -31,6 +31,7 @@ default_hooks = dict(
     save_on_nonfinite=dict(type=SaveOnNonFiniteHook),
     loss_scale=dict(type=LossScaleHook),
     skipped_images=dict(type=SkippedImagesHook),
+    data_time=dict(type=DataTimeHook),
     limit_history=dict(type=LimitHistoryHook),
     exact_resume=dict(type=ExactResumeHook),
     preemption=dict(type=PreemptionHook),

@@ -11,13 +11,13 @@ from mmdckd.registry import HOOKS
 class DataTimeHook(Hook):
     """Warns where training waits for data.
 
-    The share of the time that iterations spend waiting for their batch is
-    logged as ``data_share``, over the last ``interval`` iterations. The first
-    time that it is too large, a warning says so. The iterations in which
-    workers start, at the beginning of the run, do not count.
+    The first time that iterations spend too large a share of their time
+    waiting for their batch, over ``interval`` iterations, a warning says so,
+    with the share. The iterations in which workers start, at the beginning of
+    the run, do not count.
 
     The times are those of MMEngine's ``IterTimerHook``, one of the default
-    hooks.
+    hooks; where a run is without it, nothing warns.
 
     Args:
         most (float): The share, 0 to 1, from which on it warns. Defaults to
@@ -29,7 +29,7 @@ class DataTimeHook(Hook):
             iterations.
 
     Examples:
-        >>> custom_hooks = [dict(type='mmdckd.DataTimeHook')]
+        >>> default_hooks = dict(data_time=dict(type='mmdckd.DataTimeHook'))
     """
     # After IterTimerHook, before LoggerHook.
     priority = 'NORMAL'
@@ -57,17 +57,18 @@ class DataTimeHook(Hook):
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Add up the times, and say what share they have."""
+        hub = runner.message_hub
+        if self._warned or 'train/data_time' not in hub.log_scalars:
+            return
         self._number += 1
         if self._number <= 0:
             return
-        hub = runner.message_hub
         self._waited += hub.get_scalar('train/data_time').current()
         self._took += hub.get_scalar('train/time').current()
         if self._number < self.interval:
             return
         share = self._waited / self._took
-        hub.update_scalar('train/data_share', share)
-        if share >= self.most and not self._warned:
+        if share >= self.most:
             self._warned = True
             workers = runner.train_dataloader.num_workers
             runner.logger.warning(

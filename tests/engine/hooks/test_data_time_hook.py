@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The times are given, not measured."""
-import logging
 from types import SimpleNamespace
 
 import pytest
@@ -39,16 +38,30 @@ def test_it_warns_once_where_training_waits(runner):
     hook.before_train(runner)
     iterate(hook, runner, 10 + 10, 0.1, 1.)
     iterate(hook, runner, 9, 0.5, 1.)
-    assert 'train/data_share' not in runner.message_hub.log_scalars
+    assert not runner.logger.warnings
     iterate(hook, runner, 1, 0.5, 1.)
-    share = runner.message_hub.get_scalar('train/data_share')
-    assert share.current() == pytest.approx(0.3)
     warning, = runner.logger.warnings
     assert warning.startswith('30% of the time of the last 20 iterations')
     assert '`train_dataloader.num_workers` is 3' in warning
     iterate(hook, runner, 20, 0.9, 1.)
-    assert share.current() == pytest.approx(0.9)
     assert len(runner.logger.warnings) == 1
+
+
+def test_a_share_is_of_its_own_iterations(runner):
+    hook = DataTimeHook(interval=20)
+    hook.before_train(runner)
+    iterate(hook, runner, 10 + 20, 0.1, 1.)
+    iterate(hook, runner, 20, 0.4, 1.)
+    warning, = runner.logger.warnings
+    assert warning.startswith('40% of the time of the last 20 iterations')
+
+
+def test_it_is_silent_without_times(runner):
+    hook = DataTimeHook(interval=2)
+    hook.before_train(runner)
+    for _ in range(10 + 4):
+        hook.after_train_iter(runner, 0)
+    assert not runner.logger.warnings
 
 
 def test_it_is_silent_where_data_is_there(runner):
@@ -60,17 +73,19 @@ def test_it_is_silent_where_data_is_there(runner):
     assert not runner.logger.warnings
 
 
-def test_in_a_run(tmp_path, caplog):
-    """Of 18 iterations 10 are passed over, and two shares are logged."""
+@pytest.mark.parametrize('most, warns', [(1e-9, True), (1., False)])
+def test_in_a_run(tmp_path, most, warns):
+    """Of 18 iterations 10 are passed over."""
     cfg = run_config(
         tmp_path,
-        custom_hooks=[dict(type='mmdckd.DataTimeHook', most=1e-9, interval=4)],
+        custom_hooks=[
+            dict(type='mmdckd.DataTimeHook', most=most, interval=4)
+        ],
         train_dataloader=dict(loader('train', indices=36), batch_size=4),
         train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=2))
-    with caplog.at_level(logging.WARNING):
-        runner = train(cfg)
-    shares = runner.message_hub.get_scalar('train/data_share').data[0]
-    assert len(shares) == 2 and all(0 < share < 1 for share in shares)
+    train(cfg)
+    log, = tmp_path.glob('**/*.log')
+    assert log.read_text().count('went by waiting for data') == warns
 
 
 @pytest.mark.parametrize('cfg, name', [(dict(most=0), 'most'),
