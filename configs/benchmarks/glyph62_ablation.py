@@ -61,7 +61,17 @@ _changes = {
         f'{_loss}ramp': dict(end=3)
     },
     'independent views': {
-        'model.views': 'independent'
+        'model.views':
+        'independent',
+        'train_dataloader.dataset.pipeline': [
+            dict(
+                type='MultiView',
+                num_views=4,
+                transforms=[[
+                    dict(type='RandomCrop', crop_size=16, padding=1)
+                ]]),
+            dict(type='PackInputs'),
+        ]
     },
 }
 for _name, _change in _changes.items():
