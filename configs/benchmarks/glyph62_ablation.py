@@ -67,9 +67,8 @@ _changes = {
             dict(
                 type='MultiView',
                 num_views=4,
-                transforms=[[
-                    dict(type='RandomCrop', crop_size=16, padding=1)
-                ]]),
+                transforms=[[dict(type='RandomCrop', crop_size=16,
+                                  padding=1)]]),
             dict(type='PackInputs'),
         ]
     },

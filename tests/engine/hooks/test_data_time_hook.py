@@ -78,9 +78,7 @@ def test_in_a_run(tmp_path, most, warns):
     """Of 18 iterations 10 are passed over."""
     cfg = run_config(
         tmp_path,
-        custom_hooks=[
-            dict(type='mmdckd.DataTimeHook', most=most, interval=4)
-        ],
+        custom_hooks=[dict(type='mmdckd.DataTimeHook', most=most, interval=4)],
         train_dataloader=dict(loader('train', indices=36), batch_size=4),
         train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=2))
     train(cfg)
