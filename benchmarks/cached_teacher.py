@@ -23,18 +23,13 @@ PIPELINE = [
     dict(type='mmdckd.EnumeratedCropFlip', padding=4),
     dict(type='PackInputs', meta_keys=('sample_idx', 'view'))
 ]
-PLAIN_KD = dict(
-    type='mmdckd.CollectiveDistiller',
-    collective_losses=dict(
-        loss_dckd=dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.)))
 
 
 def measure(num_students: int, args: argparse.Namespace,
             work_dir: str) -> dict:
     setting = cifar(args.batch_size)
     setting.pipeline = PIPELINE
-    distiller = [PLAIN_KD] if num_students == 1 else []
-    model = setting.collective(num_students, *distiller)
+    model = setting.collective(num_students)
     loader = dict(train_dataloader=dict(dataset=dict(indices=IMAGES)))
     cached = dict(type='mmdckd.TeacherCacheHook', folder=f'{work_dir}/logits')
     torch.manual_seed(0)

@@ -27,6 +27,11 @@ KD = dict(
 DCKD = dict(
     type='mmdckd.CollectiveDistiller',
     collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')))
+#: What is left of it for one student, who has no peers.
+TEACHER_ONLY = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_dckd=dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.)))
 MEAN, STD = [80.] * 3, [90.] * 3
 
 _number = itertools.count()
@@ -51,8 +56,12 @@ class Setting:
         self.batch_size = batch_size
         self.pipeline = pipeline
 
-    def collective(self, num_students: int, distiller: dict = DCKD) -> dict:
-        """The model of a cohort."""
+    def collective(self,
+                   num_students: int,
+                   distiller: Optional[dict] = None) -> dict:
+        """The model of a cohort, by default with DCKDLoss."""
+        if distiller is None:
+            distiller = TEACHER_ONLY if num_students == 1 else DCKD
         return dict(
             type='mmdckd.CollectiveDistill',
             teacher=self.teacher,

@@ -43,28 +43,21 @@ from runs import COHORT, MEAN, STD, Run, Setting, cifar
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
 
-KD = dict(
-    type='mmdckd.CollectiveDistiller',
-    collective_losses=dict(
-        loss_dckd=dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.)))
 SGD = dict(lr=0.01, momentum=0.9, weight_decay=5e-4)
 
 
 def step_of(setting: Setting, num_students: int, args: argparse.Namespace,
             **what) -> dict:
     """Measure one cohort."""
-    # One student has no peers to learn from.
-    own = [KD] if num_students == 1 else []
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(setting, setting.collective(num_students, *own), COHORT,
-                  folder)
+        run = Run(setting, setting.collective(num_students), COHORT, folder)
         iterate = run.iterations(args.rounds + 3)
         iterate()
         with Peak() as peak:
             iterate()
         seconds = alternate(dict(step=iterate), args.rounds)['step']
     median = statistics.median(seconds)
-    result = dict(
+    return dict(
         what,
         N=num_students,
         B=setting.batch_size,
@@ -73,7 +66,6 @@ def step_of(setting: Setting, num_students: int, args: argparse.Namespace,
         student_images_per_s=round(num_students * setting.batch_size / median,
                                    1),
         peak_mib=round(peak.most / 2**20, 1))
-    return result
 
 
 def against_students(args: argparse.Namespace) -> List[dict]:
