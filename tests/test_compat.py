@@ -497,6 +497,8 @@ else:
 assert compat.distributed_cpu()
 train('plain', None)
 train('configured', dict(find_unused_parameters=True))
+# Threads of the process group that still run would abort the process.
+torch.distributed.destroy_process_group()
 """
 
 
