@@ -21,6 +21,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdckd.engine.memory import keep_freed_memory
+
 FC = dict(type='ModuleOutputs', source='head.fc')
 
 
@@ -154,6 +156,7 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
+    keep_freed_memory()
     points = measure(args.iterations, args.interval)
     for iteration, resident, tensors in points[::4] + points[-1:]:
         print(f'{iteration:6} {resident / 2**20:9.2f} MiB '

@@ -10,6 +10,8 @@ from run_config import (add_run_arguments, build_runner, check_file,
                         leaving_processes, load_config,
                         set_dataloader_defaults)
 
+from mmdckd.engine.memory import keep_freed_memory
+
 EXAMPLES = """examples:
   # a teacher, then four students that learn from it and from each other
   python tools/train.py configs/teachers/resnet34_digits.py
@@ -97,6 +99,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
+    keep_freed_memory()
     with naming_config_keys(cfg), leaving_processes():
         build_runner(cfg).train()
 
