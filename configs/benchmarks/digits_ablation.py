@@ -22,8 +22,14 @@ _changes = {
     'alpha = 0': {
         f'{_loss}alpha': 0.
     },
+    'alpha = 2': {
+        f'{_loss}alpha': 2.
+    },
     'beta = 0': {
         f'{_loss}beta': 0.
+    },
+    'beta = 2': {
+        f'{_loss}beta': 2.
     },
     'gamma = 0': {
         f'{_loss}gamma': 0.
@@ -40,6 +46,9 @@ _changes = {
     'collector = max': {
         f'{_loss}collector': 'max'
     },
+    'collector = min_logit': {
+        f'{_loss}collector': 'min_logit'
+    },
     'teacher collected': {
         f'{_loss}collector':
         dict(type='mmdckd.LogitMeanCollector', include_teacher=True)
@@ -53,6 +62,37 @@ _changes = {
     '2 students': {
         'model.num_students': 2
     },
+    '3 students': {
+        'model.num_students': 3
+    },
+    '6 students': {
+        'model.num_students': 6
+    },
 }
 for _name, _change in _changes.items():
     methods[_name] = dict(config=_dckd, cfg_options=_change)
+
+# What the teacher alone gives with that weight.
+methods['kd, alpha = 2'] = dict(
+    config='configs/baselines/kd_r18_digits.py',
+    cfg_options={f'{_loss}alpha': 2.})
+
+# One student of the cohort is that of the others; its peers are wider.
+_cfg_path = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
+_main = dict(
+    cfg_path=_cfg_path,
+    backbone=dict(stem_channels=2, base_channels=2),
+    head=dict(in_channels=16))
+_peer = dict(
+    cfg_path=_cfg_path,
+    backbone=dict(stem_channels=4, base_channels=4),
+    head=dict(in_channels=32))
+methods['wider peers'] = dict(
+    config=_dckd,
+    cfg_options={
+        'model.architecture': None,
+        'model.num_students': None,
+        'model.students':
+        dict(main=_main, peer0=_peer, peer1=_peer, peer2=_peer)
+    },
+    figure='first')
