@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from .files import write_config
 from .plan import Run
@@ -30,7 +30,13 @@ class Process:
     @property
     def part(self) -> float:
         """float: The part of its training that is done, from 0 to 1."""
-        return read_progress(self.run.progress_file)
+        return read_progress(self.run.progress_file)[0]
+
+    @property
+    def left(self) -> Optional[float]:
+        """float, optional: The seconds that the rest of it takes; None before
+        its first iteration."""
+        return read_progress(self.run.progress_file)[1]
 
 
 class Scheduler:
@@ -95,7 +101,7 @@ class Scheduler:
     def seconds_left(self):
         """float, optional: How long the rest will take, by an estimate."""
         return seconds_left([run.name for run in self.waiting],
-                            [(process.run.name, process.seconds, process.part)
+                            [(process.run.name, process.seconds, process.left)
                              for process in self.running], self.durations,
                             len(self._slots))
 

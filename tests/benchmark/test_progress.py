@@ -10,7 +10,7 @@ from mmdckd.benchmark.progress import (ProgressFileHook, read_progress,
 
 
 def test_nothing_is_known_at_the_start():
-    assert seconds_left(['kd', 'dml'], [('plain', 4., 0.)], {}, 2) is None
+    assert seconds_left(['kd', 'dml'], [('plain', 4., None)], {}, 2) is None
 
 
 def test_nothing_is_left_at_the_end():
@@ -26,16 +26,18 @@ def test_a_run_takes_what_the_others_of_its_name_took():
 
 
 def test_a_run_under_way_goes_on_as_it_went():
-    # A quarter in 5 seconds: 15 to go; of its name one more, 20.
-    assert seconds_left(['kd'], [('kd', 5., .25)], {}, 1) == 35
+    # 5 seconds so far and 15 to go; of its name one more, 20.
+    assert seconds_left(['kd'], [('kd', 5., 15.)], {}, 1) == 35
     # Two at a time cannot end before the longest of them.
-    assert seconds_left([], [('kd', 5., .25), ('dml', 1., .5)], {}, 2) == 15
+    assert seconds_left([], [('kd', 5., 15.), ('dml', 1., 1.)], {}, 2) == 15
 
 
 @given(
     st.lists(st.sampled_from('abc')),
     st.lists(
-        st.tuples(st.sampled_from('abc'), st.floats(0, 100), st.floats(0, 1)),
+        st.tuples(
+            st.sampled_from('abc'), st.floats(0, 100),
+            st.none() | st.floats(0, 100)),
         max_size=3), st.integers(1, 4))
 def test_estimates_are_no_less_than_nothing(waiting, running, slots):
     left = seconds_left(waiting, running, dict(a=[1., 2.]), slots)
@@ -44,13 +46,33 @@ def test_estimates_are_no_less_than_nothing(waiting, running, slots):
                                 slots)
 
 
-def test_progress_is_written_and_read(tmp_path):
+@pytest.fixture
+def clock(monkeypatch):
+    times = SimpleNamespace(now=100.)
+    monkeypatch.setattr('mmdckd.benchmark.progress.time.monotonic',
+                        lambda: times.now)
+    return times
+
+
+def test_progress_is_written_and_read(tmp_path, clock):
     path = str(tmp_path / 'progress.txt')
-    assert read_progress(path) == 0
-    hook = ProgressFileHook(path, interval=0)
-    hook.after_train_iter(SimpleNamespace(iter=9, max_iters=40))
-    assert read_progress(path) == 0.25
-    rare = ProgressFileHook(path, interval=1e9)
-    rare.after_train_iter(SimpleNamespace(iter=19, max_iters=40))
-    rare.after_train_iter(SimpleNamespace(iter=29, max_iters=40))
-    assert read_progress(path) == pytest.approx(0.5)
+    assert read_progress(path) == (0, None)
+    hook = ProgressFileHook(path, interval=5.)
+    runner = SimpleNamespace(iter=0, max_iters=40)
+    hook.before_train(runner)
+    for runner.iter in range(10):
+        clock.now += 1
+        hook.after_train_iter(runner)
+    # Written after the first and the sixth of 40 iterations, a second each.
+    assert read_progress(path) == (6 / 40, 34.)
+
+
+def test_the_pace_is_that_since_the_run_was_resumed(tmp_path, clock):
+    path = str(tmp_path / 'progress.txt')
+    hook = ProgressFileHook(path)
+    runner = SimpleNamespace(iter=30, max_iters=40)
+    hook.before_train(runner)
+    clock.now += 8
+    runner.iter = 31
+    hook.after_train_iter(runner)
+    assert read_progress(path) == (32 / 40, 32.)
