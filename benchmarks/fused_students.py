@@ -9,7 +9,10 @@ N times ResNet-20 of CIFAR's size, forward, cross-entropy, backward, SGD:
   share, has one group;
 - `vmap`: `torch.func.functional_call` under `torch.vmap` over the weights and
   statistics that `stack_module_state` stacks;
-- `separate_last`, `grouped_last`: the first two with channels last.
+- `separate_last`, `grouped_last`: the first two with channels last;
+- `..._compiled`, where `--compile` asks for them, as it needs a compiler: each
+  of them with its forward and backward pass by `torch.compile`, on a GPU with
+  `mode='reduce-overhead'`, as CUDA graphs.
 
 That all compute the same is checked: logits, the step's gradients and the
 statistics of BatchNorm, by the largest difference. All alternate in one
@@ -117,6 +120,10 @@ class Way:
         self.logits = logits
         self.mean = mean
 
+    def compile(self, mode: str) -> 'Way':
+        self.logits = torch.compile(self.logits, mode=mode)
+        return self
+
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> None:
         loss = sum(F.cross_entropy(z, labels) for z in self.logits(images))
         loss.backward()
@@ -174,10 +181,12 @@ WAYS = dict(
 def measure(args: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     students = [Student().train() for _ in range(args.num_students)]
-    ways = {
-        name: build([s.to(args.device) for s in students])
-        for name, build in WAYS.items()
-    }
+    students = [s.to(args.device) for s in students]
+    ways = {name: build(students) for name, build in WAYS.items()}
+    if args.compile:
+        mode = 'reduce-overhead' if args.device == 'cuda' else 'default'
+        ways.update((f'{name}_compiled', build(students).compile(mode))
+                    for name, build in WAYS.items())
     images = torch.randn(args.batch_size, 3, 32, 32, device=args.device)
     labels = torch.randint(CLASSES, (args.batch_size, ), device=args.device)
     result = dict(
@@ -199,7 +208,7 @@ def measure(args: argparse.Namespace) -> dict:
             name: lambda way=way: way.step(images, labels)
             for name, way in ways.items()
         }, args.rounds, 2, args.device)
-    for name in WAYS:
+    for name in ways:
         result[f'{name}_ms'] = milliseconds(seconds[name])
         result[f'{name}_speed_up'] = ratio(seconds['separate'], seconds[name])
     return result
@@ -213,13 +222,14 @@ def main() -> None:
     parser.add_argument('--batch-size', type=int, default=64)
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--compile', action='store_true')
     parser.add_argument('--out', help='a file of JSON lines')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     result = measure(args)
     for name, value in result.items():
-        print(f'{name:20} {value}')
+        print(f'{name:32} {value}')
     if args.out:
         append_json(args.out, result)
 

@@ -12,6 +12,8 @@ N students, a teacher, DCKDLoss with its defaults, SGD. What is timed:
 - `cohort_1`: the same losses for one student in a cohort, with the hooks of
   `cohort`;
 - `channels_last`: `cohort` with `model.channels_last=True`;
+- `compiled`, `compiled_channels_last`: these with `compile=True`, where
+  `--compile` asks for it: it needs a compiler;
 - the parts alone: `teacher` forward, a `student` step without teacher, the
   `loss`, and `data`, loading a batch.
 
@@ -176,6 +178,17 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                           dict(setting.collective(n), channels_last=True),
                           COHORT, work_dir).iterations(number),
         **parts(run, setting, n, device))
+    if args.compile:
+        ways.update(
+            compiled=Run(
+                setting, setting.collective(n), COHORT, work_dir,
+                compile=True).iterations(number),
+            compiled_channels_last=Run(
+                setting,
+                dict(setting.collective(n), channels_last=True),
+                COHORT,
+                work_dir,
+                compile=True).iterations(number))
     seconds = alternate(ways, args.rounds, WARM_UP, device)
     t, s = seconds['teacher'], seconds['student']
     separate = [n * each for each in seconds['single']]
@@ -196,8 +209,11 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
         (f'{name}_ms', milliseconds(times)) for name, times in seconds.items())
     result.update(
         throughput_to_hand=ratio(seconds['hand'], seconds['cohort']),
-        channels_last_speed_up=ratio(seconds['cohort'],
-                                     seconds['channels_last']),
+        **{
+            f'{name}_speed_up': ratio(seconds['cohort'], seconds[name])
+            for name in ('channels_last', 'compiled', 'compiled_channels_last')
+            if name in seconds
+        },
         cohort_1_to_single=ratio(seconds['cohort_1'], seconds['single']),
         cohort_to_separate=ratio(seconds['cohort'], separate),
         bound_to_separate=round(ratio(bound, [1.] * len(bound)) * 1.03, 4),
@@ -215,6 +231,7 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--compile', action='store_true')
     parser.add_argument('--out', help='a file of JSON lines')
     args = parser.parse_args()
     logging.disable(logging.WARNING)
