@@ -2,11 +2,13 @@
 name = 'glyph62_comparison'
 about = """
 Glyph62 at 16x16, 8,000 training images, 8 epochs. ResNet-14 teaches a narrow
-ResNet-8. DCKD, in this project's own formulation, stands beside training
-alone (plain), by the teacher (KD, DKD, DIST), by peers (DML, KDCL) and by both
+ResNet-8. DCKD, in this project's own formulation, stands beside training alone
+(plain), by the teacher (KD, DKD, DIST), by peers (DML, KDCL) and by both
 (kd_dml). Two lines spend what a cohort of four costs on KD: one student is
 trained four times as long, and four are trained that do not know of each
 other; these count by the mean over them and, once more, by their ensemble.
+DIST has KD beside it, or DCKD: what peers add to a teacher whose relations are
+matched.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd', 'dml', 'dkd', 'dist']
@@ -41,3 +43,7 @@ methods['four of kd'] = dict(
     config=[_pair, f'{_methods}kd.py'], cfg_options=_four)
 methods['ensemble of four of kd'] = dict(
     config=[_pair, f'{_methods}kd.py'], cfg_options=_four, figure='ensemble')
+for _name in ['kd', 'dckd']:
+    methods[f'dist + {_name}'] = dict(
+        config=[_pair, f'{_methods}dist.py', f'{_methods}{_name}.py'],
+        cfg_options=_short)
