@@ -47,14 +47,8 @@ pairs = {
         teacher='resnet14'),
     'a teacher of their size':
     dict(
-        config=_pair,
-        cfg_options={
-            **_short,
-            'model.teacher.backbone':
-            dict(depth=8, stem_channels=6, base_channels=6),
-            'model.teacher.head.in_channels':
-            24,
-        },
+        config='configs/glyph62/_base_/pairs/resnet8_resnet8_16x16.py',
+        cfg_options=_short,
         teacher='narrow_resnet8'),
     'few images':
     dict(

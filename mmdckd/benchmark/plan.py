@@ -221,9 +221,14 @@ class _Planner:
 def _resolve(where: str, recipe: Recipe) -> Config:
     """The config of a recipe, as ``tools/train.py`` would have it."""
     config = copy.deepcopy(_read(recipe.configs[0]))
-    for path in recipe.configs[1:]:
-        config.merge_from_dict(_read(path).to_dict())
-    config.merge_from_dict(recipe.cfg_options)
+    try:
+        for path in recipe.configs[1:]:
+            config.merge_from_dict(_read(path).to_dict())
+        config.merge_from_dict(recipe.cfg_options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'The configs and `cfg_options` of `{where}` do not go together: '
+            f'{error}') from error
     for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):
         if config.get(key) is None:
             raise ValueError(f'The config of `{where}` has no `{key}`, and a '

@@ -174,3 +174,9 @@ def test_which_of_several_teachers_must_be_said(plan, tmp_path):
 def test_a_config_without_a_test_is_refused(plan):
     with pytest.raises(ValueError, match='`methods.kd` has no `test_dataload'):
         plan(dict(kd=dict(cfg_options=dict(test_dataloader=None))))
+
+
+def test_settings_that_do_not_fit_the_config_are_refused(plan):
+    options = {'model.teacher': None, 'model.teacher.depth': 8}
+    with pytest.raises(ValueError, match='`methods.kd` do not go together'):
+        plan(dict(kd=dict(cfg_options=options)))
