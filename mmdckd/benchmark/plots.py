@@ -2,10 +2,11 @@
 """The results of a benchmark as plots."""
 import os.path as osp
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .curve_plots import draw_curves
 from .lines import Line
@@ -52,9 +53,8 @@ def draw_accuracy(lines: Sequence[Line]) -> Figure:
         axes.errorbar(
             summary.mean, row, xerr=_margin(summary), fmt='o', capsize=4)
     axes.set_yticks(range(len(lines)), [line.method.name for line in lines])
-    axes.invert_yaxis()
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel(f'{lines[0].metric}: seeds, mean and 95 % interval')
-    axes.margins(y=0.15)
     axes.grid(axis='x', alpha=0.3)
     return figure
 
@@ -72,11 +72,13 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
         return None
     figure = Figure((8, 5), layout='constrained')
     axes = figure.subplots()
-    for name, members in groups.items():
-        _draw_line(axes, name, [(line.num_students, line) for line in members])
+    for name, style in _styles(groups).items():
+        _draw_line(axes, name, style,
+                   [(line.num_students, line) for line in groups[name]])
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel('students')
     _finish(axes, lines)
+    axes.legend()
     return figure
 
 
@@ -87,20 +89,26 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
     timed = [line for line in lines if line.mean_of('train_seconds')]
     if timed:
         panels.append(('train_seconds', 1, 'seconds of the training'))
-    figure = Figure((6 * len(panels), 5), layout='constrained')
+    figure = Figure((5 * len(panels) + 2, 5), layout='constrained')
+    grouped = _groups(lines)
+    grouped.update(
+        (line.method.name, [line]) for line in lines if not line.method.group)
+    styles = _styles(grouped)
     for axes, (key, unit, label) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels):
-        own = timed if key == 'train_seconds' else lines
-        grouped = _groups(own)
-        for line in own:
-            if not line.method.group:
-                grouped[line.method.name] = [line]
-        for name, members in grouped.items():
-            _draw_line(axes, name,
-                       [(line.mean_of(key) / unit, line) for line in members])
+        for name, style in styles.items():
+            points = [(line.mean_of(key) / unit, line)
+                      for line in grouped[name] if line.mean_of(key)]
+            if points:
+                _draw_line(axes, name, style, points)
         axes.set_xscale('log')
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter('{x:g}')
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
         _finish(axes, lines)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc='outside right upper')
     return figure
 
 
@@ -112,15 +120,21 @@ def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
     return groups
 
 
-def _draw_line(axes: Axes, name: str, points: List[Tuple[float,
-                                                         Line]]) -> None:
+def _styles(names: Iterable[str]) -> Dict[str, Dict[str, str]]:
+    """A colour and a marker for each name; there are ten colours."""
+    return {
+        name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
+        for i, name in enumerate(names)
+    }
+
+
+def _draw_line(axes: Axes, name: str, style: Dict[str, str],
+               points: List[Tuple[float, Line]]) -> None:
     points = sorted(points, key=lambda point: point[0])
     summaries = [summarize(list(line.values().values())) for _, line in points]
-    # There are ten colours.
-    marker = 'os^v'[len(axes.containers) // 10 % 4]
     axes.errorbar([x for x, _ in points], [s.mean for s in summaries],
                   yerr=[_margin(s) for s in summaries],
-                  fmt=f'{marker}-',
+                  **style,
                   capsize=4,
                   label=name)
 
@@ -133,7 +147,6 @@ def _margin(summary) -> float:
 def _finish(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
     axes.grid(alpha=0.3)
-    axes.legend()
 
 
 #: File of a plot to its title and what draws it.

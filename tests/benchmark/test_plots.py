@@ -74,6 +74,17 @@ def test_cost_shows_operations_and_seconds():
     assert len(draw_cost(lines[2:]).axes) == 1
 
 
+def test_a_method_has_one_colour_in_all_panels_of_costs():
+    figure = draw_cost([
+        make_line('kd', [70.], train_flops=10**12, train_seconds=None),
+        make_line('dkd', [71.], train_flops=10**12)
+    ])
+    (kd, dkd), (also_dkd, ) = (axes.containers for axes in figure.axes)
+    assert also_dkd[0].get_color() == dkd[0].get_color() != kd[0].get_color()
+    legend, = figure.legends
+    assert [text.get_text() for text in legend.texts] == ['kd', 'dkd']
+
+
 def test_every_pair_has_its_files(tmp_path):
     drawn = draw_plots([
         make_line('kd', [1., 2.], pair='a/b'),
