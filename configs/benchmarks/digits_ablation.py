@@ -57,7 +57,16 @@ _changes = {
         f'{_loss}ramp': dict(end=10)
     },
     'independent views': {
-        'model.views': 'independent'
+        'model.views':
+        'independent',
+        'train_dataloader.dataset.pipeline': [
+            dict(
+                type='MultiView',
+                num_views=4,
+                transforms=[[dict(type='RandomCrop', crop_size=8,
+                                  padding=1)]]),
+            dict(type='PackInputs'),
+        ]
     },
     '2 students': {
         'model.num_students': 2

@@ -36,6 +36,21 @@ def test_every_benchmark_can_be_planned(path):
     assert {'kd', 'dml', 'dckd'} <= names
 
 
+@pytest.mark.parametrize('path', SPECS)
+def test_independent_views_have_a_pipeline_that_makes_them(path):
+    for entry in plan(path):
+        config = entry.run.config
+        transforms = {
+            step['type']: step
+            for step in config.train_dataloader.dataset.pipeline
+        }
+        if config.model.get('views') == 'independent':
+            assert (transforms['MultiView']['num_views'] ==
+                    config.model.num_students)
+        else:
+            assert 'MultiView' not in transforms
+
+
 def test_ablation_and_comparison_share_runs():
     ours = fingerprints('configs/benchmarks/glyph62_comparison.py')
     ablation = fingerprints('configs/benchmarks/glyph62_ablation.py')
