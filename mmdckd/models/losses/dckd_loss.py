@@ -43,6 +43,8 @@ class DCKDLoss(BaseCollectiveLoss):
     gradient is that of `Deep Mutual Learning
     <https://arxiv.org/abs/1706.00384>`_ (Zhang et al., CVPR 2018).
 
+    ``docs/method.md`` cites what was measured for each default.
+
     Teacher and targets are detached: :math:`\partial L_i / \partial z_j = 0`.
     Everything is computed in float32 (float64 for float64), under autocast
     too, with one log-softmax a member.
