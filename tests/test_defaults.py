@@ -39,8 +39,7 @@ def test_every_setting_that_was_tried_is_cited(benchmark, column):
     cited = {row[column]: row[column + 1] for row in TRIED if row[column]}
     assert cited == {
         name: difference
-        for name, difference in expected.items()
-        if not name.startswith('kd,')
+        for name, difference in expected.items() if not name.startswith('kd,')
     }
 
 

@@ -10,7 +10,7 @@ from run_config import (add_run_arguments, build_runner, check_file,
                         leaving_processes, load_config,
                         set_dataloader_defaults)
 
-from mmdckd.engine.memory import keep_freed_memory
+from mmdckd.memory import keep_freed_memory
 
 EXAMPLES = """examples:
   # a teacher, then four students that learn from it and from each other

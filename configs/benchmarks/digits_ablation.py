@@ -2,9 +2,9 @@
 name = 'digits_ablation'
 about = """
 Handwritten digits, as in digits.yaml. From DCKD one setting at a time is
-changed. One image of the test split is 0.28 points. DCKD and the collector that
-was better with five seeds have five more: of twenty lines that change nothing,
-one would look better by chance.
+changed. One image of the test split is 0.28 points. DCKD and the collector
+that was better with five seeds have five more: of twenty lines that change
+nothing, one would look better by chance.
 """
 seeds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 compare_with = ['kd', 'dml', 'dckd']

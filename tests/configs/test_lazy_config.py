@@ -90,6 +90,7 @@ def call(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_a_config_that_inherits_is_shown_trained_and_exported(call, tmp_path):
     assert 'student1' in call('print_config.py', 'user.py')
     call('train.py', 'user.py')

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""MMEngine's ``compile``, as a user sets it; without its last part, which makes
-machine code of what was traced and takes minutes."""
+"""MMEngine's ``compile``, as a user sets it; without its last part, which
+makes machine code of what was traced and takes minutes."""
 import pytest
 from user import REPO, run_tool, scalars
 
@@ -27,13 +27,16 @@ def test_a_compiled_cohort_trains_as_any_other(tmp_path):
     printed = run_tool('train.py', config, '--work-dir', compiled,
                        '--cfg-options', 'compile.backend=aot_eager')
     assert 'Model has been "compiled"' in printed
-    [(expected, scores)], [(logged, same_scores)] = map(
-        scalars, (plain, compiled))
+    [(expected, scores)], [(logged, same_scores)
+                           ] = map(scalars, (plain, compiled))
     names = [name for name in expected[0] if 'loss' in name]
     assert {'loss', 'student.student1.loss'} <= set(names)
     assert len(logged) == len(expected) == 17
     # By rounding alone, which grows from step to step.
     for ours, other in zip(logged[:4], expected):
-        assert {n: ours[n] for n in names} == pytest.approx(
-            {n: other[n] for n in names}, rel=1e-3), ours['step']
+        assert {
+            n: ours[n]
+            for n in names
+        } == pytest.approx({n: other[n]
+                            for n in names}, rel=1e-3), ours['step']
     assert same_scores[0].keys() == scores[0].keys()

@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from user import TOOLS, call
 
 #: What users call: not what others import.
@@ -23,6 +24,7 @@ def has_example(path, text):
         'example')[-1]
 
 
+@pytest.mark.slow
 def test_every_tool_helps_with_an_example():
     assert Path(TOOLS, 'train.py') in SCRIPTS
     with ThreadPoolExecutor(2) as pool:

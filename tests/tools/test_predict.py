@@ -113,6 +113,7 @@ def test_errors_are_one_line(student, tmp_path, arguments, words):
     assert 'Traceback' not in done.stderr
 
 
+@pytest.mark.slow
 def test_it_exports_to_onnx_and_predicts_with_it(student, images, tmp_path):
     checkpoint = next(Path(student.config).parents[1].glob('run*/epoch_2.pth'))
     printed = run_tool('export_student.py', checkpoint, '--out', tmp_path,
