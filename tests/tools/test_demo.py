@@ -15,6 +15,8 @@ from user import REPO, STUDENTS, TEACHER, call, import_tool, run_tool
 
 from mmdckd.datasets import Digits
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
