@@ -167,6 +167,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
     check_same(run, hand, batch)
     number = args.rounds + WARM_UP
     kd = dict(type='mmdckd.CollectiveDistiller', **KD)
+    last = dict(setting.collective(n), channels_last=True)
     ways = dict(
         cohort=run.iterations(number),
         hand=lambda: hand.step(batch),
@@ -174,9 +175,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                    work_dir).iterations(number),
         cohort_1=Run(setting, setting.collective(1, kd), COHORT,
                      work_dir).iterations(number),
-        channels_last=Run(setting,
-                          dict(setting.collective(n), channels_last=True),
-                          COHORT, work_dir).iterations(number),
+        channels_last=Run(setting, last, COHORT, work_dir).iterations(number),
         **parts(run, setting, n, device))
     if args.compile:
         ways.update(
@@ -184,10 +183,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                 setting, setting.collective(n), COHORT, work_dir,
                 compile=True).iterations(number),
             compiled_channels_last=Run(
-                setting,
-                dict(setting.collective(n), channels_last=True),
-                COHORT,
-                work_dir,
+                setting, last, COHORT, work_dir,
                 compile=True).iterations(number))
     seconds = alternate(ways, args.rounds, WARM_UP, device)
     t, s = seconds['teacher'], seconds['student']

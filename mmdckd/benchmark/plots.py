@@ -86,8 +86,7 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
     """Accuracy against operations and, where it was measured, against wall
     time of the training."""
     panels = [('train_flops', 1e12, 'TFLOPs of the training')]
-    timed = [line for line in lines if line.mean_of('train_seconds')]
-    if timed:
+    if any(line.mean_of('train_seconds') for line in lines):
         panels.append(('train_seconds', 1, 'seconds of the training'))
     figure = Figure((5 * len(panels) + 2, 5), layout='constrained')
     grouped = _groups(lines)
