@@ -56,6 +56,7 @@ def _run(results, rank, number, port, function, args):
     try:
         dist.init_dist('pytorch', backend='gloo')
         results.put((rank, function(rank, *args), None))
-        torch.distributed.destroy_process_group()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     except BaseException:
         results.put((rank, None, traceback.format_exc()))

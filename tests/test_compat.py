@@ -446,6 +446,7 @@ def test_path_of_a_package_called_otherwise_than_its_module():
 
 
 TRAIN = """
+import gc
 import torch
 from mmengine.dist import all_gather, get_backend
 from mmengine.model import BaseModel
@@ -497,8 +498,12 @@ else:
 assert compat.distributed_cpu()
 train('plain', None)
 train('configured', dict(find_unused_parameters=True))
-# Threads of the process group that still run would abort the process.
+# Threads of the process group that still run would abort the process. It has
+# them until no model holds it.
+group = torch.distributed.group.WORLD
 torch.distributed.destroy_process_group()
+gc.collect()
+del group
 """
 
 

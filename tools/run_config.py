@@ -1,8 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From a command line to the config of a run, for train.py and test.py."""
 import argparse
+import gc
 import os
 import os.path as osp
+import traceback
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -142,17 +144,25 @@ def build_runner(cfg: Config) -> Runner:
 def leaving_processes() -> Iterator[None]:
     """Part from the other processes, if there are any, where all end.
 
-    That is when a run is over and when it was told to end. Threads of the
-    process group that still run would abort a process that exits.
+    That is when a run is over and when it was told to end. Nothing outside
+    may hold the model then: it holds the process group, whose threads would
+    abort a process that exits.
     """
     try:
         yield
-    except SystemExit:
+    except SystemExit as ended:
+        traceback.clear_frames(ended.__traceback__)
         _leave_processes()
         raise
     _leave_processes()
 
 
 def _leave_processes() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    if not torch.distributed.is_initialized():
+        return
+    # The last reference is ours: it alone ends the threads without keeping
+    # from them the lock of the interpreter, which they may need to end.
+    group = torch.distributed.group.WORLD
+    torch.distributed.destroy_process_group()
+    gc.collect()
+    del group

@@ -98,18 +98,23 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
 
 
+def test(cfg: Config, args: argparse.Namespace) -> None:
+    """Test the model of the config; write what ``--out`` asks for."""
+    runner = build_runner(cfg)
+    if args.out is not None and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(
+            DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if args.out_item == 'metrics' and is_main_process():
+        mmengine.dump(metrics, args.out)
+
+
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
     with naming_config_keys(cfg), leaving_processes():
-        runner = build_runner(cfg)
-        if args.out is not None and args.out_item != 'metrics':
-            runner.test_evaluator.metrics.append(
-                DumpResults(out_file_path=args.out))
-        metrics = runner.test()
-        if args.out_item == 'metrics' and is_main_process():
-            mmengine.dump(metrics, args.out)
+        test(cfg, args)
 
 
 if __name__ == '__main__':
