@@ -20,36 +20,22 @@ methods = dict(
     dml=dict(config='configs/baselines/dml_r18_digits.py'),
     dckd=dict(config=_dckd))
 
+_settings = {
+    'alpha': [0., 2.],
+    'beta': [0., 2.],
+    'gamma': [0.],
+    'tau': [2.],
+    'collector': ['mean', 'max', 'min_logit'],
+}
+for _key, _values in _settings.items():
+    for _value in _values:
+        _name = f'{_key} = {_value}'.removesuffix('.0')
+        methods[_name] = dict(
+            config=_dckd, cfg_options={f'{_loss}{_key}': _value}, group=_key)
+
 _changes = {
-    'alpha = 0': {
-        f'{_loss}alpha': 0.
-    },
-    'alpha = 2': {
-        f'{_loss}alpha': 2.
-    },
-    'beta = 0': {
-        f'{_loss}beta': 0.
-    },
-    'beta = 2': {
-        f'{_loss}beta': 2.
-    },
-    'gamma = 0': {
-        f'{_loss}gamma': 0.
-    },
     'gamma of the other classes': {
         f'{_loss}correlation': 'non_target'
-    },
-    'tau = 2': {
-        f'{_loss}tau': 2.
-    },
-    'collector = mean': {
-        f'{_loss}collector': 'mean'
-    },
-    'collector = max': {
-        f'{_loss}collector': 'max'
-    },
-    'collector = min_logit': {
-        f'{_loss}collector': 'min_logit'
     },
     'teacher collected': {
         f'{_loss}collector':
@@ -70,18 +56,14 @@ _changes = {
             dict(type='PackInputs'),
         ]
     },
-    '2 students': {
-        'model.num_students': 2
-    },
-    '3 students': {
-        'model.num_students': 3
-    },
-    '6 students': {
-        'model.num_students': 6
-    },
 }
 for _name, _change in _changes.items():
     methods[_name] = dict(config=_dckd, cfg_options=_change)
+for _number in [2, 3, 4, 6]:
+    methods[f'{_number} students'] = dict(
+        config=_dckd,
+        cfg_options={'model.num_students': _number},
+        group='students')
 
 # What the teacher alone gives with that weight.
 methods['kd, alpha = 2'] = dict(

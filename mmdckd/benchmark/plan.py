@@ -129,12 +129,15 @@ class Entry:
         name (str): The teacher's or method's name.
         seed (int): The seed of the run.
         run (Run): The run. Entries of the same training share it.
+        keep_curves (bool): Whether the metrics of all its validations are
+            drawn, and kept with its result.
     """
     role: str
     pair: str
     name: str
     seed: int
     run: Run
+    keep_curves: bool
 
     @property
     def key(self) -> Tuple[str, str, str, int]:
@@ -188,11 +191,12 @@ class _Planner:
                                           its_seed)
                     teachers[teacher.name,
                              its_seed] = Entry('teacher', '', teacher.name,
-                                               its_seed, taught_by)
+                                               its_seed, taught_by, False)
                 name = ' '.join(filter(None, [method.pair, method.name]))
                 run = self._run(name, config, seed, taught_by)
                 methods.append(
-                    Entry('method', method.pair, method.name, seed, run))
+                    Entry('method', method.pair, method.name, seed, run,
+                          not method.group))
         return [*teachers.values(), *methods]
 
     def _teacher_of(self, method: Method, config: Config) -> Optional[Teacher]:

@@ -16,7 +16,8 @@ last             the last epoch: its number ``epoch``, and all metrics of the
 best             the same of the epoch that was best in validation, by its
                  best student; null without validation
 curves           the metrics of all validations, by name, and their ``epoch``;
-                 not in lines of former versions
+                 null of what is not drawn by epoch, the teachers and the
+                 methods of a group; not in lines of former versions
 parameters       of the first student
 train_seconds    wall time of the training with its validations; null of a
                  run that was resumed
@@ -93,6 +94,8 @@ class Results:
             result = json.load(file)
         for stage in filter(None, (result['last'], result['best'])):
             figure_of(result, stage['test'], spec.metric, 'mean')
+        if not entry.keep_curves:
+            result['curves'] = None
         role, pair, name, seed = entry.key
         record = dict(
             benchmark=spec.name,

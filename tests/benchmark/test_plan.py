@@ -79,6 +79,15 @@ def test_the_same_training_is_run_once(plan):
     assert len(set(runs.values())) == 6
 
 
+def test_curves_are_kept_of_what_is_drawn_by_epoch(plan):
+    entries = plan(dict(kd={}, dml=dict(group='peers')), seeds=[0])
+    assert {
+        e.name: e.keep_curves
+        for e in entries
+    } == dict(
+        tim=False, kd=True, dml=False)
+
+
 def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
     teacher = str(tmp_path / 'teacher.py')
 

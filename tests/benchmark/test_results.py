@@ -5,11 +5,12 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from benchmark_runs import record
+from benchmark_runs import curves, record
 
 from mmdckd.benchmark.results import Results, figure_of, to_csv
 
 TOP1 = 'accuracy/top1'
+SPEC = SimpleNamespace(name='tiny', metric=TOP1)
 COHORT = {
     'student0/accuracy/top1': 90.,
     'student1/accuracy/top1': 93.,
@@ -19,14 +20,24 @@ COHORT = {
 }
 
 
-def entry(name, seed, fingerprint='0' * 16, **run):
+def entry(name, seed, fingerprint='0' * 16, keep_curves=True, **run):
     return SimpleNamespace(
         key=('method', '', name, seed),
+        keep_curves=keep_curves,
         run=SimpleNamespace(fingerprint=fingerprint, **run))
 
 
 def write(path, *records, end='\n'):
     path.write_text('\n'.join(map(json.dumps, records)) + end)
+
+
+def keep(path, number, record):
+    """Leave the result of a run, and say where."""
+    result_file = path / f'result{number}.json'
+    for key in ('benchmark', 'role', 'pair', 'name', 'seed', 'fingerprint'):
+        del record[key]
+    result_file.write_text(json.dumps(record))
+    return str(result_file)
 
 
 @pytest.mark.parametrize('figure, value', [('mean', 91.5), ('first', 90.),
@@ -64,6 +75,21 @@ def test_the_last_record_of_the_same_config_counts(tmp_path):
     assert results.find_outdated(entry('dml', 0)) is None
 
 
+def test_curves_that_are_not_drawn_are_not_kept(tmp_path):
+    results = Results(str(tmp_path / 'results.jsonl'))
+    for seed, kept in enumerate([True, False]):
+        line = record('kd', seed, {TOP1: 1.}, curves=curves([2], nll=[3.]))
+        results.add(
+            SPEC,
+            entry(
+                'kd',
+                seed,
+                keep_curves=kept,
+                result_file=keep(tmp_path, seed, line)))
+    assert [line['curves'] for line in Results(results.path).records
+            ] == [dict(epoch=[2], nll=[3.]), None]
+
+
 def test_a_half_written_line_is_no_line(tmp_path):
     path = tmp_path / 'results.jsonl'
     write(path, record('kd', 0, {TOP1: 1.}), record('kd', 1, {TOP1: 2.}))
@@ -72,13 +98,8 @@ def test_a_half_written_line_is_no_line(tmp_path):
     assert results.find(entry('kd', 1)) is None
     assert results.find(entry('kd', 0)) is not None
 
-    result_file = tmp_path / 'result.json'
-    result = record('kd', 1, {TOP1: 2.})
-    for key in ('benchmark', 'role', 'pair', 'name', 'seed', 'fingerprint'):
-        del result[key]
-    result_file.write_text(json.dumps(result))
-    spec = SimpleNamespace(name='tiny', metric=TOP1)
-    results.add(spec, entry('kd', 1, result_file=str(result_file)))
+    result_file = keep(tmp_path, 1, record('kd', 1, {TOP1: 2.}))
+    results.add(SPEC, entry('kd', 1, result_file=result_file))
     again = Results(str(path))
     assert again.records == results.records == [
         record('kd', 0, {TOP1: 1.}),
@@ -94,13 +115,10 @@ def test_a_broken_line_is_named(tmp_path):
 
 
 def test_a_result_without_the_metric_is_not_added(tmp_path):
-    result_file = tmp_path / 'result.json'
-    result_file.write_text(json.dumps(record('kd', 0, {'f1': 2.})))
+    result_file = keep(tmp_path, 0, record('kd', 0, {'f1': 2.}))
     results = Results(str(tmp_path / 'results.jsonl'))
     with pytest.raises(ValueError, match="'accuracy/top1' among \\['f1'\\]"):
-        results.add(
-            SimpleNamespace(name='tiny', metric=TOP1),
-            entry('kd', 0, result_file=str(result_file)))
+        results.add(SPEC, entry('kd', 0, result_file=result_file))
     assert results.records == [] and not (tmp_path / 'results.jsonl').exists()
 
 
