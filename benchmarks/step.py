@@ -167,7 +167,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
     check_same(run, hand, batch)
     number = args.rounds + WARM_UP
     kd = dict(type='mmdckd.CollectiveDistiller', **KD)
-    last = dict(setting.collective(n), channels_last=True)
+    channels_last = dict(setting.collective(n), channels_last=True)
     ways = dict(
         cohort=run.iterations(number),
         hand=lambda: hand.step(batch),
@@ -175,7 +175,8 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                    work_dir).iterations(number),
         cohort_1=Run(setting, setting.collective(1, kd), COHORT,
                      work_dir).iterations(number),
-        channels_last=Run(setting, last, COHORT, work_dir).iterations(number),
+        channels_last=Run(setting, channels_last, COHORT,
+                          work_dir).iterations(number),
         **parts(run, setting, n, device))
     if args.compile:
         ways.update(
@@ -183,7 +184,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
                 setting, setting.collective(n), COHORT, work_dir,
                 compile=True).iterations(number),
             compiled_channels_last=Run(
-                setting, last, COHORT, work_dir,
+                setting, channels_last, COHORT, work_dir,
                 compile=True).iterations(number))
     seconds = alternate(ways, args.rounds, WARM_UP, device)
     t, s = seconds['teacher'], seconds['student']
