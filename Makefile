@@ -21,7 +21,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --durations 0 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations 0 tests
 
 docs: .venv/docs-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

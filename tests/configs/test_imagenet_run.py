@@ -18,6 +18,8 @@ from mmpretrain import (FeatureExtractor, ImageClassificationInferencer,
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+pytestmark = pytest.mark.slow
+
 REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 TEACHER = 'resnet34_8xb32_in1k'
 STUDENTS = [f'student{i}' for i in range(4)]
