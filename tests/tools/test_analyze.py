@@ -14,6 +14,8 @@ from PIL import Image
 from tiny import network
 from user import REPO, import_tool, run_tool
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = [
     'summary', 'accuracy', 'losses', 'weights', 'entropy', 'correlation',
     'confusions', 'agreement', 'calibration', 'cost', 'config', 'environment'

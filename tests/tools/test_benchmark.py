@@ -16,6 +16,8 @@ from filelock import FileLock
 from mmdckd.benchmark.plan import make_plan
 from mmdckd.benchmark.spec import load_spec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TOOL = str(ROOT / 'tools' / 'benchmark.py')
 
