@@ -260,6 +260,7 @@ def fingerprint(state_dict, prefix):
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_a_network_and_then_its_students_train(cifar, tmp_path, monkeypatch):
     """From files in the format of CIFAR-100 to a trained cohort."""
     monkeypatch.setenv('NETWORK', 'resnet14')

@@ -7,8 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from user import call, free_port, run_tool, scalars, start
+
+pytestmark = pytest.mark.slow
 
 DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
 PLAIN = osp.join('configs', 'baselines', 'plain_r18_digits.py')
