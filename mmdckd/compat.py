@@ -352,7 +352,7 @@ def unsafe_checkpoints() -> Optional[str]:
                         filename: str,
                         map_location: Any = None,
                         logger: Any = 'current') -> Any:
-        from .trust import loading
+        from .io.trust import loading
         with loading(f'The checkpoint {filename!r}', filename):
             return load(cls, filename, map_location, logger)
 

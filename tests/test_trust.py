@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from tiny import distil, network
 from torch import nn
 
-from mmdckd import trust
 from mmdckd.export import export_student
+from mmdckd.io import trust
 from mmdckd.models.weights import read_checkpoint
 
 REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'

@@ -12,9 +12,9 @@ import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.config import Config
 
+from mmdckd.io.trust import trust_checkpoints
 from mmdckd.models.backbones.crd_checkpoint import convert_crd_state_dict
 from mmdckd.models.weights import read_state_dict
-from mmdckd.trust import trust_checkpoints
 
 EXAMPLE = """example:
   python tools/convert_crd_checkpoint.py \\

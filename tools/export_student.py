@@ -9,7 +9,7 @@ import mmdckd  # isort: skip  # noqa: F401
 from mmengine.config import Config
 
 from mmdckd.export import export_onnx, export_student
-from mmdckd.trust import trust_checkpoints
+from mmdckd.io.trust import trust_checkpoints
 
 EXAMPLES = """examples:
   # the student that was best in validation

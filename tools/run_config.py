@@ -15,7 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdckd  # noqa: F401
-from mmdckd.trust import trust_checkpoints
+from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
 UNSUPPORTED = ('FSDPStrategy', 'DeepSpeedStrategy', 'ColossalAIStrategy',

@@ -66,7 +66,7 @@ def check_types(cfg: Any, key: str) -> None:
                 'sampler of one: building it could run any code. Give the '
                 'config of its run, or, if you trust where the checkpoint '
                 'comes from, --trust-checkpoint (in Python, '
-                'mmdckd.trust.trust_checkpoints()).')
+                'mmdckd.io.trust.trust_checkpoints()).')
 
 
 def _is_registered(name: str) -> bool:

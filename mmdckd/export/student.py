@@ -13,8 +13,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdckd.inference.network import build_network
+from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
-from mmdckd.trust import are_trusted
 from mmdckd.version import __version__
 from .config_text import parse_config_text
 from .config_types import check_types

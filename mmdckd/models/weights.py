@@ -8,7 +8,7 @@ from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import print_log
 from torch import nn
 
-from mmdckd.trust import loading
+from mmdckd.io.trust import loading
 
 _SHOWN_KEYS = 8
 MISSING = 'missing from the file'
@@ -18,7 +18,7 @@ def read_checkpoint(path: str, key: str) -> dict:
     """Read a checkpoint file.
 
     The file is read with ``weights_only=True``: it cannot run code, unless
-    :func:`~mmdckd.trust.trust_checkpoints` was called.
+    :func:`~mmdckd.io.trust.trust_checkpoints` was called.
 
     Args:
         path (str): A local path, or an ``http(s)://`` address, which is

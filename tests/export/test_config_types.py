@@ -4,7 +4,7 @@ import os.path as osp
 import pytest
 import torch
 
-from mmdckd import trust
+from mmdckd.io import trust
 from mmdckd.export import export_student
 from mmdckd.export.config_types import check_types
 

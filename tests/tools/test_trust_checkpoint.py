@@ -5,7 +5,7 @@ import pytest
 from malicious import train_once, with_command
 from user import import_tool
 
-from mmdckd import trust
+from mmdckd.io import trust
 
 REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'
 

@@ -61,8 +61,8 @@ def loading(what: str, path: str) -> Iterator[bool]:
              'more than weights to be loaded. ') +
             'If you trust where it comes from, load it with '
             '--trust-checkpoint (in Python, '
-            'mmdckd.trust.trust_checkpoints()); if not, ask for a file with '
-            'weights alone.') from error
+            'mmdckd.io.trust.trust_checkpoints()); if not, ask for a file '
+            'with weights alone.') from error
     finally:
         del os.environ[_FORCE]
         os.environ.update({k: v for k, v in before.items() if v is not None})
