@@ -60,3 +60,9 @@ class BufferSnapshot:
             for buffer, copy in zip(originals, copies):
                 if id(buffer) in wanted:
                     buffer.copy_(copy)
+
+    @torch.no_grad()
+    def restore_all(self) -> None:
+        """Go back to what all the buffers were."""
+        for originals, copies in self._pairs.values():
+            torch._foreach_copy_(originals, copies)

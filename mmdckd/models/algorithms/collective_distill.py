@@ -23,6 +23,7 @@ from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
 from .ensemble import ensemble_predictions
 from .finite_losses import agreed, describe_losses, finite_losses, owner
+from .recomputation import Recomputation
 from .view_preprocessor import ViewPreprocessor
 
 
@@ -98,6 +99,13 @@ class CollectiveDistill(BaseAlgorithm):
             them the feature maps, of all members are laid out with channels
             last. Most devices are faster with it; results differ by their
             rounding. Defaults to False.
+        memory (str, optional): ``'checkpoint'`` recomputes the activations
+            of the students in the backward pass, one student at a time, so
+            that N students need the memory of one. Results stay the same, to
+            the bit where the device is deterministic; it costs one more
+            forward pass of every student. See
+            :class:`~mmdckd.models.algorithms.recomputation.Recomputation`.
+            Defaults to None: all activations are kept.
 
     Attributes:
         before_stop (Callable, optional): Called before a loss that is not
@@ -122,6 +130,7 @@ class CollectiveDistill(BaseAlgorithm):
 
     VIEWS = ('shared', 'independent')
     ON_NONFINITE = ('stop', 'freeze_student')
+    MEMORY = (None, 'checkpoint')
 
     def __init__(self,
                  distiller: dict,
@@ -141,7 +150,8 @@ class CollectiveDistill(BaseAlgorithm):
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None,
                  module_inplace: Optional[bool] = None,
-                 channels_last: bool = False) -> None:
+                 channels_last: bool = False,
+                 memory: Optional[str] = None) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
@@ -191,6 +201,7 @@ class CollectiveDistill(BaseAlgorithm):
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
+        self._recompute = self._build_recomputation(memory)
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -231,6 +242,16 @@ class CollectiveDistill(BaseAlgorithm):
         if self.on_nonfinite == 'freeze_student':
             self.distiller.check_fewer_students(len(self.teachers))
             self.cohort.remember_frozen()
+
+    def _build_recomputation(self,
+                             memory: Optional[str]) -> Optional[Recomputation]:
+        if memory not in self.MEMORY:
+            raise ValueError(f'Invalid `memory`: expected one of '
+                             f'{self.MEMORY}, got {memory!r}.')
+        if memory is None:
+            return None
+        self.distiller.check_recomputable()
+        return Recomputation(self.cohort.students)
 
     def _build_lagged_peers(self, cfg: Optional[dict],
                             distiller: dict) -> Optional[LaggedPeers]:
@@ -391,7 +412,7 @@ class CollectiveDistill(BaseAlgorithm):
             with distiller.recording_student(name), \
                     (nullcontext() if self.student_trainable else
                      torch.no_grad()):
-                task_losses = student(view, samples, mode='loss')
+                task_losses = self._run_student(name, student, view, samples)
             step.logits[name] = distiller.pop_student_logits(name)
             step.teacher_logits[name] = teacher_logits
             if lagging is not None:
@@ -404,6 +425,14 @@ class CollectiveDistill(BaseAlgorithm):
                         distiller.compute_distill_losses(name),
                         f'distill.{name}'))
         return losses, step
+
+    def _run_student(
+            self, name: str, student: BaseModel, inputs: torch.Tensor,
+            samples: Optional[List[BaseDataElement]]
+    ) -> Dict[str, torch.Tensor]:
+        if self._recompute is None or not self.student_trainable:
+            return student(inputs, samples, mode='loss')
+        return self._recompute(name, student, inputs, samples, mode='loss')
 
     def run_teachers(
         self, inputs: torch.Tensor,

@@ -155,6 +155,20 @@ class CollectiveDistiller(BaseDistiller):
             returns_logits(distiller)
             for distiller in self.student_distillers.values())
 
+    def check_recomputable(self) -> None:
+        """Check that a student may run a second time, unseen.
+
+        Raises:
+            ValueError: If a delivery would feed its first pass alone.
+        """
+        if any(distiller.deliveries.deliveries
+               for distiller in self.student_distillers.values()):
+            raise ValueError(
+                "Invalid `memory`: expected None with "
+                '`distiller.distill_deliveries`, which replace what a student '
+                'computes in its first pass and not in the one that '
+                "recomputes it, got 'checkpoint'.")
+
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
         """Attach the students' recorders.
 
