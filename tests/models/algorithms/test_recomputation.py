@@ -138,8 +138,7 @@ def test_deliveries_are_refused():
         augments=dict(
             type='FunctionOutputs',
             max_keep_data=1,
-            func_path=
-            'mmpretrain.models.utils.batch_augments.RandomBatchAugment'))
+            func_path='mmpretrain.models.utils.RandomBatchAugment'))
     with pytest.raises(ValueError, match='`memory`.*distill_deliveries'):
         distil(
             distiller=distiller(distill_deliveries=deliveries),
