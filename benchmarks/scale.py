@@ -135,7 +135,7 @@ def _data_parallel(args: argparse.Namespace) -> Callable[[], None]:
 
 def _spread(args: argparse.Namespace, model=None) -> Callable[[], None]:
     model, rank = model or _build(cifar(args.batch_size)), dist.get_rank()
-    student = model.cohort.students[f'student{rank}']
+    student = model.cohort.students[model.cohort.names[rank]]
     optimizer = torch.optim.SGD(student.parameters(), **SGD)
     half, loss = args.batch_size // 2, DCKDLoss()
     batch = _batch(0, args.batch_size, args)
@@ -175,7 +175,7 @@ def _check_spread(args: argparse.Namespace) -> None:
     models = [_build(cifar(args.batch_size)) for _ in range(2)]
     _one(args, models[0])()
     _spread(args, models[1])()
-    name = f'student{dist.get_rank()}'
+    name = models[0].cohort.names[dist.get_rank()]
     together, alone = (model.cohort.students[name] for model in models)
     for key, value in together.state_dict().items():
         torch.testing.assert_close(

@@ -39,6 +39,7 @@ from runs import COHORT, KD, MEAN, PLAIN, SETTINGS, STD, Run
 from mmdckd.memory import keep_freed_memory
 from mmdckd.models.algorithms.buffer_snapshot import BufferSnapshot
 from mmdckd.models.losses import DCKDLoss
+from mmdckd.names import is_loss
 
 TAU, GAMMA = 4., 0.1
 WARM_UP = 2
@@ -122,7 +123,7 @@ def check_same(run: Run, hand: HandWritten, batch: dict) -> None:
     before.take()
     with torch.no_grad():
         losses = model(**model.data_preprocessor(batch, True), mode='loss')
-        own = sum(v for name, v in losses.items() if 'loss' in name)
+        own = sum(v for name, v in losses.items() if is_loss(name))
         torch.testing.assert_close(
             own, copy.deepcopy(hand).loss(batch), rtol=1e-4, atol=1e-4)
     before.restore(model)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from mmdckd import names
 from mmdckd.analysis import draw_curves, read_curves
 from mmdckd.benchmark.display import duration
 from mmdckd.datasets import Digits
@@ -220,7 +221,7 @@ class Demo:
     def report(self, step: str, epochs: int) -> None:
         """Show how far a training is."""
         curves = self.curves(step)
-        top1 = curves.get('best') or curves.get('model')
+        top1 = curves.get(names.BEST) or curves.get(names.MODEL)
         if top1:
             epoch = max(top1)
             self.watch.update(step, epoch / epochs,
@@ -263,17 +264,18 @@ class Demo:
 def make_table(metrics: Dict[str, float], parameters: Dict[str, int],
                best: str) -> Table:
     """The one table: every member, its parameters, its top-1."""
-    students = [name for name in parameters if name != 'teacher']
-    rows = [(name, name, parameters[name]) for name in ['teacher', *students]]
-    rows.append((f'ensemble of the {len(students)} students', 'ensemble',
+    students = names.of_role(parameters, names.STUDENT)
+    rows = [(name, name, parameters[name])
+            for name in [names.TEACHER, *students]]
+    rows.append((f'ensemble of the {len(students)} students', names.ENSEMBLE,
                  sum(parameters[name] for name in students)))
-    rows.append((f'best in validation: {best}', 'best', parameters[best]))
+    rows.append((f'best in validation: {best}', names.BEST, parameters[best]))
     table = Table('member', title='Top-1 on the test split')
     table.add_column('parameters', justify='right')
     table.add_column('top-1, %', justify='right')
     for text, member, count in rows:
-        table.add_row(text, f'{count:,}',
-                      f'{metrics[member + "/accuracy/top1"]:.2f}')
+        top1 = metrics[names.metric_name(member, 'accuracy/top1')]
+        table.add_row(text, f'{count:,}', f'{top1:.2f}')
     return table
 
 

@@ -7,6 +7,7 @@ import torch
 from mmengine.model import BaseModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmdckd import names
 from mmdckd.models.algorithms import CollectiveDistill
 
 _COLUMNS = ('member', 'role', 'network', 'parameters', 'forward',
@@ -64,11 +65,13 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
     }
     peers = model.cohort.names
     if model.lagged_peers is not None:
-        peers = [f'lagged {name}' for name in peers]
+        peers = [names.lagged_name(name) for name in peers]
         members += [
             replace(
-                student, name=f'lagged {name}', role='lagged peer', sources={})
-            for name, student in students.items()
+                student,
+                name=names.lagged_name(name),
+                role='lagged peer',
+                sources={}) for name, student in students.items()
         ]
     for name, member in students.items():
         if model.calculate_student_loss:
@@ -77,9 +80,9 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
     for loss_name, loss in model.distiller.collective_losses.items():
         for index, member in enumerate(students.values()):
             found = loss.sources(index, peers, model.teacher_names)
-            for term, names in found.items():
+            for term, members_of_term in found.items():
                 key = f'{loss_name}.{term}' if term else loss_name
-                member.sources[key] = names
+                member.sources[key] = members_of_term
     return members + list(students.values())
 
 

@@ -3,6 +3,7 @@
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple)
 
+from mmdckd.names import COHORT, ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 from .epoch_figures import weighted_losses
 from .recorded_run import RecordedRun
 
@@ -46,20 +47,20 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
         ('best student, top-1 (%)', _best_student),
         *((title, _mean(metric, text, factor))
           for title, metric, text, factor in _OF_STUDENTS[:1]),
-        ('ensemble, top-1 (%)', _last('ensemble', 'accuracy/top1', '{:.2f}')),
-        ('teacher, top-1 (%)', _last('teacher', 'accuracy/top1', '{:.2f}')),
+        ('ensemble, top-1 (%)', _last(ENSEMBLE, 'accuracy/top1', '{:.2f}')),
+        ('teacher, top-1 (%)', _last(TEACHER, 'accuracy/top1', '{:.2f}')),
         *((title, _mean(metric, text, factor))
           for title, metric, text, factor in _OF_STUDENTS[1:]),
         ('collected target, entropy softened (nats)',
-         _last('target', 'soft_entropy', '{:.3f}')),
+         _last(TARGET, 'soft_entropy', '{:.3f}')),
         ('teacher, entropy softened (nats)',
-         _last('teacher', 'soft_entropy', '{:.3f}')),
+         _last(TEACHER, 'soft_entropy', '{:.3f}')),
         ('students, same top-1 in pairs (%)',
-         _last('cohort', 'agreement', '{:.2f}', 100)),
-        ('parameters of a student', _of_member('student', 'parameters')),
-        ('parameters of the teacher', _of_member('teacher', 'parameters')),
-        ('MACs of a student, one image', _of_member('student', 'macs')),
-        ('MACs of the teacher, one image', _of_member('teacher', 'macs')),
+         _last(COHORT, 'agreement', '{:.2f}', 100)),
+        ('parameters of a student', _of_member(STUDENT, 'parameters')),
+        ('parameters of the teacher', _of_member(TEACHER, 'parameters')),
+        ('MACs of a student, one image', _of_member(STUDENT, 'macs')),
+        ('MACs of the teacher, one image', _of_member(TEACHER, 'macs')),
         ('training step, median (s)', lambda run: f'{run.step_seconds:.4f}'
          if run.step_seconds else None),
         ('training throughput (images/s)',
@@ -155,16 +156,16 @@ def _mean(metric: str, text: str,
     return value
 
 
-def _last(member: str,
+def _last(role: str,
           metric: str,
           text: str,
           factor: float = 1) -> Callable[[RecordedRun], Optional[str]]:
 
     def value(run: RecordedRun) -> Optional[str]:
         curves = run.curves(metric)
-        names = [name for name in curves if name.startswith(member)]
         return ', '.join(
-            text.format(factor * _end(curves[name])) for name in names)
+            text.format(factor * _end(curves[name]))
+            for name in of_role(curves, role))
 
     return value
 

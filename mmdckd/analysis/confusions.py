@@ -6,6 +6,8 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from mmdckd.names import ENSEMBLE, TEACHER, of_role
+
 
 @dataclass
 class Confusion:
@@ -51,7 +53,7 @@ def find_confusions(arrays: Dict[str, np.ndarray]) -> List[Confusion]:
     confusion = arrays['confusion']
     names = list(arrays['members'][:len(confusion)])
     own = confusion[[names.index(name) for name in arrays['students']]]
-    teachers = [name for name in names if name.startswith('teacher')]
+    teachers = of_role(names, TEACHER)
     images = own[0].sum(1)
 
     def count(name: Optional[str], label: int, other: int) -> Optional[int]:
@@ -67,7 +69,7 @@ def find_confusions(arrays: Dict[str, np.ndarray]) -> List[Confusion]:
             float(own[:, label, other].mean()),
             int(own[:, label, other].min()),
             int(own[:, label, other].max()),
-            ensemble=count('ensemble', label, other),
+            ensemble=count(ENSEMBLE, label, other),
             teacher=count(next(iter(teachers), None), label, other))
         for label, other in np.argwhere(own.sum(0)) if label != other
     ]

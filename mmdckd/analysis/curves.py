@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
+from mmdckd import names
 from .style import line_style, new_figure, tidy
 
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
@@ -63,8 +64,8 @@ def curves_of(records: Iterable[Dict[str, Any]], metric: str) -> Curves:
     curves: Curves = {}
     for record in records:
         for key, value in record.items():
-            if f'/{key}'.endswith(f'/{metric}'):
-                member = key[:-len(metric) - 1] or 'model'
+            member = names.member_of(key, metric)
+            if member is not None:
                 curves.setdefault(member, {})[record['step']] = value
     return curves
 
@@ -111,7 +112,7 @@ def accuracy_figure(curves: Curves,
                          f'{sorted(curves) or "nothing"}.')
     figure = new_figure(9, 5)
     axes = figure.add_subplot()
-    members = [name for name in curves if name not in (*students, 'best')]
+    members = [name for name in curves if name not in (*students, names.BEST)]
     for name in (*sorted(members, reverse=True), *students):
         epochs, values = zip(*sorted(curves[name].items()))
         label = f'{name}  {values[-1]:.2f} %'
@@ -119,7 +120,7 @@ def accuracy_figure(curves: Curves,
         if name in students:
             index = students.index(name)
             style['markevery'] = spaced(len(epochs), index, len(students))
-        if name.startswith('teacher') and len(set(values)) == 1:
+        if names.role_of(name) == names.TEACHER and len(set(values)) == 1:
             axes.axhline(values[-1], label=label, **style)
         else:
             axes.plot(epochs, values, label=label, **style)
@@ -140,11 +141,7 @@ def accuracy_figure(curves: Curves,
 
 def students_of(curves: Curves) -> list:
     """The names of the students among the members of some curves."""
-    others = ('ensemble', 'best', 'cohort')
-    return [
-        name for name in curves
-        if name not in others and not name.startswith(('teacher', 'target'))
-    ]
+    return names.of_role(curves, names.STUDENT)
 
 
 def spaced(count: int, index: int, students: int) -> slice:

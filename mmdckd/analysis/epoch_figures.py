@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What changes while a run trains: losses, weights and statistics."""
-import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mmengine.registry import DefaultScope
 
+from mmdckd import names
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
 from .curves import Curves, spaced
@@ -68,12 +68,12 @@ def split_loss(key: str, students: Sequence[str]) -> Optional[Tuple[str, str]]:
         Tuple[str, str], optional: Which loss, and whose, ``all`` for the sum;
         None where it is no loss.
     """
-    if key == 'loss':
-        return 'sum of all losses', 'all'
-    found = re.fullmatch(r'(student|distill|collective)\.(\w+)\.(.+)', key)
-    if found and found.group(2) in students and 'loss' in found.group(3):
-        part, member, name = found.groups()
-        return ('task' if part == 'student' else name), member
+    if names.without_stage(key) == 'loss':
+        return 'sum of all losses', names.ALL
+    found = names.parse_loss(key)
+    if found and found.student in students and names.is_loss(found.name):
+        task = found.part == names.STUDENT
+        return ('task' if task else found.name), str(found.student)
     return None
 
 
@@ -172,7 +172,7 @@ def _panels(parts, students: List[str], xlabel: str) -> Figure:
         for name, curve in curves.items():
             steps, values = zip(*sorted(curve.items()))
             style = line_style(name, students)
-            if name in ('all', 'cohort'):
+            if names.role_of(name) in (names.ALL, names.COHORT):
                 style.update(linestyle='-')
             if name in students:
                 style['markevery'] = spaced(
@@ -188,7 +188,7 @@ def _panels(parts, students: List[str], xlabel: str) -> Figure:
         axes.tick_params(labelsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         tidy(axes)
-    handles.pop('all', None)
+    handles.pop(names.ALL, None)
     rows = -(-len(handles) // (3 * min(len(panels), 3))) or 1
     figure.legend(
         list(handles.values()),

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from mmdckd.names import ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 from .style import DIVERGING, SEQUENTIAL, grid, new_figure
 
 #: Up to so many classes a map shows all; of more, those that are most alike.
@@ -103,13 +104,9 @@ def draw_agreement(arrays: Dict[str, np.ndarray]) -> Figure:
 
 def _ordered(arrays: Dict[str, np.ndarray]) -> List[str]:
     """The teachers, what is collected, the ensemble, the students."""
-    names, students = list(arrays['members']), list(arrays['students'])
-    targets = [name for name in names if name.startswith('target')]
-    first = [
-        name for name in names if name not in (*students, *targets, 'ensemble')
-    ]
-    middle = [name for name in names if name == 'ensemble']
-    return first + targets + middle + students
+    members = list(arrays['members'])
+    order = (TEACHER, TARGET, ENSEMBLE, STUDENT)
+    return [name for role in order for name in of_role(members, role)]
 
 
 def _index(arrays: Dict[str, np.ndarray], name: str) -> int:

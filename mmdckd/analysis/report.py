@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdckd.names import TARGET, TEACHER, of_role
 from mmdckd.version import __version__
 from . import epoch_figures
 from .comparison import compare, config_differences, rate
@@ -221,11 +222,8 @@ def _common_limits(
 
 def _references(run: RecordedRun) -> List[str]:
     """The members that others are compared with."""
-    names = (run.statistics or {}).get('members', ())
-    return [
-        name for name in names
-        if name.startswith(('teacher', 'target')) and len(names) > 1
-    ]
+    members = (run.statistics or {}).get('members', ())
+    return of_role(members, TEACHER, TARGET) if len(members) > 1 else []
 
 
 def _common_scales(runs: Sequence[RecordedRun]) -> Dict[str, float]:

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmdckd.names import ENSEMBLE, TARGET, role_of
+
 #: The colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
 #: people with colour blindness tell apart too.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -74,9 +76,9 @@ def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
             linestyle=('-', '--', ':')[round_ % 3],
             markersize=4.5,
             linewidth=1.4)
-    if member == 'ensemble':
+    if role_of(member) == ENSEMBLE:
         return dict(color='0.45', linestyle=':', linewidth=2.2)
-    if member.startswith('target'):
+    if role_of(member) == TARGET:
         return dict(color='0.3', linestyle='-.', linewidth=1.8)
     return dict(color='black', linestyle='--', linewidth=1.6)
 

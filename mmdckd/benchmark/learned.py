@@ -7,6 +7,7 @@ They are those of :class:`~mmdckd.evaluation.CohortSums` and
 """
 from typing import Any, Dict, List, Optional
 
+from mmdckd.names import COHORT, TARGET, metric_name, metric_of
 from .lines import Line
 from .markdown import spread, table
 from .results import keys_of
@@ -17,14 +18,15 @@ from .statistics import summarize
 STATISTICS = {
     'Entropy': 'entropy',
     'Soft entropy': 'soft_entropy',
-    'Soft entropy of the collected target': 'target/soft_entropy',
+    'Soft entropy of the collected target':
+    metric_name(TARGET, 'soft_entropy'),
     "Distance to the teacher's class correlation": 'correlation_distance',
     'Agreement where the teacher is right': 'agreement_right',
     'Agreement where the teacher is wrong': 'agreement_wrong',
     'ECE': 'ece',
     'NLL': 'nll',
     'Brier': 'brier',
-    'Agreement of two students': 'cohort/agreement',
+    'Agreement of two students': metric_name(COHORT, 'agreement'),
 }
 
 EXPLANATION = (
@@ -108,7 +110,7 @@ def curve(line: Line, key: str) -> Dict[float, float]:
 def value_of(line: Line, record: Dict[str, Any], metrics: Dict[str, float],
              key: str) -> Optional[float]:
     """A statistic of one validation of a run; None where there is none."""
-    if key.startswith(('target/', 'cohort/')):
+    if any(metric_of(key, member) for member in (TARGET, COHORT)):
         return metrics.get(key)
     # The student that is best in accuracy is another at every validation.
     figure = line.method.figure

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
+from mmdckd.names import BEST, metric_name
 from .spec import Method, Recipe, Spec, Teacher
 
 #: Settings that say what is logged and kept, and change no number.
@@ -116,7 +117,7 @@ class Run:
         # The best student is chosen by what the benchmark compares.
         cfg.val_cfg.monitor = self.metric
         cfg.test_cfg.monitor = self.metric
-        return f'best/{self.metric}'
+        return metric_name(BEST, self.metric)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ import json
 import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence
 
+from mmdckd.names import metric_name
 from .files import append_line, whole_lines
 from .plan import Entry
 from .spec import FIGURES, Spec
@@ -154,10 +155,10 @@ def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
     if not students:
         return [metric]
     if figure == 'mean':
-        return [f'{name}/{metric}' for name in students]
+        return [metric_name(name, metric) for name in students]
     if figure == 'first' or len(students) == 1:
-        return [f'{students[0]}/{metric}']
-    return [f'{figure}/{metric}']
+        return [metric_name(students[0], metric)]
+    return [metric_name(figure, metric)]
 
 
 def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from mmengine.dist import all_reduce
 
+from mmdckd.names import COHORT, metric_name
 from .prediction_sums import PredictionSums, SoftSums, soften
 
 
@@ -143,12 +144,12 @@ class CohortSums:
             reference = self.members[self.teacher].correlation
         for name, sums in {**self.members, **self.targets}.items():
             for key, value in sums.statistics().items():
-                scalars[f'{name}/{key}'] = value
+                scalars[metric_name(name, key)] = value
             if reference is None or name == self.teacher:
                 continue
             for key, non_target in (('correlation_distance', False),
                                     ('correlation_distance_non_target', True)):
-                scalars[f'{name}/{key}'] = correlation_distance(
+                scalars[metric_name(name, key)] = correlation_distance(
                     sums.correlation, reference, non_target)
         names = list(self.members)
         if self.teacher is not None:
@@ -156,12 +157,13 @@ class CohortSums:
             for i, key in enumerate(('agreement_right', 'agreement_wrong')):
                 for name, same in zip(names, with_teacher[i].tolist()):
                     if name != self.teacher and self.counts[i]:
-                        scalars[f'{name}/{key}'] = same / float(self.counts[i])
+                        share = same / float(self.counts[i])
+                        scalars[metric_name(name, key)] = share
         own = [names.index(name) for name in self.students]
         if len(own) > 1:
             pairs = self.agreement[own][:, own]
             others = len(own) * (len(own) - 1)
-            scalars['cohort/agreement'] = float(
+            scalars[metric_name(COHORT, 'agreement')] = float(
                 (pairs.sum() - len(own)) / others)
         return scalars
 

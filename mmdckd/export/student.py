@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import difflib
 import logging
 import os
 import os.path as osp
@@ -15,13 +14,14 @@ from torch import Tensor
 from mmdckd.inference.network import build_network
 from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
+from mmdckd.names import (BEST, choose_student, parameter_prefix,
+                          split_parameter)
 from mmdckd.version import __version__
 from .config_text import parse_config_text
 from .config_types import check_types
 from .plain_config import plain_config
 from .replacing import replacing
 
-_PREFIX = 'architecture.students.'
 # What of a config is built, here or by who uses the exported student.
 _BUILT = ('model', 'data_preprocessor', 'val_dataloader', 'val_evaluator',
           'test_dataloader', 'test_evaluator')
@@ -45,7 +45,7 @@ class ExportedStudent(NamedTuple):
 
 def export_student(checkpoint: str,
                    out_dir: str,
-                   student: str = 'best',
+                   student: str = BEST,
                    cfg: Optional[Config] = None) -> ExportedStudent:
     """Write one student of a cohort as a plain MMPretrain model.
 
@@ -154,28 +154,30 @@ def _students_of(state_dict: Dict[str, Tensor],
     the cohort."""
     students: Dict[str, Any] = {}
     for key, value in state_dict.items():
-        if key.startswith(_PREFIX):
-            name, _, own_key = key[len(_PREFIX):].partition('.')
-            students.setdefault(name, OrderedDict())[own_key] = value
+        found = split_parameter(key)
+        if found:
+            students.setdefault(found[0], OrderedDict())[found[1]] = value
     if not students:
         raise ValueError(
             f'The checkpoint {path!r} is none of a cohort: it has no key that '
-            f'starts with {_PREFIX!r}. Its keys are {list(state_dict)[:4]}, '
-            '... Give one that the run of a `CollectiveDistill` wrote.')
+            f'starts with {parameter_prefix()!r}. Its keys are '
+            f'{list(state_dict)[:4]}, ... Give one that the run of a '
+            '`CollectiveDistill` wrote.')
     # The versions of modules, by which some of them read older files.
     versions = getattr(state_dict, '_metadata', {})
-    for name, state in students.items():
-        prefix = f'{_PREFIX}{name}'
-        state._metadata = OrderedDict((key[len(prefix):].lstrip('.'), value)
-                                      for key, value in versions.items()
-                                      if f'{key}.'.startswith(f'{prefix}.'))
+    for state in students.values():
+        state._metadata = OrderedDict()
+    for key, value in versions.items():
+        found = split_parameter(key)
+        if found and found[0] in students:
+            students[found[0]]._metadata[found[1]] = value
     return students
 
 
 def _choose(student: str, names: List[str], content: dict, path: str) -> str:
     # Imported here because the hooks beside it use this module.
     from mmdckd.engine.loops.collective_eval_loops import best_student_of
-    if student == 'best':
+    if student == BEST:
         best = best_student_of(content)
         if best is None:
             raise ValueError(
@@ -183,13 +185,7 @@ def _choose(student: str, names: List[str], content: dict, path: str) -> str:
                 'by mmdckd.CollectiveValLoop, so it does not say which '
                 f'student is best. Name one of {names}.')
         student = best
-    if student not in names:
-        near = difflib.get_close_matches(student, names, 1)
-        raise ValueError(
-            f'The checkpoint {path!r} has no student {student!r}' +
-            (f'; did you mean {near[0]!r}?' if near else '.') +
-            f' Its students are {names}.')
-    return student
+    return choose_student(student, names, f'The checkpoint {path!r}')
 
 
 def _config_of(meta: dict, path: str) -> Config:

@@ -8,9 +8,10 @@ from torch import nn
 
 from mmdckd.datasets import Digits
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.names import DISTILL, is_loss, name_losses, student_names
 from .catalogue import Case
 
-STUDENTS = ('student0', 'student1')
+STUDENTS = student_names(2)
 
 
 def network(width: int) -> dict:
@@ -101,7 +102,7 @@ def fault_of(case: Case,
             losses = model(**data, mode='loss')
         except FloatingPointError as error:
             return str(error)
-        losses = {n: value for n, value in losses.items() if 'loss' in n}
+        losses = {n: value for n, value in losses.items() if is_loss(n)}
         if not history:
             fault = _gradients(model, losses, case.trains_student)
             if fault:
@@ -130,7 +131,8 @@ def _gradients(model: CollectiveDistill, losses: Dict[str, torch.Tensor],
     students = model.cohort.students
     distillers = model.distiller.student_distillers
     for name, other in zip(STUDENTS, reversed(STUDENTS)):
-        loss = losses[f'distill.{name}.loss_razor'].mean()
+        key, = name_losses(DISTILL, name, dict(loss_razor=None))
+        loss = losses[key].mean()
         learner = students[name] if trains_student else distillers[name]
         if not _reaches(loss, learner):
             return f'the loss of {name} does not reach it'

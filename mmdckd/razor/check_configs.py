@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 from mmengine.utils import scandir
 from PIL import Image
 
+from mmdckd import names
+
 #: The classification distillation configs of MMRazor.
 FOLDER = osp.join(
     osp.dirname(mmrazor.__file__), '.mim', 'configs', 'distill', 'mmcls')
@@ -136,17 +138,17 @@ def fault_of_run(logged: Dict[str, List], config: Config) -> Optional[str]:
     """
     model = config.model
     losses = {k: v for k, v in logged.items() if k.startswith('train/')}
-    for index in range(model.num_students):
-        expected = [
-            f'distill.student{index}.{name}'
-            for name in model.distiller.loss_forward_mappings
-        ]
+    for student in names.student_names(model.num_students):
+        expected = list(
+            names.name_losses(names.DISTILL, student,
+                              model.distiller.loss_forward_mappings))
         if model.get('calculate_student_loss', True):
-            expected.append(f'student.student{index}.loss')
+            expected += names.name_losses(names.STUDENT, student,
+                                          dict(loss=None))
         for name in expected:
             values = losses.get(f'train/{name}', [])
             if len(values) != 2 or not np.isfinite(values).all():
                 return f'{name} is {values} in two iterations'
-        if f'val/student{index}/accuracy/top1' not in logged:
-            return f'student{index} was not validated'
+        if f'val/{names.metric_name(student, "accuracy/top1")}' not in logged:
+            return f'{student} was not validated'
     return None

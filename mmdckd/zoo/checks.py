@@ -17,12 +17,15 @@ from mmpretrain.structures import DataSample
 
 import mmdckd  # noqa: F401
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.losses import DCKDLoss
+from mmdckd.names import (COLLECTIVE, ENSEMBLE, STUDENT, TEACHER, name_losses,
+                          parameter_prefix, student_names)
 from mmdckd.registry import MODELS
 from .entries import one_line
 from .photos import photo_batch
 
-STUDENTS = ['student0', 'student1']
-_TERMS = ['teacher', 'collective', 'correlation']
+STUDENTS = student_names(2)
+_TERMS = [f'loss_dckd.{term}' for term in DCKDLoss.TERMS]
 
 
 def check_control(cfg: Config) -> Dict[str, Optional[str]]:
@@ -79,7 +82,7 @@ def check_student(cfg: Config) -> None:
             dict(
                 model.cohort.configs[name],
                 data_preprocessor=network['data_preprocessor']))
-        prefix = f'architecture.students.{name}.'
+        prefix = parameter_prefix(name)
         _load(
             alone, {
                 key[len(prefix):]: value
@@ -126,9 +129,9 @@ def check_teacher(cfg: Config) -> None:
     expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
     # Not to the bit: without gradients some layers take another path.
     assert torch.allclose(
-        members['teacher'], expected, rtol=1e-4,
+        members[TEACHER], expected, rtol=1e-4,
         atol=1e-7), ('the teacher scores otherwise alone, by up to '
-                     f'{(members["teacher"] - expected).abs().max():g}')
+                     f'{(members[TEACHER] - expected).abs().max():g}')
 
 
 CHECKS = dict(
@@ -218,9 +221,10 @@ def _check_step(model: CollectiveDistill, cfg: Config) -> None:
     logged = _train_step(model, list(model.cohort.students.values()),
                          photo_batch(cfg, 'train'))
     for name in STUDENTS:
-        for key in [f'student.{name}.loss'] + [
-                f'collective.{name}.loss_dckd.{term}' for term in _TERMS
-        ]:
+        for key in {
+                **name_losses(STUDENT, name, dict(loss=None)),
+                **name_losses(COLLECTIVE, name, dict.fromkeys(_TERMS))
+        }:
             assert key in logged, f'there is no {key}'
 
 
@@ -230,7 +234,7 @@ def _check_members(model: CollectiveDistill,
     with torch.no_grad():
         data = model.data_preprocessor(copy.deepcopy(batch), False)
         members = model.predict_members(**data)
-    expected = [*STUDENTS, 'ensemble', 'teacher']
+    expected = [*STUDENTS, ENSEMBLE, TEACHER]
     assert list(members) == expected, f'{list(members)} predict'
     return {name: _scores(samples) for name, samples in members.items()}
 

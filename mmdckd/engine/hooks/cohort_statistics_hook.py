@@ -15,6 +15,7 @@ from mmdckd.analysis.matrix_figures import draw_correlations
 from mmdckd.analysis.style import to_image
 from mmdckd.evaluation import CohortSums, soften
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
 from ..loops import CollectiveValLoop
 
@@ -79,7 +80,7 @@ class CohortStatisticsHook(Hook):
         """Begin anew."""
         self._seen = 0
         cohort = self._cohort(runner)
-        self._sums = CohortSums(cohort.cohort.names if cohort else ['model'],
+        self._sums = CohortSums(cohort.cohort.names if cohort else [MODEL],
                                 cohort.teacher_names if cohort else [],
                                 self.tau)
 
@@ -100,7 +101,7 @@ class CohortStatisticsHook(Hook):
             self._sums = None
             return
         cohort = self._cohort(runner)
-        members = runner.val_loop.members if cohort else dict(model=outputs)
+        members = runner.val_loop.members if cohort else {MODEL: outputs}
         scores = {
             name: torch.stack([sample.pred_score for sample in samples])
             for name, samples in members.items()
@@ -128,8 +129,6 @@ class CohortStatisticsHook(Hook):
             return
         self._sums.reduce()
         for name, value in self._sums.scalars().items():
-            if name.startswith('model/'):
-                name = name[len('model/'):]
             runner.message_hub.update_scalar(f'val/{name}', value)
         if is_main_process():
             self._write(runner, self._sums.arrays())
@@ -210,9 +209,8 @@ class CohortStatisticsHook(Hook):
                 [soften(scores[name].float(), self.tau)
                  for name in chosen]) if chosen else None
             for chosen in (names, teachers))
-        return [('target' if len(losses) == 1 else f'target.{name}',
-                 loss.collector(None, students, known, labels, self.tau))
-                for name, loss in losses.items()]
+        return [(name, loss.collector(None, students, known, labels, self.tau))
+                for name, loss in zip(target_names(losses), losses.values())]
 
 
 def _one_label_each(samples: List[BaseDataElement]) -> bool:

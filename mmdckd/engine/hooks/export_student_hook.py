@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 
 from mmdckd.export import export_student, plain_config
 from mmdckd.models.cohorts import StudentCohort
+from mmdckd.names import BEST
 from mmdckd.registry import HOOKS
 
 
@@ -45,7 +46,7 @@ class ExportStudentHook(Hook):
     """
 
     def __init__(self,
-                 student: str = 'best',
+                 student: str = BEST,
                  out_dir: Optional[str] = None) -> None:
         self.student = student
         self.out_dir = out_dir
@@ -61,7 +62,7 @@ class ExportStudentHook(Hook):
                 '`ExportStudentHook` exports a student of a cohort, and a '
                 f'{type(model).__name__} has none: use it with '
                 "`model=dict(type='mmdckd.CollectiveDistill', ...)`.")
-        if self.student not in ('best', *cohort.names):
+        if self.student not in (BEST, *cohort.names):
             raise ValueError(
                 f'`ExportStudentHook.student`={self.student!r} is none of '
                 f"the students {cohort.names}, nor 'best'.")
@@ -74,9 +75,9 @@ class ExportStudentHook(Hook):
                     students=cohort.configs,
                     data_preprocessor=cohort.data_preprocessor_cfg)))
         for name in cohort.names:
-            if self.student in ('best', name):
+            if self.student in (BEST, name):
                 plain_config(self._cfg, name)
-        if self.student == 'best' and runner.val_loop is None:
+        if self.student == BEST and runner.val_loop is None:
             runner.logger.warning(
                 'ExportStudentHook will export nothing: without validation '
                 'no student is known to be best. Set its `student` to one '
@@ -85,7 +86,7 @@ class ExportStudentHook(Hook):
     @master_only
     def after_train(self, runner) -> None:
         """Export the student."""
-        if (self.student == 'best'
+        if (self.student == BEST
                 and runner.message_hub.get_info('best_student') is None):
             runner.logger.warning(
                 'ExportStudentHook exports nothing: no validation by '

@@ -10,6 +10,7 @@ from mmengine.runner import TestLoop, ValLoop, autocast
 from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
+from mmdckd import names
 from mmdckd.registry import LOOPS
 
 
@@ -102,24 +103,24 @@ class _MemberEvaluation:
         if not self._model.teacher_trainable:
             self._teacher_results = teachers
         best = self._best_student(results)
-        results['best'] = results[best]
+        results[names.BEST] = results[best]
         if note_best:
             self._note_best(best)
         results.update(teachers)
         return {
-            f'{member}/{metric}': value
+            names.metric_name(member, metric): value
             for member, metrics in results.items()
             for metric, value in metrics.items()
         }
 
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        names = self._model.cohort.active_names
-        monitor = self.monitor or next(iter(results[names[0]]))
-        if monitor not in results[names[0]]:
+        students = self._model.cohort.active_names
+        monitor = self.monitor or next(iter(results[students[0]]))
+        if monitor not in results[students[0]]:
             raise KeyError(
                 f'`{self.stage}_cfg.monitor`={monitor!r} is none of the '
-                f'metrics: {sorted(results[names[0]])}.')
-        return max(names, key=lambda name: results[name][monitor])
+                f'metrics: {sorted(results[students[0]])}.')
+        return max(students, key=lambda name: results[name][monitor])
 
     def _note_best(self, name: str) -> None:
         """Keep the name of the best student."""

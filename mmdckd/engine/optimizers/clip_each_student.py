@@ -8,6 +8,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from mmdckd.names import grad_norm, owner_of_parameter
 from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -60,7 +61,7 @@ class _ClipEach:
 
     def __init__(self, model: nn.Module, clip: Callable) -> None:
         self._owners = {
-            parameter: _owner(name)
+            parameter: owner_of_parameter(name)
             for name, parameter in model.named_parameters()
         }
         self._clip = clip
@@ -78,14 +79,6 @@ class _ClipEach:
         }
         hub = MessageHub.get_current_instance()
         for owner, norm in norms.items():
-            hub.update_scalar(f'train/grad_norm.{owner}', float(norm))
+            hub.update_scalar(f'train/{grad_norm(owner)}', float(norm))
         return torch.linalg.vector_norm(
             torch.stack(list(norms.values())), norm_type)
-
-
-def _owner(name: str) -> str:
-    """Whose a parameter of a :class:`CollectiveDistill` is."""
-    parts = name.split('.')
-    of_a_student = (['architecture',
-                     'students'], ['distiller', 'student_distillers'])
-    return parts[2] if parts[:2] in of_a_student else parts[0]

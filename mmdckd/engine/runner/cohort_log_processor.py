@@ -1,9 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import List, Tuple
+from typing import Iterable, List, Tuple
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import LogProcessor
 
+from mmdckd import names
 from mmdckd.registry import LOG_PROCESSORS
 
 SEPARATOR = '  '  # between two values of a line of MMEngine's
@@ -34,16 +35,15 @@ class CohortLogProcessor(LogProcessor):
         students = _students(runner)
         if not students or mode != 'train':
             return tag, line
-        prefix = 'train/' if self.log_with_hierarchy else ''
-        losses = {
-            name:
-            sum(value for key, value in tag.items() if
-                key.startswith(f'{prefix}student.{name}.') and 'loss' in key)
-            for name in students
-        }
+        losses = dict.fromkeys(students, 0.)
+        for key, value in tag.items():
+            found = names.parse_loss(key)
+            if (found and found.part == names.STUDENT
+                    and found.student in losses and names.is_loss(found.name)):
+                losses[found.student] += value
         best = min(losses, key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
-        line = _without(line, ('student.', 'distill.', 'collective.'))
+        line = _without(line, filter(_is_of_a_student, tag))
         return tag, (f'{line}{SEPARATOR}best student: {best} (task loss '
                      f'{losses[best]:.{self.num_digits}f}, mean '
                      f'{mean:.{self.num_digits}f})')
@@ -57,33 +57,29 @@ class CohortLogProcessor(LogProcessor):
         tag, line = super().get_log_after_epoch(runner, batch_idx, mode,
                                                 with_non_scalar)
         students = _students(runner)
-        prefix = f'{mode}/' if self.log_with_hierarchy else ''
-        metric = next((name[len(f'{prefix}best/'):]
-                       for name in tag if name.startswith(f'{prefix}best/')),
-                      None)
+        metric = next(
+            filter(None, (names.metric_of(key, names.BEST) for key in tag)),
+            None)
         if not students or metric is None:
             return tag, line
         # The members are those that have been evaluated by the metric.
         values = {
-            name[len(prefix):-len(metric) - 1]: value
-            for name, value in tag.items() if name.endswith(f'/{metric}')
+            names.member_of(key, metric): value
+            for key, value in tag.items() if names.member_of(key, metric)
         }
         best = runner.message_hub.get_info('best_student')
         if best not in students:
             own = {name: values[name] for name in students}
             best = max(own, key=own.__getitem__)
-        shown = [f'{metric}: {best} (best) {values["best"]:.2f}']
+        shown = [f'{metric}: {best} (best) {values[names.BEST]:.2f}']
         if len(students) > 1:
             mean = sum(values[name] for name in students) / len(students)
             shown.append(f'mean {mean:.2f}')
         shown += [
             f'{name} {value:.2f}' for name, value in values.items()
-            if name not in (*students, 'best')
+            if name not in (*students, names.BEST)
         ]
-        members = {name.split('/')[0] for name in tag if '/' in name}
-        if self.log_with_hierarchy:
-            members = {mode}
-        line = _without(line, tuple(f'{name}/' for name in members))
+        line = _without(line, filter(names.split_metric, tag))
         return tag, f'{line}{SEPARATOR}{", ".join(shown)}'
 
 
@@ -94,8 +90,14 @@ def _students(runner) -> List[str]:
     return cohort.names if cohort else []
 
 
-def _without(line: str, prefixes: Tuple[str, ...]) -> str:
-    """A line of MMEngine's without the values of members."""
+def _is_of_a_student(key: str) -> bool:
+    found = names.parse_loss(key)
+    return found is not None and found.part != names.TEACHER
+
+
+def _without(line: str, left_out: Iterable[str]) -> str:
+    """A line of MMEngine's without the values of some names."""
+    known = set(map(names.without_stage, left_out))
     return SEPARATOR.join(
         part for part in line.split(SEPARATOR)
-        if not part.startswith(prefixes)).rstrip()
+        if names.without_stage(part.partition(': ')[0]) not in known).rstrip()

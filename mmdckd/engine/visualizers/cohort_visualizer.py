@@ -1,11 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import re
 from typing import Optional
 
 from mmengine.dist import master_only
 from mmengine.visualization import LocalVisBackend
 from mmpretrain.visualization import UniversalVisualizer
 
+from mmdckd import names
 from mmdckd.registry import VISUALIZERS
 
 
@@ -69,17 +69,14 @@ def group_name(name: str) -> str:
         str: As in the table of :class:`CohortVisualizer`; the name as it is,
         where it is none of a cohort's.
     """
-    found = re.fullmatch(
-        r'((?:train|val|test)/)?(student|distill|collective)\.(.+)', name)
-    if not found:
+    found = names.parse_loss(name)
+    if not found or found.part == names.TEACHER:
         return name
-    hierarchy, part, rest = found.groups('')
-    member, *names = rest.split('.')
-    if not names:  # of no member
-        member, names = 'cohort', [member]
-    if part == 'distill':
-        names.insert(0, part)
+    stage = name[:-len(names.without_stage(name))]
+    loss = found.name.replace('.', '/')
+    if found.part == names.DISTILL:
+        loss = f'{found.part}/{loss}'
     # Validation has an entropy and an agreement too.
-    if part == 'collective' and len(names) == 1:
-        names = [f'training_{names[0]}']
-    return hierarchy + '/'.join([member, *names])
+    if found.part == names.COLLECTIVE and '/' not in loss:
+        loss = f'training_{loss}'
+    return stage + names.metric_name(found.member or names.COHORT, loss)

@@ -11,9 +11,11 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmpretrain.structures import label_to_onehot
 from mmrazor.models.algorithms import BaseAlgorithm
-from mmrazor.models.utils import add_prefix
 from torch import nn
 
+from mmdckd.names import (COLLECTIVE, DISTILL, ENSEMBLE, STUDENT, TEACHER,
+                          metric_of, name_losses, parse_loss, student_names,
+                          student_of, teacher_names)
 from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
@@ -22,7 +24,7 @@ from ..teachers.logits_cache import LogitsCache, check_lookup
 from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
 from .ensemble import ensemble_predictions
-from .finite_losses import agreed, describe_losses, finite_losses, owner
+from .finite_losses import agreed, describe_losses, finite_losses
 from .recomputation import Recomputation
 from .view_preprocessor import ViewPreprocessor
 
@@ -302,9 +304,7 @@ class CollectiveDistill(BaseAlgorithm):
     def teacher_names(self) -> List[str]:
         """List[str]: ``teacher``, or ``teacher0``, ``teacher1``, ... of
         several."""
-        if len(self.teachers) == 1:
-            return ['teacher']
-        return [f'teacher{i}' for i in range(len(self.teachers))]
+        return teacher_names(len(self.teachers))
 
     def loss(
         self,
@@ -345,8 +345,8 @@ class CollectiveDistill(BaseAlgorithm):
             losses = {
                 key: value
                 for key, value in losses.items()
-                if owner(key) not in self.cohort.frozen
-                and not key.startswith('collective.')
+                if student_of(key) not in self.cohort.frozen
+                and not _is_collective(key)
             }
             losses.update(self._collective_losses(step))
             finite = finite_losses(losses)
@@ -418,12 +418,11 @@ class CollectiveDistill(BaseAlgorithm):
             if lagging is not None:
                 step.peer_logits[name] = lagging(name, view)
             if self.calculate_student_loss:
-                losses.update(add_prefix(task_losses, f'student.{name}'))
+                losses.update(name_losses(STUDENT, name, task_losses))
             if distilling:
                 losses.update(
-                    add_prefix(
-                        distiller.compute_distill_losses(name),
-                        f'distill.{name}'))
+                    name_losses(DISTILL, name,
+                                distiller.compute_distill_losses(name)))
         return losses, step
 
     def _run_student(
@@ -463,7 +462,8 @@ class CollectiveDistill(BaseAlgorithm):
         losses: Dict[str, torch.Tensor] = {}
         with self.distiller.recording_teacher():
             for name, teacher in zip(self.teacher_names, self.teachers):
-                losses.update(add_prefix(teacher(inputs, data_samples), name))
+                losses.update(
+                    name_losses(TEACHER, name, teacher(inputs, data_samples)))
         return self.distiller.pop_teacher_logits(), losses
 
     def _collective_losses(self, step: '_Step') -> Dict[str, torch.Tensor]:
@@ -480,11 +480,10 @@ class CollectiveDistill(BaseAlgorithm):
         teacher_logits = [step.teacher_logits[name] for name in names]
         if self.views == 'shared':
             teacher_logits = teacher_logits[:1]
-        return add_prefix(
-            distiller.compute_collective_losses(
-                list(step.logits.values()),
-                [logits for logits in teacher_logits if logits is not None],
-                labels, list(step.peer_logits.values()), names), 'collective')
+        return distiller.compute_collective_losses(
+            list(step.logits.values()),
+            [logits for logits in teacher_logits if logits is not None],
+            labels, list(step.peer_logits.values()), names)
 
     def _to_freeze(self, losses: Dict[str, torch.Tensor], finite: Dict[str,
                                                                        bool],
@@ -536,11 +535,8 @@ class CollectiveDistill(BaseAlgorithm):
         or logits are not.
         """
         bad = [name for name, is_finite in finite.items() if not is_finite]
-        causes = {
-            owner(name)
-            for name in bad if not name.startswith('collective.')
-        }
-        if any(name.startswith('collective.') for name in bad):
+        causes = {student_of(name) for name in bad if not _is_collective(name)}
+        if any(map(_is_collective, bad)):
             teachers = [
                 z for logits in step.teacher_logits.values()
                 for z in logits or ()
@@ -550,7 +546,7 @@ class CollectiveDistill(BaseAlgorithm):
             flags = agreed(_all_finite(logits))
             causes.update(o for o, is_finite in zip(owners, flags)
                           if not is_finite)
-        causes = causes or {owner(name) for name in bad}
+        causes = causes or {student_of(name) for name in bad}
         return sorted(causes, key=str)
 
     def _freeze(self, name: str, step: '_Step',
@@ -565,8 +561,7 @@ class CollectiveDistill(BaseAlgorithm):
         # Or the log would go on with the last value of each.
         scalars = MessageHub.get_current_instance().log_scalars
         for key in list(scalars):
-            if (key.startswith(f'val/{name}/') or key.startswith('train/')
-                    and key.count('.') and owner(key) == name):
+            if metric_of(key, name) or student_of(key) == name:
                 scalars.pop(key)
 
     def _predict(
@@ -606,7 +601,7 @@ class CollectiveDistill(BaseAlgorithm):
         }
         if len(members) > 1:
             first = students[self.cohort.active_names[0]]
-            members['ensemble'] = ensemble_predictions(
+            members[ENSEMBLE] = ensemble_predictions(
                 list(members.values()), getattr(first, 'head', None))
         if teacher:
             for name, holder in zip(self.teacher_names, self.teachers):
@@ -649,6 +644,11 @@ class _Step:
     teacher_logits: Dict = field(default_factory=dict)
     peer_logits: Dict = field(default_factory=dict)
     samples: Optional[List[BaseDataElement]] = None
+
+
+def _is_collective(key: str) -> bool:
+    found = parse_loss(key)
+    return found is not None and found.part == COLLECTIVE
 
 
 def _all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -696,8 +696,7 @@ def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
                          f'{MOST_STUDENTS}, but got {num_students!r}.')
     assert architecture is not None
     return StudentCohort(
-        {f'student{i}': architecture
-         for i in range(num_students)},
+        dict.fromkeys(student_names(num_students), architecture),
         data_preprocessor,
         key='architecture')
 

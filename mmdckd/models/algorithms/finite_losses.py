@@ -9,6 +9,8 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.logging import MessageHub
 from mmengine.structures import BaseDataElement
 
+from mmdckd.names import is_loss, student_of
+
 
 def finite_losses(losses: Dict[str, torch.Tensor]) -> Dict[str, bool]:
     """Tell which losses are finite, with one look at the device.
@@ -21,7 +23,7 @@ def finite_losses(losses: Dict[str, torch.Tensor]) -> Dict[str, bool]:
         Dict[str, bool]: Of each entry that MMEngine trains, one with "loss"
         in its name, whether its mean is finite in every process.
     """
-    names = [name for name in losses if 'loss' in name]
+    names = [name for name in losses if is_loss(name)]
     if not names:
         return {}
     means = [_mean(losses[name]) for name in names]
@@ -45,16 +47,6 @@ def agreed(flags: torch.Tensor) -> List[bool]:
     return flags.bool().tolist()
 
 
-def owner(name: str) -> Optional[str]:
-    """The student that a loss is of; None of a teacher's.
-
-    Args:
-        name (str): The name of a loss, ``<part>.<student>...``.
-    """
-    part, student = name.split('.')[:2]
-    return None if part.startswith('teacher') else student
-
-
 def describe_losses(losses: Dict[str, torch.Tensor],
                     causes: Sequence[Optional[str]],
                     samples: Optional[Sequence[BaseDataElement]]) -> str:
@@ -70,14 +62,15 @@ def describe_losses(losses: Dict[str, torch.Tensor],
     """
     bad = {}
     for name, loss in losses.items():
-        value = float(_mean(loss)) if 'loss' in name else 0.
+        value = float(_mean(loss)) if is_loss(name) else 0.
         if not math.isfinite(value):
             bad[name] = value
     found = all_gather_object((bad, _images(samples) if bad else []))
     terms = {name: value for bad, _ in found for name, value in bad.items()}
     images = [image for _, images in found for image in images]
 
-    own = [name for name in terms if owner(name) in causes] or list(terms)
+    own = [name for name in terms if student_of(name) in causes]
+    own = own or list(terms)
     listed = ', '.join(f'{name}={terms[name]}' for name in own)
     if len(own) < len(terms):
         listed += (f', and with it {len(terms) - len(own)} losses of those '

@@ -1,5 +1,4 @@
 import contextlib
-import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
@@ -8,11 +7,9 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from torch import nn
 
+from mmdckd.names import check_name
 from mmdckd.registry import MODELS
 from ..networks import build_network, num_classes_of, resolve_network
-
-#: Names that validation and logging give to other members.
-RESERVED_NAMES = ('teacher', 'ensemble', 'best')
 
 
 @MODELS.register_module()
@@ -79,7 +76,7 @@ class StudentCohort(BaseModel):
                             f'{data_preprocessor!r}.')
         networks, self.configs = {}, {}
         for index, (name, cfg) in enumerate(students.items()):
-            _check_name(name, key)
+            check_name(name, key)
             spec = resolve_network(cfg, f'{key}.{name}')
             if data_preprocessor is not None:
                 spec.data_preprocessor = ConfigDict(data_preprocessor)
@@ -230,16 +227,6 @@ class StudentCohort(BaseModel):
                     'different data preprocessors. Give the model one '
                     '`data_preprocessor`.')
         return first.data_preprocessor
-
-
-def _check_name(name: str, key: str) -> None:
-    if not isinstance(name, str) or not re.fullmatch(r'[A-Za-z]\w*', name):
-        raise ValueError(
-            f'`{key}` has a student named {name!r}; a name starts with a '
-            'letter and has only letters, digits and "_".')
-    if name in RESERVED_NAMES:
-        raise ValueError(f'`{key}` has a student named {name!r}, a name that '
-                         'is kept for the ' + name + '. Choose another.')
 
 
 @contextlib.contextmanager

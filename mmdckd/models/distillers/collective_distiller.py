@@ -10,6 +10,7 @@ from mmrazor.models.distillers import (BaseDistiller, BYOTDistiller,
 from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
+from mmdckd.names import COLLECTIVE, check_loss_name, is_loss, name_losses
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
 from .loss_selection import parts_for_student
@@ -93,7 +94,7 @@ class CollectiveDistiller(BaseDistiller):
             _check_named(key, part)
         self.collective_losses = nn.ModuleDict()
         for name, loss in (collective_losses or {}).items():
-            if 'loss' not in name:
+            if not is_loss(name):
                 raise ValueError(
                     f'`distiller.collective_losses` has a loss named '
                     f'{name!r}; MMEngine trains what has "loss" in its name: '
@@ -332,8 +333,8 @@ class CollectiveDistiller(BaseDistiller):
                 where these are not all. Defaults to None.
 
         Returns:
-            Dict[str, Tensor]: ``<student>.<loss>.<term>`` to its value, and
-            what :func:`~.statistics.cohort_statistics` returns.
+            Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
+            value, and what :func:`~.statistics.cohort_statistics` returns.
         """
         if not self.collective_losses:
             return {}
@@ -353,8 +354,10 @@ class CollectiveDistiller(BaseDistiller):
             inputs.append(torch.stack(tuple(preds_P)))
         for loss_name, loss in self.collective_losses.items():
             for term, values in loss(*inputs).items():
-                losses.update((f'{name}.{loss_name}.{term}', value)
-                              for name, value in zip(names, values))
+                for name, value in zip(names, values):
+                    losses.update(
+                        name_losses(COLLECTIVE, name,
+                                    {f'{loss_name}.{term}': value}))
         return losses
 
 
@@ -366,6 +369,8 @@ def _check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
         raise TypeError(f'`distiller.{key}` is a dict of names and configs, '
                         f'but got {part!r}.')
     for name, cfg in part.items():
+        if key in ('collective_losses', 'distill_losses'):
+            check_loss_name(name, f'distiller.{key}')
         # MMRazor chains the connectors of a list.
         chained = key == 'connectors' and isinstance(cfg, list)
         configs = cfg if chained else [cfg]

@@ -3,6 +3,8 @@ from typing import Dict, Sequence
 
 import torch
 
+from mmdckd.names import COLLECTIVE, name_losses
+
 
 @torch.no_grad()
 def cohort_statistics(names: Sequence[str],
@@ -22,17 +24,22 @@ def cohort_statistics(names: Sequence[str],
         logits (Tensor): Their logits (N, B, C).
 
     Returns:
-        Dict[str, Tensor]: ``<name>.entropy`` in nats for each student, and
-        ``agreement`` in [0, 1] where there are two or more.
+        Dict[str, Tensor]: ``collective.<name>.entropy`` in nats for each
+        student, and ``collective.agreement`` in [0, 1] where there are two or
+        more.
     """
     log_probs = logits.float().log_softmax(-1)
     entropies = torch.special.entr(log_probs.exp()).sum(-1).mean(-1)
-    statistics = {f'{n}.entropy': h for n, h in zip(names, entropies)}
+    statistics: Dict[str, torch.Tensor] = {}
+    for name, entropy in zip(names, entropies):
+        statistics.update(name_losses(COLLECTIVE, name, dict(entropy=entropy)))
     num_students, batch, num_classes = logits.shape
     if num_students > 1:
         votes = torch.zeros(batch, num_classes, device=logits.device)
         top = logits.argmax(-1).t()
         votes.scatter_add_(1, top, torch.ones_like(top, dtype=votes.dtype))
         pairs = num_students * (num_students - 1)
-        statistics['agreement'] = (votes * (votes - 1)).sum(1).mean() / pairs
+        agreement = (votes * (votes - 1)).sum(1).mean() / pairs
+        statistics.update(
+            name_losses(COLLECTIVE, None, dict(agreement=agreement)))
     return statistics

@@ -318,8 +318,9 @@ def test_equal_students_with_dropout_may_start_equal(batch):
     (dict(students=dict(a=network()), architecture=None,
           num_students=2), '`num_students`=2, but `students` names 1'),
     (dict(students=dict(teacher=network()),
-          architecture=None), "named 'teacher'"),
-    (dict(students={'a.b': network()}, architecture=None), "named 'a.b'"),
+          architecture=None), "not reserved, got 'teacher'"),
+    (dict(students={'a.b': network()},
+          architecture=None), "got 'a.b'. Did you mean 'a_b'"),
     (dict(
         students=dict(a=network(), b=network(num_classes=7)),
         architecture=None), 'a: 10, b: 7'),

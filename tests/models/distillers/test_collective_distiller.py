@@ -23,12 +23,13 @@ def test_statistics_by_their_formulas():
     probs = logits.softmax(-1)
     for i, name in enumerate('abc'):
         entropy = -(probs[i] * probs[i].log()).sum(1).mean()
-        torch.testing.assert_close(statistics[f'{name}.entropy'], entropy)
+        torch.testing.assert_close(statistics[f'collective.{name}.entropy'],
+                                   entropy)
     top = logits.argmax(-1)
     pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     agree = sum((top[i] == top[j]).float().mean() for i, j in pairs) / 6
-    torch.testing.assert_close(statistics['agreement'], agree)
-    assert set(cohort_statistics('a', logits[:1])) == {'a.entropy'}
+    torch.testing.assert_close(statistics['collective.agreement'], agree)
+    assert set(cohort_statistics('a', logits[:1])) == {'collective.a.entropy'}
 
 
 def test_every_student_has_connectors_of_its_own(batch):
