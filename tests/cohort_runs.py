@@ -59,7 +59,8 @@ def run_config(work_dir, cohort=None, **kwargs):
         test_evaluator=dict(type='Accuracy', topk=(1, 5)),
         default_hooks=dict(
             checkpoint=dict(
-                type='CheckpointHook', save_best='best/accuracy/top1')))
+                type='mmdckd.CohortCheckpointHook',
+                save_best='best/accuracy/top1')))
     cfg.update(kwargs)
     return Config(cfg)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from cohort_runs import loader, run_config, train
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from tiny import network
 
+from mmdckd.io.latest import find_latest
 from mmdckd.registry import TRANSFORMS
 
 # Samples of the training: 3 batches of 32 and one of 4.
@@ -106,7 +107,7 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
             logger=dict(
                 type='LoggerHook', interval=1, log_metric_by_epoch=by_epoch),
             checkpoint=dict(
-                type='CheckpointHook',
+                type='mmdckd.CohortCheckpointHook',
                 by_epoch=False,
                 interval=3,
                 max_keep_ckpts=2,
@@ -170,8 +171,7 @@ def logged(work_dir):
 
 def final(work_dir):
     """What is left of a run: all of its last checkpoint but the times."""
-    checkpoint = torch.load(
-        find_latest_checkpoint(str(work_dir)), weights_only=True)
+    checkpoint = torch.load(find_latest(str(work_dir)), weights_only=True)
     hub = checkpoint['message_hub']
     info = {
         name: osp.basename(str(value))

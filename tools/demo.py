@@ -153,7 +153,7 @@ class Demo:
         self.train('teacher', TEACHER)
         teacher = f'model.teacher_ckpt={self.teacher_checkpoint()}'
         self.train('cohort', COHORT, teacher)
-        best = self.find('cohort', 'best_*.pth')
+        best = self.path('cohort', 'best.pth')
         self.call('test', 'test.py', COHORT, best, '--work-dir',
                   self.path('test'), '--out', self.path('metrics.json'),
                   '--out-item', 'metrics', '--cfg-options', teacher)
@@ -163,7 +163,8 @@ class Demo:
     def teacher_checkpoint(self) -> str:
         """The path of the teacher's last epoch."""
         with open(self.path('teacher', 'last_checkpoint')) as file:
-            return osp.relpath(file.read(), REPO)
+            name = osp.basename(file.read().strip())
+        return osp.relpath(self.path('teacher', name), REPO)
 
     def train(self, step: str, config: str, *options: str) -> None:
         """Train, and report how far it is."""

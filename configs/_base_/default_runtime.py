@@ -1,7 +1,7 @@
 _base_ = 'mmpretrain::_base_/default_runtime.py'
 
 default_hooks = dict(
-    checkpoint=dict(max_keep_ckpts=3),
+    checkpoint=dict(type='mmdckd.CohortCheckpointHook', max_keep_ckpts=3),
     check_labels=dict(type='mmdckd.CheckLabelsHook'),
     save_on_nonfinite=dict(type='mmdckd.SaveOnNonFiniteHook'),
     loss_scale=dict(type='mmdckd.LossScaleHook'),

@@ -5,7 +5,8 @@ import os.path as osp
 import pprint
 
 from mmengine.config import Config
-from mmengine.fileio import LocalBackend
+
+from mmdckd.io.files import write_text
 
 
 def write_whole(path: str, text: str) -> None:
@@ -15,8 +16,7 @@ def write_whole(path: str, text: str) -> None:
         path (str): The file; its folder exists.
         text (str): What it is to hold.
     """
-    # Whole by the remedy `whole_files` of mmdckd.compat.
-    LocalBackend().put_text(text, path)
+    write_text(path, text)
 
 
 def append_line(path: str, line: str) -> None:

@@ -103,7 +103,7 @@ class Run:
         cfg.launcher = 'none'
         if self.teacher is not None:
             cfg.model.teacher_ckpt = self.teacher.checkpoint
-        keeper = dict(type='CheckpointHook', interval=1)
+        keeper = dict(type='mmdckd.CohortCheckpointHook', interval=1)
         keeper.update(cfg.get('default_hooks', {}).get('checkpoint') or {})
         keeper.update(save_best=None, max_keep_ckpts=1)
         if cfg.get('val_cfg') is not None:

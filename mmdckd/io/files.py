@@ -1,6 +1,15 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Where a file may be written."""
+"""Where a file may be written, and how: whole or not at all."""
+import contextlib
+import errno
+import os
 import os.path as osp
+import re
+import shutil
+from glob import escape, glob
+from typing import Iterator
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def path_below(folder: str, *names: str) -> str:
@@ -33,3 +42,101 @@ def path_below(folder: str, *names: str) -> str:
         raise ValueError(f'Invalid path {path!r}: expected one below the '
                          f'folder {folder!r}.')
     return path
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Write a file whole or not at all.
+
+    The file is written beside its place, flushed to the disk and renamed. If
+    anything is raised, or the process is killed, what was there before stays.
+    A symbolic link is followed.
+
+    Args:
+        path (str): The file. Its folder is made if need be.
+
+    Yields:
+        str: The path to write to, which is gone afterwards.
+
+    Raises:
+        OSError: If the file cannot be written. Where the disk is full, the
+            message names the file and the room there is.
+    """
+    target = osp.realpath(path)
+    folder = osp.dirname(target)
+    os.makedirs(folder, exist_ok=True)
+    beside = f'{target}.{os.getpid()}.tmp'
+    try:
+        yield beside
+        with open(beside, 'rb+') as file:
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _remove(beside)
+        room = shutil.disk_usage(folder).free / 1e6
+        raise OSError(
+            error.errno,
+            f'{error.strerror}: the disk has room for {room:.1f} MB, and the '
+            'file needs more. Nothing that was saved before is touched; make '
+            'room, and resume', path) from error
+    finally:
+        _remove(beside)
+    _flush_folder(folder)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Args:
+        path (str): The file.
+        text (str): Its content.
+    """
+    with replacing(path) as beside:
+        with open(beside, 'w', encoding='utf-8') as file:
+            file.write(text)
+
+
+def copy_file(source: str, path: str, link: bool = False) -> None:
+    """Copy a file, whole or not at all.
+
+    Args:
+        source (str): The file to copy.
+        path (str): Where to.
+        link (bool): Whether to share the content with the source (a hard
+            link) where the file system can. Defaults to False.
+    """
+    with replacing(path) as beside:
+        if link:
+            try:
+                os.link(source, beside)
+                return
+            except OSError:
+                pass  # not on this file system
+        shutil.copyfile(source, beside)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove what a killed :func:`replacing` has left in a folder.
+
+    Args:
+        folder (str): The folder; it need not exist.
+    """
+    for path in glob(osp.join(escape(folder), '*.tmp')):
+        if re.search(r'\.\d+\.tmp$', path):
+            _remove(path)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+
+
+def _flush_folder(folder: str) -> None:
+    if hasattr(os, 'O_DIRECTORY'):  # where a folder can be flushed
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

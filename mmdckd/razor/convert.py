@@ -82,7 +82,10 @@ def convert_config(path: str, num_students: int) -> Conversion:
     cfg.val_cfg = dict(type='mmdckd.CollectiveValLoop')
     if cfg.get('test_cfg') is not None:
         cfg.test_cfg = dict(type='mmdckd.CollectiveTestLoop')
+    saving = cfg.get('default_hooks', {}).get('checkpoint') or dict(interval=1)
     cfg.merge_from_dict({
+        'default_hooks.checkpoint':
+        dict(saving, type='mmdckd.CohortCheckpointHook'),
         'default_hooks.exact_resume':
         dict(type='mmdckd.ExactResumeHook'),
         'default_hooks.preemption':

@@ -1,15 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 # As configs/_base_/default_runtime.py.
-from mmengine.hooks import (CheckpointHook, DistSamplerSeedHook, IterTimerHook,
-                            LoggerHook, ParamSchedulerHook)
+from mmengine.hooks import (DistSamplerSeedHook, IterTimerHook, LoggerHook,
+                            ParamSchedulerHook)
 from mmengine.visualization import LocalVisBackend
 from mmpretrain.engine import VisualizationHook
 
-from mmdckd.engine.hooks import (CheckLabelsHook, CohortStatisticsHook,
-                                 CohortSummaryHook, DataTimeHook,
-                                 ExactResumeHook, LimitHistoryHook,
-                                 LossScaleHook, PreemptionHook,
-                                 SaveOnNonFiniteHook, SkippedImagesHook)
+from mmdckd.engine.hooks import (CheckLabelsHook, CohortCheckpointHook,
+                                 CohortStatisticsHook, CohortSummaryHook,
+                                 DataTimeHook, ExactResumeHook,
+                                 LimitHistoryHook, LossScaleHook,
+                                 PreemptionHook, SaveOnNonFiniteHook,
+                                 SkippedImagesHook)
 from mmdckd.engine.runner import CohortLogProcessor
 from mmdckd.engine.visualizers import CohortVisualizer
 
@@ -21,7 +22,7 @@ default_hooks = dict(
     logger=dict(type=LoggerHook, interval=100),
     param_scheduler=dict(type=ParamSchedulerHook),
     checkpoint=dict(
-        type=CheckpointHook,
+        type=CohortCheckpointHook,
         interval=1,
         max_keep_ckpts=3,
         save_best='best/accuracy/top1'),

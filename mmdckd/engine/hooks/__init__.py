@@ -1,4 +1,5 @@
 from .check_labels_hook import CheckLabelsHook
+from .cohort_checkpoint_hook import CohortCheckpointHook
 from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
 from .data_time_hook import DataTimeHook
@@ -13,8 +14,9 @@ from .skipped_images_hook import SkippedImagesHook
 from .teacher_cache_hook import TeacherCacheHook
 
 __all__ = [
-    'CheckLabelsHook', 'CohortStatisticsHook', 'CohortSummaryHook',
-    'DataTimeHook', 'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
-    'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
-    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook'
+    'CheckLabelsHook', 'CohortCheckpointHook', 'CohortStatisticsHook',
+    'CohortSummaryHook', 'DataTimeHook', 'ExactResumeHook',
+    'ExportStudentHook', 'LimitHistoryHook', 'LossScaleHook',
+    'MeasureErrorsHook', 'PreemptionHook', 'SaveOnNonFiniteHook',
+    'SkippedImagesHook', 'TeacherCacheHook'
 ]

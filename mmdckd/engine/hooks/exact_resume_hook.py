@@ -7,6 +7,7 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.loops.exact_train_loops import make_exact
+from mmdckd.engine.saving import resume_from_latest
 from mmdckd.registry import HOOKS
 
 
@@ -52,7 +53,9 @@ class ExactResumeHook(Hook):
         self._gradients: Dict[str, torch.Tensor] = {}
 
     def before_run(self, runner) -> None:
-        """Replace the loop, where there is training."""
+        """Replace the loop, where there is training, and find the
+        checkpoint to resume from."""
+        resume_from_latest(runner)
         if isinstance(runner._train_loop, BaseLoop):
             make_exact(runner._train_loop)
 
@@ -73,6 +76,9 @@ class ExactResumeHook(Hook):
                 'it was saved without `ExactResumeHook`. Training resumes '
                 'with another pass over the data.')
             self._position = dict(epoch=loop.epoch, samples=0)
+        # Where a checkpoint that is saved before the next step is.
+        loop.batches.epoch = self._position['epoch']
+        loop.batches.samples = self._position['samples']
         loop.resume(**self._position)
         for name, parameter in runner.model.named_parameters():
             if name in self._gradients:

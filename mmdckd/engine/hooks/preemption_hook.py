@@ -8,10 +8,11 @@ from typing import Any, Callable, Dict, Optional
 
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, master_only
-from mmengine.fileio import LocalBackend
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 
 from mmdckd.engine.loops.exact_train_loops import ExactTrainLoop
+from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook, save_whole
+from mmdckd.io.latest import point_to, pointed_to
 from mmdckd.registry import HOOKS
 
 #: EX_TEMPFAIL of sysexits.h: it failed for now, try again.
@@ -128,35 +129,25 @@ class PreemptionHook(Hook):
         raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
 
     def _save(self, runner, meta: Dict[str, int]) -> str:
-        hook = _checkpoint_hook(runner)
-        folder = hook.out_dir if hook else runner.work_dir
-        runner.save_checkpoint(
+        hook = checkpoint_hook(runner)
+        folder = checkpoint_folder(runner)
+        save_whole(
+            runner,
             folder,
             self.FILENAME,
             save_param_scheduler=runner.param_schedulers is not None,
             meta=meta,
             backend_args=hook.backend_args if hook else None)
         path = osp.join(folder, self.FILENAME)
-        master_only(LocalBackend().put_text)(path, _pointer(runner))
+        master_only(point_to)(runner.work_dir, path)
         return path
 
     @master_only
     def _drop_checkpoint(self, runner) -> None:
-        pointer = _pointer(runner)
-        path = osp.join(runner.work_dir, self.FILENAME)
-        if osp.isfile(path) and osp.isfile(pointer):
-            with open(pointer, encoding='utf-8') as file:
-                if file.read().strip() != path:
-                    os.remove(path)
-
-
-def _pointer(runner) -> str:
-    return osp.join(runner.work_dir, 'last_checkpoint')
-
-
-def _checkpoint_hook(runner) -> Optional[CheckpointHook]:
-    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    return hooks[0] if hooks else None
+        path = osp.join(checkpoint_folder(runner), self.FILENAME)
+        named = osp.basename(pointed_to(runner.work_dir))
+        if osp.isfile(path) and named not in ('', self.FILENAME):
+            os.remove(path)
 
 
 def _shield(init: Optional[Callable], worker_id: int) -> None:

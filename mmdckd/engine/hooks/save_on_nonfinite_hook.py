@@ -6,6 +6,7 @@ from mmengine.dist import barrier
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmdckd.engine.saving import save_whole
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
 
@@ -54,7 +55,8 @@ class SaveOnNonFiniteHook(Hook):
     @staticmethod
     def _save(runner) -> str:
         name = f'stopped_at_iter_{runner.iter}.pth'
-        runner.save_checkpoint(
+        save_whole(
+            runner,
             runner.work_dir,
             name,
             meta=dict(epoch=runner.epoch, iter=runner.iter))

@@ -9,7 +9,7 @@ from tiny import network
 
 from mmdckd.export import export_student
 
-LAST_ONLY = dict(checkpoint=dict(type='CheckpointHook'))
+LAST_ONLY = dict(checkpoint=dict(type='mmdckd.CohortCheckpointHook'))
 
 
 def run_with_hook(folder, cohort=None, hook=None, **kwargs):

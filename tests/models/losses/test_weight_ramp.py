@@ -105,7 +105,7 @@ def test_a_resumed_run_has_the_same_ramp(tmp_path, train_cfg):
     ramp = dict(end=4) if by_epoch else dict(end=12, by_epoch=False)
     save = dict(
         checkpoint=dict(
-            type='CheckpointHook',
+            type='mmdckd.CohortCheckpointHook',
             interval=2 if by_epoch else 6,
             by_epoch=by_epoch))
     whole = train(tmp_path, ramp, train_cfg, default_hooks=save)

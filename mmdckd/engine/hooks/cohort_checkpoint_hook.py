@@ -1,0 +1,300 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import hashlib
+import os.path as osp
+import pickle
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.dist import is_main_process, master_only
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import save_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmdckd.engine.saving import resume_from_latest, save_whole
+from mmdckd.io.files import copy_file, path_below, replacing
+from mmdckd.io.latest import point_to
+from mmdckd.registry import HOOKS
+
+BEST = 'best.pth'
+
+
+@HOOKS.register_module()
+class CohortCheckpointHook(CheckpointHook):
+    """Saves checkpoints whole, with the validation of their weights.
+
+    The arguments and names are those of MMEngine's ``CheckpointHook``. What
+    differs:
+
+    - A checkpoint whose epoch (or iteration) is validated is saved again
+      after the validation, so that it holds the record of the best and the
+      student that this validation chose. One that is killed in between holds
+      the earlier validation, and says so: ``message_hub.runtime_info.
+      best_student_by`` has the iteration of the validation.
+    - Files are written beside their place and renamed. What they replace is
+      removed after they are there: a run that is killed has a whole
+      checkpoint at every moment, and removes after it is resumed what it
+      would have removed.
+    - ``best.pth`` is a stable name of the best checkpoint
+      (``best_<metric>_epoch_<n>.pth``), of the first metric where
+      ``save_best`` names several.
+    - ``last_checkpoint`` and the records in checkpoints hold names, not
+      paths: a work folder can be copied and moved. Nothing outside it is
+      removed.
+    - ``resume=True`` takes the checkpoint that ``last_checkpoint`` names, or
+      the latest that is whole.
+
+    Args:
+        *args: Those of MMEngine's ``CheckpointHook``.
+        **kwargs: Those of MMEngine's ``CheckpointHook``.
+
+    Examples:
+        >>> default_hooks = dict(
+        ...     checkpoint=dict(
+        ...         type='mmdckd.CohortCheckpointHook',
+        ...         interval=1,
+        ...         max_keep_ckpts=3,
+        ...         save_best='best/accuracy/top1'))
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._training = False
+        # Names of files that the next checkpoint makes superfluous.
+        self._superseded: List[str] = []
+        # What the checkpoint that was resumed from says of them.
+        self._resumed: Optional[List[str]] = None
+
+    def before_run(self, runner) -> None:
+        """Find the checkpoint to resume from."""
+        resume_from_latest(runner)
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note what is to be removed still."""
+        if runner._resume:
+            self._resumed = list(
+                checkpoint.get('meta', {}).get('superseded', ()))
+
+    def before_train(self, runner) -> None:
+        """Take over the files of the run that is resumed."""
+        super().before_train(runner)
+        self._training = True
+        self._superseded = []
+        if self._resumed is not None:
+            self._take_over(runner, self._resumed)
+            self._resumed = None
+
+    def after_val_epoch(self,
+                        runner,
+                        metrics: Optional[Dict[str, Any]] = None) -> None:
+        """Save the best checkpoint, and again the one that was validated."""
+        if self._training:
+            super().after_val_epoch(runner, metrics or {})
+
+    def after_train(self, runner) -> None:
+        """Publish checkpoints, where ``published_keys`` asks for it."""
+        super().after_train(runner)
+        self._training = False
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep names in the place of paths, and say what was best."""
+        info = checkpoint['message_hub']['runtime_info']
+        for key, value in info.items():
+            if key == 'last_ckpt' or key.startswith('best_ckpt'):
+                info[key] = value and osp.basename(value)
+        meta = checkpoint['meta']
+        # RuntimeInfoHook has noted where the last iteration, or what is
+        # resumed, began.
+        info.update(epoch=meta['epoch'], iter=meta['iter'])
+        meta['best'] = {
+            metric: dict(score=info[score], file=info[path])
+            for metric, score, path in self._records()
+            if info.get(path) is not None
+        }
+
+    def _records(self) -> Sequence[tuple]:
+        """Each metric of ``save_best``, and where the message hub has its
+        best score and the path of its checkpoint, as MMEngine names them."""
+        metrics = self.key_indicators if self.save_best else []
+        if len(metrics) == 1:
+            return [(metrics[0], 'best_score', 'best_ckpt')]
+        return [(metric, f'best_score_{metric}', f'best_ckpt_{metric}')
+                for metric in metrics]
+
+    def _set_best(self, runner, metric: str, key: str,
+                  path: Optional[str]) -> None:
+        runner.message_hub.update_info(key, path)
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[metric] = path
+
+    def _take_over(self, runner, superseded: List[str]) -> None:
+        """Find the files that the resumed checkpoint names in this folder."""
+        info = runner.message_hub.runtime_info
+        source = osp.dirname(osp.abspath(runner._load_from))
+        for metric, score, key in self._records():
+            if info.get(key) is None:
+                continue
+            name = osp.basename(info[key])
+            path = self._own(name)
+            if self._bring(osp.join(source, name), path):
+                self._set_best(runner, metric, key, path)
+                if metric == self._records()[0][0]:
+                    self._link_best(path)
+            else:
+                runner.logger.warning(
+                    f'The best checkpoint, {name}, is neither in '
+                    f'{self.out_dir} nor beside {runner._load_from}: its '
+                    f'record of {metric!r} is forgotten, and the next '
+                    'validation begins another.')
+                self._set_best(runner, metric, key, None)
+                info.pop(score, None)
+        if info.get('last_ckpt') is not None:
+            self.last_ckpt = self._own(info['last_ckpt'])
+            info['last_ckpt'] = self.last_ckpt
+        if source == osp.abspath(self.out_dir):
+            self._superseded = [osp.basename(name) for name in superseded]
+            self._remove_superseded(runner)
+
+    def _bring(self, source: str, path: str) -> bool:
+        """Have a file, where another run in another folder has it."""
+        if not isinstance(self.file_backend, LocalBackend):
+            return self.file_backend.isfile(path)
+        if is_main_process() and not osp.isfile(path) and osp.isfile(source):
+            copy_file(source, path)
+        return osp.isfile(path) or osp.isfile(source)
+
+    def _own(self, path: str) -> str:
+        """The path in this run's folder of a file of that name."""
+        return self.file_backend.join_path(self.out_dir, osp.basename(path))
+
+    def _save_checkpoint_with_step(self, runner, step: int,
+                                   meta: Dict[str, int]) -> None:
+        """Save a checkpoint, and remove after that what it supersedes."""
+        if self.max_keep_ckpts > 0:
+            kept = self.keep_ckpt_ids
+            if not kept or kept[-1] != step:
+                if len(kept) == self.max_keep_ckpts:
+                    self._superseded.append(
+                        self.filename_tmpl.format(kept.popleft()))
+                kept.append(step)
+                runner.message_hub.update_info('keep_ckpt_ids', list(kept))
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self._own(name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        save_whole(
+            runner,
+            self.out_dir,
+            name,
+            file_client_args=self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=dict(meta, superseded=list(self._superseded)),
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args)
+        if is_main_process():
+            point_to(runner.work_dir, self.last_ckpt)
+        self._remove_superseded(runner)
+
+    def _save_best_checkpoint(self, runner, metrics: Dict[str, Any]) -> None:
+        """Save the best checkpoint where it is one, and the checkpoint of
+        this epoch or iteration with its validation."""
+        now = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        improved = self.save_best and self._save_best_of(
+            runner, metrics, self.filename_tmpl.format(now), meta)
+        validated = self.last_ckpt is not None and osp.basename(
+            self.last_ckpt) == self.filename_tmpl.format(now)
+        # As MMEngine does, for the record of the best to be in a checkpoint.
+        if validated or improved and self.last_ckpt is not None:
+            self._save_checkpoint_with_step(runner, now, meta)
+        else:
+            self._remove_superseded(runner)
+
+    def _save_best_of(self, runner, metrics: Dict[str, Any], filename: str,
+                      meta: Dict[str, int]) -> bool:
+        """Save a checkpoint for each metric that is better than ever.
+
+        Returns:
+            bool: Whether there was one.
+        """
+        if 'auto' in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        improved = False
+        hub = runner.message_hub
+        records = self._records()
+        for (metric, score_key, key), rule in zip(records, self.rules):
+            score, best = metrics[metric], self.init_value_map[rule]
+            if score_key in hub.runtime_info:
+                best = hub.get_info(score_key)
+            if score is None or not self.is_better_than[metric](score, best):
+                continue
+            improved = True
+            hub.update_info(score_key, score)
+            name = f'best_{metric}_{filename}'.replace('/', '_')
+            before = hub.runtime_info.get(key)
+            if before and osp.basename(before) != name:
+                self._superseded.append(osp.basename(before))
+            path = self._own(name)
+            self._set_best(runner, metric, key, path)
+            save_whole(
+                runner,
+                self.out_dir,
+                name,
+                file_client_args=self.file_client_args,
+                save_optimizer=False,
+                save_param_scheduler=False,
+                meta=dict(meta),
+                by_epoch=False,
+                backend_args=self.backend_args)
+            if metric == records[0][0]:
+                self._link_best(path)
+            runner.logger.info(
+                f'The best checkpoint with {score:0.4f} {metric} at '
+                f'{"epoch" if self.by_epoch else "iter"} '
+                f'{meta["epoch" if self.by_epoch else "iter"]} is saved to '
+                f'{name}, and is {BEST}.')
+        return improved
+
+    @master_only
+    def _link_best(self, path: str) -> None:
+        """Let the stable name name a checkpoint."""
+        if isinstance(self.file_backend, LocalBackend):
+            copy_file(path, self._own(BEST), link=True)
+        else:
+            self.file_backend.put(self.file_backend.get(path), self._own(BEST))
+
+    @master_only
+    def _remove_superseded(self, runner) -> None:
+        kept = [self.last_ckpt] + [
+            runner.message_hub.runtime_info.get(key)
+            for _, _, key in self._records()
+        ]
+        for name in self._superseded:
+            path = self._own(name)
+            if isinstance(self.file_backend, LocalBackend):
+                path_below(self.out_dir, osp.basename(name))
+            if path not in kept and self.file_backend.isfile(path):
+                self.file_backend.remove(path)
+                runner.logger.info(f'{name} is removed.')
+        self._superseded = []
+
+    @master_only
+    def _publish_model(self, runner, ckpt_path: Optional[str]) -> None:
+        """Write the keys of a checkpoint that are to be published."""
+        if ckpt_path is None:  # a metric that no validation has improved
+            return
+        checkpoint = CheckpointLoader.load_checkpoint(ckpt_path, 'cpu')
+        removed = [key for key in checkpoint if key not in self.published_keys]
+        for key in removed:
+            del checkpoint[key]
+        digest = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
+        path = f'{osp.splitext(ckpt_path)[0]}-{digest[:8]}.pth'
+        if isinstance(self.file_backend, LocalBackend):
+            with replacing(path) as beside:
+                save_checkpoint(checkpoint, beside)
+        else:
+            save_checkpoint(checkpoint, path, backend_args=self.backend_args)
+        runner.logger.info(f'The checkpoint ({ckpt_path}) is published to '
+                           f'{path}, without {removed}.')
