@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements/lock.txt
 
-.PHONY: help demo test slow docs types lint clean
+.PHONY: help demo test slow gpu docs types lint clean
 
 help:
 	@echo 'make demo   train a teacher and a cohort on digits, and show them'
 	@echo 'make test   run the tests'
 	@echo 'make slow   run the slow tests: other environments, full size'
+	@echo 'make gpu    test and measure on a GPU, see studies/gpu/run'
 	@echo 'make docs   build the documentation, docs/_build/html/index.html'
 	@echo 'make types  check the type hints of what others import'
 	@echo 'make lint   check the types and the style'
@@ -22,6 +23,9 @@ test: .venv/installed
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations 0 tests
+
+gpu: .venv/installed
+	PYTHON=$(BIN)/python bash studies/gpu/run
 
 docs: .venv/docs-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -39,13 +39,13 @@ CLASSES, CHANNELS = 100, 64
 
 
 class Student(nn.Module):
-    """ResNet-20 of CIFAR."""
+    """ResNet-20 of CIFAR, or one of another depth."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int = 20) -> None:
         super().__init__()
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.backbone = MODELS.build(
-                dict(type='mmdckd.CIFARResNet', depth=20))
+                dict(type='mmdckd.CIFARResNet', depth=depth))
         self.fc = nn.Linear(CHANNELS, CLASSES)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -116,6 +116,7 @@ class Way:
 
     def __init__(self, parameters: list, logits: Callable,
                  mean: Callable) -> None:
+        self.parameters = parameters
         self.optimizer = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
         self.logits = logits
         self.mean = mean

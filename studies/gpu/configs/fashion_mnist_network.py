@@ -1,0 +1,9 @@
+# ResNet-56 on Fashion-MNIST, trained alone.
+_base_ = [
+    '../../../configs/_base_/models/crd/resnet56.py',
+    'fashion_mnist.py',
+    '../../../configs/_base_/alone.py',
+]
+
+model = dict(
+    backbone=dict(in_channels=1), head=dict(num_classes=10, topk=(1, )))

@@ -1,0 +1,159 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The mathematics of a cohort in a plain loop of PyTorch, without a runner."""
+import copy
+from typing import Callable, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+
+TAU, GAMMA = 4., 0.1
+SGD = dict(lr=0.01, momentum=0.9, weight_decay=5e-4)
+MEAN, STD = 80., 90.
+
+
+def dckd(students: torch.Tensor, teacher: torch.Tensor,
+         labels: torch.Tensor) -> torch.Tensor:
+    """The task's loss and DCKDLoss with its defaults, summed over students.
+
+    Args:
+        students (Tensor): Logits (N, B, C).
+        teacher (Tensor): Logits (B, C).
+        labels (Tensor): Indices (B,).
+    """
+    number, batch, classes = students.shape
+    task = F.cross_entropy(
+        students.flatten(0, 1), labels.repeat(number), reduction='sum')
+    own = (students.float() / TAU).log_softmax(-1)
+    with torch.no_grad():
+        target = (teacher.float() / TAU).log_softmax(-1).expand_as(own)
+        peers = own
+        if number > 1:
+            peers = ((own.sum(0) - own) / (number - 1)).log_softmax(-1)
+    loss = task + GAMMA * (own.exp() * own).sum()
+    for each in (target, peers):
+        loss = loss + TAU**2 * F.kl_div(
+            own, each, reduction='sum', log_target=True)
+    return loss / batch
+
+
+def plain_copy(network: torch.nn.Module) -> torch.nn.Module:
+    """A network that nobody looks at while it runs."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        module._forward_hooks.clear()
+    return network
+
+
+def logits(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """The scores of a classifier of MMPretrain, (B, C)."""
+    features = network.neck(network.backbone(images))
+    return network.head.fc(features[-1])
+
+
+class HandLoop:
+    """A cohort in plain PyTorch.
+
+    Args:
+        students (List[nn.Module]): Classifiers of MMPretrain; copied.
+        teacher (nn.Module): Another.
+        device (str): Where they are.
+        dtype (torch.dtype, optional): What autocast computes in. Defaults to
+            None, float32.
+        layout (torch.memory_format): Of weights and feature maps. Defaults
+            to channels last.
+        compiled (str, optional): The mode of ``torch.compile`` for all
+            forward passes and the loss, and with them their backward pass.
+            Defaults to None, which compiles nothing.
+    """
+
+    def __init__(self,
+                 students: List[torch.nn.Module],
+                 teacher: torch.nn.Module,
+                 device: str,
+                 dtype: Optional[torch.dtype] = None,
+                 layout: torch.memory_format = torch.channels_last,
+                 compiled: Optional[str] = None) -> None:
+        self.students = [
+            plain_copy(each).train().to(memory_format=layout)
+            for each in students
+        ]
+        self.teacher = plain_copy(teacher).eval().to(memory_format=layout)
+        self.device, self.dtype, self.layout = device, dtype, layout
+        self.parameters = [p for s in self.students for p in s.parameters()]
+        self.optimizer = torch.optim.SGD(
+            self.parameters, fused=device == 'cuda', **SGD)
+        self.scaler = torch.amp.GradScaler(
+            device, enabled=dtype is torch.float16)
+        self.forward: Callable = self.loss
+        if compiled:
+            self.forward = torch.compile(self.loss, mode=compiled)
+
+    def preprocess(self, batch: dict) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels of a batch of MMEngine, on the device."""
+        images = batch['inputs']
+        if isinstance(images, (list, tuple)):
+            images = torch.stack(tuple(images))
+        images = images.to(self.device, non_blocking=True)
+        images = (images.float() - MEAN) / STD
+        labels = torch.cat([s.gt_label for s in batch['data_samples']])
+        return (images.contiguous(memory_format=self.layout),
+                labels.to(self.device, non_blocking=True))
+
+    def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The sum of all losses."""
+        with torch.no_grad():
+            teacher = logits(self.teacher, images)
+        students = torch.stack(
+            [logits(student, images) for student in self.students])
+        return dckd(students, teacher, labels)
+
+    def autocast(self, cache: bool = True):
+        """Compute in ``dtype``."""
+        return torch.autocast(
+            self.device,
+            dtype=self.dtype or torch.bfloat16,
+            enabled=self.dtype is not None,
+            cache_enabled=cache)
+
+    def step(self, batch: dict) -> None:
+        """Train on a batch."""
+        images, labels = self.preprocess(batch)
+        with self.autocast():
+            loss = self.forward(images, labels)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+
+
+class GraphedLoop(HandLoop):
+    """A cohort whose step is one CUDA graph: forward, backward, optimizer.
+
+    Not for float16: its scaler looks at the gradients on the host.
+    """
+
+    def capture(self, batch: dict) -> None:
+        """Record the step; all batches to come have the same shape."""
+        self.images, self.labels = self.preprocess(batch)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._once()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self._once()
+
+    def _once(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast(cache=False):
+            loss = self.forward(self.images, self.labels)
+        loss.backward()
+        self.optimizer.step()
+
+    def step(self, batch: dict) -> None:
+        images, labels = self.preprocess(batch)
+        self.images.copy_(images, non_blocking=True)
+        self.labels.copy_(labels, non_blocking=True)
+        self.graph.replay()

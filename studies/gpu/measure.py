@@ -1,0 +1,154 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Time things that are compared, and write down what came out at once."""
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import torch
+
+#: Seconds that one timing lasts at least: several steps in a row, so that
+#: the device has work waiting, as in a training.
+WINDOW = dict(cuda=0.1, cpu=0.)
+
+
+class Context:
+    """What a part of the study is given.
+
+    Args:
+        part (str): The name of the part.
+        device (str): 'cuda' or 'cpu'.
+        seconds (float): The time it has.
+        file (Path): The JSON lines of the study.
+        folder (Path): A folder for temporary files.
+        mini (bool): Whether everything is as small as possible. Defaults to
+            False.
+    """
+
+    def __init__(self,
+                 part: str,
+                 device: str,
+                 seconds: float,
+                 file: Path,
+                 folder: Path,
+                 mini: bool = False) -> None:
+        self.part = part
+        self.device = device
+        self.file = file
+        self.folder = folder
+        self.mini = mini
+        self.start = time.monotonic()
+        self.seconds = seconds
+
+    @property
+    def left(self) -> float:
+        """float: The seconds that are left."""
+        return self.start + self.seconds - time.monotonic()
+
+    @property
+    def cuda(self) -> bool:
+        """bool: Whether it runs on a GPU."""
+        return self.device == 'cuda'
+
+    def synchronize(self) -> None:
+        """Wait until the device is done."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def write(self, what: str, **values: Any) -> None:
+        """Append a line of JSON, and make sure that it is on the disk."""
+        line = json.dumps(
+            dict(
+                part=self.part,
+                what=what,
+                at=round(self.seconds - self.left, 1),
+                **values))
+        print(line, flush=True)
+        with open(self.file, 'a', encoding='utf-8') as file:
+            file.write(line + '\n')
+
+    def known(self, what: str, **values: Any) -> Optional[dict]:
+        """The last line about something that was measured before."""
+        found = None
+        if self.file.is_file():
+            for text in self.file.read_text(encoding='utf-8').splitlines():
+                line = json.loads(text)
+                if line['what'] == what and values.items() <= line.items():
+                    found = line
+        return found
+
+
+def once(context: Context, step: Callable[[], object]) -> float:
+    """The seconds of one call."""
+    context.synchronize()
+    start = time.perf_counter()
+    step()
+    context.synchronize()
+    return time.perf_counter() - start
+
+
+def alternate(context: Context,
+              ways: Dict[str, Callable[[], object]],
+              rounds: int = 7,
+              seconds: float = 1e9,
+              warm_up: int = 3) -> Dict[str, List[float]]:
+    """Time some things, one after the other, round by round.
+
+    Every other round goes backwards, so that none always follows the same.
+    On a GPU a timing is of several calls in a row.
+
+    Args:
+        context (Context): Where it runs.
+        ways (Dict[str, Callable]): Name to what is timed.
+        rounds (int): How many rounds. Defaults to 7.
+        seconds (float): When to stop earlier, but after at least one round.
+            Defaults to no limit but the context's.
+        warm_up (int): How many calls before that are not timed. Defaults to
+            3.
+
+    Returns:
+        Dict[str, List[float]]: Name to the seconds of a call, each round.
+    """
+    end = time.monotonic() + min(seconds, context.left)
+    calls = {}
+    for name, way in ways.items():
+        for _ in range(max(1, warm_up) if context.cuda else 1):
+            way()
+        duration = once(context, way)
+        window = WINDOW[context.device]
+        calls[name] = max(1, min(50, round(window / duration)))
+    taken: Dict[str, List[float]] = {name: [] for name in ways}
+    for number in range(rounds):
+        if number and time.monotonic() > end:
+            break
+        for name in sorted(ways, reverse=number % 2 == 1):
+
+            def several(way=ways[name], number=calls[name]) -> None:
+                for _ in range(number):
+                    way()
+
+            taken[name].append(once(context, several) / calls[name])
+    return taken
+
+
+def milliseconds(seconds: List[float]) -> float:
+    """The median, in milliseconds."""
+    return round(1e3 * statistics.median(seconds), 4)
+
+
+def ratio(seconds: List[float], others: List[float]) -> float:
+    """The median of the ratios of the rounds."""
+    return round(statistics.median(a / b for a, b in zip(seconds, others)), 4)
+
+
+def peak_mib(context: Context, step: Callable[[], object]) -> Optional[float]:
+    """The most memory that a call holds beyond what was there before."""
+    if not context.cuda:
+        return None
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    torch.cuda.synchronize()
+    return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
