@@ -20,11 +20,6 @@ class SaveOnNonFiniteHook(Hook):
     be made; ``--resume`` without a path does not take it. A model that is no
     cohort is left alone.
 
-    Raises:
-        ValueError: Before the first step, if ``on_nonfinite`` is
-            ``'freeze_student'`` and DDP would wait for the gradients of a
-            student that is frozen.
-
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.SaveOnNonFiniteHook')]
     """
@@ -32,18 +27,9 @@ class SaveOnNonFiniteHook(Hook):
     def before_train(self, runner) -> None:
         """Have the model call for a checkpoint before it stops."""
         model = runner.model
-        wrapped = is_model_wrapper(model)
-        algorithm = model.module if wrapped else model
-        if not isinstance(algorithm, CollectiveDistill):
-            return
-        if (algorithm.on_nonfinite == 'freeze_student'
-                and not getattr(model, 'find_unused_parameters', not wrapped)):
-            raise ValueError(
-                "`model.on_nonfinite='freeze_student'` on several processes "
-                'needs `find_unused_parameters=True` at the top of the '
-                'config, which is not set: a student that is frozen has no '
-                'gradients to wait for.')
-        algorithm.before_stop = partial(self._save, runner)
+        model = model.module if is_model_wrapper(model) else model
+        if isinstance(model, CollectiveDistill):
+            model.before_stop = partial(self._save, runner)
 
     def after_train(self, runner) -> None:
         """Let go of the runner."""

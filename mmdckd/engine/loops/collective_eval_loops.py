@@ -83,7 +83,7 @@ class _MemberEvaluation:
                 data_samples=predictions, data_batch=data_batch)
         self.runner.call_hook(
             f'after_{self.stage}_iter',
-            outputs=members[model.cohort.active_names[0]],
+            outputs=members[model.cohort.names[0]],
             **hook)
 
     def _evaluate(self, note_best: bool = True) -> Dict[str, float]:
@@ -114,7 +114,7 @@ class _MemberEvaluation:
         }
 
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        students = self._model.cohort.active_names
+        students = self._model.cohort.names
         monitor = self.monitor or next(iter(results[students[0]]))
         if monitor not in results[students[0]]:
             raise KeyError(

@@ -1,4 +1,3 @@
-import logging
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -6,7 +5,6 @@ from itertools import repeat
 from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import torch
-from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmpretrain.structures import label_to_onehot
@@ -14,8 +12,8 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 
 from mmdckd.names import (COLLECTIVE, DISTILL, ENSEMBLE, STUDENT, TEACHER,
-                          metric_of, name_losses, parse_loss, student_names,
-                          student_of, teacher_names)
+                          name_losses, parse_loss, student_names, student_of,
+                          teacher_names)
 from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
@@ -75,12 +73,8 @@ class CollectiveDistill(BaseAlgorithm):
             copies of the students that lag behind, which run once more each.
             Defaults to None: from the students themselves.
         on_nonfinite (str): What happens when a loss is not finite, before
-            anything is updated. ``'stop'``: the run stops.
-            ``'freeze_student'``: a student whose own loss or logits are not
-            finite stays as it was before the step and is no longer run,
-            learned from or part of the ensemble, in a resumed run neither;
-            the others go on. It stops where all students are concerned, or
-            the teacher is. Defaults to ``'stop'``.
+            anything is updated. ``'stop'``, the only choice: the run stops.
+            Defaults to ``'stop'``.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
         student_trainable (bool): Whether the students learn. If not, only
@@ -131,7 +125,7 @@ class CollectiveDistill(BaseAlgorithm):
     """
 
     VIEWS = ('shared', 'independent')
-    ON_NONFINITE = ('stop', 'freeze_student')
+    ON_NONFINITE = ('stop', )
     MEMORY = (None, 'checkpoint')
 
     def __init__(self,
@@ -196,8 +190,10 @@ class CollectiveDistill(BaseAlgorithm):
         self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers([t.model for t in teachers])
-        self.on_nonfinite = on_nonfinite
-        self._set_up_freezing()
+        if on_nonfinite not in self.ON_NONFINITE:
+            raise ValueError('Invalid `on_nonfinite`: expected one of '
+                             f'{self.ON_NONFINITE}, got {on_nonfinite!r}. '
+                             'The run stops where a loss is not finite.')
         self.before_stop: Optional[Callable[[], str]] = None
         self.teacher_cache: Optional[LogitsCache] = None
         #: Set by MMRazor's ``StopDistillHook``.
@@ -235,15 +231,6 @@ class CollectiveDistill(BaseAlgorithm):
         if not inplace:
             for network in (self.cohort, *(t.model for t in self.teachers)):
                 self.set_module_inplace_false(network, 'network')
-
-    def _set_up_freezing(self) -> None:
-        if self.on_nonfinite not in self.ON_NONFINITE:
-            raise ValueError('`on_nonfinite` should be one of '
-                             f'{self.ON_NONFINITE}, but got '
-                             f'{self.on_nonfinite!r}.')
-        if self.on_nonfinite == 'freeze_student':
-            self.distiller.check_fewer_students(len(self.teachers))
-            self.cohort.remember_frozen()
 
     def _build_recomputation(self,
                              memory: Optional[str]) -> Optional[Recomputation]:
@@ -339,17 +326,8 @@ class CollectiveDistill(BaseAlgorithm):
         losses.update(self._collective_losses(step))
         self._checked = True
         finite = finite_losses(losses)
-        while not all(finite.values()):
-            for name in self._to_freeze(losses, finite, step, before):
-                self._freeze(name, step, before)
-            losses = {
-                key: value
-                for key, value in losses.items()
-                if student_of(key) not in self.cohort.frozen
-                and not _is_collective(key)
-            }
-            losses.update(self._collective_losses(step))
-            finite = finite_losses(losses)
+        if not all(finite.values()):
+            self._stop(losses, finite, step, before)
         return losses
 
     def parse_losses(
@@ -398,8 +376,6 @@ class CollectiveDistill(BaseAlgorithm):
             lagging.follow(self.cohort)
         for (name, student), view, samples in zip(self.cohort.items(), inputs,
                                                   data_samples):
-            if name in self.cohort.frozen:
-                continue
             step.samples = samples
             if not (shared and step.logits) and (self.teacher_trainable
                                                  or distilling
@@ -483,29 +459,18 @@ class CollectiveDistill(BaseAlgorithm):
         return distiller.compute_collective_losses(
             list(step.logits.values()),
             [logits for logits in teacher_logits if logits is not None],
-            labels, list(step.peer_logits.values()), names)
+            labels, list(step.peer_logits.values()))
 
-    def _to_freeze(self, losses: Dict[str, torch.Tensor], finite: Dict[str,
-                                                                       bool],
-                   step: '_Step', before: BufferSnapshot) -> List[str]:
-        """The students to freeze for losses that are not finite.
+    def _stop(self, losses: Dict[str, torch.Tensor], finite: Dict[str, bool],
+              step: '_Step', before: BufferSnapshot) -> None:
+        """Stop for losses that are not finite, all as before the step.
 
         Raises:
-            FloatingPointError: If the run is to stop.
+            FloatingPointError: Always; it says whose loss it is, when, and of
+                which images.
         """
-        causes = self._causes(finite, step)
-        message = describe_losses(losses, causes, step.samples)
-        students = [name for name in causes if name is not None]
-        if (self.on_nonfinite == 'freeze_student'
-                and len(students) == len(causes) < len(step.logits)):
-            print_log(
-                f"{message} `on_nonfinite='freeze_student'`: "
-                f'{", ".join(students)} will stay as before this iteration, '
-                'and take no part any more, in the ensemble and the choice '
-                'of the best student neither.',
-                logger='current',
-                level=logging.ERROR)
-            return students
+        message = describe_losses(losses, self._causes(finite, step),
+                                  step.samples)
         before.restore(self)
         spoilt = [
             name for name, student in self.cohort.items()
@@ -549,28 +514,13 @@ class CollectiveDistill(BaseAlgorithm):
         causes = causes or {student_of(name) for name in bad}
         return sorted(causes, key=str)
 
-    def _freeze(self, name: str, step: '_Step',
-                before: BufferSnapshot) -> None:
-        before.restore(self.cohort.students[name])
-        self.cohort.freeze(name)
-        for records in (step.logits, step.teacher_logits, step.peer_logits):
-            records.pop(name, None)
-        # What its recorders hold of this step, they drop as they start anew.
-        with self.distiller.recording_student(name):
-            pass
-        # Or the log would go on with the last value of each.
-        scalars = MessageHub.get_current_instance().log_scalars
-        for key in list(scalars):
-            if metric_of(key, name) or student_of(key) == name:
-                scalars.pop(key)
-
     def _predict(
         self,
         inputs: torch.Tensor,
         data_samples: Optional[List[BaseDataElement]] = None
     ) -> List[BaseDataElement]:
-        """Predict with the first student that is not frozen."""
-        first = self.cohort.students[self.cohort.active_names[0]]
+        """Predict with the first student."""
+        first = self.cohort.students[self.cohort.names[0]]
         return first(inputs, data_samples, mode='predict')
 
     def predict_members(
@@ -588,19 +538,17 @@ class CollectiveDistill(BaseAlgorithm):
                 too. Defaults to True.
 
         Returns:
-            Dict[str, List[DataSample]]: The predictions of each student that
-            is not frozen, of the ``ensemble`` (the mean of their
-            probabilities, where there are two or more) and of the teachers.
+            Dict[str, List[DataSample]]: The predictions of each student, of
+            the ``ensemble`` (the mean of their probabilities, where there are
+            two or more) and of the teachers.
         """
-        students = self.cohort.students
         members = {
             name:
-            students[name](
-                inputs, [s.new() for s in data_samples], mode='predict')
-            for name in self.cohort.active_names
+            student(inputs, [s.new() for s in data_samples], mode='predict')
+            for name, student in self.cohort.items()
         }
         if len(members) > 1:
-            first = students[self.cohort.active_names[0]]
+            first = self.cohort.students[self.cohort.names[0]]
             members[ENSEMBLE] = ensemble_predictions(
                 list(members.values()), getattr(first, 'head', None))
         if teacher:

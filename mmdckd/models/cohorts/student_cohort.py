@@ -40,8 +40,6 @@ class StudentCohort(BaseModel):
             preprocessed once a batch.
         data_preprocessor_cfg (dict, optional): Its config, where there is
             one.
-        frozen (List[str]): The names of those that were taken out of
-            training; see :meth:`freeze`.
 
     Raises:
         ValueError: If there is no student, a name cannot be used, the
@@ -86,7 +84,6 @@ class StudentCohort(BaseModel):
             if index == 0:
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
-        self.frozen: List[str] = []
         self._check_classes(key)
         self.data_preprocessor = self._common_data_preprocessor(key)
 
@@ -94,11 +91,6 @@ class StudentCohort(BaseModel):
     def names(self) -> List[str]:
         """List[str]: The students' names, in order."""
         return list(self.students)
-
-    @property
-    def active_names(self) -> List[str]:
-        """List[str]: The names of the students that are not frozen."""
-        return [name for name in self.students if name not in self.frozen]
 
     @property
     def num_classes(self) -> Optional[int]:
@@ -139,42 +131,6 @@ class StudentCohort(BaseModel):
                 with student_seed(index):
                     student.init_weights()
         self._is_init = True
-
-    def freeze(self, name: str) -> None:
-        """Take a student out of training, for good.
-
-        Its weights stay as they are, whatever the optimizer's momentum and
-        weight decay would do, as it has no gradient.
-
-        Args:
-            name (str): The student's name.
-        """
-        self.frozen.append(name)
-        student = self.students[name].eval().requires_grad_(False)
-        for parameter in student.parameters():
-            parameter.grad = None
-        if hasattr(self, 'frozen_flags'):
-            self.frozen_flags[self.names.index(name)] = True
-
-    def remember_frozen(self) -> None:
-        """Have checkpoints say who is frozen, as ``frozen_flags`` (N,)."""
-        self.register_buffer('frozen_flags',
-                             torch.zeros(len(self), dtype=torch.bool))
-
-    def train(self, mode: bool = True) -> 'StudentCohort':
-        """Set the mode; those who are frozen stay in ``eval`` mode."""
-        super().train(mode)
-        for name in self.frozen:
-            self.students[name].eval()
-        return self
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        if hasattr(self, 'frozen_flags'):
-            for name, frozen in zip(self.names, self.frozen_flags.tolist()):
-                if frozen and name not in self.frozen:
-                    self.freeze(name)
 
     def check_distinct(self) -> None:
         """Make sure that no two students would stay equal for ever.

@@ -39,8 +39,6 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
 
     #: Whether it looks at labels, of classes that exclude each other.
     needs_labels = False
-    #: Whether it is made for these members, and not for some of them.
-    needs_same_members = False
 
     def __init__(self,
                  include_self: bool = False,

@@ -41,8 +41,6 @@ class GeneralCollector(BaseCollector):
             the teachers. (0, 0) until it is measured.
     """  # noqa: E501
 
-    needs_same_members = True
-
     def __init__(self,
                  include_self: bool = False,
                  include_teacher: bool = False) -> None:

@@ -38,7 +38,6 @@ class WeightedCollector(BaseCollector):
     """
 
     AVERAGES = ('probs', 'logits')
-    needs_same_members = True
 
     def __init__(self,
                  weights: Sequence[float],

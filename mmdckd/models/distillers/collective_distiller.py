@@ -227,30 +227,6 @@ class CollectiveDistiller(BaseDistiller):
                 for teacher in teachers
             ]
 
-    def check_fewer_students(self, num_teachers: int) -> None:
-        """Check that students can be taken out of the cohort.
-
-        Args:
-            num_teachers (int): M.
-
-        Raises:
-            ValueError: If a collective loss can do with these students only.
-        """
-        fewer = max(len(self.student_names) - 1, 2)
-        for name, loss in self.collective_losses.items():
-            collector = getattr(loss, 'collector', None)
-            try:
-                loss.check_cohort(fewer, num_teachers)
-                if getattr(collector, 'needs_same_members', False):
-                    raise ValueError(f'{type(collector).__name__} has a '
-                                     'weight for every student.')
-            except ValueError as error:
-                raise ValueError(
-                    "`on_nonfinite='freeze_student'` takes students out, and "
-                    f'`distiller.collective_losses.{name}` cannot do without '
-                    f"one: {error} Set `on_nonfinite='stop'`, or choose "
-                    'another loss or collector.') from error
-
     @contextmanager
     def recording_teacher(self) -> Iterator[None]:
         """Record the teachers while they run inside this context."""
@@ -309,16 +285,13 @@ class CollectiveDistiller(BaseDistiller):
         return self.student_distillers[name].compute_distill_losses()
 
     def compute_collective_losses(
-            self,
-            preds_S: List[torch.Tensor],
-            preds_T: List[List[torch.Tensor]],
-            gt_labels: Optional[torch.Tensor],
-            preds_P: Sequence[torch.Tensor] = (),
-            names: Optional[Sequence[str]] = None) -> Dict[str, torch.Tensor]:
+        self,
+        preds_S: List[torch.Tensor],
+        preds_T: List[List[torch.Tensor]],
+        gt_labels: Optional[torch.Tensor],
+        preds_P: Sequence[torch.Tensor] = ()
+    ) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
-
-        A student that is left alone of several is its own peer: what it
-        collects is what it predicts.
 
         Args:
             preds_S (List[Tensor]): The logits of N students, each (B, C).
@@ -329,8 +302,6 @@ class CollectiveDistiller(BaseDistiller):
             preds_P (Sequence[Tensor]): The logits of the N students as
                 peers, each (B, C), where these are others than ``preds_S``.
                 Defaults to ().
-            names (Sequence[str], optional): The names of the N students,
-                where these are not all. Defaults to None.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
@@ -338,11 +309,9 @@ class CollectiveDistiller(BaseDistiller):
         """
         if not self.collective_losses:
             return {}
-        names = self.student_names if names is None else names
+        names = self.student_names
         students = torch.stack(preds_S)
         losses = cohort_statistics(names, students)
-        if len(names) == 1 < len(self.student_names):
-            students, preds_P = torch.cat([students, students.detach()]), ()
         teachers = [torch.stack(views) for views in zip(*preds_T)]
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]

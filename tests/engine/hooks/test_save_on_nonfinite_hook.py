@@ -1,15 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
 from cohort_runs import run_config
 from mmengine.runner import Runner
 from poison import Poison
-from tiny import distil, network
-
-from mmdckd.engine.hooks import SaveOnNonFiniteHook
+from tiny import network
 
 
 def start(cfg, spoilt, steps=()):
@@ -61,52 +58,3 @@ def test_the_state_before_the_iteration_is_saved(tmp_path):
     resumed = start(cfg, 'student2')
     resumed.train()
     assert resumed.epoch == 2
-
-
-def test_a_frozen_student_is_left_out_to_the_end(tmp_path):
-    cfg = config(tmp_path, on_nonfinite='freeze_student')
-    runner = start(cfg, 'student0', {2})
-    runner.train()
-    logged = scalars(runner)
-    iterations = [r for r in logged if 'lr' in r]
-    assert len(iterations) == 8
-    for i, record in enumerate(iterations):
-        assert ('student.student0.loss' in record) == (i < 2)
-        assert 'student.student1.loss' in record
-    for record in logged:
-        if 'lr' not in record:
-            assert 'student0/accuracy/top1' not in record
-            assert record['best/accuracy/top1'] == max(
-                record[f'student{i}/accuracy/top1'] for i in (1, 2))
-    assert runner.message_hub.get_info('best_student') != 'student0'
-
-    cfg.update(
-        load_from=f'{runner.work_dir}/epoch_1.pth',
-        resume=True,
-        experiment_name='resumed',
-        work_dir=str(tmp_path / 'resumed'))
-    resumed = start(cfg, 'student0')
-    resumed.train()
-    assert resumed.model.cohort.frozen == ['student0']
-    saved = torch.load(f'{runner.work_dir}/epoch_1.pth', weights_only=True)
-    for key, value in resumed.model.state_dict().items():
-        if 'students.student0.' in key:
-            assert torch.equal(value, saved['state_dict'][key]), key
-    assert not any('student.student0.loss' in r for r in scalars(resumed))
-
-
-def test_processes_that_would_wait_for_a_frozen_student_are_refused():
-
-    class Wrapper(torch.nn.parallel.DistributedDataParallel):
-
-        def __init__(self, module, find_unused_parameters):
-            torch.nn.Module.__init__(self)
-            self.module = module
-            self.find_unused_parameters = find_unused_parameters
-
-    model = distil(num_students=3, on_nonfinite='freeze_student')
-    hook = SaveOnNonFiniteHook()
-    hook.before_train(SimpleNamespace(model=Wrapper(model, True)))
-    with pytest.raises(ValueError, match='`find_unused_parameters=True`'):
-        hook.before_train(SimpleNamespace(model=Wrapper(model, False)))
-    hook.before_train(SimpleNamespace(model=model))
