@@ -1,5 +1,5 @@
 # The peers' knowledge by DCKD, the teacher's by decoupled KD (DKD, CVPR 2022,
-# as MMRazor sets it).
+# as MMRazor sets it: with `reduction='mean'` it sums over the batch).
 _base_ = '../dckd_r34_r18_imagenet.py'
 
 model = dict(

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, Union
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
+from torch import nn
 
 from mmdckd.registry import MODELS
 from .weights import load_weights
@@ -175,3 +177,16 @@ def num_classes_of(network: BaseModel) -> Optional[int]:
             if isinstance(getattr(owner, name, None), int):
                 return getattr(owner, name)
     return None
+
+
+def classifier_weight(network: BaseModel) -> Optional[torch.Tensor]:
+    """The weights (C, D) of a network's last linear layer, if it predicts the
+    classes.
+
+    Args:
+        network (BaseModel): A classifier.
+    """
+    linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    if not linear or linear[-1].out_features != num_classes_of(network):
+        return None
+    return linear[-1].weight

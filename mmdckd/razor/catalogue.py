@@ -154,11 +154,14 @@ LOSSES: Dict[str, Case] = dict(
             preds_S=_student('logits'),
             preds_T=_teacher('logits'),
             gt_labels=_student('labels', data_idx=1)),
-        note='Takes no soft labels. Not a number where float16 logits are '
-        'large.'),
+        note='Takes no soft labels. Not a number where logits are large, and '
+        "`reduction` 'mean' and 'none' are sums; `mmdckd.CohortDKDLoss` has "
+        'neither fault.'),
     DISTLoss=Case(
         dict(type='DISTLoss'),
-        dict(logits_S=_student('logits'), logits_T=_teacher('logits'))),
+        dict(logits_S=_student('logits'), logits_T=_teacher('logits')),
+        note='Not a number where float16 logits are large; '
+        '`mmdckd.CohortDISTLoss` is finite.'),
     FTLoss=Case(
         dict(type='FTLoss'),
         dict(

@@ -54,6 +54,7 @@ PAIRS = [('wrn40_2', 'wrn16_2'), ('wrn40_2', 'wrn40_1'),
          ('resnet50', 'mobilenetv2'), ('resnet50', 'vgg8'),
          ('resnet32x4', 'shufflenetv1'), ('resnet32x4', 'shufflenetv2'),
          ('wrn40_2', 'shufflenetv1')]
+MLKD_TERMS = ('instance', 'batch', 'class')
 #: Method to the number of students, whether there is a teacher, and losses.
 METHODS = dict(
     plain=(1, False, []),
@@ -65,6 +66,17 @@ METHODS = dict(
     ]),
     dkd=(1, True, ['distill.{}.loss_dkd']),
     dist=(1, True, ['distill.{}.loss_dist']),
+    lskd=(1, True, ['collective.{}.loss_kd.teacher']),
+    dkd_lskd=(1, True, [
+        'collective.{}.loss_dkd.target', 'collective.{}.loss_dkd.non_target'
+    ]),
+    mlkd=(1, True,
+          [f'collective.{{}}.loss_mlkd.{term}' for term in MLKD_TERMS]),
+    mlkd_lskd=(1, True,
+               [f'collective.{{}}.loss_mlkd.{term}' for term in MLKD_TERMS]),
+    wkd=(1, True,
+         ['collective.{}.loss_wkd.target',
+          'collective.{}.loss_wkd.transport']),
     dckd=(4, True, [
         'collective.{}.loss_dckd.teacher',
         'collective.{}.loss_dckd.collective',

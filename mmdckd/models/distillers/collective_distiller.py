@@ -13,6 +13,7 @@ from torch import nn
 from mmdckd.names import COLLECTIVE, check_loss_name, is_loss, name_losses
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
+from ..networks import classifier_weight
 from .loss_selection import parts_for_student
 from .recorders import LogitsRecorder, check_sources, returns_logits
 from .shape_guard import guard_shapes
@@ -220,12 +221,30 @@ class CollectiveDistiller(BaseDistiller):
         for distiller in self.student_distillers.values():
             if isinstance(distiller, OFDDistiller):
                 distiller.init_ofd_connectors(teachers[0])
+        self._give_prototypes(teachers)
         if any(loss.needs_teacher for loss in self.collective_losses.values()):
             self._teacher_logits = [
                 LogitsRecorder(teacher, self._teacher_logits_cfg,
                                'distiller.teacher_logits')
                 for teacher in teachers
             ]
+
+    def _give_prototypes(self, teachers: List[BaseModel]) -> None:
+        for name, loss in self.collective_losses.items():
+            if not loss.needs_prototypes:
+                continue
+            key = f'distiller.collective_losses.{name}.cost'
+            prototypes = []
+            for teacher in teachers:
+                weight = classifier_weight(teacher)
+                if weight is None or weight.requires_grad:
+                    reason = ('whose last layer is not linear'
+                              if weight is None else 'that is trained itself')
+                    raise ValueError(f'Invalid `{key}`: expected the path of '
+                                     'an .npy file for a teacher '
+                                     f'{reason}, got None.')
+                prototypes.append(weight)
+            loss.take_prototypes(prototypes)
 
     @contextmanager
     def recording_teacher(self) -> Iterator[None]:

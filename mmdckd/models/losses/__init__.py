@@ -1,11 +1,18 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from .base_collective_loss import BaseCollectiveLoss
+from .cohort_dist_loss import CohortDISTLoss
+from .cohort_dkd_loss import CohortDKDLoss
 from .dckd_loss import DCKDLoss
 from .entropy import entropy
 from .gated_ensemble_loss import GatedEnsembleLoss
+from .mlkd_loss import MLKDLoss
+from .standardize import standardize
+from .teacher_loss import TeacherLoss
 from .weight_ramp import WeightRamp
+from .wkd_loss import WKDLoss
 
 __all__ = [
-    'BaseCollectiveLoss', 'DCKDLoss', 'GatedEnsembleLoss', 'WeightRamp',
-    'entropy'
+    'BaseCollectiveLoss', 'CohortDISTLoss', 'CohortDKDLoss', 'DCKDLoss',
+    'GatedEnsembleLoss', 'MLKDLoss', 'TeacherLoss', 'WKDLoss', 'WeightRamp',
+    'entropy', 'standardize'
 ]

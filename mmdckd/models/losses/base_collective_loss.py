@@ -17,6 +17,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     alone: what a student learns from is detached.
     """
 
+    #: Whether :meth:`take_prototypes` is called before training.
+    needs_prototypes: bool = False
+
     @property
     @abstractmethod
     def needs_teacher(self) -> bool:
@@ -33,6 +36,15 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
         Raises:
             ValueError: If it cannot, saying what would be right.
+        """
+
+    def take_prototypes(self, prototypes: List[torch.Tensor]) -> None:
+        """Take how classes resemble each other for the teachers. By default
+        nothing is taken.
+
+        Args:
+            prototypes (List[Tensor]): Of each of M teachers, the weights of
+                its last layer (C, D).
         """
 
     def sources(self, index: int, peers: List[str],

@@ -10,6 +10,7 @@ from ..collectors import BaseCollector, build_collector
 from ..collectors.labels import check_labels, soft_labels
 from .base_collective_loss import BaseCollectiveLoss, Logits
 from .cohort_terms import CohortTerms, Terms, soften
+from .standardize import standardize
 from .temperature import check_temperature
 from .weight_ramp import WeightRamp
 
@@ -67,6 +68,11 @@ class DCKDLoss(BaseCollectiveLoss):
             weights; ``terms`` defaults to
             ``('collective', 'correlation')``: peers know nothing at first, a
             teacher does.
+        standardize (bool): Whether all logits are standardised before they
+            are divided by ``tau``; see
+            :func:`~mmdckd.models.losses.standardize.standardize`. With
+            ``beta=gamma=0`` this is KD with logit standardisation (LSKD, Sun
+            et al., CVPR 2024). Defaults to False.
 
     Raises:
         ValueError: If a weight is negative, ``tau`` is not positive,
@@ -94,7 +100,8 @@ class DCKDLoss(BaseCollectiveLoss):
                  collector: Union[str, dict, BaseCollector] = 'logit_mean',
                  teacher_collector: Union[str, dict, BaseCollector] = 'mean',
                  correlation: str = 'all',
-                 ramp: Optional[dict] = None) -> None:
+                 ramp: Optional[dict] = None,
+                 standardize: bool = False) -> None:
         super().__init__()
         for key, weight in dict(alpha=alpha, beta=beta, gamma=gamma).items():
             if not _is_finite(weight) or weight < 0:
@@ -117,6 +124,7 @@ class DCKDLoss(BaseCollectiveLoss):
                 'neither `include_self` nor `include_teacher`: drop them.')
         self.correlation = correlation
         self.ramp, self.ramp_terms = self._build_ramp(ramp)
+        self.standardize = standardize
 
     def _build_ramp(
             self, ramp: Optional[dict]
@@ -264,6 +272,10 @@ class DCKDLoss(BaseCollectiveLoss):
         if not weights:
             return {}
         with torch.autocast(students[0].device.type, enabled=False):
+            if self.standardize:
+                students = tuple(map(standardize, students))
+                teachers = tuple(map(standardize, teachers))
+                peers = peers and tuple(map(standardize, peers))
             terms = self._terms(students, teachers, peers, gt_labels)
         return {name: weights[name] * terms[name] for name in weights}
 
@@ -354,7 +366,7 @@ class DCKDLoss(BaseCollectiveLoss):
     def extra_repr(self) -> str:
         return (f'alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}, '
                 f'tau={self.tau}, correlation={self.correlation!r}, '
-                f'ramp={self.ramp}')
+                f'ramp={self.ramp}, standardize={self.standardize}')
 
 
 def _is_finite(value) -> bool:

@@ -1,0 +1,14 @@
+# DKD on standardised logits (LSKD, Sun et al., CVPR 2024), who multiply DKD's
+# weights by 9 and halve its temperature. Both papers raise the weights from 0
+# in the first 20 of 240 epochs: ramp=dict(end=20, kind='linear').
+model = dict(
+    num_students=1,
+    distiller=dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(
+            loss_dkd=dict(
+                type='mmdckd.CohortDKDLoss',
+                alpha=9.,
+                beta=72.,
+                tau=2.,
+                standardize=True))))

@@ -1,0 +1,14 @@
+# One student, taught by the teacher's logits after both are standardised
+# (LSKD, Sun et al., CVPR 2024), with the authors' weight and temperature.
+model = dict(
+    num_students=1,
+    distiller=dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(
+            loss_kd=dict(
+                type='mmdckd.DCKDLoss',
+                alpha=9.,
+                beta=0.,
+                gamma=0.,
+                tau=2.,
+                standardize=True))))
