@@ -1,24 +1,56 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What every test relies on."""
 import os
+from importlib.util import find_spec
 
 # Before torch is imported: two workers of pytest share two cores.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
-from mmengine.registry import DefaultScope  # noqa: E402
+import torch  # noqa: E402
 
-import mmdckd  # noqa: E402,F401
 
-# How long an example takes says nothing on a machine that others use too.
-settings.register_profile('mmdckd', deadline=None)
-settings.load_profile('mmdckd')
+def pytest_addoption(parser):
+    parser.addoption(
+        '--device',
+        choices=['cuda', 'cpu'],
+        help='where tests/gpu runs (default: cuda where there is one)')
+
+
+def pytest_configure(config):
+    # Before mmdckd is imported: it mends MMEngine for machines without a GPU.
+    if config.getoption('--device') == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    elif config.getoption('--device') and not torch.cuda.is_available():
+        raise pytest.UsageError('--device cuda: torch sees no GPU')
+    if find_spec('hypothesis'):  # not needed, and maybe not there, on a GPU
+        from hypothesis import settings
+
+        # How long an example takes says nothing on a machine that others use.
+        settings.register_profile('mmdckd', deadline=None)
+        settings.load_profile('mmdckd')
+    import mmdckd  # noqa: F401
+
+
+def pytest_terminal_summary(terminalreporter):
+    """List what the tests in tests/gpu have measured."""
+    rows = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, row in getattr(report, 'user_properties', ()):
+                if name == 'measured':
+                    what, value, limit = row
+                    worst = rows.get(what, (float('-inf'), limit))
+                    rows[what] = max(value, worst[0]), limit
+    if rows:
+        terminalreporter.section('measured, and the most that passes')
+        for what, (value, limit) in sorted(rows.items()):
+            terminalreporter.line(f'{what:<56} {value:<10.3g} {limit:.3g}')
 
 
 @pytest.fixture(autouse=True)
 def default_scope():
     """Take back the default scopes that a test has set."""
+    from mmengine.registry import DefaultScope
     before = dict(DefaultScope._instance_dict)
     yield
     DefaultScope._instance_dict.clear()

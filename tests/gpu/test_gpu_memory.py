@@ -1,0 +1,130 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Memory, copies, and how often a step makes the host wait."""
+import traceback
+import warnings
+from collections import Counter
+
+import pytest
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from small import DCKD, cohort, network, preprocess
+from tiny import digits
+
+pytestmark = pytest.mark.gpu
+
+
+def optim_wrapper(model, kind='float32', **kwargs):
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
+    if kind == 'float32':
+        return OptimWrapper(optimizer, **kwargs)
+    return AmpOptimWrapper(optimizer=optimizer, dtype=kind, **kwargs)
+
+
+def test_peak_memory_is_flat(cuda, measure):
+    model = cohort(cuda, num_students=2, lagged_peers=dict(momentum=0.5))
+    optim = optim_wrapper(model)
+    batches = [digits(start=16 * i) for i in range(10)]
+    allocated, peaks = [], []
+    for step in range(500):
+        if step % 50 == 0:
+            torch.cuda.reset_peak_memory_stats()
+        model.train_step(batches[step % 10], optim)
+        if step % 50 == 49:
+            allocated.append(torch.cuda.memory_allocated())
+            peaks.append(torch.cuda.max_memory_allocated())
+    measure('memory: growth of the peak, steps 100 to 500, in bytes',
+            max(peaks[2:]) - max(peaks[:2]), 0)
+    measure('memory: growth of what is held, in bytes',
+            max(allocated[2:]) - max(allocated[:2]), 0)
+
+
+def test_pinned_images_arrive(cuda):
+    model = cohort(cuda)
+    expected = preprocess(model)['inputs']
+    for _ in range(20):
+        batch = digits()
+        batch['inputs'] = batch['inputs'].contiguous().pin_memory()
+        data = model.data_preprocessor(batch, True)
+        del batch  # its memory may be taken again
+        torch.empty(16, 3, 8, 8, dtype=torch.uint8).pin_memory().fill_(7)
+        assert torch.equal(data['inputs'], expected)
+
+
+COHORTS = dict(
+    dckd=dict(),
+    several_teachers=dict(teacher=[network(), network()]),
+    lagged_peers=dict(lagged_peers=dict(interval=2)),
+    weighted=dict(
+        distiller=dict(
+            DCKD,
+            collective_losses=dict(
+                loss=dict(
+                    type='mmdckd.DCKDLoss',
+                    collector=dict(type='weighted', weights=[1., 2., 3.]),
+                    correlation='non_target')))),
+    norm=dict(
+        teacher=dict(
+            **network(), data_preprocessor=dict(mean=[70.] * 3, std=[80.] *
+                                                3))))
+
+
+def synchronisations(function):
+    """Where a function makes the host wait for the device, counted."""
+    places = Counter()
+
+    def note(message, *args, **kwargs):
+        if 'synchronizing' not in str(message):
+            return
+        frames = [
+            frame for frame in traceback.extract_stack()
+            if '/torch/' not in frame.filename and frame.filename not in (
+                __file__, warnings.__file__)
+        ]
+        where = frames[-1]
+        places[f'{where.filename}:{where.lineno} {where.line}'] += 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('always')
+        warnings.showwarning = note
+        torch.cuda.set_sync_debug_mode('warn')
+        try:
+            function()
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+    return places
+
+
+@pytest.mark.parametrize('name', COHORTS)
+def test_synchronisations_of_a_step(cuda, measure, name):
+    model = cohort(cuda, **COHORTS[name])
+    optim = optim_wrapper(model)
+    check_synchronisations(model, optim, f'{name}, float32', measure, 1)
+
+
+@pytest.mark.parametrize('kind', ['float16', 'bfloat16'])
+def test_synchronisations_of_a_step_in_mixed_precision(cuda, measure, kind):
+    model = cohort(cuda)
+    check_synchronisations(model, optim_wrapper(model, kind), kind, measure, 2)
+
+
+def test_synchronisations_of_a_step_that_clips(cuda, measure):
+    model = cohort(cuda)
+    optim = optim_wrapper(model, clip_grad=dict(max_norm=5.))
+    check_synchronisations(model, optim, 'clip_grad', measure, 2)
+
+
+def check_synchronisations(model, optim, name, measure, limit):
+
+    def batch(step):
+        data = digits(start=16 * step)
+        data['inputs'] = data['inputs'].contiguous().pin_memory()
+        return data
+
+    for step in range(3):  # the first looks at more
+        model.train_step(batch(step), optim)
+    data = batch(3)
+    places = synchronisations(lambda: model.train_step(data, optim))
+    for place, number in places.items():
+        print(f'{number} x {place}')
+    measure(f'host synchronisations a step: {name}', sum(places.values()),
+            limit)
