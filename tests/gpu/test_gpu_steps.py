@@ -137,16 +137,6 @@ def test_nothing_is_updated_where_a_loss_is_not_a_number(device, kind):
     assert math.isfinite(log['loss'])
 
 
-def test_a_student_that_is_not_finite_is_frozen(device):
-    model = cohort(device, on_nonfinite='freeze_student')
-    optim = wrapper('float32', model)
-    Poison(model.cohort.students['student1'], {1})
-    for step in range(3):
-        log = model.train_step(digits(start=16 * step), optim)
-    assert model.cohort.frozen == ['student1']
-    assert math.isfinite(log['loss'])
-
-
 def test_a_scale_that_is_too_large_costs_one_step(device):
     """The gradient overflows in float16; the scaler skips and halves."""
     model = cohort(device)
