@@ -109,9 +109,7 @@ def _tune(context: Context, setting: Setting, precision: str,
         hand=lambda: hand.step(batches[0]),
         hand_benchmark=_benchmarked(lambda: hand.step(batches[0])))
     if context.cuda and precision != 'fp16':
-        graphed = build_hand(context, run, precision, GraphedLoop)
-        graphed.capture(batches[0])
-        ways['hand_graph'] = lambda: graphed.step(batches[0])
+        ways.update(_graphed(context, 'hand_graph', run, precision, batches))
     _write(context, key, ways, seconds)
 
 
@@ -161,11 +159,27 @@ def _measure_compiled(context: Context, setting, precision: str) -> None:
     ways['cohort_compiled'] = stepping(compiled, batches)
     _write(context, key, ways, context.left * 0.4)
     if context.cuda:
-        graphed = build_hand(
-            context, run, precision, GraphedLoop, compiled='default')
-        graphed.capture(batches[0])
-        ways['hand_compiled_graph'] = lambda: graphed.step(batches[0])
+        ways.update(
+            _graphed(
+                context,
+                'hand_compiled_graph',
+                run,
+                precision,
+                batches,
+                compiled='default'))
         _write(context, key, ways, context.left * 0.4)
+
+
+def _graphed(context: Context, name: str, run: Run, precision: str,
+             batches: list, **kwargs) -> Dict[str, Callable]:
+    """A loop by hand as one CUDA graph, where it can be captured."""
+    loop = build_hand(context, run, precision, GraphedLoop, **kwargs)
+    try:
+        loop.capture(batches[0])
+    except RuntimeError as error:
+        context.write('no_graph', name=name, error=str(error)[:500])
+        return {}
+    return {name: lambda: loop.step(batches[0])}
 
 
 def _benchmarked(way: Callable[[], None]) -> Callable[[], None]:
