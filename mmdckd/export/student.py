@@ -104,8 +104,8 @@ def export_student(checkpoint: str,
     plain = plain_config(cfg, name, classes)
     build_network(
         plain, students[name],
-        f'The weights of the student {name!r} do not fit its config. Give the '
-        'config of the run that wrote the checkpoint.')
+        f'The student {name!r} of the checkpoint {checkpoint!r}',
+        'Give the config of the run that wrote the checkpoint.')
     if 'test_dataloader' not in plain:
         print_log(
             'The config names no pipeline for testing: the exported student '

@@ -6,8 +6,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from mmdckd.models.weights import (describe_faults, fit_state_dict,
-                                   read_checkpoint)
+from mmdckd.io.checkpoints import (class_names_in, require_fit,
+                                   state_dict_in)
+from mmdckd.models.weights import read_checkpoint
 
 
 class Network(NamedTuple):
@@ -23,13 +24,15 @@ class Network(NamedTuple):
 
 
 def build_network(cfg: Config, state_dict: Dict[str, Tensor],
-                  fault: str) -> nn.Module:
+                  source: str, remedy: str = '') -> nn.Module:
     """Build a classifier as :func:`mmpretrain.get_model` does, and load it.
 
     Args:
         cfg (Config): Its config.
         state_dict (Dict[str, Tensor]): Its weights, all of them.
-        fault (str): What to say first where they do not fit.
+        source (str): Where they are from, for the message.
+        remedy (str): What would be right where they do not fit. Defaults to
+            '', what :func:`~mmdckd.io.checkpoints.remedy_for` says.
 
     Returns:
         nn.Module: The classifier.
@@ -44,9 +47,7 @@ def build_network(cfg: Config, state_dict: Dict[str, Tensor],
     with DefaultScope.overwrite_default_scope(
             cfg.get('default_scope') or 'mmpretrain'):
         model = MODELS.build(model_cfg)
-    faults = fit_state_dict(model, state_dict)
-    if faults:
-        raise ValueError(f'{fault} {" ".join(describe_faults(faults))}')
+    require_fit(model, state_dict, source, remedy)
     return model
 
 
@@ -66,10 +67,7 @@ def load_network(cfg: Config, checkpoint: str) -> Network:
     """
     content = read_checkpoint(checkpoint, 'model')
     model = build_network(
-        cfg, content.get('state_dict', content),
-        f'The weights {checkpoint!r} do not fit {cfg.filename!r}.')
-    meta = content.get('meta')
-    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
-    classes = (meta or {}).get('classes')
-    return Network(model.eval(),
-                   None if classes is None else [str(c) for c in classes])
+        cfg, state_dict_in(content),
+        f'The checkpoint {checkpoint!r}, for {cfg.filename!r},')
+    classes = class_names_in(content)
+    return Network(model.eval(), None if classes is None else list(classes))

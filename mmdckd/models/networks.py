@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmdckd.registry import MODELS
-from .weights import load_weights
+from .weights import check_pretrained_parts, load_weights
 
 
 @dataclass
@@ -26,11 +26,13 @@ class NetworkSpec:
             preprocessor; None where the config names none.
         weights (str, optional): Path or address of its weights.
         key (str): The config key it comes from, for the messages.
+        new_head (bool): Whether its head starts anew, beside the weights.
     """
     model: ConfigDict
     data_preprocessor: Optional[ConfigDict]
     weights: Optional[str]
     key: str
+    new_head: bool = False
 
 
 def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
@@ -45,6 +47,9 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
     - ``dict(type='ImageClassifier', backbone=..., ...)``: a model config, with
       ``pretrained='a/file.pth'`` or ``init_cfg=dict(type='Pretrained',
       checkpoint='a/file.pth')`` for its weights.
+
+    With ``new_head=True`` everything but the head comes from the weights, and
+    the head starts anew: so a network is fine-tuned on other classes.
 
     Types without a scope are MMPretrain's.
 
@@ -65,6 +70,7 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
                         f'but got {type(cfg).__name__}.')
     cfg = ConfigDict(copy.deepcopy(dict(cfg)))
     pretrained = cfg.pop('pretrained', None)
+    new_head = cfg.pop('new_head', False)
     if 'cfg_path' in cfg:
         cfg_path = cfg.pop('cfg_path')
         if not isinstance(cfg_path, str):
@@ -94,10 +100,13 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
             and init_cfg.get('type') == 'Pretrained'
             and not init_cfg.get('prefix')):
         pretrained = model.pop('init_cfg').checkpoint
+    if new_head and not pretrained:
+        raise ValueError(f'`{key}.new_head` needs `{key}.pretrained`: the '
+                         'weights of all but the head.')
     # Its children are looked up where it comes from, whatever scope is
     # current.
     model.setdefault('_scope_', 'mmpretrain')
-    return NetworkSpec(model, preprocessor, pretrained or None, key)
+    return NetworkSpec(model, preprocessor, pretrained or None, key, new_head)
 
 
 def _read_config(cfg_path: str, pretrained: bool, key: str) -> Config:
@@ -144,8 +153,13 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
+    #: The class names that the head was trained on, where they are known.
+    network.pretrained_classes = None
     if spec.weights:
-        load_weights(network, spec.weights, spec.key)
+        network.pretrained_classes = load_weights(network, spec.weights,
+                                                  spec.key, spec.new_head)
+    else:
+        check_pretrained_parts(network, f'model.{spec.key}')
     return network
 
 

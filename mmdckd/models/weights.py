@@ -1,17 +1,22 @@
 """Weights from a file: read safely, loaded whole or refused."""
 import logging
 import os.path as osp
-from typing import Dict, List
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import print_log
+from mmengine.model import PretrainedInit
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from mmdckd.io.checkpoints import (class_names_in, describe_content,
+                                   require_fit, state_dict_in)
 from mmdckd.io.trust import loading
 
-_SHOWN_KEYS = 8
-MISSING = 'missing from the file'
+#: What a cohort's checkpoint may have or lack beside its members.
+BESIDE_MEMBERS = ('distiller.', 'lagged_peers.')
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def read_checkpoint(path: str, key: str) -> dict:
@@ -21,8 +26,9 @@ def read_checkpoint(path: str, key: str) -> dict:
     :func:`~mmdckd.io.trust.trust_checkpoints` was called.
 
     Args:
-        path (str): A local path, or an ``http(s)://`` address, which is
-            downloaded once (by the first process) into torch's hub folder. A
+        path (str): A local path; an ``http(s)://`` address, which is
+            downloaded once (by the first process) into torch's hub folder; or
+            another address that MMEngine knows, as ``torchvision://``. A
             ``.safetensors`` file holds a state dict.
         key (str): What gave the path, for the messages.
 
@@ -37,6 +43,8 @@ def read_checkpoint(path: str, key: str) -> dict:
     what = f'`{key}`: the checkpoint {path!r}'
     if path.startswith(('http://', 'https://')):
         checkpoint = _download(path, key)
+    elif '://' in path:
+        checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu', None)
     else:
         path = osp.expanduser(path)
         if not osp.isfile(path):
@@ -73,20 +81,18 @@ def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file cannot be read or holds no state dict.
     """
-    checkpoint = read_checkpoint(path, key)
-    for entry in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(entry), dict):
-            checkpoint = checkpoint[entry]
-            break
-    if not any(
-            isinstance(value, torch.Tensor) for value in checkpoint.values()):
+    return _weights_in(read_checkpoint(path, key), path, key)
+
+
+def _weights_in(checkpoint: dict, path: str,
+                key: str) -> Dict[str, torch.Tensor]:
+    weights = state_dict_in(checkpoint)
+    if not any(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(
             f'`{key}`: the file {path!r} holds no state dict; expected a '
             'mapping from parameter names to tensors, at the top or under '
             '"state_dict" or "model".')
-    if all(name.startswith('module.') for name in checkpoint):
-        checkpoint = {name[7:]: v for name, v in checkpoint.items()}
-    return checkpoint
+    return weights
 
 
 def _read(path: str, what: str) -> dict:
@@ -122,7 +128,10 @@ def _download(url: str, key: str) -> dict:
     return checkpoint
 
 
-def load_weights(model: nn.Module, path: str, key: str) -> None:
+def load_weights(model: nn.Module,
+                 path: str,
+                 key: str,
+                 new_head: bool = False) -> Optional[Tuple[str, ...]]:
     """Load a checkpoint file into a network, every key of it.
 
     Args:
@@ -130,22 +139,41 @@ def load_weights(model: nn.Module, path: str, key: str) -> None:
             ``init_weights`` leaves it alone.
         path (str): See :func:`read_state_dict`.
         key (str): The config key that gave the path, for the messages.
+        new_head (bool): Whether the network keeps a head of its own, freshly
+            initialised, whatever head the file has. Defaults to False.
+
+    Returns:
+        Tuple[str], optional: The names of the classes that the head was
+        trained on; None where the file does not tell, or the head is new.
 
     Raises:
         ValueError: If a parameter is missing from the file, if the file has a
             key that the network has not, or if shapes differ. The message
-            lists them.
+            lists them. Or if ``new_head`` is set, and there is no ``head``.
     """
-    faults = fit_state_dict(model, read_state_dict(path, key))
-    if faults:
-        lines = [f'`{key}`: the checkpoint {path!r} does not fit the network.']
-        lines += describe_faults(faults)
-        lines.append('Give the checkpoint of this very architecture and '
-                     'number of classes.')
-        raise ValueError('\n  '.join(lines))
+    checkpoint = read_checkpoint(path, key)
+    weights = _weights_in(checkpoint, path, key)
+    classes = class_names_in(checkpoint)
+    if new_head:
+        if not isinstance(getattr(model, 'head', None), nn.Module):
+            raise ValueError(
+                f'Invalid `{key}.new_head`: expected a network with a `head`, '
+                f'got {describe_content(model.state_dict())}.')
+        model.init_weights()  # type: ignore[operator]
+        weights = {
+            name: value
+            for name, value in weights.items() if not name.startswith('head.')
+        }
+        classes = None
+    require_fit(
+        model,
+        weights,
+        f'`{key}`: the checkpoint {path!r}',
+        may_lack=('head.', ) if new_head else ())
     for module in model.modules():
         if hasattr(module, 'init_weights'):
             module._is_init = True
+    return classes
 
 
 def load_pretraining(model: nn.Module, path: str, key: str) -> None:
@@ -160,20 +188,16 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
         key (str): The config key that gave the path, for the messages.
 
     Raises:
-        ValueError: If the file has a key that the model has not, or if shapes
-            differ; the message lists them. What the file lacks is a warning.
+        ValueError: If the file has a key that the model has not, lacks one of
+            a member, or if shapes differ; the message lists them. What else
+            the file lacks is a warning.
     """
-    faults = fit_state_dict(model, read_state_dict(path, key))
-    if faults.keys() - {MISSING}:
-        lines = [f'`{key}`: the checkpoint {path!r} does not fit the model.']
-        lines += describe_faults(faults)
-        lines.append(
-            'A run of MMRazor keeps one student, as `architecture.*`, and a '
-            'cohort keeps `architecture.students.<name>.*` and '
-            '`distiller.student_distillers.<name>.*`: make the pretraining '
-            'with the cohort, too.')
-        raise ValueError('\n  '.join(lines))
-    for line in describe_faults(faults):
+    lines = require_fit(
+        model,
+        read_state_dict(path, key),
+        f'`{key}`: the checkpoint {path!r}',
+        may_lack=BESIDE_MEMBERS)
+    for line in lines:
         print_log(
             f'`{key}`: the checkpoint {path!r} does not have all of the '
             f'model; the rest starts anew. {line}',
@@ -181,51 +205,73 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
             level=logging.WARNING)
 
 
-def fit_state_dict(
-        model: nn.Module,
-        state_dict: Dict[str, torch.Tensor]) -> Dict[str, List[str]]:
-    """Load a state dict, and tell what of it or of the network is left over.
+def check_pretrained_parts(network: nn.Module, key: str) -> None:
+    """Check the files that ``init_cfg`` of the parts of a network name.
 
-    Neither strict nor by comparing keys and shapes: the network's own hooks
-    may resize a position embedding, or leave out a table that it derives. A
-    parameter that has not been written to is missing, even if the hooks do
-    not say so, as those of LoRA do not say what lies under it.
+    MMEngine loads what fits of such a file and logs the rest. Here all of a
+    part has to be in its file, but for what cannot start at random: the scale
+    and shift of a normalisation layer. The file may have what the part has no
+    place for, as a backbone has none for a head.
 
     Args:
-        model (nn.Module): The network.
-        state_dict (Dict[str, Tensor]): The weights.
+        network (nn.Module): The network, before ``init_weights``.
+        key (str): The config key of the network, for the messages.
 
-    Returns:
-        Dict[str, List[str]]: Kind of fault to what does not fit; empty where
-        every weight is loaded. See :func:`describe_faults`.
+    Raises:
+        ValueError: If a file does not fit; see
+            :func:`~mmdckd.io.checkpoints.require_fit`.
     """
-    shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    before = {k: (id(v), v._version) for k, v in model.named_parameters()}
-    try:
-        result = model.load_state_dict(state_dict, strict=False)
-    except RuntimeError as error:
-        mismatched = [
-            f'{k}: {tuple(v.shape)} in the file, {shapes[k]} in the network'
-            for k, v in state_dict.items()
-            if k in shapes and tuple(v.shape) != shapes[k]
-        ]
-        return {'shapes differ': mismatched or [str(error)]}
-    untouched = [
-        k for k, v in model.named_parameters()
-        if before.get(k) == (id(v), v._version)
-    ]
-    missing = dict.fromkeys(untouched + result.missing_keys)
-    faults = {
-        MISSING: [k for k in missing if k not in state_dict],
-        'unknown to the network': result.unexpected_keys,
-    }
-    return {what: keys for what, keys in faults.items() if keys}
+    for name, part in network.named_modules():
+        for cfg in _pretrained_cfgs(part):
+            own_key = '.'.join(filter(None, (key, name, 'init_cfg')))
+            _check_pretrained_part(part, cfg, own_key)
 
 
-def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
-    """Say what :func:`fit_state_dict` has found, in a line for each kind."""
-    return [
-        f'{len(names)} {what}: ' + '; '.join(names[:_SHOWN_KEYS]) +
-        ('; ...' if len(names) > _SHOWN_KEYS else '')
-        for what, names in faults.items()
-    ]
+def _pretrained_cfgs(part: nn.Module) -> Iterator[Dict[str, Any]]:
+    cfgs = getattr(part, 'init_cfg', None) or []
+    for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs:
+        if isinstance(cfg, dict) and cfg.get('type') in ('Pretrained',
+                                                         PretrainedInit):
+            yield cfg
+
+
+def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any],
+                           key: str) -> None:
+    path, prefix = cfg.get('checkpoint'), cfg.get('prefix')
+    if not path or not isinstance(path, str):
+        raise ValueError(f'Invalid `{key}.checkpoint`: expected the path of a '
+                         f'checkpoint, got {path!r}.')
+    everything = read_state_dict(path, f'{key}.checkpoint')
+    weights = everything
+    if prefix:
+        prefix = prefix if prefix.endswith('.') else f'{prefix}.'
+        weights = {
+            name[len(prefix):]: value
+            for name, value in everything.items() if name.startswith(prefix)
+        }
+        if not weights:
+            raise ValueError(
+                f'Invalid `{key}.prefix`: no key of {path!r} starts with '
+                f'{prefix!r}. The file holds '
+                f'{describe_content(everything)}.')
+    own = {name.partition('.')[0] for name in part.state_dict()}
+    lines = require_fit(
+        part,
+        weights,
+        f'`{key}`: the checkpoint {path!r}',
+        remedy='Give the checkpoint of this very architecture, and `prefix` '
+        'where the part is inside a whole network.',
+        may_lack=[
+            f'{name}.' for name, module in part.named_modules()
+            if isinstance(module, _NORMS)
+        ],
+        may_exceed=[
+            name for name, value in weights.items()
+            if name.partition('.')[0] not in own
+            or getattr(value, 'ndim', 0) <= 1
+        ])
+    for line in lines:
+        print_log(
+            f'`{key}`: not all of {path!r} and of the network fits. {line}',
+            logger='current',
+            level=logging.WARNING)

@@ -147,9 +147,10 @@ def test_another_config_is_used_when_given(run, tmp_path):
     assert Config.fromfile(written.config).test_dataloader.batch_size == 7
 
     cfg.model.architecture = network(34)
-    with pytest.raises(ValueError, match='do not fit.*config') as error:
+    with pytest.raises(ValueError, match='does not fit') as error:
         export_student(last(run), str(tmp_path / 'wrong'), 'student0', cfg)
     assert 'backbone.layer1.2.conv1.weight' in str(error.value)
+    assert 'Give the config of the run' in str(error.value)
     assert not (tmp_path / 'wrong').exists()
 
     cfg.model.pop('architecture')

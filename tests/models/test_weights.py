@@ -7,7 +7,8 @@ from mmengine.logging import MMLogger
 from mmpretrain.models import LoRAModel, SwinTransformerV2, VisionTransformer
 from tiny import distil
 
-from mmdckd.models.weights import fit_state_dict, load_weights
+from mmdckd.io.checkpoints import fit_state_dict
+from mmdckd.models.weights import load_weights
 
 SWIN = dict(
     arch=dict(

@@ -75,7 +75,8 @@ class StudentCohort(BaseModel):
         networks, self.configs = {}, {}
         for index, (name, cfg) in enumerate(students.items()):
             check_name(name, key)
-            spec = resolve_network(cfg, f'{key}.{name}')
+            spec = resolve_network(
+                cfg, key if key == 'architecture' else f'{key}.{name}')
             if data_preprocessor is not None:
                 spec.data_preprocessor = ConfigDict(data_preprocessor)
             with student_seed(index):

@@ -40,6 +40,9 @@ def build_teacher(
         cfg = dict(cfg)
         size = cfg.pop('input_size', None)
     spec = resolve_network(cfg, 'teacher')
+    if spec.new_head:
+        raise ValueError('`teacher.new_head` would give the teacher a random '
+                         'head: it is for students.')
     if checkpoint and spec.weights:
         raise ValueError(
             f'`teacher_ckpt`={checkpoint!r} and the weights that `teacher` '

@@ -1,0 +1,228 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Whether the weights in a file are those of a network."""
+from typing import Any, Collection, Dict, List, Optional, Tuple
+
+import torch
+from torch import nn
+
+MISSING = 'missing from the file'
+UNKNOWN = 'unknown to the network'
+MISMATCHED = 'shapes differ'
+_SHOWN_KEYS = 8
+
+#: Where a cohort keeps its students, and MMRazor its one student.
+STUDENTS_PREFIX = 'architecture.students.'
+RAZOR_PREFIX = 'architecture.'
+
+StateDict = Dict[str, torch.Tensor]
+
+
+def require_fit(model: nn.Module,
+                state_dict: StateDict,
+                source: str,
+                remedy: str = '',
+                may_lack: Collection[str] = (),
+                may_exceed: Collection[str] = ()) -> List[str]:
+    """Load weights into a network, all of them, or refuse them.
+
+    Every way in which a file of weights comes in is decided here:
+    ``load_from``, ``--resume``, ``tools/test.py``, the export, ``init_cfg``,
+    ``teacher_ckpt`` and ``pretrained``.
+
+    Args:
+        model (nn.Module): The network.
+        state_dict (Dict[str, Tensor]): The weights.
+        source (str): The config key and the path that gave them, which the
+            message begins with.
+        remedy (str): What would be right. Defaults to '', what
+            :func:`remedy_for` says.
+        may_lack (Collection[str]): Beginnings of keys that the file may lack.
+            Defaults to ().
+        may_exceed (Collection[str]): Beginnings of keys that it may have and
+            the network not. Defaults to ().
+
+    Returns:
+        List[str]: A line for what it lacks so, and one for what it exceeds.
+
+    Raises:
+        ValueError: If a key is missing or unknown, or has another shape. The
+            message lists the keys, says what the file holds and what would be
+            right.
+    """
+    faults = fit_state_dict(model, state_dict)
+    accepted: Dict[str, List[str]] = {}
+    for kind, prefixes in ((MISSING, may_lack), (UNKNOWN, may_exceed)):
+        keys = faults.pop(kind, [])
+        chosen = [key for key in keys if key.startswith(tuple(prefixes))]
+        if chosen:
+            accepted[kind] = chosen
+        if len(chosen) < len(keys):
+            faults[kind] = [key for key in keys if key not in chosen]
+    if faults:
+        lines = [
+            f'{source} does not fit: the file holds '
+            f'{describe_content(state_dict)}, and the config describes '
+            f'{describe_content(model.state_dict())}.',
+            *describe_faults(faults), remedy
+            or remedy_for(model.state_dict(), state_dict)
+        ]
+        raise ValueError('\n  '.join(lines))
+    return describe_faults(accepted)
+
+
+def fit_state_dict(model: nn.Module,
+                   state_dict: StateDict) -> Dict[str, List[str]]:
+    """Load a state dict, and tell what of it or of the network is left over.
+
+    Neither strict nor by comparing keys and shapes: the network's own hooks
+    may resize a position embedding, or leave out a table that it derives. A
+    parameter that has not been written to is missing, even if the hooks do
+    not say so, as those of LoRA do not say what lies under it.
+
+    Args:
+        model (nn.Module): The network.
+        state_dict (Dict[str, Tensor]): The weights.
+
+    Returns:
+        Dict[str, List[str]]: Kind of fault to what does not fit; empty where
+        every weight is loaded. See :func:`describe_faults`.
+    """
+    shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    before = {k: (id(v), v._version) for k, v in model.named_parameters()}
+    faults: Dict[str, List[str]] = {}
+    mismatched = []
+    try:
+        result = model.load_state_dict(state_dict, strict=False)
+        missing, unknown = result.missing_keys, result.unexpected_keys
+    except RuntimeError as error:
+        mismatched = [
+            f'{k}: {tuple(v.shape)} in the file, {shapes[k]} in the network'
+            for k, v in state_dict.items()
+            if k in shapes and tuple(v.shape) != shapes[k]
+        ]
+        faults[MISMATCHED] = mismatched or [str(error)]
+        missing = [k for k in shapes if k not in state_dict]
+        unknown = [k for k in state_dict if k not in shapes]
+    untouched = [
+        k for k, v in model.named_parameters()
+        if before.get(k) == (id(v), v._version)
+    ]
+    if not faults:
+        missing = list(dict.fromkeys(untouched + missing))
+    faults[MISSING] = [k for k in missing if k not in state_dict]
+    faults[UNKNOWN] = list(unknown)
+    return {what: keys for what, keys in faults.items() if keys}
+
+
+def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
+    """Say what :func:`fit_state_dict` has found, in a line for each kind."""
+    return [
+        f'{len(names)} {what}: ' + '; '.join(names[:_SHOWN_KEYS]) +
+        ('; ...' if len(names) > _SHOWN_KEYS else '')
+        for what, names in faults.items()
+    ]
+
+
+def students_in(state_dict: StateDict) -> List[str]:
+    """The names of the students that weights are of; none of other weights."""
+    return list(
+        dict.fromkeys(
+            key[len(STUDENTS_PREFIX):].partition('.')[0] for key in state_dict
+            if key.startswith(STUDENTS_PREFIX)))
+
+
+def describe_content(state_dict: StateDict) -> str:
+    """Say what weights are of, in a few words."""
+    students = students_in(state_dict)
+    if students:
+        return (f'a cohort of {len(students)} '
+                f'({", ".join(students[:_SHOWN_KEYS])})')
+    if any(key.startswith(RAZOR_PREFIX) for key in state_dict):
+        return 'the one student of a run of MMRazor (`architecture.*`)'
+    parts = list(dict.fromkeys(key.partition('.')[0] for key in state_dict))
+    listed = ', '.join(parts[:4]) + (', ...' if parts[4:] else '')
+    classes = _num_classes(state_dict)
+    return f'a network ({listed}' + (f'; {classes} classes)'
+                                     if classes else ')')
+
+
+def remedy_for(expected: StateDict, found: StateDict) -> str:
+    """Say what would be right where weights do not fit a network.
+
+    Args:
+        expected (Dict[str, Tensor]): The state dict of the network.
+        found (Dict[str, Tensor]): The weights.
+    """
+    wanted, there = students_in(expected), students_in(found)
+    if wanted and not there:
+        if any(key.startswith(RAZOR_PREFIX) for key in found):
+            return ('A run of MMRazor keeps one student, as `architecture.*`, '
+                    'and a cohort keeps `architecture.students.<name>.*` and '
+                    '`distiller.student_distillers.<name>.*`: make the '
+                    'pretraining with the cohort, too.')
+        return ('To start each student from it, set '
+                '`model.architecture.pretrained` (in a mixed cohort, '
+                '`model.students.<name>.pretrained`) to its path; with '
+                'another head, set `new_head=True` beside it.')
+    if there and not wanted:
+        return ('tools/export_student.py makes a plain checkpoint of one of '
+                f'its students: --student {there[0]}.')
+    if wanted != there:
+        if there == [f'student{i}' for i in range(len(there))]:
+            return (f'Give --cfg-options model.num_students={len(there)}, or '
+                    f'a checkpoint of {len(wanted)} students.')
+        return (f'Give a config whose `model.students` are {there}, or a '
+                f'checkpoint of {wanted}.')
+    if _num_classes(expected) != _num_classes(found):
+        return ('Give the checkpoint of this very architecture and number of '
+                'classes. To start students from it with another head, set '
+                '`model.architecture.pretrained` to its path and '
+                '`new_head=True` beside it; a network that is trained alone, '
+                "`model.backbone.init_cfg=dict(type='Pretrained', "
+                "checkpoint=..., prefix='backbone')`.")
+    return ('Give the checkpoint of this very architecture and number of '
+            'classes.')
+
+
+def class_names_in(checkpoint: Dict[str, Any]) -> Optional[Tuple[str, ...]]:
+    """The names of the classes that a checkpoint was trained on.
+
+    Args:
+        checkpoint (dict): The content of a file.
+
+    Returns:
+        Tuple[str], optional: ``meta.dataset_meta.classes``; None where the
+        file does not have them.
+    """
+    meta = checkpoint.get('meta')
+    meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
+    names = meta.get('classes') if isinstance(meta, dict) else None
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
+
+
+def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
+    """The weights in a checkpoint, without the prefix of a wrapper.
+
+    Args:
+        checkpoint (dict): The content of a file.
+
+    Returns:
+        Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
+        checkpoint itself. A ``module.`` prefix that every key has is removed.
+    """
+    for entry in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(entry), dict):
+            checkpoint = checkpoint[entry]
+            break
+    if checkpoint and all(name.startswith('module.') for name in checkpoint):
+        checkpoint = {name[7:]: v for name, v in checkpoint.items()}
+    return checkpoint
+
+
+def _num_classes(state_dict: StateDict) -> Optional[int]:
+    """The rows of the last matrix in heads, where there is any."""
+    matrices = [
+        value for key, value in state_dict.items()
+        if 'head.' in key and getattr(value, 'ndim', 0) == 2
+    ]
+    return len(matrices[-1]) if matrices else None
