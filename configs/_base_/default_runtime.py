@@ -3,6 +3,7 @@ _base_ = 'mmpretrain::_base_/default_runtime.py'
 default_hooks = dict(
     checkpoint=dict(type='mmdckd.CohortCheckpointHook', max_keep_ckpts=3),
     check_labels=dict(type='mmdckd.CheckLabelsHook'),
+    check_run=dict(type='mmdckd.CheckRunHook'),
     save_on_nonfinite=dict(type='mmdckd.SaveOnNonFiniteHook'),
     loss_scale=dict(type='mmdckd.LossScaleHook'),
     skipped_images=dict(type='mmdckd.SkippedImagesHook'),

@@ -6,8 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from mmdckd.io.checkpoints import (class_names_in, require_fit,
-                                   state_dict_in)
+from mmdckd.io.checkpoints import (class_names_in, require_fit, state_dict_in)
 from mmdckd.models.weights import read_checkpoint
 
 
@@ -23,8 +22,10 @@ class Network(NamedTuple):
     classes: Optional[List[str]]
 
 
-def build_network(cfg: Config, state_dict: Dict[str, Tensor],
-                  source: str, remedy: str = '') -> nn.Module:
+def build_network(cfg: Config,
+                  state_dict: Dict[str, Tensor],
+                  source: str,
+                  remedy: str = '') -> nn.Module:
     """Build a classifier as :func:`mmpretrain.get_model` does, and load it.
 
     Args:

@@ -17,12 +17,14 @@ RAZOR_PREFIX = 'architecture.'
 StateDict = Dict[str, torch.Tensor]
 
 
-def require_fit(model: nn.Module,
-                state_dict: StateDict,
-                source: str,
-                remedy: str = '',
-                may_lack: Collection[str] = (),
-                may_exceed: Collection[str] = ()) -> List[str]:
+def require_fit(
+    model: nn.Module,
+    state_dict: StateDict,
+    source: str,
+    remedy: str = '',
+    may_lack: Collection[str] = (),
+    may_exceed: Collection[str] = ()
+) -> List[str]:
     """Load weights into a network, all of them, or refuse them.
 
     Every way in which a file of weights comes in is decided here:
@@ -126,9 +128,9 @@ def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
 def students_in(state_dict: StateDict) -> List[str]:
     """The names of the students that weights are of; none of other weights."""
     return list(
-        dict.fromkeys(
-            key[len(STUDENTS_PREFIX):].partition('.')[0] for key in state_dict
-            if key.startswith(STUDENTS_PREFIX)))
+        dict.fromkeys(key[len(STUDENTS_PREFIX):].partition('.')[0]
+                      for key in state_dict
+                      if key.startswith(STUDENTS_PREFIX)))
 
 
 def describe_content(state_dict: StateDict) -> str:

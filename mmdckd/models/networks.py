@@ -153,7 +153,8 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
-    #: The class names that the head was trained on, where they are known.
+    # Whether the head was trained before, and on which classes.
+    network.has_pretrained_head = bool(spec.weights) and not spec.new_head
     network.pretrained_classes = None
     if spec.weights:
         network.pretrained_classes = load_weights(network, spec.weights,

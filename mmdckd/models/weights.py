@@ -266,9 +266,8 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any],
             if isinstance(module, _NORMS)
         ],
         may_exceed=[
-            name for name, value in weights.items()
-            if name.partition('.')[0] not in own
-            or getattr(value, 'ndim', 0) <= 1
+            name for name, value in weights.items() if
+            name.partition('.')[0] not in own or getattr(value, 'ndim', 0) <= 1
         ])
     for line in lines:
         print_log(

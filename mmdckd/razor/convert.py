@@ -86,6 +86,8 @@ def convert_config(path: str, num_students: int) -> Conversion:
     cfg.merge_from_dict({
         'default_hooks.checkpoint':
         dict(saving, type='mmdckd.CohortCheckpointHook'),
+        'default_hooks.check_run':
+        dict(type='mmdckd.CheckRunHook'),
         'default_hooks.exact_resume':
         dict(type='mmdckd.ExactResumeHook'),
         'default_hooks.preemption':

@@ -5,12 +5,12 @@ from mmengine.hooks import (DistSamplerSeedHook, IterTimerHook, LoggerHook,
 from mmengine.visualization import LocalVisBackend
 from mmpretrain.engine import VisualizationHook
 
-from mmdckd.engine.hooks import (CheckLabelsHook, CohortCheckpointHook,
-                                 CohortStatisticsHook, CohortSummaryHook,
-                                 DataTimeHook, ExactResumeHook,
-                                 LimitHistoryHook, LossScaleHook,
-                                 PreemptionHook, SaveOnNonFiniteHook,
-                                 SkippedImagesHook)
+from mmdckd.engine.hooks import (CheckLabelsHook, CheckRunHook,
+                                 CohortCheckpointHook, CohortStatisticsHook,
+                                 CohortSummaryHook, DataTimeHook,
+                                 ExactResumeHook, LimitHistoryHook,
+                                 LossScaleHook, PreemptionHook,
+                                 SaveOnNonFiniteHook, SkippedImagesHook)
 from mmdckd.engine.runner import CohortLogProcessor
 from mmdckd.engine.visualizers import CohortVisualizer
 
@@ -29,6 +29,7 @@ default_hooks = dict(
     sampler_seed=dict(type=DistSamplerSeedHook),
     visualization=dict(type=VisualizationHook, enable=False),
     check_labels=dict(type=CheckLabelsHook),
+    check_run=dict(type=CheckRunHook),
     save_on_nonfinite=dict(type=SaveOnNonFiniteHook),
     loss_scale=dict(type=LossScaleHook),
     skipped_images=dict(type=SkippedImagesHook),

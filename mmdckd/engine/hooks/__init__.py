@@ -1,4 +1,5 @@
 from .check_labels_hook import CheckLabelsHook
+from .check_run_hook import CheckRunHook
 from .cohort_checkpoint_hook import CohortCheckpointHook
 from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
@@ -14,9 +15,9 @@ from .skipped_images_hook import SkippedImagesHook
 from .teacher_cache_hook import TeacherCacheHook
 
 __all__ = [
-    'CheckLabelsHook', 'CohortCheckpointHook', 'CohortStatisticsHook',
-    'CohortSummaryHook', 'DataTimeHook', 'ExactResumeHook',
-    'ExportStudentHook', 'LimitHistoryHook', 'LossScaleHook',
-    'MeasureErrorsHook', 'PreemptionHook', 'SaveOnNonFiniteHook',
-    'SkippedImagesHook', 'TeacherCacheHook'
+    'CheckLabelsHook', 'CheckRunHook', 'CohortCheckpointHook',
+    'CohortStatisticsHook', 'CohortSummaryHook', 'DataTimeHook',
+    'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
+    'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
+    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook'
 ]

@@ -1,20 +1,34 @@
-from typing import Iterator, Set
+# Copyright (c) mmdckd contributors. All rights reserved.
+import logging
+from typing import Callable, Iterator, Set
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 
+from mmdckd.io.checkpoints import class_names_in
 from mmdckd.models.networks import num_classes_of
 from mmdckd.registry import HOOKS
+from ..checks.checkpoint import source_of
+from ..checks.class_names import (Names, check_class_names, names_of_dataset,
+                                  names_of_members, names_of_test_split)
 from .inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()
 class CheckLabelsHook(Hook):
-    """Looks at all labels before the first step.
+    """Looks at all labels and class names before the first step.
 
     A label out of range is otherwise met in the middle of an epoch, and on a
     GPU as an error of the device that names nothing; an empty split or a class
     without images not at all.
+
+    The class names (``metainfo['classes']``) of the splits for training,
+    validation and testing, of the checkpoints of teachers and students, and
+    of the checkpoint that a run resumes, starts from or tests have to be the
+    same, in the same order: a folder that only one split has shifts the labels
+    of all that follow. Names that are not known are not compared, and the log
+    says whose.
 
     The labels are those that the datasets give by ``get_cat_ids``
     (MMPretrain's do), also inside MMEngine's dataset wrappers. The number of
@@ -23,31 +37,74 @@ class CheckLabelsHook(Hook):
 
     Args:
         allow_missing (bool): Whether a split may have no image of a class.
-            Defaults to False.
+            Defaults to False: only where the class has a folder, which is
+            empty.
+        allow_other_names (bool): Whether class names may differ, since they
+            are two names for the same classes in the same order. Defaults to
+            False.
 
     Raises:
-        ValueError: If a split of training, validation or testing is empty, or
-            a label is not in ``0, ..., num_classes - 1``; or if the split
-            that is trained or validated on has no image of a class. The
-            message names the split, the sample and the label, or the classes.
+        ValueError: If class names differ; if a split of training, validation
+            or testing is empty, or a label is not in ``0, ..., num_classes -
+            1``; or if the split that is trained or validated on has no image
+            of a class. The message names the split, the sample and the label,
+            or the classes.
     """
     priority = 'VERY_HIGH'
 
-    def __init__(self, allow_missing: bool = False) -> None:
+    def __init__(self,
+                 allow_missing: bool = False,
+                 allow_other_names: bool = False) -> None:
         self.allow_missing = allow_missing
+        self.allow_other_names = allow_other_names
+        self._loaded: Names = {}
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the class names from a checkpoint."""
+        self._loaded = {source_of(runner): class_names_in(checkpoint)}
 
     def before_train(self, runner) -> None:
         """Check what is trained and validated on."""
-        for split, loop in dict(
-                train=runner.train_loop, val=runner.val_loop).items():
-            if loop is not None:
-                self._check(runner.model, split, loop.dataloader.dataset,
-                            self.allow_missing)
+        datasets = {
+            split: loop.dataloader.dataset
+            for split, loop in dict(
+                train=runner.train_loop, val=runner.val_loop).items()
+            if loop is not None
+        }
+        self._check_names(
+            runner, {
+                f'`{split}_dataloader.dataset`': names_of_dataset(dataset)
+                for split, dataset in datasets.items()
+            }, lambda: names_of_test_split(runner.cfg))
+        for split, dataset in datasets.items():
+            self._check(runner.model, split, dataset, self.allow_missing)
 
     def before_test(self, runner) -> None:
         """Check what is tested on; a part of a test split will do."""
-        self._check(runner.model, 'test', runner.test_loop.dataloader.dataset,
-                    True)
+        dataset = runner.test_loop.dataloader.dataset
+        self._check_names(
+            runner, {'`test_dataloader.dataset`': names_of_dataset(dataset)})
+        self._check(runner.model, 'test', dataset, True)
+
+    def _check_names(self,
+                     runner,
+                     names: Names,
+                     more: Callable[[], Names] = dict) -> None:
+        if self.allow_other_names:
+            return
+        model = runner.model
+        unknown = check_class_names({
+            **names,
+            **more(),
+            **self._loaded,
+            **names_of_members(
+                model.module if is_model_wrapper(model) else model)
+        })
+        if unknown:
+            print_log(
+                'Class names are unknown, and were not compared, of '
+                f'{", ".join(unknown)}.',
+                logger='current')
 
     @staticmethod
     def _check(model, split: str, dataset, allow_missing: bool) -> None:
@@ -71,20 +128,34 @@ class CheckLabelsHook(Hook):
                                       num_classes))
                 found |= labels
         missing = classes - found
-        if found and missing and not allow_missing:
-            names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-            listed = [
-                f'{label} ({names[label]})'
-                if names and label < len(names) else str(label)
-                for label in sorted(missing)
-            ]
-            raise ValueError(
-                f'{key} has no image of {len(missing)} of the {num_classes} '
-                'classes that `head.num_classes` of the model says: '
-                f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}. '
-                'Give a split with all of them, or the model as many classes '
-                'as there are; where it is meant so, set '
-                '`default_hooks.check_labels.allow_missing=True`.')
+        if not found or not missing or allow_missing:
+            return
+        names = names_of_dataset(dataset)
+        listed = [
+            f'{label} ({names[label]})'
+            if names and label < len(names) else str(label)
+            for label in sorted(missing)
+        ]
+        message = (
+            f'{key} has no image of {len(missing)} of the {num_classes} '
+            'classes that `head.num_classes` of the model says: '
+            f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}.')
+        if missing <= _with_folder(dataset):
+            print_log(message, logger='current', level=logging.WARNING)
+            return
+        raise ValueError(
+            f'{message} Give a split with all of them, or the model as many '
+            'classes as there are; where it is meant so, set '
+            '`default_hooks.check_labels.allow_missing=True`.')
+
+
+def _with_folder(dataset) -> Set[int]:
+    """The labels of the classes that have a folder, empty or not."""
+    return {
+        label
+        for part in _labelled_parts(dataset)
+        for label in (getattr(part, 'folder_to_idx', None) or {}).values()
+    }
 
 
 def _labelled_parts(dataset) -> Iterator:

@@ -11,6 +11,8 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdckd import names
+from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule
+from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.registry import LOOPS
 
 
@@ -31,10 +33,17 @@ class _MemberEvaluation:
                  dataloader: Union[DataLoader, Dict],
                  evaluator: Union[Evaluator, Dict, List],
                  fp16: bool = False,
-                 monitor: Optional[str] = None) -> None:
+                 monitor: Optional[str] = None,
+                 rule: Optional[str] = None) -> None:
         super().__init__(  # type: ignore[call-arg]
             runner, dataloader, evaluator, fp16)
+        if rule not in (None, *RULES):
+            raise ValueError(f'Invalid `{self.stage}_cfg.rule`: expected one '
+                             f'of {RULES}, got {rule!r}.')
         self.monitor = monitor
+        self.rule = rule
+        #: By what the best student is chosen, once the metrics are known.
+        self.best_rule: Optional[BestRule] = None
         self._template = self.evaluator
         if not self._template.metrics:
             raise ValueError(f'`{self.stage}_evaluator` has no metric: give '
@@ -46,6 +55,35 @@ class _MemberEvaluation:
     def _model(self):
         model = self.runner.model
         return model.module if is_model_wrapper(model) else model
+
+    def metrics_to_come(self) -> Optional[Dict[str, Any]]:
+        """The metrics that :meth:`run` will return, with made-up values, and
+        settle :attr:`best_rule`; None where they are not known yet.
+
+        Raises:
+            ValueError: If there is no metric that it could go by.
+        """
+        model = self._model
+        cohort = model.cohort
+        values = metrics_to_come(self._template, cohort.num_classes or 10)
+        if values is None:
+            return None
+        self._settle_rule(values)
+        members = [*cohort.names, *model.teacher_names, names.BEST]
+        if len(cohort.names) > 1:
+            members.append(names.ENSEMBLE)
+        return {
+            names.metric_name(member, metric): value
+            for member in members
+            for metric, value in values.items()
+        }
+
+    def _settle_rule(self, values: Dict[str, Any]) -> BestRule:
+        if self.best_rule is None:
+            self.best_rule = choose_rule(values, f'{self.stage}_cfg',
+                                         self.monitor, self.rule,
+                                         self.runner.hooks)
+        return self.best_rule
 
     def run(self) -> Dict[str, float]:
         """Evaluate.
@@ -114,13 +152,8 @@ class _MemberEvaluation:
         }
 
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        students = self._model.cohort.names
-        monitor = self.monitor or next(iter(results[students[0]]))
-        if monitor not in results[students[0]]:
-            raise KeyError(
-                f'`{self.stage}_cfg.monitor`={monitor!r} is none of the '
-                f'metrics: {sorted(results[students[0]])}.')
-        return max(students, key=lambda name: results[name][monitor])
+        own = {name: results[name] for name in self._model.cohort.names}
+        return self._settle_rule(next(iter(own.values()))).best(own)
 
     def _note_best(self, name: str) -> None:
         """Keep the name of the best student."""
@@ -163,9 +196,12 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
         evaluator (Evaluator | dict | list): The evaluator; every member gets
             a copy.
         fp16 (bool): Whether to run under autocast. Defaults to False.
-        monitor (str, optional): The metric, greater is better, by which the
-            best student is chosen. Defaults to None, the first one that the
-            evaluator returns.
+        monitor (str, optional): The metric by which the best student is
+            chosen. Defaults to None: the one that ``save_best`` of
+            ``CheckpointHook`` names, or else the first that is one number.
+        rule (str, optional): ``'greater'`` or ``'less'``, whichever is
+            better. Defaults to None: that of ``save_best`` where it names the
+            metric, or what its name says, as in ``CheckpointHook``.
     """
     stage = 'val'
 

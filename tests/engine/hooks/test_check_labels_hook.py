@@ -37,6 +37,7 @@ def check(train, val=None, model=None, **kwargs):
 
     CheckLabelsHook(**kwargs).before_train(
         SimpleNamespace(
+            cfg={},
             model=model or distil(),
             train_loop=loop(train),
             val_loop=loop(val)))

@@ -143,7 +143,7 @@ def test_without_validation_best_is_of_this_split_and_the_log_says_so(
 def test_a_monitor_that_is_no_metric(tmp_path):
     runner = make_runner(
         tmp_path / 'run', val_cfg=dict(monitor='accuracy/top3'))
-    with pytest.raises(KeyError, match='monitor.*accuracy/top1'):
+    with pytest.raises(ValueError, match='monitor.*accuracy/top1'):
         runner.val()
 
 

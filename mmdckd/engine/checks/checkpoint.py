@@ -1,0 +1,45 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner.base_loop import BaseLoop
+
+from mmdckd.io.checkpoints import require_fit, state_dict_in
+from mmdckd.models.weights import BESIDE_MEMBERS
+
+
+def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
+    """Check that a checkpoint is one of the model of a run.
+
+    A run that resumes is the same run, and its checkpoint fits whole. One
+    that starts from a checkpoint, or tests it, may have other connectors or
+    lagged peers than the run that wrote it, and the log says so.
+
+    Args:
+        runner (Runner): The runner, which loads it.
+        checkpoint (dict): Its content.
+
+    Raises:
+        ValueError: If it does not fit; see
+            :func:`~mmdckd.io.checkpoints.require_fit`.
+    """
+    beside = () if runner._resume else BESIDE_MEMBERS
+    model = runner.model
+    source = source_of(runner)
+    for line in require_fit(
+            model.module if is_model_wrapper(model) else model,
+            state_dict_in(checkpoint),
+            source,
+            may_lack=beside,
+            may_exceed=beside):
+        runner.logger.warning(f'{source} has other parts beside the members '
+                              f'than the config. {line}')
+
+
+def source_of(runner: Runner) -> str:
+    """Where the checkpoint that a runner loads is from, for messages."""
+    path = runner._load_from
+    if not runner._resume:
+        training = isinstance(runner._train_loop, BaseLoop)
+        return (f'`load_from`={path!r}'
+                if training else f'The checkpoint {path!r}')
+    return f'`resume`: {path or find_latest_checkpoint(runner.work_dir)!r}'

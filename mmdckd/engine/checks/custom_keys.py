@@ -1,0 +1,73 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import re
+from difflib import get_close_matches
+from typing import Any, Dict, List, Set
+
+from mmengine.logging import print_log
+from torch import nn
+
+KEY = 'optim_wrapper.paramwise_cfg.custom_keys'
+_NEAR = 0.85
+
+
+def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
+    """Check that ``custom_keys`` of an optimizer reach parameters.
+
+    MMEngine looks whether a key is part of the name of a parameter, and
+    ignores a key that is part of none. A key for a single kind of parameter
+    whose weight does not decay, such as ``.absolute_pos_embed``, is an
+    exception: schedules of MMPretrain list those of several networks, and the
+    log says which of them are not there.
+
+    Args:
+        model (nn.Module): The model.
+        custom_keys (Dict[str, dict]): The keys and their settings.
+
+    Raises:
+        ValueError: If a key matches no parameter; the message lists near ones.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    # MMEngine puts a dot before the names of the outermost parameters.
+    searched = [name if '.' in name else f'.{name}' for name in names]
+    words = {word for name in names for word in name.split('.')}
+    unused = []
+    for key, settings in custom_keys.items():
+        if any(key in name for name in searched):
+            continue
+        own = key.strip('.').split('.')
+        if (set(settings) == {'decay_mult'} and len(own) == 1
+                and not get_close_matches(own[0], words, 1, _NEAR)):
+            unused.append(key)
+            continue
+        raise ValueError(
+            f'Invalid `{KEY}`: expected a part of the name of a parameter, '
+            f'got {key!r}, which is part of none.{_suggest(own, names)}')
+    if unused:
+        print_log(
+            f'`{KEY}` has keys that match no parameter of this model: '
+            f'{", ".join(unused)}.',
+            logger='current')
+
+
+def _suggest(own: List[str], names: List[str]) -> str:
+    """The keys that are most like one that matches nothing."""
+    paths: Set[str] = set()
+    for name in names:
+        parts = name.split('.')
+        paths.update('.'.join(parts[:i]) for i in range(1, len(parts) + 1))
+    # What stands between, as the names of students, may have been left out.
+    pattern = re.compile(r'(\w+\.)*'.join(rf'{re.escape(part)}(\.|$)'
+                                          for part in own))
+    near = sorted((path for path in paths if pattern.fullmatch(path)), key=len)
+    if not near and len(own) > 1:
+        tail = re.compile(rf'(.*\.)?{re.escape(own[-1])}')
+        near = sorted((path for path in paths if tail.fullmatch(path)),
+                      key=len)
+    if not near:
+        words = {word for path in paths for word in path.split('.')}
+        near = get_close_matches(own[-1], words, 3)
+    listed = ', '.join(map(repr, near[:8])) + (', ...' if near[8:] else '')
+    if near:
+        return f' Did you mean {listed}?'
+    tops = sorted({path for path in paths if path.count('.') < 2})
+    return f' Parameters begin with {", ".join(map(repr, tops[:8]))}.'

@@ -1,0 +1,76 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Dict, List, Tuple
+
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmdckd.evaluation.best_rule import check_monitor
+from mmdckd.evaluation.metric_names import metrics_to_come
+from mmdckd.models.networks import num_classes_of
+from ..loops import CollectiveValLoop
+
+
+def check_monitors(runner: Runner) -> None:
+    """Check that every metric that a run follows will be there.
+
+    These are ``save_best`` of ``CheckpointHook``, ``monitor`` of any hook, of
+    schedulers and of the validation loop. What the metrics are called is found
+    by evaluating made-up predictions. The log says by which the best student
+    is chosen.
+
+    Args:
+        runner (Runner): A runner that is about to train.
+
+    Raises:
+        ValueError: If a metric will not be there, is not one number, or
+            nothing is validated. The message lists the metrics there are.
+    """
+    followed, saved = _followed(runner), _saved(runner)
+    loop = runner.val_loop
+    if loop is None:
+        for key, name in followed.items():
+            raise ValueError(f'Invalid `{key}`: {name!r} cannot be followed, '
+                             'as nothing is validated: give `val_dataloader`, '
+                             '`val_cfg` and `val_evaluator`, or leave it out.')
+        return
+    if isinstance(loop, CollectiveValLoop):
+        values = loop.metrics_to_come()
+    else:
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        cohort = getattr(model, 'cohort', None)
+        num_classes = cohort.num_classes if cohort else num_classes_of(model)
+        values = metrics_to_come(loop.evaluator, num_classes or 10)
+    if values is None:
+        return
+    for key, name in [*followed.items(), *saved]:
+        check_monitor(name, values, key)
+    if isinstance(loop, CollectiveValLoop) and loop.best_rule is not None:
+        runner.logger.info(str(loop.best_rule))
+
+
+def _followed(runner: Runner) -> Dict[str, str]:
+    """What changes the training: config keys to metrics."""
+    found = {}
+    for hook in runner.hooks:
+        monitor = getattr(hook, 'monitor', None)
+        if isinstance(monitor, str):
+            found[f'{type(hook).__name__}.monitor'] = monitor
+    groups = runner.param_schedulers or []
+    groups = groups if isinstance(groups, dict) else {'': groups}
+    for name, schedulers in groups.items():
+        for index, scheduler in enumerate(schedulers):
+            monitor = getattr(scheduler, 'monitor', None)
+            if isinstance(monitor, str):
+                place = f'.{name}' if name else ''
+                found[f'param_scheduler{place}[{index}].monitor'] = monitor
+    return found
+
+
+def _saved(runner: Runner) -> List[Tuple[str, str]]:
+    """What checkpoints are kept by."""
+    return [('default_hooks.checkpoint.save_best', name)
+            for hook in runner.hooks
+            if isinstance(hook, CheckpointHook) and hook.save_best
+            for name in hook.key_indicators if name != 'auto']

@@ -1,0 +1,59 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List
+
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+
+def has_single_image(dataloader: DataLoader) -> bool:
+    """Whether the last batch of a pass over the data is one image.
+
+    Args:
+        dataloader (DataLoader): The dataloader; of a batch sampler that tells
+            no batch size it is not known, and False.
+    """
+    batches = dataloader.batch_sampler
+    size = getattr(batches, 'batch_size', None)
+    sampler = getattr(batches, 'sampler', None)
+    if size is None or sampler is None or isinstance(sampler, InfiniteSampler):
+        return size == 1
+    if size == 1 or getattr(batches, 'drop_last', False):
+        return size == 1
+    return len(sampler) % size == 1
+
+
+def check_single_images(model: nn.Module, dataloader: DataLoader) -> List:
+    """Check, in the first forward pass, that a batch of one image will do.
+
+    A BatchNorm layer that sees one value a channel has no variance to divide
+    by, which PyTorch would say at the end of the first epoch.
+
+    Args:
+        model (nn.Module): The model, about to be trained.
+        dataloader (DataLoader): The dataloader of the training.
+
+    Returns:
+        List[RemovableHandle]: Hooks of the model, to be removed after the
+        first step; in it they raise a ValueError where a layer would fail.
+    """
+    if not has_single_image(dataloader):
+        return []
+    names = {module: name for name, module in model.named_modules()}
+
+    def check(module: nn.Module, inputs: tuple) -> None:
+        x: Tensor = inputs[0]
+        values = x.numel() // (x.shape[0] * x.shape[1])
+        if module.training and values == 1:
+            raise ValueError(
+                '`train_dataloader` has a batch of one image, and '
+                f'`{names[module]}` (BatchNorm) cannot be trained on one '
+                'value: set `train_dataloader.drop_last=True`, or another '
+                '`train_dataloader.batch_size`.')
+
+    return [
+        module.register_forward_pre_hook(check) for module in names
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and not (isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1)
+    ]

@@ -1,0 +1,78 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner.base_loop import BaseLoop
+
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.weights import check_pretrained_parts
+from mmdckd.registry import HOOKS
+from ..checks import (check_checkpoint, check_custom_keys, check_monitors,
+                      check_single_images)
+
+
+@HOOKS.register_module()
+class CheckRunHook(Hook):
+    """Refuses, before the first step, a run that would silently be another.
+
+    - A checkpoint that is resumed, started from or tested, or that
+      ``init_cfg`` of a part of a network names, has to fit
+      (:func:`~mmdckd.io.checkpoints.require_fit`).
+    - Every metric that checkpoints, early stopping, schedulers or the
+      validation loop follow has to be there. The log says by which the best
+      student is chosen.
+    - ``custom_keys`` of the optimizer have to match parameters.
+    - A batch of one image, the last of an epoch, must not reach a BatchNorm
+      layer that sees one value a channel.
+
+    The names of classes are compared by
+    :class:`~mmdckd.engine.hooks.CheckLabelsHook`.
+
+    Raises:
+        ValueError: The message names the config key, what was found and what
+            would be right.
+
+    Examples:
+        >>> default_hooks = dict(check_run=dict(type='mmdckd.CheckRunHook'))
+    """
+    # Before any hook that takes something from a checkpoint.
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._handles: List = []
+
+    def before_run(self, runner) -> None:
+        """Check what the parts of a network start from, and the optimizer."""
+        model = _unwrapped(runner)
+        if not isinstance(model, CollectiveDistill):
+            # A cohort has checked its members as they were built.
+            check_pretrained_parts(model, 'model')
+        cfg = runner.cfg.get('optim_wrapper') or {}
+        if isinstance(runner._train_loop, BaseLoop) and isinstance(cfg, dict):
+            paramwise = cfg.get('paramwise_cfg') or {}
+            check_custom_keys(model, paramwise.get('custom_keys') or {})
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Check that a checkpoint fits."""
+        check_checkpoint(runner, checkpoint)
+
+    def before_train(self, runner) -> None:
+        """Check what is followed, and the size of batches."""
+        check_monitors(runner)
+        self._handles = check_single_images(
+            _unwrapped(runner), runner.train_dataloader)
+
+    def after_train_iter(self,
+                         runner,
+                         batch_idx: int,
+                         data_batch=None,
+                         outputs=None) -> None:
+        """End what looks at the first step."""
+        while self._handles:
+            self._handles.pop().remove()
+
+
+def _unwrapped(runner):
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model

@@ -1,0 +1,155 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Which student is best."""
+import math
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.hooks import CheckpointHook, Hook
+
+#: What messages advise, and how a value is better.
+RULES = ('greater', 'less')
+
+
+class BestRule(NamedTuple):
+    """By which metric, and how, the best student is chosen.
+
+    Attributes:
+        metric (str): The metric, without a member in front.
+        rule (str): ``'greater'`` or ``'less'``, whichever is better.
+        reason (str): Where this was said.
+    """
+    metric: str
+    rule: str
+    reason: str
+
+    def best(self, results: Dict[str, Dict[str, Any]]) -> str:
+        """The best of several members; the first of those that are equal.
+
+        Args:
+            results (Dict[str, dict]): Name to metrics. A value that is not a
+                number (NaN) is worse than any.
+        """
+        sign = 1 if self.rule == 'greater' else -1
+
+        def score(name: str) -> float:
+            value = sign * float(results[name][self.metric])
+            return -math.inf if math.isnan(value) else value
+
+        return max(results, key=score)
+
+    def __str__(self) -> str:
+        adjective = 'greatest' if self.rule == 'greater' else 'least'
+        return (f'The best student is the one with the {adjective} '
+                f'{self.metric!r} ({self.reason}).')
+
+
+def choose_rule(
+    values: Dict[str, Any],
+    key: str,
+    monitor: Optional[str] = None,
+    rule: Optional[str] = None,
+    hooks: Iterable[Hook] = ()) -> BestRule:
+    """Decide which student is best.
+
+    It is the one that is best by ``monitor``; without it, by the metric that
+    ``save_best`` of ``CheckpointHook`` names, the first of several; without
+    that, by the first metric that is one number.
+
+    Args:
+        values (Dict[str, Any]): A member's metrics, by their names.
+        key (str): The config key of the loop, such as ``'val_cfg'``, for the
+            messages.
+        monitor (str, optional): A metric. Defaults to None.
+        rule (str, optional): ``'greater'`` or ``'less'``. Defaults to None:
+            that of ``save_best`` where it names the metric, or what
+            ``CheckpointHook`` infers from the name, or ``'greater'``.
+        hooks (Iterable[Hook]): The hooks of the run.
+
+    Returns:
+        BestRule: The rule.
+
+    Raises:
+        ValueError: If there is no such metric, or it is not one number.
+    """
+    saved = dict(_saved_metrics(hooks))
+    reason = f'the first metric of `{key[:-4]}_evaluator`'
+    if monitor is not None:
+        check_monitor(monitor, values, f'{key}.monitor')
+        metric, reason = monitor, f'`{key}.monitor`'
+    else:
+        named = [name for name in saved if name in values]
+        scalars = [name for name in values if is_number(values[name])]
+        if named:
+            check_monitor(named[0], values, 'save_best')
+            metric, reason = named[0], '`save_best`'
+        elif scalars:
+            metric = scalars[0]
+        else:
+            raise ValueError(
+                f'`{key[:-4]}_evaluator` has no metric that is one number, by '
+                'which a student could be best: '
+                f'{", ".join(values) or "it has none"}. Add one, such as '
+                "dict(type='Accuracy').")
+    return BestRule(metric, rule or saved.get(metric) or infer_rule(metric),
+                    reason)
+
+
+def _saved_metrics(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
+    """What ``save_best`` follows: the metrics and the rules."""
+    for hook in hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best:
+            for key, rule in zip(hook.key_indicators, hook.rules):
+                _, slash, metric = key.partition('/')
+                if slash and rule:
+                    yield metric, rule
+
+
+def infer_rule(metric: str) -> str:
+    """Whether a greater value is better, as ``CheckpointHook`` infers it from
+    the name; where it does not, a greater one is."""
+    name = metric.lower()
+    if any(key.lower() in name
+           for key in CheckpointHook._default_greater_keys):
+        return 'greater'
+    less = any(key in name for key in CheckpointHook._default_less_keys)
+    return 'less' if less else 'greater'
+
+
+def check_monitor(name: str, values: Dict[str, Any], key: str) -> None:
+    """Check that something can be followed.
+
+    Args:
+        name (str): The metric to follow.
+        values (Dict[str, Any]): The metrics that there are.
+        key (str): The config key that names it, for the message.
+
+    Raises:
+        ValueError: If there is no such metric, or it is not one number. The
+            message lists those that are.
+    """
+    if name in values and is_number(values[name]):
+        return
+    usable = [each for each, value in values.items() if is_number(value)]
+    near = [each for each in usable if each.endswith(f'/{name}')]
+    near = [each for each in near if each.startswith('best/')] or near
+    got = f'{name!r}, which is none'
+    if name in values:
+        got = f'{name!r}, which is {_describe(values[name])}'
+    raise ValueError(
+        f'Invalid `{key}`: expected one of the metrics that are one number, '
+        f'{", ".join(usable) or "of which there is none"}; got {got}.' +
+        (f' Did you mean {near[0]!r}?' if near else ''))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value can be compared: one number."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return math.prod(value.shape) == 1
+    return isinstance(value, (int, float, np.number))
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return f'an array of shape {tuple(value.shape)}'
+    return f'a {type(value).__name__}'
