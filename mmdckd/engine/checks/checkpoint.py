@@ -41,5 +41,5 @@ def source_of(runner: Runner) -> str:
     if not runner._resume:
         training = isinstance(runner._train_loop, BaseLoop)
         return (f'`load_from`={path!r}'
-                if training else f'The checkpoint {path!r}')
+                if training else f'the checkpoint {path!r}')
     return f'`resume`: {path or find_latest_checkpoint(runner.work_dir)!r}'

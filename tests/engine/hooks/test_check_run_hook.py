@@ -59,7 +59,7 @@ def files(tmp_path_factory):
 def test_a_checkpoint_that_does_not_fit(tmp_path, files, test, file, remedy):
     path = files[file]
     message = refused(config(tmp_path, 3, load_from=path), test)
-    source = 'The checkpoint ' if test else '`load_from`='
+    source = 'the checkpoint ' if test else '`load_from`='
     assert message.startswith(f'{source}{path!r} does not fit')
     assert 'missing from the file: architecture.students.student' in message
     assert remedy in message
