@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdckd  # noqa: F401
+from mmdckd.engine.hooks import CheckLabelsHook, CheckRunHook
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
@@ -136,8 +137,26 @@ def set_dataloader_defaults(cfg: Config,
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, by default MMEngine's."""
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
+    add_checks(runner, cfg.get('default_hooks') or {})
+    return runner
+
+
+def add_checks(runner: Runner, default_hooks: dict) -> None:
+    """Add what refuses a run that would silently be another, to a config that
+    does not name it; ``default_hooks.check_run=None`` leaves it out.
+
+    Args:
+        runner (Runner): The runner.
+        default_hooks (dict): Those of the config.
+    """
+    for key, kind in dict(
+            check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
+        if default_hooks.get(key, ()) is not None and not any(
+                isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 
-#: What messages advise, and how a value is better.
+from mmdckd import names
+
+#: Which of two values is better.
 RULES = ('greater', 'less')
 
 
@@ -39,8 +41,8 @@ class BestRule(NamedTuple):
         return max(results, key=score)
 
     def __str__(self) -> str:
-        adjective = 'greatest' if self.rule == 'greater' else 'least'
-        return (f'The best student is the one with the {adjective} '
+        which = 'greatest' if self.rule == 'greater' else 'least'
+        return (f'The best student is the one with the {which} '
                 f'{self.metric!r} ({self.reason}).')
 
 
@@ -100,9 +102,9 @@ def _saved_metrics(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             for key, rule in zip(hook.key_indicators, hook.rules):
-                _, slash, metric = key.partition('/')
-                if slash and rule:
-                    yield metric, rule
+                split = names.split_metric(key)
+                if split and rule:
+                    yield split[1], rule
 
 
 def infer_rule(metric: str) -> str:
@@ -131,8 +133,9 @@ def check_monitor(name: str, values: Dict[str, Any], key: str) -> None:
     if name in values and is_number(values[name]):
         return
     usable = [each for each, value in values.items() if is_number(value)]
-    near = [each for each in usable if each.endswith(f'/{name}')]
-    near = [each for each in near if each.startswith('best/')] or near
+    near = [each for each in usable if names.member_of(each, name)]
+    best = names.metric_name(names.BEST, name)
+    near = [best] if best in near else near
     got = f'{name!r}, which is none'
     if name in values:
         got = f'{name!r}, which is {_describe(values[name])}'

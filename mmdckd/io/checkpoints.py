@@ -5,14 +5,15 @@ from typing import Any, Collection, Dict, List, Optional, Tuple
 import torch
 from torch import nn
 
+from mmdckd import names
+
 MISSING = 'missing from the file'
 UNKNOWN = 'unknown to the network'
 MISMATCHED = 'shapes differ'
 _SHOWN_KEYS = 8
 
-#: Where a cohort keeps its students, and MMRazor its one student.
-STUDENTS_PREFIX = 'architecture.students.'
-RAZOR_PREFIX = 'architecture.'
+#: Where MMRazor keeps its one student.
+_RAZOR_PREFIX = 'architecture.'
 
 StateDict = Dict[str, torch.Tensor]
 
@@ -119,18 +120,16 @@ def fit_state_dict(model: nn.Module,
 def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
     """Say what :func:`fit_state_dict` has found, in a line for each kind."""
     return [
-        f'{len(names)} {what}: ' + '; '.join(names[:_SHOWN_KEYS]) +
-        ('; ...' if len(names) > _SHOWN_KEYS else '')
-        for what, names in faults.items()
+        f'{len(keys)} {what}: ' + '; '.join(keys[:_SHOWN_KEYS]) +
+        ('; ...' if len(keys) > _SHOWN_KEYS else '')
+        for what, keys in faults.items()
     ]
 
 
 def students_in(state_dict: StateDict) -> List[str]:
     """The names of the students that weights are of; none of other weights."""
-    return list(
-        dict.fromkeys(key[len(STUDENTS_PREFIX):].partition('.')[0]
-                      for key in state_dict
-                      if key.startswith(STUDENTS_PREFIX)))
+    found = map(names.split_parameter, state_dict)
+    return list(dict.fromkeys(split[0] for split in found if split))
 
 
 def describe_content(state_dict: StateDict) -> str:
@@ -139,7 +138,7 @@ def describe_content(state_dict: StateDict) -> str:
     if students:
         return (f'a cohort of {len(students)} '
                 f'({", ".join(students[:_SHOWN_KEYS])})')
-    if any(key.startswith(RAZOR_PREFIX) for key in state_dict):
+    if any(key.startswith(_RAZOR_PREFIX) for key in state_dict):
         return 'the one student of a run of MMRazor (`architecture.*`)'
     parts = list(dict.fromkeys(key.partition('.')[0] for key in state_dict))
     listed = ', '.join(parts[:4]) + (', ...' if parts[4:] else '')
@@ -157,7 +156,7 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
     """
     wanted, there = students_in(expected), students_in(found)
     if wanted and not there:
-        if any(key.startswith(RAZOR_PREFIX) for key in found):
+        if any(key.startswith(_RAZOR_PREFIX) for key in found):
             return ('A run of MMRazor keeps one student, as `architecture.*`, '
                     'and a cohort keeps `architecture.students.<name>.*` and '
                     '`distiller.student_distillers.<name>.*`: make the '
@@ -170,7 +169,7 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
         return ('tools/export_student.py makes a plain checkpoint of one of '
                 f'its students: --student {there[0]}.')
     if wanted != there:
-        if there == [f'student{i}' for i in range(len(there))]:
+        if there == names.student_names(len(there)):
             return (f'Give --cfg-options model.num_students={len(there)}, or '
                     f'a checkpoint of {len(wanted)} students.')
         return (f'Give a config whose `model.students` are {there}, or a '
@@ -198,8 +197,10 @@ def class_names_in(checkpoint: Dict[str, Any]) -> Optional[Tuple[str, ...]]:
     """
     meta = checkpoint.get('meta')
     meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
-    names = meta.get('classes') if isinstance(meta, dict) else None
-    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
+    classes = meta.get('classes') if isinstance(meta, dict) else None
+    if not isinstance(classes, (list, tuple)):
+        return None
+    return tuple(map(str, classes))
 
 
 def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:

@@ -1,7 +1,7 @@
 """Weights from a file: read safely, loaded whole or refused."""
 import logging
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import barrier, get_dist_info

@@ -4,8 +4,7 @@ import pytest
 import torch
 from tiny import PREPROCESSOR, build, distil, network
 
-from mmdckd.io.checkpoints import (class_names_in, describe_content,
-                                   require_fit)
+from mmdckd.io.checkpoints import class_names_in, describe_content, require_fit
 
 
 def plain(depth=18, **kwargs):

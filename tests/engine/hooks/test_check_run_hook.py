@@ -10,6 +10,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from tiny import PREPROCESSOR, build, network
 
+
 def config(tmp_path, num_students=2, **changes):
     """A run of one epoch of two batches, without a teacher."""
     cfg = run_config(tmp_path)
@@ -197,11 +198,13 @@ def train_in(cfg):
 def test_best_follows_what_is_saved(tmp_path):
     cfg = config(
         tmp_path, **{
-            'val_evaluator':
-            [dict(type='ConfusionMatrix'),
-             dict(type='ByClass'),
-             dict(type='Accuracy')],
-            'default_hooks.checkpoint.save_best': 'best/own/loss',
+            'val_evaluator': [
+                dict(type='ConfusionMatrix'),
+                dict(type='ByClass'),
+                dict(type='Accuracy')
+            ],
+            'default_hooks.checkpoint.save_best':
+            'best/own/loss',
         })
     runner, log = train_in(cfg)
     assert ("The best student is the one with the least 'own/loss' "
@@ -221,8 +224,7 @@ def test_without_a_rule_the_first_number_decides(tmp_path):
         tmp_path,
         val_evaluator=[
             dict(type='ConfusionMatrix'),
-            dict(
-                type='SingleLabelMetric', average=None, items=['precision']),
+            dict(type='SingleLabelMetric', average=None, items=['precision']),
             dict(type='Accuracy')
         ])
     cfg.default_hooks.checkpoint.save_best = None
@@ -254,11 +256,10 @@ def test_a_metric_that_wants_more_is_not_checked(tmp_path):
 ])
 def test_custom_keys_that_match_nothing(tmp_path, key, near):
     cfg = config(tmp_path)
-    cfg.optim_wrapper.paramwise_cfg = dict(
-        custom_keys={
-            key: dict(lr_mult=0.1),
-            'head': dict(lr_mult=2.)
-        })
+    cfg.optim_wrapper.paramwise_cfg = dict(custom_keys={
+        key: dict(lr_mult=0.1),
+        'head': dict(lr_mult=2.)
+    })
     message = refused(cfg)
     assert message.startswith(
         'Invalid `optim_wrapper.paramwise_cfg.custom_keys`: expected a part '

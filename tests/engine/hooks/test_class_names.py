@@ -171,8 +171,7 @@ def test_classes_of_the_checkpoint_of_a_run(tmp_path):
 
 
 def test_the_same_classes_pass():
-    assert check_class_names(dict(a=['x'], b=None, c=('x', ), d=())) == [
-        'b', 'd'
-    ]
+    assert check_class_names(dict(a=['x'], b=None, c=('x', ),
+                                  d=())) == ['b', 'd']
     with pytest.raises(ValueError, match='a has 1 and b 2'):
         check_class_names(dict(a=['x'], b=['x', 'y']))
