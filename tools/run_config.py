@@ -15,7 +15,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdckd  # noqa: F401
-from mmdckd.engine.hooks import CheckLabelsHook, CheckRunHook
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
@@ -152,6 +151,8 @@ def add_checks(runner: Runner, default_hooks: dict) -> None:
         runner (Runner): The runner.
         default_hooks (dict): Those of the config.
     """
+    # Here, as a command line that is wrong needs no networks.
+    from mmdckd.engine.hooks import CheckLabelsHook, CheckRunHook
     for key, kind in dict(
             check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
         if default_hooks.get(key, ()) is not None and not any(

@@ -46,12 +46,11 @@ class BestRule(NamedTuple):
                 f'{self.metric!r} ({self.reason}).')
 
 
-def choose_rule(
-    values: Dict[str, Any],
-    key: str,
-    monitor: Optional[str] = None,
-    rule: Optional[str] = None,
-    hooks: Iterable[Hook] = ()) -> BestRule:
+def choose_rule(values: Dict[str, Any],
+                key: str,
+                hooks: Iterable[Hook],
+                monitor: Optional[str] = None,
+                rule: Optional[str] = None) -> BestRule:
     """Decide which student is best.
 
     It is the one that is best by ``monitor``; without it, by the metric that
@@ -62,11 +61,11 @@ def choose_rule(
         values (Dict[str, Any]): A member's metrics, by their names.
         key (str): The config key of the loop, such as ``'val_cfg'``, for the
             messages.
+        hooks (Iterable[Hook]): The hooks of the run.
         monitor (str, optional): A metric. Defaults to None.
         rule (str, optional): ``'greater'`` or ``'less'``. Defaults to None:
             that of ``save_best`` where it names the metric, or what
             ``CheckpointHook`` infers from the name, or ``'greater'``.
-        hooks (Iterable[Hook]): The hooks of the run.
 
     Returns:
         BestRule: The rule.

@@ -81,8 +81,8 @@ class _MemberEvaluation:
     def _settle_rule(self, values: Dict[str, Any]) -> BestRule:
         if self.best_rule is None:
             self.best_rule = choose_rule(values, f'{self.stage}_cfg',
-                                         self.monitor, self.rule,
-                                         self.runner.hooks)
+                                         self.runner.hooks, self.monitor,
+                                         self.rule)
         return self.best_rule
 
     def run(self) -> Dict[str, float]:
