@@ -2,10 +2,12 @@
 """Datasets of real images that need no download, and transforms."""
 from .digits import Digits
 from .enumerated_crop_flip import EnumeratedCropFlip
+from .fashion_mnist import FashionMNIST
 from .glyph62 import Glyph62
 from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
 
 __all__ = [
-    'Digits', 'EnumeratedCropFlip', 'Glyph62', 'LoadImage', 'PackCRDInputs'
+    'Digits', 'EnumeratedCropFlip', 'FashionMNIST', 'Glyph62', 'LoadImage',
+    'PackCRDInputs'
 ]

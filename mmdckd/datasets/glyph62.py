@@ -8,6 +8,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mmdckd.registry import DATASETS
+from .stratified import stratified_subset
 
 _SPLITS = ('train', 'val', 'test')
 _ARRAYS = ('images', 'labels', 'fonts')
@@ -90,7 +91,8 @@ class Glyph62(BaseDataset):
         arrays = self._read()
         images, labels, fonts = (arrays[name] for name in _ARRAYS)
         if self.subset is not None:
-            chosen = choose(labels, self.subset, len(self.CLASSES))
+            chosen = stratified_subset(labels, self.subset, len(self.CLASSES),
+                                       'subset')
             images, labels, fonts = images[chosen], labels[chosen], fonts[
                 chosen]
         if self.size is not None:
@@ -125,36 +127,6 @@ class Glyph62(BaseDataset):
         return [
             f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}'
         ]
-
-
-def choose(labels: np.ndarray, number: int, num_classes: int) -> np.ndarray:
-    """Choose images so that every class has the same share, or one more.
-
-    Args:
-        labels (np.ndarray): The labels of all images, of shape (N,).
-        number (int): How many to choose.
-        num_classes (int): How many classes there are.
-
-    Returns:
-        np.ndarray: The indices of the chosen ones, ascending. They depend on
-        nothing but the arguments.
-
-    Raises:
-        ValueError: If a class has fewer images than its share.
-    """
-    shares = number // num_classes + (
-        np.arange(num_classes) < number % num_classes)
-    counts = np.bincount(labels, minlength=num_classes)
-    if number < 1 or (shares > counts).any():
-        raise ValueError(
-            '`subset` of mmdckd.Glyph62 should be a number of images from 1 '
-            f'to {counts.min() * num_classes}, but got {number!r}.')
-    order = np.random.RandomState(0).permutation(len(labels))
-    return np.sort(
-        np.concatenate([
-            order[labels[order] == label][:share]
-            for label, share in enumerate(shares)
-        ]))
 
 
 def shrink(images: np.ndarray, size: int) -> np.ndarray:
