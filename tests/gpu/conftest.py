@@ -52,17 +52,21 @@ def compare(measure):
     return check
 
 
+@pytest.fixture(scope='session', autouse=True)
+def no_tf32():
+    """Its 10 bits are those of float16. For a session, as fixtures of a
+    module train too."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 @pytest.fixture(autouse=True)
-def plain_arithmetic():
-    """No TF32, whose 10 bits are those of float16; and no trace of a run that
-    was deterministic."""
-    backends = torch.backends
-    before = (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32,
-              backends.cudnn.benchmark, backends.cudnn.deterministic)
-    backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = False
+def nondeterministic_again():
+    """No trace of a run that was deterministic."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
     yield
-    (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32,
-     backends.cudnn.benchmark, backends.cudnn.deterministic) = before
+    cudnn.benchmark, cudnn.deterministic = before
     torch.use_deterministic_algorithms(False)
 
 

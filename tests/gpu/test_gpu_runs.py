@@ -206,7 +206,10 @@ class SeesBatches(Hook):
 def test_pinned_memory(cuda, tmp_path, workers):
     cfg = quick(tmp_path)
     cfg.train_dataloader.update(
-        pin_memory=True, num_workers=workers, persistent_workers=workers > 0)
+        collate_fn=dict(type='default_collate'),
+        pin_memory=True,
+        num_workers=workers,
+        persistent_workers=workers > 0)
     runner = Runner.from_cfg(cfg)
     hook = SeesBatches()
     runner.register_hook(hook)

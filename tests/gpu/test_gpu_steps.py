@@ -10,7 +10,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from poison import Poison
 from small import (DCKD, TOLERANCES, cohort, flat, gradients, network,
                    preprocess, total)
-from tiny import digits
+from tiny import build, digits
 
 pytestmark = pytest.mark.gpu
 
@@ -88,6 +88,33 @@ def test_gradients_are_those_on_the_cpu(device, compare, kwargs):
             TOLERANCES['razor_loss'])
     compare('cohorts: gradient', flat(ours.values()), flat(theirs.values()),
             TOLERANCES['razor_gradient'])
+
+
+def test_students_that_are_initialised_on_the_device_differ(device):
+    """As a runner does it; and peers change nothing about the first one."""
+
+    def initialised(num_students):
+        torch.manual_seed(0)
+        model = build(
+            architecture=network(),
+            num_students=num_students,
+            teacher=network(),
+            allow_random_teacher=True,
+            distiller=DCKD).to(device)
+        torch.manual_seed(0)
+        model.init_weights()
+        weights = [
+            student.backbone.conv1.weight.detach()
+            for student in model.cohort.students.values()
+        ]
+        return weights, torch.rand(8, device=device)
+
+    weights, drawn = initialised(4)
+    for number, one in enumerate(weights):
+        assert not any(torch.equal(one, other) for other in weights[:number])
+    (first, second, *_), expected = initialised(2)
+    assert torch.equal(first, weights[0]) and torch.equal(second, weights[1])
+    assert torch.equal(drawn, expected)
 
 
 def test_channels_last_changes_rounding_alone(device, compare):

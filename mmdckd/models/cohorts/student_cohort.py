@@ -191,14 +191,23 @@ def student_seed(index: int):
     """Draw random numbers from the stream of student ``index``.
 
     Student 0 uses the current stream. The others use a seed made of the run's
-    seed and their index, and leave the current stream as it was.
+    seed and their index, and leave the current stream as it was, that of the
+    GPU too: a runner moves networks to their device before it initialises
+    them.
     """
     if index == 0:
         yield
         return
-    seed = np.random.SeedSequence((torch.initial_seed(), index))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+    words = np.random.SeedSequence((torch.initial_seed(), index))
+    seed = int(words.generate_state(1, np.uint64)[0])
+    # `torch.manual_seed` would seed every GPU, and forking the generators of
+    # all would start a context on each.
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+    devices = [torch.cuda.current_device()] if on_gpu else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
         yield
 
 
