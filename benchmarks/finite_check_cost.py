@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
 from mmdckd.models.algorithms.buffer_snapshot import BufferSnapshot
-from mmdckd.models.algorithms.finite_losses import finite_losses
+from mmdckd.models.algorithms.finite_losses import look_at
 from mmdckd.registry import MODELS
 
 REPEATS = 10
@@ -64,7 +64,7 @@ def main() -> None:
 
     def check():
         before.take()
-        finite_losses(losses)
+        look_at(losses)
 
     cost = milliseconds(check)
     print(f'step {step:.1f} ms, of which the check {cost:.2f} ms '

@@ -17,7 +17,7 @@ from rounds import alternate, append_json, milliseconds
 from runs import COHORT, Run, cifar
 
 from mmdckd.engine.randomness import Draw
-from mmdckd.models.algorithms.finite_losses import finite_losses
+from mmdckd.models.algorithms.finite_losses import look_at
 from mmdckd.models.distillers.statistics import cohort_statistics
 
 REPEATS = 20
@@ -33,7 +33,7 @@ def parts(run: Run, shape: tuple) -> Dict[str, Callable[[], object]]:
     return dict(
         preprocess=lambda: model.data_preprocessor(batch, True),
         remember_buffers=model._before.take,
-        find_nonfinite=lambda: finite_losses(losses),
+        find_nonfinite=lambda: look_at(losses),
         statistics=lambda: cohort_statistics(model.cohort.names, logits),
         sum_losses=lambda: model.parse_losses(losses),
         seed=lambda: run.loop._seed(Draw.STEP),

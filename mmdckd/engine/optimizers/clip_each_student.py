@@ -73,12 +73,14 @@ class _ClipEach:
         groups: Dict[str, List[nn.Parameter]] = defaultdict(list)
         for parameter in parameters:
             groups[self._owners[parameter]].append(parameter)
-        norms = {
-            owner: self._clip(group, norm_type=norm_type, **kwargs)
-            for owner, group in groups.items()
-        }
+        norms = torch.stack([
+            self._clip(group, norm_type=norm_type, **kwargs)
+            for group in groups.values()
+        ])
+        norm = torch.linalg.vector_norm(norms, norm_type)
+        # One copy to the CPU, where MMEngine looks at what is returned.
+        *each, norm = torch.cat([norms, norm[None]]).cpu()
         hub = MessageHub.get_current_instance()
-        for owner, norm in norms.items():
-            hub.update_scalar(f'train/{grad_norm(owner)}', float(norm))
-        return torch.linalg.vector_norm(
-            torch.stack(list(norms.values())), norm_type)
+        for owner, value in zip(groups, each):
+            hub.update_scalar(f'train/{grad_norm(owner)}', float(value))
+        return norm

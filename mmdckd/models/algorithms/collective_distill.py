@@ -12,8 +12,8 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 
 from mmdckd.names import (COLLECTIVE, DISTILL, ENSEMBLE, STUDENT, TEACHER,
-                          name_losses, parse_loss, student_names, student_of,
-                          teacher_names)
+                          is_loss, name_losses, parse_loss, student_names,
+                          student_of, teacher_names)
 from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
@@ -22,8 +22,9 @@ from ..teachers.logits_cache import LogitsCache, check_lookup
 from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
 from .ensemble import ensemble_predictions
-from .finite_losses import agreed, describe_losses, finite_losses
+from .finite_losses import agreed, describe_losses, look_at
 from .recomputation import Recomputation
+from .send_ahead import send_ahead
 from .view_preprocessor import ViewPreprocessor
 
 
@@ -178,6 +179,7 @@ class CollectiveDistill(BaseAlgorithm):
 
         self.views = views
         self._set_up_views()
+        self.data_preprocessor.register_forward_pre_hook(send_ahead)
         # Without a scope of its own, what the distiller is made of is looked
         # up here and in MMRazor.
         self.distiller = MODELS.build({
@@ -199,6 +201,7 @@ class CollectiveDistill(BaseAlgorithm):
         #: Set by MMRazor's ``StopDistillHook``.
         self.distillation_stopped = False
         self._checked = False
+        self._logged: Dict[str, torch.Tensor] = {}
         self._recompute = self._build_recomputation(memory)
         self.channels_last = channels_last
         if channels_last:
@@ -325,7 +328,7 @@ class CollectiveDistill(BaseAlgorithm):
         losses, step = self._run_members(inputs, data_samples)
         losses.update(self._collective_losses(step))
         self._checked = True
-        finite = finite_losses(losses)
+        self._logged, finite = look_at(losses)
         if not all(finite.values()):
             self._stop(losses, finite, step, before)
         return losses
@@ -333,21 +336,27 @@ class CollectiveDistill(BaseAlgorithm):
     def parse_losses(
         self, losses: Dict[str, torch.Tensor]
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
-        """Sum the losses, and bring what is logged to the CPU at once.
+        """Sum the losses; the values to log are on the CPU already.
 
-        MMEngine would look at one value after another, and wait for the
-        device each time.
+        :meth:`loss` has copied them, all at once, as it looked whether they
+        are finite. MMEngine would look at one value after another, and wait
+        for the device each time.
 
         Args:
-            losses (Dict[str, Tensor]): Losses and statistics by name.
+            losses (Dict[str, Tensor]): Losses and statistics by name, as the
+                last :meth:`loss` returned them.
 
         Returns:
             tuple: The total loss, and the values by name, without their
             graphs.
         """
         total, log = super().parse_losses(losses)
-        values = torch.stack([value.detach() for value in log.values()])
-        return total, dict(zip(log, values.cpu().unbind()))
+        values, self._logged = self._logged, {}
+        if list(values) != list(losses):
+            values, _ = look_at(log)
+            return total, values
+        logged = sum(value for name, value in values.items() if is_loss(name))
+        return total, {'loss': logged, **values}
 
     def _run_members(self, inputs, data_samples) -> tuple:
         """Run teachers and students.

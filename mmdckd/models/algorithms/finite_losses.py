@@ -2,7 +2,7 @@
 """Which losses of a step are finite, and what is said where one is not."""
 import math
 from functools import reduce
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
@@ -12,24 +12,39 @@ from mmengine.structures import BaseDataElement
 from mmdckd.names import is_loss, student_of
 
 
-def finite_losses(losses: Dict[str, torch.Tensor]) -> Dict[str, bool]:
-    """Tell which losses are finite, with one look at the device.
+def look_at(
+    losses: Dict[str, torch.Tensor]
+) -> Tuple[Dict[str, torch.Tensor], Dict[str, bool]]:
+    """Copy the mean of every entry to the CPU, and tell which are finite.
+
+    All are in one copy: the host waits for the device once.
 
     Args:
         losses (Dict[str, Tensor | List[Tensor]]): Losses and statistics by
             name.
 
     Returns:
-        Dict[str, bool]: Of each entry that MMEngine trains, one with "loss"
-        in its name, whether its mean is finite in every process.
+        tuple: The means on the CPU by name, without their graphs; and, of
+        each entry that MMEngine trains, one with "loss" in its name, whether
+        its mean is finite in every process.
     """
-    names = [name for name in losses if is_loss(name)]
-    if not names:
-        return {}
-    means = [_mean(losses[name]) for name in names]
+    if not losses:
+        return {}, {}
+    means = [_mean(value) for value in losses.values()]
     dtype = reduce(torch.promote_types, [mean.dtype for mean in means])
-    finite = torch.stack([mean.to(dtype) for mean in means]).isfinite()
-    return dict(zip(names, agreed(finite)))
+    stacked = torch.stack([mean.to(dtype) for mean in means])
+    if get_world_size() > 1:
+        finite = stacked.isfinite().int()
+        all_reduce(finite, 'min')
+        values, flags = torch.stack([stacked, finite.to(dtype)]).cpu()
+    else:
+        values = stacked.cpu()
+        flags = values.isfinite()
+    return dict(zip(losses, values.unbind())), {
+        name: flag
+        for name, flag in zip(losses,
+                              flags.bool().tolist()) if is_loss(name)
+    }
 
 
 def agreed(flags: torch.Tensor) -> List[bool]:

@@ -60,6 +60,8 @@ class LaggedPeers(nn.Module):
                 module.register_buffer(
                     name, None if parameter is None else parameter.detach())
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        # The same on the CPU; None where it has to be looked up.
+        self._steps: Optional[int] = None
         self._logits = {
             name: LogitsRecorder(student, logits, 'distiller.student_logits')
             for name, student in self.students.items()
@@ -77,8 +79,10 @@ class LaggedPeers(nn.Module):
         Args:
             cohort (StudentCohort): The students as they are now.
         """
-        first = not self.steps
-        if first or self.steps % self.interval == 0:
+        if self._steps is None:
+            self._steps = int(self.steps)
+        first = not self._steps
+        if first or self._steps % self.interval == 0:
             now = cohort.students.state_dict()
             for key, lagged in self.students.state_dict().items():
                 if first or not lagged.is_floating_point():
@@ -86,6 +90,11 @@ class LaggedPeers(nn.Module):
                 else:
                     lagged.lerp_(now[key].to(lagged), self.momentum)
         self.steps += 1
+        self._steps += 1
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self._steps = None
 
     @torch.no_grad()
     def forward(self, name: str, inputs: torch.Tensor) -> torch.Tensor:

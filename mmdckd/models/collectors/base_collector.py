@@ -193,7 +193,8 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             members = [
                 j for j in range(num_students) if j != i or self.include_self
             ]
-            parts = [students[members]]
+            # Not `students[members]`, whose list would be copied to a GPU.
+            parts = [students[j:j + 1] for j in members]
             if teachers is not None:
                 parts.append(teachers[:, i] if views else teachers)
                 members += range(num_students, num_students + len(teachers))

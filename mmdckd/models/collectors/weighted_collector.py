@@ -64,8 +64,10 @@ class WeightedCollector(BaseCollector):
     def collect(self, log_probs: torch.Tensor,
                 gt_labels: Optional[torch.Tensor], tau: float,
                 members: List[int]) -> torch.Tensor:
-        weights = log_probs.new_tensor([self.weights[j] for j in members])
+        weights = torch.tensor([self.weights[j] for j in members],
+                               dtype=log_probs.dtype)
         weights = (weights / weights.sum()).view(-1, 1, 1)
+        weights = weights.to(log_probs.device, non_blocking=True)
         if self.average == 'logits':
             return (weights * log_probs).sum(0).softmax(-1)
         return (weights * log_probs.exp()).sum(0)

@@ -1,4 +1,4 @@
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -68,10 +68,17 @@ def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
         return None
     scale, shift = source_std / std, (source_mean - mean) / std
 
+    # One copy a device: a GPU would be waited for in every step.
+    copies: Dict[tuple, Tuple[torch.Tensor, torch.Tensor]] = {}
+
     def renormalise(inputs: torch.Tensor) -> torch.Tensor:
         if flip:
             inputs = inputs.flip(1)
-        return inputs * scale.to(inputs) + shift.to(inputs)
+        kind = inputs.device, inputs.dtype
+        if kind not in copies:
+            copies[kind] = scale.to(inputs), shift.to(inputs)
+        scale_there, shift_there = copies[kind]
+        return inputs * scale_there + shift_there
 
     return renormalise
 

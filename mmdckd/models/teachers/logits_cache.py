@@ -143,7 +143,7 @@ class LogitsCache:
         images = [sample.sample_idx for sample in data_samples]
         views = [sample.view for sample in data_samples]
         logits = self.logits[images, views].astype(np.float32)
-        return torch.from_numpy(logits).to(inputs.device)
+        return torch.from_numpy(logits).to(inputs.device, non_blocking=True)
 
 
 def check_lookup(logits: torch.Tensor, said: torch.Tensor) -> None:

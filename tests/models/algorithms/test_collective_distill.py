@@ -87,8 +87,18 @@ def test_what_is_logged_is_on_the_cpu_without_a_graph(batch):
     for name, value in losses.items():
         assert log[name] == value
         assert not log[name].requires_grad and log[name].is_cpu
+    assert log.pop('loss') == total
     # In one piece, for which the device is waited for once.
     assert len({v.untyped_storage().data_ptr() for v in log.values()}) == 1
+
+
+def test_other_losses_than_those_of_the_step_are_looked_at_anew(batch):
+    model = distil()
+    losses = losses_of(model, batch)
+    losses['loss_extra'] = torch.ones(2, requires_grad=True)
+    total, log = model.parse_losses(losses)
+    assert log['loss'] == total and log['loss_extra'] == 1
+    assert list(log) == ['loss', *losses]
 
 
 def test_a_student_learns_from_its_own_losses_only(batch):

@@ -12,7 +12,7 @@ from processes import run_processes
 from tiny import digits, distil
 from torch.optim import SGD
 
-from mmdckd.models.algorithms.finite_losses import finite_losses
+from mmdckd.models.algorithms.finite_losses import look_at
 
 
 def dckd(**kwargs):
@@ -109,8 +109,11 @@ def test_losses_of_all_shapes_and_types():
         loss_c=torch.tensor(1e300, dtype=torch.float64),
         loss_d=torch.tensor(1., dtype=torch.bfloat16),
         agreement=torch.tensor(math.nan))
-    assert finite_losses(losses) == dict(
+    values, finite = look_at(losses)
+    assert finite == dict(
         loss_a=False, loss_b=False, loss_c=True, loss_d=True)
+    assert list(values) == list(losses)
+    assert values['loss_c'] == 1e300 and values['loss_d'] == 1.
 
 
 def _process(rank):
