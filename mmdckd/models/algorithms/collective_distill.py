@@ -355,8 +355,8 @@ class CollectiveDistill(BaseAlgorithm):
         if list(values) != list(losses):
             values, _ = look_at(log)
             return total, values
-        logged = sum(value for name, value in values.items() if is_loss(name))
-        return total, {'loss': logged, **values}
+        terms = [value for name, value in values.items() if is_loss(name)]
+        return total, {'loss': sum(terms, torch.zeros(())), **values}
 
     def _run_members(self, inputs, data_samples) -> tuple:
         """Run teachers and students.
