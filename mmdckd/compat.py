@@ -8,7 +8,6 @@ called when mmdckd is imported; :data:`APPLIED` tells what was changed and why.
 import functools
 import inspect
 import os.path as osp
-import pickle
 import sys
 from collections import OrderedDict, defaultdict
 from importlib import import_module
@@ -314,9 +313,11 @@ def checkpoints_of_mmengine() -> Optional[str]:
     """
     import torch
     from mmengine.utils import digit_version
+
+    from .io.trust import checkpoint_globals
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
-    torch.serialization.add_safe_globals(_checkpoint_globals())
+    torch.serialization.add_safe_globals(checkpoint_globals())
     return (f'torch {torch.__version__} loads weights only, and mmengine '
             'saves more')
 
@@ -327,15 +328,19 @@ def unsafe_checkpoints() -> Optional[str]:
 
     From 0.11 on it asks ``torch.load`` for everything, not only weights, and
     what it downloads it has always loaded so: ``load_from``, ``resume`` and
-    ``init_cfg=dict(type='Pretrained')`` would run whatever a file says.
+    ``init_cfg=dict(type='Pretrained')`` would run whatever a file says. And
+    it runs what a checkpoint has under ``meta.config``, to look for
+    ``gpu_ids``, which only MMCV has ever written there.
 
     See https://github.com/open-mmlab/mmengine/pull/1650.
     """
     import torch
+    from mmengine.runner import checkpoint
     from mmengine.runner.checkpoint import CheckpointLoader
     from mmengine.utils import digit_version
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
+    import_module('mmengine.runner.runner')
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
@@ -343,47 +348,40 @@ def unsafe_checkpoints() -> Optional[str]:
                         filename: str,
                         map_location: Any = None,
                         logger: Any = 'current') -> Any:
+        from .io.plain import restore_message_hub
         from .io.trust import loading
         with loading(f'The checkpoint {filename!r}', filename):
-            return load(cls, filename, map_location, logger)
+            content = load(cls, filename, map_location, logger)
+            if isinstance(content, dict):
+                if isinstance(content.get('meta'), dict):
+                    content['meta'].pop('config', None)
+                if 'message_hub' in content:
+                    content['message_hub'] = restore_message_hub(
+                        content['message_hub'])
+        return content
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
+    # They can be called directly, too.
+    schemes = CheckpointLoader._schemes
+    for name, loader in list(vars(checkpoint).items()):
+        if name.startswith('load_from_') and callable(loader):
+            safe = _loading_weights(loader)
+            _replace(loader, safe)
+            for scheme in schemes:
+                if schemes[scheme] is loader:
+                    schemes[scheme] = safe
     return 'mmengine loads checkpoints so that they can run code'
 
 
-def _checkpoint_globals() -> List[Tuple[Callable, str]]:
-    """What a checkpoint of MMEngine refers to, with the names it uses."""
-    import numpy as np
-    from mmengine.logging import HistoryBuffer
-    allowed = [(HistoryBuffer,
-                'mmengine.logging.history_buffer.HistoryBuffer'),
-               (_history_statistic, 'builtins.getattr'),
-               (np.ndarray, 'numpy.ndarray'), (np.dtype, 'numpy.dtype')]
-    # How NumPy 1 and 2 call the functions that rebuild arrays and numbers.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed += [(np.ones(1).__reduce__()[0], f'{module}._reconstruct'),
-                    (np.float64(1).__reduce__()[0], f'{module}.scalar')]
-    for code in '?' + np.typecodes['AllInteger'] + np.typecodes['Float']:
-        dtype = type(np.dtype(code))
-        allowed.append((dtype, f'numpy.dtypes.{dtype.__name__}'))
-    return allowed
+def _loading_weights(loader: Callable) -> Callable:
 
+    @functools.wraps(loader)
+    def load_weights(filename: str, *args, **kwargs) -> Any:
+        from .io.trust import loading
+        with loading(f'The checkpoint {filename!r}', str(filename)):
+            return loader(filename, *args, **kwargs)
 
-def _history_statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, by which the methods of a class are pickled.
-
-    Args:
-        owner (type): The class, :class:`HistoryBuffer`.
-        name (str): The name of one of its statistics, like ``'mean'``.
-
-    Raises:
-        pickle.UnpicklingError: The file asks for anything else.
-    """
-    from mmengine.logging import HistoryBuffer
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise pickle.UnpicklingError(
-            f"'{name}' of {owner} is not a statistic of HistoryBuffer")
-    return getattr(HistoryBuffer, name)
+    return load_weights
 
 
 @_remedy

@@ -5,6 +5,7 @@ from typing import Any, Iterable, Iterator, Tuple
 
 import mmengine.registry
 from mmcv.transforms import BaseTransform
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import Registry
 from torch import nn
@@ -41,24 +42,43 @@ def walk_types(cfg: Any,
         yield from walk_types(value, f'{path}.{key}', scope)
 
 
+def walk_scopes(cfg: Any, path: str) -> Iterator[Tuple[str, Any]]:
+    """The path and the value of every scope in a config."""
+    if isinstance(cfg, dict):
+        for key, value in cfg.items():
+            if key in ('_scope_', 'default_scope'):
+                yield f'{path}.{key}', value
+            yield from walk_scopes(value, f'{path}.{key}')
+    elif isinstance(cfg, (list, tuple)):
+        for index, value in enumerate(cfg):
+            yield from walk_scopes(value, f'{path}.{index}')
+
+
 def check_types(cfg: Any, key: str) -> None:
     """Refuse a part of a config that would call what it likes when built.
 
     MMEngine imports a ``type`` that is in no registry and calls it, be it
-    ``os.system``. Taken are names in a registry, and classes of the packages
-    of OpenMMLab and torch that are networks, transforms, metrics, datasets or
-    samplers.
+    ``os.system``, and imports the package that a ``_scope_`` names. Taken are
+    names in a registry, classes of the packages of OpenMMLab and torch that
+    are networks, transforms, metrics, datasets or samplers, and the scopes of
+    OpenMMLab.
 
     Args:
         cfg (Any): The part of the config.
         key (str): Where it is.
 
     Raises:
-        ValueError: If a type is none of these; the message names it.
+        ValueError: If a type or scope is none of these; the message names it.
     """
+    for where, scope in walk_scopes(cfg, key):
+        if scope not in MODULE2PACKAGE and scope not in _PACKAGES:
+            raise ValueError(
+                f'`{where}` in the config of the checkpoint is {scope!r}, '
+                'which is no package of OpenMMLab: to look there would import '
+                'it. Give the config of its run.')
     for where, name, _ in walk_types(cfg, key):
-        if (isinstance(name, str) and '.' in name
-                and not (_is_registered(name) or _is_part(name))):
+        if not (isinstance(name, str) and
+                (_is_registered(name) or _is_part(name))):
             raise ValueError(
                 f'`{where}` in the config of the checkpoint is {name!r}, '
                 'which is neither registered by an installed package of '
@@ -70,21 +90,22 @@ def check_types(cfg: Any, key: str) -> None:
 
 
 def _is_registered(name: str) -> bool:
-    scope, _, name = name.partition('.')
-    for registry in vars(mmengine.registry).values():
-        if isinstance(registry, Registry):
-            if scope != registry.scope:
-                registry = registry.children.get(scope)
-            if registry is not None:
-                registry.import_from_location()
-                if name in registry.module_dict:
-                    return True
+    """Whether a registry has it; without a scope, one of any package."""
+    scope, dot, own = name.partition('.')
+    own = own if dot else name
+    for root in vars(mmengine.registry).values():
+        if isinstance(root, Registry):
+            for registry in (root, *root.children.values()):
+                if not dot or registry.scope == scope:
+                    registry.import_from_location()
+                    if own in registry.module_dict:
+                        return True
     return False
 
 
 def _is_part(name: str) -> bool:
-    module, _, name = name.rpartition('.')
-    if module.partition('.')[0] not in _PACKAGES:
+    module, dot, name = name.rpartition('.')
+    if not dot or module.partition('.')[0] not in _PACKAGES:
         return False
     try:
         found = getattr(import_module(module), name, None)

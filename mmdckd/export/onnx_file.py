@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmdckd.inference.network import load_network
 from mmdckd.inference.predictor import CLASSES_KEY, INPUT, Predictor
-from .replacing import replacing
+from mmdckd.io.files import replacing
 
 #: By how much of the largest logit PyTorch and ONNX may differ.
 TOLERANCE = 1e-4

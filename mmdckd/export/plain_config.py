@@ -4,6 +4,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 
+from mmdckd.io.config_text import check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
 from .config_types import walk_types
 
@@ -13,7 +14,8 @@ FOREIGN = ('mmdckd', 'mmrazor')
 
 def plain_config(cfg: Config,
                  name: str,
-                 classes: Optional[Sequence[str]] = None) -> Config:
+                 classes: Optional[Sequence[str]] = None,
+                 trusted: bool = True) -> Config:
     """The config of one student of a cohort, for MMPretrain alone.
 
     It holds the student's complete ``model``, its ``data_preprocessor`` and,
@@ -26,17 +28,20 @@ def plain_config(cfg: Config,
         name (str): The name of the student.
         classes (Sequence[str], optional): The names of the classes. Defaults
             to None.
+        trusted (bool): Whether the config files that ``cfg_path`` names may
+            be run; see :func:`~mmdckd.models.networks.resolve_network`.
+            Defaults to True.
 
     Returns:
         Config: The plain config. It has no ``test_dataloader`` where the run
         has none, or one whose dataset has no ``pipeline`` in the config.
 
     Raises:
-        ValueError: If the config has no such student, or if the student or
-            the test pipeline is made of parts that only mmdckd or mmrazor
-            have; the message names them.
+        ValueError: If the config has no such student, if the student or the
+            test pipeline is made of parts that only mmdckd or mmrazor have,
+            or if something in it is no plain value; the message names it.
     """
-    spec = _student_spec(cfg, name)
+    spec = _student_spec(cfg, name, trusted)
     packages = _require_plain(spec.model, MODELS, 'mmpretrain', spec.key)
     plain = dict(default_scope='mmpretrain', model=_plain(spec.model))
     if spec.data_preprocessor is not None:
@@ -64,10 +69,12 @@ def plain_config(cfg: Config,
     if imports:
         plain['custom_imports'] = dict(
             imports=imports, allow_failed_imports=False)
+    for key, value in plain.items():
+        check_values(value, key)
     return Config(plain)
 
 
-def _student_spec(cfg: Config, name: str) -> NetworkSpec:
+def _student_spec(cfg: Config, name: str, trusted: bool) -> NetworkSpec:
     """What the run's config says of a student; as the cohort is built."""
     model = cfg.get('model') or {}
     if model.get('students'):
@@ -79,7 +86,7 @@ def _student_spec(cfg: Config, name: str) -> NetworkSpec:
             f'The checkpoint has a student {name!r}, and its config has not: '
             f'there is no `model.{key}`. Give the config of the run that '
             'wrote the checkpoint.')
-    spec = resolve_network(network, key)
+    spec = resolve_network(network, key, trusted)
     preprocessor = model.get('data_preprocessor', cfg.get('data_preprocessor'))
     if preprocessor is not None:
         spec.data_preprocessor = preprocessor

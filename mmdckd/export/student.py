@@ -12,15 +12,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdckd.inference.network import build_network
+from mmdckd.io.config_text import format_config, parse_config_text
+from mmdckd.io.files import path_below, replacing
 from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
-from mmdckd.names import (BEST, choose_student, parameter_prefix,
+from mmdckd.names import (BEST, check_name, choose_student, parameter_prefix,
                           split_parameter)
 from mmdckd.version import __version__
-from .config_text import parse_config_text
 from .config_types import check_types
 from .plain_config import plain_config
-from .replacing import replacing
 
 # What of a config is built, here or by who uses the exported student.
 _BUILT = ('model', 'data_preprocessor', 'val_dataloader', 'val_evaluator',
@@ -81,7 +81,8 @@ def export_student(checkpoint: str,
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the checkpoint cannot be read or holds no cohort, if
             there is no such student or no best one, if the student cannot be
-            plain, or if its weights do not fit its config.
+            plain, if its weights do not fit its config, or if the config has
+            anything but values in it. Nothing is written then.
 
     Examples:
         >>> from mmdckd.export import export_student
@@ -92,20 +93,31 @@ def export_student(checkpoint: str,
     content = read_checkpoint(checkpoint, 'checkpoint')
     students = _students_of(content.get('state_dict', content), checkpoint)
     name = _choose(student, list(students), content, checkpoint)
-    meta = content.get('meta') or {}
+    _check_folder(out_dir)
+    meta = _meta_of(content, checkpoint)
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    trusted = cfg is not None or are_trusted()
     if cfg is None:
         cfg = _config_of(meta, checkpoint)
-        if not are_trusted():
-            for key in _BUILT:
-                check_types(cfg.get(key), key)
-    classes = (meta.get('dataset_meta') or {}).get('classes')
-    classes = None if classes is None else [str(c) for c in classes]
+    if not trusted:
+        for key in _BUILT:
+            check_types(cfg.get(key), key)
 
-    plain = plain_config(cfg, name, classes)
-    build_network(
-        plain, students[name],
-        f'The student {name!r} of the checkpoint {checkpoint!r}',
-        'Give the config of the run that wrote the checkpoint.')
+    try:
+        plain = plain_config(cfg, name, classes, trusted)
+        if not trusted:  # and what a config that it names has added
+            check_types(plain.model, 'model')
+        build_network(
+            plain, students[name],
+            f'The student {name!r} of the checkpoint {checkpoint!r}',
+            'Give the config of the run that wrote the checkpoint.')
+    except (ModuleNotFoundError, ValueError):
+        raise
+    except Exception as error:  # as a part of the config leads to anything
+        raise ValueError(
+            f'The config of the checkpoint {checkpoint!r} describes no '
+            f'student that can be built: {type(error).__name__}: '
+            f'{error}') from error
     if 'test_dataloader' not in plain:
         print_log(
             'The config names no pipeline for testing: the exported student '
@@ -114,7 +126,7 @@ def export_student(checkpoint: str,
             '`test_dataloader.dataset.pipeline`, will not take it.',
             logger='current',
             level=logging.WARNING)
-    out_meta = {
+    out_meta: Dict[str, Any] = {
         key: meta[key]
         for key in ('epoch', 'iter', 'seed', 'experiment_name') if key in meta
     }
@@ -122,20 +134,22 @@ def export_student(checkpoint: str,
         student=name,
         source=osp.basename(checkpoint),
         mmdckd_version=__version__,
-        cfg=plain.pretty_text)
+        cfg=format_config(plain.to_dict()))
     if classes is not None:
-        out_meta['dataset_meta'] = dict(classes=classes)
+        out_meta['dataset_meta'] = dict(classes=list(classes))
+    text = format_config(plain.to_dict(), _header(plain, cfg, out_meta),
+                         f'{name}.pth')
 
+    config, weights, safetensors = (
+        path_below(out_dir, f'{name}.{ending}')
+        for ending in ('py', 'pth', 'safetensors'))
+    exported = ExportedStudent(name, config, weights, safetensors)
     os.makedirs(out_dir, exist_ok=True)
-    exported = ExportedStudent(
-        name,
-        *(osp.join(out_dir, f'{name}.{ending}')
-          for ending in ('py', 'pth', 'safetensors')))
-    with replacing(exported.checkpoint) as path:
+    with replacing(weights) as path:
         torch.save(dict(meta=out_meta, state_dict=students[name]), path)
-    with replacing(exported.config) as path:
+    with replacing(config) as path:
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(_config_file(plain, cfg, out_meta))
+            file.write(text)
     if find_spec('safetensors') is None:
         print_log(
             'No safetensors file is written, as the package safetensors is '
@@ -143,9 +157,20 @@ def export_student(checkpoint: str,
             logger='current',
             level=logging.WARNING)
         return exported._replace(safetensors=None)
-    with replacing(osp.join(out_dir, f'{name}.safetensors')) as path:
+    with replacing(safetensors) as path:
         _save_safetensors(students[name], out_meta, path)
     return exported
+
+
+def _check_folder(out_dir: str) -> None:
+    """Refuse a folder whose name MMEngine cannot put into a config: there
+    `{{ fileDirname }}` stands inside quotes."""
+    path = osp.abspath(out_dir)
+    if not path.isprintable() or any(c in path for c in ("'", '\\', '{{')):
+        raise ValueError(
+            f'Invalid folder to export to, {out_dir!r}: expected a path '
+            'without quotes, backslashes, double braces and control '
+            f'characters, got {path!r}.')
 
 
 def _students_of(state_dict: Dict[str, Tensor],
@@ -153,10 +178,22 @@ def _students_of(state_dict: Dict[str, Tensor],
     """The state dict of every student, by name, with the keys it has outside
     the cohort."""
     students: Dict[str, Any] = {}
+    if not isinstance(state_dict, dict):
+        raise ValueError(
+            f'The checkpoint {path!r} holds no state dict: expected a dict '
+            f'under "state_dict", got a {type(state_dict).__name__}.')
     for key, value in state_dict.items():
-        found = split_parameter(key)
+        found = split_parameter(key) if isinstance(key, str) else None
         if found:
-            students.setdefault(found[0], OrderedDict())[found[1]] = value
+            name, own_key = found
+            if name not in students:
+                check_name(name, f'{path}: a student in its state_dict')
+                students[name] = OrderedDict()
+            if not isinstance(value, Tensor):
+                raise ValueError(
+                    f'The checkpoint {path!r} has something under {key!r} '
+                    f'that is no tensor but a {type(value).__name__}.')
+            students[name][own_key] = value
     if not students:
         raise ValueError(
             f'The checkpoint {path!r} is none of a cohort: it has no key that '
@@ -188,6 +225,29 @@ def _choose(student: str, names: List[str], content: dict, path: str) -> str:
     return choose_student(student, names, f'The checkpoint {path!r}')
 
 
+def _meta_of(content: dict, path: str) -> Dict[str, Any]:
+    """What a checkpoint says of its run, as far as it is copied.
+
+    Raises:
+        ValueError: If it has another form than what MMEngine writes.
+    """
+    meta = content.get('meta') or {}
+    dataset = meta.get('dataset_meta') or {} if isinstance(meta, dict) else 0
+    classes = dataset.get('classes') if isinstance(dataset, dict) else 0
+    if classes is not None and not (isinstance(classes, (list, tuple)) and all(
+            isinstance(each, str) for each in classes)):
+        raise ValueError(
+            f'Invalid `meta` in the checkpoint {path!r}: expected a dict '
+            'whose `dataset_meta.classes`, if any, is a list of names.')
+    for key, kind in dict(
+            epoch=int, iter=int, seed=int, experiment_name=str).items():
+        if not isinstance(meta.get(key), (kind, type(None))):
+            raise ValueError(
+                f'Invalid `meta.{key}` in the checkpoint {path!r}: expected '
+                f'{kind.__name__}, got {type(meta[key]).__name__}.')
+    return meta
+
+
 def _config_of(meta: dict, path: str) -> Config:
     if not meta.get('cfg'):
         raise ValueError(f'The checkpoint {path!r} carries no config. Give '
@@ -213,27 +273,25 @@ def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict,
               metadata=dict(format='pt', student=meta['student']))
 
 
-def _config_file(plain: Config, cfg: Config, meta: dict) -> str:
-    """The text of the config, with the checkpoint that lies beside it."""
+def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
+    """The comment at the head of the config."""
     name = meta['student']
     lines = [
-        f'# The student {name} of {meta["source"]}, for MMPretrain alone '
-        f'(written by mmdckd {__version__}):',
-        '#   from mmpretrain import ImageClassificationInferencer',
-        f"#   ImageClassificationInferencer('{name}.py')('an/image.png')"
+        'A student of a cohort, for MMPretrain alone (written by mmdckd '
+        f'{__version__}):', '  from mmpretrain import '
+        'ImageClassificationInferencer',
+        f"  ImageClassificationInferencer('{name}.py')('an/image.png')",
+        f'It is {name} of {meta["source"]}.'
     ]
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
-    if 'test_dataloader' in plain and (plain.test_dataloader.dataset.type
-                                       != loader['dataset']['type']):
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    own = (loader.get('dataset') or {}).get('type')
+    if 'test_dataloader' in plain and plain.test_dataloader.dataset.get(
+            'type') != own:
         lines += [
-            f'# It was tested on {loader["dataset"]["type"]}, which '
-            'MMPretrain does not have. To test',
-            '# it there, set `test_dataloader.dataset.data_root` to a folder '
+            f'It was tested on {own}, which MMPretrain does not have. To test',
+            'it there, set `test_dataloader.dataset.data_root` to a folder '
             'that has one',
-            '# folder of images for each class; sorted by name, they are the '
+            'folder of images for each class; sorted by name, they are the '
             'classes in order.'
         ]
-    # Config.fromfile fills in where the file is.
-    full = Config(
-        dict(plain.to_dict(), load_from='{{ fileDirname }}/' + f'{name}.pth'))
-    return '\n'.join(lines) + '\n' + full.pretty_text
+    return lines

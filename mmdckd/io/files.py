@@ -11,6 +11,10 @@ from typing import Iterator
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+#: Upper bound on the length of a file's name in bytes: of the 255 that file
+#: systems allow, some are left for the ending of a temporary file.
+LONGEST_NAME = 230
+
 
 def path_below(folder: str, *names: str) -> str:
     """Join a path, and refuse one that leaves its folder.
@@ -28,8 +32,8 @@ def path_below(folder: str, *names: str) -> str:
 
     Raises:
         ValueError: If the path is not below the folder: an absolute path, one
-            with too many ``..``, the folder itself, or a name that no file
-            can have.
+            with too many ``..``, the folder itself, or if no file can have
+            such a name.
 
     Examples:
         >>> path_below('out', 'student0.pth')
@@ -41,6 +45,9 @@ def path_below(folder: str, *names: str) -> str:
     if '\0' in path or not osp.realpath(path).startswith(inside):
         raise ValueError(f'Invalid path {path!r}: expected one below the '
                          f'folder {folder!r}.')
+    if len(os.fsencode(osp.basename(path))) > LONGEST_NAME:
+        raise ValueError(f'Invalid path {path!r}: expected a name of at most '
+                         f'{LONGEST_NAME} bytes.')
     return path
 
 

@@ -3,14 +3,19 @@ import copy
 import os.path as osp
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Callable, Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.config.config import BASE_KEY
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from torch import nn
 
+from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
+from mmdckd.io.files import path_below
 from mmdckd.registry import MODELS
 from .weights import check_pretrained_parts, load_weights
 
@@ -35,7 +40,9 @@ class NetworkSpec:
     new_head: bool = False
 
 
-def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
+def resolve_network(cfg: Union[dict, ConfigDict],
+                    key: str,
+                    trusted: bool = True) -> NetworkSpec:
     """Resolve the config of one network.
 
     Two forms are understood:
@@ -56,6 +63,10 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
     Args:
         cfg (dict): The network's config.
         key (str): The config key it comes from.
+        trusted (bool): Whether ``cfg`` comes from the user. If not, as from a
+            checkpoint, a local ``cfg_path`` is read without running it, and
+            that of a package has to be one of an installed package. Defaults
+            to True.
 
     Returns:
         NetworkSpec: What is to be built.
@@ -63,7 +74,8 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
     Raises:
         TypeError: If ``cfg`` is no dict, or ``cfg_path`` no string.
         ValueError: If it has neither ``type`` nor ``cfg_path``, or if
-            ``cfg_path`` cannot be found.
+            ``cfg_path`` cannot be found, or would have to be run and is not
+            trusted.
     """
     if not isinstance(cfg, dict):
         raise TypeError(f'`{key}` should be a dict that describes a network, '
@@ -77,7 +89,7 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
             raise TypeError(f'`{key}.cfg_path` names a config, but got '
                             f'{cfg_path!r}.')
         cfg.pop('_scope_', None)
-        base = _read_config(cfg_path, pretrained is True, key)
+        base = _read_config(cfg_path, pretrained is True, key, trusted)
         model = Config._merge_a_into_b(cfg, base.model)
         preprocessor = model.pop('data_preprocessor',
                                  base.get('data_preprocessor'))
@@ -109,7 +121,8 @@ def resolve_network(cfg: Union[dict, ConfigDict], key: str) -> NetworkSpec:
     return NetworkSpec(model, preprocessor, pretrained or None, key, new_head)
 
 
-def _read_config(cfg_path: str, pretrained: bool, key: str) -> Config:
+def _read_config(cfg_path: str, pretrained: bool, key: str,
+                 trusted: bool) -> Config:
     if '::' not in cfg_path:
         if not osp.isfile(cfg_path):
             raise ValueError(
@@ -121,8 +134,11 @@ def _read_config(cfg_path: str, pretrained: bool, key: str) -> Config:
                 f'`{key}.pretrained=True` needs a config of a package that '
                 'lists its weights; with a local config, give the path of a '
                 'checkpoint.')
-        cfg = Config.fromfile(cfg_path)
+        cfg = Config.fromfile(cfg_path) if trusted else _read_values(
+            cfg_path, key)
     else:
+        if not trusted:
+            _check_package(cfg_path, key)
         try:
             cfg = get_config(cfg_path, pretrained=pretrained)
         except (FileNotFoundError, AssertionError, KeyError) as error:
@@ -132,6 +148,34 @@ def _read_config(cfg_path: str, pretrained: bool, key: str) -> Config:
     if 'model' not in cfg:
         raise ValueError(f'`{key}.cfg_path`={cfg_path!r} holds no `model`.')
     return cfg
+
+
+def _read_values(cfg_path: str, key: str) -> Config:
+    """Read a config file that holds nothing but values."""
+    try:
+        with open(cfg_path, encoding='utf-8') as file:
+            cfg = parse_config_text(file.read(LONGEST_TEXT + 1))
+    except ValueError as error:
+        raise ValueError(
+            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint, and '
+            f'cannot be read without running it: {error}. Give the config of '
+            'the run.') from error
+    if BASE_KEY in cfg:
+        raise ValueError(
+            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
+            'inherits from another file, which is not run. Give the config '
+            'of the run.')
+    return cfg
+
+
+def _check_package(cfg_path: str, key: str) -> None:
+    """Refuse a config outside the packages that are installed."""
+    package, _, path = cfg_path.partition('::')
+    if package not in MODULE2PACKAGE or find_spec(package) is None:
+        raise ValueError(
+            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
+            f'names {package!r}, which is no installed package of OpenMMLab.')
+    path_below('configs', path)
 
 
 def build_network(spec: NetworkSpec) -> BaseModel:

@@ -11,6 +11,7 @@ from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmdckd.engine.saving import resume_from_latest, save_whole
+from mmdckd.io.plain import make_plain
 from mmdckd.io.files import copy_file, path_below, replacing
 from mmdckd.io.latest import point_to
 from mmdckd.registry import HOOKS
@@ -96,7 +97,8 @@ class CohortCheckpointHook(CheckpointHook):
         self._training = False
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep names in the place of paths, and say what was best."""
+        """Keep names in the place of paths, say what was best, and leave
+        nothing but tensors, numbers and strings."""
         info = checkpoint['message_hub']['runtime_info']
         for key, value in info.items():
             if key == 'last_ckpt' or key.startswith('best_ckpt'):
@@ -110,6 +112,7 @@ class CohortCheckpointHook(CheckpointHook):
             for metric, score, path in self._records()
             if info.get(path) is not None
         }
+        make_plain(checkpoint)
 
     def _records(self) -> Sequence[tuple]:
         """Each metric of ``save_best``, and where the message hub has its

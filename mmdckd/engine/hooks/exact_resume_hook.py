@@ -8,6 +8,7 @@ from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.loops.exact_train_loops import make_exact
 from mmdckd.engine.saving import resume_from_latest
+from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
 
 
@@ -34,6 +35,9 @@ class ExactResumeHook(Hook):
       of the optimizer; in several processes, where each has its own, they are
       not, and a checkpoint should be saved after a step.
 
+    Its checkpoints hold tensors, numbers and strings only:
+    ``torch.load(weights_only=True)`` loads them in any process.
+
     It needs the loops of ``train_cfg=dict(by_epoch=True | False, ...)``, and
     random numbers drawn from the global generators. On a GPU, ``randomness=
     dict(deterministic=True)`` is needed as well for two runs to be equal.
@@ -51,6 +55,7 @@ class ExactResumeHook(Hook):
     def __init__(self) -> None:
         self._position: Optional[Dict[str, int]] = None
         self._gradients: Dict[str, torch.Tensor] = {}
+        self._warned = False
 
     def before_run(self, runner) -> None:
         """Replace the loop, where there is training, and find the
@@ -88,7 +93,8 @@ class ExactResumeHook(Hook):
                 _resume_early_stopping(hook, runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the place in the data, and gradients not yet used."""
+        """Note the place in the data, and gradients not yet used; leave
+        nothing but tensors, numbers and strings."""
         batches = runner.train_loop.batches
         checkpoint['meta']['position'] = dict(
             epoch=batches.epoch,
@@ -101,6 +107,13 @@ class ExactResumeHook(Hook):
                 for name, parameter in runner.model.named_parameters()
                 if parameter.grad is not None
             }
+        left = make_plain(checkpoint)
+        if left and not self._warned:
+            self._warned = True
+            runner.logger.warning(
+                'Checkpoints of this run can only be loaded with '
+                '--trust-checkpoint: what they hold at '
+                f'{", ".join(left[:5])} is no tensor, number or string.')
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Note, before a checkpoint is saved, that this was validated."""

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from mmdckd.export.config_text import parse_config_text
+from mmdckd.io.config_text import parse_config_text
 
 names = st.from_regex(
     r'[a-z][a-z0-9_]{0,6}', fullmatch=True).filter(

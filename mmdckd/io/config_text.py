@@ -1,0 +1,175 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Configs as text: read without running them, written so that they hold
+nothing but values."""
+import ast
+import math
+import pprint
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmengine.config import Config
+
+#: Upper bound on the length of a config text that is read, in characters. The
+#: configs of OpenMMLab have less than 100,000.
+LONGEST_TEXT = 2_000_000
+_ATOMS = (str, int, float, bool, type(None))
+_DEEPEST = 50
+
+
+def parse_config_text(text: str) -> Config:
+    """Read the config text that MMEngine writes into checkpoints and logs.
+
+    The text is Python, and :meth:`mmengine.config.Config.fromstring` runs it.
+    Here nothing is run: only values and ``dict(...)`` are understood, which is
+    all that MMEngine writes.
+
+    Args:
+        text (str): The text, as :attr:`mmengine.config.Config.pretty_text`
+            writes it.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: If there is anything else in the text, or more than
+            :data:`LONGEST_TEXT` characters.
+    """
+    if isinstance(text, str) and len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f'Invalid config text: expected at most {LONGEST_TEXT:,} '
+            f'characters, got {len(text):,}')
+    try:
+        statements: List[Any] = ast.parse(text).body
+        return Config({
+            statement.targets[0].id: _value(statement.value)
+            for statement in statements
+        })
+    # Of deep nesting come RecursionError and MemoryError, of the names that
+    # Config keeps for itself KeyError.
+    except (AttributeError, KeyError, MemoryError, RecursionError, SyntaxError,
+            TypeError, ValueError) as error:
+        raise ValueError(
+            'the config text is more than values and `dict(...)`, and such '
+            f'is not run ({error})') from error
+
+
+def _value(node: Any) -> Any:
+    if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            and node.func.id == 'dict'):
+        value: Dict[Any, Any] = {}
+        for argument in node.args:
+            value.update(_value(argument))
+        for keyword in node.keywords:
+            value[keyword.arg] = _value(keyword.value)
+        return value
+    if isinstance(node, ast.Dict):
+        return {
+            _value(key): _value(value)
+            for key, value in zip(node.keys, node.values)
+        }
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    return ast.literal_eval(node)
+
+
+def check_values(value: Any, key: str, depth: int = 0) -> None:
+    """Refuse a part of a config that cannot be written as plain values.
+
+    Args:
+        value (Any): The part.
+        key (str): Where it is in the config, '' of the whole config.
+        depth (int): How deep it lies. Defaults to 0.
+
+    Raises:
+        ValueError: If a key is no identifier, a value is other than a string,
+            a finite number, a boolean, None, a list, a tuple or a dict, or
+            the nesting is deeper than 50.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f'Invalid `{key}`: expected at most {_DEEPEST} '
+                         'levels of nesting')
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not (isinstance(name, str) and name.isidentifier()):
+                raise ValueError(f'Invalid key in `{key or "config"}`: '
+                                 f'expected an identifier, got {_shown(name)}')
+            check_values(item, f'{key}.{name}' if key else name, depth + 1)
+    elif type(value) in (list, tuple):
+        for index, item in enumerate(value):
+            check_values(item, f'{key}.{index}', depth + 1)
+    elif type(value) not in _ATOMS or (type(value) is float
+                                       and not math.isfinite(value)):
+        raise ValueError(
+            f'Invalid `{key}`: expected a string, a finite number, a list, a '
+            f'tuple or a dict, got {_shown(value)}')
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f'{text[:77]}...'
+
+
+def format_config(values: Dict[str, Any],
+                  header: Sequence[str] = (),
+                  beside: Optional[str] = None) -> str:
+    """Write a config as Python that holds nothing but values.
+
+    The text is parsed again and compared with what was meant before it is
+    returned. MMEngine replaces ``{{ ... }}`` in the text of a config by file
+    names and environment variables, also inside strings: such braces are
+    escaped.
+
+    Args:
+        values (Dict[str, Any]): The top-level assignments, in order.
+        header (Sequence[str]): Lines of comment to begin with.
+        beside (str, optional): The name of a file in the folder of the
+            config, to be assigned to ``load_from``. Defaults to None.
+
+    Returns:
+        str: The text.
+
+    Raises:
+        ValueError: If there is anything that :func:`check_values` refuses.
+
+    Examples:
+        >>> print(format_config(dict(model=dict(type='ResNet')), ['A model.']))
+        # A model.
+        model = {'type': 'ResNet'}
+        <BLANKLINE>
+    """
+    check_values(values, '')
+    plain = _builtin(values)
+    lines = [f'# {_comment(line)}'.rstrip() for line in header]
+    for name, value in plain.items():
+        literal = pprint.pformat(value, sort_dicts=False)
+        # Two braces in a row stand only inside strings.
+        lines.append(f'{name} = ' + literal.replace('{{', r'{\x7b'))
+    if beside is not None:
+        plain['load_from'] = '{{ fileDirname }}/' + beside
+        lines.append(f'load_from = {plain["load_from"]!r}')
+    text = '\n'.join(lines) + '\n'
+    parsed = {}
+    for statement in ast.parse(text).body:
+        target, = statement.targets  # type: ignore[attr-defined]
+        parsed[target.id] = ast.literal_eval(
+            statement.value)  # type: ignore[attr-defined]
+    if repr(parsed) != repr(plain) or text.count('{{') != (beside is not None):
+        raise ValueError('Invalid config: what would be written does not read '
+                         f'back as what was meant: {_shown(plain)}')
+    return text
+
+
+def _builtin(value: Any) -> Any:
+    """The same value with dicts that are nothing but dicts."""
+    if isinstance(value, dict):
+        return {key: _builtin(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_builtin(item) for item in value)
+    return value
+
+
+def _comment(line: str) -> str:
+    """A line that stays one line, in which MMEngine replaces nothing."""
+    line = ''.join(c if c.isprintable() else '?' for c in line)
+    return line.replace('{', '(').replace('}', ')')
