@@ -2,9 +2,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import (Callable, ContextManager, Dict, Iterable, List, Optional,
+                    Tuple, Union)
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmpretrain.structures import label_to_onehot
@@ -21,6 +23,7 @@ from ..teachers import FrozenTeacher, TrainableTeacher
 from ..teachers.logits_cache import LogitsCache, check_lookup
 from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
+from .cuda_graphs import CUDAGraphs
 from .ensemble import ensemble_predictions
 from .finite_losses import agreed, describe_losses, look_at
 from .recomputation import Recomputation
@@ -103,6 +106,13 @@ class CollectiveDistill(BaseAlgorithm):
             forward pass of every student. See
             :class:`~mmdckd.models.algorithms.recomputation.Recomputation`.
             Defaults to None: all activations are kept.
+        cuda_graphs (bool): Whether the backbones of all members are replayed
+            as CUDA graphs, which frees small networks from waiting for the
+            host. Results stay the same, to the bit where the device is
+            deterministic. For one process, and distillers that record
+            nothing but logits; no effect on a CPU. See
+            :class:`~mmdckd.models.algorithms.cuda_graphs.CUDAGraphs`.
+            Defaults to False.
 
     Attributes:
         before_stop (Callable, optional): Called before a loss that is not
@@ -148,7 +158,8 @@ class CollectiveDistill(BaseAlgorithm):
                  init_cfg: Optional[dict] = None,
                  module_inplace: Optional[bool] = None,
                  channels_last: bool = False,
-                 memory: Optional[str] = None) -> None:
+                 memory: Optional[str] = None,
+                 cuda_graphs: bool = False) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
@@ -203,6 +214,7 @@ class CollectiveDistill(BaseAlgorithm):
         self._checked = False
         self._logged: Dict[str, torch.Tensor] = {}
         self._recompute = self._build_recomputation(memory)
+        self._graphs = self._build_graphs(cuda_graphs)
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -244,6 +256,27 @@ class CollectiveDistill(BaseAlgorithm):
             return None
         self.distiller.check_recomputable()
         return Recomputation(self.cohort.students)
+
+    def _build_graphs(self, cuda_graphs: bool) -> Optional[CUDAGraphs]:
+        if not cuda_graphs:
+            return None
+        if self._recompute is not None:
+            raise ValueError(
+                "Invalid `cuda_graphs`: expected False with `memory="
+                "'checkpoint'`, which runs the students twice, got True.")
+        if not self.distiller.records_logits_alone:
+            raise ValueError(
+                'Invalid `cuda_graphs`: expected False where `distiller` '
+                'records more than logits, which happens inside the graphs, '
+                'got True.')
+        if self.teacher_trainable:
+            raise ValueError('Invalid `cuda_graphs`: expected False with '
+                             '`teacher_trainable=True`, got True.')
+        if get_world_size() > 1:
+            raise ValueError(
+                'Invalid `cuda_graphs`: expected False with several '
+                f'processes, got True with {get_world_size()}.')
+        return CUDAGraphs(self.cohort, self.teachers)
 
     def _build_lagged_peers(self, cfg: Optional[dict],
                             distiller: dict) -> Optional[LaggedPeers]:
@@ -325,7 +358,8 @@ class CollectiveDistill(BaseAlgorithm):
                                           *trained)
         before = self._before
         before.take()
-        losses, step = self._run_members(inputs, data_samples)
+        with self._replaying(inputs):
+            losses, step = self._run_members(inputs, data_samples)
         losses.update(self._collective_losses(step))
         self._checked = True
         self._logged, finite = look_at(losses)
@@ -357,6 +391,12 @@ class CollectiveDistill(BaseAlgorithm):
             return total, values
         terms = [value for name, value in values.items() if is_loss(name)]
         return total, {'loss': sum(terms, torch.zeros(())), **values}
+
+    def _replaying(self, inputs) -> ContextManager:
+        if self._graphs is None or not self.student_trainable:
+            return nullcontext()
+        shared = self.views == 'shared'
+        return self._graphs.replaying(inputs if shared else inputs[0])
 
     def _run_members(self, inputs, data_samples) -> tuple:
         """Run teachers and students.

@@ -1,0 +1,250 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Run backbones as CUDA graphs."""
+import copy
+import logging
+from contextlib import ExitStack, contextmanager
+from typing import Any, Iterator, List, Optional
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from ..cohorts.student_cohort import StudentCohort
+from ..teachers import FrozenTeacher
+from .buffer_snapshot import BufferSnapshot
+
+#: Runs of a backbone before it is captured, in which cuDNN and cuBLAS set
+#: themselves up.
+WARM_UP = 3
+
+
+class CUDAGraphs:
+    """Replays the backbones of a cohort and its teachers as CUDA graphs.
+
+    A small network waits for the host to start one kernel after another. A
+    CUDA graph starts all kernels of a forward or backward pass at once. They
+    are the same kernels, so results stay the same to the bit.
+
+    The first batch on a GPU is captured. A batch of another shape, as the last
+    one of an epoch, runs without graphs, and so does everything outside a
+    training step. See `CUDA graphs
+    <https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs>`_.
+
+    Args:
+        cohort (StudentCohort): The students.
+        teachers (List[FrozenTeacher]): The teachers.
+    """
+
+    def __init__(self, cohort: StudentCohort,
+                 teachers: List[FrozenTeacher]) -> None:
+        self._cohort = cohort
+        self._teachers = teachers
+        self._forget()
+
+    def _forget(self) -> None:
+        self._enabled = True
+        self._backbones: List[nn.Module] = []
+        self._graphed: List[_GraphedModule] = []
+        self._kind: Optional[tuple] = None
+        self._weights: List[int] = []
+
+    def __deepcopy__(self, memo: dict) -> 'CUDAGraphs':
+        """A copy of the model, an EMA for instance, has other weights."""
+        copied = copy.copy(self)
+        copied._cohort = copy.deepcopy(self._cohort, memo)
+        copied._forget()
+        return copied
+
+    @contextmanager
+    def replaying(self, inputs: torch.Tensor) -> Iterator[None]:
+        """Replay the graphs of the backbones that run in this context.
+
+        Args:
+            inputs (Tensor): The images (B, 3, H, W) of the students.
+        """
+        if not self._enabled or not inputs.is_cuda:
+            yield
+            return
+        if self._kind is None or self._weights != _places(self._backbones):
+            self._capture(inputs)
+        if self._kind != _kind(inputs):
+            yield
+            return
+        self._own_gradients()
+        with ExitStack() as stack:
+            for graphed in self._graphed:
+                stack.enter_context(graphed.in_place())
+            yield
+
+    def _capture(self, inputs: torch.Tensor) -> None:
+        self._forget()
+        networks = [student for _, student in self._cohort.items()]
+        networks += [teacher.model for teacher in self._teachers]
+        backbones = [
+            backbone for network in networks
+            if (backbone := _backbone_of(network)) is not None
+        ]
+        try:
+            self._graphed = _capture(backbones, inputs)
+        except RuntimeError as error:
+            self._enabled = False
+            print_log(
+                f'Training goes on without CUDA graphs: {error}',
+                logger='current',
+                level=logging.WARNING)
+            return
+        self._backbones = backbones
+        self._weights = _places(backbones)
+        self._kind = _kind(inputs)
+
+    def _own_gradients(self) -> None:
+        """Copy gradients that accumulate: autograd lets a parameter share the
+        memory that the next replay writes to."""
+        for graphed in self._graphed:
+            for parameter in graphed.parameters:
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad.clone()
+
+
+def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
+    """The backbone of a network; None where something looks into it."""
+    backbone = getattr(network, 'backbone', None)
+    if not isinstance(backbone, nn.Module) or any(
+            module._forward_hooks or module._forward_pre_hooks
+            or module._backward_hooks for module in backbone.modules()):
+        return None
+    return backbone
+
+
+def _places(backbones: List[nn.Module]) -> List[int]:
+    """Where weights and buffers lie, which is captured with the kernels."""
+    return [
+        tensor.data_ptr() for backbone in backbones
+        for tensor in (*backbone.parameters(), *backbone.buffers())
+    ]
+
+
+def _kind(inputs: torch.Tensor) -> tuple:
+    """All of a batch that a graph holds for."""
+    return (inputs.shape, inputs.stride(), inputs.dtype, inputs.device,
+            torch.is_autocast_enabled('cuda'),
+            torch.get_autocast_dtype('cuda'))
+
+
+def _capture(backbones: List[nn.Module],
+             inputs: torch.Tensor) -> List['_GraphedModule']:
+    """Capture every backbone, and leave no trace of the runs before."""
+    buffers = BufferSnapshot(*backbones)
+    buffers.take()
+    state = torch.cuda.get_rng_state(inputs.device)
+    try:
+        with torch.autocast(
+                'cuda',
+                dtype=torch.get_autocast_dtype('cuda'),
+                enabled=torch.is_autocast_enabled('cuda'),
+                cache_enabled=False):
+            return [_GraphedModule(backbone, inputs) for backbone in backbones]
+    finally:
+        buffers.restore_all()
+        torch.cuda.set_rng_state(state, inputs.device)
+
+
+class _GraphedModule:
+    """The forward and the backward pass of a module as two CUDA graphs.
+
+    Args:
+        module (nn.Module): The module.
+        inputs (Tensor): A batch like all to come.
+    """
+
+    def __init__(self, module: nn.Module, inputs: torch.Tensor) -> None:
+        self.module = module
+        self.forward = module.forward
+        self.training = module.training
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.inputs = inputs.detach().clone()
+        pool = torch.cuda.graph_pool_handle()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        # Without gradients to come, as of a frozen teacher, no backward pass.
+        with torch.cuda.stream(stream), \
+                torch.set_grad_enabled(bool(self.parameters)):
+            for _ in range(WARM_UP):
+                outputs, _ = tree_flatten(self.forward(self.inputs))
+                self._backward(outputs, outputs)
+            del outputs
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.set_grad_enabled(bool(self.parameters)):
+            self.forward_graph = torch.cuda.CUDAGraph()
+            # Other threads, such as the one that pins memory, go on.
+            with torch.cuda.graph(
+                    self.forward_graph, pool,
+                    capture_error_mode='thread_local'):
+                outputs = self.forward(self.inputs)
+            self.outputs, self.spec = tree_flatten(outputs)
+            self.backward_graph = torch.cuda.CUDAGraph()
+            self.grad_outputs = [torch.empty_like(o) for o in self.outputs]
+            if self.parameters:
+                with torch.cuda.graph(
+                        self.backward_graph,
+                        pool,
+                        capture_error_mode='thread_local'):
+                    self.gradients = self._backward(self.outputs,
+                                                    self.grad_outputs)
+
+    def _backward(self, outputs: List[torch.Tensor],
+                  grad_outputs: List[torch.Tensor]) -> tuple:
+        pairs = [(o, g) for o, g in zip(outputs, grad_outputs)
+                 if o.requires_grad]
+        if not pairs:
+            return (None, ) * len(self.parameters)
+        return torch.autograd.grad([o for o, _ in pairs],
+                                   self.parameters, [g for _, g in pairs],
+                                   allow_unused=True)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Replay in place of the module's own forward pass.
+
+        Inside the context alone: a copy of the module would take the graphs
+        with it, and with them the weights of this one.
+        """
+        self.module.forward = self.replay
+        try:
+            yield
+        finally:
+            del self.module.forward
+
+    def replay(self, inputs: torch.Tensor) -> Any:
+        """Run the module on a batch."""
+        if (self.module.training != self.training
+                or inputs.shape != self.inputs.shape
+                or inputs.stride() != self.inputs.stride()):
+            return self.forward(inputs)
+        outputs = _Replay.apply(self, inputs, *self.parameters)
+        return tree_unflatten(list(outputs), self.spec)
+
+
+class _Replay(torch.autograd.Function):
+    """Replays a :class:`_GraphedModule`, for autograd."""
+
+    @staticmethod
+    def forward(ctx, graphed: _GraphedModule, inputs: torch.Tensor,
+                *parameters: nn.Parameter) -> tuple:
+        ctx.graphed = graphed
+        graphed.inputs.copy_(inputs)
+        graphed.forward_graph.replay()
+        return tuple(output.detach() for output in graphed.outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *grad_outputs: torch.Tensor) -> tuple:
+        graphed = ctx.graphed
+        for static, grad in zip(graphed.grad_outputs, grad_outputs):
+            static.copy_(grad)
+        graphed.backward_graph.replay()
+        return (None, None, *(None if grad is None else grad.detach()
+                              for grad in graphed.gradients))

@@ -1,0 +1,129 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""`cuda_graphs=True`: the same training, started at once."""
+import copy
+
+import pytest
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from small import cohort, network
+from tiny import digits
+
+pytestmark = pytest.mark.gpu
+
+
+def dropout():
+    cfg = network()
+    cfg['backbone'] = dict(
+        type='VisionTransformer',
+        arch=dict(
+            embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        img_size=8,
+        patch_size=2,
+        drop_rate=0.2,
+        drop_path_rate=0.2)
+    cfg['neck'] = None
+    cfg['head'] = dict(
+        type='VisionTransformerClsHead', num_classes=10, in_channels=32)
+    return cfg
+
+
+def train(model, batches, kind='float32', **kwargs):
+    optimizer = torch.optim.SGD(model.parameters(), 0.02, 0.9)
+    if kind == 'float32':
+        optim = OptimWrapper(optimizer, **kwargs)
+    else:
+        optim = AmpOptimWrapper(optimizer=optimizer, dtype=kind, **kwargs)
+    logs = []
+    with optim.optim_context(model):
+        optim.initialize_count_status(model, 0, len(batches))
+    for step, batch in enumerate(batches):
+        torch.manual_seed(step)
+        model.train()
+        logs.append(model.train_step(copy.deepcopy(batch), optim))
+        if step == 2:
+            model.eval()
+            with torch.no_grad():
+                data = model.data_preprocessor(digits(8))
+                model.predict_members(**data)
+    return logs
+
+
+@pytest.fixture
+def deterministic(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'deterministic', True)
+    torch.use_deterministic_algorithms(True)
+
+
+CASES = dict(
+    float32=dict(),
+    channels_last=dict(model=dict(channels_last=True)),
+    float16=dict(kind='float16'),
+    bfloat16=dict(kind='bfloat16'),
+    accumulation=dict(accumulative_counts=2),
+    dropout=dict(model=dict(architecture=dropout())),
+    mixed=dict(
+        model=dict(
+            architecture=None,
+            num_students=None,
+            students=dict(a=network(), b=network(depth=34)))),
+    lagged_peers=dict(model=dict(lagged_peers=dict(momentum=0.5))))
+
+
+@pytest.mark.parametrize('case', CASES.values(), ids=CASES)
+def test_trains_as_without_to_the_bit(device, deterministic, case):
+    """With a batch of another size, and a validation, in between."""
+    case = dict(case)
+    kwargs = case.pop('model', {})
+    batches = [digits(16, start=16 * i) for i in range(6)]
+    batches.insert(3, digits(5))
+    plain = cohort(device, **copy.deepcopy(kwargs))
+    graphed = cohort(device, **copy.deepcopy(kwargs), cuda_graphs=True)
+    expected = train(plain, batches, **case)
+    found = train(graphed, batches, **case)
+    assert [{
+        k: float(v)
+        for k, v in log.items()
+    } for log in found] == [{
+        k: float(v)
+        for k, v in log.items()
+    } for log in expected]
+    theirs = plain.state_dict()
+    for key, value in graphed.state_dict().items():
+        assert torch.equal(value, theirs[key]), key
+    if device.type == 'cuda':
+        assert graphed._graphs._enabled and graphed._graphs._graphed
+
+
+def test_weights_that_move_are_captured_anew(device):
+    batches = [digits(16, start=16 * i) for i in range(4)]
+    plain, graphed = cohort(device), cohort(device, cuda_graphs=True)
+    for model in (plain, graphed):
+        train(model, batches[:2])
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
+    for one, other in zip(
+            train(graphed, batches[2:]), train(plain, batches[2:])):
+        torch.testing.assert_close(one['loss'], other['loss'])
+
+
+def test_a_copy_takes_no_graphs_along(device):
+    """An EMA copies the model, maybe after a step."""
+    model = cohort(device, cuda_graphs=True)
+    train(model, [digits(16)])
+    copied = copy.deepcopy(model)
+    assert not copied._graphs._graphed
+    assert copied._graphs._cohort is copied.cohort
+
+
+def test_a_backbone_that_cannot_be_captured_trains_without(device, caplog):
+    model = cohort(device, cuda_graphs=True)
+    backbone = model.cohort.students['student0'].backbone
+    forward = backbone.forward
+
+    def looks(images):
+        assert float(images.mean()) < 1e9  # waits for the device
+        return forward(images)
+
+    backbone.forward = looks
+    log = train(model, [digits(16), digits(16)])[-1]
+    assert torch.isfinite(log['loss'])
