@@ -603,3 +603,36 @@ def _converting(convert: Callable) -> Callable:
         return converted
 
     return convert_all
+
+
+@_remedy
+def contrastive_negatives() -> Optional[str]:
+    """``CRDLoss`` of mmrazor 1.0.0 does not run on a GPU.
+
+    It draws its negatives on the CPU, and looks them up in a memory that has
+    moved to the GPU; so with the indices of the batch, which MMPretrain's data
+    preprocessor leaves where they are. No issue is known upstream.
+    """
+    after_import('mmrazor.models', _look_up_on_one_device)
+    return 'mmrazor looks up CRD samples on the CPU in a memory on the GPU'
+
+
+def _look_up_on_one_device() -> None:
+    from mmrazor.models.losses.crd_loss import ContrastMemory
+    look_up = ContrastMemory.forward
+
+    @functools.wraps(look_up)
+    def forward(self,
+                feat_s: Any,
+                feat_t: Any,
+                idx: Any,
+                sample_idx: Any = None) -> Any:
+        if sample_idx is None:
+            number = len(feat_s) * (self.neg_sample + 1)
+            sample_idx = self.multinomial.draw(number).view(len(feat_s), -1)
+            sample_idx.select(1, 0).copy_(idx)
+        device = self.memory_v1.device
+        return look_up(self, feat_s, feat_t, idx.to(device),
+                       sample_idx.to(device))
+
+    ContrastMemory.forward = forward

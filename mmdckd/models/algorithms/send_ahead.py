@@ -32,8 +32,8 @@ def send_ahead(preprocessor: BaseDataPreprocessor,
         data['inputs'] = _send(data['inputs'], device)
     samples = data.get('data_samples')
     if samples and all(isinstance(sample, DataSample) for sample in samples):
-        _send_field(samples, 'gt_label', device)
-        _send_field(samples, 'gt_score', device)
+        for name in samples[0].keys():
+            _send_field(samples, name, device)
     return (data, *args[1:])
 
 
@@ -47,11 +47,12 @@ def _send(inputs: Any, device: torch.device) -> Any:
 
 def _send_field(samples: List[DataSample], name: str,
                 device: torch.device) -> None:
-    """Copy a label of all samples at once."""
-    if not all(name in sample for sample in samples):
-        return
+    """Copy a tensor of all samples, such as their labels, at once."""
     values = [sample.get(name) for sample in samples]
-    moved: Tuple[torch.Tensor, ...] = torch.cat(values).to(
-        device, non_blocking=True).split([len(value) for value in values])
-    for sample, value in zip(samples, moved):
-        sample.set_field(value, name, dtype=torch.Tensor)
+    if not all(isinstance(value, torch.Tensor) for value in values):
+        return
+    together = torch.cat([value.flatten() for value in values])
+    parts: Tuple[torch.Tensor, ...] = together.to(
+        device, non_blocking=True).split([value.numel() for value in values])
+    for sample, value, part in zip(samples, values, parts):
+        sample.set_field(part.view(value.shape), name, dtype=torch.Tensor)

@@ -43,6 +43,21 @@ def test_labels_of_all_kinds_are_sent(preprocessor, monkeypatch):
     assert all(image.is_meta for image in data['inputs'])
 
 
+def test_every_tensor_of_a_sample_is_sent(preprocessor, monkeypatch):
+    """As the indices that CRDLoss looks up."""
+    monkeypatch.setattr(preprocessor, '_device', torch.device('meta'))
+    batch = digits(3)
+    for number, sample in enumerate(batch['data_samples']):
+        sample.set_field(torch.tensor(number), 'sample_idx')
+        sample.set_field(torch.ones(2, 3), 'mask')
+        sample.set_field('a', 'name')
+    data, = send_ahead(preprocessor, (batch, ))
+    for sample in data['data_samples']:
+        assert sample.sample_idx.is_meta and sample.sample_idx.shape == ()
+        assert sample.mask.is_meta and sample.mask.shape == (2, 3)
+        assert sample.name == 'a'
+
+
 def test_nothing_is_sent_on_the_cpu(preprocessor):
     assert send_ahead(preprocessor, (digits(), True)) is None
 
