@@ -6,8 +6,9 @@ would need, in every process that loads data as well. Seeding before each
 thing that draws leaves no such state.
 """
 import random
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ class Draw(IntEnum):
     STEP = 4  # the step: dropout, mixup and the like
     VALIDATION = 5
     AFTER_EPOCH = 6  # the hooks after an epoch
+    STATISTICS = 7  # statistics that are measured beside the training
 
 
 def seed_data(*key: int) -> None:
@@ -44,6 +46,18 @@ def seed_all(*key: int) -> None:
         seed_data(*key)
     else:
         torch.manual_seed(_seed_host(key))
+
+
+@contextmanager
+def unchanged_randomness() -> Iterator[None]:
+    """Leave the generators of Python, NumPy and torch as they were before."""
+    python, numpy = random.getstate(), np.random.get_state()
+    cuda = torch.cuda.is_available()
+    devices = [torch.cuda.current_device()] if cuda else []
+    with torch.random.fork_rng(devices):
+        yield
+    random.setstate(python)
+    np.random.set_state(numpy)
 
 
 def _seed_host(key: Tuple[int, ...]) -> int:

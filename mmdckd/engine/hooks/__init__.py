@@ -13,11 +13,13 @@ from .preemption_hook import PreemptionHook
 from .save_on_nonfinite_hook import SaveOnNonFiniteHook
 from .skipped_images_hook import SkippedImagesHook
 from .teacher_cache_hook import TeacherCacheHook
+from .weight_average_hook import WeightAverageHook
 
 __all__ = [
     'CheckLabelsHook', 'CheckRunHook', 'CohortCheckpointHook',
     'CohortStatisticsHook', 'CohortSummaryHook', 'DataTimeHook',
     'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
     'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
-    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook'
+    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook',
+    'WeightAverageHook'
 ]
