@@ -1,5 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Train a cohort of students, or any model of MMPretrain."""
+from preemption import exit_when_told  # isort: skip
+
+if __name__ == '__main__':
+    exit_when_told()  # before all that takes time to import
+
 import argparse
 import os
 import os.path as osp

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdckd.inference.network import build_network
+from mmdckd.io.best_student import best_student_of
 from mmdckd.io.config_text import format_config, parse_config_text
 from mmdckd.io.files import path_below, replacing
 from mmdckd.io.trust import are_trusted
@@ -212,8 +213,6 @@ def _students_of(state_dict: Dict[str, Tensor],
 
 
 def _choose(student: str, names: List[str], content: dict, path: str) -> str:
-    # Imported here because the hooks beside it use this module.
-    from mmdckd.engine.loops.collective_eval_loops import best_student_of
     if student == BEST:
         best = best_student_of(content)
         if best is None:
@@ -221,7 +220,12 @@ def _choose(student: str, names: List[str], content: dict, path: str) -> str:
                 f'The checkpoint {path!r} was written before any validation '
                 'by mmdckd.CollectiveValLoop, so it does not say which '
                 f'student is best. Name one of {names}.')
-        student = best
+        if best.note:
+            print_log(
+                f'{path}: {best.note}. Name another student to export that.',
+                logger='current',
+                level=logging.WARNING)
+        student = best.name
     return choose_student(student, names, f'The checkpoint {path!r}')
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.dist import get_world_size
@@ -7,7 +7,12 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.loops.exact_train_loops import make_exact
+from mmdckd.engine.rescheduling import (check_optimizer, fast_forward,
+                                        take_settings)
+from mmdckd.engine.resumed_settings import (Difference, compare_settings,
+                                            describe)
 from mmdckd.engine.saving import resume_from_latest
+from mmdckd.io.config_text import parse_config_text
 from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
 
@@ -35,6 +40,11 @@ class ExactResumeHook(Hook):
       of the optimizer; in several processes, where each has its own, they are
       not, and a checkpoint should be saved after a step.
 
+    - What differs between the settings of the run and those in the
+      checkpoint is said before the first step. Those of the run hold, but for
+      the seed: with more epochs or another schedule, learning rates go on as
+      if it had been there from the beginning.
+
     Its checkpoints hold tensors, numbers and strings only:
     ``torch.load(weights_only=True)`` loads them in any process.
 
@@ -56,6 +66,8 @@ class ExactResumeHook(Hook):
         self._position: Optional[Dict[str, int]] = None
         self._gradients: Dict[str, torch.Tensor] = {}
         self._warned = False
+        # Of the run that is resumed, where its schedule was another.
+        self._train_cfg: Optional[dict] = None
 
     def before_run(self, runner) -> None:
         """Replace the loop, where there is training, and find the
@@ -68,6 +80,31 @@ class ExactResumeHook(Hook):
         """Take the place in the data from the checkpoint."""
         self._position = checkpoint.get('meta', {}).get('position')
         self._gradients = checkpoint.get('gradients', {})
+        self._train_cfg = None
+        if runner._resume and 'optimizer' in checkpoint:
+            self._compare(runner, checkpoint)
+
+    def _compare(self, runner, checkpoint: dict) -> None:
+        """Say what differs from the run that is resumed, and take the
+        schedule of this one."""
+        text = checkpoint['meta'].get('cfg')
+        try:
+            differences = compare_settings(text, runner.cfg)
+        except ValueError as error:
+            runner.logger.warning(
+                f'The settings of the run that is resumed are not known: '
+                f'{error}')
+            return
+        before, now = checkpoint['optimizer'], runner.optim_wrapper
+        check_optimizer(before, now.state_dict())
+        if not differences:
+            return
+        runner.logger.warning(describe(differences, runner._load_from))
+        if any(each.is_schedule for each in differences):
+            _refuse_other_optimizer(differences)
+            take_settings(before, now.state_dict())
+            checkpoint.pop('param_schedulers', None)
+            self._train_cfg = parse_config_text(text).get('train_cfg') or {}
 
     def before_train(self, runner) -> None:
         """Begin where the checkpoint was saved."""
@@ -85,6 +122,9 @@ class ExactResumeHook(Hook):
         loop.batches.epoch = self._position['epoch']
         loop.batches.samples = self._position['samples']
         loop.resume(**self._position)
+        if self._train_cfg is not None:
+            fast_forward(runner, self._train_cfg)
+            self._train_cfg = None
         for name, parameter in runner.model.named_parameters():
             if name in self._gradients:
                 parameter.grad = self._gradients.pop(name).to(parameter)
@@ -119,6 +159,15 @@ class ExactResumeHook(Hook):
         """Note, before a checkpoint is saved, that this was validated."""
         # What begins with 'val' would be logged among the metrics.
         runner.message_hub.update_info('last_val_iter', runner.iter)
+
+
+def _refuse_other_optimizer(differences: List[Difference]) -> None:
+    for key, before, now in differences:
+        if key in ('optim_wrapper.optimizer.type', 'train_cfg.by_epoch'):
+            raise ValueError(
+                f'`{key}`={now!r}: a run resumes with the one it began with, '
+                f'{before!r}. To train the weights in another way, give '
+                '`load_from` in place of `resume`.')
 
 
 def _resume_early_stopping(hook: EarlyStoppingHook, runner) -> None:

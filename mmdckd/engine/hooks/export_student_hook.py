@@ -7,6 +7,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 
+from mmdckd.engine.saving import checkpoint_folder
 from mmdckd.export import export_student, plain_config
 from mmdckd.models.cohorts import StudentCohort
 from mmdckd.names import BEST
@@ -95,10 +96,15 @@ class ExportStudentHook(Hook):
                 'checkpoint.')
             return
         out_dir = self.out_dir or osp.join(runner.work_dir, 'export')
+        best = _best_checkpoint(runner)
+        if best is not None and not osp.isfile(best):
+            runner.logger.warning(
+                f'ExportStudentHook exports nothing: the best checkpoint, '
+                f'{best}, is gone. tools/export_student.py exports a student '
+                'of another one.')
+            return
         with TemporaryDirectory() as folder:
-            checkpoint = (
-                _best_checkpoint(runner)
-                or _save_final_weights(runner, folder))
+            checkpoint = best or _save_final_weights(runner, folder)
             exported = export_student(checkpoint, out_dir, self.student,
                                       self._cfg)
         runner.logger.info(
@@ -113,8 +119,9 @@ def _best_checkpoint(runner) -> Optional[str]:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             for key in ('best_ckpt', f'best_ckpt_{hook.key_indicators[0]}'):
                 path = runner.message_hub.get_info(key)
-                if path and osp.isfile(path):
-                    return path
+                if path:  # in this folder, also where it says another
+                    return osp.join(
+                        checkpoint_folder(runner), osp.basename(path))
     return None
 
 

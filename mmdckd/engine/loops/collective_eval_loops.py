@@ -4,7 +4,6 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.logging import MessageHub
 from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop, autocast
 from mmengine.structures import BaseDataElement
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 from mmdckd import names
 from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule
 from mmdckd.evaluation.metric_names import metrics_to_come
+from mmdckd.io.best_student import best_student_of
 from mmdckd.registry import LOOPS
 
 
@@ -187,8 +187,8 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
     in the first validation only, as it does not change) and
     ``best/<metric>``, the metrics of the student that is best by ``monitor``.
     So ``CheckpointHook(save_best='best/accuracy/top1')`` works. The best
-    student's name is kept as ``best_student`` in the message hub, and with
-    it in the checkpoints that ``save_best`` writes.
+    student's name is kept as ``best_student`` in the message hub, and in
+    ``best_student_by`` the epoch and iteration; both are in checkpoints.
 
     Args:
         runner (Runner): The runner.
@@ -206,7 +206,11 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
     stage = 'val'
 
     def _note_best(self, name: str) -> None:
-        self.runner.message_hub.update_info('best_student', name)
+        hub = self.runner.message_hub
+        hub.update_info('best_student', name)
+        # For whoever reads a checkpoint: whether it was of these weights.
+        hub.update_info('best_student_by',
+                        dict(epoch=self.runner.epoch, iter=self.runner.iter))
 
 
 @LOOPS.register_module()
@@ -214,9 +218,10 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     """Tests every student, their ensemble and the teacher in one pass.
 
     The arguments are those of :class:`CollectiveValLoop`. ``best`` is the
-    student that was best in the validation before the checkpoint was written,
-    so that nothing is chosen by looking at the test split; for a checkpoint
-    without validation it is the best on this split, and the log says so.
+    student that was best in the validation of the checkpoint, so that nothing
+    is chosen by looking at the test split. For a checkpoint that was written
+    without a validation of its own it is that of the validation before; for
+    one before any validation, the best on this split. The log says so.
     """
     stage = 'test'
 
@@ -241,17 +246,7 @@ class _RecallBestStudent(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         best = best_student_of(checkpoint)
         if best is not None:
-            runner.message_hub.update_info('best_student', best)
-
-
-def best_student_of(checkpoint: dict) -> Optional[str]:
-    """The student that was best in the last validation before a checkpoint
-    was written, or None.
-
-    Args:
-        checkpoint (dict): A checkpoint of MMEngine's runner.
-    """
-    message_hub = checkpoint.get('message_hub')
-    if isinstance(message_hub, MessageHub):
-        message_hub = message_hub.state_dict()
-    return (message_hub or {}).get('runtime_info', {}).get('best_student')
+            runner.message_hub.update_info('best_student', best.name)
+            if best.note:
+                runner.logger.warning(f'The checkpoint: {best.note}. "best" '
+                                      f'is {best.name}.')
