@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Checkpoints that are missing, damaged or cannot be written."""
 import os
+import random
 import re
 import resource
 import shutil
@@ -12,6 +13,7 @@ from cohort_runs import run_config, train
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from resumed_runs import assert_equal
 
 from mmdckd.io.latest import find_latest
 
@@ -105,6 +107,67 @@ def test_where_nothing_can_be_read_it_begins_anew(folder, caplog):
     found, said = find(folder, caplog)
     assert found is None
     assert 'There is none: training starts from the beginning' in said
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two small checkpoints with the state of a training."""
+    for iteration in (1, 2):
+        torch.save(
+            dict(
+                meta=dict(iter=iteration),
+                state_dict={
+                    f'weight{i}': torch.full((3, ), float(iteration))
+                    for i in range(4)
+                },
+                optimizer=dict(state={}, param_groups=[])),
+            tmp_path / f'iter_{iteration}.pth')
+    (tmp_path / 'last_checkpoint').write_text('iter_2.pth')
+    return tmp_path
+
+
+def test_any_bit_of_the_directory_of_a_file_may_be_flipped(two, caplog):
+    """Whatever it leads to, resuming takes the checkpoint before, or the
+    file where it is still what it was."""
+    last = two / 'iter_2.pth'
+    whole = last.read_bytes()
+    expected = torch.load(last, weights_only=True)
+    begin = whole.index(b'PK\x01\x02')  # the first entry of the directory
+    draw = random.Random(0)
+    damaged = 0
+    for place in range(begin, len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << draw.randrange(8)
+        last.write_bytes(content)
+        found, said = find(two, caplog)
+        caplog.clear()
+        if found == str(last):
+            assert not said
+            assert_equal(torch.load(last, weights_only=True), expected)
+        else:
+            damaged += 1
+            assert found == str(two / 'iter_1.pth')
+            assert f'{last} is damaged (' in said
+            assert f'Resuming from {found}' in said
+    assert damaged > 100
+
+
+@pytest.mark.parametrize('named', ['{}', 'https://host/epoch_9.pth', '..'])
+def test_a_pointer_to_no_file_of_the_folder_is_not_followed(
+        two, caplog, named):
+    named = named.format(two)
+    (two / 'last_checkpoint').write_text(named)
+    found, said = find(two, caplog)
+    assert found == str(two / 'iter_2.pth')
+    assert f'names {named!r}, which is no file in {two}' in said
+
+
+def test_a_pointer_to_another_folder_names_a_file_of_this_one(two, tmp_path):
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    shutil.copy(two / 'iter_2.pth', elsewhere / 'iter_1.pth')
+    (two / 'last_checkpoint').write_text(str(elsewhere / 'iter_1.pth'))
+    assert find_latest(str(two)) == str(two / 'iter_1.pth')
 
 
 class SmallDisk(Hook):

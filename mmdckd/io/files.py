@@ -125,14 +125,15 @@ def copy_file(source: str, path: str, link: bool = False) -> None:
 
 
 def remove_leftovers(folder: str) -> None:
-    """Remove what a killed :func:`replacing` has left in a folder.
+    """Remove what a killed :func:`replacing` has left in a work folder.
 
     Args:
         folder (str): The folder; it need not exist.
     """
-    for path in glob(osp.join(escape(folder), '*.tmp')):
-        if re.search(r'\.\d+\.tmp$', path):
-            _remove(path)
+    for part in ('', 'export', osp.join('*', 'vis_data')):
+        for path in glob(osp.join(escape(folder), part, '*.tmp')):
+            if re.search(r'\.\d+\.tmp$', path):
+                _remove(path)
 
 
 def _remove(path: str) -> None:

@@ -11,8 +11,6 @@ import pytest
 import torch
 from user import call, free_port, run_tool, scalars, start
 
-pytestmark = pytest.mark.slow
-
 DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
 PLAIN = osp.join('configs', 'baselines', 'plain_r18_digits.py')
 
@@ -25,6 +23,26 @@ def wait_for_logs(process, work_dir):
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize('seconds', [0, 1.5])
+def test_before_the_training_begins_it_says_resume_me_too(
+        tmp_path, number, seconds):
+    process = start(sys.executable, osp.join('tools', 'train.py'), PLAIN,
+                    '--work-dir', str(tmp_path))
+    caught = 1 << (signal.SIGUSR1 - 1)
+    status = Path(f'/proc/{process.pid}/status')
+    while not int(status.read_text().split('SigCgt:')[1].split()[0],
+                  16) & caught:
+        assert process.poll() is None
+    time.sleep(seconds)  # amidst what is imported
+    process.send_signal(number)
+    printed, _ = process.communicate()
+    assert process.returncode == 75, printed
+    assert f'Interrupted by {number.name}' in printed
+    assert 'Traceback' not in printed
+
+
+@pytest.mark.slow
 def test_train_py_says_resume_me(tmp_path):
     options = ('--cfg-options', 'train_cfg.max_epochs=2',
                'default_hooks.logger.interval=1')
@@ -53,6 +71,7 @@ def children(pid):
     return [int(child) for child in path.read_text().split()]
 
 
+@pytest.mark.slow
 def test_processes_end_together_when_one_is_told(tmp_path):
     process = start(
         osp.join('tools', 'dist_train.sh'),
@@ -81,6 +100,7 @@ def test_processes_end_together_when_one_is_told(tmp_path):
     assert scalars(tmp_path)[0][0][-1]['step'] == ended
 
 
+@pytest.mark.slow
 def test_a_batch_job_is_requeued(tmp_path):
     for name, script in (('srun', 'exit $CODE'),
                          ('scontrol', f'echo "$@" >> "{tmp_path}/called"')):

@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import os
 import os.path as osp
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -14,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from mmdckd.analysis.matrix_figures import draw_correlations
 from mmdckd.analysis.style import to_image
 from mmdckd.evaluation import CohortSums, soften
+from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
@@ -148,11 +148,9 @@ class CohortStatisticsHook(Hook):
         arrays['classes'] = np.array(
             classes or range(arrays['correlation'].shape[-1])).astype(str)
         path = osp.join(runner.log_dir, 'vis_data', FILE_NAME)
-        os.makedirs(osp.dirname(path), exist_ok=True)
-        # Whole or not at all, whenever a run ends.
-        with open(f'{path}.new', 'wb') as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(f'{path}.new', path)
+        with replacing(path) as beside:
+            with open(beside, 'wb') as file:
+                np.savez_compressed(file, **arrays)
         if step % interval == 0 or step == last:
             runner.visualizer.add_image('class_correlation',
                                         to_image(draw_correlations(arrays)),

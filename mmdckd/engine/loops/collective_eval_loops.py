@@ -188,7 +188,8 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
     ``best/<metric>``, the metrics of the student that is best by ``monitor``.
     So ``CheckpointHook(save_best='best/accuracy/top1')`` works. The best
     student's name is kept as ``best_student`` in the message hub, and in
-    ``best_student_by`` the epoch and iteration; both are in checkpoints.
+    ``best_student_by`` the epoch, iteration and metric; both are in
+    checkpoints.
 
     Args:
         runner (Runner): The runner.
@@ -209,8 +210,12 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
         hub = self.runner.message_hub
         hub.update_info('best_student', name)
         # For whoever reads a checkpoint: whether it was of these weights.
-        hub.update_info('best_student_by',
-                        dict(epoch=self.runner.epoch, iter=self.runner.iter))
+        hub.update_info(
+            'best_student_by',
+            dict(
+                epoch=self.runner.epoch,
+                iter=self.runner.iter,
+                metric=self.best_rule and self.best_rule.metric))
 
 
 @LOOPS.register_module()
