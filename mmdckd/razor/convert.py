@@ -9,6 +9,8 @@ from typing import List, NamedTuple
 import mmrazor
 from mmengine.config import Config, ConfigDict
 
+from mmdckd.names import parameter_prefix, student_names
+
 #: What becomes a CollectiveDistill.
 ALGORITHMS = ('SingleTeacherDistill', 'SelfDistill',
               'OverhaulFeatureDistillation')
@@ -93,6 +95,7 @@ def convert_config(path: str, num_students: int) -> Conversion:
         'default_hooks.preemption':
         dict(type='mmdckd.PreemptionHook')
     })
+    _rename_custom_keys(cfg, num_students, notes)
     # Read again, so that what was put in is a ConfigDict too.
     return Conversion(Config(cfg.to_dict()), notes)
 
@@ -183,6 +186,29 @@ def _cohort(model: ConfigDict, num_students: int,
         _flatten_pooled(model.distiller, notes)
     model.distiller.type = 'mmdckd.CollectiveDistiller'
     return model
+
+
+def _rename_custom_keys(cfg: Config, num_students: int,
+                        notes: List[str]) -> None:
+    """Let settings of single parameters reach those of every student."""
+    paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    custom_keys = paramwise.get('custom_keys') or {}
+    old = 'architecture.'
+    renamed = {key for key in custom_keys if key.startswith(old)}
+    if not renamed:
+        return
+    paramwise.custom_keys = {
+        new: settings
+        for key, settings in custom_keys.items()
+        for new in ([
+            parameter_prefix(student) + key[len(old):]
+            for student in student_names(num_students)
+        ] if key in renamed else [key])
+    }
+    notes.append('`optim_wrapper.paramwise_cfg.custom_keys` has a key for '
+                 f'each of {num_students} students in place of '
+                 f'{", ".join(sorted(renamed))}: change it when you change '
+                 '`num_students`.')
 
 
 def _network(cfg: ConfigDict) -> ConfigDict:

@@ -202,3 +202,24 @@ def test_a_run_that_is_wrong_is_found():
         {
             **good, 'train/student.student1.loss': [1., float('nan')]
         }, config)
+
+
+def test_settings_of_single_parameters_reach_every_student(tmp_path):
+    file = tmp_path / 'custom.py'
+    base = osp.relpath(osp.join(FOLDER, KD), tmp_path)
+    file.write_text(f"""_base_ = {base!r}
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={{
+            'architecture.backbone': dict(lr_mult=0.1),
+            'bias': dict(decay_mult=0.)
+        }}))
+""")
+    config, notes = convert_config(str(file), 2)
+    custom_keys = config.optim_wrapper.paramwise_cfg.custom_keys
+    assert custom_keys == {
+        'architecture.students.student0.backbone': dict(lr_mult=0.1),
+        'architecture.students.student1.backbone': dict(lr_mult=0.1),
+        'bias': dict(decay_mult=0.)
+    }
+    assert any('`num_students`' in note for note in notes)

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
@@ -17,7 +17,9 @@ from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
+from ..checks.class_names import names_of_dataset
 from ..loops import CollectiveValLoop
+from ..own_samples import OwnSamples
 
 FILE_NAME = 'cohort_statistics.npz'
 
@@ -74,11 +76,10 @@ class CohortStatisticsHook(Hook):
         # scores of each batch.
         self._asked: List[Tuple[torch.Tensor, Dict[str, torch.Tensor]]] = []
         self._sums: Optional[CohortSums] = None
-        self._seen = 0
 
     def before_val_epoch(self, runner) -> None:
         """Begin anew."""
-        self._seen = 0
+        self._own = OwnSamples(runner.val_dataloader)
         cohort = self._cohort(runner)
         self._sums = CohortSums(cohort.cohort.names if cohort else [MODEL],
                                 cohort.teacher_names if cohort else [],
@@ -110,11 +111,7 @@ class CohortStatisticsHook(Hook):
         labels = labels.to(outputs[0].pred_score.device)
         if cohort:
             self._recall_teachers(cohort, batch_idx, scores, labels)
-        # A sampler repeats images where a process would have fewer.
-        rank, world_size = get_dist_info()
-        own = len(range(rank, len(runner.val_dataloader.dataset), world_size))
-        labels = labels[:max(own - self._seen, 0)]
-        self._seen += len(outputs)
+        labels = labels[:self._own.take(len(outputs))]
         scores = {name: each[:len(labels)] for name, each in scores.items()}
         self._sums.add(scores, labels)
         if cohort:
@@ -144,9 +141,11 @@ class CohortStatisticsHook(Hook):
         elif training is not None and not isinstance(training, dict):
             step, last = runner.epoch, runner.max_epochs
         arrays = dict(arrays, step=np.array(step))
-        classes = runner.val_dataloader.dataset.metainfo.get('classes')
-        arrays['classes'] = np.array(
-            classes or range(arrays['correlation'].shape[-1])).astype(str)
+        count = arrays['correlation'].shape[-1]
+        classes = names_of_dataset(runner.val_dataloader.dataset) or ()
+        if len(classes) != count:
+            classes = range(count)
+        arrays['classes'] = np.array(classes).astype(str)
         path = osp.join(runner.log_dir, 'vis_data', FILE_NAME)
         with replacing(path) as beside:
             with open(beside, 'wb') as file:

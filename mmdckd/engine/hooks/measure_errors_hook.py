@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
+from mmdckd.engine.own_samples import OwnSamples
 from mmdckd.models.collectors import GeneralCollector
 from mmdckd.models.collectors.labels import soft_labels
 from mmdckd.registry import HOOKS
@@ -81,22 +82,24 @@ class MeasureErrorsHook(Hook):
         model.eval()
         sums = {collector: torch.tensor(0.) for collector in collectors}
         count = 0
+        own = OwnSamples(runner.val_loop.dataloader)
         for data_batch in runner.val_loop.dataloader:
             data = model.data_preprocessor(data_batch, False)
             members = model.predict_members(
                 **data, teacher=not names <= set(model.cohort.names))
-            wrong = {name: _errors(members[name]) for name in names}
-            count += len(data['data_samples'])
+            number = own.take(len(data['data_samples']))
+            wrong = {name: _errors(members[name])[:number] for name in names}
+            count += number
             for collector, chosen in collectors.items():
                 each = torch.stack([wrong[name] for name in chosen])
                 sums[collector] = sums[collector] + torch.einsum(
                     'jbc,kbc->jk', each, each)
         model.train(training)
         for collector, total in sums.items():
-            number = total.new_tensor(count)
+            images = total.new_tensor(count)
             all_reduce(total)
-            all_reduce(number)
-            collector.errors = total / number
+            all_reduce(images)
+            collector.errors = total / images
 
     @staticmethod
     def _collectors(runner) -> Dict[GeneralCollector, List[str]]:

@@ -26,6 +26,7 @@ from .buffer_snapshot import BufferSnapshot
 from .cuda_graphs import CUDAGraphs
 from .ensemble import ensemble_predictions
 from .finite_losses import agreed, describe_losses, look_at
+from .layer_depth import layer_depth
 from .recomputation import Recomputation
 from .send_ahead import send_ahead
 from .view_preprocessor import ViewPreprocessor
@@ -322,6 +323,11 @@ class CollectiveDistill(BaseAlgorithm):
     def cohort(self) -> StudentCohort:
         """:obj:`StudentCohort`: Alias of ``architecture``."""
         return self.architecture
+
+    def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
+        """How deep a parameter lies in its member, for layer-wise decay of
+        the learning rate; see :func:`~.layer_depth.layer_depth`."""
+        return layer_depth(self, param_name)
 
     @property
     def teacher_names(self) -> List[str]:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from PIL import Image
 from tiny import network
 
-from mmdckd.engine.hooks import cohort_statistics_hook
+from mmdckd.engine import own_samples
 from mmdckd.models.collectors import build_collector
 
 TAU = 4.
@@ -206,8 +206,7 @@ def test_images_in_another_order_are_refused(tmp_path):
 
 def test_images_that_a_sampler_repeats_do_not_count(tmp_path, monkeypatch):
     # The last of eight processes that share 100 images: 12 are its own.
-    monkeypatch.setattr(cohort_statistics_hook, 'get_dist_info', lambda:
-                        (7, 8))
+    monkeypatch.setattr(own_samples, 'get_dist_info', lambda: (7, 8))
     runner = train(with_hook(tmp_path))
     with np.load(vis_data(runner) / 'cohort_statistics.npz') as arrays:
         assert (arrays['confusion'].sum((1, 2)) == 12).all()
