@@ -12,6 +12,8 @@ from run_config import (add_run_arguments, build_runner, check_file,
                         leaving_processes, load_config,
                         set_dataloader_defaults)
 
+from mmdckd.io.plain_values import plain_values
+
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
   python tools/test.py configs/dckd_r34_r18_digits.py \\
@@ -106,7 +108,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
             DumpResults(out_file_path=args.out))
     metrics = runner.test()
     if args.out_item == 'metrics' and is_main_process():
-        mmengine.dump(metrics, args.out)
+        mmengine.dump(plain_values(metrics), args.out)
 
 
 def main() -> None:

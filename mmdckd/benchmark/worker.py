@@ -22,6 +22,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
+from mmdckd.evaluation.best_rule import is_number
 from .cost import StepCostHook
 from .files import write_whole
 from .progress import ProgressFileHook
@@ -94,7 +95,10 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
 
 def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:
-    return {key: float(value) for key, value in metrics.items()}
+    return {
+        key: float(value)
+        for key, value in metrics.items() if is_number(value)
+    }
 
 
 def _test_is_val(cfg: Config) -> bool:

@@ -10,6 +10,7 @@ from mmdckd.models.weights import check_pretrained_parts
 from mmdckd.registry import HOOKS
 from ..checks import (check_checkpoint, check_custom_keys, check_monitors,
                       check_single_images)
+from ..loops import CollectiveTestLoop
 
 
 @HOOKS.register_module()
@@ -62,6 +63,14 @@ class CheckRunHook(Hook):
         check_monitors(runner)
         self._handles = check_single_images(
             _unwrapped(runner), runner.train_dataloader)
+
+    def before_test(self, runner) -> None:
+        """Check that the best student can be told, where it has to be."""
+        loop = runner.test_loop
+        if isinstance(loop, CollectiveTestLoop) and (
+                loop.monitor
+                or runner.message_hub.get_info('best_student') is None):
+            loop.metrics_to_come()
 
     def after_train_iter(self,
                          runner,

@@ -10,7 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdckd import names
-from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule
+from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule, is_number
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.io.best_student import best_student_of
 from mmdckd.registry import LOOPS
@@ -237,6 +237,8 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
         best = self.runner.message_hub.get_info('best_student')
         if best in results:
+            if any(map(is_number, results[best].values())):
+                self._settle_rule(results[best])
             return best
         best = super()._best_student(results)
         self.runner.logger.warning(

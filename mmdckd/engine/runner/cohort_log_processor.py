@@ -17,9 +17,10 @@ class CohortLogProcessor(LogProcessor):
     ``scalars.json``, TensorBoard and the other back ends get what they get
     from MMEngine's ``LogProcessor``, every scalar of every member. The
     console and the log file get the total loss, the best student (by its task
-    loss in training, by the first metric in validation) beside the mean of
-    all, and what there is of the ensemble and the teachers. The time left
-    (``eta``) is MMEngine's, of the training steps without validation.
+    loss in training, by the ``best_rule`` of the loop in validation) beside
+    the mean of all, and what there is of the ensemble and the teachers. The
+    time left (``eta``) is MMEngine's, of the training steps without
+    validation.
 
     The arguments are those of ``LogProcessor``. The lines of a model that is
     no cohort are left as they are.
@@ -57,11 +58,11 @@ class CohortLogProcessor(LogProcessor):
         tag, line = super().get_log_after_epoch(runner, batch_idx, mode,
                                                 with_non_scalar)
         students = _students(runner)
-        metric = next(
-            filter(None, (names.metric_of(key, names.BEST) for key in tag)),
-            None)
-        if not students or metric is None:
+        loop = getattr(runner, f'{mode}_loop')
+        rule = getattr(loop, 'best_rule', None)
+        if not students or rule is None:
             return tag, line
+        metric = rule.metric
         # The members are those that have been evaluated by the metric.
         values = {
             names.member_of(key, metric): value
@@ -69,8 +70,11 @@ class CohortLogProcessor(LogProcessor):
         }
         best = runner.message_hub.get_info('best_student')
         if best not in students:
-            own = {name: values[name] for name in students}
-            best = max(own, key=own.__getitem__)
+            best = rule.best(
+                {name: {
+                    metric: values[name]
+                }
+                 for name in students})
         shown = [f'{metric}: {best} (best) {values[names.BEST]:.2f}']
         if len(students) > 1:
             mean = sum(values[name] for name in students) / len(students)

@@ -2,6 +2,7 @@
 """Runs that would silently be another one are refused before a step."""
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from cohort_runs import run_config
@@ -297,3 +298,52 @@ def test_a_batch_of_one_image(tmp_path):
     cfg.train_dataloader.drop_last = True
     cfg.experiment_name += '_dropped'
     Runner.from_cfg(cfg).train()
+
+
+def test_a_test_without_a_number_is_refused_before_it_begins(tmp_path, files):
+    cfg = config(tmp_path, load_from=files['two'])
+    cfg.test_evaluator = dict(type='ConfusionMatrix')
+    metrics = Runner.from_cfg(cfg).test()  # the checkpoint names the best
+    assert metrics['best/confusion_matrix/result'].shape == (10, 10)
+    cfg.load_from = None
+    cfg.experiment_name += '_random'
+    assert 'no metric that is one number' in refused(cfg, test=True)
+    cfg = config(tmp_path)
+    cfg.test_cfg.monitor = 'accuracy/top3'
+    assert refused(cfg, test=True).startswith('Invalid `test_cfg.monitor`')
+
+
+@METRICS.register_module()
+class Anything(ByClass):
+    """What no file can hold as it is."""
+    default_prefix = 'any'
+
+    def compute_metrics(self, results):
+        return dict(
+            array=np.array(results[:2]),
+            nan=float('nan'),
+            tensor=torch.ones(2, 2),
+            number=np.float32(len(results)))
+
+
+def test_a_run_writes_whatever_a_metric_returns(tmp_path):
+    cfg = config(tmp_path)
+    cfg.log_processor = dict(type='mmdckd.CohortLogProcessor')
+    cfg.visualizer = dict(
+        type='mmdckd.CohortVisualizer',
+        vis_backends=[dict(type='LocalVisBackend')])
+    cfg.val_evaluator = cfg.test_evaluator = [
+        dict(type='Anything'), dict(type='Accuracy')
+    ]
+    cfg.default_hooks.checkpoint.save_best = None
+    runner, log = train_in(cfg)
+    assert "greatest 'any/nan'" in log
+    assert runner.message_hub.get_info('best_student') == 'student0'
+    runner.test()
+    again = config(tmp_path)
+    again.update(
+        val_evaluator=cfg.val_evaluator,
+        load_from=f'{runner.work_dir}/epoch_1.pth',
+        resume=True)
+    again.train_cfg.max_epochs = 2
+    assert train_in(again)[0].epoch == 2
