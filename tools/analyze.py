@@ -9,6 +9,7 @@ from collections import Counter
 import mmdckd  # isort: skip  # noqa: F401
 from mmdckd.analysis.recorded_run import read_run
 from mmdckd.analysis.report import write_report
+from mmdckd.cli.errors import one_error_line
 
 EXAMPLES = """examples:
   # one run: work_dirs/dckd_r34_r18_digits/report/report.html
@@ -56,15 +57,13 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
-    try:
-        runs = [
-            read_run(work_dir, name)
-            for work_dir, name in zip(args.work_dirs, args.names)
-        ]
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from error
+    runs = [
+        read_run(work_dir, name)
+        for work_dir, name in zip(args.work_dirs, args.names)
+    ]
     out = args.out or osp.join(args.work_dirs[0], 'report')
     print(f'report   {write_report(runs, out)}\n'
           f'figures  {osp.join(out, "figures")}')

@@ -21,6 +21,7 @@ from mmdckd.benchmark.report import to_markdown
 from mmdckd.benchmark.results import Results, figure_of, to_csv
 from mmdckd.benchmark.scheduler import Scheduler, make_slots
 from mmdckd.benchmark.spec import Spec, load_spec
+from mmdckd.cli.errors import one_error_line
 
 EXAMPLES = """examples:
   # teacher, plain training, KD, DML and DCKD on digits, five seeds each; stop
@@ -96,20 +97,18 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     if args.page:
         return write_page(args.page, args.spec)
-    try:
-        spec = load_spec(args.spec[0])
-        args.work_dir = args.work_dir or osp.join('work_dirs', 'benchmarks',
-                                                  spec.name)
-        args.out = args.out or args.work_dir
-        entries = make_plan(spec, args.work_dir)
-        chosen = choose(entries, args.only)
-        results = Results(osp.join(args.out, 'results.jsonl'))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}')
+    spec = load_spec(args.spec[0])
+    args.work_dir = args.work_dir or osp.join('work_dirs', 'benchmarks',
+                                              spec.name)
+    args.out = args.out or args.work_dir
+    entries = make_plan(spec, args.work_dir)
+    chosen = choose(entries, args.only)
+    results = Results(osp.join(args.out, 'results.jsonl'))
     failed = []
     if not args.report_only:
         os.makedirs(args.work_dir, exist_ok=True)
@@ -244,20 +243,16 @@ def report(out: str, spec: Spec, entries: List[Entry],
 def write_page(path: str, specs: List[str]) -> None:
     """Write the reports of several benchmarks, and one page of them."""
     chapters = []
-    try:
-        for each in specs:
-            spec = load_spec(each)
-            entries = make_plan(spec, '')
-            folder = f'results/{spec.name}'
-            out = osp.join(osp.dirname(path), folder)
-            results = Results(osp.join(out, 'results.jsonl'))
-            plots = []
-            if results.records:
-                plots = report(out, spec, entries, results)
-            chapters.append(
-                Chapter(spec, entries, results, out, folder, plots))
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}')
+    for each in specs:
+        spec = load_spec(each)
+        entries = make_plan(spec, '')
+        folder = f'results/{spec.name}'
+        out = osp.join(osp.dirname(path), folder)
+        results = Results(osp.join(out, 'results.jsonl'))
+        plots = []
+        if results.records:
+            plots = report(out, spec, entries, results)
+        chapters.append(Chapter(spec, entries, results, out, folder, plots))
     write_whole(path, to_page(chapters, path))
     print(f'The page is {path}')
 

@@ -15,6 +15,7 @@ import mmdckd  # isort: skip  # noqa: F401
 import mmrazor
 from mmengine.logging import MMLogger
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.razor.check_configs import (FOLDER, fault_of_run, razor_configs,
                                         run_small)
 from mmdckd.razor.convert import convert_config
@@ -66,6 +67,7 @@ def row_of(path: str) -> List[str]:
     ]
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')

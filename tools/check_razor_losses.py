@@ -14,6 +14,7 @@ import mmdckd  # isort: skip  # noqa: F401
 import mmrazor
 from mmengine.logging import MMLogger
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.razor.catalogue import CONNECTORS, LOSSES, Case
 from mmdckd.razor.check import fault_of
 
@@ -87,6 +88,7 @@ def table(what: str, cases: Dict[str, Case]) -> str:
     return '\n'.join(lines)
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')

@@ -12,6 +12,7 @@ import os.path as osp
 from dataclasses import asdict
 
 from mmdckd.benchmark.files import write_whole
+from mmdckd.cli.errors import one_error_line
 from mmdckd.zoo.entries import Entry, choose, families, wrapped_entries
 from mmdckd.zoo.report import report
 from mmdckd.zoo.run import Limits, Record, run
@@ -72,6 +73,7 @@ def choose_once(work_dir: str, names) -> tuple:
     return entries, unreadable
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     unknown = set(args.families or []) - set(families())

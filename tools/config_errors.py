@@ -1,7 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which part of a config an error comes from, wherever it was raised."""
-import os
-import os.path as osp
 import re
 import traceback
 from contextlib import contextmanager
@@ -21,6 +19,8 @@ from mmengine.registry import MODELS, DefaultScope, build_functions
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 from torch import nn
 from torch.utils.data.dataloader import DataLoader, _BaseDataLoaderIter
+
+from mmdckd.cli.errors import keep_traceback, message_of
 
 #: What a method of MMEngine's runner is busy with.
 RUNNER_METHODS = dict(
@@ -49,35 +49,41 @@ RUNNER_KEYS = (*RUNNER_METHODS.values(), 'work_dir', 'train_dataloader',
                'custom_imports', 'sync_bn', 'find_unused_parameters',
                'compile')
 
-_LONGEST_MESSAGE = 1500
+#: What of it is a dict, or None.
+DICT_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
+             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
+             'default_hooks', 'data_preprocessor')
 
 
 @contextmanager
-def naming_config_keys(cfg: Config) -> Iterator[None]:
+def naming_config_keys(cfg: Config,
+                       folder: Optional[str] = None) -> Iterator[None]:
     """Exit with one message where something fails that a config describes.
 
-    The message names the key that it comes from, and the file in the work
-    folder that has the traceback.
+    The message names the key that it comes from, and the file that has the
+    traceback.
 
     Args:
         cfg (Config): The config of the run.
+        folder (str, optional): The folder of that file. Defaults to None,
+            that of temporary files.
     """
     parts = cfg.to_dict()
     try:
         yield
     except Exception as error:
         key = find_key(error, parts)
-        reason = str(error).strip() or 'no reason is given'
-        if len(reason) > _LONGEST_MESSAGE:
-            reason = f'{reason[:_LONGEST_MESSAGE]} ...'
+        reason = message_of(error)
+        named = re.match(r'(?:Invalid )?`(\w+)', reason)
+        if named and named[1] in RUNNER_KEYS:
+            key = None  # the message begins with it
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'
         if isinstance(error, KeyError) and not cfg.get('default_scope'):
             reason += (' `default_scope` is not set; most configs have '
                        "`default_scope='mmpretrain'`.")
-        path = _write_traceback(cfg.work_dir)
         raise SystemExit(f'error: {f"`{key}`: " if key else ""}{reason}\n'
-                         f'(traceback: {path})') from error
+                         f'{keep_traceback(folder)}') from error
 
 
 def check_keys(cfg: Config) -> None:
@@ -89,6 +95,13 @@ def check_keys(cfg: Config) -> None:
     """
     if 'model' not in cfg:
         raise SystemExit('error: the config has no `model`')
+    for key in DICT_KEYS:
+        if not isinstance(cfg.get(key), (dict, type(None))):
+            raise SystemExit(f'error: `{key}` is a dict, but got {cfg[key]!r}')
+    for key, hook in (cfg.get('default_hooks') or {}).items():
+        if not isinstance(hook, (dict, type(None))):
+            raise SystemExit(f'error: `default_hooks.{key}` is a dict, or '
+                             f'None to leave it out, but got {hook!r}')
     for key in cfg:
         near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
         if near and key not in RUNNER_KEYS and near[0] not in cfg:
@@ -233,12 +246,3 @@ def _running_module(frames: List[FrameType]) -> Optional[str]:
         if running[-1] in names:
             return names[running[-1]]
     return None
-
-
-def _write_traceback(work_dir: str) -> str:
-    os.makedirs(work_dir, exist_ok=True)
-    rank = os.environ.get('RANK', '0')
-    path = osp.join(work_dir, f'traceback_rank{rank}.txt')
-    with open(path, 'w') as file:
-        traceback.print_exc(file=file)
-    return path

@@ -12,6 +12,7 @@ import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.config import Config
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.io.trust import trust_checkpoints
 from mmdckd.models.backbones.crd_checkpoint import convert_crd_state_dict
 from mmdckd.models.weights import read_state_dict
@@ -39,17 +40,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     if args.trust_checkpoint:
         trust_checkpoints()
-    try:
-        # The code keeps its command line in the last checkpoint.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            state_dict = read_state_dict(args.src, 'src')
-        model, converted = convert_crd_state_dict(state_dict)
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    # The code keeps its command line in the last checkpoint.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        state_dict = read_state_dict(args.src, 'src')
+    model, converted = convert_crd_state_dict(state_dict)
     meta = dict(
         source=os.path.basename(args.src),
         cfg=Config(dict(default_scope='mmpretrain', model=model)).pretty_text)

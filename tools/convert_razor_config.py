@@ -5,6 +5,7 @@ import os.path as osp
 
 import mmdckd  # isort: skip  # noqa: F401
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.razor.convert import convert_config
 
 EXAMPLE = """example:
@@ -34,12 +35,10 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
-    try:
-        config, notes = convert_config(args.config, args.num_students)
-    except ValueError as error:
-        raise SystemExit(f'error: {error}') from error
+    config, notes = convert_config(args.config, args.num_students)
     with open(args.out, 'w', encoding='utf-8') as file:
         file.write(f'# Made from {osp.basename(args.config)} by '
                    'tools/convert_razor_config.py.\n' + config.pretty_text)

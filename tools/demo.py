@@ -25,6 +25,7 @@ from rich.table import Table
 from mmdckd import names
 from mmdckd.analysis import draw_curves, read_curves
 from mmdckd.benchmark.display import duration
+from mmdckd.cli.errors import one_error_line
 from mmdckd.datasets import Digits
 from mmdckd.registry import MODELS
 
@@ -295,6 +296,7 @@ def draw_digits(items: List[dict]) -> str:
     return '\n'.join(lines)
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     os.makedirs(args.work_dir, exist_ok=True)

@@ -8,6 +8,7 @@ import os.path as osp
 import mmdckd  # isort: skip  # noqa: F401
 from mmengine.config import Config
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.export import export_onnx, export_student
 from mmdckd.io.trust import trust_checkpoints
 
@@ -61,17 +62,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     if args.trust_checkpoint:
         trust_checkpoints()
-    try:
-        cfg = Config.fromfile(args.config) if args.config else None
-        exported = export_student(args.checkpoint, args.out, args.student, cfg)
-        onnx = osp.join(args.out, f'{exported.name}.onnx')
-        difference = export_onnx(exported.config, onnx) if args.onnx else None
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    cfg = Config.fromfile(args.config) if args.config else None
+    exported = export_student(args.checkpoint, args.out, args.student, cfg)
+    onnx = osp.join(args.out, f'{exported.name}.onnx')
+    difference = export_onnx(exported.config, onnx) if args.onnx else None
     print(f'student     {exported.name}\n'
           f'config      {exported.config}\n'
           f'checkpoint  {exported.checkpoint}\n'

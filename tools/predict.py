@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.inference import Predictor, annotate
 
 EXAMPLES = """examples:
@@ -130,13 +131,11 @@ def picture_path(folder: str, path: str, taken: set) -> str:
     return osp.join(folder, name)
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     paths = find_images(args.images)
-    try:
-        predictor = Predictor(args.model)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    predictor = Predictor(args.model)
     table = Table('image', 'class', 'score', box=None, pad_edge=False)
     table.columns[2].justify = 'right'
     for column in table.columns[:2]:

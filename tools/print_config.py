@@ -3,13 +3,16 @@
 who learns what from whom. Weights and data are not needed."""
 import argparse
 import logging
+from typing import List, Optional
 
+from config_errors import naming_config_keys
 from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
-from run_config import check_file
+from run_config import check_file, read_config
 
 from mmdckd.analysis.cohort_summary import as_table, summarise
 from mmdckd.analysis.image_size import train_image_size
+from mmdckd.cli.errors import one_error_line
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
 
@@ -51,23 +54,36 @@ def drop_weights(model: dict) -> None:
     networks.append(model.get('architecture') or {})
     for network in networks:
         network.pop('pretrained', None)
+        network.pop('new_head', None)
         if (network.get('init_cfg') or {}).get('type') == 'Pretrained':
             del network['init_cfg']
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     check_file('config', args.config)
     # How each parameter of a teacher starts.
     logging.disable(logging.INFO)
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    kind = cfg.model.type  # of a lazy config it is the class
+    cfg = read_config(args.config, args.cfg_options)
+    kind = cfg.model.get('type')  # of a lazy config it is the class
     if isinstance(kind, str):
         kind = MODELS.get(kind)
     if not (kind and issubclass(kind, CollectiveDistill)):
-        raise SystemExit(f'error: {args.config!r} builds a {cfg.model.type}, '
-                         'which is no cohort')
+        raise SystemExit(f'error: {args.config!r} builds a '
+                         f'{cfg.model.get("type")}, which is no cohort')
+    with naming_config_keys(cfg):
+        print(summary_of(cfg, args.size))
+
+
+def summary_of(cfg: Config, sides: Optional[List[int]]) -> str:
+    """The table of the cohort that a config describes.
+
+    Args:
+        cfg (Config): The config.
+        sides (List[int], optional): The side, or height and width, of the
+            images. None: what the pipeline of training ends with.
+    """
     drop_weights(cfg.model)
     preprocessor = cfg.model.get('data_preprocessor',
                                  cfg.get('data_preprocessor'))
@@ -76,11 +92,11 @@ def main() -> None:
             cfg.get('default_scope', 'mmengine')):
         model = MODELS.build(cfg.model)
     channels = len((preprocessor or {}).get('mean') or (0, 0, 0))
-    size = train_image_size(cfg) if args.size is None else args.size * 2
+    size = train_image_size(cfg) if sides is None else sides * 2
     if size is None:
         raise SystemExit('error: the pipeline of training says no size of '
                          'its images: give --size')
-    print(as_table(summarise(model, (channels, *size[:2]))))
+    return as_table(summarise(model, (channels, *size[:2])))
 
 
 if __name__ == '__main__':

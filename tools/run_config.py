@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import traceback
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, Optional
 
 import torch
 from config_errors import check_keys
@@ -15,6 +15,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 import mmdckd  # noqa: F401
+from mmdckd.cli.errors import keep_traceback
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
@@ -66,14 +67,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.trust_checkpoint:
         trust_checkpoints()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    try:
-        cfg = Config.fromfile(args.config)
-        if args.cfg_options is not None:
-            cfg.merge_from_dict(args.cfg_options)
-    except Exception as error:
-        raise SystemExit(f'error: the config {args.config!r} cannot be read: '
-                         f'{type(error).__name__}: {error}') from error
-    check_keys(cfg)
+    cfg = read_config(args.config, args.cfg_options)
     check_wrapper(cfg)
 
     cfg.launcher = args.launcher
@@ -81,6 +75,27 @@ def load_config(args: argparse.Namespace) -> Config:
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         './work_dirs', name)
+    return cfg
+
+
+def read_config(path: str, options: Optional[dict] = None) -> Config:
+    """Read a config file, and exit with one line where it is none of a run.
+
+    Args:
+        path (str): The file.
+        options (dict, optional): Settings over it. Defaults to None.
+
+    Returns:
+        Config: The config.
+    """
+    try:
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(options or {})
+    except Exception as error:
+        raise SystemExit(f'error: the config {path!r} cannot be read: '
+                         f'{type(error).__name__}: {error}\n'
+                         f'{keep_traceback()}') from error
+    check_keys(cfg)
     return cfg
 
 

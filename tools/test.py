@@ -12,6 +12,7 @@ from run_config import (add_run_arguments, build_runner, check_file,
                         leaving_processes, load_config,
                         set_dataloader_defaults)
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.io.plain_values import plain_values
 
 EXAMPLES = """examples:
@@ -78,7 +79,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if (args.out is not None and args.out_item != 'metrics'
-            and 'CollectiveTestLoop' in str(cfg.test_cfg.get('type'))):
+            and 'CollectiveTestLoop' in str(
+                (cfg.get('test_cfg') or {}).get('type'))):
         raise SystemExit(
             'error: --out writes the metrics of a cohort (add --out-item '
             'metrics), and predictions of a single model: export a student '
@@ -86,7 +88,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
-        if 'visualization' not in cfg.get('default_hooks', {}):
+        if not (cfg.get('default_hooks') or {}).get('visualization'):
             raise SystemExit(
                 'error: --show and --show-dir need `visualization=dict(type='
                 '"VisualizationHook")` in the `default_hooks` of '
@@ -111,11 +113,12 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
         mmengine.dump(plain_values(metrics), args.out)
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
-    with naming_config_keys(cfg), leaving_processes():
+    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
         test(cfg, args)
 
 

@@ -15,6 +15,7 @@ from run_config import (add_run_arguments, build_runner, check_file,
                         leaving_processes, load_config,
                         set_dataloader_defaults)
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.memory import keep_freed_memory
 
 EXAMPLES = """examples:
@@ -80,6 +81,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             check_file('checkpoint', args.resume)
             cfg.load_from = args.resume
     if args.amp:
+        if not cfg.get('optim_wrapper'):
+            raise SystemExit('error: --amp needs `optim_wrapper` in '
+                             f'{args.config!r}, and it has none')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
@@ -100,12 +104,13 @@ def _restarted(work_dir: str) -> bool:
             and osp.isfile(osp.join(work_dir, 'last_checkpoint')))
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     merge_args(cfg, args)
     keep_freed_memory()
-    with naming_config_keys(cfg), leaving_processes():
+    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
         build_runner(cfg).train()
 
 

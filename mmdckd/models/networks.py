@@ -17,7 +17,7 @@ from torch import nn
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.files import path_below
 from mmdckd.registry import MODELS
-from .weights import check_pretrained_parts, load_weights
+from .weights import load_weights
 
 
 @dataclass
@@ -203,8 +203,6 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     if spec.weights:
         network.pretrained_classes = load_weights(network, spec.weights,
                                                   spec.key, spec.new_head)
-    else:
-        check_pretrained_parts(network, f'model.{spec.key}')
     return network
 
 

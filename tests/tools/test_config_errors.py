@@ -66,7 +66,7 @@ def message(tmp_path, monkeypatch):
     (dict(default_scope='mmpretrian'), '`default_scope`=.* is no package'),
     (dict(train_cfg__max_epochs=0), '`train_cfg.max_epochs` is a whole'),
     (dict(data_preprocessor__std=[1., 1.]),
-     '`model`: `data_preprocessor.mean` has 3 numbers and .*std` 2'),
+     '`data_preprocessor.mean` has 3 numbers and .*std` 2'),
     (dict(val_dataloader__sampler=5), '`val_dataloader`: '),
 ])
 def test_names_the_key(message, changes, expected):

@@ -15,6 +15,7 @@ import PIL
 from mmengine.utils import scandir, track_parallel_progress
 from PIL import features
 
+from mmdckd.cli.errors import one_error_line
 from mmdckd.datasets.glyph_rendering import (CHARACTERS, SUFFIXES, FontGlyphs,
                                              UnusableFont, render_font)
 from mmdckd.version import __version__
@@ -206,6 +207,7 @@ def write_set(out: str, size: int, fonts: List[Font],
     return manifest
 
 
+@one_error_line()
 def main() -> None:
     args = parse_args()
     paths = find_fonts(args.fonts)

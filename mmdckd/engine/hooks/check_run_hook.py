@@ -45,12 +45,14 @@ class CheckRunHook(Hook):
 
     def before_run(self, runner) -> None:
         """Check what the parts of a network start from, and the optimizer."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
         model = _unwrapped(runner)
         if not isinstance(model, CollectiveDistill):
-            # A cohort has checked its members as they were built.
+            # A cohort checks its members itself.
             check_pretrained_parts(model, 'model')
         cfg = runner.cfg.get('optim_wrapper') or {}
-        if isinstance(runner._train_loop, BaseLoop) and isinstance(cfg, dict):
+        if isinstance(cfg, dict):
             paramwise = cfg.get('paramwise_cfg') or {}
             check_custom_keys(model, paramwise.get('custom_keys') or {})
 

@@ -10,6 +10,7 @@ from torch import nn
 from mmdckd.names import check_name
 from mmdckd.registry import MODELS
 from ..networks import build_network, num_classes_of, resolve_network
+from ..weights import check_pretrained_parts
 
 
 @MODELS.register_module()
@@ -73,6 +74,7 @@ class StudentCohort(BaseModel):
             raise TypeError('`data_preprocessor` is a dict, but got '
                             f'{data_preprocessor!r}.')
         networks, self.configs = {}, {}
+        self._keys: List[str] = []
         for index, (name, cfg) in enumerate(students.items()):
             check_name(name, key)
             spec = resolve_network(
@@ -82,6 +84,7 @@ class StudentCohort(BaseModel):
             with student_seed(index):
                 networks[name] = build_network(spec)
             self.configs[name] = spec.model.to_dict()
+            self._keys.append(f'model.{spec.key}')
             if index == 0:
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
@@ -129,6 +132,7 @@ class StudentCohort(BaseModel):
         """Initialise every student from its own seed."""
         for index, student in enumerate(self.students.values()):
             if not getattr(student, '_is_init', False):
+                check_pretrained_parts(student, self._keys[index])
                 with student_seed(index):
                     student.init_weights()
         self._is_init = True

@@ -4,6 +4,7 @@ import torch
 from mmengine.model import BaseModel
 
 from ..networks import build_network, resolve_network
+from ..weights import check_pretrained_parts
 from .input_adapter import InputAdapter
 
 
@@ -58,6 +59,7 @@ def build_teacher(
     with torch.random.fork_rng(devices=[]):
         network = build_network(spec)
         if not spec.weights:
+            check_pretrained_parts(network, 'model.teacher')
             network.init_weights()
     return network, InputAdapter(
         network.data_preprocessor if spec.data_preprocessor else None, size)

@@ -1,0 +1,2 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What the command line tools share."""
