@@ -16,7 +16,8 @@ class OwnSamples:
 
     def __init__(self, dataloader: DataLoader) -> None:
         rank, world_size = get_dist_info()
-        self._left = len(range(rank, len(dataloader.dataset), world_size))
+        size = len(dataloader.dataset)  # type: ignore[arg-type]
+        self._left = len(range(rank, size, world_size))
 
     def take(self, count: int) -> int:
         """How many of the next samples are counted; they come first.

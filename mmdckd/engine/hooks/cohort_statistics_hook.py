@@ -144,7 +144,7 @@ class CohortStatisticsHook(Hook):
         count = arrays['correlation'].shape[-1]
         classes = names_of_dataset(runner.val_dataloader.dataset) or ()
         if len(classes) != count:
-            classes = range(count)
+            classes = tuple(map(str, range(count)))
         arrays['classes'] = np.array(classes).astype(str)
         path = osp.join(runner.log_dir, 'vis_data', FILE_NAME)
         with replacing(path) as beside:
