@@ -6,6 +6,7 @@ Everything alternates in one process. What is timed:
 - `cohort`: the real runner, with all hooks of `configs/_base_/cohort.py` and
   channels last; `cohort_contiguous`: without the latter; `cohort_fused`: with
   SGD in one kernel; `cohort_benchmark`: with cudnn's benchmark;
+  `cohort_graphs`: with `model.cuda_graphs`;
 - `hand`: the same mathematics in a plain loop, which has channels last and
   SGD in one kernel; `hand_benchmark`; `hand_graph`: as one CUDA graph;
 - `single`: MMRazor's SingleTeacherDistill, one student; four runs are four
@@ -108,6 +109,13 @@ def _tune(context: Context, setting: Setting, precision: str,
         cohort_benchmark=_benchmarked(stepping(run, batches)),
         hand=lambda: hand.step(batches[0]),
         hand_benchmark=_benchmarked(lambda: hand.step(batches[0])))
+    if context.cuda:
+        graphs = build_run(
+            context, setting,
+            dict(setting.collective(N), channels_last=True, cuda_graphs=True),
+            precision)
+        ways.update(
+            _tried(context, 'cohort_graphs', stepping(graphs, batches)))
     if context.cuda and precision != 'fp16':
         ways.update(_graphed(context, 'hand_graph', run, precision, batches))
     _write(context, key, ways, seconds)
@@ -174,12 +182,18 @@ def _graphed(context: Context, name: str, run: Run, precision: str,
              batches: list, **kwargs) -> Dict[str, Callable]:
     """A loop by hand as one CUDA graph, where it can be captured."""
     loop = build_hand(context, run, precision, GraphedLoop, **kwargs)
+    return _tried(context, name, lambda: loop.step(batches[0]))
+
+
+def _tried(context: Context, name: str,
+           way: Callable[[], None]) -> Dict[str, Callable]:
+    """The way by its name, where CUDA can capture what it is made of."""
     try:
-        loop.capture(batches[0])
+        way()
     except RuntimeError as error:
         context.write('no_graph', name=name, error=str(error)[:500])
         return {}
-    return {name: lambda: loop.step(batches[0])}
+    return {name: way}
 
 
 def _benchmarked(way: Callable[[], None]) -> Callable[[], None]:

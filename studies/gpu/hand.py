@@ -132,18 +132,20 @@ class GraphedLoop(HandLoop):
     Not for float16: its scaler looks at the gradients on the host.
     """
 
-    def capture(self, batch: dict) -> None:
-        """Record the step; all batches to come have the same shape."""
-        self.images, self.labels = self.preprocess(batch)
+    graph: Optional[torch.cuda.CUDAGraph] = None
+
+    def _capture(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        self.images, self.labels = images.clone(), labels.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):
                 self._once()
         torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
             self._once()
+        self.graph = graph
 
     def _once(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -153,7 +155,10 @@ class GraphedLoop(HandLoop):
         self.optimizer.step()
 
     def step(self, batch: dict) -> None:
+        """Train on a batch; all have the shapes of the first."""
         images, labels = self.preprocess(batch)
+        if self.graph is None:
+            self._capture(images, labels)
         self.images.copy_(images, non_blocking=True)
         self.labels.copy_(labels, non_blocking=True)
         self.graph.replay()

@@ -5,5 +5,4 @@ _base_ = [
     '../../../configs/_base_/alone.py',
 ]
 
-model = dict(
-    backbone=dict(in_channels=1), head=dict(num_classes=10, topk=(1, )))
+model = dict(head=dict(num_classes=10))
