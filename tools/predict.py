@@ -8,20 +8,23 @@ from typing import Iterator, List, Tuple
 
 # Before all of OpenMMLab, which it makes work on today's torch.
 import mmdckd  # isort: skip  # noqa: F401
-from mmengine.utils import scandir
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from mmdckd.cli.errors import one_error_line
 from mmdckd.inference import Predictor, annotate
+from mmdckd.io.files import path_below, replacing
+from mmdckd.io.images import MAX_PIXELS, find_files
 
 EXAMPLES = """examples:
   # the three classes that the student finds most likely, of each image
   python tools/predict.py exported/student0.pth image.png photo.jpg --topk 3
 
-  # all images in a folder, each with a picture of what was said; with ONNX
+  # all images in a folder, each with a picture of what was said; with ONNX;
+  # an image that cannot be read is named, and the others are classified
   python tools/predict.py exported/student0.onnx images/ --out-dir predicted
 """
 ENDINGS = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
@@ -57,8 +60,20 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=32,
         help='how many images to classify at a time (default: %(default)s)')
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=MAX_PIXELS,
+        help='how many pixels an image may have; one with more is not decoded '
+        '(default: %(default)s)')
+    parser.add_argument(
+        '--on-broken',
+        choices=['error', 'skip'],
+        default='error',
+        help='what to do at the end where images could not be read: exit with '
+        'an error, or only name them (default: %(default)s)')
     args = parser.parse_args()
-    for name in ('topk', 'batch_size'):
+    for name in ('topk', 'batch_size', 'max_pixels'):
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} should be 1 or more')
     return args
@@ -69,14 +84,20 @@ def find_images(paths: List[str]) -> List[str]:
     files = []
     for path in paths:
         if osp.isdir(path):
-            inside = sorted(
-                scandir(path, ENDINGS, recursive=True, case_sensitive=False))
+            inside, skipped = find_files(path, ENDINGS)
+            for line in skipped:
+                print(f'warning: skipped {shown(line)}', file=sys.stderr)
             if not inside:
                 raise SystemExit(f'error: there is no image in {path!r}')
-            files += [osp.join(path, name) for name in inside]
+            files += inside
         else:
             files.append(path)
     return files
+
+
+def shown(text: str) -> str:
+    """Text as a terminal can show it, without what would control it."""
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def classify(predictor: Predictor, paths: List[str], batch_size: int,
@@ -103,7 +124,7 @@ def classify(predictor: Predictor, paths: List[str], batch_size: int,
     for path in paths:
         try:
             image = predictor.read(path)
-        except OSError as error:
+        except Exception as error:  # of pipelines and decoders, any
             unread.append(f'{path}: {error.__cause__ or error}')
             continue
         if len(batch) == batch_size or (batch and batch[0][1]['inputs'].shape
@@ -124,18 +145,19 @@ def top_of(predictor: Predictor, scores: Tensor,
 def picture_path(folder: str, path: str, taken: set) -> str:
     """Where the picture of an image goes; equal names get numbers."""
     stem, name, number = osp.splitext(osp.basename(path))[0], '', 1
+    stem = os.fsdecode(os.fsencode(stem)[:200])
     while not name or name in taken:
         name = f'{stem}.png' if number == 1 else f'{stem}-{number}.png'
         number += 1
     taken.add(name)
-    return osp.join(folder, name)
+    return path_below(folder, name)
 
 
 @one_error_line()
 def main() -> None:
     args = parse_args()
     paths = find_images(args.images)
-    predictor = Predictor(args.model)
+    predictor = Predictor(args.model, args.max_pixels)
     table = Table('image', 'class', 'score', box=None, pad_edge=False)
     table.columns[2].justify = 'right'
     for column in table.columns[:2]:
@@ -154,16 +176,26 @@ def main() -> None:
             disable=not sys.stderr.isatty()):
         top = top_of(predictor, scores, args.topk)
         for row, (name, score) in enumerate(top):
-            table.add_row('' if row else path, name, f'{score:.2%}')
+            table.add_row(
+                Text('' if row else shown(path)), Text(shown(name)),
+                f'{score:.2%}')
         if args.out_dir:
-            annotate(path, top).save(picture_path(args.out_dir, path, taken))
+            try:
+                with replacing(picture_path(args.out_dir, path,
+                                            taken)) as beside:
+                    annotate(path, top).save(beside, 'PNG')
+            except (OSError, ValueError) as error:
+                unread.append(f'{path}: {error}')
     # In a file or a pipe a line is as long as it needs to be.
     console = Console() if sys.stdout.isatty() else Console(width=10**4)
     if table.rows:
         console.print(table)
-    if unread:
-        raise SystemExit('\n'.join(f'error: cannot read {line}'
-                                   for line in unread))
+    kind = 'error' if args.on_broken == 'error' else 'warning'
+    lines = [f'{kind}: cannot read {shown(line)}' for line in unread]
+    if lines and kind == 'error':
+        raise SystemExit('\n'.join(lines))
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from mmengine import fileio
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
+from mmdckd.io.images import MAX_ASPECT, MAX_PIXELS, file_fault, size_fault
 from mmdckd.registry import TRANSFORMS
 
 _MOST_WORKERS = 1024
@@ -33,11 +34,15 @@ class LoadImage(LoadImageFromFile):
     Args:
         on_broken (str): What is done with an image that cannot be read or is
             truncated, ``'error'`` or ``'skip'``. Defaults to ``'error'``.
+        max_pixels (int): How many pixels an image may have; one with more is
+            broken, and is not decoded. Defaults to 178,956,970, Pillow's
+            limit.
+        max_aspect (float): The largest ratio of its sides. Defaults to 100.
         **kwargs: The arguments of ``LoadImageFromFile``, but for
             ``ignore_empty`` and ``file_client_args``.
 
     Raises:
-        ValueError: If ``on_broken`` is another.
+        ValueError: If ``on_broken`` is another, or a limit is not positive.
         OSError: If an image is broken, and not skipped; it names the path.
 
     Examples:
@@ -49,12 +54,24 @@ class LoadImage(LoadImageFromFile):
 
     ON_BROKEN = ('error', 'skip')
 
-    def __init__(self, on_broken: str = 'error', **kwargs) -> None:
+    def __init__(self,
+                 on_broken: str = 'error',
+                 max_pixels: int = MAX_PIXELS,
+                 max_aspect: float = MAX_ASPECT,
+                 **kwargs) -> None:
         super().__init__(**kwargs)
         if on_broken not in self.ON_BROKEN:
             raise ValueError('`on_broken` of LoadImage should be one of '
                              f'{self.ON_BROKEN}, but got {on_broken!r}.')
+        for name, value, least in (('max_pixels', max_pixels, 1),
+                                   ('max_aspect', max_aspect, 1)):
+            if isinstance(value, bool) or not isinstance(
+                    value, (int, float)) or not value >= least:
+                raise ValueError(f'Invalid `{name}` of LoadImage: expected a '
+                                 f'number of at least {least}, got {value!r}.')
         self.on_broken = on_broken
+        self.max_pixels = max_pixels
+        self.max_aspect = max_aspect
         # Of each worker, in memory that all share; last, of the process that
         # has none.
         self._skipped = torch.zeros(
@@ -101,8 +118,11 @@ class LoadImage(LoadImageFromFile):
         return results
 
     def _load(self, path: str) -> np.ndarray:
-        content = fileio.get(path, backend_args=self.backend_args)
-        fault = fault_of(content)
+        fault = file_fault(path, self.max_pixels)
+        if fault is None:
+            content = fileio.get(path, backend_args=self.backend_args)
+            fault = fault_of(content) or size_fault(content, self.max_pixels,
+                                                    self.max_aspect)
         if fault:
             raise ValueError(fault)
         image = mmcv.imfrombytes(
@@ -112,7 +132,8 @@ class LoadImage(LoadImageFromFile):
         return image.astype(np.float32) if self.to_float32 else image
 
     def __repr__(self) -> str:
-        return f'{super().__repr__()[:-1]}, on_broken={self.on_broken!r})'
+        return (f'{super().__repr__()[:-1]}, on_broken={self.on_broken!r}, '
+                f'max_pixels={self.max_pixels}, max_aspect={self.max_aspect})')
 
 
 def fault_of(content: bytes) -> Optional[str]:

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
-from mmdckd.io.checkpoints import (class_names_in, require_fit, state_dict_in)
+from mmdckd.io.checkpoints import class_names_in, require_fit, state_dict_in
 from mmdckd.models.weights import read_checkpoint
 
 

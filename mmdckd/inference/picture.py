@@ -5,8 +5,12 @@ from typing import List, Tuple
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-#: The width of a picture in pixels; an image becomes as wide.
+from mmdckd.io.images import open_image
+
+#: The width of a picture in pixels; an image becomes as wide, or as high as
+#: HEIGHT.
 WIDTH = 360
+HEIGHT = 1440
 _LINE = 26
 _FONT = 16
 _BAR, _TEXT = '#9ecae1', '#1a1a1a'
@@ -22,15 +26,20 @@ def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
 
     Returns:
         Image: The picture. Pixels of a small image stay squares.
+
+    Raises:
+        OSError: If the image cannot be read.
     """
-    with Image.open(path) as file:
+    with open(path, 'rb') as content, open_image(content.read()) as file:
         image = ImageOps.exif_transpose(file).convert('RGB')
-    height = max(1, round(image.height * WIDTH / image.width))
+    scale = min(WIDTH / image.width, HEIGHT / image.height)
+    width = max(1, round(image.width * scale))
+    height = max(1, round(image.height * scale))
     resample = (
-        Image.Resampling.NEAREST
-        if image.width < WIDTH else Image.Resampling.LANCZOS)
+        Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
     picture = Image.new('RGB', (WIDTH, height + _LINE * len(top)), 'white')
-    picture.paste(image.resize((WIDTH, height), resample))
+    picture.paste(
+        image.resize((width, height), resample), ((WIDTH - width) // 2, 0))
     draw = ImageDraw.Draw(picture)
     # It has Latin, Greek and Cyrillic, and is wherever matplotlib is.
     font = ImageFont.truetype(

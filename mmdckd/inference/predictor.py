@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
+from mmdckd.io.images import MAX_PIXELS
 from .network import load_network
 
 #: Where an ONNX file keeps the names of its classes.
@@ -34,6 +35,8 @@ class Predictor:
             which is run, has to lie beside. Without weights in the name they
             are those that the config names as ``load_from``. It may be any
             config of an MMPretrain classifier.
+        max_pixels (int): How many pixels an image may have; one with more is
+            not decoded. Defaults to 178,956,970, Pillow's limit.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -49,7 +52,7 @@ class Predictor:
         torch.Size([1, 10])
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, max_pixels: int = MAX_PIXELS) -> None:
         stem, ending = osp.splitext(model)
         if ending not in ENDINGS and ending != '.py':
             raise ValueError(f'{model!r} is no exported student: it should '
@@ -66,12 +69,12 @@ class Predictor:
         if weights is None:
             raise ValueError(f'{config!r} names no weights as `load_from`; '
                              'give the file of weights beside it.')
-        self._load, self._pack = self._build_pipeline()
+        self._load, self._pack = self._build_pipeline(max_pixels)
         self._scores, self.classes = (
             _onnx(weights) if ending == '.onnx' else _pytorch(
                 self.cfg, weights))
 
-    def _build_pipeline(self) -> Tuple[Callable, Callable]:
+    def _build_pipeline(self, max_pixels: int) -> Tuple[Callable, Callable]:
         dataset = (self.cfg.get('test_dataloader') or {}).get('dataset', {})
         if not dataset.get('pipeline'):
             raise ValueError(
@@ -85,7 +88,8 @@ class Predictor:
                 f'should begin with LoadImageFromFile, not {load["type"]!r}.')
         with DefaultScope.overwrite_default_scope(
                 self.cfg.get('default_scope') or 'mmpretrain'):
-            return (TRANSFORMS.build(dict(load, type='mmdckd.LoadImage')),
+            load = dict(load, type='mmdckd.LoadImage', max_pixels=max_pixels)
+            return (TRANSFORMS.build(load),
                     Compose([TRANSFORMS.build(t) for t in others]))
 
     def read(self, path: str) -> dict:

@@ -1,12 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import io
 import os
 import re
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import mmcv
 import pytest
 from cohort_runs import run_config, train
+from PIL import Image
 from user import call, import_tool, run_tool
 
 from mmdckd.datasets import Digits
@@ -14,6 +18,16 @@ from mmdckd.export import export_student
 from mmdckd.inference import Predictor
 
 TOOL = 'tools/predict.py'
+
+
+def png(width, height):
+    """A PNG whose header says a size."""
+    image = io.BytesIO()
+    Image.new('L', (1, 1)).save(image, 'PNG')
+    content = bytearray(image.getvalue())
+    content[16:24] = struct.pack('>II', width, height)
+    content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
+    return bytes(content)
 
 
 @pytest.fixture(scope='module')
@@ -97,6 +111,42 @@ def test_images_of_several_sizes_come_in_order(student, images, tmp_path,
     found = list(tool.classify(predictor, paths, 2, []))
     assert [path for path, _ in found] == paths
     assert batches == [2, 1, 2, 1]
+
+
+def test_hostile_images_are_named_and_the_others_classified(
+        student, images, tmp_path):
+    """Names of markup and controls, pipes, loops, strips and bombs."""
+    folder = tmp_path / 'in'
+    (folder / 'w[').mkdir(parents=True)
+    digit = (images / '0.png').read_bytes()
+    for name in ('[nope].png', 'w[/x].png', '[red]a[/red].png', ':smile:.png',
+                 'a\x1b[31mb.png'):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(digit)
+    os.mkfifo(folder / 'pipe.png')
+    (folder / 'loop').symlink_to(folder)
+    (folder / 'strip.png').write_bytes(png(1, 20000))
+    (folder / 'bomb.png').write_bytes(png(20000, 20000))
+    command = (sys.executable, '-W', 'ignore', TOOL, student.checkpoint,
+               str(folder), '--topk', '1', '--out-dir', str(tmp_path / 'out'))
+    done = call(*command, '--on-broken', 'skip')
+    assert done.returncode == 0, done.stderr
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
+    assert [name[len(str(folder)) + 1:] for name in names] == [
+        ':smile:.png', '[nope].png', '[red]a[/red].png', 'a\\x1b[31mb.png',
+        'w[/x].png'
+    ]
+    assert '\x1b' not in done.stdout + done.stderr
+    for line in ('skipped {}/pipe.png: it is no regular file',
+                 'skipped {}/loop: it links to a folder',
+                 'cannot read {}/strip.png: it has 1 x 20,000 pixels',
+                 'cannot read {}/bomb.png: it has 20,000 x 20,000 pixels'):
+        assert f'warning: {line.format(folder)}' in done.stderr
+    assert len([*(tmp_path / 'out').iterdir()]) == 5
+    done = call(*command)
+    assert done.returncode == 1
+    assert f'error: cannot read {folder}/bomb.png' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.parametrize('arguments, words', [
