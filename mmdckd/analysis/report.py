@@ -12,6 +12,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from mmdckd.io.files import path_below
 from mmdckd.names import TARGET, TEACHER, of_role
 from mmdckd.version import __version__
 from . import epoch_figures
@@ -78,7 +79,7 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     os.makedirs(folder, exist_ok=True)
     for section in sections:
         for picture in sum(section.pictures, []):
-            with open(osp.join(folder, picture.file), 'wb') as file:
+            with open(path_below(folder, picture.file), 'wb') as file:
                 file.write(base64.b64decode(picture.data))
     environment = Environment(
         loader=PackageLoader('mmdckd.analysis', '.'),
@@ -179,8 +180,10 @@ def _draw(run: RecordedRun, limits: Dict[str, Tuple[float, float]],
     }
     arrays = run.statistics
     if arrays is not None:
-        drawn['correlation'] = ('Class correlation',
-                                lambda: draw_correlations(arrays, scales['']))
+        if 'correlation' in arrays:
+            drawn['correlation'] = (
+                'Class correlation',
+                lambda: draw_correlations(arrays, scales['']))
         for name in _references(run):
             drawn[f'correlation-less-{name}'] = (
                 f'Class correlation less that of {name}',
@@ -222,7 +225,8 @@ def _common_limits(
 
 def _references(run: RecordedRun) -> List[str]:
     """The members that others are compared with."""
-    members = (run.statistics or {}).get('members', ())
+    arrays = run.statistics or {}
+    members = arrays['members'] if 'correlation' in arrays else ()
     return of_role(members, TEACHER, TARGET) if len(members) > 1 else []
 
 
@@ -231,7 +235,7 @@ def _common_scales(runs: Sequence[RecordedRun]) -> Dict[str, float]:
     correlations, the rest for the differences to a reference."""
     scales: Dict[str, float] = {}
     for run in runs:
-        if run.statistics is not None:
+        if run.statistics is not None and 'correlation' in run.statistics:
             found = {'': largest_correlation(run.statistics)}
             for name in _references(run):
                 found[name] = largest_difference(run.statistics, name)
@@ -251,7 +255,7 @@ def _picture(run: RecordedRun, key: str, title: str,
 def _confusions(run: RecordedRun) -> Optional[dict]:
     """The pairs of classes that are confused most, those that the ensemble
     resolves best, and those that it makes worse."""
-    if run.statistics is None:
+    if run.statistics is None or 'confusion' not in run.statistics:
         return None
     found = find_confusions(run.statistics)
     several = [each for each in found if each.ensemble is not None]

@@ -8,7 +8,7 @@ import torch
 from mmengine.dist import all_reduce
 
 from mmdckd.names import COHORT, metric_name
-from .prediction_sums import PredictionSums, SoftSums, soften
+from .prediction_sums import MOST_CLASSES, PredictionSums, SoftSums, soften
 
 
 def correlation_distance(one: torch.Tensor,
@@ -135,8 +135,8 @@ class CohortSums:
             a teacher, ``correlation_distance`` and
             ``correlation_distance_non_target`` to it, ``agreement_right`` and
             ``agreement_wrong``; the latter two are left out where there is no
-            such image. ``cohort/agreement`` is the mean of A over pairs of
-            students.
+            such image, the former two where no matrices are kept.
+            ``cohort/agreement`` is the mean of A over pairs of students.
         """
         scalars = {}
         reference = None
@@ -145,12 +145,14 @@ class CohortSums:
         for name, sums in {**self.members, **self.targets}.items():
             for key, value in sums.statistics().items():
                 scalars[metric_name(name, key)] = value
-            if reference is None or name == self.teacher:
+            correlation = sums.correlation
+            if (reference is None or correlation is None
+                    or name == self.teacher):
                 continue
             for key, non_target in (('correlation_distance', False),
                                     ('correlation_distance_non_target', True)):
                 scalars[metric_name(name, key)] = correlation_distance(
-                    sums.correlation, reference, non_target)
+                    correlation, reference, non_target)
         names = list(self.members)
         if self.teacher is not None:
             with_teacher = self.same[:, names.index(self.teacher)]
@@ -174,7 +176,9 @@ class CohortSums:
             Dict[str, ndarray]: ``members``, the M names, targets last;
             ``students``; ``tau``; ``correlation`` (M, C, C); and of the
             members but the targets ``confusion`` (M, C, C), ``bins``
-            (M, 15, 3) and ``agreement`` (M, M).
+            (M, 15, 3) and ``agreement`` (M, M). Without ``correlation`` and
+            ``confusion`` of more than :data:`~.prediction_sums.MOST_CLASSES`
+            classes.
         """
         everyone = {**self.members, **self.targets}
         members = list(self.members.values())
@@ -182,12 +186,25 @@ class CohortSums:
         def stack(tensors, dtype):
             return torch.stack(list(tensors)).cpu().numpy().astype(dtype)
 
-        return dict(
+        arrays = dict(
             members=np.array(list(everyone)),
             students=np.array(self.students),
             tau=np.array(self.tau),
-            correlation=stack((m.correlation for m in everyone.values()),
-                              np.float32),
-            confusion=stack((m.confusion for m in members), np.int32),
             bins=stack((m.bins for m in members), np.float64),
             agreement=self.agreement.cpu().numpy())
+        if self.has_matrices:
+            arrays.update(
+                correlation=stack((m.correlation for m in everyone.values()),
+                                  np.float32),
+                confusion=stack((m.confusion for m in members), np.int32))
+        return arrays
+
+    @property
+    def num_classes(self) -> int:
+        """int: C, once a batch was added."""
+        return len(next(iter(self.members.values())).classes)
+
+    @property
+    def has_matrices(self) -> bool:
+        """bool: Whether class correlations and confusions are kept."""
+        return self.num_classes <= MOST_CLASSES

@@ -1,10 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is added up, batch by batch, of the predictions of one member."""
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Optional
 
 import torch
 
 NUM_BINS = 15
+
+#: Of more classes no matrix of classes by classes is kept: 2,000 take 32 MB in
+#: float64, and 100,000 take 80 GB, each member twice.
+MOST_CLASSES = 2000
 
 
 def soften(scores: torch.Tensor, tau: float) -> torch.Tensor:
@@ -41,13 +45,19 @@ class SoftSums:
     Args:
         num_classes (int): C.
         device (torch.device): Where to add up, in float64.
+
+    Attributes:
+        soft_scores (Tensor, optional): The sums of R, (C, C); None of more
+            than :data:`MOST_CLASSES` classes.
     """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         options: Dict[str, Any] = dict(dtype=torch.float64, device=device)
         self.classes = torch.zeros(num_classes, **options)
         self.soft_entropies = torch.zeros((), **options)
-        self.soft_scores = torch.zeros(num_classes, num_classes, **options)
+        self.soft_scores: Optional[torch.Tensor] = None
+        if num_classes <= MOST_CLASSES:
+            self.soft_scores = torch.zeros(num_classes, num_classes, **options)
 
     def add_soft(self, log_probs: torch.Tensor, labels: torch.Tensor) -> None:
         """Add softened predictions.
@@ -59,15 +69,19 @@ class SoftSums:
         probs = log_probs.exp()
         self.classes += torch.bincount(labels, minlength=len(self.classes))
         self.soft_entropies -= (probs * log_probs).sum()
-        self.soft_scores.index_add_(0, labels, probs)
+        if self.soft_scores is not None:
+            self.soft_scores.index_add_(0, labels, probs)
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """All sums, in a fixed order."""
-        return iter(vars(self).values())
+        return filter(torch.is_tensor, vars(self).values())
 
     @property
-    def correlation(self) -> torch.Tensor:
-        """Tensor: R, (C, C); NaN in the rows of classes without images."""
+    def correlation(self) -> Optional[torch.Tensor]:
+        """Tensor, optional: R, (C, C); NaN in the rows of classes without
+        images. None of more than :data:`MOST_CLASSES` classes."""
+        if self.soft_scores is None:
+            return None
         return self.soft_scores / self.classes[:, None]
 
     def statistics(self) -> Dict[str, float]:
@@ -105,7 +119,8 @@ class PredictionSums(SoftSums):
         device (torch.device): Where to add up, in float64.
 
     Attributes:
-        confusion (Tensor): Images by label and top-1, (C, C).
+        confusion (Tensor, optional): Images by label and top-1, (C, C); None
+            of more than :data:`MOST_CLASSES` classes.
         bins (Tensor): Of each bin the number of images, of right ones among
             them, and the sum of confidences, (15, 3).
     """
@@ -114,7 +129,9 @@ class PredictionSums(SoftSums):
                  device: torch.device) -> None:
         super().__init__(num_classes, device)
         self.totals = self.classes.new_zeros(3)
-        self.confusion = torch.zeros_like(self.soft_scores)
+        self.confusion: Optional[torch.Tensor] = None
+        if self.soft_scores is not None:
+            self.confusion = torch.zeros_like(self.soft_scores)
         self.bins = self.classes.new_zeros(NUM_BINS, 3)
         self._tau = tau
 
@@ -135,15 +152,12 @@ class PredictionSums(SoftSums):
             (scores.square().sum(1) - 2 * own + 1).sum(),
         ])
         one = torch.ones_like(own)
-        self.confusion.index_put_((labels, top), one, accumulate=True)
+        if self.confusion is not None:
+            self.confusion.index_put_((labels, top), one, accumulate=True)
         index = (confidence * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
         self.bins.index_add_(
             0, index,
             torch.stack([one, (top == labels).double(), confidence], 1))
-
-    def tensors(self) -> Iterator[torch.Tensor]:
-        """All sums, in a fixed order."""
-        return filter(torch.is_tensor, vars(self).values())
 
     def statistics(self) -> Dict[str, float]:
         """Return:

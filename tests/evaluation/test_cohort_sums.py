@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdckd.evaluation import CohortSums, correlation_distance
+from mmdckd.evaluation import MOST_CLASSES, CohortSums, correlation_distance
 
 NAMES = ['main', 'peer', 'wide', 'ensemble', 'teacher']
 STUDENTS = NAMES[:3]
@@ -140,3 +140,27 @@ def test_how_sure_a_member_is_does_not_matter_without_the_target():
     sure += torch.diag(1 - sure.sum(1))
     assert correlation_distance(one, sure) > .1
     assert correlation_distance(one, sure, non_target=True) < 1e-12
+
+
+def test_no_matrices_are_kept_of_many_classes():
+    """100,000 classes would take 80 GB a matrix."""
+    count = MOST_CLASSES + 1
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.random((4, count))).softmax(-1)
+    labels = torch.tensor([0, 1, 2, count - 1])
+    sums = CohortSums(['main', 'peer'], ['teacher'])
+    sums.add(dict(main=scores, peer=scores, teacher=scores), labels)
+    sums.add_target('target', scores[None], labels)
+    sums.reduce()
+    assert not sums.has_matrices and sums.num_classes == count
+    assert all(tensor.numel() <= count
+               for each in [*sums.members.values(), *sums.targets.values()]
+               for tensor in each.tensors())
+    assert {'correlation', 'confusion'} & {*sums.arrays()} == set()
+    scalars = sums.scalars()
+    assert scalars['main/soft_entropy'] > 0 and scalars['main/nll'] > 0
+    assert 'main/correlation_distance' not in scalars
+    # Of fewer they are.
+    few = CohortSums(['main'])
+    few.add(dict(main=scores[:, :5].softmax(-1)), labels.clamp(max=4))
+    assert few.arrays()['correlation'].shape == (1, 5, 5)

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 
 from mmdckd.analysis.matrix_figures import draw_correlations
 from mmdckd.analysis.style import to_image
-from mmdckd.evaluation import CohortSums, soften
+from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.names import MODEL, target_names
@@ -22,6 +22,8 @@ from ..loops import CollectiveValLoop
 from ..own_samples import OwnSamples
 
 FILE_NAME = 'cohort_statistics.npz'
+# How many scores of frozen teachers are kept, which takes 0.8 GB.
+_MOST_SCORES = 200_000_000
 
 
 @HOOKS.register_module()
@@ -48,7 +50,10 @@ class CohortStatisticsHook(Hook):
     - The class correlations are drawn for the visualizer, every few
       validations and after the last.
 
-    A validation of images that have several labels each is left alone.
+    A validation of images that have several labels each is left alone. Of
+    more than 2,000 classes no matrices of classes by classes are kept, and
+    where a frozen teacher's scores of all images would be more than 2e8
+    numbers, it is left out; the log says so.
 
     Args:
         tau (float): The temperature of what is softened, the targets
@@ -76,6 +81,7 @@ class CohortStatisticsHook(Hook):
         # scores of each batch.
         self._asked: List[Tuple[torch.Tensor, Dict[str, torch.Tensor]]] = []
         self._sums: Optional[CohortSums] = None
+        self._told = False
 
     def before_val_epoch(self, runner) -> None:
         """Begin anew."""
@@ -109,11 +115,21 @@ class CohortStatisticsHook(Hook):
         }
         labels = torch.cat([sample.gt_label for sample in outputs])
         labels = labels.to(outputs[0].pred_score.device)
-        if cohort:
+        kept = len(
+            runner.val_dataloader.dataset) * outputs[0].pred_score.numel() * (
+                len(cohort.teacher_names) if cohort else 0)
+        if cohort and not cohort.teacher_trainable and kept > _MOST_SCORES:
+            self._sums.teacher = None
+            for name in cohort.teacher_names:
+                scores.pop(name, None)
+        elif cohort:
             self._recall_teachers(cohort, batch_idx, scores, labels)
         labels = labels[:self._own.take(len(outputs))]
         scores = {name: each[:len(labels)] for name, each in scores.items()}
         self._sums.add(scores, labels)
+        if not self._told:
+            self._told = True
+            self._tell(runner, kept > _MOST_SCORES)
         if cohort:
             for name, targets in self._collect(cohort, scores, labels):
                 self._sums.add_target(name, targets, labels)
@@ -130,6 +146,19 @@ class CohortStatisticsHook(Hook):
         if is_main_process():
             self._write(runner, self._sums.arrays())
 
+    def _tell(self, runner, without_teachers: bool) -> None:
+        """Log what is too large to be recorded."""
+        assert self._sums is not None
+        if not self._sums.has_matrices:
+            runner.logger.info(
+                'CohortStatisticsHook records no class correlations and '
+                f'confusions: {self._sums.num_classes:,} classes are more '
+                f'than {MOST_CLASSES:,}.')
+        if without_teachers:
+            runner.logger.info(
+                'CohortStatisticsHook leaves the teacher out: its scores of '
+                'all images would have to be kept.')
+
     def _write(self, runner, arrays: Dict[str, Any]) -> None:
         # As LoggerHook does: `runner.train_loop` would build one.
         training = runner._train_loop
@@ -141,7 +170,8 @@ class CohortStatisticsHook(Hook):
         elif training is not None and not isinstance(training, dict):
             step, last = runner.epoch, runner.max_epochs
         arrays = dict(arrays, step=np.array(step))
-        count = arrays['correlation'].shape[-1]
+        assert self._sums is not None
+        count = self._sums.num_classes
         classes = names_of_dataset(runner.val_dataloader.dataset) or ()
         if len(classes) != count:
             classes = tuple(map(str, range(count)))
@@ -150,7 +180,7 @@ class CohortStatisticsHook(Hook):
         with replacing(path) as beside:
             with open(beside, 'wb') as file:
                 np.savez_compressed(file, **arrays)
-        if step % interval == 0 or step == last:
+        if self._sums.has_matrices and (step % interval == 0 or step == last):
             runner.visualizer.add_image('class_correlation',
                                         to_image(draw_correlations(arrays)),
                                         step)
@@ -190,7 +220,8 @@ class CohortStatisticsHook(Hook):
                                                                torch.Tensor],
                  labels: torch.Tensor) -> List[Tuple[str, torch.Tensor]]:
         """What every collector makes of the students now."""
-        if cohort.lagged_peers is not None:
+        if cohort.lagged_peers is not None or not (set(cohort.teacher_names)
+                                                   <= set(scores)):
             return []  # What is collected from does not predict.
         names, teachers = cohort.cohort.names, cohort.teacher_names
         losses = {

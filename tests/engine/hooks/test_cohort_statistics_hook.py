@@ -13,7 +13,11 @@ from mmengine.runner import Runner
 from PIL import Image
 from tiny import network
 
+from mmdckd.analysis.recorded_run import read_run
+from mmdckd.analysis.report import write_report
 from mmdckd.engine import own_samples
+from mmdckd.engine.hooks import cohort_statistics_hook
+from mmdckd.evaluation import cohort_sums, prediction_sums
 from mmdckd.models.collectors import build_collector
 
 TAU = 4.
@@ -210,3 +214,27 @@ def test_images_that_a_sampler_repeats_do_not_count(tmp_path, monkeypatch):
     runner = train(with_hook(tmp_path))
     with np.load(vis_data(runner) / 'cohort_statistics.npz') as arrays:
         assert (arrays['confusion'].sum((1, 2)) == 12).all()
+
+
+def test_of_many_classes_only_what_fits_is_recorded(tmp_path, monkeypatch):
+    """The digits' ten classes and 100 images stand for too many."""
+    for module in (prediction_sums, cohort_sums, cohort_statistics_hook):
+        monkeypatch.setattr(module, 'MOST_CLASSES', 9)
+    monkeypatch.setattr(cohort_statistics_hook, '_MOST_SCORES', 999)
+    runner = train(
+        with_hook(
+            tmp_path,
+            train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=1)))
+    with np.load(vis_data(runner) / 'cohort_statistics.npz') as file:
+        assert {'correlation', 'confusion'} & {*file} == set()
+        assert 'teacher' not in file['members']
+        assert len(file['classes']) == 10
+    last = validations(runner)[-1]
+    assert last['student0/soft_entropy'] > 0
+    assert 'student0/agreement_right' not in last
+    log = next(Path(runner.work_dir).glob('*/*.log')).read_text()
+    assert log.count('no class correlations and confusions: 10 classes') == 1
+    assert log.count('leaves the teacher out') == 1
+    out = tmp_path / 'report'
+    write_report([read_run(runner.work_dir)], str(out))
+    assert (out / 'report.html').exists()
