@@ -54,6 +54,19 @@ DICT_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
              'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
              'default_hooks', 'data_preprocessor')
 
+#: What to do where the machine has too little of something, by what errors
+#: that come of it say.
+_REMEDIES = (
+    (r'shared memory|Bus error|/dev/shm|/torch_\d+',
+     ' The workers that load data hand batches over in shared memory '
+     '(/dev/shm), which is full: make it larger, or set '
+     '`train_dataloader.num_workers=0` and `val_dataloader.num_workers=0`.'),
+    (r"^MemoryError|out of memory|allocate memory|can't start new thread|"
+     r'Worker.* (exited unexpectedly|is killed by signal: Killed)',
+     ' The memory is not enough: lower `train_dataloader.batch_size`, '
+     '`train_dataloader.num_workers` or the number of students, or raise the '
+     'limit of the process.'))
+
 
 @contextmanager
 def naming_config_keys(cfg: Config,
@@ -82,6 +95,7 @@ def naming_config_keys(cfg: Config,
         if isinstance(error, KeyError) and not cfg.get('default_scope'):
             reason += (' `default_scope` is not set; most configs have '
                        "`default_scope='mmpretrain'`.")
+        reason += _remedy_for(error)
         raise SystemExit(f'error: {f"`{key}`: " if key else ""}{reason}\n'
                          f'{keep_traceback(folder)}') from error
 
@@ -246,3 +260,11 @@ def _running_module(frames: List[FrameType]) -> Optional[str]:
         if running[-1] in names:
             return names[running[-1]]
     return None
+
+
+def _remedy_for(error: BaseException) -> str:
+    text = f'{type(error).__name__}: {error}'
+    return next(
+        (remedy
+         for pattern, remedy in _REMEDIES if re.search(pattern, text, re.I)),
+        '')

@@ -6,6 +6,7 @@ import os
 import os.path as osp
 import traceback
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import Iterator, Optional
 
 import torch
@@ -75,7 +76,21 @@ def load_config(args: argparse.Namespace) -> Config:
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
         './work_dirs', name)
+    check_work_dir(cfg.work_dir)
     return cfg
+
+
+def check_work_dir(path: str) -> None:
+    """Exit with one line if a run could not write to its folder."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        with TemporaryFile(dir=path):
+            pass
+    except (OSError, TypeError, ValueError) as error:
+        raise SystemExit(
+            'error: Invalid `work_dir`: expected a folder that can be written '
+            f'to, got {path!r} ({error}). Give another with --work-dir.'
+        ) from error
 
 
 def read_config(path: str, options: Optional[dict] = None) -> Config:

@@ -82,6 +82,36 @@ def test_keeps_the_traceback_in_the_work_folder(message, tmp_path):
     assert 'Traceback (most recent call last)' in path.read_text()
 
 
+def test_a_folder_that_cannot_be_written_to(message, tmp_path):
+    (tmp_path / 'run').write_text('a file is here')
+    code = message()
+    assert re.match(r'error: Invalid `work_dir`: expected a folder .*/run',
+                    code)
+
+
+@pytest.mark.parametrize('error, remedy', [
+    (RuntimeError(
+        'DataLoader worker (pid 7) is killed by signal: Bus error. '
+        'It is possible that dataloader\'s workers are out of shared '
+        'memory.'), 'num_workers=0'),
+    (RuntimeError('unable to write to file </torch_123_4>: No space left on '
+                  'device (28)'), '/dev/shm'),
+    (MemoryError(), 'lower `train_dataloader.batch_size`'),
+    (RuntimeError('DefaultCPUAllocator: can\'t allocate memory'),
+     'lower `train_dataloader.batch_size`'),
+    (RuntimeError('CUDA out of memory.'),
+     'lower `train_dataloader.batch_size`'),
+    (RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
+     'lower `train_dataloader.batch_size`'),
+])
+def test_too_little_memory_has_a_remedy(error, remedy, tmp_path, monkeypatch):
+    errors = import_tool('config_errors', monkeypatch)
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    with pytest.raises(SystemExit) as end, errors.naming_config_keys(cfg):
+        raise error
+    assert remedy in end.value.code
+
+
 def test_a_transform_by_its_place(message):
     code = message(train_dataloader__dataset__pipeline=[
         dict(type='PackInputs'),
