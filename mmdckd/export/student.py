@@ -287,15 +287,15 @@ def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
         f"  ImageClassificationInferencer('{name}.py')('an/image.png')",
         f'It is {name} of {meta["source"]}.'
     ]
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    own = (loader.get('dataset') or {}).get('type')
-    if 'test_dataloader' in plain and plain.test_dataloader.dataset.get(
-            'type') != own:
-        lines += [
-            f'It was tested on {own}, which MMPretrain does not have. To test',
-            'it there, set `test_dataloader.dataset.data_root` to a folder '
-            'that has one',
-            'folder of images for each class; sorted by name, they are the '
-            'classes in order.'
-        ]
+    if 'test_dataloader' in plain:
+        loader = cfg.get('test_dataloader') or cfg.val_dataloader
+        own = loader['dataset'].get('type')
+        if plain.test_dataloader.dataset.get('type') != own:
+            lines += [
+                f'It was tested on {own}, which MMPretrain does not have. To '
+                'test', 'it there, set `test_dataloader.dataset.data_root` to '
+                'a folder that has one',
+                'folder of images for each class; sorted by name, they are '
+                'the classes in order.'
+            ]
     return lines
