@@ -33,6 +33,17 @@ def network(depth=18, width=4, num_classes=10, **kwargs):
         **kwargs)
 
 
+def multi_label(depth=18, num_classes=10, **head):
+    """The same with a head for several labels an image."""
+    cfg = network(depth)
+    cfg['head'] = dict(
+        type='MultiLabelLinearClsHead',
+        num_classes=num_classes,
+        in_channels=32,
+        **head)
+    return cfg
+
+
 def build(scope='mmpretrain', **cfg):
     cfg.setdefault('type', 'mmdckd.CollectiveDistill')
     cfg.setdefault('data_preprocessor', PREPROCESSOR)

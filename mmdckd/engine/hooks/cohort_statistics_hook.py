@@ -15,6 +15,7 @@ from mmdckd.analysis.style import to_image
 from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.tasks import Classification, find_task
 from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
 from ..checks.class_names import names_of_dataset
@@ -86,6 +87,12 @@ class CohortStatisticsHook(Hook):
     def before_val_epoch(self, runner) -> None:
         """Begin anew."""
         self._own = OwnSamples(runner.val_dataloader)
+        self._sums = None
+        if not _task_of(runner.model).exclusive:
+            runner.logger.warning(
+                'CohortStatisticsHook is for images of one label each, and '
+                'records nothing.')
+            return
         cohort = self._cohort(runner)
         self._sums = CohortSums(cohort.cohort.names if cohort else [MODEL],
                                 cohort.teacher_names if cohort else [],
@@ -239,6 +246,11 @@ class CohortStatisticsHook(Hook):
             for chosen in (names, teachers))
         return [(name, loss.collector(None, students, known, labels, self.tau))
                 for name, loss in zip(target_names(losses), losses.values())]
+
+
+def _task_of(model) -> Classification:
+    model = model.module if is_model_wrapper(model) else model
+    return getattr(model, 'task', None) or find_task(None, dict(model=model))
 
 
 def _one_label_each(samples: List[BaseDataElement]) -> bool:

@@ -9,7 +9,6 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
-from mmpretrain.structures import label_to_onehot
 from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 
@@ -19,12 +18,13 @@ from mmdckd.names import (COLLECTIVE, DISTILL, ENSEMBLE, STUDENT, TEACHER,
 from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
+from ..tasks import find_task, has_labels
+from ..tasks.labels import drop_partial_labels, missing_labels
 from ..teachers import FrozenTeacher, TrainableTeacher
 from ..teachers.logits_cache import LogitsCache, check_lookup
 from ..weights import load_pretraining
 from .buffer_snapshot import BufferSnapshot
 from .cuda_graphs import CUDAGraphs
-from .ensemble import ensemble_predictions
 from .finite_losses import agreed, describe_losses, look_at
 from .layer_depth import layer_depth
 from .recomputation import Recomputation
@@ -114,8 +114,14 @@ class CollectiveDistill(BaseAlgorithm):
             nothing but logits; no effect on a CPU. See
             :class:`~mmdckd.models.algorithms.cuda_graphs.CUDAGraphs`.
             Defaults to False.
+        task (str, optional): ``'classification'``, one label an image and a
+            softmax, or ``'multi_label'``, several and a sigmoid for each
+            class. Defaults to None, what the heads are for: see
+            :func:`~mmdckd.models.tasks.finding.find_task`.
 
     Attributes:
+        task (Classification): What depends on the task: labels,
+            distributions, ensembles.
         before_stop (Callable, optional): Called before a loss that is not
             finite stops the run, when all is as before the step; returns the
             path of the checkpoint that it has written.
@@ -160,7 +166,8 @@ class CollectiveDistill(BaseAlgorithm):
                  module_inplace: Optional[bool] = None,
                  channels_last: bool = False,
                  memory: Optional[str] = None,
-                 cuda_graphs: bool = False) -> None:
+                 cuda_graphs: bool = False,
+                 task: Optional[str] = None) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
@@ -188,6 +195,10 @@ class CollectiveDistill(BaseAlgorithm):
         for holder in teachers:
             holder.adapt.see_through(self.data_preprocessor)
             self._check_classes(holder)
+        self.task = find_task(
+            task, self._networks('students' if architecture is None else ''))
+        self.data_preprocessor.register_forward_pre_hook(
+            drop_partial_labels, with_kwargs=True)
 
         self.views = views
         self._set_up_views()
@@ -195,10 +206,9 @@ class CollectiveDistill(BaseAlgorithm):
         # Without a scope of its own, what the distiller is made of is looked
         # up here and in MMRazor.
         self.distiller = MODELS.build({
-            '_scope_':
-            'mmdckd',
-            **distiller, 'student_names':
-            cohort.names
+            '_scope_': 'mmdckd',
+            **distiller, 'student_names': cohort.names,
+            'task': self.task.name
         })
         self._set_up_inplace(module_inplace)
         self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
@@ -219,6 +229,17 @@ class CollectiveDistill(BaseAlgorithm):
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
+
+    def _networks(self, key: str) -> Dict[str, BaseModel]:
+        """Every network by its config key; equal students are one."""
+        networks = {
+            f'{key}.{name}' if key else 'architecture': student
+            for name, student in self.cohort.items()
+        }
+        several = len(self.teachers) > 1
+        for i, holder in enumerate(self.teachers):
+            networks[f'teacher[{i}]' if several else 'teacher'] = holder.model
+        return networks
 
     def _set_up_views(self) -> None:
         if self.views not in self.VIEWS:
@@ -432,6 +453,7 @@ class CollectiveDistill(BaseAlgorithm):
         for (name, student), view, samples in zip(self.cohort.items(), inputs,
                                                   data_samples):
             step.samples = samples
+            labelled = self._check_labelled(samples)
             if not (shared and step.logits) and (self.teacher_trainable
                                                  or distilling
                                                  and distiller.needs_teacher):
@@ -443,7 +465,9 @@ class CollectiveDistill(BaseAlgorithm):
             with distiller.recording_student(name), \
                     (nullcontext() if self.student_trainable else
                      torch.no_grad()):
-                task_losses = self._run_student(name, student, view, samples)
+                task_losses = self._run_student(
+                    name, student, view, samples,
+                    'loss' if labelled else 'tensor')
             step.logits[name] = distiller.pop_student_logits(name)
             step.teacher_logits[name] = teacher_logits
             if lagging is not None:
@@ -451,18 +475,36 @@ class CollectiveDistill(BaseAlgorithm):
             if self.calculate_student_loss:
                 losses.update(name_losses(STUDENT, name, task_losses))
             if distilling:
+                if not labelled:
+                    distiller.check_unlabelled(name, samples)
                 losses.update(
                     name_losses(DISTILL, name,
                                 distiller.compute_distill_losses(name)))
         return losses, step
 
-    def _run_student(
-            self, name: str, student: BaseModel, inputs: torch.Tensor,
-            samples: Optional[List[BaseDataElement]]
-    ) -> Dict[str, torch.Tensor]:
+    def _run_student(self, name: str, student: BaseModel, inputs: torch.Tensor,
+                     samples: Optional[List[BaseDataElement]],
+                     mode: str) -> Dict[str, torch.Tensor]:
         if self._recompute is None or not self.student_trainable:
-            return student(inputs, samples, mode='loss')
-        return self._recompute(name, student, inputs, samples, mode='loss')
+            return student(inputs, samples, mode=mode)
+        return self._recompute(name, student, inputs, samples, mode=mode)
+
+    def _check_labelled(self,
+                        samples: Optional[List[BaseDataElement]]) -> bool:
+        """Whether a batch has labels.
+
+        Raises:
+            ValueError: If it has none, and a task loss needs them.
+        """
+        if has_labels(samples):
+            return True
+        if self.calculate_student_loss:
+            raise missing_labels('the task loss of the students', samples,
+                                 'set `model.calculate_student_loss=False`')
+        if self.teacher_trainable:
+            raise missing_labels('the task loss of the teacher', samples,
+                                 'set `model.teacher_trainable=False`')
+        return False
 
     def run_teachers(
         self, inputs: torch.Tensor,
@@ -503,10 +545,15 @@ class CollectiveDistill(BaseAlgorithm):
             return {}
         names = list(step.logits)
         first = step.logits[names[0]]
-        labels = gather_labels(step.samples, first.shape[1])
-        if not self._checked and labels is not None:
-            # On the CPU, where values are looked at: once.
-            for loss in distiller.collective_losses.values():
+        labels = self.task.gather_labels(step.samples, first.shape[1])
+        for name, loss in distiller.collective_losses.items():
+            if labels is None and loss.label_users:
+                key = f'`distiller.collective_losses.{name}`'
+                raise missing_labels(
+                    f'{" and ".join(loss.label_users)} of {key}', step.samples,
+                    'choose another that looks at no labels')
+            if not self._checked and labels is not None:
+                # On the CPU, where values are looked at: once.
                 loss.check_labels(labels.cpu(), first)
         teacher_logits = [step.teacher_logits[name] for name in names]
         if self.views == 'shared':
@@ -604,7 +651,7 @@ class CollectiveDistill(BaseAlgorithm):
         }
         if len(members) > 1:
             first = self.cohort.students[self.cohort.names[0]]
-            members[ENSEMBLE] = ensemble_predictions(
+            members[ENSEMBLE] = self.task.ensemble(
                 list(members.values()), getattr(first, 'head', None))
         if teacher:
             for name, holder in zip(self.teacher_names, self.teachers):
@@ -702,29 +749,3 @@ def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
         dict.fromkeys(student_names(num_students), architecture),
         data_preprocessor,
         key='architecture')
-
-
-def gather_labels(data_samples: Optional[List[BaseDataElement]],
-                  num_classes: int) -> Optional[torch.Tensor]:
-    """The labels of a batch, as MMPretrain's heads take them.
-
-    Args:
-        data_samples (List[DataSample], optional): B data samples.
-        num_classes (int): C.
-
-    Returns:
-        Tensor, optional: Soft labels (B, C) where the samples have
-        ``gt_score``; (B,) where each has one ``gt_label``; (B, C) with a 1
-        for each where one has none or several; None without labels.
-    """
-    if not data_samples:
-        return None
-    if 'gt_score' in data_samples[0]:
-        return torch.stack([sample.gt_score for sample in data_samples])
-    if 'gt_label' in data_samples[0]:
-        labels = [sample.gt_label for sample in data_samples]
-        if any(label.numel() != 1 for label in labels):
-            return torch.stack(
-                [label_to_onehot(label, num_classes) for label in labels])
-        return torch.cat(labels)
-    return None

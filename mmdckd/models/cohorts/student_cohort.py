@@ -10,6 +10,7 @@ from torch import nn
 from mmdckd.names import check_name
 from mmdckd.registry import MODELS
 from ..networks import build_network, num_classes_of, resolve_network
+from ..tasks.heads import check_trains
 from ..weights import check_pretrained_parts
 
 
@@ -77,12 +78,13 @@ class StudentCohort(BaseModel):
         self._keys: List[str] = []
         for index, (name, cfg) in enumerate(students.items()):
             check_name(name, key)
-            spec = resolve_network(
-                cfg, key if key == 'architecture' else f'{key}.{name}')
+            where = key if key == 'architecture' else f'{key}.{name}'
+            spec = resolve_network(cfg, where)
             if data_preprocessor is not None:
                 spec.data_preprocessor = ConfigDict(data_preprocessor)
             with student_seed(index):
                 networks[name] = build_network(spec)
+            check_trains(networks[name], where)
             self.configs[name] = spec.model.to_dict()
             self._keys.append(f'model.{spec.key}')
             if index == 0:

@@ -1,10 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from abc import ABCMeta, abstractmethod
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import torch
 from torch import nn
 
+from ..tasks import Classification
 from .labels import check_labels
 
 
@@ -39,6 +40,10 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
 
     #: Whether it looks at labels, of classes that exclude each other.
     needs_labels = False
+    #: The names of the tasks that it has a meaning for; those that look at
+    #: labels have one where classes exclude each other.
+    tasks: Tuple[str, ...] = ('classification', 'multi_label')
+    task: Classification = Classification()
 
     def __init__(self,
                  include_self: bool = False,
@@ -52,6 +57,26 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                                 f'or False, but got {value!r}.')
         self.include_self = include_self
         self.include_teacher = include_teacher
+
+    def use_task(self, task: Classification) -> None:
+        """Collect for a task.
+
+        Of several labels, what is collected are the distributions of each
+        class over two outcomes, that it is there and that it is not.
+
+        Args:
+            task (Classification): The task.
+
+        Raises:
+            ValueError: If the collector has no meaning there.
+        """
+        if task.name not in self.tasks or (self.needs_labels
+                                           and not task.exclusive):
+            raise ValueError(
+                f'Invalid `collector`: {type(self).__name__} needs classes '
+                'that exclude each other, and has no meaning for task '
+                f"{task.name!r}. Choose another, such as 'logit_mean'.")
+        self.task = task
 
     @abstractmethod
     def collect(self, log_probs: torch.Tensor,

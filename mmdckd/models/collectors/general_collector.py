@@ -41,6 +41,9 @@ class GeneralCollector(BaseCollector):
             the teachers. (0, 0) until it is measured.
     """  # noqa: E501
 
+    # Its errors are those of one label an image.
+    tasks = ('classification', )
+
     def __init__(self,
                  include_self: bool = False,
                  include_teacher: bool = False) -> None:

@@ -15,7 +15,8 @@ class MaxCollector(FoldCollector):
         C_i[c] = \frac{\max_{j \in S_i} P_j[c]}
                       {\sum_k \max_{j \in S_i} P_j[k]}
 
-    A class that one member finds plausible survives.
+    A class that one member finds plausible survives. Of several labels,
+    :math:`C_i[c]` is the largest probability itself: classes are no rivals.
 
     Args:
         include_self (bool): Whether a student is in its own set. Defaults to
@@ -32,4 +33,4 @@ class MaxCollector(FoldCollector):
         return torch.maximum(a, b)
 
     def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
-        return folded / folded.sum(-1, keepdim=True)
+        return self.task.renormalise(folded)

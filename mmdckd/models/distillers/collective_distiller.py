@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
 from mmrazor.models.distillers import (BaseDistiller, BYOTDistiller,
                                        OFDDistiller)
 from mmrazor.models.task_modules import RecorderManager
@@ -14,8 +15,11 @@ from mmdckd.names import COLLECTIVE, check_loss_name, is_loss, name_losses
 from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
 from ..networks import classifier_weight
+from ..tasks import build_task
+from ..tasks.labels import missing_labels
 from .loss_selection import parts_for_student
-from .recorders import LogitsRecorder, check_sources, returns_logits
+from .recorders import (LogitsRecorder, check_margins, check_sources,
+                        returns_logits)
 from .shape_guard import guard_shapes
 from .statistics import cohort_statistics
 
@@ -55,6 +59,8 @@ class CollectiveDistiller(BaseDistiller):
             ``students=['student0']`` is theirs alone.
         loss_forward_mappings (dict, optional): See above.
         init_cfg (dict, optional): Initialization config. Defaults to None.
+        task (str): The task of the students, given by the algorithm. Defaults
+            to ``'classification'``.
 
     Raises:
         ValueError: If the name of a collective loss lacks ``"loss"``, without
@@ -80,9 +86,11 @@ class CollectiveDistiller(BaseDistiller):
                  connectors: Optional[Dict[str, dict]] = None,
                  distill_losses: Optional[Dict[str, dict]] = None,
                  loss_forward_mappings: Optional[Dict[str, dict]] = None,
-                 init_cfg: Optional[dict] = None) -> None:
+                 init_cfg: Optional[dict] = None,
+                 task: str = 'classification') -> None:
         super().__init__(init_cfg)
         self.student_names = list(student_names)
+        self.task = build_task(task)
         parts = dict(
             student_recorders=student_recorders,
             teacher_recorders=teacher_recorders,
@@ -100,7 +108,14 @@ class CollectiveDistiller(BaseDistiller):
                     f'`distiller.collective_losses` has a loss named '
                     f'{name!r}; MMEngine trains what has "loss" in its name: '
                     f'call it "loss_{name}".')
-            self.collective_losses[name] = MODELS.build(loss)
+            built = MODELS.build(loss)
+            try:
+                built.use_task(self.task)
+            except ValueError as error:
+                raise ValueError(
+                    f'`distiller.collective_losses.{name}`: {error}'
+                ) from error
+            self.collective_losses[name] = built
         self._student_logits_cfg = student_logits
         self._teacher_logits_cfg = teacher_logits
 
@@ -180,6 +195,8 @@ class CollectiveDistiller(BaseDistiller):
         for name, distiller in self.student_distillers.items():
             student = cohort.students[name]
             check_sources(distiller.student_recorders, student,
+                          'distiller.student_recorders')
+            check_margins(distiller.student_recorders, student,
                           'distiller.student_recorders')
             distiller.prepare_from_student(student)
             if self._self_taught:
@@ -290,6 +307,35 @@ class CollectiveDistiller(BaseDistiller):
         where no collective loss wants them."""
         return [recorder.pop() for recorder in self._teacher_logits]
 
+    def check_unlabelled(self, name: str,
+                         samples: Optional[Sequence[BaseDataElement]]) -> None:
+        """Check that MMRazor's losses of a student do without labels, once it
+        has run on a batch that has none.
+
+        Args:
+            name (str): The student's name.
+            samples (Sequence[DataSample], optional): The batch.
+
+        Raises:
+            ValueError: If one needs what the student's head records as it
+                computes its loss.
+        """
+        if name not in self.student_distillers:
+            return
+        distiller = self.student_distillers[name]
+        mappings = getattr(distiller, 'loss_forward_mappings', None) or {}
+        for loss, mapping in mappings.items():
+            for record in mapping.values():
+                if not record['from_student']:
+                    continue
+                recorder = distiller.student_recorders.get_recorder(
+                    record['recorder'])
+                if not recorder.data_buffer:
+                    raise missing_labels(
+                        f'`distiller.distill_losses.{loss}` (its recorder '
+                        f'{record["recorder"]!r} sees the task loss)', samples,
+                        'drop this loss')
+
     def compute_distill_losses(self, name: str) -> Dict[str, torch.Tensor]:
         """Compute MMRazor's losses of one student.
 
@@ -330,7 +376,7 @@ class CollectiveDistiller(BaseDistiller):
             return {}
         names = self.student_names
         students = torch.stack(preds_S)
-        losses = cohort_statistics(names, students)
+        losses = cohort_statistics(names, students, self.task)
         teachers = [torch.stack(views) for views in zip(*preds_T)]
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]

@@ -1,16 +1,21 @@
 """MMRazor's recorders, with an error that helps when a source is wrong."""
 import difflib
-from typing import Dict, Optional
+from functools import partial
+from typing import Any, Callable, Dict, Optional
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
-from mmpretrain.models.heads import ConformerHead
 from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import (ModuleOutputsRecorder,
                                                   ParameterRecorder)
 from torch import nn
+
+from ..tasks.heads import has_margin, knowledge_of
+
+#: What stands for the scores of a network, whatever its head returns.
+HEAD = dict(type='ModuleOutputs', source='head')
 
 
 def check_sources(recorders: RecorderManager, network: nn.Module,
@@ -59,32 +64,64 @@ def returns_logits(distiller: BaseDistiller) -> bool:
         ('head', 'head.fc') for recorder in recorders)
 
 
+def check_margins(recorders: RecorderManager, network: nn.Module,
+                  key: str) -> None:
+    """Make sure that no loss takes what a head returns in training for what
+    it predicts with.
+
+    Args:
+        recorders (RecorderManager): The recorders of a network that trains.
+        network (nn.Module): The network.
+        key (str): The config key of the recorders, for the message.
+
+    Raises:
+        ValueError: If one records the output of such a head.
+    """
+    head = getattr(network, 'head', None)
+    for name, recorder in recorders.recorders.items():
+        if (isinstance(recorder, ModuleOutputsRecorder)
+                and recorder.source == 'head' and has_margin(head)):
+            raise ValueError(
+                f'Invalid `{key}.{name}.source`: expected scores without '
+                f"margins, got 'head', a {type(head).__name__}, whose output "
+                'in training has the margin of the label in it. Did you mean '
+                f'{knowledge_of(network, key).source!r}?')
+
+
+def _as_they_are(output):
+    return output
+
+
 class LogitsRecorder:
     """Records the logits of one network while it runs.
 
-    Nearly every MMPretrain classifier calls its head as a module in all
-    modes, and what the head returns are the logits; a classifier without a
-    head returns them from its ``model``.
+    They are the scores that its head predicts with, see
+    :func:`~mmdckd.models.tasks.heads.knowledge_of`: what the head returns,
+    for nearly every classifier of MMPretrain.
 
     Args:
         network (:obj:`BaseModel`): The network.
         cfg (dict, optional): A recorder config of MMRazor that says
             otherwise, e.g. ``dict(type='ModuleOutputs', source='head.fc')``;
-            ``data_idx`` picks one item of a tuple. Defaults to None.
+            ``data_idx`` picks one item of a tuple. Defaults to None; the
+            output of ``head`` says the same.
         key (str): The config key of ``cfg``, for the messages.
 
     Raises:
-        ValueError: If the source does not exist.
+        ValueError: If the source does not exist, or the head predicts no
+            classes of one task.
     """
 
     def __init__(self, network: BaseModel, cfg: Optional[Dict],
                  key: str) -> None:
-        if cfg is None:
-            source = 'head' if getattr(network, 'head', None) else 'model'
-            cfg = dict(type='ModuleOutputs', source=source)
-        cfg = dict(cfg)
         self._key = key
-        self._sums = isinstance(getattr(network, 'head', None), ConformerHead)
+        self._scores: Callable[[Any], Any] = _as_they_are
+        if cfg is None or dict(cfg) == HEAD and hasattr(network, 'head'):
+            knowledge = knowledge_of(network, key)
+            cfg = dict(type='ModuleOutputs', source=knowledge.source)
+            self._scores = partial(knowledge.scores,
+                                   getattr(network, 'head', None))
+        cfg = dict(cfg)
         self._data_idx = cfg.pop('data_idx', None)
         with DefaultScope.overwrite_default_scope('mmdckd'):
             self._recorders = RecorderManager({'logits': cfg})
@@ -102,8 +139,7 @@ class LogitsRecorder:
 
         Returns:
             Tensor: Logits (B, C). Where a network has several classifiers,
-            the mean of their logits, or their sum where its head predicts
-            from that (Conformer).
+            the mean of their logits, if its head does not say otherwise.
 
         Raises:
             TypeError: If what was recorded are no logits.
@@ -111,12 +147,11 @@ class LogitsRecorder:
         recorder = self._recorders.get_recorder('logits')
         output = recorder.get_record_data(data_idx=self._data_idx)
         recorder.reset_data_buffer()
-        output = getattr(output, 'logits', output)
+        output = self._scores(getattr(output, 'logits', output))
         if isinstance(output, (tuple, list)) and output and all(
                 _is_logits(item) and item.shape == output[0].shape
                 for item in output):
-            output = torch.stack(tuple(output))
-            output = output.sum(0) if self._sums else output.mean(0)
+            output = torch.stack(tuple(output)).mean(0)
         if not _is_logits(output):
             raise TypeError(
                 f'`{self._key}`: {recorder.source!r} gave '

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..collectors.labels import check_labels
+from ..tasks import Classification
 
 Logits = Union[torch.Tensor, Sequence[torch.Tensor]]
 
@@ -15,10 +16,42 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
     Student i's parameters are to get their gradient from value i of each term
     alone: what a student learns from is detached.
+
+    Attributes:
+        task (Classification): What depends on the task of the cohort, such as
+            how logits are distributions; one label an image before
+            :meth:`use_task`.
     """
 
     #: Whether :meth:`take_prototypes` is called before training.
     needs_prototypes: bool = False
+    #: Whether it looks at labels.
+    needs_labels: bool = False
+    #: The names of the tasks that the loss is for.
+    tasks: Tuple[str, ...] = (Classification.name, )
+    task: Classification = Classification()
+
+    def use_task(self, task: Classification) -> None:
+        """Compute the loss for a task.
+
+        Args:
+            task (Classification): The task of the cohort.
+
+        Raises:
+            ValueError: If the loss, or a part of it, has no meaning there.
+        """
+        if task.name not in self.tasks:
+            raise ValueError(
+                f'{type(self).__name__} has no meaning for task '
+                f'{task.name!r}: it is for {self.tasks}. Choose another loss, '
+                'such as mmdckd.DCKDLoss.')
+        self.task = task
+
+    @property
+    def label_users(self) -> List[str]:
+        """List[str]: What of the loss asks for labels; empty where it does
+        without. By default the loss itself, if it ``needs_labels``."""
+        return [type(self).__name__] if self.needs_labels else []
 
     @property
     @abstractmethod

@@ -8,6 +8,7 @@ import torch
 from mmdckd.registry import MODELS
 from ..collectors import BaseCollector, build_collector
 from ..collectors.labels import check_labels, soft_labels
+from ..tasks import Classification, build_task
 from .base_collective_loss import BaseCollectiveLoss, Logits
 from .cohort_terms import CohortTerms, Terms, soften
 from .standardize import standardize
@@ -31,6 +32,10 @@ class DCKDLoss(BaseCollectiveLoss):
     other classes alone, :math:`Q_i \propto P_i (1 - y)` (``'non_target'``).
     KL and H are means over the batch, in nats. A term of weight 0 is not
     computed.
+
+    Where the heads are multi-label, :math:`P_i` are C independent Bernoullis,
+    :math:`p_{ic} = sigmoid(z_{ic} / \tau)`, and KL and H are sums over
+    classes, see :class:`~mmdckd.models.tasks.MultiLabel`.
 
     The idea, that a student learns from its teacher and from what is
     collected of other students, and keeps the correlation between classes, is
@@ -73,12 +78,16 @@ class DCKDLoss(BaseCollectiveLoss):
             :func:`~mmdckd.models.losses.standardize.standardize`. With
             ``beta=gamma=0`` this is KD with logit standardisation (LSKD, Sun
             et al., CVPR 2024). Defaults to False.
+        task (str, optional): 'classification', one label an image, or
+            'multi_label'. Defaults to None, that of the students' heads, or
+            'classification' outside a cohort.
 
     Raises:
         ValueError: If a weight is negative, ``tau`` is not positive,
             ``correlation`` or a term of ``ramp`` is another, there is no
-            such collector, or ``teacher_collector`` has ``include_self`` or
-            ``include_teacher``: its set is all teachers.
+            such collector, ``teacher_collector`` has ``include_self`` or
+            ``include_teacher`` (its set is all teachers), or a part has no
+            meaning for ``task``.
 
     Examples:
         >>> loss = DCKDLoss(
@@ -91,6 +100,7 @@ class DCKDLoss(BaseCollectiveLoss):
 
     TERMS = ('teacher', 'collective', 'correlation')
     CORRELATIONS = ('all', 'non_target')
+    tasks = ('classification', 'multi_label')
 
     def __init__(self,
                  alpha: float = 1.0,
@@ -101,7 +111,8 @@ class DCKDLoss(BaseCollectiveLoss):
                  teacher_collector: Union[str, dict, BaseCollector] = 'mean',
                  correlation: str = 'all',
                  ramp: Optional[dict] = None,
-                 standardize: bool = False) -> None:
+                 standardize: bool = False,
+                 task: Optional[str] = None) -> None:
         super().__init__()
         for key, weight in dict(alpha=alpha, beta=beta, gamma=gamma).items():
             if not _is_finite(weight) or weight < 0:
@@ -125,6 +136,9 @@ class DCKDLoss(BaseCollectiveLoss):
         self.correlation = correlation
         self.ramp, self.ramp_terms = self._build_ramp(ramp)
         self.standardize = standardize
+        self._task_name = task
+        if task is not None:
+            self.use_task(build_task(task))
 
     def _build_ramp(
             self, ramp: Optional[dict]
@@ -138,6 +152,44 @@ class DCKDLoss(BaseCollectiveLoss):
             raise ValueError(f'`ramp.terms` are of {self.TERMS}, but got '
                              f'{terms}.')
         return WeightRamp(**ramp), terms
+
+    def use_task(self, task: Classification) -> None:
+        """Compute the loss for a task; see
+        :meth:`BaseCollectiveLoss.use_task`."""
+        if self._task_name not in (None, task.name):
+            raise ValueError(
+                f'Invalid `task`: expected {task.name!r}, the task of the '
+                f'students, got {self._task_name!r}. Leave it out.')
+        users = self.label_users
+        if users and not task.exclusive:
+            raise ValueError(
+                f'{" and ".join(users)} of DCKDLoss need classes that exclude '
+                f'each other, and have no meaning for task {task.name!r}, '
+                'where an image has several labels. Choose one that looks at '
+                "no labels, such as collector='logit_mean' and "
+                "correlation='all'.")
+        if self.standardize and not task.exclusive:
+            raise ValueError(
+                '`standardize` of DCKDLoss has no meaning for task '
+                f'{task.name!r}: what is added to the logits of all classes '
+                'changes every sigmoid. Set it to False.')
+        super().use_task(task)
+        if self.alpha:
+            self.teacher_collector.use_task(task)
+        if self.beta:
+            self.collector.use_task(task)
+
+    @property
+    def label_users(self) -> List[str]:
+        """List[str]: The settings that ask for labels."""
+        users = []
+        if self.alpha and self.teacher_collector.needs_labels:
+            users.append('`teacher_collector`')
+        if self.beta and self.collector.needs_labels:
+            users.append('`collector`')
+        if self.gamma and self.correlation == 'non_target':
+            users.append('`correlation`')
+        return users
 
     @property
     def needs_teacher(self) -> bool:
@@ -205,13 +257,7 @@ class DCKDLoss(BaseCollectiveLoss):
         Raises:
             ValueError: If a term cannot use them, naming it.
         """
-        users = []
-        if self.alpha and self.teacher_collector.needs_labels:
-            users.append('`teacher_collector`')
-        if self.beta and self.collector.needs_labels:
-            users.append('`collector`')
-        if self.gamma and self.correlation == 'non_target':
-            users.append('`correlation`')
+        users = self.label_users
         try:
             check_labels(
                 gt_labels,
@@ -271,13 +317,17 @@ class DCKDLoss(BaseCollectiveLoss):
         weights = self.weights()
         if not weights:
             return {}
+        per_image = self.task.per_image(students[0].shape[1])
         with torch.autocast(students[0].device.type, enabled=False):
             if self.standardize:
                 students = tuple(map(standardize, students))
                 teachers = tuple(map(standardize, teachers))
                 peers = peers and tuple(map(standardize, peers))
             terms = self._terms(students, teachers, peers, gt_labels)
-        return {name: weights[name] * terms[name] for name in weights}
+        return {
+            name: weights[name] * per_image * terms[name]
+            for name in weights
+        }
 
     def weights(self, time: Optional[float] = None) -> Dict[str, float]:
         r"""The factors before the terms, :math:`\alpha \tau^2`,
@@ -307,6 +357,14 @@ class DCKDLoss(BaseCollectiveLoss):
                                      ...], teachers: Tuple[torch.Tensor, ...],
                peers: Optional[Tuple[torch.Tensor, ...]],
                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+        """The means of the terms over all distributions."""
+        students, teachers = (
+            tuple(map(self.task.distributions, logits))
+            for logits in (students, teachers))
+        if peers is not None:
+            peers = tuple(map(self.task.distributions, peers))
+        if not self.task.exclusive:
+            gt_labels = None  # no term looks at them
 
         def targets(rows: slice, log_probs: torch.Tensor) -> Terms:
             labels = None if gt_labels is None else gt_labels[rows]

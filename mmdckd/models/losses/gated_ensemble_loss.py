@@ -51,6 +51,7 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
     """
 
     needs_teacher = False
+    needs_labels = True
 
     def __init__(self,
                  num_students: int,

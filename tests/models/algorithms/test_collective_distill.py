@@ -338,7 +338,7 @@ def test_equal_students_with_dropout_may_start_equal(batch):
      '`teacher` predicts 10 classes and the students 5'),
     (dict(teacher=None, teacher_ckpt='a.pth'), '`teacher_ckpt`'),
     (dict(allow_random_teacher=False), 'The teacher has no weights'),
-    (dict(architecture=dict(depth=18)), '`architecture.student0` needs'),
+    (dict(architecture=dict(depth=18)), '`architecture` needs'),
     (dict(architecture=dict(cfg_path='no/such.py')), 'no such file'),
     (dict(architecture=dict(cfg_path='mmpretrain::no/such.py')),
      'cannot be used'),
@@ -362,5 +362,5 @@ def test_bad_configs_are_named(cfg, message):
 
 
 def test_a_network_that_is_no_dict_is_refused():
-    with pytest.raises(TypeError, match='`architecture.student0`'):
+    with pytest.raises(TypeError, match='`architecture`'):
         distil(architecture=3)

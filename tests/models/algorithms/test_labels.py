@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.structures import DataSample
-from tiny import digits, distil, network
+from tiny import digits, distil, multi_label, network
 
-from mmdckd.models.algorithms.collective_distill import gather_labels
+from mmdckd.models.tasks import Classification
 
 FREE = ('mean', 'max', 'logit_mean')
 LABELLED = ('min_logit', 'naive', 'linear', 'confidence', 'cross_entropy')
@@ -18,12 +18,12 @@ AUGMENTS = dict(
     resize_mix=dict(type='ResizeMix', alpha=1.))
 
 
-def cohort(student=None, **dckd):
+def cohort(student=None, teachers=None, **dckd):
     losses = dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **dckd))
     return distil(
         3,
         architecture=student or network(),
-        teacher=[network(34), network(18, width=8)],
+        teacher=teachers or [network(34), network(18, width=8)],
         distiller=dict(
             type='mmdckd.CollectiveDistiller', collective_losses=losses))
 
@@ -51,7 +51,7 @@ def test_batch_augments(collector, correlation, augment, batch):
         correlation=correlation)
     np.random.seed(5)
     data, losses = losses_of(model, batch)
-    scores = gather_labels(data['data_samples'], 10)
+    scores = Classification.gather_labels(data['data_samples'], 10)
     assert ((0 < scores) & (scores < 1)).any()
     check(losses)
 
@@ -95,32 +95,27 @@ def several_labels(as_scores):
     return batch
 
 
-def multi_label_network():
-    student = network()
-    student['head'] = dict(
-        type='MultiLabelLinearClsHead', num_classes=10, in_channels=32)
-    return student
-
-
 @pytest.mark.parametrize('as_scores', [False, True])
 @pytest.mark.parametrize('collector', FREE)
 def test_several_labels_where_no_term_looks(collector, as_scores):
-    model = cohort(multi_label_network(), collector=collector)
+    model = cohort(multi_label(), [multi_label(34)], collector=collector)
     check(losses_of(model, several_labels(as_scores))[1])
 
 
-@pytest.mark.parametrize('as_scores', [False, True])
 @pytest.mark.parametrize(
     'cfg, term',
     [(dict(correlation='non_target'), '`correlation`'),
      *((dict(collector=name), '`collector`') for name in LABELLED),
      *((dict(teacher_collector=name), '`teacher_collector`')
        for name in LABELLED)])
-def test_several_labels_where_a_term_looks(cfg, term, as_scores):
-    model = cohort(multi_label_network(), **cfg)
-    message = f'^{term} of DCKDLoss need classes that exclude'
+def test_several_labels_where_a_term_looks(cfg, term):
+    """Refused where the heads are multi-label, and by the labels where the
+    heads are not."""
+    message = f'{term} of DCKDLoss need classes that exclude'
     with pytest.raises(ValueError, match=message):
-        losses_of(model, several_labels(as_scores))
+        cohort(multi_label(), [multi_label(34)], **cfg)
+    with pytest.raises(ValueError, match=f'^{message}'):
+        losses_of(cohort(**cfg), several_labels(True))
 
 
 def test_labels_that_only_add_up_are_no_labels():
@@ -129,5 +124,5 @@ def test_labels_that_only_add_up_are_no_labels():
         DataSample().set_gt_label([3, 4]),
         DataSample().set_gt_label(torch.zeros(0, dtype=torch.long))
     ]
-    labels = gather_labels(samples, 5)
+    labels = Classification.gather_labels(samples, 5)
     assert labels.tolist() == [[0, 0, 0, 1, 1], [0] * 5]

@@ -4,7 +4,7 @@ import torch
 from mmpretrain.models.heads import LinearClsHead, MultiLabelClsHead
 from mmpretrain.structures import DataSample
 
-from mmdckd.models.algorithms.ensemble import ensemble_predictions
+from mmdckd.models.tasks import Classification, MultiLabel
 
 
 def predictions(*scores):
@@ -16,19 +16,19 @@ MEMBERS = predictions([[.1, .7, .2], [.6, .3, .1]],
                       [[.5, .3, .2], [.9, .7, .6]])
 
 
-def labels(head):
+def labels(task, head):
     return [
-        sample.pred_label.tolist()
-        for sample in ensemble_predictions(MEMBERS, head)
+        sample.pred_label.tolist() for sample in task.ensemble(MEMBERS, head)
     ]
 
 
 def test_scores_are_means_and_the_largest_is_the_label():
-    ensemble = ensemble_predictions(MEMBERS)
+    ensemble = Classification.ensemble(MEMBERS)
     assert torch.allclose(ensemble[0].pred_score, torch.tensor([.3, .5, .2]))
     assert torch.allclose(ensemble[1].pred_score, torch.tensor([.75, .5, .35]))
     head = LinearClsHead(num_classes=3, in_channels=4)
-    assert labels(None) == labels(head) == [[1], [0]]
+    for each in (None, head):
+        assert labels(Classification, each) == [[1], [0]]
 
 
 @pytest.mark.parametrize('rule, expected', [
@@ -39,8 +39,9 @@ def test_scores_are_means_and_the_largest_is_the_label():
 ])
 def test_labels_of_several_follow_the_head(rule, expected):
     head = MultiLabelClsHead(**rule)
-    assert labels(head) == expected
+    assert labels(MultiLabel, head) == expected
     # The head says the same of one member with these scores.
-    scores = torch.stack([s.pred_score for s in ensemble_predictions(MEMBERS)])
+    scores = torch.stack(
+        [s.pred_score for s in MultiLabel.ensemble(MEMBERS, head)])
     alone = head._get_predictions(torch.logit(scores) + 1e-6, None)
     assert [s.pred_label.tolist() for s in alone] == expected

@@ -1,0 +1,167 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List, Optional, Sequence
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmpretrain.structures import DataSample, label_to_onehot
+from torch import nn
+
+from .labels import has_labels
+
+
+class Classification:
+    r"""Images of one class each: classes exclude each other.
+
+    A network predicts one distribution over C classes,
+
+    .. math:: P = \mathrm{softmax}(z / \tau)
+
+    What depends on the task stands here; losses and collectors ask it. It has
+    no state.
+    """
+
+    #: What ``task`` of a config calls it.
+    name = 'classification'
+    #: Whether classes exclude each other, so that a label is one class, or a
+    #: mixture of classes that sums to 1.
+    exclusive = True
+
+    @staticmethod
+    def gather_labels(samples: Optional[Sequence[BaseDataElement]],
+                      num_classes: int) -> Optional[torch.Tensor]:
+        """The labels of a batch, as MMPretrain's heads take them.
+
+        Args:
+            samples (Sequence[DataSample], optional): B data samples.
+            num_classes (int): C.
+
+        Returns:
+            Tensor, optional: Soft labels (B, C) where the samples have
+            ``gt_score``; (B,) where each has one ``gt_label``; (B, C) with a
+            1 for each where one has none or several. None where a sample has
+            no labels.
+        """
+        if samples is None or not has_labels(samples):
+            return None
+        if 'gt_score' in samples[0]:
+            return torch.stack([sample.gt_score for sample in samples])
+        labels = [sample.gt_label for sample in samples]
+        if any(label.numel() != 1 for label in labels):
+            return torch.stack(
+                [label_to_onehot(label, num_classes) for label in labels])
+        return torch.cat(labels)
+
+    @staticmethod
+    def distributions(logits: torch.Tensor) -> torch.Tensor:
+        """Logits as those of distributions that are independent of each
+        other, so that a loss is a sum over them.
+
+        Args:
+            logits (Tensor): (..., B, C).
+
+        Returns:
+            Tensor: (..., R, K): R distributions, of each image one or as many
+            as its classes, over K outcomes, by softmax.
+        """
+        return logits
+
+    @staticmethod
+    def per_image(num_classes: int) -> int:
+        """How many distributions of :meth:`distributions` an image has.
+
+        Args:
+            num_classes (int): C.
+        """
+        return 1
+
+    @staticmethod
+    def renormalise(scores: torch.Tensor) -> torch.Tensor:
+        """Make distributions of scores of the outcomes.
+
+        Args:
+            scores (Tensor): Not negative, (..., R, K) as of
+                :meth:`distributions`.
+
+        Returns:
+            Tensor: (..., R, K); rows sum to 1.
+        """
+        return scores / scores.sum(-1, keepdim=True)
+
+    @staticmethod
+    def entropy(logits: torch.Tensor) -> torch.Tensor:
+        """The entropy of what is predicted.
+
+        Args:
+            logits (Tensor): (..., B, C).
+
+        Returns:
+            Tensor: In nats, (..., B).
+        """
+        log_probs = logits.float().log_softmax(-1)
+        return torch.special.entr(log_probs.exp()).sum(-1)
+
+    @staticmethod
+    def agreement(logits: torch.Tensor) -> torch.Tensor:
+        r"""The share of pairs of members that have the same top-1.
+
+        .. math::
+            \frac{1}{B} \sum_b \frac{\sum_c n_{bc} (n_{bc} - 1)}{N (N - 1)}
+
+        with :math:`n_{bc}` the number of members whose top-1 of image b is
+        class c.
+
+        Args:
+            logits (Tensor): Those of N > 1 members, (N, B, C).
+
+        Returns:
+            Tensor: One number in [0, 1].
+        """
+        number, batch, num_classes = logits.shape
+        votes = torch.zeros(batch, num_classes, device=logits.device)
+        top = logits.argmax(-1).t()
+        votes.scatter_add_(1, top, torch.ones_like(top, dtype=votes.dtype))
+        return (votes * (votes - 1)).sum(1).mean() / (number * (number - 1))
+
+    @classmethod
+    def ensemble(cls,
+                 predictions: List[List[DataSample]],
+                 head: Optional[nn.Module] = None) -> List[DataSample]:
+        """The prediction of an ensemble: the mean of its members'
+        probabilities.
+
+        Args:
+            predictions (List[List[DataSample]]): For each of N members, its B
+                predictions with ``pred_score`` (C,).
+            head (nn.Module, optional): The head of a member, whose rule the
+                labels follow. Defaults to None.
+
+        Returns:
+            List[DataSample]: B new samples with the mean ``pred_score`` and
+            the ``pred_label`` that follows from it.
+        """
+        ensemble = []
+        for samples in zip(*predictions):
+            score = torch.stack([s.pred_score for s in samples]).mean(0)
+            sample = samples[0].new()
+            sample.set_pred_score(score)
+            sample.set_pred_label(cls.decide(score, head))
+            ensemble.append(sample)
+        return ensemble
+
+    @staticmethod
+    def decide(score: torch.Tensor,
+               head: Optional[nn.Module] = None) -> torch.Tensor:
+        """What is predicted.
+
+        Args:
+            score (Tensor): The probability of each class (C,).
+            head (nn.Module, optional): The head whose rule it follows.
+                Defaults to None.
+
+        Returns:
+            Tensor: The class of the largest one, (1,).
+        """
+        return score.argmax(0, keepdim=True)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

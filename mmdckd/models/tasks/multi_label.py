@@ -1,0 +1,113 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional, Sequence
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmpretrain.structures import label_to_onehot
+from torch import nn
+
+from .classification import Classification
+from .labels import has_labels
+
+
+class MultiLabel(Classification):
+    r"""Images of any number of classes each.
+
+    A network predicts C independent Bernoulli distributions,
+
+    .. math:: p_c = \mathrm{sigmoid}(z_c / \tau)
+
+    Each is the softmax over two outcomes, the class is there or not, of the
+    logits :math:`z_c / \tau` and 0. So a divergence and an entropy are sums
+    over classes:
+
+    .. math::
+        KL(q \| p) = \sum_c q_c \log \frac{q_c}{p_c}
+                     + (1 - q_c) \log \frac{1 - q_c}{1 - p_c}
+    """
+
+    name = 'multi_label'
+    exclusive = False
+
+    @staticmethod
+    def gather_labels(samples: Optional[Sequence[BaseDataElement]],
+                      num_classes: int) -> Optional[torch.Tensor]:
+        """The labels of a batch, as MMPretrain's heads take them.
+
+        Args:
+            samples (Sequence[DataSample], optional): B data samples. An empty
+                ``gt_label`` says that an image has no class.
+            num_classes (int): C.
+
+        Returns:
+            Tensor, optional: (B, C): ``gt_score``, or a 1 for each
+            ``gt_label``. None where a sample has no labels.
+        """
+        if samples is None or not has_labels(samples):
+            return None
+        if 'gt_score' in samples[0]:
+            return torch.stack([sample.gt_score for sample in samples])
+        return torch.stack([
+            label_to_onehot(sample.gt_label, num_classes) for sample in samples
+        ])
+
+    @staticmethod
+    def distributions(logits: torch.Tensor) -> torch.Tensor:
+        """Logits of C distributions an image over two outcomes, the class is
+        there or not.
+
+        Args:
+            logits (Tensor): (..., B, C).
+
+        Returns:
+            Tensor: (..., B C, 2).
+        """
+        pairs = torch.stack([logits, torch.zeros_like(logits)], -1)
+        return pairs.flatten(-3, -2)
+
+    @staticmethod
+    def per_image(num_classes: int) -> int:
+        return num_classes
+
+    @staticmethod
+    def renormalise(scores: torch.Tensor) -> torch.Tensor:
+        """Make distributions of scores: that of a class that is there is
+        kept, as classes are no rivals."""
+        there = scores[..., :1]
+        return torch.cat([there, 1 - there], -1)
+
+    @staticmethod
+    def entropy(logits: torch.Tensor) -> torch.Tensor:
+        """The entropy of what is predicted, summed over classes."""
+        logits = logits.float()
+        return sum(
+            torch.special.entr(z.sigmoid()).sum(-1) for z in (logits, -logits))
+
+    @staticmethod
+    def agreement(logits: torch.Tensor) -> torch.Tensor:
+        r"""The share of pairs of members that decide alike about a class.
+
+        .. math::
+            \frac{1}{BC} \sum_{bc} \frac{n_{bc} (n_{bc} - 1)
+                + (N - n_{bc}) (N - n_{bc} - 1)}{N (N - 1)}
+
+        with :math:`n_{bc}` the number of members that hold class c of image b
+        to be there, :math:`z \ge 0`.
+        """
+        number = len(logits)
+        votes = (logits >= 0).float().sum(0)
+        others = number - votes
+        pairs = votes * (votes - 1) + others * (others - 1)
+        return pairs.mean() / (number * (number - 1))
+
+    @staticmethod
+    def decide(score: torch.Tensor,
+               head: Optional[nn.Module] = None) -> torch.Tensor:
+        """The classes that reach the ``thr`` of the head, 0.5 without one, or
+        its ``topk`` largest."""
+        threshold = getattr(head, 'thr', None)
+        topk = getattr(head, 'topk', None)
+        if threshold is None and isinstance(topk, int):
+            return score.topk(topk).indices
+        return torch.where(
+            score >= (0.5 if threshold is None else threshold))[0]
