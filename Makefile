@@ -22,7 +22,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 slow: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations 0 tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or gpu' \
+		--device cpu --durations 0 tests
 
 gpu: .venv/installed
 	PYTHON=$(BIN)/python bash studies/gpu/run

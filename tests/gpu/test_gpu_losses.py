@@ -2,6 +2,7 @@
 """Collective losses and collectors against float64 on the CPU."""
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
@@ -47,6 +48,7 @@ OPTIONS = dict(
         teacher_collector=dict(type='weighted', weights=[2., 1.])),
     include_both=dict(
         collector=dict(type='mean', include_self=True, include_teacher=True)),
+    standardize=dict(standardize=True),
     ramp=dict(
         ramp=dict(
             end=10,
@@ -82,7 +84,14 @@ def values_and_gradient(loss,
     return terms, students.grad
 
 
-def against_float64(loss, what, compare, device, dtype, soft=False, peers={}):
+def against_float64(loss,
+                    what,
+                    compare,
+                    device,
+                    dtype,
+                    soft=False,
+                    peers={},
+                    limit=TOLERANCES['loss']):
     data = batch(dtype, soft)
     labels = data[2]
     terms, gradient = values_and_gradient(
@@ -101,8 +110,7 @@ def against_float64(loss, what, compare, device, dtype, soft=False, peers={}):
     assert gradient.device == device and gradient.dtype == dtype
     for name, value in terms.items():
         assert value.dtype == torch.float32
-        compare(f'{what} {_name(dtype)}', value, expected[name],
-                TOLERANCES['loss'])
+        compare(f'{what} {_name(dtype)}', value, expected[name], limit)
     compare(f'{what} gradient {_name(dtype)}', gradient, reference,
             TOLERANCES[f'gradient_{_name(dtype)}'])
 
@@ -166,6 +174,30 @@ def test_dckd_loss_under_autocast(device, collector, dtype):
     assert torch.equal(gradient, its)
 
 
+#: Losses of each student and the teacher, with arguments that change the way
+#: they are computed.
+TEACHER_LOSSES = dict(
+    CohortDISTLoss=[dict(), dict(standardize=True)],
+    CohortDKDLoss=[dict(), dict(standardize=True)],
+    MLKDLoss=[dict(), dict(standardize=True)],
+    WKDLoss=[dict(), dict(tau=4., num_iters=20)])
+
+
+@pytest.mark.parametrize('dtype', DTYPES, ids=_name)
+@pytest.mark.parametrize('name, options',
+                         [(name, each) for name, all in TEACHER_LOSSES.items()
+                          for each in all])
+def test_teacher_losses(device, compare, tmp_path, name, options, dtype):
+    if name == 'WKDLoss':
+        points = np.random.default_rng(0).random((CLASSES, 3))
+        distances = np.linalg.norm(points[:, None] - points, axis=-1)
+        np.save(tmp_path / 'cost.npy', distances)
+        options = dict(options, cost=str(tmp_path / 'cost.npy'))
+    loss = MODELS.build(dict(type=name, **options))
+    against_float64(
+        loss, name, compare, device, dtype, limit=TOLERANCES['teacher_loss'])
+
+
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
 @pytest.mark.parametrize('soft', [False, True], ids=['hard', 'soft'])
 def test_gated_ensemble_loss(device, compare, dtype, soft):
@@ -216,7 +248,7 @@ def test_there_is_no_other_collector_or_loss():
         for name in COLLECTORS
     }
     losses = {c.__name__ for c in ours if issubclass(c, BaseCollectiveLoss)}
-    assert losses == {'DCKDLoss', 'GatedEnsembleLoss'}
+    assert losses == {'DCKDLoss', 'GatedEnsembleLoss', *TEACHER_LOSSES}
 
 
 def test_statistics(device, compare):

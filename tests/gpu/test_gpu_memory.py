@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from small import DCKD, cohort, network, preprocess
+from mmengine.runner import Runner
+from small import DCKD, cohort, network, preprocess, quick
 from tiny import digits
 
 pytestmark = pytest.mark.gpu
@@ -98,13 +99,40 @@ def synchronisations(function):
 def test_synchronisations_of_a_step(cuda, measure, name):
     model = cohort(cuda, **COHORTS[name])
     optim = optim_wrapper(model)
-    check_synchronisations(model, optim, f'{name}, float32', measure, 1)
+    check_synchronisations(model, optim, f'{name}', measure, 1)
 
 
 @pytest.mark.parametrize('kind', ['float16', 'bfloat16'])
 def test_synchronisations_of_a_step_in_mixed_precision(cuda, measure, kind):
     model = cohort(cuda)
     check_synchronisations(model, optim_wrapper(model, kind), kind, measure, 2)
+
+
+@pytest.mark.parametrize('kind', ['float32', 'float16'])
+def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
+    """Of a step with the hooks of a run, between two lines of the log."""
+    cfg = quick(
+        tmp_path,
+        custom_hooks=[
+            dict(type='mmdckd.DataTimeHook'),
+            dict(type='mmdckd.ExactResumeHook'),
+            dict(type='mmdckd.PreemptionHook'),
+            dict(type='mmdckd.SaveOnNonFiniteHook'),
+        ])
+    cfg.default_hooks.logger.interval = 50
+    cfg.train_dataloader.pin_memory = True
+    if kind == 'float16':
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=kind)
+    runner = Runner.from_cfg(cfg)
+    loop, counts = runner.build_train_loop(cfg.train_cfg), []
+    runner._train_loop = loop
+    loop.run_iter = lambda *args: counts.append(
+        synchronisations(lambda: type(loop).run_iter(loop, *args)))
+    runner.train()
+    for place, number in counts[2].items():
+        print(f'{number} x {place}')
+    measure(f'host synchronisations an iteration: {kind}',
+            sum(counts[2].values()), 1 + (kind == 'float16'))
 
 
 def test_synchronisations_of_a_step_that_clips(cuda, measure):

@@ -64,6 +64,7 @@ COHORTS = dict(
     trainable_teacher=dict(teacher_trainable=True),
     several_teachers=dict(teacher=[network(), network()]),
     lagged_peers=dict(lagged_peers=dict(momentum=0.5, interval=2)),
+    recomputed=dict(memory='checkpoint'),
     mixed=dict(
         architecture=None,
         num_students=None,
