@@ -29,7 +29,10 @@ class MLKDLoss(TeacherLoss):
     the first view by the share of images, or of classes, that the teacher is
     least sure of, about one half. Here there is one view and no such factor:
     give ``instance_weight`` and the others what is wanted. Their weights are
-    0.9 (9 with ``standardize``) beside 0.1 for the label.
+    0.9 (9 with ``standardize``) beside 0.1 for the label, for 100 classes or
+    more and batches of 64: the second term grows with B, the third with
+    (B / C)^2, so that with 10 classes they drown the others unless their
+    weights are much less.
 
     Args:
         instance_weight (float): :math:`w_{ins}`. Defaults to 1.0.

@@ -2,10 +2,12 @@
 """Averaged weights of cohorts and of single networks, and their BatchNorm
 statistics."""
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from cohort_runs import cohort_of, loader, run_config, student_scores, train
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -14,6 +16,7 @@ from resumed_runs import assert_equal, config, final, interrupted, resumed
 from tiny import network
 
 from mmdckd.engine.hooks import WeightAverageHook
+from mmdckd.registry import HOOKS
 
 FIRST = 'architecture.students.student0.'
 
@@ -204,6 +207,14 @@ def test_a_resumed_run_is_the_run_that_never_stopped(hook, iteration, by_epoch,
     interrupted(runs[1], 'iter', iteration)
     resumed(runs[1])
     assert_equal(final(runs[1].work_dir), final(runs[0].work_dir))
+
+
+@pytest.mark.parametrize('average', ['ema', 'swa'])
+def test_configs(average):
+    root = Path(__file__).parents[3]
+    cfg = Config.fromfile(root / 'configs' / '_base_' / f'{average}.py')
+    hook, = cfg.custom_hooks
+    assert HOOKS.build(hook).average == average
 
 
 @pytest.mark.parametrize('settings, message', [
