@@ -207,7 +207,9 @@ def test_fault_is_gone_with_its_remedy(name, trials):
 
 def test_every_remedy_is_tested():
     elsewhere = {
-        'mmcv_version', 'installed_packages', 'distributed_cpu',
+        'mmcv_version',
+        'installed_packages',
+        'distributed_cpu',
         'unsafe_checkpoints',
         'contrastive_negatives',  # on a GPU, tests/gpu
     }
@@ -228,6 +230,26 @@ print(json.dumps([applied, models]))
     assert [*applied] == [name for name in trials if trials[name][1]]
     assert all(applied.values())
     assert not models
+
+
+def test_saving_and_resuming_are_left_to_mmengine():
+    """What is another there is in hooks of mmdckd, which a config names."""
+    places = run("""
+import inspect
+import mmdckd
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner, find_latest_checkpoint, runner
+functions = [
+    LocalBackend.put, LocalBackend.put_text, Runner.save_checkpoint,
+    find_latest_checkpoint, runner.find_latest_checkpoint]
+functions += [
+    function for name, function in vars(CheckpointHook).items()
+    if inspect.isfunction(function)]
+print(json.dumps([inspect.getfile(f) for f in functions]))
+""")
+    assert len(places) > 15
+    assert all('mmengine' in place for place in places)
 
 
 def test_remedies_are_applied_once():

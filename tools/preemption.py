@@ -16,11 +16,16 @@ def exit_when_told() -> None:
     There is nothing to save before the training loop begins, where
     ``PreemptionHook`` takes the signals over.
     """
+    process = os.getpid()
     for number in SIGNALS:
-        signal.signal(number, _exit)
+        signal.signal(number, lambda *args: _exit(process, *args))
 
 
-def _exit(number: int, frame) -> None:
+def _exit(process: int, number: int, frame) -> None:
+    if os.getpid() != process:  # a worker, which ends as ever
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
     name = signal.Signals(number).name
     os.write(
         2, f'\nInterrupted by {name} where there is nothing to save. To go '
