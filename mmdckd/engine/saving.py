@@ -49,6 +49,12 @@ def checkpoint_folder(runner) -> str:
     return osp.join(folder, osp.basename(work_dir.rstrip(osp.sep)))
 
 
+def resumed_from(runner) -> str:
+    """The checkpoint that a run was resumed from."""
+    # FlexibleRunner takes the path as `resume` too.
+    return runner._load_from or str(runner._resume)
+
+
 def resume_from_latest(runner) -> None:
     """Where a run is to be resumed from its latest checkpoint, name that.
 
@@ -58,7 +64,8 @@ def resume_from_latest(runner) -> None:
     Args:
         runner (Runner): The runner, which has not loaded yet.
     """
-    if not runner._resume or runner._load_from is not None:
+    if (not runner._resume or isinstance(runner._resume, str)
+            or runner._load_from is not None):
         return
     found: List[Optional[str]] = [None]
     if is_main_process():

@@ -10,10 +10,10 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmdckd.engine.saving import resume_from_latest, save_whole
-from mmdckd.io.plain import make_plain
+from mmdckd.engine.saving import resume_from_latest, resumed_from, save_whole
 from mmdckd.io.files import copy_file, path_below, replacing
 from mmdckd.io.latest import point_to
+from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
 
 BEST = 'best.pth'
@@ -134,7 +134,7 @@ class CohortCheckpointHook(CheckpointHook):
     def _take_over(self, runner, superseded: List[str]) -> None:
         """Find the files that the resumed checkpoint names in this folder."""
         info = runner.message_hub.runtime_info
-        source = osp.dirname(osp.abspath(runner._load_from))
+        source = osp.dirname(osp.abspath(resumed_from(runner)))
         for metric, score, key in self._records():
             if info.get(key) is None:
                 continue
@@ -147,7 +147,7 @@ class CohortCheckpointHook(CheckpointHook):
             else:
                 runner.logger.warning(
                     f'The best checkpoint, {name}, is neither in '
-                    f'{self.out_dir} nor beside {runner._load_from}: its '
+                    f'{self.out_dir} nor beside {resumed_from(runner)}: its '
                     f'record of {metric!r} is forgotten, and the next '
                     'validation begins another.')
                 self._set_best(runner, metric, key, None)

@@ -4,6 +4,7 @@ from typing import Dict, List, Optional
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook, Hook
+from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.loops.exact_train_loops import make_exact
@@ -81,7 +82,9 @@ class ExactResumeHook(Hook):
         self._position = checkpoint.get('meta', {}).get('position')
         self._gradients = checkpoint.get('gradients', {})
         self._train_cfg = None
-        if runner._resume and 'optimizer' in checkpoint:
+        # FlexibleRunner restores schedulers in a way of its own.
+        if (runner._resume and isinstance(runner, Runner)
+                and 'optimizer' in checkpoint):
             self._compare(runner, checkpoint)
 
     def _compare(self, runner, checkpoint: dict) -> None:
