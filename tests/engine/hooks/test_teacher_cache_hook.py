@@ -109,6 +109,24 @@ def test_a_stale_file_is_not_used(tmp_path, teacher):
     assert files() == 5
 
 
+def test_losses_that_learn_from_the_teacher_alone_take_it(tmp_path, teacher):
+    """With averaged weights, whose statistics are measured without it."""
+    losses = {
+        f'loss_{name}': dict(type=f'mmdckd.{name}')
+        for name in ('MLKDLoss', 'WKDLoss', 'CohortDKDLoss', 'CohortDISTLoss')
+    }
+    cfg = config(
+        tmp_path, teacher, distiller=dict(DISTILLER, collective_losses=losses))
+    cfg.custom_hooks.append(dict(type='mmdckd.WeightAverageHook'))
+    runner, seen = train(cfg)
+    # As with any loss: each of 48 images in 18 views, and for the checks one
+    # image and a batch.
+    assert seen == 1 + 48 * 18 + 32
+    scalars = runner.message_hub.log_scalars
+    for name in losses:
+        assert any(f'student1.{name}.' in key for key in scalars)
+
+
 def test_something_random_beside_the_views_is_found(tmp_path, teacher):
     pipeline = copy.deepcopy(PIPELINE)
     pipeline.insert(2, dict(type='RandomErasing', erase_prob=1.))

@@ -31,6 +31,7 @@ from mmrazor.models.losses import DISTLoss, DKDLoss
 
 from mmdckd.models.losses import (CohortDISTLoss, CohortDKDLoss, DCKDLoss,
                                   MLKDLoss, TeacherLoss, WKDLoss, standardize)
+from mmdckd.models.tasks import MultiLabel
 
 IMAGES, CLASSES = 6, 5
 LABELS = torch.tensor([0, 1, 2, 3, 4, 0])
@@ -470,3 +471,9 @@ def test_standardized_logits_of_a_cohort():
     found = DCKDLoss(standardize=True)(students, teacher, LABELS, students)
     expected = DCKDLoss()(standardize(students), standardize(teacher))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_several_labels_are_refused(name):
+    with pytest.raises(ValueError, match="no meaning for task 'multi_label'"):
+        LOSSES[name]().use_task(MultiLabel())
