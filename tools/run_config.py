@@ -24,6 +24,10 @@ UNSUPPORTED = ('FSDPStrategy', 'DeepSpeedStrategy', 'ColossalAIStrategy',
                'MMFullyShardedDataParallel', 'MMDeepSpeedEngineWrapper',
                'CollosalAIModelWrapper', 'MMSeparateDistributedDataParallel')
 
+#: The default hooks that MMEngine has by itself.
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger',
+                  'param_scheduler', 'checkpoint')
+
 #: More are a slip of the pen: torch would start them all.
 MOST_WORKERS = 1024
 
@@ -165,11 +169,16 @@ def set_dataloader_defaults(cfg: Config,
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, by default MMEngine's."""
+    default_hooks = dict(cfg.get('default_hooks') or {})
+    # MMEngine drops a hook of its own that is None, and takes no other.
+    for key, hook in default_hooks.items():
+        if hook is None and key not in MMENGINE_HOOKS:
+            del cfg.default_hooks[key]
     if 'runner_type' in cfg:
         runner = RUNNERS.build(cfg)
     else:
         runner = Runner.from_cfg(cfg)
-    add_checks(runner, cfg.get('default_hooks') or {})
+    add_checks(runner, default_hooks)
     return runner
 
 

@@ -68,6 +68,8 @@ class CohortLogProcessor(LogProcessor):
             names.member_of(key, metric): value
             for key, value in tag.items() if names.member_of(key, metric)
         }
+        if names.BEST not in values:  # without `RuntimeInfoHook`
+            return tag, line
         best = runner.message_hub.get_info('best_student')
         if best not in students:
             best = rule.best(
