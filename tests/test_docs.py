@@ -132,12 +132,14 @@ def test_python(page, place):
 
 
 def build(model):
-    """Build a cohort without its teacher's weights."""
+    """Build a cohort without the weights of its members."""
     if not re.match(r"(<class ')?mmdckd\.", str(model.get('type'))):
         return
     if model.get('teacher') is not None:
         model.update(teacher_ckpt=None, allow_random_teacher=True)
         model.teacher.pop('pretrained', None)
+    for key in ('pretrained', 'new_head'):
+        (model.get('architecture') or {}).pop(key, None)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         MODELS.build(model)
 
