@@ -129,8 +129,8 @@ def test_a_missing_config_is_one_line():
 
 def test_help_has_every_flag_and_an_example():
     printed = run_tool('train.py', '--help')
-    for flag in ('--work-dir', '--resume [PATH]', '--amp', '--no-validate',
-                 '--auto-scale-lr', '--no-pin-memory',
+    for flag in ('--work-dir', '--resume [PATH]', '--amp', '--fast',
+                 '--no-validate', '--auto-scale-lr', '--no-pin-memory',
                  '--no-persistent-workers', '--cfg-options',
                  '--launcher {none,pytorch,slurm,mpi}', '--local_rank',
                  '--local-rank'):
@@ -215,6 +215,20 @@ def test_amp(merged):
     cfg = merged(TEACHER, '--amp', '--cfg-options',
                  'optim_wrapper.loss_scale=512.')
     assert cfg.optim_wrapper.loss_scale == 512.
+
+
+def test_amp_in_bfloat16_has_nothing_to_scale(merged):
+    cfg = merged(TEACHER, '--amp', '--cfg-options',
+                 'optim_wrapper.dtype=bfloat16')
+    assert cfg.optim_wrapper.loss_scale == dict(enabled=False)
+
+
+def test_fast(merged):
+    for path in (TEACHER, COHORT):
+        cfg = merged(path, '--fast')
+        assert cfg.optim_wrapper.optimizer.fused is True
+        assert cfg.env_cfg.cudnn_benchmark is True
+        assert cfg.model.get('channels_last', False) is (path == COHORT)
 
 
 def test_auto_scale_lr(merged):

@@ -1,7 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Optional
 
-from mmengine.hooks import Hook
+import torch
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.optim import AmpOptimWrapper
 
 from mmdckd.registry import HOOKS
@@ -15,7 +16,10 @@ class LossScaleHook(Hook):
     Where a scaled gradient is not finite, PyTorch's scaler skips the step and
     lowers the scale. ``amp/scale`` is the scale after the iteration, and
     ``amp/skipped_steps`` the number of steps skipped since the run began, in
-    resumed runs too. Without ``AmpOptimWrapper`` it does nothing.
+    resumed runs too. Both are brought from the device when the logger writes
+    a line, and before a checkpoint, so that other iterations do not wait for
+    the device. Without a scaler, as in full precision or with
+    ``loss_scale=dict(enabled=False)`` in bfloat16, it does nothing.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.LossScaleHook')]
@@ -27,17 +31,30 @@ class LossScaleHook(Hook):
     def __init__(self) -> None:
         self._stepped = False
         self._handle = None
+        self._interval = 1
+        # Skipped since they were last counted: known on the host, or there.
+        self._skipped = 0
+        self._skipped_there: Optional[torch.Tensor] = None
 
     def before_train(self, runner) -> None:
         """Have the optimizer tell when it steps."""
-        if isinstance(runner.optim_wrapper, AmpOptimWrapper):
-            optimizer = runner.optim_wrapper.optimizer
-            self._handle = optimizer.register_step_post_hook(self._after_step)
+        if not _has_scaler(runner):
+            return
+        self._interval = min(
+            (hook.interval
+             for hook in runner.hooks if isinstance(hook, LoggerHook)),
+            default=1)
+        optimizer = runner.optim_wrapper.optimizer
+        self._handle = optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer, args: tuple, kwargs: dict) -> None:
+        self._stepped = True
         # A fused optimizer is always called, and skips by itself.
         found_inf = getattr(optimizer, 'found_inf', None)
-        self._stepped = found_inf is None or not found_inf.item()
+        if found_inf is not None:
+            if self._skipped_there is None:
+                self._skipped_there = torch.zeros_like(found_inf)
+            self._skipped_there += found_inf
 
     def after_train_iter(self,
                          runner,
@@ -45,19 +62,43 @@ class LossScaleHook(Hook):
                          data_batch: Optional[dict] = None,
                          outputs: Optional[dict] = None) -> None:
         """Count the step, if there was to be one."""
-        wrapper, hub = runner.optim_wrapper, runner.message_hub
-        if not isinstance(wrapper, AmpOptimWrapper):
+        if self._handle is None:
             return
-        skipped = hub.get_info('amp_skipped_steps', 0)
-        if wrapper.should_update() and not self._stepped:
-            skipped += 1
-            hub.update_info('amp_skipped_steps', skipped)
+        if runner.optim_wrapper.should_update() and not self._stepped:
+            self._skipped += 1
         self._stepped = False
-        hub.update_scalar('train/amp/skipped_steps', skipped)
-        hub.update_scalar('train/amp/scale', wrapper.loss_scaler.get_scale())
+        if (self.every_n_train_iters(runner, self._interval)
+                or self.every_n_inner_iters(batch_idx, self._interval)
+                or self.end_of_epoch(runner.train_dataloader, batch_idx)):
+            hub, scaler = runner.message_hub, runner.optim_wrapper.loss_scaler
+            hub.update_scalar('train/amp/skipped_steps', self._count(hub))
+            hub.update_scalar('train/amp/scale', scaler.get_scale())
+
+    def _count(self, hub) -> int:
+        """Bring the count up to date, and return it."""
+        if self._skipped_there is not None:
+            self._skipped += int(self._skipped_there)
+            self._skipped_there = None
+        skipped = hub.get_info('amp_skipped_steps', 0) + self._skipped
+        self._skipped = 0
+        hub.update_info('amp_skipped_steps', skipped)
+        return skipped
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Have the checkpoint know the count."""
+        if self._handle is not None:
+            skipped = self._count(runner.message_hub)
+            info = checkpoint['message_hub']['runtime_info']
+            info['amp_skipped_steps'] = skipped
 
     def after_train(self, runner) -> None:
         """Let the optimizer alone."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+
+
+def _has_scaler(runner) -> bool:
+    wrapper = runner.optim_wrapper
+    return (isinstance(wrapper, AmpOptimWrapper)
+            and wrapper.loss_scaler.is_enabled())

@@ -107,17 +107,13 @@ class CollectiveDistill(BaseAlgorithm):
             forward pass of every student. See
             :class:`~mmdckd.models.algorithms.recomputation.Recomputation`.
             Defaults to None: all activations are kept.
-        cuda_graphs (bool): Whether the backbones of all members are replayed
-            as CUDA graphs, which frees small networks from waiting for the
-            host. Results stay the same, to the bit where the device is
-            deterministic. For one process, and distillers that record
-            nothing but logits; no effect on a CPU. See
-            :class:`~mmdckd.models.algorithms.cuda_graphs.CUDAGraphs`.
-            Defaults to False.
-        task (str, optional): ``'classification'``, one label an image and a
-            softmax, or ``'multi_label'``, several and a sigmoid for each
-            class. Defaults to None, what the heads are for: see
-            :func:`~mmdckd.models.tasks.finding.find_task`.
+        cuda_graphs (bool, optional): Whether the backbones of all members are
+            replayed as CUDA graphs, which frees small networks from waiting
+            for the host. Results stay the same, to the bit where the device
+            is deterministic. For one process, frozen teachers, and
+            distillers that record nothing but logits; no effect on a CPU.
+            See :class:`~mmdckd.models.algorithms.cuda_graphs.CUDAGraphs`.
+            Defaults to None: wherever this is so.
 
     Attributes:
         task (Classification): What depends on the task: labels,
@@ -279,26 +275,27 @@ class CollectiveDistill(BaseAlgorithm):
         self.distiller.check_recomputable()
         return Recomputation(self.cohort.students)
 
-    def _build_graphs(self, cuda_graphs: bool) -> Optional[CUDAGraphs]:
-        if not cuda_graphs:
+    def _build_graphs(self,
+                      cuda_graphs: Optional[bool]) -> Optional[CUDAGraphs]:
+        if cuda_graphs is False:
             return None
-        if self._recompute is not None:
-            raise ValueError(
-                "Invalid `cuda_graphs`: expected False with `memory="
-                "'checkpoint'`, which runs the students twice, got True.")
-        if not self.distiller.records_logits_alone:
-            raise ValueError(
-                'Invalid `cuda_graphs`: expected False where `distiller` '
-                'records more than logits, which happens inside the graphs, '
-                'got True.')
-        if self.teacher_trainable:
-            raise ValueError('Invalid `cuda_graphs`: expected False with '
-                             '`teacher_trainable=True`, got True.')
-        if get_world_size() > 1:
-            raise ValueError(
-                'Invalid `cuda_graphs`: expected False with several '
-                f'processes, got True with {get_world_size()}.')
-        return CUDAGraphs(self.cohort, self.teachers)
+        obstacles = {
+            "`memory='checkpoint'`, which runs the students twice":
+            self._recompute is not None,
+            '`distiller` recording more than logits, inside the graphs':
+            not self.distiller.records_logits_alone,
+            '`teacher_trainable=True`':
+            self.teacher_trainable,
+            'several processes':
+            get_world_size() > 1
+        }
+        found = [what for what, is_there in obstacles.items() if is_there]
+        if not found:
+            return CUDAGraphs(self.cohort, self.teachers)
+        if cuda_graphs:
+            raise ValueError('Invalid `cuda_graphs`: expected None or False '
+                             f'with {found[0]}, got True.')
+        return None
 
     def _build_lagged_peers(self, cfg: Optional[dict],
                             distiller: dict) -> Optional[LaggedPeers]:

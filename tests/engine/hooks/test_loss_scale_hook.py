@@ -110,6 +110,28 @@ def test_a_fused_optimizer_skips_by_itself(tmp_path):
     assert logged[-1]['amp/skipped_steps'] == moved.count(False)
 
 
+@pytest.mark.parametrize('fused', [False, True])
+def test_a_checkpoint_between_two_lines_of_the_log_has_the_count(
+        tmp_path, fused):
+    cfg = config(tmp_path, loss_scale=dict(init_scale=TOO_LARGE))
+    cfg.optim_wrapper.optimizer.fused = fused
+    cfg.default_hooks.logger.interval = 4
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3)
+    runner, _, moved = trained(cfg)
+    saved = torch.load(f'{runner.work_dir}/iter_3.pth', weights_only=True)
+    info = saved['message_hub']['runtime_info']
+    assert moved[:3].count(False) > 0
+    assert info['amp_skipped_steps'] == moved[:3].count(False)
+
+
+def test_in_bfloat16_without_a_scaler_there_is_nothing_to_count(tmp_path):
+    cfg = config(tmp_path, loss_scale=dict(enabled=False))
+    cfg.optim_wrapper.dtype = 'bfloat16'
+    _, logged, moved = trained(cfg)
+    assert all(moved)
+    assert not any('amp' in key for record in logged for key in record)
+
+
 def test_in_full_precision_there_is_nothing_to_log(tmp_path):
     cfg = config(tmp_path)
     cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05))
