@@ -45,6 +45,8 @@ def build_run(context: Context,
     if DTYPES[precision] is not None:
         dtype = str(DTYPES[precision]).split('.')[-1]
         wrapper = dict(wrapper, type='AmpOptimWrapper', dtype=dtype)
+        if base == COHORT and dtype == 'bfloat16':
+            wrapper.update(loss_scale=dict(enabled=False))  # as --amp does
     loader = dict(
         pin_memory=context.cuda, collate_fn=dict(type='default_collate'))
     loader.update(kwargs.pop('train_dataloader', {}))

@@ -6,7 +6,7 @@ Everything alternates in one process. What is timed:
 - `cohort`: the real runner, with all hooks of `configs/_base_/cohort.py` and
   channels last; `cohort_contiguous`: without the latter; `cohort_fused`: with
   SGD in one kernel; `cohort_benchmark`: with cudnn's benchmark;
-  `cohort_graphs`: with `model.cuda_graphs`;
+  `cohort_eager`: without CUDA graphs, which it has by default;
 - `hand`: the same mathematics in a plain loop, which has channels last and
   SGD in one kernel; `hand_benchmark`; `hand_graph`: as one CUDA graph;
 - `single`: MMRazor's SingleTeacherDistill, one student; four runs are four
@@ -102,20 +102,18 @@ def _tune(context: Context, setting: Setting, precision: str,
         dict(setting.collective(N), channels_last=True),
         precision,
         optim_wrapper=dict(optimizer=dict(fused=True)))
+    eager = build_run(
+        context, setting,
+        dict(setting.collective(N), channels_last=True, cuda_graphs=False),
+        precision)
     ways: Dict[str, Callable] = dict(
         cohort=stepping(run, batches),
+        cohort_eager=stepping(eager, batches),
         cohort_contiguous=stepping(default, batches),
         cohort_fused=stepping(fused, batches),
         cohort_benchmark=_benchmarked(stepping(run, batches)),
         hand=lambda: hand.step(batches[0]),
         hand_benchmark=_benchmarked(lambda: hand.step(batches[0])))
-    if context.cuda:
-        graphs = build_run(
-            context, setting,
-            dict(setting.collective(N), channels_last=True, cuda_graphs=True),
-            precision)
-        ways.update(
-            _tried(context, 'cohort_graphs', stepping(graphs, batches)))
     if context.cuda and precision != 'fp16':
         ways.update(_graphed(context, 'hand_graph', run, precision, batches))
     _write(context, key, ways, seconds)
