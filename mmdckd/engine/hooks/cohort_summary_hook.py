@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Optional
 
 import mmengine
+import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -56,7 +57,11 @@ class CohortSummaryHook(Hook):
                 '`train_dataloader.dataset.pipeline` gives no "inputs", but '
                 f'{sorted(data_batch or ())}: end it with `dict(type='
                 '"PackInputs")`.')
-        shape = data_batch['inputs'][0].shape[-3:]
+        image = data_batch['inputs']
+        # With views of their own, students have a batch each.
+        while not isinstance(image, torch.Tensor):
+            image = image[0]
+        shape = image.shape[-3:]
         members = summarise(model, shape)
         runner.logger.info('The cohort, for images of '
                            f'{" x ".join(map(str, shape))}:\n'

@@ -1,5 +1,6 @@
 from typing import Dict, List
 
+import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
@@ -25,8 +26,8 @@ class ViewPreprocessor(BaseDataPreprocessor):
         """Preprocess every view.
 
         Args:
-            data (dict): ``inputs``, a list of N image batches (B, 3, H, W) in
-                training, and ``data_samples``.
+            data (dict): ``inputs``, a list of N image batches in training,
+                each (B, 3, H, W) or B times (3, H, W), and ``data_samples``.
             training (bool): Whether views are expected. Defaults to False.
 
         Returns:
@@ -39,9 +40,10 @@ class ViewPreprocessor(BaseDataPreprocessor):
         if not training:
             return self.each(data, False)
         views = data['inputs']
-        if not isinstance(views, (list, tuple)) or len(
-                views) != self.num_views or views[0].ndim != 4:
-            found = len(views) if isinstance(views, (list, tuple)) else 1
+        several = isinstance(views,
+                             (list, tuple)) and all(map(_is_batch, views))
+        if not several or len(views) != self.num_views:
+            found = len(views) if several else 1
             raise ValueError(
                 f"`views='independent'` needs {self.num_views} views of every "
                 f'image, one a student, but the pipeline gives {found}. Wrap '
@@ -59,3 +61,12 @@ class ViewPreprocessor(BaseDataPreprocessor):
             key: [output[key] for output in outputs]
             for key in ('inputs', 'data_samples')
         }
+
+
+def _is_batch(view) -> bool:
+    """Whether it is a batch of images, stacked or not."""
+    if isinstance(view, (list, tuple)):
+        return bool(view) and all(
+            isinstance(image, torch.Tensor) and image.ndim == 3
+            for image in view)
+    return isinstance(view, torch.Tensor) and view.ndim == 4
