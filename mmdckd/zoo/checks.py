@@ -243,6 +243,8 @@ def _check_logits(model: CollectiveDistill, name: str, student: BaseModel,
                   batch: dict, scores: torch.Tensor) -> None:
     """What is learnt from is what is predicted from."""
     multi_label = isinstance(getattr(student, 'head', None), MultiLabelClsHead)
+    assert model.task.name == ('multi_label' if multi_label else
+                               'classification'), f'{model.task} is the task'
     with torch.no_grad(), model.distiller.recording_student(name):
         data = model.data_preprocessor(copy.deepcopy(batch), False)
         student(**data, mode='predict')

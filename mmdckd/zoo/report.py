@@ -116,7 +116,9 @@ def _left_out(entries: List[Entry], unreadable: Dict[str, str]) -> str:
         f'Families with nothing else: {", ".join(others)}.', '',
         'A `MultiTaskHead`, of which MMPretrain ships no config, predicts '
         'several distributions, and a cohort needs one: name the logits of '
-        'one task by `distiller.student_logits`.', ''
+        'one task by `distiller.student_logits`. Of every head, '
+        '[](heads.md) says what it gives. Multi-label networks (csra, vgg on '
+        'VOC) learn as such.', ''
     ]
     if unreadable:
         lines += [
