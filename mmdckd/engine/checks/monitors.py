@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
@@ -11,7 +11,8 @@ from mmdckd.models.networks import num_classes_of
 from ..loops import CollectiveValLoop
 
 
-def check_monitors(runner: Runner) -> None:
+def check_monitors(runner: Runner,
+                   metrics: Optional[Dict[str, Any]] = None) -> bool:
     """Check that every metric that a run follows will be there.
 
     These are ``save_best`` of ``CheckpointHook``, ``monitor`` of any hook, of
@@ -20,7 +21,12 @@ def check_monitors(runner: Runner) -> None:
     is chosen.
 
     Args:
-        runner (Runner): A runner that is about to train.
+        runner (Runner): A runner that is about to train, or has validated.
+        metrics (Dict[str, Any], optional): What a validation has returned.
+            Defaults to None, what it will return.
+
+    Returns:
+        bool: Whether the metrics are known.
 
     Raises:
         ValueError: If a metric will not be there, is not one number, or
@@ -33,8 +39,10 @@ def check_monitors(runner: Runner) -> None:
             raise ValueError(f'Invalid `{key}`: {name!r} cannot be followed, '
                              'as nothing is validated: give `val_dataloader`, '
                              '`val_cfg` and `val_evaluator`, or leave it out.')
-        return
-    if isinstance(loop, CollectiveValLoop):
+        return True
+    if metrics is not None:
+        values: Optional[Dict[str, Any]] = metrics
+    elif isinstance(loop, CollectiveValLoop):
         values = loop.metrics_to_come()
     else:
         model = runner.model
@@ -43,11 +51,12 @@ def check_monitors(runner: Runner) -> None:
         num_classes = cohort.num_classes if cohort else num_classes_of(model)
         values = metrics_to_come(loop.evaluator, num_classes or 10)
     if values is None:
-        return
+        return False
     for key, name in [*followed.items(), *saved]:
         check_monitor(name, values, key)
     if isinstance(loop, CollectiveValLoop) and loop.best_rule is not None:
         runner.logger.info(str(loop.best_rule))
+    return True
 
 
 def _followed(runner: Runner) -> Dict[str, str]:

@@ -42,6 +42,7 @@ class CheckRunHook(Hook):
 
     def __init__(self) -> None:
         self._handles: List = []
+        self._metrics_known = True
 
     def before_run(self, runner) -> None:
         """Check what the parts of a network start from, and the optimizer."""
@@ -62,9 +63,14 @@ class CheckRunHook(Hook):
 
     def before_train(self, runner) -> None:
         """Check what is followed, and the size of batches."""
-        check_monitors(runner)
+        self._metrics_known = check_monitors(runner)
         self._handles = check_single_images(
             _unwrapped(runner), runner.train_dataloader)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Check what is followed, where it was not known before."""
+        if not self._metrics_known:
+            self._metrics_known = check_monitors(runner, metrics)
 
     def before_test(self, runner) -> None:
         """Check that the best student can be told, where it has to be."""

@@ -242,6 +242,12 @@ def test_a_metric_that_wants_more_is_not_checked(tmp_path):
         })
     _, log = train_in(cfg)
     assert 'OfImages cannot evaluate made-up predictions' in log
+    assert "least 'own/loss' (`save_best`)" in log
+    # It is, once it is known what the metric returns.
+    cfg.default_hooks.checkpoint.save_best = 'best/own/top'
+    cfg.experiment_name += '_other'
+    with pytest.raises(ValueError, match='save_best`: expected one of the'):
+        Runner.from_cfg(cfg).train()
 
 
 # --------------------------------------------------------------------------- #
