@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import json
 import os
 from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
 
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from mmdckd import names
+from mmdckd.io.data import is_number, read_lines
 from .style import line_style, new_figure, tidy
 
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
@@ -43,12 +43,17 @@ def read_records(scalars: Union[str, os.PathLike]) -> Iterator[Dict[str, Any]]:
 
     Yields:
         Dict[str, Any]: Name to value, and ``step``.
+
+    Raises:
+        ValueError: If a line is anything but an object of numbers with a
+            whole ``step``; the message names the file and the line.
     """
-    with open(scalars, encoding='utf-8') as file:
-        for line in file:
-            if not line.endswith('\n'):
-                break  # the run is writing it
-            yield json.loads(line)
+    for where, record in read_lines(os.fspath(scalars)):
+        if not (isinstance(record.get('step'), int)
+                and all(map(is_number, record.values()))):
+            raise ValueError(f'{where} is no record of a run: expected '
+                             'numbers by name, and a whole `step`.')
+        yield record
 
 
 def curves_of(records: Iterable[Dict[str, Any]], metric: str) -> Curves:

@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What a training has left in its folder."""
-import json
 import os
 import os.path as osp
 import re
@@ -11,7 +10,21 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 from mmengine.config import Config
 
+from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
+from mmdckd.io.data import ArraySpec, read_arrays, read_json
 from .curves import Curves, curves_of, read_records, students_of
+
+#: What :meth:`mmdckd.evaluation.CohortSums.arrays` returns, as a file.
+STATISTICS = dict(
+    members=ArraySpec('U', 1),
+    students=ArraySpec('U', 1),
+    classes=ArraySpec('U', 1),
+    tau=ArraySpec('fiu', 0),
+    step=ArraySpec('iu', 0),
+    bins=ArraySpec('f', 3),
+    agreement=ArraySpec('f', 2),
+    correlation=ArraySpec('f', 3, optional=True),
+    confusion=ArraySpec('iu', 3, optional=True))
 
 
 @dataclass
@@ -89,7 +102,9 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         RecordedRun: The run.
 
     Raises:
-        ValueError: If there is no run in the folder, or it has not validated.
+        ValueError: If there is no run in the folder, it has not validated,
+            or a file in it is none that a run writes; the message names it.
+            Nothing in the folder is run, its config neither.
     """
     # By the time of the start, which is their name.
     logs = sorted(glob(osp.join(escape(folder), '*', 'vis_data')))
@@ -119,15 +134,63 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         folder,
         training,
         validation,
-        Config.fromfile(osp.join(logs[-1], 'config.py')),
+        _read_config(osp.join(logs[-1], 'config.py')),
         environment=_environment(osp.dirname(logs[-1])))
     if statistics:
-        with np.load(statistics) as arrays:
-            run.statistics = dict(arrays)
+        run.statistics = _read_statistics(statistics)
     if members:
-        with open(members, encoding='utf-8') as file:
-            run.members = json.load(file)
+        run.members = _read_members(members)
     return run
+
+
+def _read_config(path: str) -> Config:
+    """Read the config of a run without running it."""
+    with open(path, encoding='utf-8') as file:
+        text = file.read(LONGEST_TEXT + 1)
+    try:
+        return parse_config_text(text)
+    except ValueError as error:
+        raise ValueError(f'Invalid file {path!r}: {error}') from error
+
+
+def _read_statistics(path: str) -> Dict[str, np.ndarray]:
+    arrays = read_arrays(path, STATISTICS)
+    members, classes = len(arrays['members']), len(arrays['classes'])
+    own = len(arrays['bins'])
+    for name, shape in dict(
+            correlation=(members, classes, classes),
+            confusion=(own, classes, classes),
+            agreement=(own, own)).items():
+        if name in arrays and arrays[name].shape != shape or own > members:
+            raise ValueError(
+                f'Invalid file {path!r}: expected {name!r} of shape {shape}, '
+                f'got {arrays[name].shape}.')
+    if not set(arrays['students']) <= set(arrays['members'][:own]):
+        raise ValueError(f'Invalid file {path!r}: its students are no '
+                         'members.')
+    return arrays
+
+
+def _read_members(path: str) -> List[Dict[str, Any]]:
+    members = read_json(path)
+    kinds = dict(
+        name=str,
+        role=str,
+        network=str,
+        parameters=int,
+        macs=int,
+        sources=dict)
+    if not isinstance(members, list) or not all(
+            isinstance(member, dict) and {*member} == {*kinds} and all(
+                isinstance(member[key], kind)
+                for key, kind in kinds.items()) and all(
+                    isinstance(names, list) and all(
+                        isinstance(name, str) for name in names)
+                    for names in member['sources'].values())
+            for member in members):
+        raise ValueError(f'Invalid file {path!r}: expected a list of members '
+                         f'with {", ".join(kinds)}.')
+    return members
 
 
 def _follow(before: List[dict], after: List[dict]) -> List[dict]:

@@ -35,12 +35,29 @@ import csv
 import io
 import json
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from mmdckd.io.data import is_number, read_lines
 from mmdckd.names import metric_name
-from .files import append_line, whole_lines
+from .files import append_line
 from .plan import Entry
 from .spec import FIGURES, Spec
+
+_NOTHING = type(None)
+_SCHEMA: Dict[str, Tuple[type, ...]] = dict(
+    benchmark=(str, ),
+    role=(str, ),
+    pair=(str, ),
+    name=(str, ),
+    seed=(int, ),
+    fingerprint=(str, ),
+    students=(list, ),
+    last=(dict, ),
+    best=(dict, _NOTHING),
+    curves=(dict, _NOTHING),
+    parameters=(int, float, _NOTHING),
+    train_seconds=(int, float, _NOTHING),
+    train_flops=(int, float, _NOTHING))
 
 
 class Results:
@@ -53,7 +70,8 @@ class Results:
         path (str): The file; it need not exist.
 
     Raises:
-        ValueError: If a whole line is not JSON.
+        ValueError: If a whole line is not JSON, or no result; the message
+            names the file and the line.
     """
 
     def __init__(self, path: str) -> None:
@@ -61,14 +79,19 @@ class Results:
         self.records: List[Dict[str, Any]] = []
         if not osp.isfile(path):
             return
-        with open(path, 'rb') as file:
-            lines = whole_lines(file.read()).decode().splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                self.records.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ValueError(f'Line {number} of {path!r} is not JSON: '
-                                 f'{error}') from error
+        for where, record in read_lines(path):
+            for key, kinds in _SCHEMA.items():
+                if not isinstance(record.get(key), kinds):
+                    raise ValueError(
+                        f'{where} is no result: expected `{key}` to be '
+                        f'{" or ".join(kind.__name__ for kind in kinds)}, got '
+                        f'{type(record.get(key)).__name__}.')
+            for stage in ('last', 'best'):
+                _check_epoch(record[stage], f'{where}, `{stage}`')
+            if not all(isinstance(name, str) for name in record['students']):
+                raise ValueError(f'{where} is no result: expected `students` '
+                                 'to be names.')
+            self.records.append(record)
 
     def find(self, entry: Entry) -> Optional[Dict[str, Any]]:
         """The last record of an entry whose config has not changed since."""
@@ -108,6 +131,19 @@ class Results:
             **result)
         append_line(self.path, json.dumps(record))
         self.records.append(record)
+
+
+def _check_epoch(epoch: Any, where: str) -> None:
+    """Refuse what is not the metrics of an epoch."""
+    if epoch is None:
+        return
+    stages = [epoch.get('val'), epoch.get('test')]
+    if not isinstance(epoch.get('epoch'), (int, type(None))) or not all(
+            stage is None
+            or isinstance(stage, dict) and all(map(is_number, stage.values()))
+            for stage in stages):
+        raise ValueError(f'{where} is no result: expected a whole `epoch`, '
+                         'and numbers by name under `val` and `test`.')
 
 
 def _key(record: Dict[str, Any]):

@@ -1,17 +1,21 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
 import string
-import zipfile
 from typing import Dict, List, Optional
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.registry import DATASETS
 from .stratified import stratified_subset
 
 _SPLITS = ('train', 'val', 'test')
 _ARRAYS = ('images', 'labels', 'fonts')
+_SPECS = dict(
+    images=ArraySpec('u', 3),
+    labels=ArraySpec('iu', 1),
+    fonts=ArraySpec('iu', 1))
 _MAKE = ('`python tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out '
          '{}` makes it from the fonts in those folders')
 
@@ -114,9 +118,16 @@ class Glyph62(BaseDataset):
                 f'`data_root`={self.data_root!r} of mmdckd.Glyph62 has no '
                 f'{self.split}.npz. ' + _MAKE.format(self.data_root) + '.')
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in _ARRAYS}
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path, _SPECS)
+            images, labels, fonts = (arrays[name] for name in _ARRAYS)
+            count, height, width = images.shape
+            if height != width or not count == len(labels) == len(fonts):
+                raise ValueError('its arrays are of different lengths, or '
+                                 'its images are not square')
+            if count and not 0 <= labels.min() <= labels.max() < len(
+                    self.CLASSES):
+                raise ValueError('its labels are not 0 to 61')
+        except ValueError as error:
             raise ValueError(f'{path!r} cannot be read as a split of Glyph62 '
                              f'({error}). ' + _MAKE.format(self.data_root) +
                              '.') from error

@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import json
 import os.path as osp
 from typing import Callable, List, Optional, Tuple
 
@@ -12,6 +11,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
+from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
 from .network import load_network
 
@@ -131,7 +131,9 @@ class Predictor:
 
     def name_of(self, label: int) -> str:
         """The name of a class; its number where names are not known."""
-        return str(label) if self.classes is None else self.classes[label]
+        if self.classes is None or label >= len(self.classes):
+            return str(label)
+        return self.classes[label]
 
 
 def _pytorch(cfg: Config, path: str) -> Tuple[Callable, Optional[List[str]]]:
@@ -168,4 +170,15 @@ def _onnx(path: str) -> Tuple[Callable, Optional[List[str]]]:
         logits, = session.run(None, {INPUT: batch['inputs'].numpy()})
         return torch.from_numpy(logits).softmax(1)
 
-    return scores, None if classes is None else json.loads(classes)
+    return scores, None if classes is None else _class_names(classes, path)
+
+
+def _class_names(text: str, path: str) -> List[str]:
+    """The names of classes in the metadata of an ONNX file."""
+    where = f'Invalid `{CLASSES_KEY}` in {path!r}: what it holds'
+    classes = parse_json(text.encode(), where)
+    if not isinstance(classes, list) or not all(
+            isinstance(name, str) for name in classes):
+        raise ValueError(f'Invalid `{CLASSES_KEY}` in {path!r}: expected a '
+                         'list of names.')
+    return classes

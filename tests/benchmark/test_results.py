@@ -109,7 +109,8 @@ def test_a_half_written_line_is_no_line(tmp_path):
 
 def test_a_broken_line_is_named(tmp_path):
     path = tmp_path / 'results.jsonl'
-    path.write_text('{}\n{"a":\n{}\n')
+    write(path, record('kd', 0, {TOP1: 1.}))
+    path.write_text(path.read_text() + '{"a":\n{}\n')
     with pytest.raises(ValueError, match='Line 2 of .* is not JSON'):
         Results(str(path))
 

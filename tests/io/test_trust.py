@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 from malicious import Command, train_once, with_command
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import CheckpointLoader, Runner, checkpoint
 from mmengine.runner.checkpoint import load_checkpoint
 from mmpretrain import get_model
 from safetensors.torch import save_file
@@ -69,6 +69,10 @@ WAYS = dict(
     resume=partial(go_on, resume=True),
     export=lambda path, _: export_student(path, 'nowhere'),
     mmengine=lambda path, _: load_checkpoint(nn.Linear(1, 1), path),
+    load_from_local=lambda path, _: checkpoint.load_from_local(path, 'cpu'),
+    load_from_ceph=lambda path, _: checkpoint.load_from_ceph(
+        path, backend='local'),
+    registered=lambda path, _: CheckpointLoader._schemes[''](path, 'cpu'),
     mmpretrain=lambda path, _: get_model(
         'resnet18_8xb16_cifar10', pretrained=path),
 )
@@ -149,3 +153,20 @@ def test_safetensors_serve_as_weights(tmp_path):
     model = distil(seed=1, teacher_ckpt=path, allow_random_teacher=False)
     for key, value in model.teachers[0].model.state_dict().items():
         assert torch.equal(value, teacher.state_dict()[key])
+
+
+def test_resuming_runs_no_config(runner, tmp_path, trace):
+    """MMEngine reads `meta.config`, which MMCV has written."""
+    content = torch.load(f'{runner.work_dir}/epoch_1.pth', weights_only=True)
+    content['meta']['config'] = f'open({str(trace)!r}, "w")'
+    torch.save(content, tmp_path / 'config.pth')
+    go_on(str(tmp_path / 'config.pth'), runner, True)
+    assert not trace.exists()
+
+
+def test_every_loader_of_mmengine_is_safe():
+    for name, loader in vars(checkpoint).items():
+        if name.startswith('load_from_'):
+            assert loader.__module__ == 'mmengine.runner.checkpoint'
+            assert hasattr(loader, '__wrapped__'), name
+            assert loader in CheckpointLoader._schemes.values(), name

@@ -12,9 +12,13 @@ import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 
+from mmdckd.io.data import read_json
+
 Part = Union[str, np.ndarray, torch.Tensor]
 
 _BLOCK = 1 << 24
+# Of the file with the checksum, in bytes.
+_LARGEST_NOTE = 4096
 
 
 class LogitsCache:
@@ -50,14 +54,14 @@ class LogitsCache:
         if not (osp.isfile(path) and osp.isfile(_noted(path))):
             return None
         try:
-            with open(_noted(path), encoding='utf-8') as file:
-                checksum = json.load(file)['blake2b']
+            checksum = read_json(_noted(path), _LARGEST_NOTE)['blake2b']
             if checksum != _checksum(path):
                 return None
             logits = np.load(path, mmap_mode='r', allow_pickle=False)
-        except (KeyError, TypeError, ValueError):
+        except (EOFError, KeyError, TypeError, ValueError):
             return None
-        if logits.shape != tuple(shape) or logits.dtype != np.float16:
+        if not isinstance(logits, np.ndarray) or logits.shape != tuple(
+                shape) or logits.dtype != np.float16:
             return None
         return cls(logits)
 
