@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.config import Config
 
+from .nesting import bounded_nesting
+
 #: Upper bound on the length of a config text that is read, in characters. The
 #: configs of OpenMMLab have less than 100,000.
 LONGEST_TEXT = 2_000_000
@@ -38,11 +40,12 @@ def parse_config_text(text: str) -> Config:
             f'Invalid config text: expected at most {LONGEST_TEXT:,} '
             f'characters, got {len(text):,}')
     try:
-        statements: List[Any] = ast.parse(text).body
-        return Config({
-            statement.targets[0].id: _value(statement.value)
-            for statement in statements
-        })
+        with bounded_nesting():
+            statements: List[Any] = ast.parse(text).body
+            return Config({
+                statement.targets[0].id: _value(statement.value)
+                for statement in statements
+            })
     # Of deep nesting come RecursionError and MemoryError, of the names that
     # Config keeps for itself KeyError.
     except (AttributeError, KeyError, MemoryError, RecursionError, SyntaxError,

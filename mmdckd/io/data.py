@@ -3,18 +3,17 @@
 import json
 import math
 import os.path as osp
-import re
 import zipfile
 from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 import numpy as np
 
+from .nesting import bounded_nesting
+
 #: Upper bounds in bytes on files of JSON, their lines, and on arrays.
 LARGEST_JSON = 256 * 2**20
 LONGEST_LINE = 2**20
 LARGEST_ARRAYS = 8 * 2**30
-_DEEPEST = 100
-_STRING = rb'"(?:[^"\\]|\\.)*"'
 
 
 class ArraySpec(NamedTuple):
@@ -161,17 +160,10 @@ def parse_json(content: bytes, where: str) -> Any:
         Any: What it says.
 
     Raises:
-        ValueError: If it is no JSON, or nested deeper than 100 levels: torch
-            raises the limit of recursion so far that Python's parser would
-            end the process.
+        ValueError: If it is no JSON, or nested too deep.
     """
-    depth = 0
-    for bracket in re.finditer(rb'[\[\]{}]', re.sub(_STRING, b'', content)):
-        depth += 1 if bracket[0] in b'[{' else -1
-        if depth > _DEEPEST:
-            raise ValueError(f'{where} is not JSON of at most {_DEEPEST} '
-                             'levels.')
     try:
-        return json.loads(content)
-    except ValueError as error:
+        with bounded_nesting():
+            return json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{where} is not JSON: {error}') from error

@@ -1,4 +1,5 @@
 import keyword
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -46,3 +47,25 @@ def test_it_reads_what_mmengine_writes(content):
 def test_it_runs_nothing(text):
     with pytest.raises(ValueError, match='not run'):
         parse_config_text(text)
+
+
+@pytest.mark.parametrize('text', [
+    '1+' * 10**5 + '1', 'b' + '.c' * 10**5, 'b' + '()' * 10**5,
+    'b' + '[0]' * 10**5, '-' * 10**5 + '1', '[' * 10**5 + ']' * 10**5,
+    'not ' * 10**5 + '1', '[' * 150 + ']' * 150 + '+1'
+])
+def test_deep_nesting_does_not_end_the_process(text):
+    """mmrazor raises the limit of recursion to a million."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(2**20)
+    try:
+        with pytest.raises(ValueError, match='not run'):
+            parse_config_text(f'a = {text}')
+        assert sys.getrecursionlimit() == 2**20
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_a_text_has_an_upper_bound():
+    with pytest.raises(ValueError, match='at most 2,000,000 characters'):
+        parse_config_text('a = 1\n' * 400000)

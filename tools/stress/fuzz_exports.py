@@ -252,7 +252,8 @@ class Attack:
             f'a = f"{{{self.run}}}"', f'def f(a={self.run}): pass',
             f'a = dict(b={self.run})', f'@{self.run}\nclass A: pass',
             'a = ' + '(' * 150 + ')' * 150, 'a = ' + '-' * 100000 + '1',
-            'a = ' + '[' * 90 + ']' * 90
+            'a = ' + '[' * 90 + ']' * 90, 'a = ' + '1+' * 100000 + '1',
+            'a = b' + '.c' * 100000
         ])
         if self.rng.random() < 0.5:
             self.prefix = text + '\n'
