@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import json
 import os
 from importlib.util import find_spec
 
@@ -14,9 +15,38 @@ def pytest_addoption(parser):
         '--device',
         choices=['cuda', 'cpu'],
         help='where tests/gpu runs (default: cuda where there is one)')
+    parser.addoption(
+        '--json-lines',
+        metavar='FILE',
+        help='append how each test ended as soon as it has, for runs that '
+        'may be stopped')
+
+
+class JSONLines:
+    """Writes a line for each test, with why it failed and what it measured."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def pytest_runtest_logreport(self, report):
+        if report.when != 'call' and report.passed:
+            return
+        line = dict(
+            test=report.nodeid,
+            outcome=report.outcome,
+            seconds=round(report.duration, 2),
+            measured=[row for _, row in report.user_properties])
+        if report.failed:
+            line['why'] = report.longreprtext[-3000:]
+        with open(self.path, 'a', encoding='utf-8') as file:
+            file.write(json.dumps(line) + '\n')
 
 
 def pytest_configure(config):
+    # With several workers, in the process that hears of all.
+    path = config.getoption('--json-lines')
+    if path and not hasattr(config, 'workerinput'):
+        config.pluginmanager.register(JSONLines(path))
     # Before mmdckd is imported: it mends MMEngine for machines without a GPU.
     if config.getoption('--device') == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''

@@ -162,7 +162,7 @@ class CollectiveDistill(BaseAlgorithm):
                  module_inplace: Optional[bool] = None,
                  channels_last: bool = False,
                  memory: Optional[str] = None,
-                 cuda_graphs: bool = False,
+                 cuda_graphs: Optional[bool] = None,
                  task: Optional[str] = None) -> None:
         cohort = _build_cohort(architecture, num_students, students,
                                data_preprocessor)
@@ -382,6 +382,9 @@ class CollectiveDistill(BaseAlgorithm):
                                           *trained)
         before = self._before
         before.take()
+        if self.channels_last and self.views == 'shared':
+            # Once, and not in the first layer of every member.
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self._replaying(inputs):
             losses, step = self._run_members(inputs, data_samples)
         losses.update(self._collective_losses(step))

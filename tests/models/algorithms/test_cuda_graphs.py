@@ -12,3 +12,10 @@ from tiny import distil
 def test_what_happens_inside_a_graph_is_refused(kwargs, why):
     with pytest.raises(ValueError, match=f'Invalid `cuda_graphs`.*{why}'):
         distil(cuda_graphs=True, **kwargs)
+
+
+def test_graphs_are_the_default_where_they_can_be():
+    assert distil()._graphs is not None
+    assert distil(cuda_graphs=False)._graphs is None
+    assert distil(distiller=distiller(**FEATURES))._graphs is None
+    assert distil(memory='checkpoint')._graphs is None
