@@ -88,8 +88,9 @@ def naming_config_keys(cfg: Config,
         key = find_key(error, parts)
         reason = message_of(error)
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
-        if named and named[1] in RUNNER_KEYS:
-            key = None  # the message begins with it
+        if (named and named[1] in RUNNER_KEYS
+                or reason.startswith('the checkpoint ')):
+            key = None  # the message begins with what is wrong
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'
         if isinstance(error, KeyError) and not cfg.get('default_scope'):

@@ -52,6 +52,10 @@ def require_fit(
             message lists the keys, says what the file holds and what would be
             right.
     """
+    other = _describe_other(state_dict)
+    if other:
+        raise ValueError(f'{source} does not fit: expected weights, a dict '
+                         f'from parameter names to tensors, got {other}.')
     faults = fit_state_dict(model, state_dict)
     accepted: Dict[str, List[str]] = {}
     for kind, prefixes in ((MISSING, may_lack), (UNKNOWN, may_exceed)):
@@ -185,17 +189,29 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
             'classes.')
 
 
-def class_names_in(checkpoint: Dict[str, Any]) -> Optional[Tuple[str, ...]]:
+def _describe_other(content: Any) -> str:
+    """What of a file's content is no state dict; '' of one."""
+    if not isinstance(content, dict):
+        return f'a {type(content).__name__}'
+    for key, value in content.items():
+        # PyTorch lets modules keep anything under `_extra_state`.
+        if (not isinstance(value, torch.Tensor)
+                and not str(key).endswith('_extra_state')):
+            return f'a {type(value).__name__} under {key!r}'
+    return ''
+
+
+def class_names_in(checkpoint: Any) -> Optional[Tuple[str, ...]]:
     """The names of the classes that a checkpoint was trained on.
 
     Args:
-        checkpoint (dict): The content of a file.
+        checkpoint (Any): The content of a file.
 
     Returns:
         Tuple[str], optional: ``meta.dataset_meta.classes``; None where the
         file does not have them.
     """
-    meta = checkpoint.get('meta')
+    meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
     classes = meta.get('classes') if isinstance(meta, dict) else None
     if not isinstance(classes, (list, tuple)):
@@ -213,11 +229,14 @@ def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
         Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
         checkpoint itself. A ``module.`` prefix that every key has is removed.
     """
+    if not isinstance(checkpoint, dict):
+        return checkpoint
     for entry in ('state_dict', 'model'):
         if isinstance(checkpoint.get(entry), dict):
             checkpoint = checkpoint[entry]
             break
-    if checkpoint and all(name.startswith('module.') for name in checkpoint):
+    if checkpoint and all(
+            str(name).startswith('module.') for name in checkpoint):
         checkpoint = {name[7:]: v for name, v in checkpoint.items()}
     return checkpoint
 

@@ -80,6 +80,16 @@ def test_another_number_of_classes_or_network():
     assert 'this very architecture' in message
 
 
+@pytest.mark.parametrize('content, got', [
+    ([1], 'got a list'),
+    ({
+        'head.fc.weight': 3
+    }, "got a int under 'head.fc.weight'"),
+])
+def test_what_is_no_state_dict(content, got):
+    assert got in refusal(plain(), content)
+
+
 def test_what_may_be_lacking_is_told():
     before = plain().state_dict()
     lacking = {k: v for k, v in before.items() if not k.startswith('head.')}
