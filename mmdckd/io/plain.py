@@ -102,7 +102,7 @@ def _history(value: Any, name: str) -> Any:
         max_length = parts.get('max_length')
     elif isinstance(value, dict) and isinstance(value.get(_HISTORY), list):
         arrays = [
-            each.numpy() if isinstance(each, torch.Tensor) else each
+            each.cpu().numpy() if isinstance(each, torch.Tensor) else each
             for each in value[_HISTORY]
         ]
         max_length = value.get('max_length')

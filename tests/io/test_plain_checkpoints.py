@@ -143,3 +143,26 @@ def test_a_history_from_a_pickle_is_checked():
 def test_what_is_not_plain_is_named():
     content = dict(meta=dict(a=[1, Path('a')]), message_hub=dict())
     assert make_plain(content) == ['meta.a.1']
+
+
+class OnGPU(torch.Tensor):
+    """A tensor that has to be brought to the CPU, as MMEngine resumes to."""
+
+    def numpy(self, **kwargs):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def test_a_checkpoint_that_was_loaded_to_a_gpu_is_restored():
+    parts = [torch.tensor([1., 2.]), torch.tensor([1, 1])]
+    state = dict(
+        log_scalars={
+            'train/loss':
+            dict(
+                history=[part.as_subclass(OnGPU) for part in parts],
+                max_length=10)
+        })
+    history = restore_message_hub(state)['log_scalars']['train/loss']
+    assert history.data[0].tolist() == [1., 2.]
