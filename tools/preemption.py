@@ -3,6 +3,7 @@
 tools/train.py imports it first."""
 import os
 import signal
+import threading
 
 #: EX_TEMPFAIL of sysexits.h, as mmdckd.engine.hooks.preemption_hook.
 RESUME_ME = 75
@@ -17,15 +18,41 @@ def exit_when_told() -> None:
     ``PreemptionHook`` takes the signals over.
     """
     process = os.getpid()
-    for number in SIGNALS:
-        signal.signal(number, lambda *args: _exit(process, *args))
 
-
-def _exit(process: int, number: int, frame) -> None:
-    if os.getpid() != process:  # a worker, which ends as ever
+    def receive(number: int, frame=None) -> None:
+        if os.getpid() == process:
+            _exit(number)
+        # A worker, which ends as ever.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-        return
+
+    for number in SIGNALS:
+        signal.signal(number, receive)
+    # Python calls no handler while the main thread waits in C, as for the
+    # other processes of a run. This pipe is told at once.
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+    signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
+    # A worker has no part in the pipe, from its first moment on.
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS),
+        after_in_parent=_unblock,
+        after_in_child=lambda: (signal.set_wakeup_fd(-1), _unblock()))
+
+    def watch() -> None:
+        while True:
+            number, = os.read(source, 1)
+            if number in SIGNALS and signal.getsignal(number) is receive:
+                _exit(number)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _exit(number: int) -> None:
     name = signal.Signals(number).name
     os.write(
         2, f'\nInterrupted by {name} where there is nothing to save. To go '

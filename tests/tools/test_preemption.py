@@ -42,6 +42,36 @@ def test_before_the_training_begins_it_says_resume_me_too(
     assert 'Traceback' not in printed
 
 
+WAIT = '''
+import socket, sys
+sys.path.insert(0, 'tools')
+from preemption import exit_when_told
+exit_when_told()
+import ctypes, multiprocessing, os, signal
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    # A worker that is told to end does not end this process.
+    worker = multiprocessing.get_context('fork').Process(target=signal.pause)
+    worker.start()
+    os.kill(worker.pid, number)
+    worker.join()
+    assert worker.exitcode == -number
+print('waiting', flush=True)
+# In C, where Python calls no handler, for longer than the test waits.
+libc = ctypes.CDLL(None)
+while True:
+    libc.sleep(600)
+'''
+
+
+def test_it_is_heeded_where_the_process_waits_in_c():
+    process = start(sys.executable, '-c', WAIT.replace('while True:', 'if 1:'))
+    assert process.stdout.readline() == 'waiting\n'
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate()
+    assert process.returncode == 75
+    assert 'Interrupted by SIGTERM' in printed
+
+
 @pytest.mark.slow
 def test_train_py_says_resume_me(tmp_path):
     options = ('--cfg-options', 'train_cfg.max_epochs=2',
