@@ -1,13 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Saving the checkpoints of a run whole, and finding the one to resume."""
+import hashlib
 import os.path as osp
-from typing import Any, List, Optional
+import pickle
+from typing import Any, List, Optional, Sequence
 
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
-from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import save_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmdckd.io.files import replacing
+from mmdckd.io.files import copy_file, replacing
 from mmdckd.io.latest import find_latest
 
 
@@ -28,6 +32,67 @@ def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
         return
     with replacing(osp.join(folder, name)) as path:
         runner.save_checkpoint(*osp.split(path), **kwargs)
+
+
+@master_only
+def publish(runner, path: str, keys: Sequence[str],
+            backend_args: Optional[dict]) -> None:
+    """Write what is to be published of a checkpoint, as MMEngine names it.
+
+    Args:
+        runner (Runner): The runner.
+        path (str): The checkpoint.
+        keys (Sequence[str]): Which of its entries to publish.
+        backend_args (dict, optional): Those of its file backend.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
+    removed = [key for key in checkpoint if key not in keys]
+    for key in removed:
+        del checkpoint[key]
+    digest = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
+    target = f'{osp.splitext(path)[0]}-{digest[:8]}.pth'
+    if isinstance(
+            get_file_backend(target, backend_args=backend_args), LocalBackend):
+        with replacing(target) as beside:
+            save_checkpoint(checkpoint, beside)
+    else:
+        save_checkpoint(checkpoint, target, backend_args=backend_args)
+    runner.logger.info(f'The checkpoint ({path}) is published to {target}, '
+                       f'without {removed}.')
+
+
+@master_only
+def give_name(backend: BaseStorageBackend, path: str, name: str) -> None:
+    """Give a file another name beside its own.
+
+    Args:
+        backend (BaseStorageBackend): Where it is.
+        path (str): The file.
+        name (str): The other path.
+    """
+    if isinstance(backend, LocalBackend):
+        copy_file(path, name, link=True)
+    else:
+        backend.put(backend.get(path), name)
+
+
+def bring(backend: BaseStorageBackend, source: str, path: str) -> bool:
+    """Copy a file from the folder of another run, where it is not in one's
+    own.
+
+    Args:
+        backend (BaseStorageBackend): Where the run saves.
+        source (str): The file of the other run.
+        path (str): Where it should be.
+
+    Returns:
+        bool: Whether it is there.
+    """
+    if not isinstance(backend, LocalBackend):
+        return backend.isfile(path)
+    if is_main_process() and not osp.isfile(path) and osp.isfile(source):
+        copy_file(source, path)
+    return osp.isfile(path) or osp.isfile(source)
 
 
 def checkpoint_hook(runner) -> Optional[CheckpointHook]:

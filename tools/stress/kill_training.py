@@ -176,9 +176,7 @@ class Trial:
         self.folder = folder
         self.draw = draw
         self.kills: Counter = Counter()
-        self.starts = 0
-        self.unreadable = 0
-        self.leftovers = 0
+        self.starts = self.unreadable = self.leftovers = 0
         begun = time.monotonic()
         self._start('whole', None, 0)
         self.seconds = time.monotonic() - begun
@@ -246,8 +244,7 @@ class Trial:
                                seconds)
             if code == 0:
                 break
-            kills -= 1
-            done += 1
+            kills, done = kills - 1, done + 1
             self.kills[how] += 1
             self.leftovers += any(Path(work_dir).rglob('*.tmp'))
             for path in damaged(work_dir):

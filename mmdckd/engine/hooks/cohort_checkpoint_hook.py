@@ -1,17 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import hashlib
 import os.path as osp
-import pickle
 from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dist import is_main_process, master_only
-from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import save_checkpoint
-from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmdckd.engine.saving import resume_from_latest, resumed_from, save_whole
-from mmdckd.io.files import copy_file, path_below, replacing
+from mmdckd.engine.saving import (bring, give_name, publish,
+                                  resume_from_latest, resumed_from, save_whole)
 from mmdckd.io.latest import point_to
 from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
@@ -77,6 +72,9 @@ class CohortCheckpointHook(CheckpointHook):
 
     def before_train(self, runner) -> None:
         """Take over the files of the run that is resumed."""
+        info = runner.message_hub.runtime_info
+        if 'keep_ckpt_ids' in info:  # MMEngine makes paths to remove of them
+            info['keep_ckpt_ids'] = list(map(int, info['keep_ckpt_ids']))
         super().before_train(runner)
         self._training = True
         self._superseded = []
@@ -140,10 +138,10 @@ class CohortCheckpointHook(CheckpointHook):
                 continue
             name = osp.basename(info[key])
             path = self._own(name)
-            if self._bring(osp.join(source, name), path):
+            if bring(self.file_backend, osp.join(source, name), path):
                 self._set_best(runner, metric, key, path)
                 if metric == self._records()[0][0]:
-                    self._link_best(path)
+                    give_name(self.file_backend, path, self._own(BEST))
             else:
                 runner.logger.warning(
                     f'The best checkpoint, {name}, is neither in '
@@ -158,14 +156,6 @@ class CohortCheckpointHook(CheckpointHook):
         if source == osp.abspath(self.out_dir):
             self._superseded = [osp.basename(name) for name in superseded]
             self._remove_superseded(runner)
-
-    def _bring(self, source: str, path: str) -> bool:
-        """Have a file, where another run in another folder has it."""
-        if not isinstance(self.file_backend, LocalBackend):
-            return self.file_backend.isfile(path)
-        if is_main_process() and not osp.isfile(path) and osp.isfile(source):
-            copy_file(source, path)
-        return osp.isfile(path) or osp.isfile(source)
 
     def _own(self, path: str) -> str:
         """The path in this run's folder of a file of that name."""
@@ -252,52 +242,26 @@ class CohortCheckpointHook(CheckpointHook):
                 by_epoch=False,
                 backend_args=self.backend_args)
             if metric == records[0][0]:
-                self._link_best(path)
+                give_name(self.file_backend, path, self._own(BEST))
+            unit = 'epoch' if self.by_epoch else 'iter'
             runner.logger.info(
-                f'The best checkpoint with {score:0.4f} {metric} at '
-                f'{"epoch" if self.by_epoch else "iter"} '
-                f'{meta["epoch" if self.by_epoch else "iter"]} is saved to '
-                f'{name}, and is {BEST}.')
+                f'The best checkpoint with {score:0.4f} {metric} at {unit} '
+                f'{meta[unit]} is saved to {name}.')
         return improved
 
-    @master_only
-    def _link_best(self, path: str) -> None:
-        """Let the stable name name a checkpoint."""
-        if isinstance(self.file_backend, LocalBackend):
-            copy_file(path, self._own(BEST), link=True)
-        else:
-            self.file_backend.put(self.file_backend.get(path), self._own(BEST))
-
-    @master_only
     def _remove_superseded(self, runner) -> None:
-        kept = [self.last_ckpt] + [
-            runner.message_hub.runtime_info.get(key)
-            for _, _, key in self._records()
-        ]
-        for name in self._superseded:
-            path = self._own(name)
-            if isinstance(self.file_backend, LocalBackend):
-                path_below(self.out_dir, osp.basename(name))
-            if path not in kept and self.file_backend.isfile(path):
+        info = runner.message_hub.runtime_info
+        kept = [self.last_ckpt, *(info.get(k) for *_, k in self._records())]
+        for path in map(self._own, self._superseded):
+            if (is_main_process() and path not in kept
+                    and self.file_backend.isfile(path)):
                 self.file_backend.remove(path)
-                runner.logger.info(f'{name} is removed.')
+                runner.logger.info(f'{osp.basename(path)} is removed.')
         self._superseded = []
 
     @master_only
     def _publish_model(self, runner, ckpt_path: Optional[str]) -> None:
         """Write the keys of a checkpoint that are to be published."""
-        if ckpt_path is None:  # a metric that no validation has improved
-            return
-        checkpoint = CheckpointLoader.load_checkpoint(ckpt_path, 'cpu')
-        removed = [key for key in checkpoint if key not in self.published_keys]
-        for key in removed:
-            del checkpoint[key]
-        digest = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
-        path = f'{osp.splitext(ckpt_path)[0]}-{digest[:8]}.pth'
-        if isinstance(self.file_backend, LocalBackend):
-            with replacing(path) as beside:
-                save_checkpoint(checkpoint, beside)
-        else:
-            save_checkpoint(checkpoint, path, backend_args=self.backend_args)
-        runner.logger.info(f'The checkpoint ({ckpt_path}) is published to '
-                           f'{path}, without {removed}.')
+        if ckpt_path is not None:  # of a metric that was never improved
+            publish(runner, ckpt_path, self.published_keys or (),
+                    self.backend_args)
