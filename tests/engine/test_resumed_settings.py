@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from cohort_runs import loader, run_config, train
 from mmengine.config import Config
 
@@ -13,7 +14,9 @@ HOOKS = [dict(type='mmdckd.ExactResumeHook')]
 LOGGED = dict(
     logger=dict(type='LoggerHook', interval=1),
     checkpoint=dict(
-        type='mmdckd.CohortCheckpointHook', save_best='best/accuracy/top1'))
+        type='mmdckd.CohortCheckpointHook',
+        interval=1,
+        save_best='best/accuracy/top1'))
 
 
 def cosine(epochs):
@@ -87,6 +90,23 @@ def test_a_longer_schedule_is_followed_as_if_from_the_beginning(
     assert 'train_cfg.max_epochs: 3 -> 5' in log
     if schedule is cosine:
         assert 'param_scheduler[1].T_max: 3 -> 5' in log
+
+
+def test_a_checkpoint_without_optimizer_goes_on_with_the_schedule(tmp_path):
+    """As the best ones are."""
+    whole = train(config(tmp_path / 'whole', 3, cosine))
+    cfg = config(tmp_path, 3, cosine)
+    content = torch.load(
+        Path(whole.work_dir) / 'epoch_2.pth', weights_only=True)
+    for key in ('optimizer', 'param_schedulers'):
+        del content[key]
+    cfg.load_from, cfg.resume = str(tmp_path / 'best.pth'), True
+    torch.save(content, cfg.load_from)
+    runner = train(cfg)
+    found = rates(runner.work_dir)
+    assert found == {k: v for k, v in rates(whole.work_dir).items() if k > 4}
+    text, = Path(runner.log_dir).glob('*.log')
+    assert 'has no optimizer and no param_schedulers' in text.read_text()
 
 
 def test_what_differs_is_said_and_which_of_the_two_holds(tmp_path):

@@ -67,7 +67,7 @@ class ExactResumeHook(Hook):
         self._position: Optional[Dict[str, int]] = None
         self._gradients: Dict[str, torch.Tensor] = {}
         self._warned = False
-        # Of the run that is resumed, where its schedule was another.
+        # Of the run that is resumed, where its schedule is not taken over.
         self._train_cfg: Optional[dict] = None
 
     def before_run(self, runner) -> None:
@@ -83,8 +83,7 @@ class ExactResumeHook(Hook):
         self._gradients = checkpoint.get('gradients', {})
         self._train_cfg = None
         # FlexibleRunner restores schedulers in a way of its own.
-        if (runner._resume and isinstance(runner, Runner)
-                and 'optimizer' in checkpoint):
+        if runner._resume and isinstance(runner, Runner):
             self._compare(runner, checkpoint)
 
     def _compare(self, runner, checkpoint: dict) -> None:
@@ -93,21 +92,33 @@ class ExactResumeHook(Hook):
         text = checkpoint['meta'].get('cfg')
         try:
             differences = compare_settings(text, runner.cfg)
+            train_cfg = parse_config_text(text or '').get('train_cfg') or {}
         except ValueError as error:
+            runner.logger.warning('The settings of the run that is resumed '
+                                  f'are not known: {error}')
+            differences, train_cfg = [], {}
+        if differences:
+            runner.logger.warning(describe(differences, runner._load_from))
+        lacking = [
+            key for key in ('optimizer', 'param_schedulers')
+            if key not in checkpoint and (
+                key == 'optimizer' or runner.param_schedulers)
+        ]
+        if lacking:
             runner.logger.warning(
-                f'The settings of the run that is resumed are not known: '
-                f'{error}')
-            return
-        before, now = checkpoint['optimizer'], runner.optim_wrapper
-        check_optimizer(before, now.state_dict())
-        if not differences:
-            return
-        runner.logger.warning(describe(differences, runner._load_from))
-        if any(each.is_schedule for each in differences):
+                f'{runner._load_from} has no {" and no ".join(lacking)}, as '
+                'the best checkpoints have none. What an optimizer remembers '
+                'begins anew; learning rates go on.')
+        else:
+            check_optimizer(checkpoint['optimizer'],
+                            runner.optim_wrapper.state_dict())
+        if lacking or any(each.is_schedule for each in differences):
             _refuse_other_optimizer(differences)
-            take_settings(before, now.state_dict())
+            if 'optimizer' in checkpoint:
+                take_settings(checkpoint['optimizer'],
+                              runner.optim_wrapper.state_dict())
             checkpoint.pop('param_schedulers', None)
-            self._train_cfg = parse_config_text(text).get('train_cfg') or {}
+            self._train_cfg = train_cfg
 
     def before_train(self, runner) -> None:
         """Begin where the checkpoint was saved."""
