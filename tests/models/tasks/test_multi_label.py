@@ -359,3 +359,23 @@ def test_a_collector_says_what_it_is_for():
     collector = build_collector('naive')
     with pytest.raises(ValueError, match='Invalid `collector`: NaiveColl'):
         collector.use_task(MultiLabel())
+
+
+def test_heads_of_the_zoo_train():
+    """CSRA's, on features that are not pooled."""
+    csra = network()
+    csra.pop('neck')
+    csra['head'] = dict(
+        type='CSRAClsHead',
+        num_classes=10,
+        in_channels=32,
+        num_heads=2,
+        lam=0.1,
+        loss=dict(type='CrossEntropyLoss', use_sigmoid=True))
+    model = distil(architecture=csra, teacher=multi_label(34))
+    assert model.task.name == 'multi_label'
+    data = model.train().data_preprocessor(several(digits()), True)
+    losses = model(**data, mode='loss')
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    for student in model.cohort.students.values():
+        assert student.head.csra_heads[0].head.weight.grad.any()
