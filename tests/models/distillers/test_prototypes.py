@@ -63,7 +63,8 @@ def test_several_teachers_are_averaged():
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(teacher=without_linear_layer()), 'whose last layer is not linear'),
+    (dict(teacher=without_linear_layer(),
+          task='classification'), 'whose last layer is not linear'),
     (dict(teacher_trainable=True,
           allow_random_teacher=False), 'that is trained itself'),
 ])
