@@ -22,6 +22,7 @@ from mmdckd.benchmark.results import Results, figure_of, to_csv
 from mmdckd.benchmark.scheduler import Scheduler, make_slots
 from mmdckd.benchmark.spec import Spec, load_spec
 from mmdckd.cli.errors import one_error_line
+from mmdckd.io.files import path_below
 
 EXAMPLES = """examples:
   # teacher, plain training, KD, DML and DCKD on digits, five seeds each; stop
@@ -103,8 +104,8 @@ def main() -> None:
     if args.page:
         return write_page(args.page, args.spec)
     spec = load_spec(args.spec[0])
-    args.work_dir = args.work_dir or osp.join('work_dirs', 'benchmarks',
-                                              spec.name)
+    args.work_dir = args.work_dir or path_below(
+        osp.join('work_dirs', 'benchmarks'), spec.name)
     args.out = args.out or args.work_dir
     entries = make_plan(spec, args.work_dir)
     chosen = choose(entries, args.only)
@@ -247,7 +248,7 @@ def write_page(path: str, specs: List[str]) -> None:
         spec = load_spec(each)
         entries = make_plan(spec, '')
         folder = f'results/{spec.name}'
-        out = osp.join(osp.dirname(path), folder)
+        out = path_below(osp.dirname(path), folder)
         results = Results(osp.join(out, 'results.jsonl'))
         plots = []
         if results.records:
