@@ -87,6 +87,8 @@ def test_resuming_restores_the_message_hub(run):
         load_from=f'{run.work_dir}/epoch_1.pth',
         experiment_name='resumed plain')
     again = Runner.from_cfg(cfg)
+    # As training begins.
+    again.optim_wrapper = again.build_optim_wrapper(again.optim_wrapper)
     again.load_or_resume()
     saved = CheckpointLoader.load_checkpoint(cfg.load_from)['message_hub']
     assert 'train/loss' in saved['log_scalars']
