@@ -420,7 +420,9 @@ class CollectiveDistill(BaseAlgorithm):
         return total, {'loss': sum(terms, torch.zeros(())), **values}
 
     def _replaying(self, inputs) -> ContextManager:
-        if self._graphs is None or not self.student_trainable:
+        # `compile=True` puts a compiled step in the place of the method.
+        compiled = 'train_step' in vars(self)
+        if self._graphs is None or not self.student_trainable or compiled:
             return nullcontext()
         shared = self.views == 'shared'
         return self._graphs.replaying(inputs if shared else inputs[0])

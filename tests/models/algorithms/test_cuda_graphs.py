@@ -1,7 +1,17 @@
 """What `cuda_graphs=True` refuses; what it does needs a GPU, tests/gpu."""
+from contextlib import nullcontext
+
 import pytest
+import torch
 from test_recomputation import FEATURES, distiller
 from tiny import distil
+
+
+def test_a_compiled_step_has_no_graphs_of_ours(batch):
+    model = distil()
+    assert not isinstance(model._replaying(batch['inputs']), nullcontext)
+    model.train_step = torch.compile(model.train_step, backend='eager')
+    assert isinstance(model._replaying(batch['inputs']), nullcontext)
 
 
 @pytest.mark.parametrize('kwargs, why', [
