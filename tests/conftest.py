@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
+import logging
 import os
 from importlib.util import find_spec
 
@@ -85,3 +86,12 @@ def default_scope():
     yield
     DefaultScope._instance_dict.clear()
     DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(autouse=True)
+def loud_logging():
+    """Take back the silence of a tool that ran in this process."""
+    disabled, level = logging.root.manager.disable, logging.root.level
+    yield
+    logging.disable(disabled)
+    logging.root.setLevel(level)

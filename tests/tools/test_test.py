@@ -161,4 +161,4 @@ def test_drawing_needs_its_hook(main, tmp_path):
     (tmp_path / 'none.pth').touch()
     with pytest.raises(SystemExit, match='`visualization=dict'):
         main(TEACHER, tmp_path / 'none.pth', '--show-dir', tmp_path,
-             '--cfg-options', 'default_hooks={}')
+             '--cfg-options', 'default_hooks.visualization=None')
