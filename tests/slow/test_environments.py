@@ -128,9 +128,9 @@ def test_train_and_resume(environment, tmp_path):
     assert any(
         not torch.equal(before['state_dict'][name], after['state_dict'][name])
         for name in names)
-    # The losses of the first run are kept: they are what torch refuses.
+    # The losses of the first run are kept.
     scalars = after['message_hub']['log_scalars']['train/loss']
-    assert len(scalars.data[0]) == 3
+    assert len(scalars['history'][0]) == 3
 
     trials = meet_faults(python, path)
     for name in remedies:
