@@ -3,25 +3,25 @@
 
 No other module takes a name apart.
 
-================================== ==========================================
-name                               what it is
-================================== ==========================================
-``student0``, ``wide``             a student, see :func:`check_name`
-``teacher``, ``teacher0``, ...     the teacher, or one of several
-``ensemble``                       all students, their predictions combined
-``best``                           the student that is best in validation
-``target``, ``target.<loss>``      what a collector makes of the students
-``cohort``                         what is of no single member
-``model``                          a network that is trained alone
-``<member>/<metric>``              a metric, or a statistic of validation
-``student.<name>.<loss>``          a student's task loss
-``distill.<name>.<loss>``          a loss of MMRazor
-``collective.<name>.<loss>.<term>`` a collective loss
-``collective.<name>.<statistic>``  a statistic of a training step
-``collective.<statistic>``         the same of all students
-``teacher.<loss>``                 a trainable teacher's task loss
-``grad_norm.<name>``               the norm of a student's gradient
-================================== ==========================================
+==================================== ==========================================
+name                                 what it is
+==================================== ==========================================
+``student0``, ``wide``               a student, see :func:`check_name`
+``teacher``, ``teacher0``, ...       the teacher, or one of several
+``ensemble``                         all students, their predictions combined
+``best``                             the student that is best in validation
+``target``, ``target.<loss>``        what a collector makes of the students
+``cohort``                           what is of no single member
+``model``                            a network that is trained alone
+``<member>/<metric>``                a metric, or a statistic of validation
+``student.<name>.<loss>``            a student's task loss
+``distill.<name>.<loss>``            a loss of MMRazor
+``collective.<name>.<loss>.<term>``  a collective loss
+``collective.<name>.<statistic>``    a statistic of a training step
+``collective.<statistic>``           the same of all students
+``teacher.<loss>``                   a trainable teacher's task loss
+``grad_norm.<name>``                 the norm of a student's gradient
+==================================== ==========================================
 
 A log with hierarchy puts ``train/``, ``val/`` or ``test/`` in front.
 """

@@ -4,9 +4,9 @@ import os.path as osp
 import pytest
 import torch
 
-from mmdckd.io import trust
 from mmdckd.export import export_student
 from mmdckd.export.config_types import check_types
+from mmdckd.io import trust
 
 
 @pytest.fixture

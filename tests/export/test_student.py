@@ -126,7 +126,8 @@ def test_the_weights_are_those_that_validation_measured(folder, tmp_path):
                 dict(type='mmengine.EMAHook', momentum=0.2),
                 dict(type='mmdckd.ExportStudentHook', student='student1')
             ],
-            default_hooks=dict(checkpoint=dict(type='mmdckd.CohortCheckpointHook'))))
+            default_hooks=dict(
+                checkpoint=dict(type='mmdckd.CohortCheckpointHook'))))
     ema = next(hook for hook in run.hooks if isinstance(hook, EMAHook))
     averaged = ema.ema_model.module.cohort.students['student1'].state_dict()
     trained = run.model.cohort.students['student1'].state_dict()

@@ -110,8 +110,7 @@ def test_losses_of_all_shapes_and_types():
         loss_d=torch.tensor(1., dtype=torch.bfloat16),
         agreement=torch.tensor(math.nan))
     values, finite = look_at(losses)
-    assert finite == dict(
-        loss_a=False, loss_b=False, loss_c=True, loss_d=True)
+    assert finite == dict(loss_a=False, loss_b=False, loss_c=True, loss_d=True)
     assert list(values) == list(losses)
     assert values['loss_c'] == 1e300 and values['loss_d'] == 1.
 
