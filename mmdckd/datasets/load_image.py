@@ -42,7 +42,7 @@ class LoadImage(LoadImageFromFile):
             ``ignore_empty`` and ``file_client_args``.
 
     Raises:
-        ValueError: If ``on_broken`` is another, or a limit is not positive.
+        ValueError: If ``on_broken`` is unknown, or a limit is not positive.
         OSError: If an image is broken, and not skipped; it names the path.
 
     Examples:

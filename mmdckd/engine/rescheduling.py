@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Learning rates of a resumed run whose schedule is another."""
+"""The learning rates of a resumed run whose schedule has changed."""
 import warnings
 from typing import Any, Dict, List
 

@@ -53,7 +53,7 @@ class WeightAverageHook(EMAHook):
             of the weights that were averaged last. Defaults to 2048.
 
     Raises:
-        ValueError: If ``average`` is another, or a number is out of range;
+        ValueError: If ``average`` is unknown, or a number is out of range;
             before the first step, if averaging would begin after the end.
 
     Note:
