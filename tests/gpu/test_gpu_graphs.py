@@ -128,3 +128,35 @@ def test_a_backbone_that_cannot_be_captured_trains_without(device, caplog):
     backbone.forward = looks
     log = train(model, [digits(16), digits(16)])[-1]
     assert torch.isfinite(log['loss'])
+
+
+def test_a_backbone_that_draws_on_the_host_trains_without(device):
+    """A graph would repeat the draw of its capture."""
+    plain = cohort(device, cuda_graphs=False)
+    graphed = cohort(device, cuda_graphs=True)
+    for model in (plain, graphed):
+        for student in model.cohort.students.values():
+            student.backbone.forward = scaled(student.backbone.forward)
+    batches = [digits(16, start=16 * i) for i in range(3)]
+    for one, other in zip(train(graphed, batches), train(plain, batches)):
+        torch.testing.assert_close(one['loss'], other['loss'])
+
+
+def scaled(forward):
+
+    def scale(images):
+        return forward(images * (1 + torch.rand(()).item()))
+
+    return scale
+
+
+def test_a_layer_that_is_unfrozen_learns(device):
+    model = cohort(device, cuda_graphs=True)
+    weight = model.cohort.students['student0'].backbone.conv1.weight
+    weight.requires_grad_(False)
+    before = weight.detach().clone()
+    train(model, [digits(16)])
+    assert torch.equal(weight, before)
+    weight.requires_grad_(True)
+    train(model, [digits(16)])
+    assert not torch.equal(weight, before)

@@ -2,9 +2,11 @@
 """Run backbones as CUDA graphs."""
 import copy
 import logging
+import random
 from contextlib import ExitStack, contextmanager
 from typing import Any, Iterator, List, Optional
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
@@ -49,7 +51,7 @@ class CUDAGraphs:
         self._backbones: List[nn.Module] = []
         self._graphed: List[_GraphedModule] = []
         self._kind: Optional[tuple] = None
-        self._weights: List[int] = []
+        self._captured: list = []
 
     def __deepcopy__(self, memo: dict) -> 'CUDAGraphs':
         """A copy of the model, an EMA for instance, has other weights."""
@@ -68,7 +70,7 @@ class CUDAGraphs:
         if not self._enabled or not inputs.is_cuda:
             yield
             return
-        if self._kind is None or self._weights != _places(self._backbones):
+        if self._kind is None or self._captured != _state(self._backbones):
             self._capture(inputs)
         if self._kind != _kind(inputs):
             yield
@@ -97,7 +99,7 @@ class CUDAGraphs:
                 level=logging.WARNING)
             return
         self._backbones = backbones
-        self._weights = _places(backbones)
+        self._captured = _state(backbones)
         self._kind = _kind(inputs)
 
     def _own_gradients(self) -> None:
@@ -119,12 +121,25 @@ def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
     return backbone
 
 
-def _places(backbones: List[nn.Module]) -> List[int]:
-    """Where weights and buffers lie, which is captured with the kernels."""
-    return [
-        tensor.data_ptr() for backbone in backbones
-        for tensor in (*backbone.parameters(), *backbone.buffers())
+def _state(backbones: List[nn.Module]) -> list:
+    """All of the backbones that is captured with the kernels: where weights
+    and buffers lie, which of them learn, and the mode of each layer."""
+    tensors = [(tensor.data_ptr(), tensor.requires_grad)
+               for backbone in backbones
+               for tensor in (*backbone.parameters(), *backbone.buffers())]
+    modes = [
+        module.training for backbone in backbones
+        for module in backbone.modules()
     ]
+    return [*tensors, *modes]
+
+
+def _host_random_state() -> tuple:
+    """The states of the generators on the host, in a form to compare."""
+    numpy: Any = np.random.get_state()
+    kind, keys, *position = numpy
+    return (random.getstate(), kind, bytes(keys), position,
+            bytes(torch.default_generator.get_state().numpy()))
 
 
 def _kind(inputs: torch.Tensor) -> tuple:
@@ -140,16 +155,28 @@ def _capture(backbones: List[nn.Module],
     buffers = BufferSnapshot(*backbones)
     buffers.take()
     state = torch.cuda.get_rng_state(inputs.device)
+    host = _host_random_state()
+    python, numpy = random.getstate(), np.random.get_state()
+    torch_host = torch.default_generator.get_state()
     try:
         with torch.autocast(
                 'cuda',
                 dtype=torch.get_autocast_dtype('cuda'),
                 enabled=torch.is_autocast_enabled('cuda'),
                 cache_enabled=False):
-            return [_GraphedModule(backbone, inputs) for backbone in backbones]
+            graphed = [
+                _GraphedModule(backbone, inputs) for backbone in backbones
+            ]
+        if _host_random_state() != host:
+            raise RuntimeError('a backbone draws random numbers on the host, '
+                               'and a graph would repeat the same ones.')
+        return graphed
     finally:
         buffers.restore_all()
         torch.cuda.set_rng_state(state, inputs.device)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.default_generator.set_state(torch_host)
 
 
 class _GraphedModule:

@@ -1,10 +1,14 @@
 """What `cuda_graphs=True` refuses; what it does needs a GPU, tests/gpu."""
+import random
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from test_recomputation import FEATURES, distiller
 from tiny import distil
+
+from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state
 
 
 def test_a_compiled_step_has_no_graphs_of_ours(batch):
@@ -29,3 +33,24 @@ def test_graphs_are_the_default_where_they_can_be():
     assert distil(cuda_graphs=False)._graphs is None
     assert distil(distiller=distiller(**FEATURES))._graphs is None
     assert distil(memory='checkpoint')._graphs is None
+
+
+def test_what_learns_and_the_mode_of_a_layer_are_part_of_a_capture():
+    """A hook may unfreeze a layer, or keep the statistics of another."""
+    backbone = distil().cohort.students['student0'].backbone
+    before = _state([backbone])
+    assert _state([backbone]) == before
+    backbone.conv1.weight.requires_grad_(False)
+    frozen = _state([backbone])
+    backbone.bn1.eval()
+    assert before != frozen != _state([backbone])
+
+
+@pytest.mark.parametrize(
+    'draw', [random.random, np.random.rand, lambda: torch.rand(1)],
+    ids=['Python', 'NumPy', 'torch'])
+def test_a_draw_on_the_host_is_seen(draw):
+    before = _host_random_state()
+    assert _host_random_state() == before
+    draw()
+    assert _host_random_state() != before
