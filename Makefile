@@ -35,9 +35,8 @@ types: .venv/lint-installed
 	$(BIN)/python -m mypy
 
 lint: types
-	$(BIN)/python -m flake8 .
-	$(BIN)/python -m isort --check-only --diff mmdckd tests tools setup.py
-	$(BIN)/python -m yapf --diff --recursive mmdckd configs tests tools setup.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 clean:
 	rm -rf .venv build dist docs/_build *.egg-info mmdckd/.mim .pytest_cache .hypothesis

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Puts configs, tools and the model index where MIM looks for them."""
+
 import os
 import os.path as osp
 import shutil
@@ -28,7 +29,8 @@ class BuildWithMim(build_py):
                 os.symlink(osp.relpath(path, folder), target)
             elif osp.isdir(path):
                 shutil.copytree(
-                    path, target, ignore=shutil.ignore_patterns('__pycache__'))
+                    path, target, ignore=shutil.ignore_patterns('__pycache__')
+                )
             else:
                 shutil.copy(path, target)
 

@@ -13,14 +13,18 @@ model = dict(
     architecture=dict(
         cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py',
         backbone=dict(stem_channels=2, base_channels=2),
-        head=dict(in_channels=16)),
+        head=dict(in_channels=16),
+    ),
     num_students=4,
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))))
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+    ),
+)
 
 val_cfg = dict(type='mmdckd.CollectiveValLoop')
 test_cfg = dict(type='mmdckd.CollectiveTestLoop')
 
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(save_best='best/accuracy/top1'))
+    logger=dict(interval=10), checkpoint=dict(save_best='best/accuracy/top1')
+)

@@ -8,15 +8,16 @@ _base_ = [
 
 model = dict(
     type='mmdckd.CollectiveDistill',
-    teacher=dict(
-        cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py', pretrained=True),
+    teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py', pretrained=True),
     architecture=dict(
-        cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py',
-        pretrained=False),
+        cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py', pretrained=False
+    ),
     num_students=4,
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))))
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+    ),
+)
 
 val_cfg = dict(type='mmdckd.CollectiveValLoop')
 test_cfg = dict(type='mmdckd.CollectiveTestLoop')
@@ -26,7 +27,10 @@ default_hooks = dict(checkpoint=dict(save_best='best/accuracy/top1'))
 # As MMPretrain's, but a truncated image is an error; on_broken='skip' skips
 # and counts it.
 train_dataloader = dict(
-    dataset=dict(pipeline=[
-        dict(type='mmdckd.LoadImage'),
-        *_base_.train_dataloader.dataset.pipeline[1:]
-    ]))
+    dataset=dict(
+        pipeline=[
+            dict(type='mmdckd.LoadImage'),
+            *_base_.train_dataloader.dataset.pipeline[1:],
+        ]
+    )
+)

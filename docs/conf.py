@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """How Sphinx builds the documentation: see `make docs`."""
+
 import mmdckd
 
 project = 'mmdckd'

@@ -6,6 +6,7 @@ formulation is this project's, after the idea of Deep Collective Knowledge
 Distillation (Seo et al., 2023, https://arxiv.org/abs/2304.08878), whose
 equations were not available.
 """
+
 from . import compat
 from .version import __version__
 
@@ -15,6 +16,4 @@ compat.apply()
 from . import registry  # noqa: E402
 from .listing import list_collectors, list_losses  # noqa: E402
 
-__all__ = [
-    '__version__', 'compat', 'list_collectors', 'list_losses', 'registry'
-]
+__all__ = ['__version__', 'compat', 'list_collectors', 'list_losses', 'registry']

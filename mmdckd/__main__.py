@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """``python -m mmdckd doctor``."""
+
 import argparse
 import logging
 import warnings
@@ -18,13 +19,15 @@ def main() -> int:
         prog='python -m mmdckd',
         description='Tell what is installed and what would not work.',
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('command', choices=['doctor'])
     parser.parse_args()
     # Of a network that is built to be tried.
     warnings.simplefilter('ignore')
     MMLogger.get_current_instance().setLevel(logging.ERROR)
     from .doctor import examine
+
     report = examine()
     print('\n'.join(report.lines).rstrip())
     return 0 if report.healthy else 1

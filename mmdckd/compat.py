@@ -5,6 +5,7 @@ One function a fault. Each looks whether its fault is present in the packages
 at hand and changes something only then. :func:`apply` runs them all and is
 called when mmdckd is imported; :data:`APPLIED` tells what was changed and why.
 """
+
 import functools
 import inspect
 import os.path as osp
@@ -25,7 +26,8 @@ REQUIRED = dict(
     mmcv='mmcv-lite==2.1.0',
     mmpretrain='mmpretrain',
     mmrazor='mmrazor',
-    joblib='joblib')
+    joblib='joblib',
+)
 """dict[str, str]: The modules mmdckd needs, and what pip calls them."""
 
 APPLIED: Dict[str, str] = {}
@@ -53,7 +55,8 @@ def require_packages() -> None:
         packages = ' '.join(REQUIRED[name] for name in missing)
         raise ModuleNotFoundError(
             f'mmdckd needs {", ".join(missing)}, which Python does not find. '
-            f'Install with: pip install {packages}')
+            f'Install with: pip install {packages}'
+        )
 
 
 def apply() -> None:
@@ -84,10 +87,12 @@ class _AfterImport(MetaPathFinder):
     def __init__(self) -> None:
         self.actions: Dict[str, List[Callable[[], None]]] = defaultdict(list)
 
-    def find_spec(self,
-                  fullname: str,
-                  path: Optional[Sequence[str]] = None,
-                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
+    def find_spec(
+        self,
+        fullname: str,
+        path: Optional[Sequence[str]] = None,
+        target: Optional[ModuleType] = None,
+    ) -> Optional[ModuleSpec]:
         if fullname not in self.actions:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -154,15 +159,18 @@ def torchvision_operators() -> Optional[str]:
         if 'torchvision::nms' not in str(error):
             raise
     import torch
+
     library = torch.library.Library('torchvision', 'DEF')
     for name in ('nms', 'qnms'):
         library.define(
-            f'{name}(Tensor dets, Tensor scores, float iou_threshold) '
-            '-> Tensor')
+            f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
+        )
     _libraries.append(library)  # what it declares lives as long as it does
     import_module('torchvision')
-    return ('the compiled operators of torchvision do not load beside torch '
-            f'{torch.__version__}')
+    return (
+        'the compiled operators of torchvision do not load beside torch '
+        f'{torch.__version__}'
+    )
 
 
 @_remedy
@@ -176,9 +184,11 @@ def mmcv_version() -> Optional[str]:
     """
     import mmcv
     from mmengine.utils import digit_version
+
     version = mmcv.__version__
-    if ('mmrazor' in sys.modules
-            or digit_version(version) <= digit_version(_MMRAZOR_MAXIMUM_MMCV)):
+    if 'mmrazor' in sys.modules or digit_version(version) <= digit_version(
+        _MMRAZOR_MAXIMUM_MMCV
+    ):
         return None
     mmcv.__version__ = _MMRAZOR_MAXIMUM_MMCV
     try:
@@ -199,6 +209,7 @@ def quantization_import() -> Optional[str]:
     See https://github.com/open-mmlab/mmrazor/issues/615, 632 and 652.
     """
     import torch
+
     name = 'mmrazor.structures.quantization.backend_config'
     mappings = import_module('torch.ao.quantization.fuser_method_mappings')
     if name in sys.modules or hasattr(mappings, 'reverse_sequential_wrapper2'):
@@ -207,8 +218,10 @@ def quantization_import() -> Optional[str]:
     module.BackendConfigs = _NoBackendConfigs()
     module.__all__ = ['BackendConfigs']
     sys.modules[name] = module
-    return (f'torch {torch.__version__} has not what the quantization of '
-            'mmrazor is built from')
+    return (
+        f'torch {torch.__version__} has not what the quantization of '
+        'mmrazor is built from'
+    )
 
 
 class _NoBackendConfigs(dict):
@@ -217,7 +230,8 @@ class _NoBackendConfigs(dict):
     def __missing__(self, backend: str) -> None:
         raise RuntimeError(
             f"The quantization backend '{backend}' of mmrazor needs torch "
-            '1.13: later versions have removed what it is built from.')
+            '1.13: later versions have removed what it is built from.'
+        )
 
 
 @_remedy
@@ -231,15 +245,19 @@ def inplace_modules() -> Optional[str]:
     See https://github.com/open-mmlab/mmrazor/pull/446, which introduced it.
     """
     import torch
+
     if isinstance(torch.nn.Module()._modules, OrderedDict):
         return None
     after_import('mmrazor.models', _replace_set_module_inplace_false)
-    return (f'torch {torch.__version__} keeps submodules in a dict, mmrazor '
-            'looks for in-place ones in an OrderedDict')
+    return (
+        f'torch {torch.__version__} keeps submodules in a dict, mmrazor '
+        'looks for in-place ones in an OrderedDict'
+    )
 
 
 def _replace_set_module_inplace_false() -> None:
     from mmrazor.models.algorithms import BaseAlgorithm
+
     BaseAlgorithm.set_module_inplace_false = _set_module_inplace_false
 
 
@@ -266,12 +284,15 @@ def installed_packages() -> Optional[str]:
     See https://github.com/open-mmlab/mmengine/pull/1676.
     """
     from mmengine.utils import package_utils
+
     if 'pkg_resources' not in inspect.getsource(package_utils):
         return None
     _replace(package_utils.is_installed, _is_installed)
     _replace(package_utils.get_installed_path, _get_installed_path)
-    return ('mmengine looks for packages with pkg_resources, which setuptools '
-            '82 has removed')
+    return (
+        'mmengine looks for packages with pkg_resources, which setuptools '
+        '82 has removed'
+    )
 
 
 def _is_installed(package: str) -> bool:
@@ -315,11 +336,11 @@ def checkpoints_of_mmengine() -> Optional[str]:
     from mmengine.utils import digit_version
 
     from .io.trust import checkpoint_globals
+
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
     torch.serialization.add_safe_globals(checkpoint_globals())
-    return (f'torch {torch.__version__} loads weights only, and mmengine '
-            'saves more')
+    return f'torch {torch.__version__} loads weights only, and mmengine saves more'
 
 
 @_remedy
@@ -338,26 +359,26 @@ def unsafe_checkpoints() -> Optional[str]:
     from mmengine.runner import checkpoint
     from mmengine.runner.checkpoint import CheckpointLoader
     from mmengine.utils import digit_version
+
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
     import_module('mmengine.runner.runner')
     load = CheckpointLoader.load_checkpoint.__func__
 
     @functools.wraps(load)
-    def load_checkpoint(cls,
-                        filename: str,
-                        map_location: Any = None,
-                        logger: Any = 'current') -> Any:
+    def load_checkpoint(
+        cls, filename: str, map_location: Any = None, logger: Any = 'current'
+    ) -> Any:
         from .io.plain import restore_message_hub
         from .io.trust import loading
+
         with loading(f'The checkpoint {filename!r}', filename):
             content = load(cls, filename, map_location, logger)
             if isinstance(content, dict):
                 if isinstance(content.get('meta'), dict):
                     content['meta'].pop('config', None)
                 if 'message_hub' in content:
-                    content['message_hub'] = restore_message_hub(
-                        content['message_hub'])
+                    content['message_hub'] = restore_message_hub(content['message_hub'])
         return content
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
@@ -378,6 +399,7 @@ def _loading_weights(loader: Callable) -> Callable:
     @functools.wraps(loader)
     def load_weights(filename: str, *args, **kwargs) -> Any:
         from .io.trust import loading
+
         with loading(f'The checkpoint {filename!r}', str(filename)):
             return loader(filename, *args, **kwargs)
 
@@ -392,6 +414,7 @@ def own_configs() -> Optional[str]:
     a folder below ``configs``. That is how it is meant upstream.
     """
     from mmengine.config import utils
+
     if 'mmdckd' in utils.MODULE2PACKAGE:
         return None
     utils.MODULE2PACKAGE['mmdckd'] = 'mmdckd'
@@ -419,6 +442,7 @@ def mmcls_configs() -> Optional[str]:
     if find_spec('mmcls') is not None:
         return None
     from mmengine.config import utils
+
     find = utils._get_package_and_cfg_path
 
     @functools.wraps(find)
@@ -428,7 +452,8 @@ def mmcls_configs() -> Optional[str]:
             raise ModuleNotFoundError(
                 f"The config '{cfg_path}' is asked for, but mmcls is not "
                 'installed, and its place has been taken by mmpretrain: write '
-                f"'mmpretrain::{path}'.")
+                f"'mmpretrain::{path}'."
+            )
         return find(cfg_path)
 
     import_module('mmengine.hub')
@@ -446,11 +471,13 @@ def distributed_cpu() -> Optional[str]:
     known upstream.
     """
     from mmengine.device import get_device
+
     if get_device() != 'cpu':
         return None
     import torch
     from mmengine import dist
     from mmengine.model import MMDistributedDataParallel
+
     start, wrap = dist.init_dist, MMDistributedDataParallel.__init__
 
     @functools.wraps(start)
@@ -484,19 +511,21 @@ def amp_cpu() -> Optional[str]:
     import torch
     from mmengine.device import get_device
     from mmengine.optim.optimizer import amp_optimizer_wrapper
+
     if get_device() != 'cpu' or not hasattr(torch.amp, 'GradScaler'):
         return None
     amp_optimizer_wrapper.is_cuda_available = lambda: True
-    amp_optimizer_wrapper.GradScaler = functools.partial(
-        torch.amp.GradScaler, 'cpu')
+    amp_optimizer_wrapper.GradScaler = functools.partial(torch.amp.GradScaler, 'cpu')
     amp = import_module('mmengine.runner.amp')
     cast = amp.autocast
 
     @functools.wraps(cast)
-    def autocast(device_type: Optional[str] = None,
-                 dtype: Any = None,
-                 enabled: bool = True,
-                 cache_enabled: Optional[bool] = None) -> Any:
+    def autocast(
+        device_type: Optional[str] = None,
+        dtype: Any = None,
+        enabled: bool = True,
+        cache_enabled: Optional[bool] = None,
+    ) -> Any:
         if dtype == torch.float16 and device_type in (None, 'cpu'):
             return torch.autocast('cpu', dtype, enabled, cache_enabled)
         return cast(device_type, dtype, enabled, cache_enabled)
@@ -526,8 +555,9 @@ def _take_parts_from_mmpretrain() -> None:
     from mmpretrain.models.losses.cross_entropy_loss import soft_cross_entropy
     from mmrazor.models.architectures.heads import deit_head
     from mmrazor.models.losses import kd_soft_ce_loss
+
     kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
-    deit_head.DeiTClsHead.__bases__ = (DeiTClsHead, )
+    deit_head.DeiTClsHead.__bases__ = (DeiTClsHead,)
     del deit_head.DeiTClsHead.pre_logits
 
 
@@ -550,12 +580,13 @@ def lora_state_dict() -> Optional[str]:
 
 def _keep_to_own_keys() -> None:
     from mmpretrain.models.peft.lora import LoRAModel
+
     register = LoRAModel._register_state_dict_hooks
 
     @functools.wraps(register)
     def _register_state_dict_hooks(self) -> None:
         register(self)
-        (key, drop), = self._state_dict_hooks.items()
+        ((key, drop),) = self._state_dict_hooks.items()
 
         def drop_own(module, state_dict, prefix, local_metadata) -> None:
             own = {k: v for k, v in state_dict.items() if k.startswith(prefix)}
@@ -580,6 +611,7 @@ def synchronised_batchnorm() -> Optional[str]:
     issue is known upstream.
     """
     from mmengine.model import utils
+
     for convert in (utils.convert_sync_batchnorm, utils.revert_sync_batchnorm):
         _replace(convert, _converting(convert))
     return 'mmengine converts BatchNorm layers without their hooks'
@@ -591,11 +623,12 @@ def _converting(convert: Callable) -> Callable:
     def convert_all(module: Any, *args, **kwargs) -> Any:
         from torch.nn import Parameter
         from torch.nn.modules.batchnorm import _BatchNorm
+
         for name, child in list(module.named_children()):
             module._modules[name] = convert_all(child, *args, **kwargs)
         if not isinstance(module, _BatchNorm) or (
-                module.weight is not None
-                and not isinstance(module.weight, Parameter)):
+            module.weight is not None and not isinstance(module.weight, Parameter)
+        ):
             return module
         converted = convert(module, *args, **kwargs)
         for hooks in ('_forward_hooks', '_forward_pre_hooks'):
@@ -619,20 +652,18 @@ def contrastive_negatives() -> Optional[str]:
 
 def _look_up_on_one_device() -> None:
     from mmrazor.models.losses.crd_loss import ContrastMemory
+
     look_up = ContrastMemory.forward
 
     @functools.wraps(look_up)
-    def forward(self,
-                feat_s: Any,
-                feat_t: Any,
-                idx: Any,
-                sample_idx: Any = None) -> Any:
+    def forward(
+        self, feat_s: Any, feat_t: Any, idx: Any, sample_idx: Any = None
+    ) -> Any:
         if sample_idx is None:
             number = len(feat_s) * (self.neg_sample + 1)
             sample_idx = self.multinomial.draw(number).view(len(feat_s), -1)
             sample_idx.select(1, 0).copy_(idx)
         device = self.memory_v1.device
-        return look_up(self, feat_s, feat_t, idx.to(device),
-                       sample_idx.to(device))
+        return look_up(self, feat_s, feat_t, idx.to(device), sample_idx.to(device))
 
     ContrastMemory.forward = forward

@@ -1,8 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is installed, what was patched, and what would not work."""
+
 import tempfile
-from importlib.metadata import (PackageNotFoundError, packages_distributions,
-                                requires, version)
+from importlib.metadata import (
+    PackageNotFoundError,
+    packages_distributions,
+    requires,
+    version,
+)
 from importlib.util import find_spec
 from typing import List, NamedTuple, Optional
 
@@ -18,10 +23,13 @@ from .version import __version__
 
 #: Extra to the modules that it brings, and what does not work without them.
 EXTRAS = dict(
-    onnx=(('onnx', 'onnxscript', 'onnxruntime'),
-          'tools/export_student.py --onnx, and predicting with .onnx'),
-    safetensors=(('safetensors', ), 'students as .safetensors'),
-    tensorboard=(('tensorboard', ), 'the TensorBoard back end'))
+    onnx=(
+        ('onnx', 'onnxscript', 'onnxruntime'),
+        'tools/export_student.py --onnx, and predicting with .onnx',
+    ),
+    safetensors=(('safetensors',), 'students as .safetensors'),
+    tensorboard=(('tensorboard',), 'the TensorBoard back end'),
+)
 
 
 class Report(NamedTuple):
@@ -31,6 +39,7 @@ class Report(NamedTuple):
         lines (List[str]): What to print.
         healthy (bool): Whether cohorts can be trained here.
     """
+
     lines: List[str]
     healthy: bool
 
@@ -44,8 +53,9 @@ def examine() -> Report:
     lines = ['Versions']
     lines += [f'  {name:12} {number}' for name, number in versions().items()]
     lines += ['', 'Patched, and why']
-    lines += [f'  {name}: {why}'
-              for name, why in compat.APPLIED.items()] or ['  nothing']
+    lines += [f'  {name}: {why}' for name, why in compat.APPLIED.items()] or [
+        '  nothing'
+    ]
     lines += ['', 'Devices', f'  used: {get_device()}']
     lines += [
         f'  cuda:{index}: {torch.cuda.get_device_name(index)}'
@@ -67,7 +77,8 @@ def versions() -> dict:
         names = sorted(set(providers.get(module, [module])))
         found[module] = ', '.join(
             version(name) if name == module else f'{version(name)} ({name})'
-            for name in names)
+            for name in names
+        )
     return found
 
 
@@ -75,20 +86,22 @@ def notes() -> List[str]:
     """What does not work, and is not needed to train on one device."""
     found = []
     if not torch.cuda.is_available():
-        found.append('training on a GPU: torch '
-                     f'{torch.__version__} sees none')
+        found.append(f'training on a GPU: torch {torch.__version__} sees none')
     fault = torchvision_fault()
     if fault:
         found.append(fault)
     if find_spec('mmcv._ext') is None:
-        found.append('networks with operators of mmcv (deformable '
-                     'convolution, ...): the installed mmcv has none, as '
-                     'mmcv-lite')
+        found.append(
+            'networks with operators of mmcv (deformable '
+            'convolution, ...): the installed mmcv has none, as '
+            'mmcv-lite'
+        )
     for extra, (modules, what) in EXTRAS.items():
         missing = [name for name in modules if find_spec(name) is None]
         if missing:
-            found.append(f'{what}: {", ".join(missing)} missing (pip install '
-                         f"'mmdckd[{extra}]')")
+            found.append(
+                f"{what}: {', '.join(missing)} missing (pip install 'mmdckd[{extra}]')"
+            )
     return found
 
 
@@ -100,13 +113,18 @@ def torchvision_fault() -> Optional[str]:
         return None
     for requirement in needed:
         if requirement.name == 'torch' and not requirement.specifier.contains(
-                version('torch').split('+')[0], prereleases=True):
-            return (f'operators of torchvision {version("torchvision")}: it '
-                    f'is for torch{requirement.specifier}, and torch is '
-                    f'{version("torch")}')
+            version('torch').split('+')[0], prereleases=True
+        ):
+            return (
+                f'operators of torchvision {version("torchvision")}: it '
+                f'is for torch{requirement.specifier}, and torch is '
+                f'{version("torch")}'
+            )
     if 'torchvision_operators' in compat.APPLIED:
-        return ('operators of torchvision: they do not load beside torch '
-                f'{torch.__version__}; classification needs none')
+        return (
+            'operators of torchvision: they do not load beside torch '
+            f'{torch.__version__}; classification needs none'
+        )
     return None
 
 
@@ -114,12 +132,13 @@ def train_step() -> Optional[str]:
     """Train a tiny cohort for one step; return what is wrong."""
     network = dict(
         type='mmpretrain.ImageClassifier',
-        backbone=dict(
-            type='ResNet_CIFAR', depth=18, stem_channels=4, base_channels=4),
+        backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=4, base_channels=4),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=2, in_channels=32))
+        head=dict(type='LinearClsHead', num_classes=2, in_channels=32),
+    )
     try:
         from mmpretrain.structures import DataSample
+
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             model = MODELS.build(
                 dict(
@@ -131,16 +150,19 @@ def train_step() -> Optional[str]:
                     data_preprocessor=dict(type='ClsDataPreprocessor'),
                     distiller=dict(
                         type='mmdckd.CollectiveDistiller',
-                        collective_losses=dict(
-                            loss_dckd=dict(type='mmdckd.DCKDLoss')))))
+                        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+                    ),
+                )
+            )
         model.init_weights()
         model.to(get_device())
         batch = model.data_preprocessor(
             dict(
                 inputs=torch.randint(0, 256, (4, 3, 8, 8)),
-                data_samples=[
-                    DataSample().set_gt_label(i % 2) for i in range(4)
-                ]), True)
+                data_samples=[DataSample().set_gt_label(i % 2) for i in range(4)],
+            ),
+            True,
+        )
         losses = model(**batch, mode='loss')
         total, _ = model.parse_losses(losses)
         total.backward()
@@ -157,5 +179,5 @@ def find_config() -> Optional[str]:
         try:
             Config.fromfile(file.name)
         except Exception as error:  # as above
-            return (f"_base_ = 'mmdckd::...': {type(error).__name__}: {error}")
+            return f"_base_ = 'mmdckd::...': {type(error).__name__}: {error}"
     return None

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What there is to write into a config."""
+
 from inspect import isabstract, isclass
 from typing import List
 
@@ -20,8 +21,10 @@ def list_losses() -> List[str]:
     from mmrazor.models import losses
 
     from .models.losses import BaseCollectiveLoss
-    return _registered(BaseCollectiveLoss) + sorted(f'mmrazor.{name}'
-                                                    for name in losses.__all__)
+
+    return _registered(BaseCollectiveLoss) + sorted(
+        f'mmrazor.{name}' for name in losses.__all__
+    )
 
 
 def list_collectors() -> List[str]:
@@ -36,13 +39,17 @@ def list_collectors() -> List[str]:
         True
     """
     from .models.collectors import BaseCollector
+
     return _registered(BaseCollector)
 
 
 def _registered(base: type) -> List[str]:
     """The registered classes of a kind, whoever has registered them."""
     from .registry import MODELS
+
     MODELS.import_from_location()
     return sorted(
-        f'mmdckd.{name}' for name, cls in MODELS.module_dict.items()
-        if isclass(cls) and issubclass(cls, base) and not isabstract(cls))
+        f'mmdckd.{name}'
+        for name, cls in MODELS.module_dict.items()
+        if isclass(cls) and issubclass(cls, base) and not isabstract(cls)
+    )

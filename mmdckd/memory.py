@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Where a training on the CPU has its memory from."""
+
 import ctypes
 import os
 import platform
@@ -26,10 +27,11 @@ def keep_freed_memory() -> bool:
     Returns:
         bool: Whether it was done.
     """
-    if (torch.cuda.is_available() or platform.libc_ver()[0] != 'glibc' or any(
-            name.startswith(('MALLOC_', 'GLIBC_TUNABLES'))
-            for name in os.environ)):
+    if (
+        torch.cuda.is_available()
+        or platform.libc_ver()[0] != 'glibc'
+        or any(name.startswith(('MALLOC_', 'GLIBC_TUNABLES')) for name in os.environ)
+    ):
         return False
     libc = ctypes.CDLL(None)
-    return bool(
-        libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, -1))
+    return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, -1))

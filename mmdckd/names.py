@@ -25,6 +25,7 @@ name                                 what it is
 
 A log with hierarchy puts ``train/``, ``val/`` or ``test/`` in front.
 """
+
 import re
 from difflib import get_close_matches
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar
@@ -42,8 +43,19 @@ STAGES = ('train', 'val', 'test')
 
 #: Names that no student may have. ``teacher0``, ``teacher1``, ... are
 #: reserved too, and what an ``nn.ModuleDict`` cannot hold, such as ``keys``.
-RESERVED = (TEACHER, ENSEMBLE, BEST, TARGET, COHORT, MODEL, ALL, *STAGES,
-            'teachers', 'distiller', 'labels')
+RESERVED = (
+    TEACHER,
+    ENSEMBLE,
+    BEST,
+    TARGET,
+    COHORT,
+    MODEL,
+    ALL,
+    *STAGES,
+    'teachers',
+    'distiller',
+    'labels',
+)
 
 #: In a state dict, what stands before a student's name.
 _PARAMETERS = 'architecture.students.'
@@ -72,18 +84,20 @@ def check_name(name: str, key: str) -> str:
         expected = 'a letter or "_", then letters, digits, "_" or "-"'
         near = _word(name)
     elif 'loss' in name:
-        expected = ('a name without "loss", because MMEngine adds every value '
-                    'with "loss" in its name to the total loss')
+        expected = (
+            'a name without "loss", because MMEngine adds every value '
+            'with "loss" in its name to the total loss'
+        )
         near = re.sub('_*loss_*', '', name)
-    elif (name in RESERVED or re.fullmatch(rf'{TEACHER}\d+', name)
-          or _is_taken(name)):
+    elif name in RESERVED or re.fullmatch(rf'{TEACHER}\d+', name) or _is_taken(name):
         expected = 'a name that is not reserved'
         near = f'{name}_net'
     else:
         return name
-    raise ValueError(f'Invalid `{key}`: expected a student\'s name to be '
-                     f'{expected}, got {name!r}.' +
-                     (f' Did you mean {near!r}?' if near else ''))
+    raise ValueError(
+        f"Invalid `{key}`: expected a student's name to be "
+        f'{expected}, got {name!r}.' + (f' Did you mean {near!r}?' if near else '')
+    )
 
 
 def check_loss_name(name: str, key: str) -> str:
@@ -105,13 +119,13 @@ def check_loss_name(name: str, key: str) -> str:
             f'Invalid `{key}`: expected the name of a loss to be a letter or '
             '"_", then letters, digits, "_" or "-", and no attribute of a '
             f'module, got {name!r}. Did you mean '
-            f'{"loss_" + _word(name).strip("_")!r}?')
+            f'{"loss_" + _word(name).strip("_")!r}?'
+        )
     return name
 
 
 def _is_word(name) -> bool:
-    return isinstance(name, str) and bool(
-        re.fullmatch(r'[A-Za-z_][\w-]*', name))
+    return isinstance(name, str) and bool(re.fullmatch(r'[A-Za-z_][\w-]*', name))
 
 
 def _word(name) -> str:
@@ -192,9 +206,11 @@ def choose_student(name: str, students: Iterable[str], where: str) -> str:
     if name in students:
         return name
     near = get_close_matches(name, students, 1)
-    raise ValueError(f'{where} has no student {name!r}' +
-                     (f'; did you mean {near[0]!r}?' if near else '.') +
-                     f' Its students are {students}.')
+    raise ValueError(
+        f'{where} has no student {name!r}'
+        + (f'; did you mean {near[0]!r}?' if near else '.')
+        + f' Its students are {students}.'
+    )
 
 
 # --------------------------------------------------------------------------- #
@@ -211,6 +227,7 @@ class LossName(NamedTuple):
         member (str, optional): Whose it is; None if it is of all students.
         name (str): The rest.
     """
+
     part: str
     member: Optional[str]
     name: str
@@ -221,8 +238,9 @@ class LossName(NamedTuple):
         return None if self.part == TEACHER else self.member
 
 
-def name_losses(part: str, member: Optional[str],
-                values: Dict[str, Value]) -> Dict[str, Value]:
+def name_losses(
+    part: str, member: Optional[str], values: Dict[str, Value]
+) -> Dict[str, Value]:
     """Name the losses and statistics of a member in a training step.
 
     Args:
@@ -359,7 +377,7 @@ def split_parameter(key: str) -> Optional[Tuple[str, str]]:
     """
     if not key.startswith(_PARAMETERS):
         return None
-    student, _, own = key[len(_PARAMETERS):].partition('.')
+    student, _, own = key[len(_PARAMETERS) :].partition('.')
     return student, own
 
 
@@ -376,5 +394,5 @@ def owner_of_parameter(key: str) -> str:
     """
     for prefix in (_PARAMETERS, _CONNECTORS):
         if key.startswith(prefix):
-            return key[len(prefix):].partition('.')[0]
+            return key[len(prefix) :].partition('.')[0]
     return key.partition('.')[0]

@@ -9,6 +9,7 @@ Under the scope ``mmdckd`` the names of MMPretrain and MMRazor are found as
 well, because that is the scope of what a config inherits from
 ``_base_ = 'mmdckd::...'``.
 """
+
 from importlib import import_module
 from typing import Callable, List, Optional, Type, Union
 
@@ -21,20 +22,19 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import \
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+)
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import \
-    RUNNER_CONSTRUCTORS as MMENGINE_RUNNER_CONSTRUCTORS
+from mmengine.registry import RUNNER_CONSTRUCTORS as MMENGINE_RUNNER_CONSTRUCTORS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import \
-    WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
 from .compat import after_import
@@ -42,8 +42,11 @@ from .compat import after_import
 # What `mmrazor.utils.register_all_modules` imports when a registry of MMRazor
 # is asked for a name; a registry with locations imports these instead.
 MMRAZOR_LOCATIONS = [
-    'mmrazor.datasets', 'mmrazor.engine', 'mmrazor.implementations',
-    'mmrazor.models', 'mmrazor.structures'
+    'mmrazor.datasets',
+    'mmrazor.engine',
+    'mmrazor.implementations',
+    'mmrazor.models',
+    'mmrazor.structures',
 ]
 
 
@@ -58,7 +61,8 @@ class TwinRegistry(Registry):
 
     def __init__(self, parent: Registry, locations: List[str]) -> None:
         super().__init__(
-            parent.name, parent=parent, scope='mmdckd', locations=locations)
+            parent.name, parent=parent, scope='mmdckd', locations=locations
+        )
         import_module('mmrazor.registry')
         self.twin: Optional[Registry] = parent.children.get('mmrazor')
         # MMRazor looks names up while `mmrazor.models` is being imported;
@@ -86,10 +90,12 @@ class TwinRegistry(Registry):
                         return registry.module_dict[key]
         return super().get(key)
 
-    def _register_module(self,
-                         module: Callable,
-                         module_name: Union[str, List[str], None] = None,
-                         force: bool = False) -> None:
+    def _register_module(
+        self,
+        module: Callable,
+        module_name: Union[str, List[str], None] = None,
+        force: bool = False,
+    ) -> None:
         if self.twin is not None:
             self.twin._register_module(module, module_name, force)
         super()._register_module(module, module_name, force)
@@ -110,8 +116,7 @@ MODELS = TwinRegistry(MMENGINE_MODELS, ['mmdckd.models'])
 # manage wrappers of a model like `MMDistributedDataParallel`
 MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.models'])
 # manage weight initialization like `Kaiming`
-WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS,
-                                   ['mmdckd.models'])
+WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS, ['mmdckd.models'])
 # manage what serves a model without being one, like recorders
 TASK_UTILS = TwinRegistry(MMENGINE_TASK_UTILS, ['mmdckd.models'])
 
@@ -133,8 +138,7 @@ TRANSFORMS = TwinRegistry(MMENGINE_TRANSFORMS, ['mmdckd.datasets'])
 # manage runners like `Runner`
 RUNNERS = TwinRegistry(MMENGINE_RUNNERS, ['mmdckd.engine'])
 # manage constructors of a runner
-RUNNER_CONSTRUCTORS = TwinRegistry(MMENGINE_RUNNER_CONSTRUCTORS,
-                                   ['mmdckd.engine'])
+RUNNER_CONSTRUCTORS = TwinRegistry(MMENGINE_RUNNER_CONSTRUCTORS, ['mmdckd.engine'])
 # manage loops like `CollectiveValLoop`
 LOOPS = TwinRegistry(MMENGINE_LOOPS, ['mmdckd.engine'])
 # manage hooks like `CheckpointHook`
@@ -146,8 +150,9 @@ OPTIMIZERS = TwinRegistry(MMENGINE_OPTIMIZERS, ['mmdckd.engine'])
 # manage wrappers of an optimizer like `AmpOptimWrapper`
 OPTIM_WRAPPERS = TwinRegistry(MMENGINE_OPTIM_WRAPPERS, ['mmdckd.engine'])
 # manage constructors of a wrapper like `DefaultOptimWrapperConstructor`
-OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-                                          ['mmdckd.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry(
+    MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, ['mmdckd.engine']
+)
 # manage schedulers of a parameter like `MultiStepLR`
 PARAM_SCHEDULERS = TwinRegistry(MMENGINE_PARAM_SCHEDULERS, ['mmdckd.engine'])
 # manage visualizers like `UniversalVisualizer`

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A real browser without a window, by the DevTools protocol over a pipe."""
+
 import base64
 import fcntl
 import json
@@ -35,23 +36,31 @@ class Browser:
         def connect():
             os.dup2(read, 3), os.dup2(write, 4)
 
-        self._process = subprocess.Popen([
-            PATH, '--headless=new', '--no-sandbox', '--disable-gpu',
-            '--disable-dev-shm-usage', '--remote-debugging-pipe',
-            '--no-first-run', '--disable-background-networking',
-            f'--user-data-dir={profile}', 'about:blank'
-        ],
-                                         close_fds=False,
-                                         preexec_fn=connect,
-                                         stdout=subprocess.DEVNULL,
-                                         stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [
+                PATH,
+                '--headless=new',
+                '--no-sandbox',
+                '--disable-gpu',
+                '--disable-dev-shm-usage',
+                '--remote-debugging-pipe',
+                '--no-first-run',
+                '--disable-background-networking',
+                f'--user-data-dir={profile}',
+                'about:blank',
+            ],
+            close_fds=False,
+            preexec_fn=connect,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(read), os.close(write)
         self._rest, self._number, self._session = b'', 0, None
         self.events = []
         target = self.call('Target.createTarget', url='about:blank')
         self._session = self.call(
-            'Target.attachToTarget', targetId=target['targetId'],
-            flatten=True)['sessionId']
+            'Target.attachToTarget', targetId=target['targetId'], flatten=True
+        )['sessionId']
         for domain in ('Page', 'Network', 'Runtime', 'Log'):
             self.call(f'{domain}.enable')
 
@@ -95,31 +104,38 @@ class Browser:
             width=width,
             height=height,
             deviceScaleFactor=1,
-            mobile=False)
+            mobile=False,
+        )
         self.events.clear()
         self.call('Page.navigate', url=path.as_uri())
         while self.evaluate('document.readyState') != 'complete' or (
-                self.evaluate('location.href') != path.as_uri()):
+            self.evaluate('location.href') != path.as_uri()
+        ):
             time.sleep(0.05)
 
     def evaluate(self, expression):
         """The value of an expression in JavaScript."""
         result = self.call(
-            'Runtime.evaluate', expression=expression, returnByValue=True)
+            'Runtime.evaluate', expression=expression, returnByValue=True
+        )
         assert 'exceptionDetails' not in result, result
         return result['result'].get('value')
 
     def requested(self):
         """The addresses that the page has asked for."""
         return [
-            event['params']['request']['url'] for event in self.events
+            event['params']['request']['url']
+            for event in self.events
             if event['method'] == 'Network.requestWillBeSent'
         ]
 
     def complaints(self):
         """What is in the console."""
-        kinds = ('Runtime.exceptionThrown', 'Runtime.consoleAPICalled',
-                 'Log.entryAdded')
+        kinds = (
+            'Runtime.exceptionThrown',
+            'Runtime.consoleAPICalled',
+            'Log.entryAdded',
+        )
         return [e['params'] for e in self.events if e['method'] in kinds]
 
     def screenshot(self, path):
@@ -128,7 +144,8 @@ class Browser:
         data = self.call(
             'Page.captureScreenshot',
             captureBeyondViewport=True,
-            clip=dict(size, scale=1))['data']
+            clip=dict(size, scale=1),
+        )['data']
         path.write_bytes(base64.b64decode(data))
 
     def print_to(self, path):

@@ -1,4 +1,5 @@
 """Short real runs of cohorts on real digits, and what they predict."""
+
 import itertools
 
 import torch
@@ -14,10 +15,12 @@ from mmdckd.registry import MODELS
 _number = itertools.count()
 # To each channel its own, so that their order is told from the scores.
 PREPROCESSOR = dict(
-    num_classes=10, mean=[60., 80., 100.], std=[70., 90., 110.], to_rgb=True)
+    num_classes=10, mean=[60.0, 80.0, 100.0], std=[70.0, 90.0, 110.0], to_rgb=True
+)
 DISTILLER = dict(
     type='mmdckd.CollectiveDistiller',
-    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')))
+    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+)
 
 
 def loader(split, **kwargs):
@@ -27,12 +30,11 @@ def loader(split, **kwargs):
         dataset=dict(
             type='mmdckd.Digits',
             split=split,
-            pipeline=[
-                dict(type='Resize', scale=12),
-                dict(type='PackInputs'),
-            ],
-            **kwargs),
-        sampler=dict(type='DefaultSampler', shuffle=split == 'train'))
+            pipeline=[dict(type='Resize', scale=12), dict(type='PackInputs')],
+            **kwargs,
+        ),
+        sampler=dict(type='DefaultSampler', shuffle=split == 'train'),
+    )
 
 
 def run_config(work_dir, cohort=None, **kwargs):
@@ -59,8 +61,10 @@ def run_config(work_dir, cohort=None, **kwargs):
         test_evaluator=dict(type='Accuracy', topk=(1, 5)),
         default_hooks=dict(
             checkpoint=dict(
-                type='mmdckd.CohortCheckpointHook',
-                save_best='best/accuracy/top1')))
+                type='mmdckd.CohortCheckpointHook', save_best='best/accuracy/top1'
+            )
+        ),
+    )
     cfg.update(kwargs)
     return Config(cfg)
 
@@ -74,8 +78,7 @@ def train(cfg):
 def cohort_of(checkpoint, cfg):
     """The algorithm of a run with the weights of a checkpoint."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(
-            dict({'data_preprocessor': PREPROCESSOR}, **cfg.model))
+        model = MODELS.build(dict({'data_preprocessor': PREPROCESSOR}, **cfg.model))
     load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     return model.eval()
 
@@ -83,10 +86,13 @@ def cohort_of(checkpoint, cfg):
 def pack(images, cfg):
     """Image files as the test pipeline of a run packs them."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        pipeline = Compose([
-            TRANSFORMS.build(t) for t in [dict(type='LoadImageFromFile')] +
-            cfg.test_dataloader.dataset.pipeline
-        ])
+        pipeline = Compose(
+            [
+                TRANSFORMS.build(t)
+                for t in [dict(type='LoadImageFromFile')]
+                + cfg.test_dataloader.dataset.pipeline
+            ]
+        )
         return [pipeline(dict(img_path=image)) for image in images]
 
 
@@ -96,7 +102,8 @@ def student_scores(model, name, packed, batch_size=1):
     scores = []
     for start in range(0, len(packed), batch_size):
         data = model.data_preprocessor(
-            default_collate(packed[start:start + batch_size]), False)
+            default_collate(packed[start : start + batch_size]), False
+        )
         samples = model.cohort.students[name](**data, mode='predict')
         scores += [sample.pred_score for sample in samples]
     return torch.stack(scores)

@@ -15,12 +15,14 @@ def pytest_addoption(parser):
     parser.addoption(
         '--device',
         choices=['cuda', 'cpu'],
-        help='where tests/gpu runs (default: cuda where there is one)')
+        help='where tests/gpu runs (default: cuda where there is one)',
+    )
     parser.addoption(
         '--json-lines',
         metavar='FILE',
         help='append how each test ended as soon as it has, for runs that '
-        'may be stopped')
+        'may be stopped',
+    )
 
 
 class JSONLines:
@@ -36,7 +38,8 @@ class JSONLines:
             test=report.nodeid,
             outcome=report.outcome,
             seconds=round(report.duration, 2),
-            measured=[row for _, row in report.user_properties])
+            measured=[row for _, row in report.user_properties],
+        )
         if report.failed:
             line['why'] = report.longreprtext[-3000:]
         with open(self.path, 'a', encoding='utf-8') as file:
@@ -82,6 +85,7 @@ def pytest_terminal_summary(terminalreporter):
 def default_scope():
     """Take back the default scopes that a test has set."""
     from mmengine.registry import DefaultScope
+
     before = dict(DefaultScope._instance_dict)
     yield
     DefaultScope._instance_dict.clear()

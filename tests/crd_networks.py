@@ -3,21 +3,20 @@
 Written for the tests, from the descriptions in the papers and the names in
 the checkpoints: plain PyTorch that owes nothing to the code under test.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
 def conv(inputs, outputs, size, stride=1, groups=1, bias=False):
-    return nn.Conv2d(
-        inputs, outputs, size, stride, size // 2, groups=groups, bias=bias)
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=bias)
 
 
 def shortcut(inputs, outputs, stride):
     if stride == 1 and inputs == outputs:
         return nn.Sequential()
-    return nn.Sequential(
-        conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
+    return nn.Sequential(conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
 
 
 def stages(block, inputs, widths, numbers, strides, out=1):
@@ -35,7 +34,6 @@ def pooled(x):
 
 
 class BasicBlock(nn.Module):
-
     def __init__(self, inputs, width, stride):
         super().__init__()
         self.conv1 = conv(inputs, width, 3, stride)
@@ -51,14 +49,17 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-
     def __init__(self, depth, stem=16, base=16, num_classes=100):
         super().__init__()
         self.conv1 = conv(3, stem, 3)
         self.bn1 = nn.BatchNorm2d(stem)
         self.layer1, self.layer2, self.layer3 = stages(
-            BasicBlock, stem, (base, 2 * base, 4 * base),
-            [(depth - 2) // 6] * 3, (1, 2, 2))
+            BasicBlock,
+            stem,
+            (base, 2 * base, 4 * base),
+            [(depth - 2) // 6] * 3,
+            (1, 2, 2),
+        )
         self.fc = nn.Linear(4 * base, num_classes)
 
     def forward(self, x):
@@ -67,7 +68,6 @@ class ResNet(nn.Module):
 
 
 class Bottleneck(nn.Module):
-
     def __init__(self, inputs, width, stride):
         super().__init__()
         self.conv1 = conv(inputs, width, 1)
@@ -85,13 +85,13 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-
     def __init__(self, num_classes=100):
         super().__init__()
         self.conv1 = conv(3, 64, 3)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages(
-            Bottleneck, 64, (64, 128, 256, 512), (3, 4, 6, 3), (1, 2, 2, 2), 4)
+            Bottleneck, 64, (64, 128, 256, 512), (3, 4, 6, 3), (1, 2, 2, 2), 4
+        )
         self.linear = nn.Linear(2048, num_classes)
 
     def forward(self, x):
@@ -101,7 +101,6 @@ class ResNet50(nn.Module):
 
 
 class WideBlock(nn.Module):
-
     def __init__(self, inputs, width, stride):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(inputs)
@@ -119,7 +118,6 @@ class WideBlock(nn.Module):
 
 
 class WideBlocks(nn.Module):
-
     def __init__(self, layer):
         super().__init__()
         self.layer = layer
@@ -129,14 +127,13 @@ class WideBlocks(nn.Module):
 
 
 class WideResNet(nn.Module):
-
     def __init__(self, depth, widen_factor=1, num_classes=100):
         super().__init__()
         widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
         self.conv1 = conv(3, 16, 3)
         self.block1, self.block2, self.block3 = map(
-            WideBlocks,
-            stages(WideBlock, 16, widths, [(depth - 4) // 6] * 3, (1, 2, 2)))
+            WideBlocks, stages(WideBlock, 16, widths, [(depth - 4) // 6] * 3, (1, 2, 2))
+        )
         self.bn1 = nn.BatchNorm2d(widths[-1])
         self.fc = nn.Linear(widths[-1], num_classes)
 
@@ -151,7 +148,7 @@ class VGG(nn.Module):
         11: (1, 1, 2, 2, 2),
         13: (2, 2, 2, 2, 2),
         16: (2, 2, 3, 3, 3),
-        19: (2, 2, 4, 4, 4)
+        19: (2, 2, 4, 4, 4),
     }
 
     def __init__(self, depth, num_classes=100):
@@ -164,7 +161,7 @@ class VGG(nn.Module):
                 layers += [
                     conv(inputs, widths[index], 3, bias=True),
                     nn.BatchNorm2d(widths[index]),
-                    nn.ReLU()
+                    nn.ReLU(),
                 ]
                 inputs = widths[index]
             # The last activation is applied outside of the block.
@@ -180,45 +177,53 @@ class VGG(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-
     def __init__(self, inputs, width, stride, ratio):
         super().__init__()
         middle = inputs * ratio
         self.adds = stride == 1 and inputs == width
         self.conv = nn.Sequential(
-            conv(inputs, middle, 1), nn.BatchNorm2d(middle), nn.ReLU(),
-            conv(middle, middle, 3, stride, middle), nn.BatchNorm2d(middle),
-            nn.ReLU(), conv(middle, width, 1), nn.BatchNorm2d(width))
+            conv(inputs, middle, 1),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(),
+            conv(middle, middle, 3, stride, middle),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(),
+            conv(middle, width, 1),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x):
         return x + self.conv(x) if self.adds else self.conv(x)
 
 
 class MobileNetV2(nn.Module):
-
-    def __init__(self, ratio=6, width=.5, num_classes=100):
+    def __init__(self, ratio=6, width=0.5, num_classes=100):
         super().__init__()
         inputs = int(32 * width)
         self.conv1 = nn.Sequential(
-            conv(3, inputs, 3, 2), nn.BatchNorm2d(inputs), nn.ReLU())
+            conv(3, inputs, 3, 2), nn.BatchNorm2d(inputs), nn.ReLU()
+        )
         self.blocks = nn.ModuleList()
-        for expansion, channels, number, stride in [(1, 16, 1, 1),
-                                                    (ratio, 24, 2, 1),
-                                                    (ratio, 32, 3, 2),
-                                                    (ratio, 64, 4, 2),
-                                                    (ratio, 96, 3, 1),
-                                                    (ratio, 160, 3, 2),
-                                                    (ratio, 320, 1, 1)]:
+        for expansion, channels, number, stride in [
+            (1, 16, 1, 1),
+            (ratio, 24, 2, 1),
+            (ratio, 32, 3, 2),
+            (ratio, 64, 4, 2),
+            (ratio, 96, 3, 1),
+            (ratio, 160, 3, 2),
+            (ratio, 320, 1, 1),
+        ]:
             blocks = []
             for index in range(number):
                 outputs = int(channels * width)
                 blocks.append(
-                    InvertedResidual(inputs, outputs, 1 if index else stride,
-                                     expansion))
+                    InvertedResidual(inputs, outputs, 1 if index else stride, expansion)
+                )
                 inputs = outputs
             self.blocks.append(nn.Sequential(*blocks))
         self.conv2 = nn.Sequential(
-            conv(inputs, 1280, 1), nn.BatchNorm2d(1280), nn.ReLU())
+            conv(inputs, 1280, 1), nn.BatchNorm2d(1280), nn.ReLU()
+        )
         self.classifier = nn.Sequential(nn.Linear(1280, num_classes))
 
     def forward(self, x):
@@ -236,7 +241,6 @@ def shuffled(x, groups):
 
 
 class GroupBlock(nn.Module):
-
     def __init__(self, inputs, outputs, stride):
         super().__init__()
         middle = outputs // 4
@@ -260,14 +264,12 @@ class GroupBlock(nn.Module):
 
 
 class ShuffleNetV1(nn.Module):
-
     def __init__(self, num_classes=100):
         super().__init__()
         self.conv1 = conv(3, 24, 1)
         self.bn1 = nn.BatchNorm2d(24)
         inputs = 24
-        for index, (width, number) in enumerate([(240, 4), (480, 8),
-                                                 (960, 4)]):
+        for index, (width, number) in enumerate([(240, 4), (480, 8), (960, 4)]):
             blocks = [GroupBlock(inputs, width - inputs, 2)]
             blocks += [GroupBlock(width, width, 1) for _ in range(number - 1)]
             setattr(self, f'layer{index + 1}', nn.Sequential(*blocks))
@@ -280,7 +282,6 @@ class ShuffleNetV1(nn.Module):
 
 
 class SplitBlock(nn.Module):
-
     def __init__(self, channels):
         super().__init__()
         half = channels // 2
@@ -299,7 +300,6 @@ class SplitBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-
     def __init__(self, inputs, outputs):
         super().__init__()
         half = outputs // 2
@@ -322,14 +322,12 @@ class DownBlock(nn.Module):
 
 
 class ShuffleNetV2(nn.Module):
-
     def __init__(self, num_classes=100):
         super().__init__()
         self.conv1 = conv(3, 24, 1)
         self.bn1 = nn.BatchNorm2d(24)
         inputs = 24
-        for index, (width, number) in enumerate([(116, 3), (232, 7),
-                                                 (464, 3)]):
+        for index, (width, number) in enumerate([(116, 3), (232, 7), (464, 3)]):
             blocks = [DownBlock(inputs, width)]
             blocks += [SplitBlock(width) for _ in range(number)]
             setattr(self, f'layer{index + 1}', nn.Sequential(*blocks))
@@ -354,9 +352,9 @@ NETWORKS = {
     'resnet32x4': lambda **kw: ResNet(32, 32, 64, **kw),
     'resnet50': ResNet50,
     **{
-        f'wrn{depth}_{factor}':
-        lambda depth=depth, factor=factor, **kw: WideResNet(
-            depth, factor, **kw)
+        f'wrn{depth}_{factor}': lambda depth=depth, factor=factor, **kw: WideResNet(
+            depth, factor, **kw
+        )
         for depth in (16, 40)
         for factor in (1, 2)
     },

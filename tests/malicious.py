@@ -1,4 +1,5 @@
 """Files that would run code when they are loaded."""
+
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ class Command:
         self.trace = trace
 
     def __reduce__(self):
-        return Path.touch, (self.trace, )
+        return Path.touch, (self.trace,)
 
 
 def train_once(folder):

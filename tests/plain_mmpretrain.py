@@ -6,6 +6,7 @@ and ``checkpoint``, paths of an exported student; ``inputs``, a file with a
 batch of packed images; ``images``, paths of image files; and, to test it as
 MMPretrain does, ``data_root``. The results are saved as ``out``.
 """
+
 import json
 import sys
 from importlib.abc import MetaPathFinder
@@ -13,6 +14,7 @@ from importlib.abc import MetaPathFinder
 
 class Blocked(MetaPathFinder):
     """Makes packages impossible to import."""
+
     packages = ('mmdckd', 'mmrazor')
 
     def find_spec(self, name, path=None, target=None):
@@ -35,6 +37,7 @@ def load_torchvision():
     """Where its compiled operators do not load, which is no fault of what is
     tested here, MMPretrain needs their declarations to be imported."""
     import torch
+
     try:
         import torchvision  # noqa: F401
     except RuntimeError as error:
@@ -47,6 +50,7 @@ def load_torchvision():
 
 def scores(samples):
     import torch
+
     return torch.stack([sample.pred_score for sample in samples])
 
 
@@ -58,16 +62,17 @@ def do(job):
 
     results = dict(
         loaded=torch.load(job['checkpoint'], weights_only=True),
-        random_start=get_model(job['config']) is not None)
+        random_start=get_model(job['config']) is not None,
+    )
     model = get_model(job['config'], pretrained=job['checkpoint'])
     results['classes'] = list(model._dataset_meta.get('classes', []))
     with torch.no_grad():
         results['get_model'] = scores(
-            model.test_step(dict(inputs=torch.load(job['inputs']))))
+            model.test_step(dict(inputs=torch.load(job['inputs'])))
+        )
     # The config names the checkpoint that lies beside it.
     inferencer = ImageClassificationInferencer(job['config'])
-    results['inferencer'] = scores(
-        inferencer(job['images'], return_datasamples=True))
+    results['inferencer'] = scores(inferencer(job['images'], return_datasamples=True))
     results['pred_class'] = [
         result.get('pred_class') for result in inferencer(job['images'])
     ]

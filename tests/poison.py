@@ -1,4 +1,5 @@
 """Makes what a student sees not a number, from a step on."""
+
 import math
 
 

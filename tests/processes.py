@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Several processes on the CPU, talking through gloo, as a launcher starts
 them."""
+
 import multiprocessing
 import os
 import socket
@@ -25,8 +26,7 @@ def run_processes(function, *args, number=2):
         sock.bind(('127.0.0.1', 0))
         port = str(sock.getsockname()[1])
     processes = [
-        context.Process(
-            target=_run, args=(results, rank, number, port, function, args))
+        context.Process(target=_run, args=(results, rank, number, port, function, args))
         for rank in range(number)
     ]
     for process in processes:
@@ -52,7 +52,8 @@ def _run(results, rank, number, port, function, args):
         LOCAL_RANK=str(rank),
         WORLD_SIZE=str(number),
         MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=port)
+        MASTER_PORT=port,
+    )
     try:
         dist.init_dist('pytorch', backend='gloo')
         results.put((rank, function(rank, *args), None))

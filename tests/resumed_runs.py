@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs with everything that has a state or is random, and what they leave."""
+
 import copy
 import json
 import os.path as osp
@@ -57,7 +58,8 @@ def student():
         num_classes=10,
         in_channels=32,
         mid_channels=[16],
-        dropout_rate=0.5)
+        dropout_rate=0.5,
+    )
     return cfg
 
 
@@ -84,11 +86,15 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
             distiller=dict(
                 type='mmdckd.CollectiveDistiller',
                 collective_losses=dict(
-                    loss_dckd=dict(type='mmdckd.DCKDLoss', ramp=ramp)))),
+                    loss_dckd=dict(type='mmdckd.DCKDLoss', ramp=ramp)
+                ),
+            ),
+        ),
         train_dataloader=train_loader,
         val_dataloader=val_loader,
-        train_cfg=dict(by_epoch=True, max_epochs=3) if by_epoch else dict(
-            by_epoch=False, max_iters=12, val_interval=4),
+        train_cfg=dict(by_epoch=True, max_epochs=3)
+        if by_epoch
+        else dict(by_epoch=False, max_iters=12, val_interval=4),
         param_scheduler=[
             dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=5),
             dict(
@@ -96,7 +102,8 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
                 monitor='best/accuracy/top1',
                 rule='greater',
                 patience=1,
-                factor=0.5),
+                factor=0.5,
+            ),
         ],
         custom_hooks=[
             dict(type='mmdckd.ExactResumeHook'),
@@ -104,24 +111,25 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
             dict(type='EMAHook', momentum=0.2),
         ],
         default_hooks=dict(
-            logger=dict(
-                type='LoggerHook', interval=1, log_metric_by_epoch=by_epoch),
+            logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=by_epoch),
             checkpoint=dict(
                 type='mmdckd.CohortCheckpointHook',
                 by_epoch=False,
                 interval=3,
                 max_keep_ckpts=2,
-                save_best='best/accuracy/top1')))
+                save_best='best/accuracy/top1',
+            ),
+        ),
+    )
     cfg.data_preprocessor = dict(
         num_classes=10,
-        mean=[80.] * 3,
-        std=[90.] * 3,
+        mean=[80.0] * 3,
+        std=[90.0] * 3,
         batch_augments=dict(
-            augments=[
-                dict(type='Mixup', alpha=1.),
-                dict(type='CutMix', alpha=1.)
-            ],
-            probs=[0.5, 0.4]))
+            augments=[dict(type='Mixup', alpha=1.0), dict(type='CutMix', alpha=1.0)],
+            probs=[0.5, 0.4],
+        ),
+    )
     cfg.merge_from_dict(kwargs)
     return cfg
 
@@ -176,17 +184,30 @@ def final(work_dir):
     info = {
         name: osp.basename(str(value))
         for name, value in hub['runtime_info'].items()
-        if name in ('best_score', 'best_ckpt', 'best_student', 'last_ckpt',
-                    'keep_ckpt_ids', 'last_val_iter', 'epoch', 'iter')
+        if name
+        in (
+            'best_score',
+            'best_ckpt',
+            'best_student',
+            'last_ckpt',
+            'keep_ckpt_ids',
+            'last_val_iter',
+            'epoch',
+            'iter',
+        )
     }
     assert len(info) == 8
     parts = [
-        part for part in ('state_dict', 'ema_state_dict', 'optimizer',
-                          'param_schedulers') if part in checkpoint
+        part
+        for part in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
+        if part in checkpoint
     ]
     meta = {name: checkpoint['meta'][name] for name in ('epoch', 'iter')}
-    return [checkpoint[part]
-            for part in parts] + [info, meta, checkpoint['meta']['position']]
+    return [checkpoint[part] for part in parts] + [
+        info,
+        meta,
+        checkpoint['meta']['position'],
+    ]
 
 
 def assert_equal(one, other, path=''):

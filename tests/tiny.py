@@ -1,4 +1,5 @@
 """Small real networks and real images for the tests."""
+
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
@@ -10,8 +11,9 @@ from mmdckd.registry import MODELS
 PREPROCESSOR = dict(
     type='mmpretrain.ClsDataPreprocessor',
     num_classes=10,
-    mean=[80., 80., 80.],
-    std=[90., 90., 90.])
+    mean=[80.0, 80.0, 80.0],
+    std=[90.0, 90.0, 90.0],
+)
 
 
 def network(depth=18, width=4, num_classes=10, **kwargs):
@@ -20,27 +22,25 @@ def network(depth=18, width=4, num_classes=10, **kwargs):
         type='LinearClsHead',
         num_classes=num_classes,
         in_channels=8 * width,
-        loss=dict(type='CrossEntropyLoss'))
+        loss=dict(type='CrossEntropyLoss'),
+    )
     return dict(
         type='ImageClassifier',
         backbone=dict(
-            type='ResNet_CIFAR',
-            depth=depth,
-            stem_channels=width,
-            base_channels=width),
+            type='ResNet_CIFAR', depth=depth, stem_channels=width, base_channels=width
+        ),
         neck=dict(type='GlobalAveragePooling'),
         head=head,
-        **kwargs)
+        **kwargs,
+    )
 
 
 def multi_label(depth=18, num_classes=10, **head):
     """The same with a head for several labels an image."""
     cfg = network(depth)
     cfg['head'] = dict(
-        type='MultiLabelLinearClsHead',
-        num_classes=num_classes,
-        in_channels=32,
-        **head)
+        type='MultiLabelLinearClsHead', num_classes=num_classes, in_channels=32, **head
+    )
     return cfg
 
 
@@ -63,7 +63,9 @@ def distil(num_students=2, seed=0, **cfg):
         'distiller',
         dict(
             type='mmdckd.CollectiveDistiller',
-            collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))))
+            collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+        ),
+    )
     model = build(**cfg)
     model.init_weights()
     return model
@@ -72,8 +74,9 @@ def distil(num_students=2, seed=0, **cfg):
 def digits(count=16, start=0):
     """A batch of handwritten digits as a dataloader collates it."""
     data = load_digits()
-    images = torch.from_numpy(data.images[start:start + count]) * 15.9375
-    labels = data.target[start:start + count]
+    images = torch.from_numpy(data.images[start : start + count]) * 15.9375
+    labels = data.target[start : start + count]
     return dict(
         inputs=images.to(torch.uint8)[:, None].expand(-1, 3, -1, -1),
-        data_samples=[DataSample().set_gt_label(int(y)) for y in labels])
+        data_samples=[DataSample().set_gt_label(int(y)) for y in labels],
+    )

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which part of a config an error comes from, wherever it was raised."""
+
 import re
 import traceback
 from contextlib import contextmanager
@@ -39,38 +40,65 @@ RUNNER_METHODS = dict(
     build_optim_wrapper='optim_wrapper',
     scale_lr='auto_scale_lr',
     build_param_scheduler='param_scheduler',
-    load_or_resume='load_from')
+    load_or_resume='load_from',
+)
 
 #: What a runner reads of a config, besides.
-RUNNER_KEYS = (*RUNNER_METHODS.values(), 'work_dir', 'train_dataloader',
-               'val_dataloader', 'test_dataloader', 'val_evaluator',
-               'test_evaluator', 'data_preprocessor', 'default_scope',
-               'launcher', 'resume', 'experiment_name', 'runner_type',
-               'custom_imports', 'sync_bn', 'find_unused_parameters',
-               'compile')
+RUNNER_KEYS = (
+    *RUNNER_METHODS.values(),
+    'work_dir',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'val_evaluator',
+    'test_evaluator',
+    'data_preprocessor',
+    'default_scope',
+    'launcher',
+    'resume',
+    'experiment_name',
+    'runner_type',
+    'custom_imports',
+    'sync_bn',
+    'find_unused_parameters',
+    'compile',
+)
 
 #: What of it is a dict, or None.
-DICT_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-             'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
-             'default_hooks', 'data_preprocessor')
+DICT_KEYS = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'optim_wrapper',
+    'default_hooks',
+    'data_preprocessor',
+)
 
 #: What to do where the machine has too little of something, by what errors
 #: that come of it say.
 _REMEDIES = (
-    (r'shared memory|Bus error|/dev/shm|/torch_\d+',
-     ' The workers that load data hand batches over in shared memory '
-     '(/dev/shm), which is full: make it larger, or set '
-     '`train_dataloader.num_workers=0` and `val_dataloader.num_workers=0`.'),
-    (r"^MemoryError|out of memory|allocate memory|can't start new thread|"
-     r'Worker.* (exited unexpectedly|is killed by signal: Killed)',
-     ' The memory is not enough: lower `train_dataloader.batch_size`, '
-     '`train_dataloader.num_workers` or the number of students, or raise the '
-     'limit of the process.'))
+    (
+        r'shared memory|Bus error|/dev/shm|/torch_\d+',
+        ' The workers that load data hand batches over in shared memory '
+        '(/dev/shm), which is full: make it larger, or set '
+        '`train_dataloader.num_workers=0` and `val_dataloader.num_workers=0`.',
+    ),
+    (
+        r"^MemoryError|out of memory|allocate memory|can't start new thread|"
+        r'Worker.* (exited unexpectedly|is killed by signal: Killed)',
+        ' The memory is not enough: lower `train_dataloader.batch_size`, '
+        '`train_dataloader.num_workers` or the number of students, or raise the '
+        'limit of the process.',
+    ),
+)
 
 
 @contextmanager
-def naming_config_keys(cfg: Config,
-                       folder: Optional[str] = None) -> Iterator[None]:
+def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[None]:
     """Exit with one message where something fails that a config describes.
 
     The message names the key that it comes from, and the file that has the
@@ -88,17 +116,19 @@ def naming_config_keys(cfg: Config,
         key = find_key(error, parts)
         reason = message_of(error)
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
-        if (named and named[1] in RUNNER_KEYS
-                or reason.startswith('the checkpoint ')):
+        if named and named[1] in RUNNER_KEYS or reason.startswith('the checkpoint '):
             key = None  # the message begins with what is wrong
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'
         if isinstance(error, KeyError) and not cfg.get('default_scope'):
-            reason += (' `default_scope` is not set; most configs have '
-                       "`default_scope='mmpretrain'`.")
+            reason += (
+                ' `default_scope` is not set; most configs have '
+                "`default_scope='mmpretrain'`."
+            )
         reason += _remedy_for(error)
-        raise SystemExit(f'error: {f"`{key}`: " if key else ""}{reason}\n'
-                         f'{keep_traceback(folder)}') from error
+        raise SystemExit(
+            f'error: {f"`{key}`: " if key else ""}{reason}\n{keep_traceback(folder)}'
+        ) from error
 
 
 def check_keys(cfg: Config) -> None:
@@ -115,29 +145,35 @@ def check_keys(cfg: Config) -> None:
             raise SystemExit(f'error: `{key}` is a dict, but got {cfg[key]!r}')
     for key, hook in (cfg.get('default_hooks') or {}).items():
         if not isinstance(hook, (dict, type(None))):
-            raise SystemExit(f'error: `default_hooks.{key}` is a dict, or '
-                             f'None to leave it out, but got {hook!r}')
+            raise SystemExit(
+                f'error: `default_hooks.{key}` is a dict, or '
+                f'None to leave it out, but got {hook!r}'
+            )
     for key in cfg:
         near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
         if near and key not in RUNNER_KEYS and near[0] not in cfg:
-            raise SystemExit(f'error: `{key}` is read by nothing. Did you '
-                             f'mean `{near[0]}`?')
+            raise SystemExit(
+                f'error: `{key}` is read by nothing. Did you mean `{near[0]}`?'
+            )
     scope = cfg.get('default_scope') or 'mmengine'
-    if not isinstance(scope, str) or not (scope in MODELS.children
-                                          or find_spec(scope)):
-        raise SystemExit(f'error: `default_scope`={scope!r} is no package; '
-                         "most configs have `default_scope='mmpretrain'`")
+    if not isinstance(scope, str) or not (scope in MODELS.children or find_spec(scope)):
+        raise SystemExit(
+            f'error: `default_scope`={scope!r} is no package; '
+            "most configs have `default_scope='mmpretrain'`"
+        )
     for key in ('val_evaluator', 'test_evaluator'):
         if not isinstance(cfg.get(key), (dict, list, tuple, type(None))):
-            raise SystemExit(f'error: `{key}` is a dict or a list of dicts, '
-                             f'but got {cfg[key]!r}')
+            raise SystemExit(
+                f'error: `{key}` is a dict or a list of dicts, but got {cfg[key]!r}'
+            )
     for key in ('max_epochs', 'max_iters'):
         train_cfg = cfg.get('train_cfg')
-        length = (train_cfg.get(key, 1) if isinstance(train_cfg, dict) else 1)
-        if isinstance(length,
-                      bool) or not isinstance(length, int) or length < 1:
-            raise SystemExit(f'error: `train_cfg.{key}` is a whole number '
-                             f'from 1 on, but got {length!r}')
+        length = train_cfg.get(key, 1) if isinstance(train_cfg, dict) else 1
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise SystemExit(
+                f'error: `train_cfg.{key}` is a whole number '
+                f'from 1 on, but got {length!r}'
+            )
 
 
 def find_key(error: BaseException, cfg: dict) -> Optional[str]:
@@ -170,8 +206,9 @@ def find_key(error: BaseException, cfg: dict) -> Optional[str]:
     return key
 
 
-def _key_of_frame(frame: FrameType, owner: Any, stage: Optional[str],
-                  cfg: dict, key: Optional[str]) -> Optional[str]:
+def _key_of_frame(
+    frame: FrameType, owner: Any, stage: Optional[str], cfg: dict, key: Optional[str]
+) -> Optional[str]:
     """What of the config one frame of a traceback is busy with."""
     name = frame.f_code.co_name
     if frame.f_code is build_functions.build_from_cfg.__code__:
@@ -209,9 +246,11 @@ def _key_of_frame(frame: FrameType, owner: Any, stage: Optional[str],
 def _locate(part: Any, cfg: dict, key: Optional[str]) -> Optional[str]:
     """Find where a part of a config is; where it is twice, below ``key``."""
     found = [
-        path for path, node in _walk(cfg)
-        if node and isinstance(part, dict) and all(
-            k in part and _same(v, part[k]) for k, v in node.items())
+        path
+        for path, node in _walk(cfg)
+        if node
+        and isinstance(part, dict)
+        and all(k in part and _same(v, part[k]) for k, v in node.items())
     ]
     below = [path for path in found if key and path.startswith(key)]
     return max(below or found[:1], key=len, default=None)
@@ -252,7 +291,8 @@ def _stage(loop: BaseLoop) -> str:
 def _running_module(frames: List[FrameType]) -> Optional[str]:
     """The name of the innermost module that was running."""
     running = [
-        frame.f_locals['self'] for frame in frames
+        frame.f_locals['self']
+        for frame in frames
         if frame.f_code.co_name in ('forward', '_call_impl')
         and isinstance(frame.f_locals.get('self'), nn.Module)
     ]
@@ -266,6 +306,5 @@ def _running_module(frames: List[FrameType]) -> Optional[str]:
 def _remedy_for(error: BaseException) -> str:
     text = f'{type(error).__name__}: {error}'
     return next(
-        (remedy
-         for pattern, remedy in _REMEDIES if re.search(pattern, text, re.I)),
-        '')
+        (remedy for pattern, remedy in _REMEDIES if re.search(pattern, text, re.I)), ''
+    )

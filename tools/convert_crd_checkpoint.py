@@ -4,6 +4,7 @@
 Which network it is shows in the checkpoint. Every key is converted or the
 conversion fails.
 """
+
 import argparse
 import os
 
@@ -13,8 +14,8 @@ import torch
 from mmengine.config import Config
 
 from mmdckd.cli.errors import one_error_line
+from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
 from mmdckd.io.trust import trust_checkpoints
-from mmdckd.models.backbones.crd_checkpoint import convert_crd_state_dict
 from mmdckd.models.weights import read_state_dict
 
 EXAMPLE = """example:
@@ -29,14 +30,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('src', help='the checkpoint of the reference code')
     parser.add_argument('dst', help='the file to write to')
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='let the checkpoint run code, which is refused otherwise; only '
-        'for files of people whom you trust')
+        'for files of people whom you trust',
+    )
     return parser.parse_args()
 
 
@@ -51,11 +54,14 @@ def main() -> None:
     model, converted = convert_crd_state_dict(state_dict)
     meta = dict(
         source=os.path.basename(args.src),
-        cfg=Config(dict(default_scope='mmpretrain', model=model)).pretty_text)
+        cfg=Config(dict(default_scope='mmpretrain', model=model)).pretty_text,
+    )
     torch.save(dict(meta=meta, state_dict=converted), f'{args.dst}.tmp')
     os.replace(f'{args.dst}.tmp', args.dst)
-    print(f'{args.dst} holds {len(converted)} tensors of\n' +
-          Config(dict(model=model)).pretty_text)
+    print(
+        f'{args.dst} holds {len(converted)} tensors of\n'
+        + Config(dict(model=model)).pretty_text
+    )
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 """See collective distillation at work on handwritten digits: train a teacher,
 let four students learn from it and from each other, test them all, export the
 best one as a plain MMPretrain model and classify with it."""
+
 import argparse
 import os
 import os.path as osp
@@ -23,11 +24,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from mmdckd import names
-from mmdckd.analysis import draw_curves, read_curves
-from mmdckd.benchmark.display import duration
 from mmdckd.cli.errors import one_error_line
 from mmdckd.datasets import Digits
 from mmdckd.registry import MODELS
+from mmdckd.report import draw_curves, read_curves
+from mmdckd.sweep.display import duration
 
 REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
 TEACHER = osp.join('configs', 'teachers', 'resnet34_digits.py')
@@ -38,7 +39,8 @@ STEPS = dict(
     cohort=('four students learn from it and from each other', 90),
     test=('all are tested', 9),
     export=('the best student is exported', 9),
-    classify=('MMPretrain classifies with it', 3))
+    classify=('MMPretrain classifies with it', 3),
+)
 #: The images of the test split to classify.
 SHOWN = (0, 80, 160, 240)
 
@@ -47,29 +49,36 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='example:\n  python tools/demo.py --fast',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         '--work-dir',
         help='a new folder for all that is written (default: '
-        'work_dirs/demo/ and the time)')
+        'work_dirs/demo/ and the time)',
+    )
     parser.add_argument(
         '--seed',
         type=int,
         default=0,
-        help='the seed of both trainings (default: %(default)s)')
+        help='the seed of both trainings (default: %(default)s)',
+    )
     parser.add_argument(
         '--fast',
         action='store_true',
-        help='train for two epochs, to see the steps and not the accuracy')
+        help='train for two epochs, to see the steps and not the accuracy',
+    )
     args = parser.parse_args()
     args.work_dir = osp.abspath(
         args.work_dir
-        or osp.join(REPO, 'work_dirs', 'demo', time.strftime('%Y%m%d_%H%M%S')))
+        or osp.join(REPO, 'work_dirs', 'demo', time.strftime('%Y%m%d_%H%M%S'))
+    )
     if osp.exists(args.work_dir) and os.listdir(args.work_dir):
         parser.error(f'--work-dir {args.work_dir!r} is not empty')
     if set(' ,()[]*?') & set(osp.relpath(args.work_dir, REPO)):
-        parser.error(f'--work-dir {args.work_dir!r} has a blank or one of '
-                     ',()[]*? in it, which --cfg-options cannot carry')
+        parser.error(
+            f'--work-dir {args.work_dir!r} has a blank or one of '
+            ',()[]*? in it, which --cfg-options cannot carry'
+        )
     return args
 
 
@@ -92,7 +101,8 @@ class Watch:
             TextColumn('{task.percentage:>3.0f} %  {task.description}'),
             console=console,
             transient=True,
-            disable=not console.is_terminal)
+            disable=not console.is_terminal,
+        )
         self._task = self._bar.add_task('', total=self._total)
 
     def __enter__(self) -> 'Watch':
@@ -107,10 +117,10 @@ class Watch:
         """float: Seconds since the start."""
         return time.monotonic() - self._start
 
-    def update(self, step: str, part: float = 0., note: str = '') -> None:
+    def update(self, step: str, part: float = 0.0, note: str = '') -> None:
         """Show that a step is done in part, from 0 to 1."""
         text, seconds = STEPS[step]
-        before = list(STEPS)[:list(STEPS).index(step)]
+        before = list(STEPS)[: list(STEPS).index(step)]
         done = part * seconds + sum(STEPS[name][1] for name in before)
         # As fast as was thought, at first; as fast as it has been, later.
         left = (self._total - done) * (self.elapsed + 20) / (done + 20)
@@ -133,8 +143,9 @@ class Demo:
         watch (Watch): Told how far everything is.
     """
 
-    def __init__(self, folder: str, seed: int, epochs: Optional[int],
-                 watch: Watch) -> None:
+    def __init__(
+        self, folder: str, seed: int, epochs: Optional[int], watch: Watch
+    ) -> None:
         self.folder = folder
         self.seed = seed
         self.epochs = epochs
@@ -146,7 +157,7 @@ class Demo:
 
     def find(self, *pattern: str) -> str:
         """The path of the one thing in the folder that a pattern fits."""
-        path, = glob(self.path(*pattern))
+        (path,) = glob(self.path(*pattern))
         return path
 
     def run(self) -> None:
@@ -155,11 +166,21 @@ class Demo:
         teacher = f'model.teacher_ckpt={self.teacher_checkpoint()}'
         self.train('cohort', COHORT, teacher)
         best = self.path('cohort', 'best.pth')
-        self.call('test', 'test.py', COHORT, best, '--work-dir',
-                  self.path('test'), '--out', self.path('metrics.json'),
-                  '--out-item', 'metrics', '--cfg-options', teacher)
-        self.call('export', 'export_student.py', best, '--out',
-                  self.path('exported'))
+        self.call(
+            'test',
+            'test.py',
+            COHORT,
+            best,
+            '--work-dir',
+            self.path('test'),
+            '--out',
+            self.path('metrics.json'),
+            '--out-item',
+            'metrics',
+            '--cfg-options',
+            teacher,
+        )
+        self.call('export', 'export_student.py', best, '--out', self.path('exported'))
 
     def teacher_checkpoint(self) -> str:
         """The path of the teacher's last epoch."""
@@ -182,7 +203,8 @@ class Demo:
             f'randomness.seed={self.seed}',
             f'train_cfg.max_epochs={epochs}',
             *options,
-            epochs=epochs)
+            epochs=epochs,
+        )
 
     def call(self, step: str, tool: str, *args: str, epochs: int = 0) -> None:
         """Run a tool; what it prints goes to ``<step>.log``.
@@ -199,7 +221,8 @@ class Demo:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 # Networks this small are far slower on several threads.
-                env=dict(os.environ, OMP_NUM_THREADS='1'))
+                env=dict(os.environ, OMP_NUM_THREADS='1'),
+            )
         try:
             while process.poll() is None:
                 time.sleep(0.5)
@@ -213,7 +236,8 @@ class Demo:
                 end = ''.join(file.readlines()[-20:])
             raise SystemExit(
                 f'{end}\nerror: `{" ".join(command)}` has ended with '
-                f'{process.returncode}; above is the end of {log}')
+                f'{process.returncode}; above is the end of {log}'
+            )
 
     def curves(self, step: str) -> Dict[str, Dict[int, float]]:
         """What a training has written of its validations."""
@@ -226,8 +250,9 @@ class Demo:
         top1 = curves.get(names.BEST) or curves.get(names.MODEL)
         if top1:
             epoch = max(top1)
-            self.watch.update(step, epoch / epochs,
-                              f': epoch {epoch}, {top1[epoch]:.1f} %')
+            self.watch.update(
+                step, epoch / epochs, f': epoch {epoch}, {top1[epoch]:.1f} %'
+            )
 
     def parameters(self) -> Dict[str, int]:
         """Count the parameters of every member."""
@@ -250,27 +275,32 @@ class Demo:
         """
         # Here, so that what it prints goes to the log.
         from mmpretrain import ImageClassificationInferencer
+
         digits = Digits(split='test')
         paths = []
         for index in SHOWN:
             paths.append(self.path('images', f'test{index}.png'))
             mmcv.imwrite(digits[index]['img'], paths[-1])
-        inferencer = ImageClassificationInferencer(
-            self.find('exported', '*.py'))
-        return [{
-            **digits[index],
-            **result
-        } for index, result in zip(SHOWN, inferencer(paths))]
+        inferencer = ImageClassificationInferencer(self.find('exported', '*.py'))
+        return [
+            {**digits[index], **result}
+            for index, result in zip(SHOWN, inferencer(paths))
+        ]
 
 
-def make_table(metrics: Dict[str, float], parameters: Dict[str, int],
-               best: str) -> Table:
+def make_table(
+    metrics: Dict[str, float], parameters: Dict[str, int], best: str
+) -> Table:
     """The one table: every member, its parameters, its top-1."""
     students = names.of_role(parameters, names.STUDENT)
-    rows = [(name, name, parameters[name])
-            for name in [names.TEACHER, *students]]
-    rows.append((f'ensemble of the {len(students)} students', names.ENSEMBLE,
-                 sum(parameters[name] for name in students)))
+    rows = [(name, name, parameters[name]) for name in [names.TEACHER, *students]]
+    rows.append(
+        (
+            f'ensemble of the {len(students)} students',
+            names.ENSEMBLE,
+            sum(parameters[name] for name in students),
+        )
+    )
     rows.append((f'best in validation: {best}', names.BEST, parameters[best]))
     table = Table('member', title='Top-1 on the test split')
     table.add_column('parameters', justify='right')
@@ -286,13 +316,18 @@ def draw_digits(items: List[dict]) -> str:
     shades = ' ░▒▓█'
     lines = []
     for row in range(8):
-        lines.append('   '.join(''.join(2 * shades[pixel // 52]
-                                        for pixel in item['img'][row, :, 0])
-                                for item in items))
-    for text in ('it is a {gt_label}', 'predicted {pred_class}',
-                 'score {pred_score:.3f}'):
-        lines.append('   '.join(
-            text.format(**item).ljust(16) for item in items))
+        lines.append(
+            '   '.join(
+                ''.join(2 * shades[pixel // 52] for pixel in item['img'][row, :, 0])
+                for item in items
+            )
+        )
+    for text in (
+        'it is a {gt_label}',
+        'predicted {pred_class}',
+        'score {pred_score:.3f}',
+    ):
+        lines.append('   '.join(text.format(**item).ljust(16) for item in items))
     return '\n'.join(lines)
 
 
@@ -308,18 +343,24 @@ def main() -> None:
         'Collective distillation of a ResNet-34 into four ResNet-18, all '
         'narrow, on\n1,797 handwritten digits. The formulation is this '
         "project's: the equations of\nthe paper (arXiv:2304.08878) were not "
-        'available.\n')
+        'available.\n'
+    )
     with Watch(console) as watch:
         demo = Demo(args.work_dir, args.seed, 2 if args.fast else None, watch)
         demo.run()
         watch.update('classify')
-        with open(demo.path('classify.log'), 'w', encoding='utf-8') as log, \
-                redirect_stdout(log), redirect_stderr(log):
+        with (
+            open(demo.path('classify.log'), 'w', encoding='utf-8') as log,
+            redirect_stdout(log),
+            redirect_stderr(log),
+        ):
             parameters = demo.parameters()
             items = demo.classify()
     draw_curves(
-        demo.curves('cohort'), demo.path('accuracy.png'),
-        'Digits: four ResNet-18 learn from a ResNet-34 and each other')
+        demo.curves('cohort'),
+        demo.path('accuracy.png'),
+        'Digits: four ResNet-18 learn from a ResNet-34 and each other',
+    )
     best = osp.basename(demo.find('exported', '*.py'))[:-3]
     metrics = mmengine.load(demo.path('metrics.json'))
     console.print(make_table(metrics, parameters, best))
@@ -330,7 +371,8 @@ def main() -> None:
         f'  exported/{best}.py, .pth  the best student, for MMPretrain alone\n'
         '  accuracy.png               accuracy by epoch\n'
         '  *.log                      what the tools have printed',
-        markup=False)
+        markup=False,
+    )
     console.print(f'\nDone in {duration(watch.elapsed)}.')
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Write one student of a cohort as a plain MMPretrain model, a config and a
 checkpoint that need neither mmdckd nor mmrazor."""
+
 import argparse
 import os.path as osp
 
@@ -31,34 +32,40 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        'checkpoint', help='checkpoint file of a mmdckd.CollectiveDistill')
+        'checkpoint', help='checkpoint file of a mmdckd.CollectiveDistill'
+    )
     parser.add_argument(
         '--student',
         default='best',
         metavar='NAME',
         help='the name of the student, or best, the one that was best in the '
         'last validation before the checkpoint was written (default: '
-        '%(default)s)')
+        '%(default)s)',
+    )
     parser.add_argument(
         '--out',
         required=True,
         metavar='DIR',
-        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to')
+        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to',
+    )
     parser.add_argument(
         '--onnx',
         action='store_true',
         help='write NAME.onnx too, with any batch size, and check that '
-        'onnxruntime gives the same logits')
+        'onnxruntime gives the same logits',
+    )
     parser.add_argument(
-        '--config',
-        help='the config of the run (default: the one in the checkpoint)')
+        '--config', help='the config of the run (default: the one in the checkpoint)'
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='let the checkpoint run code, which is refused otherwise; only '
-        'for files of people whom you trust')
+        'for files of people whom you trust',
+    )
     return parser.parse_args()
 
 
@@ -71,10 +78,12 @@ def main() -> None:
     exported = export_student(args.checkpoint, args.out, args.student, cfg)
     onnx = osp.join(args.out, f'{exported.name}.onnx')
     difference = export_onnx(exported.config, onnx) if args.onnx else None
-    print(f'student     {exported.name}\n'
-          f'config      {exported.config}\n'
-          f'checkpoint  {exported.checkpoint}\n'
-          f'safetensors {exported.safetensors}')
+    print(
+        f'student     {exported.name}\n'
+        f'config      {exported.config}\n'
+        f'checkpoint  {exported.checkpoint}\n'
+        f'safetensors {exported.safetensors}'
+    )
     if args.onnx:
         print(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
 

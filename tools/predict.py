@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Classify images with an exported student, and show what it says."""
+
 import argparse
 import os
 import os.path as osp
@@ -34,44 +35,52 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         'model',
         metavar='MODEL',
         help='what tools/export_student.py has written: NAME.pth, NAME.py, '
         'NAME.safetensors or NAME.onnx, with NAME.py beside it; that is a '
-        'config, which is run')
+        'config, which is run',
+    )
     parser.add_argument(
         'images',
         nargs='+',
         metavar='IMAGE',
-        help='an image file, or a folder: all images in it and below')
+        help='an image file, or a folder: all images in it and below',
+    )
     parser.add_argument(
         '--topk',
         type=int,
         default=5,
-        help='how many classes to show of each image (default: %(default)s)')
+        help='how many classes to show of each image (default: %(default)s)',
+    )
     parser.add_argument(
         '--out-dir',
         metavar='DIR',
-        help='the folder to write each image to with its classes below it')
+        help='the folder to write each image to with its classes below it',
+    )
     parser.add_argument(
         '--batch-size',
         type=int,
         default=32,
-        help='how many images to classify at a time (default: %(default)s)')
+        help='how many images to classify at a time (default: %(default)s)',
+    )
     parser.add_argument(
         '--max-pixels',
         type=int,
         default=MAX_PIXELS,
         help='how many pixels an image may have; one with more is not decoded '
-        '(default: %(default)s)')
+        '(default: %(default)s)',
+    )
     parser.add_argument(
         '--on-broken',
         choices=['error', 'skip'],
         default='error',
         help='what to do at the end where images could not be read: exit with '
-        'an error, or only name them (default: %(default)s)')
+        'an error, or only name them (default: %(default)s)',
+    )
     args = parser.parse_args()
     for name in ('topk', 'batch_size', 'max_pixels'):
         if getattr(args, name) < 1:
@@ -100,8 +109,9 @@ def shown(text: str) -> str:
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def classify(predictor: Predictor, paths: List[str], batch_size: int,
-             unread: List[str]) -> Iterator[Tuple[str, Tensor]]:
+def classify(
+    predictor: Predictor, paths: List[str], batch_size: int, unread: List[str]
+) -> Iterator[Tuple[str, Tensor]]:
     """Classify images, as many of one size at a time as follow each other.
 
     Args:
@@ -127,19 +137,20 @@ def classify(predictor: Predictor, paths: List[str], batch_size: int,
         except Exception as error:  # of pipelines and decoders, any
             unread.append(f'{path}: {error.__cause__ or error}')
             continue
-        if len(batch) == batch_size or (batch and batch[0][1]['inputs'].shape
-                                        != image['inputs'].shape):
+        if len(batch) == batch_size or (
+            batch and batch[0][1]['inputs'].shape != image['inputs'].shape
+        ):
             yield from scores()
         batch.append((path, image))
     yield from scores()
 
 
-def top_of(predictor: Predictor, scores: Tensor,
-           topk: int) -> List[Tuple[str, float]]:
+def top_of(predictor: Predictor, scores: Tensor, topk: int) -> List[Tuple[str, float]]:
     """The best classes and their scores."""
     best = scores.topk(min(topk, len(scores)))
-    return [(predictor.name_of(int(label)), float(score))
-            for score, label in zip(*best)]
+    return [
+        (predictor.name_of(int(label)), float(score)) for score, label in zip(*best)
+    ]
 
 
 def picture_path(folder: str, path: str, taken: set) -> str:
@@ -168,21 +179,21 @@ def main() -> None:
         os.makedirs(args.out_dir, exist_ok=True)
     predictions = classify(predictor, paths, args.batch_size, unread)
     for path, scores in track(
-            predictions,
-            'images',
-            total=len(paths),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty()):
+        predictions,
+        'images',
+        total=len(paths),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ):
         top = top_of(predictor, scores, args.topk)
         for row, (name, score) in enumerate(top):
             table.add_row(
-                Text('' if row else shown(path)), Text(shown(name)),
-                f'{score:.2%}')
+                Text('' if row else shown(path)), Text(shown(name)), f'{score:.2%}'
+            )
         if args.out_dir:
             try:
-                with replacing(picture_path(args.out_dir, path,
-                                            taken)) as beside:
+                with replacing(picture_path(args.out_dir, path, taken)) as beside:
                     annotate(path, top).save(beside, 'PNG')
             except (OSError, ValueError) as error:
                 unread.append(f'{path}: {error}')

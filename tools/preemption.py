@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What a signal means outside of the training loop. It imports nothing heavy:
 tools/train.py imports it first."""
+
 import os
 import signal
 import threading
@@ -37,11 +38,12 @@ def exit_when_told() -> None:
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS),
         after_in_parent=_unblock,
-        after_in_child=lambda: (signal.set_wakeup_fd(-1), _unblock()))
+        after_in_child=lambda: (signal.set_wakeup_fd(-1), _unblock()),
+    )
 
     def watch() -> None:
         while True:
-            number, = os.read(source, 1)
+            (number,) = os.read(source, 1)
             if number in SIGNALS and signal.getsignal(number) is receive:
                 _exit(number)
 
@@ -55,7 +57,9 @@ def _unblock() -> None:
 def _exit(number: int) -> None:
     name = signal.Signals(number).name
     os.write(
-        2, f'\nInterrupted by {name} where there is nothing to save. To go '
-        'on, start the same command again with `--resume`.\n'.encode())
+        2,
+        f'\nInterrupted by {name} where there is nothing to save. To go '
+        'on, start the same command again with `--resume`.\n'.encode(),
+    )
     # Not SystemExit, which whatever is being imported could catch.
     os._exit(RESUME_ME)

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Print what a config will build: who is in the cohort, what each costs, and
 who learns what from whom. Weights and data are not needed."""
+
 import argparse
 import logging
 from typing import List, Optional
@@ -10,11 +11,11 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import DefaultScope
 from run_config import check_file, read_config
 
-from mmdckd.analysis.cohort_summary import as_table, summarise
-from mmdckd.analysis.image_size import train_image_size
 from mmdckd.cli.errors import one_error_line
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
+from mmdckd.report.cohort_summary import as_table, summarise
+from mmdckd.report.image_size import train_image_size
 
 EXAMPLE = """example:
   python tools/print_config.py configs/dckd_r34_r18_digits.py \\
@@ -26,7 +27,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='train config file path')
     parser.add_argument(
         '--size',
@@ -34,12 +36,14 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         metavar='PIXELS',
         help='side, or height and width, of the images (default: what the '
-        'pipeline of training ends with)')
+        'pipeline of training ends with)',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='override settings of the config, as pairs key=value')
+        help='override settings of the config, as pairs key=value',
+    )
     return parser.parse_args()
 
 
@@ -48,8 +52,7 @@ def drop_weights(model: dict) -> None:
     model.pop('teacher_ckpt', None)
     model.allow_random_teacher = True
     teachers = model.get('teacher') or []
-    networks = list(
-        teachers if isinstance(teachers, (list, tuple)) else [teachers])
+    networks = list(teachers if isinstance(teachers, (list, tuple)) else [teachers])
     networks += (model.get('students') or {}).values()
     networks.append(model.get('architecture') or {})
     for network in networks:
@@ -70,8 +73,10 @@ def main() -> None:
     if isinstance(kind, str):
         kind = MODELS.get(kind)
     if not (kind and issubclass(kind, CollectiveDistill)):
-        raise SystemExit(f'error: {args.config!r} builds a '
-                         f'{cfg.model.get("type")}, which is no cohort')
+        raise SystemExit(
+            f'error: {args.config!r} builds a '
+            f'{cfg.model.get("type")}, which is no cohort'
+        )
     with naming_config_keys(cfg):
         print(summary_of(cfg, args.size))
 
@@ -85,17 +90,16 @@ def summary_of(cfg: Config, sides: Optional[List[int]]) -> str:
             images. None: what the pipeline of training ends with.
     """
     drop_weights(cfg.model)
-    preprocessor = cfg.model.get('data_preprocessor',
-                                 cfg.get('data_preprocessor'))
+    preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
     cfg.model.data_preprocessor = preprocessor
-    with DefaultScope.overwrite_default_scope(
-            cfg.get('default_scope', 'mmengine')):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         model = MODELS.build(cfg.model)
     channels = len((preprocessor or {}).get('mean') or (0, 0, 0))
     size = train_image_size(cfg) if sides is None else sides * 2
     if size is None:
-        raise SystemExit('error: the pipeline of training says no size of '
-                         'its images: give --size')
+        raise SystemExit(
+            'error: the pipeline of training says no size of its images: give --size'
+        )
     return as_table(summarise(model, (channels, *size[:2])))
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From a command line to the config of a run, for train.py and test.py."""
+
 import argparse
 import gc
 import os
@@ -20,13 +21,25 @@ from mmdckd.cli.errors import keep_traceback
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
-UNSUPPORTED = ('FSDPStrategy', 'DeepSpeedStrategy', 'ColossalAIStrategy',
-               'MMFullyShardedDataParallel', 'MMDeepSpeedEngineWrapper',
-               'CollosalAIModelWrapper', 'MMSeparateDistributedDataParallel')
+UNSUPPORTED = (
+    'FSDPStrategy',
+    'DeepSpeedStrategy',
+    'ColossalAIStrategy',
+    'MMFullyShardedDataParallel',
+    'MMDeepSpeedEngineWrapper',
+    'CollosalAIModelWrapper',
+    'MMSeparateDistributedDataParallel',
+)
 
 #: The default hooks that MMEngine has by itself.
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger',
-                  'param_scheduler', 'checkpoint')
+MMENGINE_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
 
 #: More are a slip of the pen: torch would start them all.
 MOST_WORKERS = 1024
@@ -40,21 +53,25 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         action=DictAction,
         help='override settings of the config, as pairs key=value; a key has '
         'dots (model.num_students=2), a list is key="[a,b]" or key=a,b, and '
-        'quotation marks keep nested ones together: key="[(a,b),(c,d)]"')
+        'quotation marks keep nested ones together: key="[(a,b),(c,d)]"',
+    )
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
-        help='do not pin memory in the dataloaders')
+        help='do not pin memory in the dataloaders',
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher (default: %(default)s)')
+        help='job launcher (default: %(default)s)',
+    )
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
         help='let the checkpoints that are loaded run code, which is refused '
-        'otherwise; only for files of people whom you trust')
+        'otherwise; only for files of people whom you trust',
+    )
     # torch.distributed.launch passes --local-rank from torch 2.0 on, and
     # --local_rank before.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -78,8 +95,7 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     # The command line comes before the config, and that before its name.
     name = osp.splitext(osp.basename(args.config))[0]
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join(
-        './work_dirs', name)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name)
     check_work_dir(cfg.work_dir)
     return cfg
 
@@ -111,9 +127,11 @@ def read_config(path: str, options: Optional[dict] = None) -> Config:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(options or {})
     except Exception as error:
-        raise SystemExit(f'error: the config {path!r} cannot be read: '
-                         f'{type(error).__name__}: {error}\n'
-                         f'{keep_traceback()}') from error
+        raise SystemExit(
+            f'error: the config {path!r} cannot be read: '
+            f'{type(error).__name__}: {error}\n'
+            f'{keep_traceback()}'
+        ) from error
     check_keys(cfg)
     return cfg
 
@@ -127,13 +145,13 @@ def check_wrapper(cfg: Config) -> None:
             raise SystemExit(
                 f'error: `{key}.type`={name!r}: a cohort is not sharded. '
                 'Every process holds all students (MMDistributedDataParallel, '
-                f'which is the default): leave `{key}` out.')
+                f'which is the default): leave `{key}` out.'
+            )
 
 
-def set_dataloader_defaults(cfg: Config,
-                            stage: str,
-                            pin_memory: bool = True,
-                            persistent_workers: bool = True) -> None:
+def set_dataloader_defaults(
+    cfg: Config, stage: str, pin_memory: bool = True, persistent_workers: bool = True
+) -> None:
     """Complete a dataloader as MMPretrain does.
 
     Args:
@@ -148,16 +166,19 @@ def set_dataloader_defaults(cfg: Config,
     if loader is None:
         return
     if not isinstance(loader, dict):
-        raise SystemExit(f'error: `{stage}_dataloader` is a dict, but got '
-                         f'{loader!r}')
+        raise SystemExit(f'error: `{stage}_dataloader` is a dict, but got {loader!r}')
     if not isinstance(loader.get('dataset'), dict):
-        raise SystemExit(f'error: `{stage}_dataloader.dataset` is a dict, but '
-                         f'got {loader.get("dataset")!r}')
+        raise SystemExit(
+            f'error: `{stage}_dataloader.dataset` is a dict, but '
+            f'got {loader.get("dataset")!r}'
+        )
     workers = loader.get('num_workers', 0)
     if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
-        raise SystemExit(f'error: `{stage}_dataloader.num_workers` is a whole '
-                         f'number of processes, 0 to {MOST_WORKERS}, but got '
-                         f'{workers!r}')
+        raise SystemExit(
+            f'error: `{stage}_dataloader.num_workers` is a whole '
+            f'number of processes, 0 to {MOST_WORKERS}, but got '
+            f'{workers!r}'
+        )
     loader.setdefault('collate_fn', dict(type='default_collate'))
     loader.setdefault('pin_memory', torch.cuda.is_available())
     loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
@@ -192,10 +213,11 @@ def add_checks(runner: Runner, default_hooks: dict) -> None:
     """
     # Here, as a command line that is wrong needs no networks.
     from mmdckd.engine.hooks import CheckLabelsHook, CheckRunHook
-    for key, kind in dict(
-            check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
+
+    for key, kind in dict(check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
         if default_hooks.get(key, ()) is not None and not any(
-                isinstance(hook, kind) for hook in runner.hooks):
+            isinstance(hook, kind) for hook in runner.hooks
+        ):
             runner.register_hook(kind())
 
 

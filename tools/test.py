@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Test every student of a cohort, their ensemble and the teacher in one pass,
 or any model of MMPretrain."""
+
 import argparse
 
 import mmengine
@@ -8,9 +9,14 @@ from config_errors import naming_config_keys
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
-from run_config import (add_run_arguments, build_runner, check_file,
-                        leaving_processes, load_config,
-                        set_dataloader_defaults)
+from run_config import (
+    add_run_arguments,
+    build_runner,
+    check_file,
+    leaving_processes,
+    load_config,
+    set_dataloader_defaults,
+)
 
 from mmdckd.cli.errors import one_error_line
 from mmdckd.io.plain_values import plain_values
@@ -30,37 +36,41 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='test config file path')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
         help='the folder of the log (default: that of the config, or '
-        'work_dirs/ and the name of the config)')
+        'work_dirs/ and the name of the config)',
+    )
     parser.add_argument('--out', help='the file to write results to')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
         help='what to write to it: metrics (.json, .yaml or .pkl) or '
-        'predictions (.pkl, of a single model) (default: pred)')
+        'predictions (.pkl, of a single model) (default: pred)',
+    )
     parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='test with automatic mixed precision')
+        '--amp', action='store_true', help='test with automatic mixed precision'
+    )
+    parser.add_argument('--show-dir', help='the folder to save drawn predictions in')
     parser.add_argument(
-        '--show-dir', help='the folder to save drawn predictions in')
-    parser.add_argument(
-        '--show', action='store_true', help='show predictions in a window')
+        '--show', action='store_true', help='show predictions in a window'
+    )
     parser.add_argument(
         '--interval',
         type=int,
         default=1,
-        help='draw one of so many images (default: %(default)s)')
+        help='draw one of so many images (default: %(default)s)',
+    )
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
-        help='seconds to show an image for (default: %(default)s)')
+        help='seconds to show an image for (default: %(default)s)',
+    )
     add_run_arguments(parser)
     args = parser.parse_args()
     if args.out_item is not None and args.out is None:
@@ -78,13 +88,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     check_file('checkpoint', args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    if (args.out is not None and args.out_item != 'metrics'
-            and 'CollectiveTestLoop' in str(
-                (cfg.get('test_cfg') or {}).get('type'))):
+    if (
+        args.out is not None
+        and args.out_item != 'metrics'
+        and 'CollectiveTestLoop' in str((cfg.get('test_cfg') or {}).get('type'))
+    ):
         raise SystemExit(
             'error: --out writes the metrics of a cohort (add --out-item '
             'metrics), and predictions of a single model: export a student '
-            'and test that')
+            'and test that'
+        )
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
@@ -92,13 +105,15 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             raise SystemExit(
                 'error: --show and --show-dir need `visualization=dict(type='
                 '"VisualizationHook")` in the `default_hooks` of '
-                f'{args.config!r}')
+                f'{args.config!r}'
+            )
         cfg.default_hooks.visualization.update(
             enable=True,
             show=args.show,
             wait_time=args.wait_time,
             out_dir=args.show_dir,
-            interval=args.interval)
+            interval=args.interval,
+        )
     set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
 
 
@@ -106,8 +121,7 @@ def test(cfg: Config, args: argparse.Namespace) -> None:
     """Test the model of the config; write what ``--out`` asks for."""
     runner = build_runner(cfg)
     if args.out is not None and args.out_item != 'metrics':
-        runner.test_evaluator.metrics.append(
-            DumpResults(out_file_path=args.out))
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()
     if args.out_item == 'metrics' and is_main_process():
         mmengine.dump(plain_values(metrics), args.out)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Train a cohort of students, or any model of MMPretrain."""
+
 from preemption import exit_when_told  # isort: skip
 
 if __name__ == '__main__':
@@ -11,9 +12,14 @@ import os.path as osp
 
 from config_errors import naming_config_keys
 from mmengine.config import Config
-from run_config import (add_run_arguments, build_runner, check_file,
-                        leaving_processes, load_config,
-                        set_dataloader_defaults)
+from run_config import (
+    add_run_arguments,
+    build_runner,
+    check_file,
+    leaving_processes,
+    load_config,
+    set_dataloader_defaults,
+)
 
 from mmdckd.cli.errors import one_error_line
 from mmdckd.memory import keep_freed_memory
@@ -34,41 +40,45 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('config', help='train config file path')
     parser.add_argument(
         '--work-dir',
         help='the folder of logs and checkpoints (default: that of the '
-        'config, or work_dirs/ and the name of the config)')
+        'config, or work_dirs/ and the name of the config)',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='PATH',
         help='resume from a checkpoint; without a path, from the latest one '
-        'in the work folder, if there is any')
+        'in the work folder, if there is any',
+    )
     parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='train with automatic mixed precision')
+        '--amp', action='store_true', help='train with automatic mixed precision'
+    )
     parser.add_argument(
         '--fast',
         action='store_true',
         help='let the results differ by rounding for speed: channels last, '
-        'the optimizer in one kernel, the fastest algorithms of cuDNN')
+        'the optimizer in one kernel, the fastest algorithms of cuDNN',
+    )
     parser.add_argument(
-        '--no-validate',
-        action='store_true',
-        help='do not validate during training')
+        '--no-validate', action='store_true', help='do not validate during training'
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
         help='scale the learning rate by the ratio of the actual batch size '
-        'to the one it was made for')
+        'to the one it was made for',
+    )
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the workers of the dataloaders anew every epoch')
+        help='start the workers of the dataloaders anew every epoch',
+    )
     add_run_arguments(parser)
     return parser.parse_args()
 
@@ -87,8 +97,10 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             cfg.load_from = args.resume
     if args.amp:
         if not cfg.get('optim_wrapper'):
-            raise SystemExit('error: --amp needs `optim_wrapper` in '
-                             f'{args.config!r}, and it has none')
+            raise SystemExit(
+                'error: --amp needs `optim_wrapper` in '
+                f'{args.config!r}, and it has none'
+            )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         if cfg.optim_wrapper.get('dtype') == 'bfloat16':
             # Its range is that of float32: there is nothing to scale.
@@ -98,13 +110,16 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
         make_fast(cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise SystemExit('error: --auto-scale-lr needs '
-                             '`auto_scale_lr=dict(base_batch_size=...)` in '
-                             f'{args.config!r}, and it has none')
+            raise SystemExit(
+                'error: --auto-scale-lr needs '
+                '`auto_scale_lr=dict(base_batch_size=...)` in '
+                f'{args.config!r}, and it has none'
+            )
         cfg.auto_scale_lr.enable = True
     for stage in ('train', 'val', 'test'):
-        set_dataloader_defaults(cfg, stage, not args.no_pin_memory,
-                                not args.no_persistent_workers)
+        set_dataloader_defaults(
+            cfg, stage, not args.no_pin_memory, not args.no_persistent_workers
+        )
 
 
 def make_fast(cfg: Config) -> None:
@@ -120,8 +135,9 @@ def make_fast(cfg: Config) -> None:
 def _restarted(work_dir: str) -> bool:
     """Whether torch's launcher, after a process died, starts this one anew,
     and there is a checkpoint to go on from."""
-    return (int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0
-            and osp.isfile(osp.join(work_dir, 'last_checkpoint')))
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0 and osp.isfile(
+        osp.join(work_dir, 'last_checkpoint')
+    )
 
 
 @one_error_line()

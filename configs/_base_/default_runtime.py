@@ -12,7 +12,8 @@ default_hooks = dict(
     exact_resume=dict(type='mmdckd.ExactResumeHook'),
     preemption=dict(type='mmdckd.PreemptionHook'),
     cohort_summary=dict(type='mmdckd.CohortSummaryHook'),
-    cohort_statistics=dict(type='mmdckd.CohortStatisticsHook'))
+    cohort_statistics=dict(type='mmdckd.CohortStatisticsHook'),
+)
 
 log_processor = dict(type='mmdckd.CohortLogProcessor')
 visualizer = dict(type='mmdckd.CohortVisualizer')

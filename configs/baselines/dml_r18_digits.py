@@ -7,4 +7,7 @@ model = dict(
     teacher_ckpt=None,
     distiller=dict(
         collective_losses=dict(
-            loss_dckd=dict(alpha=0., gamma=0., tau=1., collector='mean'))))
+            loss_dckd=dict(alpha=0.0, gamma=0.0, tau=1.0, collector='mean')
+        )
+    ),
+)

@@ -5,4 +5,5 @@ model = dict(
     teacher=None,
     teacher_ckpt=None,
     num_students=1,
-    distiller=dict(collective_losses=None))
+    distiller=dict(collective_losses=None),
+)

@@ -8,7 +8,8 @@ _base_ = '_base_/pairs/{{$PAIR:resnet56_resnet20}}.py'
 
 import mmengine  # noqa: E402 isort: skip
 
-model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/'
-                                 '{{$METHOD:dckd}}.py').model
+model = mmengine.Config.fromfile(
+    '{{ fileDirname }}/../_base_/methods/{{$METHOD:dckd}}.py'
+).model
 
 work_dir = 'work_dirs/cifar100/{{$PAIR:resnet56_resnet20}}_{{$METHOD:dckd}}'

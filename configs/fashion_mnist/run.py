@@ -6,8 +6,11 @@ _base_ = '_base_/pairs/{{$PAIR:resnet14_resnet8}}.py'
 
 import mmengine  # noqa: E402 isort: skip
 
-model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/'
-                                 '{{$METHOD:dckd}}.py').model
+model = mmengine.Config.fromfile(
+    '{{ fileDirname }}/../_base_/methods/{{$METHOD:dckd}}.py'
+).model
 
-work_dir = ('work_dirs/fashion_mnist/{{$PAIR:resnet14_resnet8}}_'
-            '{{$METHOD:dckd}}_{{$IMAGES:None}}')
+work_dir = (
+    'work_dirs/fashion_mnist/{{$PAIR:resnet14_resnet8}}_'
+    '{{$METHOD:dckd}}_{{$IMAGES:None}}'
+)

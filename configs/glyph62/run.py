@@ -7,8 +7,8 @@ _base_ = '_base_/pairs/{{$PAIR:resnet14_resnet8_16x16}}.py'
 
 import mmengine  # noqa: E402 isort: skip
 
-model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/'
-                                 '{{$METHOD:dckd}}.py').model
+model = mmengine.Config.fromfile(
+    '{{ fileDirname }}/../_base_/methods/{{$METHOD:dckd}}.py'
+).model
 
-work_dir = ('work_dirs/glyph62/{{$PAIR:resnet14_resnet8_16x16}}_'
-            '{{$METHOD:dckd}}')
+work_dir = 'work_dirs/glyph62/{{$PAIR:resnet14_resnet8_16x16}}_{{$METHOD:dckd}}'

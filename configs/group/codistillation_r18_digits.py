@@ -7,6 +7,8 @@ model = dict(
     distiller=dict(
         collective_losses=dict(
             loss_dckd=dict(
-                tau=1.,
-                collector='mean',
-                ramp=dict(begin=1, end=2, kind='linear')))))
+                tau=1.0, collector='mean', ramp=dict(begin=1, end=2, kind='linear')
+            )
+        )
+    ),
+)

@@ -2,4 +2,5 @@
 _base_ = '../dckd_r34_r18_digits.py'
 
 model = dict(
-    distiller=dict(collective_losses=dict(loss_dckd=dict(beta=0., gamma=0.))))
+    distiller=dict(collective_losses=dict(loss_dckd=dict(beta=0.0, gamma=0.0)))
+)

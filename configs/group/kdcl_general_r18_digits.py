@@ -5,7 +5,9 @@ _base_ = '_base_/online_digits.py'
 model = dict(
     distiller=dict(
         collective_losses=dict(
-            loss_dckd=dict(
-                tau=2., collector=dict(type='general', include_self=True)))))
+            loss_dckd=dict(tau=2.0, collector=dict(type='general', include_self=True))
+        )
+    )
+)
 
 custom_hooks = [dict(type='mmdckd.MeasureErrorsHook')]

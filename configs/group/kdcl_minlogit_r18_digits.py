@@ -5,5 +5,7 @@ _base_ = '_base_/online_digits.py'
 model = dict(
     distiller=dict(
         collective_losses=dict(
-            loss_dckd=dict(
-                tau=2., collector=dict(type='min_logit', include_self=True)))))
+            loss_dckd=dict(tau=2.0, collector=dict(type='min_logit', include_self=True))
+        )
+    )
+)

@@ -9,4 +9,8 @@ model = dict(
             loss_one=dict(
                 type='mmdckd.GatedEnsembleLoss',
                 num_students={{_base_.model.num_students}},
-                num_classes={{_base_.data_preprocessor.num_classes}}))))
+                num_classes={{_base_.data_preprocessor.num_classes}},
+            ),
+        )
+    )
+)

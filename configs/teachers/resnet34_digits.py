@@ -6,8 +6,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    backbone=dict(stem_channels=8, base_channels=8), head=dict(in_channels=64))
+model = dict(backbone=dict(stem_channels=8, base_channels=8), head=dict(in_channels=64))
 
 default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(save_best='accuracy/top1'))
+    logger=dict(interval=10), checkpoint=dict(save_best='accuracy/top1')
+)

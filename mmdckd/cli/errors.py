@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """How a command ends that cannot do what it is asked."""
+
 import os
 import os.path as osp
 import tempfile
@@ -31,7 +32,8 @@ def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
     except Exception as error:
         raise SystemExit(
             f'error: {type(error).__name__}: {message_of(error)}\n'
-            f'{keep_traceback(folder)}') from error
+            f'{keep_traceback(folder)}'
+        ) from error
 
 
 def message_of(error: BaseException) -> str:

@@ -13,12 +13,12 @@ with read_base():
 
 model = dict(
     type=CollectiveDistill,
-    teacher=dict(
-        cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py', pretrained=True),
+    teacher=dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py', pretrained=True),
     architecture=dict(
-        cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py',
-        pretrained=False),
+        cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py', pretrained=False
+    ),
     num_students=4,
     distiller=dict(
-        type=CollectiveDistiller,
-        collective_losses=dict(loss_dckd=dict(type=DCKDLoss))))
+        type=CollectiveDistiller, collective_losses=dict(loss_dckd=dict(type=DCKDLoss))
+    ),
+)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Datasets of real images that need no download, and transforms."""
+
 from .digits import Digits
 from .enumerated_crop_flip import EnumeratedCropFlip
 from .fashion_mnist import FashionMNIST
@@ -8,6 +9,10 @@ from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
 
 __all__ = [
-    'Digits', 'EnumeratedCropFlip', 'FashionMNIST', 'Glyph62', 'LoadImage',
-    'PackCRDInputs'
+    'Digits',
+    'EnumeratedCropFlip',
+    'FashionMNIST',
+    'Glyph62',
+    'LoadImage',
+    'PackCRDInputs',
 ]

@@ -5,12 +5,12 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mmdckd.registry import DATASETS
+
 from .stratified import stratified_subset
 
 # Of every class, in the order of the data: the last 36 images are tested on,
 # the 36 before them validate, the rest trains.
-_PARTS = dict(
-    train=slice(None, -72), val=slice(-72, -36), test=slice(-36, None))
+_PARTS = dict(train=slice(None, -72), val=slice(-72, -36), test=slice(-36, None))
 
 
 @DATASETS.register_module()
@@ -68,13 +68,14 @@ class Digits(BaseDataset):
 
     METAINFO = dict(classes=tuple('0123456789'))
 
-    def __init__(self,
-                 split: str = 'train',
-                 num_images: Optional[int] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self, split: str = 'train', num_images: Optional[int] = None, **kwargs
+    ) -> None:
         if split not in _PARTS:
-            raise ValueError(f'`split` of mmdckd.Digits must be one of '
-                             f'{list(_PARTS)}, but got {split!r}.')
+            raise ValueError(
+                f'`split` of mmdckd.Digits must be one of '
+                f'{list(_PARTS)}, but got {split!r}.'
+            )
         self.split = split
         self.num_images = num_images
         super().__init__(ann_file='', **kwargs)
@@ -89,16 +90,20 @@ class Digits(BaseDataset):
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            raise ImportError('mmdckd.Digits reads its images from '
-                              'scikit-learn, which cannot be imported: '
-                              '`pip install scikit-learn`.') from error
+            raise ImportError(
+                'mmdckd.Digits reads its images from '
+                'scikit-learn, which cannot be imported: '
+                '`pip install scikit-learn`.'
+            ) from error
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         chosen = split_indices(digits.target, self.split)
         if self.num_images is not None:
-            chosen = chosen[stratified_subset(digits.target[chosen],
-                                              self.num_images, 10,
-                                              'num_images')]
+            chosen = chosen[
+                stratified_subset(
+                    digits.target[chosen], self.num_images, 10, 'num_images'
+                )
+            ]
         data_list = []
         for index in chosen:
             img = np.repeat(images[index][..., None], 3, axis=-1)
@@ -107,7 +112,9 @@ class Digits(BaseDataset):
                     img=img,
                     img_shape=img.shape[:2],
                     ori_shape=img.shape[:2],
-                    gt_label=int(digits.target[index])))
+                    gt_label=int(digits.target[index]),
+                )
+            )
         return data_list
 
     def extra_repr(self) -> List[str]:
@@ -127,7 +134,6 @@ def split_indices(labels: np.ndarray, split: str) -> np.ndarray:
         np.ndarray: Indices of the split's images, ascending.
     """
     by_class = [
-        np.flatnonzero(labels == label)[_PARTS[split]]
-        for label in np.unique(labels)
+        np.flatnonzero(labels == label)[_PARTS[split]] for label in np.unique(labels)
     ]
     return np.sort(np.concatenate(by_class))

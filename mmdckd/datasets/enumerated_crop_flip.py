@@ -36,15 +36,17 @@ class EnumeratedCropFlip(BaseTransform):
 
     def __init__(self, padding: int = 4, flip: bool = True) -> None:
         if not isinstance(padding, int) or padding < 0:
-            raise ValueError('`padding` of EnumeratedCropFlip is a number of '
-                             f'pixels, 0 or more, but got {padding!r}.')
+            raise ValueError(
+                '`padding` of EnumeratedCropFlip is a number of '
+                f'pixels, 0 or more, but got {padding!r}.'
+            )
         self.padding = padding
         self.flip = flip
 
     @property
     def num_views(self) -> int:
         """int: How many views an image has."""
-        return (2 * self.padding + 1)**2 * (2 if self.flip else 1)
+        return (2 * self.padding + 1) ** 2 * (2 if self.flip else 1)
 
     def view(self, results: dict, number: int) -> dict:
         """Make one view.
@@ -62,7 +64,7 @@ class EnumeratedCropFlip(BaseTransform):
         img, pad = results['img'], (self.padding, self.padding)
         height, width = img.shape[:2]
         img = np.pad(img, (pad, pad, (0, 0)))
-        img = img[top:top + height, left:left + width]
+        img = img[top : top + height, left : left + width]
         if flipped:
             img = img[:, ::-1]
         return dict(results, img=np.ascontiguousarray(img), view=number)
@@ -72,5 +74,4 @@ class EnumeratedCropFlip(BaseTransform):
         return self.view(results, np.random.randint(self.num_views))
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(padding={self.padding}, '
-                f'flip={self.flip})')
+        return f'{type(self).__name__}(padding={self.padding}, flip={self.flip})'

@@ -7,6 +7,7 @@ from mmpretrain.datasets import FashionMNIST as MMPretrainFashionMNIST
 from mmpretrain.datasets.mnist import read_sn3_pascalvincent_tensor
 
 from mmdckd.registry import DATASETS
+
 from .stratified import stratified_subset
 
 _SPLITS = ('train', 'val', 'trainval', 'test')
@@ -67,21 +68,25 @@ class FashionMNIST(MMPretrainFashionMNIST):
         ((28, 28, 3), 'T-shirt/top')
     """
 
-    def __init__(self,
-                 data_root: str = '/usr/share/datasets/fashion-mnist',
-                 split: str = 'train',
-                 num_images: Optional[int] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = '/usr/share/datasets/fashion-mnist',
+        split: str = 'train',
+        num_images: Optional[int] = None,
+        **kwargs,
+    ) -> None:
         if split not in _SPLITS:
-            raise ValueError('Invalid `split`: expected one of '
-                             f'{_SPLITS}, got {split!r}.')
+            raise ValueError(
+                f'Invalid `split`: expected one of {_SPLITS}, got {split!r}.'
+            )
         self.part = split
         self.num_images = num_images
         super().__init__(
             data_root=data_root,
             split='test' if split == 'test' else 'train',
             download=False,
-            **kwargs)
+            **kwargs,
+        )
 
     def load_data_list(self) -> List[dict]:
         """Read the images and labels of the split.
@@ -96,46 +101,47 @@ class FashionMNIST(MMPretrainFashionMNIST):
             raise ValueError(
                 f'Invalid `data_root`: expected Fashion-MNIST, images of '
                 f'28x28 with a label from 0 to 9 each, got {images.shape} and '
-                f'{labels.shape} in {self.data_root!r}.')
+                f'{labels.shape} in {self.data_root!r}.'
+            )
         chosen = np.arange(len(labels))
         if self.part in ('train', 'val'):
             chosen = _split(labels, self.part)
         if self.num_images is not None:
-            chosen = chosen[stratified_subset(labels[chosen], self.num_images,
-                                              10, 'num_images')]
+            chosen = chosen[
+                stratified_subset(labels[chosen], self.num_images, 10, 'num_images')
+            ]
         return [
             dict(
                 img=np.repeat(images[index][..., None], 3, axis=-1),
                 img_shape=(28, 28),
                 ori_shape=(28, 28),
-                gt_label=int(labels[index])) for index in chosen
+                gt_label=int(labels[index]),
+            )
+            for index in chosen
         ]
 
     def _read(self, name: str) -> np.ndarray:
         """Read a file, compressed or not."""
-        paths = [
-            osp.join(self.data_root, each)
-            for each in (name[:-len('.gz')], name)
-        ]
+        paths = [osp.join(self.data_root, each) for each in (name[: -len('.gz')], name)]
         path = next(filter(osp.isfile, paths), None)
         if path is None:
             raise FileNotFoundError(
                 f'Invalid `data_root`: expected a folder with {name}, got '
-                f"{self.data_root!r}. On Debian and Ubuntu, "
+                f'{self.data_root!r}. On Debian and Ubuntu, '
                 '`apt-get install dataset-fashion-mnist` installs the files '
-                'in /usr/share/datasets/fashion-mnist.')
+                'in /usr/share/datasets/fashion-mnist.'
+            )
         try:
             return read_sn3_pascalvincent_tensor(path).numpy()
-        except (AssertionError, EOFError, KeyError, OSError,
-                ValueError) as error:
-            raise ValueError(f'Invalid `data_root`: {path!r} is broken, or no '
-                             f'file of Fashion-MNIST ({error}).') from error
+        except (AssertionError, EOFError, KeyError, OSError, ValueError) as error:
+            raise ValueError(
+                f'Invalid `data_root`: {path!r} is broken, or no '
+                f'file of Fashion-MNIST ({error}).'
+            ) from error
 
     def extra_repr(self) -> List[str]:
         """Name the split where the dataset is printed."""
-        return [
-            f'Root of dataset: \t{self.data_root}', f'Split: \t{self.part}'
-        ]
+        return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.part}']
 
 
 def _split(labels: np.ndarray, split: str) -> np.ndarray:

@@ -8,16 +8,18 @@ from mmpretrain.datasets import BaseDataset
 
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.registry import DATASETS
+
 from .stratified import stratified_subset
 
 _SPLITS = ('train', 'val', 'test')
 _ARRAYS = ('images', 'labels', 'fonts')
 _SPECS = dict(
-    images=ArraySpec('u', 3),
-    labels=ArraySpec('iu', 1),
-    fonts=ArraySpec('iu', 1))
-_MAKE = ('`python tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out '
-         '{}` makes it from the fonts in those folders')
+    images=ArraySpec('u', 3), labels=ArraySpec('iu', 1), fonts=ArraySpec('iu', 1)
+)
+_MAKE = (
+    '`python tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out '
+    '{}` makes it from the fonts in those folders'
+)
 
 
 @DATASETS.register_module()
@@ -67,18 +69,22 @@ class Glyph62(BaseDataset):
     """
 
     METAINFO = dict(
-        classes=tuple(string.digits + string.ascii_uppercase +
-                      string.ascii_lowercase))
+        classes=tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase)
+    )
 
-    def __init__(self,
-                 data_root: str = 'data/glyph62',
-                 split: str = 'train',
-                 size: Optional[int] = None,
-                 subset: Optional[int] = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str = 'data/glyph62',
+        split: str = 'train',
+        size: Optional[int] = None,
+        subset: Optional[int] = None,
+        **kwargs,
+    ) -> None:
         if split not in _SPLITS:
-            raise ValueError(f'`split` of mmdckd.Glyph62 must be one of '
-                             f'{_SPLITS}, but got {split!r}.')
+            raise ValueError(
+                f'`split` of mmdckd.Glyph62 must be one of '
+                f'{_SPLITS}, but got {split!r}.'
+            )
         self.split = split
         self.size = size
         self.subset = subset
@@ -95,10 +101,8 @@ class Glyph62(BaseDataset):
         arrays = self._read()
         images, labels, fonts = (arrays[name] for name in _ARRAYS)
         if self.subset is not None:
-            chosen = stratified_subset(labels, self.subset, len(self.CLASSES),
-                                       'subset')
-            images, labels, fonts = images[chosen], labels[chosen], fonts[
-                chosen]
+            chosen = stratified_subset(labels, self.subset, len(self.CLASSES), 'subset')
+            images, labels, fonts = (images[chosen], labels[chosen], fonts[chosen])
         if self.size is not None:
             images = shrink(images, self.size)
         return [
@@ -107,7 +111,8 @@ class Glyph62(BaseDataset):
                 img_shape=image.shape,
                 ori_shape=image.shape,
                 gt_label=int(label),
-                font=int(font))
+                font=int(font),
+            )
             for image, label, font in zip(images, labels, fonts)
         ]
 
@@ -116,28 +121,28 @@ class Glyph62(BaseDataset):
         if not osp.isfile(path):
             raise FileNotFoundError(
                 f'`data_root`={self.data_root!r} of mmdckd.Glyph62 has no '
-                f'{self.split}.npz. ' + _MAKE.format(self.data_root) + '.')
+                f'{self.split}.npz. ' + _MAKE.format(self.data_root) + '.'
+            )
         try:
             arrays = read_arrays(path, _SPECS)
             images, labels, fonts = (arrays[name] for name in _ARRAYS)
             count, height, width = images.shape
             if height != width or not count == len(labels) == len(fonts):
-                raise ValueError('its arrays are of different lengths, or '
-                                 'its images are not square')
-            if count and not 0 <= labels.min() <= labels.max() < len(
-                    self.CLASSES):
+                raise ValueError(
+                    'its arrays are of different lengths, or its images are not square'
+                )
+            if count and not 0 <= labels.min() <= labels.max() < len(self.CLASSES):
                 raise ValueError('its labels are not 0 to 61')
         except ValueError as error:
-            raise ValueError(f'{path!r} cannot be read as a split of Glyph62 '
-                             f'({error}). ' + _MAKE.format(self.data_root) +
-                             '.') from error
+            raise ValueError(
+                f'{path!r} cannot be read as a split of Glyph62 '
+                f'({error}). ' + _MAKE.format(self.data_root) + '.'
+            ) from error
         return arrays
 
     def extra_repr(self) -> List[str]:
         """Name the split where the dataset is printed."""
-        return [
-            f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}'
-        ]
+        return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']
 
 
 def shrink(images: np.ndarray, size: int) -> np.ndarray:
@@ -155,8 +160,10 @@ def shrink(images: np.ndarray, size: int) -> np.ndarray:
     """
     side = images.shape[-1]
     if size < 1 or side % size:
-        raise ValueError(f'`size` of mmdckd.Glyph62 should divide {side}, the '
-                         f'side of the images, but got {size!r}.')
+        raise ValueError(
+            f'`size` of mmdckd.Glyph62 should divide {side}, the '
+            f'side of the images, but got {size!r}.'
+        )
     factor = side // size
     blocks = images.reshape(-1, size, factor, size, factor)
     return np.rint(blocks.mean((2, 4))).astype(np.uint8)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From a font file to one grey image for each digit and letter."""
+
 import logging
 import math
 import re
@@ -36,6 +37,7 @@ class FontName(NamedTuple):
         style (str): The style within it, such as 'Bold Oblique'.
         version (str): The version, '' where the font names none.
     """
+
     family: str
     style: str
     version: str
@@ -49,6 +51,7 @@ class FontGlyphs(NamedTuple):
         images (np.ndarray): Its characters, uint8 of shape (62, size, size),
             in the order of ``CHARACTERS``; the ink is 255, the ground 0.
     """
+
     name: FontName
     images: np.ndarray
 
@@ -76,7 +79,8 @@ def render_font(path: str, size: int = 32) -> FontGlyphs:
     version = _check_sfnt(path) if sfnt else _type1_version(path)
     try:
         font = ImageFont.truetype(
-            path, _OVERSAMPLING * size, layout_engine=ImageFont.Layout.BASIC)
+            path, _OVERSAMPLING * size, layout_engine=ImageFont.Layout.BASIC
+        )
         inks = [_ink(font, character) for character in CHARACTERS]
         missing = _ink(font, '\uffff')
     except OSError as error:
@@ -91,8 +95,8 @@ def render_font(path: str, size: int = 32) -> FontGlyphs:
         raise UnusableFont('draws all characters alike')
     family, style = font.getname()
     return FontGlyphs(
-        FontName((family or '').strip(), (style or '').strip(), version),
-        images)
+        FontName((family or '').strip(), (style or '').strip(), version), images
+    )
 
 
 def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
@@ -121,8 +125,14 @@ def _check_sfnt(path: str) -> str:
         with _quiet_font_tools(), TTFont(path, lazy=True) as font:
             cmap = font.getBestCmap() if 'cmap' in font else None
             version = font['name'].getDebugName(5) or ''
-    except (AssertionError, KeyError, OSError, struct.error, TTLibError,
-            ValueError) as error:
+    except (
+        AssertionError,
+        KeyError,
+        OSError,
+        struct.error,
+        TTLibError,
+        ValueError,
+    ) as error:
         raise UnusableFont(f'cannot be read: {error}') from error
     if not cmap:
         raise UnusableFont('maps no Unicode characters')

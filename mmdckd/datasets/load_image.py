@@ -54,28 +54,40 @@ class LoadImage(LoadImageFromFile):
 
     ON_BROKEN = ('error', 'skip')
 
-    def __init__(self,
-                 on_broken: str = 'error',
-                 max_pixels: int = MAX_PIXELS,
-                 max_aspect: float = MAX_ASPECT,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        on_broken: str = 'error',
+        max_pixels: int = MAX_PIXELS,
+        max_aspect: float = MAX_ASPECT,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         if on_broken not in self.ON_BROKEN:
-            raise ValueError('`on_broken` of LoadImage should be one of '
-                             f'{self.ON_BROKEN}, but got {on_broken!r}.')
-        for name, value, least in (('max_pixels', max_pixels, 1),
-                                   ('max_aspect', max_aspect, 1)):
-            if isinstance(value, bool) or not isinstance(
-                    value, (int, float)) or not value >= least:
-                raise ValueError(f'Invalid `{name}` of LoadImage: expected a '
-                                 f'number of at least {least}, got {value!r}.')
+            raise ValueError(
+                '`on_broken` of LoadImage should be one of '
+                f'{self.ON_BROKEN}, but got {on_broken!r}.'
+            )
+        for name, value, least in (
+            ('max_pixels', max_pixels, 1),
+            ('max_aspect', max_aspect, 1),
+        ):
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not value >= least
+            ):
+                raise ValueError(
+                    f'Invalid `{name}` of LoadImage: expected a '
+                    f'number of at least {least}, got {value!r}.'
+                )
         self.on_broken = on_broken
         self.max_pixels = max_pixels
         self.max_aspect = max_aspect
         # Of each worker, in memory that all share; last, of the process that
         # has none.
         self._skipped = torch.zeros(
-            _MOST_WORKERS + 1, dtype=torch.int64).share_memory_()
+            _MOST_WORKERS + 1, dtype=torch.int64
+        ).share_memory_()
         self._named: Set[str] = set()
 
     @property
@@ -103,7 +115,8 @@ class LoadImage(LoadImageFromFile):
                 raise OSError(
                     f'{message} Mend or remove it, or skip such images in '
                     "training: dict(type='mmdckd.LoadImage', "
-                    "on_broken='skip').") from error
+                    "on_broken='skip')."
+                ) from error
             worker = get_worker_info()
             self._skipped[-1 if worker is None else worker.id] += 1
             if path not in self._named:
@@ -111,7 +124,8 @@ class LoadImage(LoadImageFromFile):
                 print_log(
                     f'{message} Another one takes its place.',
                     logger='current',
-                    level=logging.WARNING)
+                    level=logging.WARNING,
+                )
             return None
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -121,19 +135,23 @@ class LoadImage(LoadImageFromFile):
         fault = file_fault(path, self.max_pixels)
         if fault is None:
             content = fileio.get(path, backend_args=self.backend_args)
-            fault = fault_of(content) or size_fault(content, self.max_pixels,
-                                                    self.max_aspect)
+            fault = fault_of(content) or size_fault(
+                content, self.max_pixels, self.max_aspect
+            )
         if fault:
             raise ValueError(fault)
         image = mmcv.imfrombytes(
-            content, flag=self.color_type, backend=self.imdecode_backend)
+            content, flag=self.color_type, backend=self.imdecode_backend
+        )
         if image is None:
             raise ValueError('it is no image that can be decoded')
         return image.astype(np.float32) if self.to_float32 else image
 
     def __repr__(self) -> str:
-        return (f'{super().__repr__()[:-1]}, on_broken={self.on_broken!r}, '
-                f'max_pixels={self.max_pixels}, max_aspect={self.max_aspect})')
+        return (
+            f'{super().__repr__()[:-1]}, on_broken={self.on_broken!r}, '
+            f'max_pixels={self.max_pixels}, max_aspect={self.max_aspect})'
+        )
 
 
 def fault_of(content: bytes) -> Optional[str]:

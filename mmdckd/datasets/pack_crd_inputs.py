@@ -38,17 +38,19 @@ class PackCRDInputs(PackInputs):
     INDICES = ('sample_idx', 'contrast_sample_idxs')
 
     def __init__(
-            self,
-            num_images: Optional[int] = None,
-            num_negatives: Optional[int] = None,
-            input_key: str = 'img',
-            meta_keys: Sequence[str] = PackInputs.DEFAULT_META_KEYS[1:]
+        self,
+        num_images: Optional[int] = None,
+        num_negatives: Optional[int] = None,
+        input_key: str = 'img',
+        meta_keys: Sequence[str] = PackInputs.DEFAULT_META_KEYS[1:],
     ) -> None:
         super().__init__(input_key, self.INDICES, meta_keys)
         if (num_images is None) != (num_negatives is None):
-            raise ValueError('`PackCRDInputs` needs both `num_images` and '
-                             '`num_negatives`, or neither, but got '
-                             f'{num_images} and {num_negatives}.')
+            raise ValueError(
+                '`PackCRDInputs` needs both `num_images` and '
+                '`num_negatives`, or neither, but got '
+                f'{num_images} and {num_negatives}.'
+            )
         self.num_images = num_images
         self.num_negatives = num_negatives
 
@@ -63,10 +65,10 @@ class PackCRDInputs(PackInputs):
         """
         results = dict(results)
         if self.num_images is not None:
-            negatives = np.random.randint(
-                self.num_images, size=self.num_negatives)
+            negatives = np.random.randint(self.num_images, size=self.num_negatives)
             results['contrast_sample_idxs'] = np.append(
-                results['sample_idx'], negatives)
+                results['sample_idx'], negatives
+            )
         for key in self.INDICES:
             if key in results:
                 results[key] = torch.as_tensor(results[key], dtype=torch.long)

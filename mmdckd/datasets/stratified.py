@@ -2,8 +2,9 @@
 import numpy as np
 
 
-def stratified_subset(labels: np.ndarray, number: int, num_classes: int,
-                      key: str) -> np.ndarray:
+def stratified_subset(
+    labels: np.ndarray, number: int, num_classes: int, key: str
+) -> np.ndarray:
     """Choose images so that every class has the same share, or one more.
 
     The choice depends on nothing but the arguments, and a smaller one is part
@@ -25,15 +26,18 @@ def stratified_subset(labels: np.ndarray, number: int, num_classes: int,
     counts = np.bincount(labels, minlength=num_classes)
     whole = isinstance(number, int) and not isinstance(number, bool)
     if whole:
-        shares = number // num_classes + (
-            np.arange(num_classes) < number % num_classes)
+        shares = number // num_classes + (np.arange(num_classes) < number % num_classes)
     if not whole or number < 1 or (shares > counts).any():
         raise ValueError(
             f'Invalid `{key}`: expected a number of images from 1 to '
-            f'{counts.min() * num_classes}, got {number!r}.')
+            f'{counts.min() * num_classes}, got {number!r}.'
+        )
     order = np.random.RandomState(0).permutation(len(labels))
     return np.sort(
-        np.concatenate([
-            order[labels[order] == label][:share]
-            for label, share in enumerate(shares)
-        ]))
+        np.concatenate(
+            [
+                order[labels[order] == label][:share]
+                for label, share in enumerate(shares)
+            ]
+        )
+    )

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """BatchNorm statistics of networks whose weights were not trained as they are,
 such as averages."""
+
 from typing import Iterator, List, Sequence
 
 import torch
@@ -20,15 +21,21 @@ def norm_layers(networks: Sequence[nn.Module]) -> List[_BatchNorm]:
         networks (Sequence[nn.Module]): The networks.
     """
     return [
-        layer for network in networks for layer in network.modules()
+        layer
+        for network in networks
+        for layer in network.modules()
         if isinstance(layer, _BatchNorm) and layer.track_running_stats
     ]
 
 
 @torch.no_grad()
-def measure_statistics(networks: Sequence[nn.Module],
-                       data_preprocessor: nn.Module, loader: DataLoader,
-                       num_images: int, seed: int) -> None:
+def measure_statistics(
+    networks: Sequence[nn.Module],
+    data_preprocessor: nn.Module,
+    loader: DataLoader,
+    num_images: int,
+    seed: int,
+) -> None:
     """Measure the BatchNorm statistics of networks on training images.
 
     They become the mean, over batches, of the batches' statistics. Images and
@@ -99,4 +106,6 @@ def _batches(loader: DataLoader, num_images: int, seed: int) -> Iterator[dict]:
             num_workers=loader.num_workers,
             collate_fn=loader.collate_fn,
             worker_init_fn=loader.worker_init_fn,
-            multiprocessing_context=loader.multiprocessing_context))
+            multiprocessing_context=loader.multiprocessing_context,
+        )
+    )

@@ -5,6 +5,7 @@ A generator that goes on from step to step has a state that a resumed run
 would need, in every process that loads data as well. Seeding before each
 thing that draws leaves no such state.
 """
+
 import random
 from contextlib import contextmanager
 from enum import IntEnum
@@ -17,6 +18,7 @@ from mmengine.device import get_device
 
 class Draw(IntEnum):
     """What random numbers are drawn for."""
+
     PASS = 0  # the order of the samples
     SAMPLE = 1  # the transforms of one
     COLLATE = 2  # the making of a batch

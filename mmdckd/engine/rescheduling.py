@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The learning rates of a resumed run whose schedule has changed."""
+
 import warnings
 from typing import Any, Dict, List
 
@@ -20,12 +21,15 @@ def check_optimizer(before: dict, now: dict) -> None:
         if before.keys() != now.keys():
             raise ValueError(
                 f'`optim_wrapper`: the checkpoint has {sorted(before)}, and '
-                f'the config {sorted(now)}. Resume with the same.')
+                f'the config {sorted(now)}. Resume with the same.'
+            )
         for name in now:
             check_optimizer(before[name], now[name])
         return
-    one, other = ([len(group['params']) for group in state['param_groups']]
-                  for state in (before, now))
+    one, other = (
+        [len(group['params']) for group in state['param_groups']]
+        for state in (before, now)
+    )
     if one != other:
         raise ValueError(
             'The checkpoint cannot be resumed: its optimizer has '
@@ -34,7 +38,8 @@ def check_optimizer(before: dict, now: dict) -> None:
             'same students (`model.num_students`, `model.students`), teacher '
             '(`model.teacher_trainable`), losses and '
             '`optim_wrapper.paramwise_cfg`. To train others from these '
-            'weights, give `load_from` in place of `resume`.')
+            'weights, give `load_from` in place of `resume`.'
+        )
 
 
 def take_settings(before: dict, now: dict) -> None:
@@ -72,12 +77,14 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
     interval = train_cfg.get('val_interval', 1 if by_epoch else 1000)
     end = loop.epoch if by_epoch else loop.iter
     times = [
-        time for time in range(1, end + 1)
+        time
+        for time in range(1, end + 1)
         if time >= train_cfg.get('val_begin', 1) and time % interval == 0
     ]
     scores = {
         scheduler: _scores(runner, scheduler, times)
-        for scheduler in schedulers if getattr(scheduler, 'need_val_args', 0)
+        for scheduler in schedulers
+        if getattr(scheduler, 'need_val_args', 0)
     }
     with warnings.catch_warnings():
         # That schedulers step before the optimizer.
@@ -108,5 +115,5 @@ def _scores(runner, scheduler: Any, times: List[int]) -> Dict[int, float]:
     forgotten the first ones."""
     history = runner.message_hub.log_scalars.get(f'val/{scheduler.monitor}')
     values = [] if history is None else [*history.data[0]]
-    values = values[-len(times):] if times else []
-    return dict(zip(times[len(times) - len(values):], values))
+    values = values[-len(times) :] if times else []
+    return dict(zip(times[len(times) - len(values) :], values))

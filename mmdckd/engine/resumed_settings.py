@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What differs between a run and the one that it resumes, and what holds."""
+
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
@@ -7,19 +8,42 @@ from mmengine.config import Config
 from mmdckd.io.config_text import parse_config_text
 
 #: The keys of a config that decide how a run trains.
-COMPARED = ('model', 'data_preprocessor', 'train_dataloader', 'train_cfg',
-            'val_dataloader', 'val_cfg', 'val_evaluator', 'optim_wrapper',
-            'param_scheduler', 'auto_scale_lr', 'default_hooks',
-            'custom_hooks', 'randomness', 'sync_bn', 'model_wrapper_cfg',
-            'find_unused_parameters')
+COMPARED = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'train_cfg',
+    'val_dataloader',
+    'val_cfg',
+    'val_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'auto_scale_lr',
+    'default_hooks',
+    'custom_hooks',
+    'randomness',
+    'sync_bn',
+    'model_wrapper_cfg',
+    'find_unused_parameters',
+)
 #: Settings below them that change how fast, and not what, a run computes.
-PASSED_OVER = ('num_workers', 'persistent_workers', 'pin_memory',
-               'prefetch_factor', 'collate_fn')
+PASSED_OVER = (
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'collate_fn',
+)
 #: Hooks that only show something.
 SHOWING = ('timer', 'logger', 'visualization', 'data_time', 'cohort_summary')
 #: What learning rates are made from.
-SCHEDULE = ('optim_wrapper', 'param_scheduler', 'train_cfg.max_',
-            'train_cfg.by_epoch', 'auto_scale_lr')
+SCHEDULE = (
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg.max_',
+    'train_cfg.by_epoch',
+    'auto_scale_lr',
+)
 _NOT_SET = '(not set)'
 
 
@@ -31,6 +55,7 @@ class Difference(NamedTuple):
         before (Any): Its value in the checkpoint.
         now (Any): Its value in the config of the run that resumes.
     """
+
     key: str
     before: Any
     now: Any
@@ -67,13 +92,14 @@ def compare_settings(text: Optional[str], cfg: Config) -> List[Difference]:
     # As text, values have the types that those in a checkpoint have.
     now = parse_config_text(cfg.pretty_text)
     one, other = (
-        _flatten({key: each[key]
-                  for key in COMPARED if key in each})
-        for each in (before, now))
+        _flatten({key: each[key] for key in COMPARED if key in each})
+        for each in (before, now)
+    )
     keys = list(dict.fromkeys([*one, *other]))
     return [
         Difference(key, one.get(key, _NOT_SET), other.get(key, _NOT_SET))
-        for key in keys if one.get(key, _NOT_SET) != other.get(key, _NOT_SET)
+        for key in keys
+        if one.get(key, _NOT_SET) != other.get(key, _NOT_SET)
         and not _is_passed_over(key)
     ]
 
@@ -85,15 +111,19 @@ def describe(differences: List[Difference], path: str) -> str:
         f'{path} was trained with other settings. Those of this run hold '
         'from the next step on, but for the seed; learning rates go on as '
         'if this schedule had been there from the beginning (checkpoint -> '
-        f'this run):\n{lines}')
+        f'this run):\n{lines}'
+    )
 
 
 def _flatten(value: Any, key: str = '') -> Dict[str, Any]:
     if isinstance(value, dict) and value:
-        items = [(f'{key}.{name}' if key else str(name), each)
-                 for name, each in value.items()]
+        items = [
+            (f'{key}.{name}' if key else str(name), each)
+            for name, each in value.items()
+        ]
     elif isinstance(value, (list, tuple)) and any(
-            isinstance(each, dict) for each in value):
+        isinstance(each, dict) for each in value
+    ):
         items = [(f'{key}[{index}]', each) for index, each in enumerate(value)]
     else:
         return {key: value}
@@ -105,8 +135,9 @@ def _flatten(value: Any, key: str = '') -> Dict[str, Any]:
 
 def _is_passed_over(key: str) -> bool:
     parts = key.split('.')
-    return parts[-1] in PASSED_OVER or (parts[0] == 'default_hooks'
-                                        and parts[1] in SHOWING)
+    return parts[-1] in PASSED_OVER or (
+        parts[0] == 'default_hooks' and parts[1] in SHOWING
+    )
 
 
 def _show(value: Any) -> str:

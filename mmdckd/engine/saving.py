@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Saving the checkpoints of a run whole, and finding the one to resume."""
+
 import hashlib
 import os.path as osp
 import pickle
@@ -35,8 +36,9 @@ def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
 
 
 @master_only
-def publish(runner, path: str, keys: Sequence[str],
-            backend_args: Optional[dict]) -> None:
+def publish(
+    runner, path: str, keys: Sequence[str], backend_args: Optional[dict]
+) -> None:
     """Write what is to be published of a checkpoint, as MMEngine names it.
 
     Args:
@@ -51,14 +53,14 @@ def publish(runner, path: str, keys: Sequence[str],
         del checkpoint[key]
     digest = hashlib.sha256(pickle.dumps(checkpoint)).hexdigest()
     target = f'{osp.splitext(path)[0]}-{digest[:8]}.pth'
-    if isinstance(
-            get_file_backend(target, backend_args=backend_args), LocalBackend):
+    if isinstance(get_file_backend(target, backend_args=backend_args), LocalBackend):
         with replacing(target) as beside:
             save_checkpoint(checkpoint, beside)
     else:
         save_checkpoint(checkpoint, target, backend_args=backend_args)
-    runner.logger.info(f'The checkpoint ({path}) is published to {target}, '
-                       f'without {removed}.')
+    runner.logger.info(
+        f'The checkpoint ({path}) is published to {target}, without {removed}.'
+    )
 
 
 @master_only
@@ -99,8 +101,8 @@ def checkpoint_hook(runner) -> Optional[CheckpointHook]:
     """The hook of a run that saves checkpoints, the first if there are
     several."""
     return next(
-        (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)),
-        None)
+        (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None
+    )
 
 
 def checkpoint_folder(runner) -> str:
@@ -129,8 +131,11 @@ def resume_from_latest(runner) -> None:
     Args:
         runner (Runner): The runner, which has not loaded yet.
     """
-    if (not runner._resume or isinstance(runner._resume, str)
-            or runner._load_from is not None):
+    if (
+        not runner._resume
+        or isinstance(runner._resume, str)
+        or runner._load_from is not None
+    ):
         return
     found: List[Optional[str]] = [None]
     if is_main_process():

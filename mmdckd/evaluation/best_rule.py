@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which student is best."""
+
 import math
 from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
@@ -21,6 +22,7 @@ class BestRule(NamedTuple):
         rule (str): ``'greater'`` or ``'less'``, whichever is better.
         reason (str): Where this was said.
     """
+
     metric: str
     rule: str
     reason: str
@@ -42,15 +44,19 @@ class BestRule(NamedTuple):
 
     def __str__(self) -> str:
         which = 'greatest' if self.rule == 'greater' else 'least'
-        return (f'The best student is the one with the {which} '
-                f'{self.metric!r} ({self.reason}).')
+        return (
+            f'The best student is the one with the {which} '
+            f'{self.metric!r} ({self.reason}).'
+        )
 
 
-def choose_rule(values: Dict[str, Any],
-                key: str,
-                hooks: Iterable[Hook],
-                monitor: Optional[str] = None,
-                rule: Optional[str] = None) -> BestRule:
+def choose_rule(
+    values: Dict[str, Any],
+    key: str,
+    hooks: Iterable[Hook],
+    monitor: Optional[str] = None,
+    rule: Optional[str] = None,
+) -> BestRule:
     """Decide which student is best.
 
     It is the one that is best by ``monitor``; without it, by the metric that
@@ -91,9 +97,9 @@ def choose_rule(values: Dict[str, Any],
                 f'`{key[:-4]}_evaluator` has no metric that is one number, by '
                 'which a student could be best: '
                 f'{", ".join(values) or "it has none"}. Add one, such as '
-                "dict(type='Accuracy').")
-    return BestRule(metric, rule or saved.get(metric) or infer_rule(metric),
-                    reason)
+                "dict(type='Accuracy')."
+            )
+    return BestRule(metric, rule or saved.get(metric) or infer_rule(metric), reason)
 
 
 def _saved_metrics(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
@@ -110,8 +116,7 @@ def infer_rule(metric: str) -> str:
     """Whether a greater value is better, as ``CheckpointHook`` infers it from
     the name; where it does not, a greater one is."""
     name = metric.lower()
-    if any(key.lower() in name
-           for key in CheckpointHook._default_greater_keys):
+    if any(key.lower() in name for key in CheckpointHook._default_greater_keys):
         return 'greater'
     less = any(key in name for key in CheckpointHook._default_less_keys)
     return 'less' if less else 'greater'
@@ -140,8 +145,9 @@ def check_monitor(name: str, values: Dict[str, Any], key: str) -> None:
         got = f'{name!r}, which is {_describe(values[name])}'
     raise ValueError(
         f'Invalid `{key}`: expected one of the metrics that are one number, '
-        f'{", ".join(usable) or "of which there is none"}; got {got}.' +
-        (f' Did you mean {near[0]!r}?' if near else ''))
+        f'{", ".join(usable) or "of which there is none"}; got {got}.'
+        + (f' Did you mean {near[0]!r}?' if near else '')
+    )
 
 
 def is_number(value: Any) -> bool:

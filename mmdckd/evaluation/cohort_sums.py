@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is added up, batch by batch, of the predictions of a cohort."""
+
 from itertools import chain
 from typing import Dict, Optional, Sequence
 
@@ -8,12 +9,13 @@ import torch
 from mmengine.dist import all_reduce
 
 from mmdckd.names import COHORT, metric_name
+
 from .prediction_sums import MOST_CLASSES, PredictionSums, SoftSums, soften
 
 
-def correlation_distance(one: torch.Tensor,
-                         other: torch.Tensor,
-                         non_target: bool = False) -> float:
+def correlation_distance(
+    one: torch.Tensor, other: torch.Tensor, non_target: bool = False
+) -> float:
     r"""How far two members are apart in what they hold to be alike.
 
     .. math::
@@ -61,20 +63,18 @@ class CohortSums:
         tau (float): The temperature of what is softened. Defaults to 4.0.
     """
 
-    def __init__(self,
-                 students: Sequence[str],
-                 teachers: Sequence[str] = (),
-                 tau: float = 4.0) -> None:
+    def __init__(
+        self, students: Sequence[str], teachers: Sequence[str] = (), tau: float = 4.0
+    ) -> None:
         self.students = list(students)
         self.teacher: Optional[str] = next(iter(teachers), None)
         self.tau = tau
         self.members: Dict[str, PredictionSums] = {}
         self.targets: Dict[str, SoftSums] = {}
-        self.same = torch.tensor(0.)
-        self.counts = torch.tensor(0.)
+        self.same = torch.tensor(0.0)
+        self.counts = torch.tensor(0.0)
 
-    def add(self, scores: Dict[str, torch.Tensor],
-            labels: torch.Tensor) -> None:
+    def add(self, scores: Dict[str, torch.Tensor], labels: torch.Tensor) -> None:
         """Add a batch.
 
         Args:
@@ -85,8 +85,9 @@ class CohortSums:
         scores = {name: each.double() for name, each in scores.items()}
         for name, each in scores.items():
             if name not in self.members:
-                self.members[name] = PredictionSums(each.shape[1], self.tau,
-                                                    each.device)
+                self.members[name] = PredictionSums(
+                    each.shape[1], self.tau, each.device
+                )
             self.members[name].add(each, labels)
         top = torch.stack([each.argmax(1) for each in scores.values()])
         right = top.new_ones(top.shape[1], dtype=torch.bool)
@@ -98,8 +99,9 @@ class CohortSums:
         self.same = self.same + same.sum(-1).double()
         self.counts = self.counts + parts.sum(-1).double()
 
-    def add_target(self, name: str, targets: torch.Tensor,
-                   labels: torch.Tensor) -> None:
+    def add_target(
+        self, name: str, targets: torch.Tensor, labels: torch.Tensor
+    ) -> None:
         """Add collected targets.
 
         Args:
@@ -111,7 +113,8 @@ class CohortSums:
         if name not in self.targets:
             self.targets[name] = SoftSums(targets.shape[-1], targets.device)
         self.targets[name].add_soft(
-            soften(targets, 1.).flatten(0, 1), labels.repeat(len(targets)))
+            soften(targets, 1.0).flatten(0, 1), labels.repeat(len(targets))
+        )
 
     def reduce(self) -> None:
         """Add up over all processes."""
@@ -146,13 +149,15 @@ class CohortSums:
             for key, value in sums.statistics().items():
                 scalars[metric_name(name, key)] = value
             correlation = sums.correlation
-            if (reference is None or correlation is None
-                    or name == self.teacher):
+            if reference is None or correlation is None or name == self.teacher:
                 continue
-            for key, non_target in (('correlation_distance', False),
-                                    ('correlation_distance_non_target', True)):
+            for key, non_target in (
+                ('correlation_distance', False),
+                ('correlation_distance_non_target', True),
+            ):
                 scalars[metric_name(name, key)] = correlation_distance(
-                    correlation, reference, non_target)
+                    correlation, reference, non_target
+                )
         names = list(self.members)
         if self.teacher is not None:
             with_teacher = self.same[:, names.index(self.teacher)]
@@ -166,7 +171,8 @@ class CohortSums:
             pairs = self.agreement[own][:, own]
             others = len(own) * (len(own) - 1)
             scalars[metric_name(COHORT, 'agreement')] = float(
-                (pairs.sum() - len(own)) / others)
+                (pairs.sum() - len(own)) / others
+            )
         return scalars
 
     def arrays(self) -> Dict[str, np.ndarray]:
@@ -191,12 +197,15 @@ class CohortSums:
             students=np.array(self.students),
             tau=np.array(self.tau),
             bins=stack((m.bins for m in members), np.float64),
-            agreement=self.agreement.cpu().numpy())
+            agreement=self.agreement.cpu().numpy(),
+        )
         if self.has_matrices:
             arrays.update(
-                correlation=stack((m.correlation for m in everyone.values()),
-                                  np.float32),
-                confusion=stack((m.confusion for m in members), np.int32))
+                correlation=stack(
+                    (m.correlation for m in everyone.values()), np.float32
+                ),
+                confusion=stack((m.confusion for m in members), np.int32),
+            )
         return arrays
 
     @property

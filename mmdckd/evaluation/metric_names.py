@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What metrics an evaluator returns, before anything was predicted."""
+
 import copy
 import logging
 from typing import Any, Dict, Optional
@@ -11,8 +12,7 @@ from mmengine.logging import print_log
 _NUM_SAMPLES = 4
 
 
-def metrics_to_come(evaluator: Evaluator,
-                    num_classes: int) -> Optional[Dict[str, Any]]:
+def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str, Any]]:
     """Evaluate made-up predictions, to know the names of the metrics.
 
     Args:
@@ -31,13 +31,15 @@ def metrics_to_come(evaluator: Evaluator,
     for index, score in enumerate(scores):
         label = torch.tensor([index % num_classes])
         wanted = torch.zeros(num_classes)
-        wanted[label] = 1.
+        wanted[label] = 1.0
         samples.append(
             dict(
                 pred_score=score,
                 pred_label=score.argmax(0, keepdim=True),
                 gt_label=label,
-                gt_score=wanted))
+                gt_score=wanted,
+            )
+        )
     values: Dict[str, Any] = {}
     for metric in evaluator.metrics:
         if isinstance(metric, DumpResults):
@@ -55,6 +57,7 @@ def metrics_to_come(evaluator: Evaluator,
                 f'{type(metric).__name__} cannot evaluate made-up '
                 f'predictions of {num_classes} classes ({error}).',
                 logger='current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
             return None
     return values

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What is added up, batch by batch, of the predictions of one member."""
+
 from typing import Any, Dict, Iterator, Optional
 
 import torch
@@ -86,10 +87,9 @@ class SoftSums:
 
     def statistics(self) -> Dict[str, float]:
         """Return:
-            Dict[str, float]: ``soft_entropy``, H in nats.
+        Dict[str, float]: ``soft_entropy``, H in nats.
         """
-        return dict(
-            soft_entropy=float(self.soft_entropies / self.classes.sum()))
+        return dict(soft_entropy=float(self.soft_entropies / self.classes.sum()))
 
 
 class PredictionSums(SoftSums):
@@ -125,8 +125,7 @@ class PredictionSums(SoftSums):
             them, and the sum of confidences, (15, 3).
     """
 
-    def __init__(self, num_classes: int, tau: float,
-                 device: torch.device) -> None:
+    def __init__(self, num_classes: int, tau: float, device: torch.device) -> None:
         super().__init__(num_classes, device)
         self.totals = self.classes.new_zeros(3)
         self.confusion: Optional[torch.Tensor] = None
@@ -145,30 +144,33 @@ class PredictionSums(SoftSums):
         self.add_soft(soften(scores, self._tau), labels)
         own = scores.gather(1, labels[:, None])[:, 0]
         confidence, top = scores.max(1)
-        self.totals += torch.stack([
-            torch.special.entr(scores).sum(),
-            -own.clamp_min(torch.finfo(own.dtype).tiny).log().sum(),
-            # |p|^2 - 2 p_y + 1
-            (scores.square().sum(1) - 2 * own + 1).sum(),
-        ])
+        self.totals += torch.stack(
+            [
+                torch.special.entr(scores).sum(),
+                -own.clamp_min(torch.finfo(own.dtype).tiny).log().sum(),
+                # |p|^2 - 2 p_y + 1
+                (scores.square().sum(1) - 2 * own + 1).sum(),
+            ]
+        )
         one = torch.ones_like(own)
         if self.confusion is not None:
             self.confusion.index_put_((labels, top), one, accumulate=True)
         index = (confidence * NUM_BINS).ceil().long().clamp(1, NUM_BINS) - 1
         self.bins.index_add_(
-            0, index,
-            torch.stack([one, (top == labels).double(), confidence], 1))
+            0, index, torch.stack([one, (top == labels).double(), confidence], 1)
+        )
 
     def statistics(self) -> Dict[str, float]:
         """Return:
-            Dict[str, float]: ``entropy`` and ``nll`` in nats, ``brier``,
-            ``ece``, and those of :class:`SoftSums`.
+        Dict[str, float]: ``entropy`` and ``nll`` in nats, ``brier``,
+        ``ece``, and those of :class:`SoftSums`.
         """
         means = (self.totals / self.classes.sum()).tolist()
         return dict(
             zip(('entropy', 'nll', 'brier'), means),
             ece=expected_calibration_error(self.bins),
-            **super().statistics())
+            **super().statistics(),
+        )
 
 
 def expected_calibration_error(bins) -> float:

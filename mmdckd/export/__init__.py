@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From the checkpoint of a cohort to one student, for MMPretrain alone."""
+
 from .onnx_file import export_onnx
 from .plain_config import plain_config
 from .student import ExportedStudent, export_student

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which types a config may name that comes out of a checkpoint."""
+
 from importlib import import_module
 from typing import Any, Iterable, Iterator, Tuple
 
@@ -15,9 +16,7 @@ _PACKAGES = ('mmcv', 'mmdckd', 'mmengine', 'mmpretrain', 'mmrazor', 'torch')
 _BASES = (nn.Module, BaseTransform, BaseMetric, Dataset, Sampler)
 
 
-def walk_types(cfg: Any,
-               path: str,
-               scope: str = '') -> Iterator[Tuple[str, Any, str]]:
+def walk_types(cfg: Any, path: str, scope: str = '') -> Iterator[Tuple[str, Any, str]]:
     """Walk through a config.
 
     Args:
@@ -75,10 +74,10 @@ def check_types(cfg: Any, key: str) -> None:
             raise ValueError(
                 f'`{where}` in the config of the checkpoint is {scope!r}, '
                 'which is no package of OpenMMLab: to look there would import '
-                'it. Give the config of its run.')
+                'it. Give the config of its run.'
+            )
     for where, name, _ in walk_types(cfg, key):
-        if not (isinstance(name, str) and
-                (_is_registered(name) or _is_part(name))):
+        if not (isinstance(name, str) and (_is_registered(name) or _is_part(name))):
             raise ValueError(
                 f'`{where}` in the config of the checkpoint is {name!r}, '
                 'which is neither registered by an installed package of '
@@ -86,7 +85,8 @@ def check_types(cfg: Any, key: str) -> None:
                 'sampler of one: building it could run any code. Give the '
                 'config of its run, or, if you trust where the checkpoint '
                 'comes from, --trust-checkpoint (in Python, '
-                'mmdckd.io.trust.trust_checkpoints()).')
+                'mmdckd.io.trust.trust_checkpoints()).'
+            )
 
 
 def _is_registered(name: str) -> bool:

@@ -49,7 +49,8 @@ def export_onnx(config: str, out: str) -> float:
     if missing:
         raise ModuleNotFoundError(
             f'ONNX needs {", ".join(missing)}, which Python does not find. '
-            f'Install with: pip install {" ".join(missing)}')
+            f'Install with: pip install {" ".join(missing)}'
+        )
     predictor = Predictor(config)
     images = _random_images(predictor, 5)
     model, classes = load_network(predictor.cfg, predictor.cfg.load_from)
@@ -61,17 +62,18 @@ def export_onnx(config: str, out: str) -> float:
     try:
         # Of a batch of one the exporter takes the size for a constant.
         program: Any = torch.onnx.export(
-            network, (images[:2], ),
+            network,
+            (images[:2],),
             input_names=[INPUT],
             output_names=['logits'],
-            dynamic_shapes=({
-                0: torch.export.Dim('batch')
-            }, ),
+            dynamic_shapes=({0: torch.export.Dim('batch')},),
             dynamo=True,
-            verbose=False)
+            verbose=False,
+        )
     except torch.onnx.OnnxExporterError as error:
-        raise ValueError(f'{config!r} cannot be exported to ONNX: '
-                         f'{str(error).splitlines()[0]}') from error
+        raise ValueError(
+            f'{config!r} cannot be exported to ONNX: {str(error).splitlines()[0]}'
+        ) from error
     if classes is not None:
         program.model.metadata_props[CLASSES_KEY] = json.dumps(classes)
     with replacing(out) as partial:
@@ -81,7 +83,8 @@ def export_onnx(config: str, out: str) -> float:
             raise ValueError(
                 f'{config!r} gives other logits as ONNX: they differ by up to '
                 f'{difference:.2g}, and the largest is '
-                f'{float(expected.abs().max()):.2g}.')
+                f'{float(expected.abs().max()):.2g}.'
+            )
     return difference
 
 
@@ -102,15 +105,15 @@ def _random_images(predictor: Predictor, count: int) -> Tensor:
     random = np.random.RandomState(0)
     sizes = [(240, 320) if i % 2 else (360, 240) for i in range(count)]
     packed = [
-        predictor.pack(random.randint(0, 256, (*size, 3), np.uint8))
-        for size in sizes
+        predictor.pack(random.randint(0, 256, (*size, 3), np.uint8)) for size in sizes
     ]
     shapes = {tuple(each['inputs'].shape) for each in packed}
     if len(shapes) > 1:
         raise ValueError(
             'ONNX needs images of one size, and the pipeline of testing in '
             f'{predictor.cfg.filename!r} ends with {sorted(shapes)}, among '
-            'others: let it resize to one.')
+            'others: let it resize to one.'
+        )
     return default_collate(packed)['inputs']
 
 
@@ -118,9 +121,15 @@ def _difference(path: str, images: Tensor, expected: Tensor) -> float:
     """The largest difference of logits, over batches of several sizes."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        path, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return max(
-        float((torch.from_numpy(
-            session.run(None, {INPUT: images[:size].numpy()})[0]) -
-               expected[:size]).abs().max()) for size in (1, 2, 5))
+        float(
+            (
+                torch.from_numpy(session.run(None, {INPUT: images[:size].numpy()})[0])
+                - expected[:size]
+            )
+            .abs()
+            .max()
+        )
+        for size in (1, 2, 5)
+    )

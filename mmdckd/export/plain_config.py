@@ -6,16 +6,19 @@ from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 
 from mmdckd.io.config_text import check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
+
 from .config_types import walk_types
 
 #: What a plain config must do without.
 FOREIGN = ('mmdckd', 'mmrazor')
 
 
-def plain_config(cfg: Config,
-                 name: str,
-                 classes: Optional[Sequence[str]] = None,
-                 trusted: bool = True) -> Config:
+def plain_config(
+    cfg: Config,
+    name: str,
+    classes: Optional[Sequence[str]] = None,
+    trusted: bool = True,
+) -> Config:
     """The config of one student of a cohort, for MMPretrain alone.
 
     It holds the student's complete ``model``, its ``data_preprocessor`` and,
@@ -45,8 +48,9 @@ def plain_config(cfg: Config,
     packages = _require_plain(spec.model, MODELS, 'mmpretrain', spec.key)
     plain = dict(default_scope='mmpretrain', model=_plain(spec.model))
     if spec.data_preprocessor is not None:
-        packages += _require_plain(spec.data_preprocessor, MODELS,
-                                   'mmpretrain', 'data_preprocessor')
+        packages += _require_plain(
+            spec.data_preprocessor, MODELS, 'mmpretrain', 'data_preprocessor'
+        )
         plain['data_preprocessor'] = _plain(spec.data_preprocessor)
 
     scope = cfg.get('default_scope') or 'mmengine'
@@ -54,12 +58,13 @@ def plain_config(cfg: Config,
     loader = cfg.get(f'{stage}_dataloader')
     if _pipeline(loader) is not None:
         packages += _require_plain(
-            _pipeline(loader), TRANSFORMS, scope,
-            f'{stage}_dataloader.dataset.pipeline')
+            _pipeline(loader), TRANSFORMS, scope, f'{stage}_dataloader.dataset.pipeline'
+        )
         plain.update(
             test_dataloader=_test_dataloader(loader, scope, classes),
             test_evaluator=_evaluators(cfg.get(f'{stage}_evaluator'), scope),
-            test_cfg=dict())
+            test_cfg=dict(),
+        )
 
     imports = [
         module
@@ -67,8 +72,7 @@ def plain_config(cfg: Config,
         if module.partition('.')[0] in packages
     ]
     if imports:
-        plain['custom_imports'] = dict(
-            imports=imports, allow_failed_imports=False)
+        plain['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     for key, value in plain.items():
         check_values(value, key)
     return Config(plain)
@@ -85,7 +89,8 @@ def _student_spec(cfg: Config, name: str, trusted: bool) -> NetworkSpec:
         raise ValueError(
             f'The checkpoint has a student {name!r}, and its config has not: '
             f'there is no `model.{key}`. Give the config of the run that '
-            'wrote the checkpoint.')
+            'wrote the checkpoint.'
+        )
     spec = resolve_network(network, key, trusted)
     preprocessor = model.get('data_preprocessor', cfg.get('data_preprocessor'))
     if preprocessor is not None:
@@ -98,31 +103,33 @@ def _pipeline(loader: Any) -> Optional[list]:
     return dataset.get('pipeline') if isinstance(dataset, dict) else None
 
 
-def _test_dataloader(loader: dict, scope: str,
-                     classes: Optional[Sequence[str]]) -> dict:
+def _test_dataloader(
+    loader: dict, scope: str, classes: Optional[Sequence[str]]
+) -> dict:
     if not _foreign(loader, DATASETS, scope):
         return _plain(loader)
     pipeline = _plain(loader['dataset']['pipeline'])
     if not any(t['type'].endswith('LoadImageFromFile') for t in pipeline):
         pipeline.insert(0, dict(type='LoadImageFromFile'))
-    dataset = dict(
-        type='CustomDataset', data_root='data/test', pipeline=pipeline)
+    dataset = dict(type='CustomDataset', data_root='data/test', pipeline=pipeline)
     if classes:
         dataset['classes'] = list(classes)
     return dict(
         batch_size=loader.get('batch_size', 1),
         num_workers=loader.get('num_workers', 0),
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dataset)
+        dataset=dataset,
+    )
 
 
 def _evaluators(evaluators: Any, scope: str) -> List[dict]:
     if not isinstance(evaluators, (list, tuple)):
         evaluators = [evaluators]
     return [
-        _plain(evaluator) for evaluator in evaluators if
-        isinstance(evaluator, dict) and not _foreign(evaluator, METRICS, scope)
-    ] or [dict(type='Accuracy', topk=(1, ))]
+        _plain(evaluator)
+        for evaluator in evaluators
+        if isinstance(evaluator, dict) and not _foreign(evaluator, METRICS, scope)
+    ] or [dict(type='Accuracy', topk=(1,))]
 
 
 def _plain(value: Any, scope: str = 'mmpretrain') -> Any:
@@ -136,8 +143,11 @@ def _plain(value: Any, scope: str = 'mmpretrain') -> Any:
             key: _plain(item, own)
             for key, item in value.items()
             if not (key == '_scope_' and item == scope)
-            and not (key == 'init_cfg' and isinstance(item, dict)
-                     and item.get('type') == 'Pretrained')
+            and not (
+                key == 'init_cfg'
+                and isinstance(item, dict)
+                and item.get('type') == 'Pretrained'
+            )
         }
     if isinstance(value, (list, tuple)):
         return type(value)(_plain(item, scope) for item in value)
@@ -146,22 +156,19 @@ def _plain(value: Any, scope: str = 'mmpretrain') -> Any:
     return value
 
 
-def _require_plain(cfg: Any, registry: Registry, scope: str,
-                   key: str) -> List[str]:
+def _require_plain(cfg: Any, registry: Registry, scope: str, key: str) -> List[str]:
     """Refuse what MMPretrain cannot build; return the packages it needs."""
     foreign = _foreign(cfg, registry, scope, key)
     if foreign:
         raise ValueError(
             'A plain MMPretrain model cannot be made of what only '
             f'{" and ".join(FOREIGN)} have, and this student needs: '
-            f'{"; ".join(foreign)}.')
+            f'{"; ".join(foreign)}.'
+        )
     return [package for _, _, package in _types(cfg, registry, scope, key)]
 
 
-def _foreign(cfg: Any,
-             registry: Registry,
-             scope: str,
-             key: str = '') -> List[str]:
+def _foreign(cfg: Any, registry: Registry, scope: str, key: str = '') -> List[str]:
     return [
         f'`{path}`={kind!r}'
         for path, kind, package in _types(cfg, registry, scope, key)
@@ -169,8 +176,9 @@ def _foreign(cfg: Any,
     ]
 
 
-def _types(cfg: Any, registry: Registry, scope: str,
-           path: str) -> Iterator[Tuple[str, Any, str]]:
+def _types(
+    cfg: Any, registry: Registry, scope: str, path: str
+) -> Iterator[Tuple[str, Any, str]]:
     """The path, the value and the package of every ``type`` in a config."""
     for where, kind, inner in walk_types(cfg, path, scope):
         yield where, kind, _package_of(kind, registry, inner)

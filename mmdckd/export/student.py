@@ -17,15 +17,27 @@ from mmdckd.io.config_text import format_config, parse_config_text
 from mmdckd.io.files import path_below, replacing
 from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
-from mmdckd.names import (BEST, check_name, choose_student, parameter_prefix,
-                          split_parameter)
+from mmdckd.names import (
+    BEST,
+    check_name,
+    choose_student,
+    parameter_prefix,
+    split_parameter,
+)
 from mmdckd.version import __version__
+
 from .config_types import check_types
 from .plain_config import plain_config
 
 # What of a config is built, here or by who uses the exported student.
-_BUILT = ('model', 'data_preprocessor', 'val_dataloader', 'val_evaluator',
-          'test_dataloader', 'test_evaluator')
+_BUILT = (
+    'model',
+    'data_preprocessor',
+    'val_dataloader',
+    'val_evaluator',
+    'test_dataloader',
+    'test_evaluator',
+)
 
 
 class ExportedStudent(NamedTuple):
@@ -38,16 +50,16 @@ class ExportedStudent(NamedTuple):
         safetensors (str, optional): Path of the same weights as safetensors;
             None where that package is not installed.
     """
+
     name: str
     config: str
     checkpoint: str
     safetensors: Optional[str] = None
 
 
-def export_student(checkpoint: str,
-                   out_dir: str,
-                   student: str = BEST,
-                   cfg: Optional[Config] = None) -> ExportedStudent:
+def export_student(
+    checkpoint: str, out_dir: str, student: str = BEST, cfg: Optional[Config] = None
+) -> ExportedStudent:
     """Write one student of a cohort as a plain MMPretrain model.
 
     ``<out_dir>/<student>.pth`` holds its weights, the names of its classes
@@ -109,16 +121,19 @@ def export_student(checkpoint: str,
         if not trusted:  # and what a config that it names has added
             check_types(plain.model, 'model')
         build_network(
-            plain, students[name],
+            plain,
+            students[name],
             f'The student {name!r} of the checkpoint {checkpoint!r}',
-            'Give the config of the run that wrote the checkpoint.')
+            'Give the config of the run that wrote the checkpoint.',
+        )
     except (ModuleNotFoundError, ValueError):
         raise
     except Exception as error:  # as a part of the config leads to anything
         raise ValueError(
             f'The config of the checkpoint {checkpoint!r} describes no '
             f'student that can be built: {type(error).__name__}: '
-            f'{error}') from error
+            f'{error}'
+        ) from error
     if 'test_dataloader' not in plain:
         print_log(
             'The config names no pipeline for testing: the exported student '
@@ -126,24 +141,27 @@ def export_student(checkpoint: str,
             'mmpretrain.ImageClassificationInferencer, which needs '
             '`test_dataloader.dataset.pipeline`, will not take it.',
             logger='current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )
     out_meta: Dict[str, Any] = {
         key: meta[key]
-        for key in ('epoch', 'iter', 'seed', 'experiment_name') if key in meta
+        for key in ('epoch', 'iter', 'seed', 'experiment_name')
+        if key in meta
     }
     out_meta.update(
         student=name,
         source=osp.basename(checkpoint),
         mmdckd_version=__version__,
-        cfg=format_config(plain.to_dict()))
+        cfg=format_config(plain.to_dict()),
+    )
     if classes is not None:
         out_meta['dataset_meta'] = dict(classes=list(classes))
-    text = format_config(plain.to_dict(), _header(plain, cfg, out_meta),
-                         f'{name}.pth')
+    text = format_config(plain.to_dict(), _header(plain, cfg, out_meta), f'{name}.pth')
 
     config, weights, safetensors = (
         path_below(out_dir, f'{name}.{ending}')
-        for ending in ('py', 'pth', 'safetensors'))
+        for ending in ('py', 'pth', 'safetensors')
+    )
     exported = ExportedStudent(name, config, weights, safetensors)
     os.makedirs(out_dir, exist_ok=True)
     with replacing(weights) as path:
@@ -156,7 +174,8 @@ def export_student(checkpoint: str,
             'No safetensors file is written, as the package safetensors is '
             'not installed.',
             logger='current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )
         return exported._replace(safetensors=None)
     with replacing(safetensors) as path:
         _save_safetensors(students[name], out_meta, path)
@@ -171,18 +190,21 @@ def _check_folder(out_dir: str) -> None:
         raise ValueError(
             f'Invalid folder to export to, {out_dir!r}: expected a path '
             'without quotes, backslashes, double braces and control '
-            f'characters, got {path!r}.')
+            f'characters, got {path!r}.'
+        )
 
 
-def _students_of(state_dict: Dict[str, Tensor],
-                 path: str) -> Dict[str, Dict[str, Tensor]]:
+def _students_of(
+    state_dict: Dict[str, Tensor], path: str
+) -> Dict[str, Dict[str, Tensor]]:
     """The state dict of every student, by name, with the keys it has outside
     the cohort."""
     students: Dict[str, Any] = {}
     if not isinstance(state_dict, dict):
         raise ValueError(
             f'The checkpoint {path!r} holds no state dict: expected a dict '
-            f'under "state_dict", got a {type(state_dict).__name__}.')
+            f'under "state_dict", got a {type(state_dict).__name__}.'
+        )
     for key, value in state_dict.items():
         found = split_parameter(key) if isinstance(key, str) else None
         if found:
@@ -193,14 +215,16 @@ def _students_of(state_dict: Dict[str, Tensor],
             if not isinstance(value, Tensor):
                 raise ValueError(
                     f'The checkpoint {path!r} has something under {key!r} '
-                    f'that is no tensor but a {type(value).__name__}.')
+                    f'that is no tensor but a {type(value).__name__}.'
+                )
             students[name][own_key] = value
     if not students:
         raise ValueError(
             f'The checkpoint {path!r} is none of a cohort: it has no key that '
             f'starts with {parameter_prefix()!r}. Its keys are '
             f'{list(state_dict)[:4]}, ... Give one that the run of a '
-            '`CollectiveDistill` wrote.')
+            '`CollectiveDistill` wrote.'
+        )
     # The versions of modules, by which some of them read older files.
     versions = getattr(state_dict, '_metadata', {})
     for state in students.values():
@@ -219,12 +243,14 @@ def _choose(student: str, names: List[str], content: dict, path: str) -> str:
             raise ValueError(
                 f'The checkpoint {path!r} was written before any validation '
                 'by mmdckd.CollectiveValLoop, so it does not say which '
-                f'student is best. Name one of {names}.')
+                f'student is best. Name one of {names}.'
+            )
         if best.note:
             print_log(
                 f'{path}: {best.note}. Name another student to export that.',
                 logger='current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
         student = best.name
     return choose_student(student, names, f'The checkpoint {path!r}')
 
@@ -238,43 +264,44 @@ def _meta_of(content: dict, path: str) -> Dict[str, Any]:
     meta = content.get('meta') or {}
     dataset = meta.get('dataset_meta') or {} if isinstance(meta, dict) else 0
     classes = dataset.get('classes') if isinstance(dataset, dict) else 0
-    if classes is not None and not (isinstance(classes, (list, tuple)) and all(
-            isinstance(each, str) for each in classes)):
+    if classes is not None and not (
+        isinstance(classes, (list, tuple))
+        and all(isinstance(each, str) for each in classes)
+    ):
         raise ValueError(
             f'Invalid `meta` in the checkpoint {path!r}: expected a dict '
-            'whose `dataset_meta.classes`, if any, is a list of names.')
-    for key, kind in dict(
-            epoch=int, iter=int, seed=int, experiment_name=str).items():
+            'whose `dataset_meta.classes`, if any, is a list of names.'
+        )
+    for key, kind in dict(epoch=int, iter=int, seed=int, experiment_name=str).items():
         if not isinstance(meta.get(key), (kind, type(None))):
             raise ValueError(
                 f'Invalid `meta.{key}` in the checkpoint {path!r}: expected '
-                f'{kind.__name__}, got {type(meta[key]).__name__}.')
+                f'{kind.__name__}, got {type(meta[key]).__name__}.'
+            )
     return meta
 
 
 def _config_of(meta: dict, path: str) -> Config:
     if not meta.get('cfg'):
-        raise ValueError(f'The checkpoint {path!r} carries no config. Give '
-                         'the config of its run.')
+        raise ValueError(
+            f'The checkpoint {path!r} carries no config. Give the config of its run.'
+        )
     try:
         return parse_config_text(meta['cfg'])
     except ValueError as error:
-        raise ValueError(
-            f'{path!r}: {error}. Give the config of its run.') from error
+        raise ValueError(f'{path!r}: {error}. Give the config of its run.') from error
 
 
-def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict,
-                      path: str) -> None:
+def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict, path: str) -> None:
     from safetensors.torch import save_file
 
     # Each on its own: weights that share memory are refused.
     weights = {key: value.clone() for key, value in state_dict.items()}
-    save_file({
-        key: value.contiguous()
-        for key, value in weights.items()
-    },
-              path,
-              metadata=dict(format='pt', student=meta['student']))
+    save_file(
+        {key: value.contiguous() for key, value in weights.items()},
+        path,
+        metadata=dict(format='pt', student=meta['student']),
+    )
 
 
 def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
@@ -282,20 +309,20 @@ def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
     name = meta['student']
     lines = [
         'A student of a cohort, for MMPretrain alone (written by mmdckd '
-        f'{__version__}):', '  from mmpretrain import '
-        'ImageClassificationInferencer',
+        f'{__version__}):',
+        '  from mmpretrain import ImageClassificationInferencer',
         f"  ImageClassificationInferencer('{name}.py')('an/image.png')",
-        f'It is {name} of {meta["source"]}.'
+        f'It is {name} of {meta["source"]}.',
     ]
     if 'test_dataloader' in plain:
         loader = cfg.get('test_dataloader') or cfg.val_dataloader
         own = loader['dataset'].get('type')
         if plain.test_dataloader.dataset.get('type') != own:
             lines += [
-                f'It was tested on {own}, which MMPretrain does not have. To '
-                'test', 'it there, set `test_dataloader.dataset.data_root` to '
+                f'It was tested on {own}, which MMPretrain does not have. To test',
+                'it there, set `test_dataloader.dataset.data_root` to '
                 'a folder that has one',
                 'folder of images for each class; sorted by name, they are '
-                'the classes in order.'
+                'the classes in order.',
             ]
     return lines

@@ -18,14 +18,14 @@ class Network(NamedTuple):
         classes (List[str], optional): The names of its classes; None where
             its checkpoint does not know them.
     """
+
     model: nn.Module
     classes: Optional[List[str]]
 
 
-def build_network(cfg: Config,
-                  state_dict: Dict[str, Tensor],
-                  source: str,
-                  remedy: str = '') -> nn.Module:
+def build_network(
+    cfg: Config, state_dict: Dict[str, Tensor], source: str, remedy: str = ''
+) -> nn.Module:
     """Build a classifier as :func:`mmpretrain.get_model` does, and load it.
 
     Args:
@@ -42,11 +42,9 @@ def build_network(cfg: Config,
         ValueError: If the weights do not fit.
     """
     # Both are filled in as they are built.
-    model_cfg, preprocessor = copy.deepcopy(
-        (cfg.model, cfg.get('data_preprocessor')))
+    model_cfg, preprocessor = copy.deepcopy((cfg.model, cfg.get('data_preprocessor')))
     model_cfg.setdefault('data_preprocessor', preprocessor)
-    with DefaultScope.overwrite_default_scope(
-            cfg.get('default_scope') or 'mmpretrain'):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmpretrain'):
         model = MODELS.build(model_cfg)
     require_fit(model, state_dict, source, remedy)
     return model
@@ -68,7 +66,9 @@ def load_network(cfg: Config, checkpoint: str) -> Network:
     """
     content = read_checkpoint(checkpoint, 'model')
     model = build_network(
-        cfg, state_dict_in(content),
-        f'The checkpoint {checkpoint!r}, for {cfg.filename!r},')
+        cfg,
+        state_dict_in(content),
+        f'The checkpoint {checkpoint!r}, for {cfg.filename!r},',
+    )
     classes = class_names_in(content)
     return Network(model.eval(), None if classes is None else list(classes))

@@ -35,20 +35,17 @@ def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
     scale = min(WIDTH / image.width, HEIGHT / image.height)
     width = max(1, round(image.width * scale))
     height = max(1, round(image.height * scale))
-    resample = (
-        Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    resample = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     picture = Image.new('RGB', (WIDTH, height + _LINE * len(top)), 'white')
-    picture.paste(
-        image.resize((width, height), resample), ((WIDTH - width) // 2, 0))
+    picture.paste(image.resize((width, height), resample), ((WIDTH - width) // 2, 0))
     draw = ImageDraw.Draw(picture)
     # It has Latin, Greek and Cyrillic, and is wherever matplotlib is.
     font = ImageFont.truetype(
-        osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'),
-        _FONT)
+        osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), _FONT
+    )
     for row, (name, score) in enumerate(top):
         y = height + row * _LINE
-        draw.rectangle((0, y + 2, round(score * (WIDTH - 1)), y + _LINE - 3),
-                       fill=_BAR)
+        draw.rectangle((0, y + 2, round(score * (WIDTH - 1)), y + _LINE - 3), fill=_BAR)
         number = f'{score:.1%}'
         room = WIDTH - 12 - draw.textlength(number, font)
         draw.text((4, y + 3), _fit(name, room - 12, draw, font), _TEXT, font)
@@ -56,8 +53,9 @@ def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
     return picture
 
 
-def _fit(name: str, width: float, draw: ImageDraw.ImageDraw,
-         font: ImageFont.FreeTypeFont) -> str:
+def _fit(
+    name: str, width: float, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont
+) -> str:
     """Cut a name to a width in pixels."""
     if draw.textlength(name, font) <= width:
         return name

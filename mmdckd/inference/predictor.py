@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
+
 from .network import load_network
 
 #: Where an ONNX file keeps the names of its classes.
@@ -55,24 +56,29 @@ class Predictor:
     def __init__(self, model: str, max_pixels: int = MAX_PIXELS) -> None:
         stem, ending = osp.splitext(model)
         if ending not in ENDINGS and ending != '.py':
-            raise ValueError(f'{model!r} is no exported student: it should '
-                             f'end with .py, {", ".join(ENDINGS)}.')
+            raise ValueError(
+                f'{model!r} is no exported student: it should '
+                f'end with .py, {", ".join(ENDINGS)}.'
+            )
         if not osp.isfile(model):
             raise FileNotFoundError(f'There is no {model!r}.')
         config = f'{stem}.py'
         if not osp.isfile(config):
             raise FileNotFoundError(
                 f'Beside {model!r} lies no {osp.basename(config)!r}, the '
-                'config that an export writes with it.')
+                'config that an export writes with it.'
+            )
         self.cfg = Config.fromfile(config)
         weights = self.cfg.get('load_from') if ending == '.py' else model
         if weights is None:
-            raise ValueError(f'{config!r} names no weights as `load_from`; '
-                             'give the file of weights beside it.')
+            raise ValueError(
+                f'{config!r} names no weights as `load_from`; '
+                'give the file of weights beside it.'
+            )
         self._load, self._pack = self._build_pipeline(max_pixels)
         self._scores, self.classes = (
-            _onnx(weights) if ending == '.onnx' else _pytorch(
-                self.cfg, weights))
+            _onnx(weights) if ending == '.onnx' else _pytorch(self.cfg, weights)
+        )
 
     def _build_pipeline(self, max_pixels: int) -> Tuple[Callable, Callable]:
         dataset = (self.cfg.get('test_dataloader') or {}).get('dataset', {})
@@ -80,17 +86,22 @@ class Predictor:
             raise ValueError(
                 f'{self.cfg.filename!r} has no '
                 '`test_dataloader.dataset.pipeline`, which says how an image '
-                'becomes the input of the network.')
+                'becomes the input of the network.'
+            )
         load, *others = dataset['pipeline']
         if not str(load['type']).endswith('LoadImageFromFile'):
             raise ValueError(
                 f'`test_dataloader.dataset.pipeline` of {self.cfg.filename!r} '
-                f'should begin with LoadImageFromFile, not {load["type"]!r}.')
+                f'should begin with LoadImageFromFile, not {load["type"]!r}.'
+            )
         with DefaultScope.overwrite_default_scope(
-                self.cfg.get('default_scope') or 'mmpretrain'):
+            self.cfg.get('default_scope') or 'mmpretrain'
+        ):
             load = dict(load, type='mmdckd.LoadImage', max_pixels=max_pixels)
-            return (TRANSFORMS.build(load),
-                    Compose([TRANSFORMS.build(t) for t in others]))
+            return (
+                TRANSFORMS.build(load),
+                Compose([TRANSFORMS.build(t) for t in others]),
+            )
 
     def read(self, path: str) -> dict:
         """Read an image file as the network takes it.
@@ -143,7 +154,8 @@ def _pytorch(cfg: Config, path: str) -> Tuple[Callable, Optional[List[str]]]:
     @torch.no_grad()
     def scores(batch: dict) -> Tensor:
         return torch.stack(
-            [sample.pred_score for sample in model.test_step(batch)]).cpu()
+            [sample.pred_score for sample in model.test_step(batch)]
+        ).cpu()
 
     return scores, classes
 
@@ -153,21 +165,25 @@ def _onnx(path: str) -> Tuple[Callable, Optional[List[str]]]:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{path!r} needs onnxruntime: pip install onnxruntime') from error
+            f'{path!r} needs onnxruntime: pip install onnxruntime'
+        ) from error
     try:
         session = onnxruntime.InferenceSession(
-            path, providers=onnxruntime.get_available_providers())
+            path, providers=onnxruntime.get_available_providers()
+        )
         names = [each.name for each in session.get_inputs()]
     except Exception as error:  # it has a dozen, without a parent
         raise ValueError(f'{path!r} cannot be read: {error}') from error
     if names != [INPUT]:
-        raise ValueError(f'{path!r} was not written by '
-                         'tools/export_student.py --onnx: its inputs are '
-                         f'{names}, and not [{INPUT!r}].')
+        raise ValueError(
+            f'{path!r} was not written by '
+            'tools/export_student.py --onnx: its inputs are '
+            f'{names}, and not [{INPUT!r}].'
+        )
     classes = session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
 
     def scores(batch: dict) -> Tensor:
-        logits, = session.run(None, {INPUT: batch['inputs'].numpy()})
+        (logits,) = session.run(None, {INPUT: batch['inputs'].numpy()})
         return torch.from_numpy(logits).softmax(1)
 
     return scores, None if classes is None else _class_names(classes, path)
@@ -178,7 +194,9 @@ def _class_names(text: str, path: str) -> List[str]:
     where = f'Invalid `{CLASSES_KEY}` in {path!r}: what it holds'
     classes = parse_json(text.encode(), where)
     if not isinstance(classes, list) or not all(
-            isinstance(name, str) for name in classes):
-        raise ValueError(f'Invalid `{CLASSES_KEY}` in {path!r}: expected a '
-                         'list of names.')
+        isinstance(name, str) for name in classes
+    ):
+        raise ValueError(
+            f'Invalid `{CLASSES_KEY}` in {path!r}: expected a list of names.'
+        )
     return classes

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The student that a checkpoint says is best."""
+
 from typing import NamedTuple, Optional
 
 from mmengine.logging import MessageHub
@@ -13,6 +14,7 @@ class BestStudent(NamedTuple):
         note (str): Where the validation was not of the weights in the
             checkpoint, which one it was; ``''`` where it was.
     """
+
     name: str
     note: str
 
@@ -36,18 +38,18 @@ def best_student_of(checkpoint: dict) -> Optional[BestStudent]:
     if name is None:
         return None
     # Older versions note the iteration alone, those before nothing.
-    chosen = info.get('best_student_by') or dict(
-        iter=info.get('last_val_iter'))
+    chosen = info.get('best_student_by') or dict(iter=info.get('last_val_iter'))
     meta = checkpoint.get('meta') or {}
     if chosen['iter'] is None or 'iter' not in meta:
-        note = ('It does not say which validation chose the best student, '
-                f'{name}')
+        note = f'It does not say which validation chose the best student, {name}'
     elif chosen['iter'] == meta['iter']:
         return BestStudent(name, '')
     else:
         epoch = f' (epoch {chosen["epoch"]})' if 'epoch' in chosen else ''
-        note = (f'It was saved after iteration {meta["iter"]} (epoch '
-                f'{meta.get("epoch")}) and has no validation of its own: its '
-                f'best student, {name}, is that of the validation after '
-                f'iteration {chosen["iter"]}{epoch}')
+        note = (
+            f'It was saved after iteration {meta["iter"]} (epoch '
+            f'{meta.get("epoch")}) and has no validation of its own: its '
+            f'best student, {name}, is that of the validation after '
+            f'iteration {chosen["iter"]}{epoch}'
+        )
     return BestStudent(name, note)

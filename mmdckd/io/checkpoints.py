@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Whether the weights in a file are those of a network."""
+
 from typing import Any, Collection, Dict, List, Optional, Tuple
 
 import torch
@@ -24,7 +25,7 @@ def require_fit(
     source: str,
     remedy: str = '',
     may_lack: Collection[str] = (),
-    may_exceed: Collection[str] = ()
+    may_exceed: Collection[str] = (),
 ) -> List[str]:
     """Load weights into a network, all of them, or refuse them.
 
@@ -54,8 +55,10 @@ def require_fit(
     """
     other = _describe_other(state_dict)
     if other:
-        raise ValueError(f'{source} does not fit: expected weights, a dict '
-                         f'from parameter names to tensors, got {other}.')
+        raise ValueError(
+            f'{source} does not fit: expected weights, a dict '
+            f'from parameter names to tensors, got {other}.'
+        )
     faults = fit_state_dict(model, state_dict)
     accepted: Dict[str, List[str]] = {}
     for kind, prefixes in ((MISSING, may_lack), (UNKNOWN, may_exceed)):
@@ -70,15 +73,14 @@ def require_fit(
             f'{source} does not fit: the file holds '
             f'{describe_content(state_dict)}, and the config describes '
             f'{describe_content(model.state_dict())}.',
-            *describe_faults(faults), remedy
-            or remedy_for(model.state_dict(), state_dict)
+            *describe_faults(faults),
+            remedy or remedy_for(model.state_dict(), state_dict),
         ]
         raise ValueError('\n  '.join(lines))
     return describe_faults(accepted)
 
 
-def fit_state_dict(model: nn.Module,
-                   state_dict: StateDict) -> Dict[str, List[str]]:
+def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[str]]:
     """Load a state dict, and tell what of it or of the network is left over.
 
     Neither strict nor by comparing keys and shapes: the network's own hooks
@@ -111,8 +113,7 @@ def fit_state_dict(model: nn.Module,
         missing = [k for k in shapes if k not in state_dict]
         unknown = [k for k in state_dict if k not in shapes]
     untouched = [
-        k for k, v in model.named_parameters()
-        if before.get(k) == (id(v), v._version)
+        k for k, v in model.named_parameters() if before.get(k) == (id(v), v._version)
     ]
     if not faults:
         missing = list(dict.fromkeys(untouched + missing))
@@ -124,8 +125,9 @@ def fit_state_dict(model: nn.Module,
 def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
     """Say what :func:`fit_state_dict` has found, in a line for each kind."""
     return [
-        f'{len(keys)} {what}: ' + '; '.join(keys[:_SHOWN_KEYS]) +
-        ('; ...' if len(keys) > _SHOWN_KEYS else '')
+        f'{len(keys)} {what}: '
+        + '; '.join(keys[:_SHOWN_KEYS])
+        + ('; ...' if len(keys) > _SHOWN_KEYS else '')
         for what, keys in faults.items()
     ]
 
@@ -140,15 +142,13 @@ def describe_content(state_dict: StateDict) -> str:
     """Say what weights are of, in a few words."""
     students = students_in(state_dict)
     if students:
-        return (f'a cohort of {len(students)} '
-                f'({", ".join(students[:_SHOWN_KEYS])})')
+        return f'a cohort of {len(students)} ({", ".join(students[:_SHOWN_KEYS])})'
     if any(key.startswith(_RAZOR_PREFIX) for key in state_dict):
         return 'the one student of a run of MMRazor (`architecture.*`)'
     parts = list(dict.fromkeys(key.partition('.')[0] for key in state_dict))
     listed = ', '.join(parts[:4]) + (', ...' if parts[4:] else '')
     classes = _num_classes(state_dict)
-    return f'a network ({listed}' + (f'; {classes} classes)'
-                                     if classes else ')')
+    return f'a network ({listed}' + (f'; {classes} classes)' if classes else ')')
 
 
 def remedy_for(expected: StateDict, found: StateDict) -> str:
@@ -161,32 +161,43 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
     wanted, there = students_in(expected), students_in(found)
     if wanted and not there:
         if any(key.startswith(_RAZOR_PREFIX) for key in found):
-            return ('A run of MMRazor keeps one student, as `architecture.*`, '
-                    'and a cohort keeps `architecture.students.<name>.*` and '
-                    '`distiller.student_distillers.<name>.*`: make the '
-                    'pretraining with the cohort, too.')
-        return ('To start each student from it, set '
-                '`model.architecture.pretrained` (in a mixed cohort, '
-                '`model.students.<name>.pretrained`) to its path; with '
-                'another head, set `new_head=True` beside it.')
+            return (
+                'A run of MMRazor keeps one student, as `architecture.*`, '
+                'and a cohort keeps `architecture.students.<name>.*` and '
+                '`distiller.student_distillers.<name>.*`: make the '
+                'pretraining with the cohort, too.'
+            )
+        return (
+            'To start each student from it, set '
+            '`model.architecture.pretrained` (in a mixed cohort, '
+            '`model.students.<name>.pretrained`) to its path; with '
+            'another head, set `new_head=True` beside it.'
+        )
     if there and not wanted:
-        return ('tools/export_student.py makes a plain checkpoint of one of '
-                f'its students: --student {there[0]}.')
+        return (
+            'tools/export_student.py makes a plain checkpoint of one of '
+            f'its students: --student {there[0]}.'
+        )
     if wanted != there:
         if there == names.student_names(len(there)):
-            return (f'Give --cfg-options model.num_students={len(there)}, or '
-                    f'a checkpoint of {len(wanted)} students.')
-        return (f'Give a config whose `model.students` are {there}, or a '
-                f'checkpoint of {wanted}.')
+            return (
+                f'Give --cfg-options model.num_students={len(there)}, or '
+                f'a checkpoint of {len(wanted)} students.'
+            )
+        return (
+            f'Give a config whose `model.students` are {there}, or a '
+            f'checkpoint of {wanted}.'
+        )
     if _num_classes(expected) != _num_classes(found):
-        return ('Give the checkpoint of this very architecture and number of '
-                'classes. To start students from it with another head, set '
-                '`model.architecture.pretrained` to its path and '
-                '`new_head=True` beside it; a network that is trained alone, '
-                "`model.backbone.init_cfg=dict(type='Pretrained', "
-                "checkpoint=..., prefix='backbone')`.")
-    return ('Give the checkpoint of this very architecture and number of '
-            'classes.')
+        return (
+            'Give the checkpoint of this very architecture and number of '
+            'classes. To start students from it with another head, set '
+            '`model.architecture.pretrained` to its path and '
+            '`new_head=True` beside it; a network that is trained alone, '
+            "`model.backbone.init_cfg=dict(type='Pretrained', "
+            "checkpoint=..., prefix='backbone')`."
+        )
+    return 'Give the checkpoint of this very architecture and number of classes.'
 
 
 def _describe_other(content: Any) -> str:
@@ -195,8 +206,9 @@ def _describe_other(content: Any) -> str:
         return f'a {type(content).__name__}'
     for key, value in content.items():
         # PyTorch lets modules keep anything under `_extra_state`.
-        if (not isinstance(value, torch.Tensor)
-                and not str(key).endswith('_extra_state')):
+        if not isinstance(value, torch.Tensor) and not str(key).endswith(
+            '_extra_state'
+        ):
             return f'a {type(value).__name__} under {key!r}'
     return ''
 
@@ -235,8 +247,7 @@ def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
         if isinstance(checkpoint.get(entry), dict):
             checkpoint = checkpoint[entry]
             break
-    if checkpoint and all(
-            str(name).startswith('module.') for name in checkpoint):
+    if checkpoint and all(str(name).startswith('module.') for name in checkpoint):
         checkpoint = {name[7:]: v for name, v in checkpoint.items()}
     return checkpoint
 
@@ -244,7 +255,8 @@ def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
 def _num_classes(state_dict: StateDict) -> Optional[int]:
     """The rows of the last matrix in heads, where there is any."""
     matrices = [
-        value for key, value in state_dict.items()
+        value
+        for key, value in state_dict.items()
         if 'head.' in key and getattr(value, 'ndim', 0) == 2
     ]
     return len(matrices[-1]) if matrices else None

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Configs as text: read without running them, written so that they hold
 nothing but values."""
+
 import ast
 import math
 import pprint
@@ -38,26 +39,40 @@ def parse_config_text(text: str) -> Config:
     if isinstance(text, str) and len(text) > LONGEST_TEXT:
         raise ValueError(
             f'Invalid config text: expected at most {LONGEST_TEXT:,} '
-            f'characters, got {len(text):,}')
+            f'characters, got {len(text):,}'
+        )
     try:
         with bounded_nesting():
             statements: List[Any] = ast.parse(text).body
-            return Config({
-                statement.targets[0].id: _value(statement.value)
-                for statement in statements
-            })
+            return Config(
+                {
+                    statement.targets[0].id: _value(statement.value)
+                    for statement in statements
+                }
+            )
     # Of deep nesting come RecursionError and MemoryError, of the names that
     # Config keeps for itself KeyError.
-    except (AttributeError, KeyError, MemoryError, RecursionError, SyntaxError,
-            TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        MemoryError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             'the config text is more than values and `dict(...)`, and such '
-            f'is not run ({error})') from error
+            f'is not run ({error})'
+        ) from error
 
 
 def _value(node: Any) -> Any:
-    if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            and node.func.id == 'dict'):
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == 'dict'
+    ):
         value: Dict[Any, Any] = {}
         for argument in node.args:
             value.update(_value(argument))
@@ -66,8 +81,7 @@ def _value(node: Any) -> Any:
         return value
     if isinstance(node, ast.Dict):
         return {
-            _value(key): _value(value)
-            for key, value in zip(node.keys, node.values)
+            _value(key): _value(value) for key, value in zip(node.keys, node.values)
         }
     if isinstance(node, ast.List):
         return [_value(item) for item in node.elts]
@@ -90,22 +104,27 @@ def check_values(value: Any, key: str, depth: int = 0) -> None:
             the nesting is deeper than 50.
     """
     if depth > _DEEPEST:
-        raise ValueError(f'Invalid `{key}`: expected at most {_DEEPEST} '
-                         'levels of nesting')
+        raise ValueError(
+            f'Invalid `{key}`: expected at most {_DEEPEST} levels of nesting'
+        )
     if isinstance(value, dict):
         for name, item in value.items():
             if not (isinstance(name, str) and name.isidentifier()):
-                raise ValueError(f'Invalid key in `{key or "config"}`: '
-                                 f'expected an identifier, got {_shown(name)}')
+                raise ValueError(
+                    f'Invalid key in `{key or "config"}`: '
+                    f'expected an identifier, got {_shown(name)}'
+                )
             check_values(item, f'{key}.{name}' if key else name, depth + 1)
     elif type(value) in (list, tuple):
         for index, item in enumerate(value):
             check_values(item, f'{key}.{index}', depth + 1)
-    elif type(value) not in _ATOMS or (type(value) is float
-                                       and not math.isfinite(value)):
+    elif type(value) not in _ATOMS or (
+        type(value) is float and not math.isfinite(value)
+    ):
         raise ValueError(
             f'Invalid `{key}`: expected a string, a finite number, a list, a '
-            f'tuple or a dict, got {_shown(value)}')
+            f'tuple or a dict, got {_shown(value)}'
+        )
 
 
 def _shown(value: Any) -> str:
@@ -113,9 +132,9 @@ def _shown(value: Any) -> str:
     return text if len(text) < 80 else f'{text[:77]}...'
 
 
-def format_config(values: Dict[str, Any],
-                  header: Sequence[str] = (),
-                  beside: Optional[str] = None) -> str:
+def format_config(
+    values: Dict[str, Any], header: Sequence[str] = (), beside: Optional[str] = None
+) -> str:
     """Write a config as Python that holds nothing but values.
 
     The text is parsed again and compared with what was meant before it is
@@ -154,12 +173,13 @@ def format_config(values: Dict[str, Any],
     text = '\n'.join(lines) + '\n'
     parsed = {}
     for statement in ast.parse(text).body:
-        target, = statement.targets  # type: ignore[attr-defined]
-        parsed[target.id] = ast.literal_eval(
-            statement.value)  # type: ignore[attr-defined]
+        (target,) = statement.targets  # type: ignore[attr-defined]
+        parsed[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
     if repr(parsed) != repr(plain) or text.count('{{') != (beside is not None):
-        raise ValueError('Invalid config: what would be written does not read '
-                         f'back as what was meant: {_shown(plain)}')
+        raise ValueError(
+            'Invalid config: what would be written does not read '
+            f'back as what was meant: {_shown(plain)}'
+        )
     return text
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Files of numbers from anywhere: read in bounds, and refused by name."""
+
 import json
 import math
 import os.path as osp
@@ -25,6 +26,7 @@ class ArraySpec(NamedTuple):
         ndim (int): How many dimensions it has.
         optional (bool): Whether it may be missing. Defaults to False.
     """
+
     kinds: str
     ndim: int
     optional: bool = False
@@ -51,7 +53,8 @@ def read_arrays(path: str, specs: Dict[str, ArraySpec]) -> Dict[str, Any]:
             names = set(archive.namelist())
             chosen = [name for name in specs if f'{name}.npy' in names]
             missing = [
-                name for name, spec in specs.items()
+                name
+                for name, spec in specs.items()
                 if name not in chosen and not spec.optional
             ]
             if missing:
@@ -68,8 +71,9 @@ def read_arrays(path: str, specs: Dict[str, ArraySpec]) -> Dict[str, Any]:
     except OSError:
         raise
     except Exception as error:  # as any bytes lead to any error
-        raise ValueError(f'Invalid file {path!r}: expected arrays as mmdckd '
-                         f'writes them ({error}).') from error
+        raise ValueError(
+            f'Invalid file {path!r}: expected arrays as mmdckd writes them ({error}).'
+        ) from error
     return arrays
 
 
@@ -78,7 +82,9 @@ def _check_header(file: Any, name: str, spec: ArraySpec) -> int:
     version = np.lib.format.read_magic(file)
     read: Any = (
         np.lib.format.read_array_header_1_0
-        if version == (1, 0) else np.lib.format.read_array_header_2_0)
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = read(file)
     if dtype.kind not in spec.kinds or len(shape) != spec.ndim:
         raise ValueError(f'{name!r} is of {dtype} and shape {shape}')
@@ -126,27 +132,28 @@ def read_lines(path: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
             line = file.readline(LONGEST_LINE + 1)
             where = f'Line {number} of {path!r}'
             if len(line) > LONGEST_LINE:
-                raise ValueError(f'{where} has more than {LONGEST_LINE:,} '
-                                 'bytes.')
+                raise ValueError(f'{where} has more than {LONGEST_LINE:,} bytes.')
             if not line.endswith(b'\n'):
                 return
             content = parse_json(line, where)
             if not isinstance(content, dict):
-                raise ValueError(f'{where} is no JSON object but a '
-                                 f'{type(content).__name__}.')
+                raise ValueError(
+                    f'{where} is no JSON object but a {type(content).__name__}.'
+                )
             yield where, content
 
 
 def is_number(value: Any) -> bool:
     """Whether a value of a JSON file is a number that a float can hold."""
-    return isinstance(value, float) or (isinstance(value, int)
-                                        and abs(value) < 2**63)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _check_size(path: str, largest: int) -> None:
     if osp.getsize(path) > largest:
-        raise ValueError(f'Invalid file {path!r}: expected at most '
-                         f'{largest:,} bytes, got {osp.getsize(path):,}.')
+        raise ValueError(
+            f'Invalid file {path!r}: expected at most '
+            f'{largest:,} bytes, got {osp.getsize(path):,}.'
+        )
 
 
 def parse_json(content: bytes, where: str) -> Any:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Where a file may be written, and how: whole or not at all."""
+
 import contextlib
 import errno
 import os
@@ -43,11 +44,13 @@ def path_below(folder: str, *names: str) -> str:
     inside = osp.join(osp.realpath(folder), '')
     # A null byte ends a name for the system.
     if '\0' in path or not osp.realpath(path).startswith(inside):
-        raise ValueError(f'Invalid path {path!r}: expected one below the '
-                         f'folder {folder!r}.')
+        raise ValueError(
+            f'Invalid path {path!r}: expected one below the folder {folder!r}.'
+        )
     if len(os.fsencode(osp.basename(path))) > LONGEST_NAME:
-        raise ValueError(f'Invalid path {path!r}: expected a name of at most '
-                         f'{LONGEST_NAME} bytes.')
+        raise ValueError(
+            f'Invalid path {path!r}: expected a name of at most {LONGEST_NAME} bytes.'
+        )
     return path
 
 
@@ -87,7 +90,9 @@ def replacing(path: str) -> Iterator[str]:
             error.errno,
             f'{error.strerror}: the disk has room for {room:.1f} MB, and the '
             'file needs more. Nothing that was saved before is touched; make '
-            'room, and resume', path) from error
+            'room, and resume',
+            path,
+        ) from error
     finally:
         _remove(beside)
     _flush_folder(folder)

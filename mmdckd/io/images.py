@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Image files from anywhere: how large they are, before they are decoded."""
+
 import io
 import os
 import os.path as osp
@@ -14,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 MAX_PIXELS = 178_956_970
 #: Upper bound on the ratio of its sides. Pipelines that resize the shorter
 #: side to 256 pixels would make a strip of 1 x 20,000 a gigabyte.
-MAX_ASPECT = 100.
+MAX_ASPECT = 100.0
 # No format takes more for a pixel.
 _BYTES_OF_PIXEL = 16
 
@@ -45,9 +46,9 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
         yield image
 
 
-def size_fault(content: bytes,
-               max_pixels: int = MAX_PIXELS,
-               max_aspect: float = MAX_ASPECT) -> Optional[str]:
+def size_fault(
+    content: bytes, max_pixels: int = MAX_PIXELS, max_aspect: float = MAX_ASPECT
+) -> Optional[str]:
     """What is wrong with the size of an image, by its header.
 
     Args:
@@ -70,11 +71,15 @@ def size_fault(content: bytes,
     if width < 1 or height < 1:
         return f'it has {width} x {height} pixels'
     if width * height > max_pixels:
-        return (f'it has {width:,} x {height:,} pixels, more than '
-                f'{max_pixels:,} (`max_pixels`)')
+        return (
+            f'it has {width:,} x {height:,} pixels, more than '
+            f'{max_pixels:,} (`max_pixels`)'
+        )
     if max(width, height) > max_aspect * min(width, height):
-        return (f'it has {width:,} x {height:,} pixels: one side is more than '
-                f'{max_aspect:g} times the other (`max_aspect`)')
+        return (
+            f'it has {width:,} x {height:,} pixels: one side is more than '
+            f'{max_aspect:g} times the other (`max_aspect`)'
+        )
     return None
 
 
@@ -100,8 +105,7 @@ def file_fault(path: str, max_pixels: int = MAX_PIXELS) -> Optional[str]:
     return None
 
 
-def find_files(folder: str,
-               endings: Sequence[str]) -> Tuple[List[str], List[str]]:
+def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str]]:
     """Find the files in a folder and below.
 
     Hidden ones are left out. Links to folders are followed, but no folder is
@@ -123,21 +127,24 @@ def find_files(folder: str,
                 folders.remove(name)
             elif _identity(path) in entered:
                 folders.remove(name)
-                skipped.append(f'{path}: it links to a folder that is '
-                               'searched already')
+                skipped.append(f'{path}: it links to a folder that is searched already')
             else:
                 entered.add(_identity(path))
         for name in names:
             path = osp.join(root, name)
-            if name.startswith('.') or not name.lower().endswith(
-                    tuple(endings)):
+            if name.startswith('.') or not name.lower().endswith(tuple(endings)):
                 continue
             if osp.isfile(path):
                 files.append(path)
             else:
-                skipped.append(f'{path}: ' +
-                               ('it is no regular file' if osp.
-                                exists(path) else 'it links to nothing'))
+                skipped.append(
+                    f'{path}: '
+                    + (
+                        'it is no regular file'
+                        if osp.exists(path)
+                        else 'it links to nothing'
+                    )
+                )
     return sorted(files), sorted(skipped)
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which checkpoint of a run to resume from."""
+
 import logging
 import os.path as osp
 import zipfile
@@ -26,6 +27,7 @@ class _Candidate(NamedTuple):
         time (float): When it was written.
         path (str): The file.
     """
+
     iteration: int
     time: float
     path: str
@@ -40,8 +42,8 @@ def point_to(work_dir: str, path: str) -> None:
             that is copied or moved names its own; an address is noted whole.
     """
     write_text(
-        osp.join(work_dir, POINTER),
-        path if '://' in path else osp.basename(path))
+        osp.join(work_dir, POINTER), path if '://' in path else osp.basename(path)
+    )
 
 
 def pointed_to(work_dir: str) -> str:
@@ -86,8 +88,10 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
     if not named:
         warnings.append(f'{osp.join(work_dir, POINTER)} is missing or empty')
     elif '://' in named or osp.isdir(named) or osp.isdir(first):
-        warnings.append(f'{osp.join(work_dir, POINTER)} names {named!r}, '
-                        f'which is no file in {folder} and is not followed')
+        warnings.append(
+            f'{osp.join(work_dir, POINTER)} names {named!r}, '
+            f'which is no file in {folder} and is not followed'
+        )
     else:
         fault = fault_of(first)
         if fault is None:
@@ -102,16 +106,22 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
         warnings.append(f'{path} {fault}')
     if found or named or len(warnings) > 1:
         print_log(
-            'Looking for a checkpoint to resume from: ' + '; '.join(warnings) +
-            (f'. Resuming from {found}.' if found else
-             '. There is none: training starts from the beginning.'),
+            'Looking for a checkpoint to resume from: '
+            + '; '.join(warnings)
+            + (
+                f'. Resuming from {found}.'
+                if found
+                else '. There is none: training starts from the beginning.'
+            ),
             logger='current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )
     else:
         print_log(
             f'There is no checkpoint in {folder} to resume from: training '
             'starts from the beginning.',
-            logger='current')
+            logger='current',
+        )
     return found
 
 
@@ -157,8 +167,9 @@ def _others(folder: str, first: str, warnings: List[str]) -> List[str]:
             if _has_state(checkpoint):
                 candidates.append(
                     _Candidate(
-                        int(checkpoint['meta'].get('iter', 0)),
-                        osp.getmtime(path), path))
+                        int(checkpoint['meta'].get('iter', 0)), osp.getmtime(path), path
+                    )
+                )
         except Exception as error:  # as above
             warnings.append(f'{path} is damaged ({type(error).__name__})')
     return [candidate.path for candidate in sorted(candidates, reverse=True)]
@@ -166,9 +177,13 @@ def _others(folder: str, first: str, warnings: List[str]) -> List[str]:
 
 def _load(path: str, mmap: bool = False) -> Dict[str, Any]:
     return torch.load(
-        path, map_location='cpu', weights_only=not are_trusted(), mmap=mmap)
+        path, map_location='cpu', weights_only=not are_trusted(), mmap=mmap
+    )
 
 
 def _has_state(checkpoint: Any) -> bool:
-    return (isinstance(checkpoint, dict) and not _STATE - checkpoint.keys()
-            and isinstance(checkpoint['meta'], dict))
+    return (
+        isinstance(checkpoint, dict)
+        and not _STATE - checkpoint.keys()
+        and isinstance(checkpoint['meta'], dict)
+    )

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Parsing text that may be nested without end."""
+
 import sys
 from contextlib import contextmanager
 from typing import Iterator

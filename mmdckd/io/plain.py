@@ -5,6 +5,7 @@ MMEngine saves the :class:`HistoryBuffer` of every logged scalar and NumPy
 numbers, for which ``torch.load(weights_only=True)`` has to be told to trust
 more than weights. What is saved here loads without that, in any process.
 """
+
 from typing import Any, Dict, List
 
 import numpy as np
@@ -13,8 +14,19 @@ from mmengine.logging import HistoryBuffer
 
 #: The entry that tells a history from other dicts.
 _HISTORY = 'history'
-_ATOMS = (str, bytes, int, float, bool, complex, type(None), torch.Tensor,
-          torch.dtype, torch.Size, torch.device)
+_ATOMS = (
+    str,
+    bytes,
+    int,
+    float,
+    bool,
+    complex,
+    type(None),
+    torch.Tensor,
+    torch.dtype,
+    torch.Size,
+    torch.device,
+)
 
 
 def make_plain(checkpoint: dict) -> List[str]:
@@ -42,17 +54,14 @@ def _plain(value: Any, path: str, left: List[str]) -> Any:
     if isinstance(value, HistoryBuffer):
         return {
             _HISTORY: [_tensor(array) for array in value.data],
-            'max_length': value.max_length
+            'max_length': value.max_length,
         }
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
         return _tensor(value)
     if isinstance(value, dict):
-        return {
-            key: _plain(item, f'{path}.{key}', left)
-            for key, item in value.items()
-        }
+        return {key: _plain(item, f'{path}.{key}', left) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         items = [_plain(v, f'{path}.{i}', left) for i, v in enumerate(value)]
         kind = next(k for k in (list, tuple, set) if isinstance(value, k))
@@ -82,12 +91,10 @@ def restore_message_hub(state: Any) -> Any:
         ValueError: If a history is no pair of one-dimensional tensors of
             equal length.
     """
-    if not isinstance(state, dict) or not isinstance(
-            state.get('log_scalars'), dict):
+    if not isinstance(state, dict) or not isinstance(state.get('log_scalars'), dict):
         return state
     scalars = {
-        name: _history(value, name)
-        for name, value in state['log_scalars'].items()
+        name: _history(value, name) for name, value in state['log_scalars'].items()
     }
     return dict(state, log_scalars=scalars)
 
@@ -95,10 +102,7 @@ def restore_message_hub(state: Any) -> Any:
 def _history(value: Any, name: str) -> Any:
     if isinstance(value, HistoryBuffer):  # as MMEngine writes it
         parts: Dict[str, Any] = vars(value)
-        arrays: List[Any] = [
-            parts.get('_log_history'),
-            parts.get('_count_history')
-        ]
+        arrays: List[Any] = [parts.get('_log_history'), parts.get('_count_history')]
         max_length = parts.get('max_length')
     elif isinstance(value, dict) and isinstance(value.get(_HISTORY), list):
         arrays = [
@@ -108,16 +112,22 @@ def _history(value: Any, name: str) -> Any:
         max_length = value.get('max_length')
     else:
         return value  # MMEngine skips what is no history, and says so
-    if not (len(arrays) == 2 and all(
-            isinstance(each, np.ndarray) and each.ndim == 1
+    if not (
+        len(arrays) == 2
+        and all(
+            isinstance(each, np.ndarray)
+            and each.ndim == 1
             and each.dtype.kind in 'biuf'
-            for each in arrays) and len(arrays[0]) == len(arrays[1])
-            and isinstance(max_length, int)):
+            for each in arrays
+        )
+        and len(arrays[0]) == len(arrays[1])
+        and isinstance(max_length, int)
+    ):
         raise ValueError(
             f'Invalid `message_hub.log_scalars.{name}`: expected values and '
-            'counts of equal length.')
+            'counts of equal length.'
+        )
     history = HistoryBuffer(max_length=max_length)
     # As they are: the constructor would copy and cut them.
-    history._log_history, history._count_history = (
-        np.array(each) for each in arrays)
+    history._log_history, history._count_history = (np.array(each) for each in arrays)
     return history

@@ -25,6 +25,7 @@ entry is here with what that can do:
   methods of ``HistoryBuffer``. They are not on the list, so a file cannot call
   them.
 """
+
 import math
 import os
 import os.path as osp
@@ -95,18 +96,23 @@ def loading(what: str, path: str) -> Iterator[bool]:
     except pickle.UnpicklingError as error:
         names = _asked_for(path, error)
         raise ValueError(
-            (f'{what} is refused: it needs more than weights to be loaded, '
-             f'{names}, by which a file can run any code. ' if names else
-             f'{what} cannot be read; it is no file of PyTorch, or needs '
-             'more than weights to be loaded. ') +
-            'If you trust where it comes from, load it with '
+            (
+                f'{what} is refused: it needs more than weights to be loaded, '
+                f'{names}, by which a file can run any code. '
+                if names
+                else f'{what} cannot be read; it is no file of PyTorch, or needs '
+                'more than weights to be loaded. '
+            )
+            + 'If you trust where it comes from, load it with '
             '--trust-checkpoint (in Python, '
             'mmdckd.io.trust.trust_checkpoints()); if not, ask for a file '
-            'with weights alone.') from error
+            'with weights alone.'
+        ) from error
     except _OF_DAMAGE as error:
         raise ValueError(
             f'{what} cannot be read; it is damaged, or no file '
-            f'of PyTorch ({type(error).__name__}: {error}).') from error
+            f'of PyTorch ({type(error).__name__}: {error}).'
+        ) from error
     finally:
         del os.environ[_FORCE]
         os.environ.update({k: v for k, v in before.items() if v is not None})
@@ -114,8 +120,15 @@ def loading(what: str, path: str) -> Iterator[bool]:
 
 #: What the unpickler of torch raises for bytes that make no sense, beside its
 #: own error. ValueError and RuntimeError say more, and are left as they are.
-_OF_DAMAGE = (AssertionError, AttributeError, EOFError, LookupError,
-              OverflowError, TypeError, zipfile.BadZipFile)
+_OF_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    zipfile.BadZipFile,
+)
 
 
 def _check_size(what: str, path: str) -> None:
@@ -131,7 +144,8 @@ def _check_size(what: str, path: str) -> None:
         raise ValueError(
             f'{what} is refused: it has {osp.getsize(path):,} bytes and would '
             f'unpack to {unpacked:,}. PyTorch does not compress what it '
-            'saves.')
+            'saves.'
+        )
 
 
 def _asked_for(path: str, error: Exception) -> str:
@@ -161,6 +175,7 @@ def checkpoint_globals() -> List[Tuple[Callable, str]]:
         .add_safe_globals`` takes. The module's docstring reviews each entry.
     """
     from mmengine.logging import HistoryBuffer
+
     allowed: List[Tuple[Callable, str]] = [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (_history_statistic, 'builtins.getattr'),
@@ -169,12 +184,13 @@ def checkpoint_globals() -> List[Tuple[Callable, str]]:
     ]
     # How NumPy 1 and 2 call the module that rebuilds arrays and numbers.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed += [(_reconstruct, f'{module}._reconstruct'),
-                    (_scalar, f'{module}.scalar')]
+        allowed += [
+            (_reconstruct, f'{module}._reconstruct'),
+            (_scalar, f'{module}.scalar'),
+        ]
     # torch looks for the class of what it fills, also where another library
     # has put the real class under the name of NumPy.
-    return allowed + [(_Array, f'{__name__}._Array'),
-                      (_Dtype, f'{__name__}._Dtype')]
+    return allowed + [(_Array, f'{__name__}._Array'), (_Dtype, f'{__name__}._Dtype')]
 
 
 class _Array(np.ndarray):
@@ -191,12 +207,14 @@ class _Array(np.ndarray):
             raise pickle.UnpicklingError('not the state of an array')
         _, shape, dtype, fortran, content = state
         kind = _dtype_of(dtype)
-        if not (isinstance(shape, tuple) and len(shape) <= 32
-                and all(type(n) is int and n >= 0
-                        for n in shape) and isinstance(content, bytes)
-                and math.prod(shape) * kind.itemsize == len(content)):
-            raise pickle.UnpicklingError('not the state of an array of '
-                                         'numbers')
+        if not (
+            isinstance(shape, tuple)
+            and len(shape) <= 32
+            and all(type(n) is int and n >= 0 for n in shape)
+            and isinstance(content, bytes)
+            and math.prod(shape) * kind.itemsize == len(content)
+        ):
+            raise pickle.UnpicklingError('not the state of an array of numbers')
         fill: Any = super().__setstate__
         fill((1, shape, kind, bool(fortran), content))
 
@@ -215,12 +233,10 @@ class _Dtype:
         align (bool): Not used. Defaults to False.
         copy (bool): Not used. Defaults to False.
     """
+
     dtype: Any = None
 
-    def __init__(self,
-                 code: str,
-                 align: bool = False,
-                 copy: bool = False) -> None:
+    def __init__(self, code: str, align: bool = False, copy: bool = False) -> None:
         if not isinstance(code, str) or code not in _CODES:
             raise pickle.UnpicklingError(f'the dtype {code!r} is no number')
         self.dtype = np.dtype(code)
@@ -228,11 +244,14 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         # The version, the byte order, and what numbers have not: a shape,
         # names, fields, a size, an alignment and flags.
-        if (self.dtype is None or not isinstance(state, tuple)
-                or len(state) != 8 or state[1] not in ('<', '>', '|', '=')
-                or state[2:] != (None, None, None, -1, -1, 0)):
-            raise pickle.UnpicklingError('not the state of the dtype of a '
-                                         'number')
+        if (
+            self.dtype is None
+            or not isinstance(state, tuple)
+            or len(state) != 8
+            or state[1] not in ('<', '>', '|', '=')
+            or state[2:] != (None, None, None, -1, -1, 0)
+        ):
+            raise pickle.UnpicklingError('not the state of the dtype of a number')
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -243,8 +262,7 @@ def _dtype_of(value: Any) -> np.dtype:
     return kind
 
 
-def _reconstruct(kind: type, shape: Tuple[int, ...],
-                 code: bytes) -> np.ndarray:
+def _reconstruct(kind: type, shape: Tuple[int, ...], code: bytes) -> np.ndarray:
     """Stand in for ``_reconstruct``, by which an array is pickled.
 
     Args:
@@ -255,11 +273,9 @@ def _reconstruct(kind: type, shape: Tuple[int, ...],
     Raises:
         pickle.UnpicklingError: The file asks for anything else.
     """
-    if (kind not in (_Array, np.ndarray) or shape != (0, )
-            or code not in (b'b', 'b')):
-        raise pickle.UnpicklingError(f'an array of {shape} is no array to be '
-                                     'filled')
-    return np.ndarray.__new__(_Array, (0, ), 'b')
+    if kind not in (_Array, np.ndarray) or shape != (0,) or code not in (b'b', 'b'):
+        raise pickle.UnpicklingError(f'an array of {shape} is no array to be filled')
+    return np.ndarray.__new__(_Array, (0,), 'b')
 
 
 def _scalar(dtype: Any, content: bytes) -> np.generic:
@@ -289,7 +305,9 @@ def _history_statistic(owner: type, name: str) -> Callable:
         pickle.UnpicklingError: The file asks for anything else.
     """
     from mmengine.logging import HistoryBuffer
+
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise pickle.UnpicklingError(
-            f'{name!r} of {owner} is not a statistic of HistoryBuffer')
+            f'{name!r} of {owner} is not a statistic of HistoryBuffer'
+        )
     return getattr(HistoryBuffer, name)

@@ -1,4 +1,5 @@
 """From what a config says of a network to the network itself."""
+
 import copy
 import os.path as osp
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import nn
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.files import path_below
 from mmdckd.registry import MODELS
+
 from .weights import load_weights
 
 
@@ -33,6 +35,7 @@ class NetworkSpec:
         key (str): The config key it comes from, for the messages.
         new_head (bool): Whether its head starts anew, beside the weights.
     """
+
     model: ConfigDict
     data_preprocessor: Optional[ConfigDict]
     weights: Optional[str]
@@ -40,9 +43,9 @@ class NetworkSpec:
     new_head: bool = False
 
 
-def resolve_network(cfg: Union[dict, ConfigDict],
-                    key: str,
-                    trusted: bool = True) -> NetworkSpec:
+def resolve_network(
+    cfg: Union[dict, ConfigDict], key: str, trusted: bool = True
+) -> NetworkSpec:
     """Resolve the config of one network.
 
     Two forms are understood:
@@ -78,21 +81,21 @@ def resolve_network(cfg: Union[dict, ConfigDict],
             trusted.
     """
     if not isinstance(cfg, dict):
-        raise TypeError(f'`{key}` should be a dict that describes a network, '
-                        f'but got {type(cfg).__name__}.')
+        raise TypeError(
+            f'`{key}` should be a dict that describes a network, '
+            f'but got {type(cfg).__name__}.'
+        )
     cfg = ConfigDict(copy.deepcopy(dict(cfg)))
     pretrained = cfg.pop('pretrained', None)
     new_head = cfg.pop('new_head', False)
     if 'cfg_path' in cfg:
         cfg_path = cfg.pop('cfg_path')
         if not isinstance(cfg_path, str):
-            raise TypeError(f'`{key}.cfg_path` names a config, but got '
-                            f'{cfg_path!r}.')
+            raise TypeError(f'`{key}.cfg_path` names a config, but got {cfg_path!r}.')
         cfg.pop('_scope_', None)
         base = _read_config(cfg_path, pretrained is True, key, trusted)
         model = Config._merge_a_into_b(cfg, base.model)
-        preprocessor = model.pop('data_preprocessor',
-                                 base.get('data_preprocessor'))
+        preprocessor = model.pop('data_preprocessor', base.get('data_preprocessor'))
         if pretrained is True:
             pretrained = base.model_path
     elif 'type' in cfg:
@@ -102,40 +105,47 @@ def resolve_network(cfg: Union[dict, ConfigDict],
             raise ValueError(
                 f'`{key}.pretrained=True` needs a `cfg_path` whose package '
                 'lists the weights; with a `type`, give the path of a '
-                'checkpoint.')
+                'checkpoint.'
+            )
     else:
         raise ValueError(
             f'`{key}` needs `cfg_path` (a config of a package or a file) or '
-            f'`type` (a model config), but has only {sorted(cfg)}.')
+            f'`type` (a model config), but has only {sorted(cfg)}.'
+        )
     init_cfg = model.get('init_cfg')
-    if (not pretrained and isinstance(init_cfg, dict)
-            and init_cfg.get('type') == 'Pretrained'
-            and not init_cfg.get('prefix')):
+    if (
+        not pretrained
+        and isinstance(init_cfg, dict)
+        and init_cfg.get('type') == 'Pretrained'
+        and not init_cfg.get('prefix')
+    ):
         pretrained = model.pop('init_cfg').checkpoint
     if new_head and not pretrained:
-        raise ValueError(f'`{key}.new_head` needs `{key}.pretrained`: the '
-                         'weights of all but the head.')
+        raise ValueError(
+            f'`{key}.new_head` needs `{key}.pretrained`: the '
+            'weights of all but the head.'
+        )
     # Its children are looked up where it comes from, whatever scope is
     # current.
     model.setdefault('_scope_', 'mmpretrain')
     return NetworkSpec(model, preprocessor, pretrained or None, key, new_head)
 
 
-def _read_config(cfg_path: str, pretrained: bool, key: str,
-                 trusted: bool) -> Config:
+def _read_config(cfg_path: str, pretrained: bool, key: str, trusted: bool) -> Config:
     if '::' not in cfg_path:
         if not osp.isfile(cfg_path):
             raise ValueError(
                 f'`{key}.cfg_path` names {cfg_path!r}, and there is no such '
                 'file. A config of an installed package is written '
-                '"mmpretrain::resnet/resnet18_8xb32_in1k.py".')
+                '"mmpretrain::resnet/resnet18_8xb32_in1k.py".'
+            )
         if pretrained:
             raise ValueError(
                 f'`{key}.pretrained=True` needs a config of a package that '
                 'lists its weights; with a local config, give the path of a '
-                'checkpoint.')
-        cfg = Config.fromfile(cfg_path) if trusted else _read_values(
-            cfg_path, key)
+                'checkpoint.'
+            )
+        cfg = Config.fromfile(cfg_path) if trusted else _read_values(cfg_path, key)
     else:
         if not trusted:
             _check_package(cfg_path, key)
@@ -159,12 +169,14 @@ def _read_values(cfg_path: str, key: str) -> Config:
         raise ValueError(
             f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint, and '
             f'cannot be read without running it: {error}. Give the config of '
-            'the run.') from error
+            'the run.'
+        ) from error
     if BASE_KEY in cfg:
         raise ValueError(
             f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
             'inherits from another file, which is not run. Give the config '
-            'of the run.')
+            'of the run.'
+        )
     return cfg
 
 
@@ -174,7 +186,8 @@ def _check_package(cfg_path: str, key: str) -> None:
     if package not in MODULE2PACKAGE or find_spec(package) is None:
         raise ValueError(
             f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
-            f'names {package!r}, which is no installed package of OpenMMLab.')
+            f'names {package!r}, which is no installed package of OpenMMLab.'
+        )
     path_below('configs', path)
 
 
@@ -191,9 +204,11 @@ def build_network(spec: NetworkSpec) -> BaseModel:
         cfg.data_preprocessor = copy.deepcopy(spec.data_preprocessor)
     network = MODELS.build(cfg)
     if not isinstance(network, BaseModel):
-        raise TypeError(f'`{spec.key}` should describe a model, but '
-                        f'{spec.model.type!r} is a '
-                        f'{type(network).__name__}.')
+        raise TypeError(
+            f'`{spec.key}` should describe a model, but '
+            f'{spec.model.type!r} is a '
+            f'{type(network).__name__}.'
+        )
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
@@ -201,13 +216,13 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     network.has_pretrained_head = bool(spec.weights) and not spec.new_head
     network.pretrained_classes = None
     if spec.weights:
-        network.pretrained_classes = load_weights(network, spec.weights,
-                                                  spec.key, spec.new_head)
+        network.pretrained_classes = load_weights(
+            network, spec.weights, spec.key, spec.new_head
+        )
     return network
 
 
-def _in_place(hook: Callable, network: BaseModel, state_dict: dict,
-              *args) -> None:
+def _in_place(hook: Callable, network: BaseModel, state_dict: dict, *args) -> None:
     """Let a hook that returns another state dict change the one it is given.
 
     PyTorch takes what a hook returns from the outermost module alone.

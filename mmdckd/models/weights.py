@@ -1,4 +1,5 @@
 """Weights from a file: read safely, loaded whole or refused."""
+
 import logging
 import os.path as osp
 from typing import Any, Dict, Iterator, Optional, Tuple
@@ -10,8 +11,12 @@ from mmengine.model import PretrainedInit
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from mmdckd.io.checkpoints import (class_names_in, describe_content,
-                                   require_fit, state_dict_in)
+from mmdckd.io.checkpoints import (
+    class_names_in,
+    describe_content,
+    require_fit,
+    state_dict_in,
+)
 from mmdckd.io.trust import loading
 
 #: What a cohort's checkpoint may have or lack beside its members.
@@ -49,8 +54,8 @@ def read_checkpoint(path: str, key: str) -> dict:
         path = osp.expanduser(path)
         if not osp.isfile(path):
             raise FileNotFoundError(
-                f'`{key}` names the checkpoint {path!r}, and there is no '
-                'such file.')
+                f'`{key}` names the checkpoint {path!r}, and there is no such file.'
+            )
         try:
             checkpoint = _read(path, what)
         except ValueError:
@@ -58,10 +63,13 @@ def read_checkpoint(path: str, key: str) -> dict:
         except Exception as error:
             raise ValueError(
                 f'{what} cannot be read; it is truncated, or no file of '
-                f'PyTorch. PyTorch says: {error}') from error
+                f'PyTorch. PyTorch says: {error}'
+            ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'`{key}`: the file {path!r} is no checkpoint: it '
-                         f'holds a {type(checkpoint).__name__}.')
+        raise ValueError(
+            f'`{key}`: the file {path!r} is no checkpoint: it '
+            f'holds a {type(checkpoint).__name__}.'
+        )
     return checkpoint
 
 
@@ -84,20 +92,21 @@ def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
     return _weights_in(read_checkpoint(path, key), path, key)
 
 
-def _weights_in(checkpoint: dict, path: str,
-                key: str) -> Dict[str, torch.Tensor]:
+def _weights_in(checkpoint: dict, path: str, key: str) -> Dict[str, torch.Tensor]:
     weights = state_dict_in(checkpoint)
     if not any(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(
             f'`{key}`: the file {path!r} holds no state dict; expected a '
             'mapping from parameter names to tensors, at the top or under '
-            '"state_dict" or "model".')
+            '"state_dict" or "model".'
+        )
     return weights
 
 
 def _read(path: str, what: str) -> dict:
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
+
         return load_file(path)
     with loading(what, path) as weights_only:
         return torch.load(path, map_location='cpu', weights_only=weights_only)
@@ -108,7 +117,8 @@ def _download(url: str, key: str) -> dict:
     def load():
         with loading(f'`{key}`: the file at {url}', url) as weights_only:
             return torch.hub.load_state_dict_from_url(
-                url, map_location='cpu', weights_only=weights_only)
+                url, map_location='cpu', weights_only=weights_only
+            )
 
     rank, world_size = get_dist_info()
     try:
@@ -128,10 +138,9 @@ def _download(url: str, key: str) -> dict:
     return checkpoint
 
 
-def load_weights(model: nn.Module,
-                 path: str,
-                 key: str,
-                 new_head: bool = False) -> Optional[Tuple[str, ...]]:
+def load_weights(
+    model: nn.Module, path: str, key: str, new_head: bool = False
+) -> Optional[Tuple[str, ...]]:
     """Load a checkpoint file into a network, every key of it.
 
     Args:
@@ -158,18 +167,21 @@ def load_weights(model: nn.Module,
         if not isinstance(getattr(model, 'head', None), nn.Module):
             raise ValueError(
                 f'Invalid `{key}.new_head`: expected a network with a `head`, '
-                f'got {describe_content(model.state_dict())}.')
+                f'got {describe_content(model.state_dict())}.'
+            )
         model.init_weights()  # type: ignore[operator]
         weights = {
             name: value
-            for name, value in weights.items() if not name.startswith('head.')
+            for name, value in weights.items()
+            if not name.startswith('head.')
         }
         classes = None
     require_fit(
         model,
         weights,
         f'`{key}`: the checkpoint {path!r}',
-        may_lack=('head.', ) if new_head else ())
+        may_lack=('head.',) if new_head else (),
+    )
     for module in model.modules():
         if hasattr(module, 'init_weights'):
             module._is_init = True
@@ -196,13 +208,15 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
         model,
         read_state_dict(path, key),
         f'`{key}`: the checkpoint {path!r}',
-        may_lack=BESIDE_MEMBERS)
+        may_lack=BESIDE_MEMBERS,
+    )
     for line in lines:
         print_log(
             f'`{key}`: the checkpoint {path!r} does not have all of the '
             f'model; the rest starts anew. {line}',
             logger='current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )
 
 
 def check_pretrained_parts(network: nn.Module, key: str) -> None:
@@ -230,30 +244,32 @@ def check_pretrained_parts(network: nn.Module, key: str) -> None:
 def _pretrained_cfgs(part: nn.Module) -> Iterator[Dict[str, Any]]:
     cfgs = getattr(part, 'init_cfg', None) or []
     for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs:
-        if isinstance(cfg, dict) and cfg.get('type') in ('Pretrained',
-                                                         PretrainedInit):
+        if isinstance(cfg, dict) and cfg.get('type') in ('Pretrained', PretrainedInit):
             yield cfg
 
 
-def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any],
-                           key: str) -> None:
+def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any], key: str) -> None:
     path, prefix = cfg.get('checkpoint'), cfg.get('prefix')
     if not path or not isinstance(path, str):
-        raise ValueError(f'Invalid `{key}.checkpoint`: expected the path of a '
-                         f'checkpoint, got {path!r}.')
+        raise ValueError(
+            f'Invalid `{key}.checkpoint`: expected the path of a '
+            f'checkpoint, got {path!r}.'
+        )
     everything = read_state_dict(path, f'{key}.checkpoint')
     weights = everything
     if prefix:
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
         weights = {
-            name[len(prefix):]: value
-            for name, value in everything.items() if name.startswith(prefix)
+            name[len(prefix) :]: value
+            for name, value in everything.items()
+            if name.startswith(prefix)
         }
         if not weights:
             raise ValueError(
                 f'Invalid `{key}.prefix`: no key of {path!r} starts with '
                 f'{prefix!r}. The file holds '
-                f'{describe_content(everything)}.')
+                f'{describe_content(everything)}.'
+            )
     own = {name.partition('.')[0] for name in part.state_dict()}
     lines = require_fit(
         part,
@@ -262,15 +278,19 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any],
         remedy='Give the checkpoint of this very architecture, and `prefix` '
         'where the part is inside a whole network.',
         may_lack=[
-            f'{name}.' for name, module in part.named_modules()
+            f'{name}.'
+            for name, module in part.named_modules()
             if isinstance(module, _NORMS)
         ],
         may_exceed=[
-            name for name, value in weights.items() if
-            name.partition('.')[0] not in own or getattr(value, 'ndim', 0) <= 1
-        ])
+            name
+            for name, value in weights.items()
+            if name.partition('.')[0] not in own or getattr(value, 'ndim', 0) <= 1
+        ],
+    )
     for line in lines:
         print_log(
             f'`{key}`: not all of {path!r} and of the network fits. {line}',
             logger='current',
-            level=logging.WARNING)
+            level=logging.WARNING,
+        )

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs, loops by hand and timm's task, with the same networks and batches."""
+
 import itertools
 from typing import Callable, List
 
@@ -16,7 +17,8 @@ def setting_224(context: Context, batch: int) -> Setting:
     """ResNet-34 and ResNet-18 at 224x224; on a CPU at 64x64."""
     setting = imagenet(batch)
     setting.pipeline[0] = dict(
-        type='RandomResizedCrop', scale=224 if context.cuda else 64)
+        type='RandomResizedCrop', scale=224 if context.cuda else 64
+    )
     return setting
 
 
@@ -25,12 +27,14 @@ def setting_32(context: Context, batch: int) -> Setting:
     return cifar(batch)
 
 
-def build_run(context: Context,
-              setting: Setting,
-              model: dict,
-              precision: str = 'fp32',
-              base: str = COHORT,
-              **kwargs) -> Run:
+def build_run(
+    context: Context,
+    setting: Setting,
+    model: dict,
+    precision: str = 'fp32',
+    base: str = COHORT,
+    **kwargs,
+) -> Run:
     """A run of the real runner, halted before its first iteration.
 
     Args:
@@ -47,8 +51,7 @@ def build_run(context: Context,
         wrapper = dict(wrapper, type='AmpOptimWrapper', dtype=dtype)
         if base == COHORT and dtype == 'bfloat16':
             wrapper.update(loss_scale=dict(enabled=False))  # as --amp does
-    loader = dict(
-        pin_memory=context.cuda, collate_fn=dict(type='default_collate'))
+    loader = dict(pin_memory=context.cuda, collate_fn=dict(type='default_collate'))
     loader.update(kwargs.pop('train_dataloader', {}))
     return Run(
         setting,
@@ -57,28 +60,33 @@ def build_run(context: Context,
         str(context.folder),
         optim_wrapper=wrapper,
         train_dataloader=loader,
-        **kwargs)
+        **kwargs,
+    )
 
 
-def build_single(context: Context,
-                 setting: Setting,
-                 precision: str,
-                 layout: torch.memory_format = torch.channels_last) -> Run:
+def build_single(
+    context: Context,
+    setting: Setting,
+    precision: str,
+    layout: torch.memory_format = torch.channels_last,
+) -> Run:
     """A run of MMRazor's SingleTeacherDistill, one student."""
     run = build_run(context, setting, setting.single(), precision, PLAIN)
     run.model.to(memory_format=layout)
     return run
 
 
-def build_hand(context: Context,
-               run: Run,
-               precision: str,
-               kind=HandLoop,
-               **kwargs) -> HandLoop:
+def build_hand(
+    context: Context, run: Run, precision: str, kind=HandLoop, **kwargs
+) -> HandLoop:
     """The same as a cohort's run, by hand, on copies of its networks."""
     return kind(
-        list(run.model.cohort.students.values()), run.model.teachers[0].model,
-        context.device, DTYPES[precision], **kwargs)
+        list(run.model.cohort.students.values()),
+        run.model.teachers[0].model,
+        context.device,
+        DTYPES[precision],
+        **kwargs,
+    )
 
 
 def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
@@ -96,8 +104,9 @@ def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
     return step
 
 
-def build_timm(context: Context, setting: Setting, precision: str,
-               batch: dict) -> Callable[[], None]:
+def build_timm(
+    context: Context, setting: Setting, precision: str, batch: dict
+) -> Callable[[], None]:
     """A step of timm's task that distils logits: ResNet-34 to ResNet-18.
 
     Raises:
@@ -105,26 +114,27 @@ def build_timm(context: Context, setting: Setting, precision: str,
     """
     import timm
     from timm.task import LogitDistillationTask
+
     layout = torch.channels_last
     student, teacher = (
-        timm.create_model(name, pretrained=False,
-                          num_classes=setting.classes).to(
-                              context.device, memory_format=layout)
-        for name in ('resnet18', 'resnet34'))
+        timm.create_model(name, pretrained=False, num_classes=setting.classes).to(
+            context.device, memory_format=layout
+        )
+        for name in ('resnet18', 'resnet34')
+    )
     task = LogitDistillationTask(
         student_model=student.train(),
         teacher_model=teacher,
         criterion=torch.nn.CrossEntropyLoss(),
-        distill_loss_weight=1.,
-        task_loss_weight=1.,
-        temperature=4.,
+        distill_loss_weight=1.0,
+        task_loss_weight=1.0,
+        temperature=4.0,
         device=torch.device(context.device),
-        verbose=False)
-    optimizer = torch.optim.SGD(
-        student.parameters(), fused=context.cuda, **SGD)
+        verbose=False,
+    )
+    optimizer = torch.optim.SGD(student.parameters(), fused=context.cuda, **SGD)
     dtype = DTYPES[precision]
-    scaler = torch.amp.GradScaler(
-        context.device, enabled=dtype is torch.float16)
+    scaler = torch.amp.GradScaler(context.device, enabled=dtype is torch.float16)
 
     def step() -> None:
         images = batch['inputs'].to(context.device, non_blocking=True)
@@ -133,9 +143,8 @@ def build_timm(context: Context, setting: Setting, precision: str,
         labels = torch.cat([s.gt_label for s in batch['data_samples']])
         labels = labels.to(context.device, non_blocking=True)
         with torch.autocast(
-                context.device,
-                dtype=dtype or torch.bfloat16,
-                enabled=dtype is not None):
+            context.device, dtype=dtype or torch.bfloat16, enabled=dtype is not None
+        ):
             loss = task(images, labels)['loss']
         scaler.scale(loss).backward()
         scaler.step(optimizer)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The card, and how fast it copies and multiplies."""
+
 import platform
 import subprocess
 from functools import partial
@@ -17,8 +18,7 @@ def measure(context: Context) -> None:
     copying = alternate(context, dict(copy=partial(target.copy_, source)))
     milli = milliseconds(copying['copy'])
     # A copy reads every byte and writes it.
-    context.write(
-        'bandwidth', gb_per_s=round(2 * 4 * size / milli / 1e6, 1), ms=milli)
+    context.write('bandwidth', gb_per_s=round(2 * 4 * size / milli / 1e6, 1), ms=milli)
     del source, target
     for dtype in (torch.bfloat16, torch.float16, torch.float32):
         side = 8192 if context.cuda else 256
@@ -29,7 +29,8 @@ def measure(context: Context) -> None:
             'matmul',
             dtype=str(dtype).split('.')[-1],
             side=side,
-            tflops=round(2 * side**3 / milli / 1e9, 2))
+            tflops=round(2 * side**3 / milli / 1e9, 2),
+        )
 
 
 def _machine(context: Context) -> dict:
@@ -37,7 +38,8 @@ def _machine(context: Context) -> dict:
         python=platform.python_version(),
         torch=torch.__version__,
         device=context.device,
-        threads=torch.get_num_threads())
+        threads=torch.get_num_threads(),
+    )
     if not context.cuda:
         return known
     properties = torch.cuda.get_device_properties(0)
@@ -45,7 +47,8 @@ def _machine(context: Context) -> dict:
         ['nvidia-smi', '--query-gpu=driver_version', '--format=csv,noheader'],
         capture_output=True,
         text=True,
-        check=False).stdout.strip()
+        check=False,
+    ).stdout.strip()
     return dict(
         known,
         card=properties.name,
@@ -56,4 +59,6 @@ def _machine(context: Context) -> dict:
         cudnn=torch.backends.cudnn.version(),
         tf32=dict(
             matmul=torch.backends.cuda.matmul.allow_tf32,
-            conv=torch.backends.cudnn.allow_tf32))
+            conv=torch.backends.cudnn.allow_tf32,
+        ),
+    )

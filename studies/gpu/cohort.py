@@ -15,12 +15,22 @@ Everything alternates in one process. What is timed:
 - `cohort_compiled`: MMEngine's `compile=True`; `hand_compiled`,
   `hand_compiled_graph`.
 """
+
 from typing import Callable, Dict, Sequence
 
 import torch
-from building import (DTYPES, Run, Setting, build_hand, build_run,
-                      build_single, build_timm, setting_32, setting_224,
-                      stepping)
+from building import (
+    DTYPES,
+    Run,
+    Setting,
+    build_hand,
+    build_run,
+    build_single,
+    build_timm,
+    setting_32,
+    setting_224,
+    stepping,
+)
 from hand import GraphedLoop
 from measure import Context, alternate, milliseconds, peak_mib, ratio
 
@@ -29,47 +39,50 @@ N = 4
 
 def measure_224(context: Context) -> None:
     """ResNet-34 to 4 x ResNet-18, bfloat16, the large batch first."""
-    _measure(context, setting_224, (256, 64) if context.cuda else (2, ),
-             'bf16')
+    _measure(context, setting_224, (256, 64) if context.cuda else (2,), 'bf16')
 
 
 def measure_224_fp16(context: Context) -> None:
     """The same in float16, with the scaler."""
-    _measure(context, setting_224, (256, 64) if context.cuda else (2, ),
-             'fp16')
+    _measure(context, setting_224, (256, 64) if context.cuda else (2,), 'fp16')
 
 
 def measure_224_compiled(context: Context) -> None:
     """The same in bfloat16, compiled."""
-    _measure_compiled(context, setting_224(context,
-                                           256 if context.cuda else 2), 'bf16')
+    _measure_compiled(context, setting_224(context, 256 if context.cuda else 2), 'bf16')
 
 
 def measure_32(context: Context) -> None:
     """ResNet-56 to 4 x ResNet-20, as the recipes train it: in float32."""
-    _measure(context, setting_32, (64, 256) if context.cuda else (8, ), 'fp32')
+    _measure(context, setting_32, (64, 256) if context.cuda else (8,), 'fp32')
 
 
 def measure_32_compiled(context: Context) -> None:
     """The same, compiled."""
-    _measure_compiled(context, setting_32(context, 64 if context.cuda else 8),
-                      'fp32')
+    _measure_compiled(context, setting_32(context, 64 if context.cuda else 8), 'fp32')
 
 
-def _measure(context: Context, build: Callable, batch_sizes: Sequence[int],
-             precision: str) -> None:
+def _measure(
+    context: Context, build: Callable, batch_sizes: Sequence[int], precision: str
+) -> None:
     settings = [build(context, batch_size) for batch_size in batch_sizes]
     for number, setting in enumerate(settings):
-        _compare(context, setting, precision,
-                 context.left * 0.4 / (len(settings) - number))
+        _compare(
+            context, setting, precision, context.left * 0.4 / (len(settings) - number)
+        )
     for number, setting in enumerate(settings):
         if not context.mini and context.left > 1:
-            _tune(context, setting, precision,
-                  context.left * 0.7 / (len(settings) - number))
+            _tune(
+                context,
+                setting,
+                precision,
+                context.left * 0.7 / (len(settings) - number),
+            )
 
 
-def _compare(context: Context, setting: Setting, precision: str,
-             seconds: float) -> None:
+def _compare(
+    context: Context, setting: Setting, precision: str, seconds: float
+) -> None:
     """With what others and a plain loop make of the same."""
     run, batches, key = _cohort(context, setting, precision)
     single = build_single(context, setting, precision)
@@ -78,7 +91,8 @@ def _compare(context: Context, setting: Setting, precision: str,
         cohort=stepping(run, batches),
         hand=lambda: hand.step(batches[0]),
         single=stepping(single, batches),
-        teacher=_teacher(context, run, batches[0], precision))
+        teacher=_teacher(context, run, batches[0], precision),
+    )
     if key['image'][0] > 32:
         try:
             timm = build_timm(context, setting, precision, batches[0])
@@ -90,8 +104,7 @@ def _compare(context: Context, setting: Setting, precision: str,
     _write(context, key, ways, seconds)
 
 
-def _tune(context: Context, setting: Setting, precision: str,
-          seconds: float) -> None:
+def _tune(context: Context, setting: Setting, precision: str, seconds: float) -> None:
     """With itself, set up in other ways."""
     run, batches, key = _cohort(context, setting, precision)
     hand = build_hand(context, run, precision)
@@ -101,11 +114,14 @@ def _tune(context: Context, setting: Setting, precision: str,
         setting,
         dict(setting.collective(N), channels_last=True),
         precision,
-        optim_wrapper=dict(optimizer=dict(fused=True)))
+        optim_wrapper=dict(optimizer=dict(fused=True)),
+    )
     eager = build_run(
-        context, setting,
+        context,
+        setting,
         dict(setting.collective(N), channels_last=True, cuda_graphs=False),
-        precision)
+        precision,
+    )
     ways: Dict[str, Callable] = dict(
         cohort=stepping(run, batches),
         cohort_eager=stepping(eager, batches),
@@ -113,7 +129,8 @@ def _tune(context: Context, setting: Setting, precision: str,
         cohort_fused=stepping(fused, batches),
         cohort_benchmark=_benchmarked(stepping(run, batches)),
         hand=lambda: hand.step(batches[0]),
-        hand_benchmark=_benchmarked(lambda: hand.step(batches[0])))
+        hand_benchmark=_benchmarked(lambda: hand.step(batches[0])),
+    )
     if context.cuda and precision != 'fp16':
         ways.update(_graphed(context, 'hand_graph', run, precision, batches))
     _write(context, key, ways, seconds)
@@ -122,27 +139,33 @@ def _tune(context: Context, setting: Setting, precision: str,
 def _cohort(context: Context, setting: Setting, precision: str) -> tuple:
     """A cohort's run, two batches, and what a line about it starts with."""
     torch.backends.cudnn.benchmark = False
-    run = build_run(context, setting,
-                    dict(setting.collective(N), channels_last=True), precision)
+    run = build_run(
+        context, setting, dict(setting.collective(N), channels_last=True), precision
+    )
     batches = [run.load() for _ in range(2)]
-    return run, batches, dict(
-        image=tuple(batches[0]['inputs'].shape[2:]),
-        N=N,
-        B=setting.batch_size,
-        precision=precision)
+    return (
+        run,
+        batches,
+        dict(
+            image=tuple(batches[0]['inputs'].shape[2:]),
+            N=N,
+            B=setting.batch_size,
+            precision=precision,
+        ),
+    )
 
 
-def _teacher(context: Context, run: Run, batch: dict,
-             precision: str) -> Callable[[], None]:
+def _teacher(
+    context: Context, run: Run, batch: dict, precision: str
+) -> Callable[[], None]:
     """The forward pass of the teacher alone."""
     images = run.model.data_preprocessor(batch, True)['inputs']
     dtype = DTYPES[precision]
 
     def forward() -> None:
         with torch.autocast(
-                context.device,
-                dtype=dtype or torch.bfloat16,
-                enabled=dtype is not None):
+            context.device, dtype=dtype or torch.bfloat16, enabled=dtype is not None
+        ):
             run.model.teachers[0](images)
 
     return forward
@@ -152,7 +175,8 @@ def _measure_compiled(context: Context, setting, precision: str) -> None:
     run, batches, key = _cohort(context, setting, precision)
     hand = build_hand(context, run, precision)
     ways: Dict[str, Callable] = dict(
-        cohort=stepping(run, batches), hand=lambda: hand.step(batches[0]))
+        cohort=stepping(run, batches), hand=lambda: hand.step(batches[0])
+    )
     by_hand = build_hand(context, run, precision, compiled='default')
     ways['hand_compiled'] = lambda: by_hand.step(batches[0])
     _write(context, key, ways, context.left * 0.5)
@@ -161,7 +185,8 @@ def _measure_compiled(context: Context, setting, precision: str) -> None:
         setting,
         dict(setting.collective(N), channels_last=True),
         precision,
-        compile=True)
+        compile=True,
+    )
     ways['cohort_compiled'] = stepping(compiled, batches)
     _write(context, key, ways, context.left * 0.4)
     if context.cuda:
@@ -172,19 +197,21 @@ def _measure_compiled(context: Context, setting, precision: str) -> None:
                 run,
                 precision,
                 batches,
-                compiled='default'))
+                compiled='default',
+            )
+        )
         _write(context, key, ways, context.left * 0.4)
 
 
-def _graphed(context: Context, name: str, run: Run, precision: str,
-             batches: list, **kwargs) -> Dict[str, Callable]:
+def _graphed(
+    context: Context, name: str, run: Run, precision: str, batches: list, **kwargs
+) -> Dict[str, Callable]:
     """A loop by hand as one CUDA graph, where it can be captured."""
     loop = build_hand(context, run, precision, GraphedLoop, **kwargs)
     return _tried(context, name, lambda: loop.step(batches[0]))
 
 
-def _tried(context: Context, name: str,
-           way: Callable[[], None]) -> Dict[str, Callable]:
+def _tried(context: Context, name: str, way: Callable[[], None]) -> Dict[str, Callable]:
     """The way by its name, where CUDA can capture what it is made of."""
     try:
         way()
@@ -205,14 +232,16 @@ def _benchmarked(way: Callable[[], None]) -> Callable[[], None]:
     return step
 
 
-def _write(context: Context, key: dict, ways: Dict[str, Callable],
-           limit: float) -> None:
+def _write(
+    context: Context, key: dict, ways: Dict[str, Callable], limit: float
+) -> None:
     """Time the ways, for at most some seconds, and write a line."""
     seconds = alternate(context, ways, seconds=limit)
     number, batch = key['N'], key['B']
     result = {f'{name}_ms': milliseconds(t) for name, t in seconds.items()}
-    result.update((f'{name}_peak_mib', peak_mib(context, way))
-                  for name, way in ways.items())
+    result.update(
+        (f'{name}_peak_mib', peak_mib(context, way)) for name, way in ways.items()
+    )
     cohort = seconds['cohort']
     result['rounds'] = len(cohort)
     # Images of the loader: each is seen by all students.

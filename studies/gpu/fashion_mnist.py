@@ -15,10 +15,11 @@ trained by the same recipe, teaches ResNet-20.
 teachers = dict(
     resnet56=dict(
         config=['studies/gpu/configs/fashion_mnist_network.py', _recipe],
-        cfg_options={'model.backbone.depth': 8} if _small else {}))
+        cfg_options={'model.backbone.depth': 8} if _small else {},
+    )
+)
 pairs = {
-    'resnet56_resnet20':
-    dict(config=[
-        'studies/gpu/configs/fashion_mnist_pair.py', _recipe, *_shallow
-    ])
+    'resnet56_resnet20': dict(
+        config=['studies/gpu/configs/fashion_mnist_pair.py', _recipe, *_shallow]
+    )
 }

@@ -6,6 +6,7 @@ takes too long costs the others nothing, and what one does not need goes to
 the next. Every figure is a line of JSON in `fast.jsonl` as soon as it is
 known.
 """
+
 import argparse
 import importlib
 import logging
@@ -36,23 +37,23 @@ PARTS = dict(
     cohort_32_compiled=('cohort:measure_32_compiled', 30),
     validation=('validation:measure', 12),
     jpeg=('jpeg:measure', 16),
-    cohort_224_fp16=('cohort:measure_224_fp16', 16))
+    cohort_224_fp16=('cohort:measure_224_fp16', 16),
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     parser.add_argument('--seconds', type=float, default=240)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/gpu'))
     parser.add_argument('--name', default='fast', help='of the files in --out')
+    parser.add_argument('--parts', nargs='+', choices=list(PARTS), default=list(PARTS))
     parser.add_argument(
-        '--parts', nargs='+', choices=list(PARTS), default=list(PARTS))
-    parser.add_argument(
-        '--mini', action='store_true', help='as little of each as possible')
-    parser.add_argument(
-        '--worker', choices=list(PARTS), help=argparse.SUPPRESS)
+        '--mini', action='store_true', help='as little of each as possible'
+    )
+    parser.add_argument('--worker', choices=list(PARTS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -67,10 +68,10 @@ def main() -> None:
         following = start(args, args.parts[0], log)
         for number, part in enumerate(args.parts):
             process = following
-            later = args.parts[number + 1:]
+            later = args.parts[number + 1 :]
             # It imports while this one measures, and then waits.
             following = start(args, later[0], log) if later else None
-            left = max(1., end - time.monotonic())
+            left = max(1.0, end - time.monotonic())
             shares = sum(PARTS[name][1] for name in [part, *later])
             seconds = left * PARTS[part][1] / shares
             try:
@@ -87,8 +88,16 @@ def main() -> None:
 def start(args: argparse.Namespace, part: str, log) -> subprocess.Popen:
     """Start the process of a part, which waits to be told its seconds."""
     command = [
-        sys.executable, __file__, '--worker', part, '--device', args.device,
-        '--out', args.out, '--name', args.name
+        sys.executable,
+        __file__,
+        '--worker',
+        part,
+        '--device',
+        args.device,
+        '--out',
+        args.out,
+        '--name',
+        args.name,
     ] + ['--mini'] * args.mini
     return subprocess.Popen(
         command,
@@ -96,7 +105,8 @@ def start(args: argparse.Namespace, part: str, log) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        start_new_session=True)
+        start_new_session=True,
+    )
 
 
 def run(process: subprocess.Popen, part: str, seconds: float) -> bool:
@@ -111,9 +121,7 @@ def run(process: subprocess.Popen, part: str, seconds: float) -> bool:
         process.communicate(f'{seconds}\n', timeout=seconds * GRACE + 2)
     except subprocess.TimeoutExpired:
         stop(process)
-    print(
-        f'{part}: {time.monotonic() - begin:.1f} of {seconds:.1f} s',
-        flush=True)
+    print(f'{part}: {time.monotonic() - begin:.1f} of {seconds:.1f} s', flush=True)
     return process.returncode == 0
 
 
@@ -125,11 +133,12 @@ def stop(process: subprocess.Popen) -> None:
 
 def work(args: argparse.Namespace) -> None:
     """Measure a part, in its own process."""
-    sys.path[:0] = [str(HERE), str(ROOT / 'benchmarks'), str(ROOT)]
+    sys.path[:0] = [str(HERE), str(ROOT / 'studies' / 'timing'), str(ROOT)]
     # Before all of OpenMMLab, which it makes work on today's torch.
     from measure import Context
 
     import mmdckd  # noqa: F401
+
     module, function = PARTS[args.worker][0].split(':')
     measure = getattr(importlib.import_module(module), function)
     logging.disable(logging.WARNING)
@@ -138,8 +147,9 @@ def work(args: argparse.Namespace) -> None:
     seconds = float(sys.stdin.readline() or 0)
     file = args.out / f'{args.name}.jsonl'
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(args.worker, args.device, seconds, file,
-                          Path(folder), args.mini)
+        context = Context(
+            args.worker, args.device, seconds, file, Path(folder), args.mini
+        )
         try:
             measure(context)
         except Exception as error:

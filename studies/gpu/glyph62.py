@@ -13,14 +13,16 @@ same recipe, teaches ResNet-20.
 """
 teachers = dict(
     resnet56=dict(
-        config=[
-            'configs/glyph62/network.py', 'studies/gpu/configs/glyph62.py'
-        ],
-        cfg_options={'model.backbone.depth': 8} if _small else {}))
+        config=['configs/glyph62/network.py', 'studies/gpu/configs/glyph62.py'],
+        cfg_options={'model.backbone.depth': 8} if _small else {},
+    )
+)
 pairs = {
-    'resnet56_resnet20':
-    dict(config=[
-        'configs/glyph62/_base_/pairs/resnet56_resnet20.py',
-        'studies/gpu/configs/glyph62.py', *_shallow
-    ])
+    'resnet56_resnet20': dict(
+        config=[
+            'configs/glyph62/_base_/pairs/resnet56_resnet20.py',
+            'studies/gpu/configs/glyph62.py',
+            *_shallow,
+        ]
+    )
 }

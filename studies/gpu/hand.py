@@ -1,18 +1,20 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The mathematics of a cohort in a plain loop of PyTorch, without a runner."""
+
 import copy
 from typing import Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 
-TAU, GAMMA = 4., 0.1
+TAU, GAMMA = 4.0, 0.1
 SGD = dict(lr=0.01, momentum=0.9, weight_decay=5e-4)
-MEAN, STD = 80., 90.
+MEAN, STD = 80.0, 90.0
 
 
-def dckd(students: torch.Tensor, teacher: torch.Tensor,
-         labels: torch.Tensor) -> torch.Tensor:
+def dckd(
+    students: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
     """The task's loss and DCKDLoss with its defaults, summed over students.
 
     Args:
@@ -22,7 +24,8 @@ def dckd(students: torch.Tensor, teacher: torch.Tensor,
     """
     number, batch, classes = students.shape
     task = F.cross_entropy(
-        students.flatten(0, 1), labels.repeat(number), reduction='sum')
+        students.flatten(0, 1), labels.repeat(number), reduction='sum'
+    )
     own = (students.float() / TAU).log_softmax(-1)
     with torch.no_grad():
         target = (teacher.float() / TAU).log_softmax(-1).expand_as(own)
@@ -31,8 +34,7 @@ def dckd(students: torch.Tensor, teacher: torch.Tensor,
             peers = ((own.sum(0) - own) / (number - 1)).log_softmax(-1)
     loss = task + GAMMA * (own.exp() * own).sum()
     for each in (target, peers):
-        loss = loss + TAU**2 * F.kl_div(
-            own, each, reduction='sum', log_target=True)
+        loss = loss + TAU**2 * F.kl_div(own, each, reduction='sum', log_target=True)
     return loss / batch
 
 
@@ -66,24 +68,23 @@ class HandLoop:
             Defaults to None, which compiles nothing.
     """
 
-    def __init__(self,
-                 students: List[torch.nn.Module],
-                 teacher: torch.nn.Module,
-                 device: str,
-                 dtype: Optional[torch.dtype] = None,
-                 layout: torch.memory_format = torch.channels_last,
-                 compiled: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        students: List[torch.nn.Module],
+        teacher: torch.nn.Module,
+        device: str,
+        dtype: Optional[torch.dtype] = None,
+        layout: torch.memory_format = torch.channels_last,
+        compiled: Optional[str] = None,
+    ) -> None:
         self.students = [
-            plain_copy(each).train().to(memory_format=layout)
-            for each in students
+            plain_copy(each).train().to(memory_format=layout) for each in students
         ]
         self.teacher = plain_copy(teacher).eval().to(memory_format=layout)
         self.device, self.dtype, self.layout = device, dtype, layout
         self.parameters = [p for s in self.students for p in s.parameters()]
-        self.optimizer = torch.optim.SGD(
-            self.parameters, fused=device == 'cuda', **SGD)
-        self.scaler = torch.amp.GradScaler(
-            device, enabled=dtype is torch.float16)
+        self.optimizer = torch.optim.SGD(self.parameters, fused=device == 'cuda', **SGD)
+        self.scaler = torch.amp.GradScaler(device, enabled=dtype is torch.float16)
         self.forward: Callable = self.loss
         if compiled:
             self.forward = torch.compile(self.loss, mode=compiled)
@@ -96,15 +97,16 @@ class HandLoop:
         images = images.to(self.device, non_blocking=True)
         images = (images.float() - MEAN) / STD
         labels = torch.cat([s.gt_label for s in batch['data_samples']])
-        return (images.contiguous(memory_format=self.layout),
-                labels.to(self.device, non_blocking=True))
+        return (
+            images.contiguous(memory_format=self.layout),
+            labels.to(self.device, non_blocking=True),
+        )
 
     def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The sum of all losses."""
         with torch.no_grad():
             teacher = logits(self.teacher, images)
-        students = torch.stack(
-            [logits(student, images) for student in self.students])
+        students = torch.stack([logits(student, images) for student in self.students])
         return dckd(students, teacher, labels)
 
     def autocast(self, cache: bool = True):
@@ -113,7 +115,8 @@ class HandLoop:
             self.device,
             dtype=self.dtype or torch.bfloat16,
             enabled=self.dtype is not None,
-            cache_enabled=cache)
+            cache_enabled=cache,
+        )
 
     def step(self, batch: dict) -> None:
         """Train on a batch."""

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A cohort that is fed with JPEG files by workers, as on ImageNet."""
+
 import os
 import time
 from pathlib import Path
@@ -24,14 +25,17 @@ def measure(context: Context) -> None:
         type='CustomDataset',
         data_root=str(folder),
         with_label=True,
-        pipeline=[dict(type='mmdckd.LoadImage'), *setting.pipeline])
+        pipeline=[dict(type='mmdckd.LoadImage'), *setting.pipeline],
+    )
     run = build_run(
         context,
         setting,
         dict(setting.collective(4), channels_last=True),
         'bf16',
         train_dataloader=dict(
-            num_workers=workers, persistent_workers=True, dataset=dataset))
+            num_workers=workers, persistent_workers=True, dataset=dataset
+        ),
+    )
     number = 3 if context.mini else 10
 
     def rate(step, seconds: float) -> float:
@@ -54,7 +58,8 @@ def measure(context: Context) -> None:
         image=list(Image.open(next(folder.rglob('*.jpg'))).size),
         # First the training, which empties what was loaded ahead.
         cohort_images_per_s=rate(train, context.left * 0.4),
-        loader_images_per_s=rate(lambda: _count(run), context.left * 0.4))
+        loader_images_per_s=rate(lambda: _count(run), context.left * 0.4),
+    )
 
 
 def _count(run) -> None:

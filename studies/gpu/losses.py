@@ -6,6 +6,7 @@
 - `floor`: what reading all logits once and writing all gradients once takes
   at the bandwidth that was measured.
 """
+
 import torch
 from hand import dckd
 from measure import Context, alternate, milliseconds, peak_mib, ratio
@@ -18,7 +19,7 @@ N = 4
 def measure(context: Context) -> None:
     """Eager for every number of classes first, then compiled."""
     batch = 256 if context.cuda else 16
-    every = (1000, ) if context.mini else (1000, 10, 100, 21841)
+    every = (1000,) if context.mini else (1000, 10, 100, 21841)
     for compiled in (False, True):
         if compiled and context.mini:
             return
@@ -27,13 +28,12 @@ def measure(context: Context) -> None:
                 _measure(context, batch, classes, compiled)
 
 
-def _measure(context: Context, batch: int, classes: int,
-             compiled: bool) -> None:
+def _measure(context: Context, batch: int, classes: int, compiled: bool) -> None:
     generator = torch.Generator(context.device).manual_seed(0)
     shape = dict(generator=generator, device=context.device)
     students = torch.randn(N, batch, classes, **shape).requires_grad_()
     teacher = torch.randn(batch, classes, **shape)
-    labels = torch.randint(classes, (batch, ), **shape)
+    labels = torch.randint(classes, (batch,), **shape)
     loss = DCKDLoss()
 
     def project(students, teacher):
@@ -58,7 +58,8 @@ def _measure(context: Context, batch: int, classes: int,
     moved = 4 * (2 * students.numel() + teacher.numel())
     result = dict(
         peak_mib=peak_mib(context, ways['loss']),
-        logits_mib=round(4 * students.numel() / 2**20, 2))
+        logits_mib=round(4 * students.numel() / 2**20, 2),
+    )
     bandwidth = (context.known('bandwidth') or {}).get('gb_per_s')
     milli = milliseconds(seconds['loss'])
     if bandwidth:
@@ -77,4 +78,5 @@ def _measure(context: Context, batch: int, classes: int,
         loss_ms=milli,
         hand_ms=milliseconds(seconds['hand']),
         to_hand=ratio(seconds['loss'], seconds['hand']),
-        **result)
+        **result,
+    )

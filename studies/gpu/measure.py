@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Time things that are compared, and write down what came out at once."""
+
 import json
 import statistics
 import time
@@ -10,7 +11,7 @@ import torch
 
 #: Seconds that one timing lasts at least: several steps in a row, so that
 #: the device has work waiting, as in a training.
-WINDOW = dict(cuda=0.1, cpu=0.)
+WINDOW = dict(cuda=0.1, cpu=0.0)
 
 
 class Context:
@@ -26,13 +27,15 @@ class Context:
             False.
     """
 
-    def __init__(self,
-                 part: str,
-                 device: str,
-                 seconds: float,
-                 file: Path,
-                 folder: Path,
-                 mini: bool = False) -> None:
+    def __init__(
+        self,
+        part: str,
+        device: str,
+        seconds: float,
+        file: Path,
+        folder: Path,
+        mini: bool = False,
+    ) -> None:
         self.part = part
         self.device = device
         self.file = file
@@ -63,7 +66,9 @@ class Context:
                 part=self.part,
                 what=what,
                 at=round(self.seconds - self.left, 1),
-                **values))
+                **values,
+            )
+        )
         print(line, flush=True)
         with open(self.file, 'a', encoding='utf-8') as file:
             file.write(line + '\n')
@@ -88,11 +93,13 @@ def once(context: Context, step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def alternate(context: Context,
-              ways: Dict[str, Callable[[], object]],
-              rounds: int = 7,
-              seconds: float = 1e9,
-              warm_up: int = 3) -> Dict[str, List[float]]:
+def alternate(
+    context: Context,
+    ways: Dict[str, Callable[[], object]],
+    rounds: int = 7,
+    seconds: float = 1e9,
+    warm_up: int = 3,
+) -> Dict[str, List[float]]:
     """Time some things, one after the other, round by round.
 
     Every other round goes backwards, so that none always follows the same.

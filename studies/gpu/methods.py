@@ -24,4 +24,5 @@ if _small:
 else:
     for _name in ['kd', 'dist']:
         methods[f'{_name}, four times as long'] = dict(
-            config=f'{_methods}{_name}.py', cfg_options=_long)
+            config=f'{_methods}{_name}.py', cfg_options=_long
+        )

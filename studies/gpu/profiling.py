@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What a step's time goes to, and its share of what the card can do."""
+
 import re
 from collections import defaultdict
 from typing import Callable, Dict, List, Tuple
@@ -30,8 +31,10 @@ FAMILIES = [
 
 def measure(context: Context) -> None:
     """Profile the cohort of both settings."""
-    batches = ((setting_224, 256 if context.cuda else 2, 'bf16'),
-               (setting_32, 64 if context.cuda else 8, 'fp32'))
+    batches = (
+        (setting_224, 256 if context.cuda else 2, 'bf16'),
+        (setting_32, 64 if context.cuda else 8, 'fp32'),
+    )
     for build, batch, precision in batches[-1:] if context.mini else batches:
         _measure(context, build(context, batch), precision)
 
@@ -41,13 +44,13 @@ def _measure(context: Context, setting, precision: str) -> None:
     run = build_run(context, setting, model, precision)
     loaded = [run.load() for _ in range(2)]
     hand = build_hand(context, run, precision)
-    ways = dict(
-        cohort=stepping(run, loaded), hand=lambda: hand.step(loaded[0]))
+    ways = dict(cohort=stepping(run, loaded), hand=lambda: hand.step(loaded[0]))
     seconds = alternate(context, ways, 5, context.left / 4)
     key = dict(
         image=tuple(loaded[0]['inputs'].shape[2:]),
         B=setting.batch_size,
-        precision=precision)
+        precision=precision,
+    )
     for name, way in ways.items():
         families, kernels = _kernels(context, way)
         wall = milliseconds(seconds[name])
@@ -60,17 +63,17 @@ def _measure(context: Context, setting, precision: str) -> None:
             kernels_ms=round(busy, 3),
             idle_ms=round(wall - busy, 3),
             launches=sum(count for _, _, count in kernels) / STEPS,
-            families_ms={
-                k: round(v, 3)
-                for k, v in families.items()
-            },
-            longest=kernels[:25])
-    context.write('share', **key,
-                  **_share(context, hand, loaded[0], seconds, precision))
+            families_ms={k: round(v, 3) for k, v in families.items()},
+            longest=kernels[:25],
+        )
+    context.write(
+        'share', **key, **_share(context, hand, loaded[0], seconds, precision)
+    )
 
 
-def _kernels(context: Context,
-             step: Callable[[], None]) -> Tuple[Dict[str, float], List[list]]:
+def _kernels(
+    context: Context, step: Callable[[], None]
+) -> Tuple[Dict[str, float], List[list]]:
     """Milliseconds a step by family, and all kernels by name."""
     kind = DeviceType.CUDA if context.cuda else DeviceType.CPU
     activities = [ProfilerActivity.CPU]
@@ -84,17 +87,13 @@ def _kernels(context: Context,
     families: Dict[str, float] = defaultdict(float)
     kernels = []
     for row in profiler.key_averages():
-        if row.device_type != kind or getattr(row, 'is_user_annotation',
-                                              False):
+        if row.device_type != kind or getattr(row, 'is_user_annotation', False):
             continue
-        micro = (
-            row.self_device_time_total
-            if context.cuda else row.self_cpu_time_total)
+        micro = row.self_device_time_total if context.cuda else row.self_cpu_time_total
         if not micro:
             continue
         families[_family(row.key)] += micro / 1e3 / STEPS
-        kernels.append((row.key[:120], round(micro / 1e3 / STEPS,
-                                             4), row.count))
+        kernels.append((row.key[:120], round(micro / 1e3 / STEPS, 4), row.count))
     kernels.sort(key=lambda row: -row[1])
     return dict(sorted(families.items(), key=lambda x: -x[1])), kernels
 
@@ -109,9 +108,21 @@ def _family(name: str) -> str:
 class _Bytes(TorchDispatchMode):
     """Adds up what operators read and write, each on its own."""
 
-    VIEWS = ('view', 'expand', 'transpose', 'permute', 'detach', 'unbind',
-             'select', 'slice', 'aten::t', 'as_strided', 'squeeze', 'alias',
-             'empty')
+    VIEWS = (
+        'view',
+        'expand',
+        'transpose',
+        'permute',
+        'detach',
+        'unbind',
+        'select',
+        'slice',
+        'aten::t',
+        'as_strided',
+        'squeeze',
+        'alias',
+        'empty',
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,14 +131,15 @@ class _Bytes(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         if not any(view in func.name() for view in self.VIEWS):
-            self.total += sum(x.numel() * x.element_size()
-                              for x in tree_leaves((args, kwargs, out))
-                              if isinstance(x, torch.Tensor))
+            self.total += sum(
+                x.numel() * x.element_size()
+                for x in tree_leaves((args, kwargs, out))
+                if isinstance(x, torch.Tensor)
+            )
         return out
 
 
-def _share(context: Context, hand, batch: dict, seconds: dict,
-           precision: str) -> dict:
+def _share(context: Context, hand, batch: dict, seconds: dict, precision: str) -> dict:
     """What a step computes and moves, and that of what the card can."""
     with FlopCounterMode(display=False) as flops:
         hand.step(batch)
@@ -137,14 +149,16 @@ def _share(context: Context, hand, batch: dict, seconds: dict,
     rate = (context.known('matmul', dtype=dtype) or {}).get('tflops')
     bandwidth = (context.known('bandwidth') or {}).get('gb_per_s')
     result = dict(
-        tflop=round(flops.get_total_flops() / 1e12, 4),
-        gb=round(moved.total / 1e9, 3))
+        tflop=round(flops.get_total_flops() / 1e12, 4), gb=round(moved.total / 1e9, 3)
+    )
     for name, times in seconds.items():
         milli = milliseconds(times)
         if rate:
             result[f'{name}_of_matmul_rate'] = round(
-                result['tflop'] / milli * 1e3 / rate, 4)
+                result['tflop'] / milli * 1e3 / rate, 4
+            )
         if bandwidth:
             result[f'{name}_of_bandwidth'] = round(
-                result['gb'] / milli * 1e3 / bandwidth, 4)
+                result['gb'] / milli * 1e3 / bandwidth, 4
+            )
     return result

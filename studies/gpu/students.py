@@ -14,6 +14,7 @@ teacher, the loss, backward and SGD, by hand. The students run
 
 That all compute the same is checked with the logits after one step.
 """
+
 from typing import Callable, Dict, Optional
 
 import torch
@@ -36,15 +37,18 @@ class Step:
         dtype (torch.dtype, optional): Of autocast. Defaults to None.
     """
 
-    def __init__(self,
-                 way: Way,
-                 teacher: torch.nn.Module,
-                 fused: bool,
-                 compiled: Optional[str] = None,
-                 dtype: Optional[torch.dtype] = None) -> None:
+    def __init__(
+        self,
+        way: Way,
+        teacher: torch.nn.Module,
+        fused: bool,
+        compiled: Optional[str] = None,
+        dtype: Optional[torch.dtype] = None,
+    ) -> None:
         self.way, self.teacher, self.dtype = way, teacher, dtype
         self.optimizer = torch.optim.SGD(
-            way.parameters, lr=0.01, momentum=0.9, fused=fused)
+            way.parameters, lr=0.01, momentum=0.9, fused=fused
+        )
         self.forward: Callable = self._forward
         if compiled:
             self.forward = torch.compile(self._forward, mode=compiled)
@@ -56,10 +60,11 @@ class Step:
 
     def __call__(self, images, labels) -> None:
         with torch.autocast(
-                images.device.type,
-                dtype=self.dtype or torch.bfloat16,
-                enabled=self.dtype is not None,
-                cache_enabled=False):
+            images.device.type,
+            dtype=self.dtype or torch.bfloat16,
+            enabled=self.dtype is not None,
+            cache_enabled=False,
+        ):
             loss = self.forward(images, labels)
         loss.backward()
         self.optimizer.step()
@@ -92,8 +97,7 @@ def measure_compiled(context: Context) -> None:
     for batch, dtype in _batches(context)[:1]:
         for name in names:
             if context.left > 5:
-                _measure(context, batch, dtype, ['', 'default', 'overhead'],
-                         [name])
+                _measure(context, batch, dtype, ['', 'default', 'overhead'], [name])
 
 
 def _batches(context: Context) -> list:
@@ -101,18 +105,22 @@ def _batches(context: Context) -> list:
         return [(4, None)]
     if not context.cuda:
         return [(8, None)]
-    return [(64, None), (256, None), (1024, None), (64, torch.bfloat16),
-            (256, torch.bfloat16)]
+    return [
+        (64, None),
+        (256, None),
+        (1024, None),
+        (64, torch.bfloat16),
+        (256, torch.bfloat16),
+    ]
 
 
-def _measure(context: Context, batch: int, dtype, modes: list,
-             names: list) -> None:
+def _measure(context: Context, batch: int, dtype, modes: list, names: list) -> None:
     torch._dynamo.reset()
     torch.manual_seed(0)
     students = [Student().train().to(context.device) for _ in range(N)]
     teacher = Student(56).eval().to(context.device)
     images = torch.randn(batch, 3, 32, 32, device=context.device)
-    labels = torch.randint(CLASSES, (batch, ), device=context.device)
+    labels = torch.randint(CLASSES, (batch,), device=context.device)
     ways: Dict[str, Callable] = {}
     differs, failed = {}, {}
     # What all are compared with.
@@ -125,15 +133,21 @@ def _measure(context: Context, batch: int, dtype, modes: list,
             torch_mode = dict(overhead='reduce-overhead').get(mode, mode)
             label = f'{name}_{mode}'.rstrip('_').replace('default', 'compiled')
             try:
-                step = Step(WAYS[name](students), teacher, context.cuda,
-                            torch_mode or None, dtype)
+                step = Step(
+                    WAYS[name](students),
+                    teacher,
+                    context.cuda,
+                    torch_mode or None,
+                    dtype,
+                )
                 step(images, labels)
                 logits = step.way.logits(images).detach()
                 differs[label] = float((logits - expected).abs().max())
-                ways[label] = (lambda step=step: step(images, labels))
+                ways[label] = lambda step=step: step(images, labels)
                 if context.cuda and mode != 'overhead':
-                    graphed = Step(WAYS[name](students), teacher, True,
-                                   torch_mode or None, dtype)
+                    graphed = Step(
+                        WAYS[name](students), teacher, True, torch_mode or None, dtype
+                    )
                     ways[f'{label}_graph'] = graphed.graphed(images, labels)
             except Exception as error:
                 failed[label] = f'{type(error).__name__}: {error}'[:300]
@@ -143,17 +157,9 @@ def _measure(context: Context, batch: int, dtype, modes: list,
         N=N,
         B=batch,
         precision='fp32' if dtype is None else 'bf16',
-        ms={
-            name: milliseconds(t)
-            for name, t in seconds.items()
-        },
-        speed_up={
-            name: ratio(seconds['separate'], t)
-            for name, t in seconds.items()
-        },
-        peak_mib={
-            name: peak_mib(context, way)
-            for name, way in ways.items()
-        },
+        ms={name: milliseconds(t) for name, t in seconds.items()},
+        speed_up={name: ratio(seconds['separate'], t) for name, t in seconds.items()},
+        peak_mib={name: peak_mib(context, way) for name, way in ways.items()},
         differs_by=differs,
-        failed=failed)
+        failed=failed,
+    )

@@ -4,6 +4,7 @@
 torch warns of each wait (`torch.cuda.set_sync_debug_mode`); what calls
 `torch.cuda.synchronize` itself it does not see.
 """
+
 import traceback
 import warnings
 from collections import Counter
@@ -24,17 +25,20 @@ def measure(context: Context) -> None:
     model = dict(setting.collective(4), channels_last=True)
     for precision in ('fp32', 'bf16', 'fp16'):
         run = build_run(context, setting, model, precision)
-        _write(context, 'cohort', precision,
-               stepping(run, [run.load() for _ in range(2)]))
+        _write(
+            context, 'cohort', precision, stepping(run, [run.load() for _ in range(2)])
+        )
         if context.mini:
             return
     single = build_single(context, setting, 'bf16')
-    _write(context, 'single', 'bf16',
-           stepping(single, [single.load() for _ in range(2)]))
+    _write(
+        context, 'single', 'bf16', stepping(single, [single.load() for _ in range(2)])
+    )
 
 
-def _write(context: Context, way: str, precision: str,
-           step: Callable[[], None]) -> None:
+def _write(
+    context: Context, way: str, precision: str, step: Callable[[], None]
+) -> None:
     for _ in range(3):
         step()
     sites = Counter(_waits(context, step))
@@ -43,10 +47,8 @@ def _write(context: Context, way: str, precision: str,
         way=way,
         precision=precision,
         per_step=sum(sites.values()) / STEPS,
-        sites={
-            site: count / STEPS
-            for site, count in sites.most_common()
-        })
+        sites={site: count / STEPS for site, count in sites.most_common()},
+    )
 
 
 def _waits(context: Context, step: Callable[[], None]) -> List[str]:

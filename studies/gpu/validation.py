@@ -4,6 +4,7 @@
 `students`: CollectiveValLoop; `one`: MMEngine's ValLoop with one network. The
 teacher is asked in the first validation alone, which is not timed.
 """
+
 from typing import Dict, List
 
 from building import Run, build_run, setting_224
@@ -26,15 +27,14 @@ def measure(context: Context) -> None:
     """Validate in float32 and in half precision."""
     setting = setting_224(context, 256 if context.cuda else 2)
     network = get_config(setting.student['cfg_path']).model
-    for fp16 in (False, ) if context.mini or not context.cuda else (False,
-                                                                    True):
+    for fp16 in (False,) if context.mini or not context.cuda else (False, True):
         runs: Dict[str, Run] = dict(
-            one=_validated(context, setting, network, PLAIN, dict(fp16=fp16)))
+            one=_validated(context, setting, network, PLAIN, dict(fp16=fp16))
+        )
         for number in (1, 4):
             model = dict(setting.collective(number), channels_last=True)
             loop = dict(type='mmdckd.CollectiveValLoop', fp16=fp16)
-            runs[f'students_{number}'] = _validated(context, setting, model,
-                                                    None, loop)
+            runs[f'students_{number}'] = _validated(context, setting, model, None, loop)
         ways = {name: run.runner.val_loop.run for name, run in runs.items()}
         seconds = alternate(context, ways, 5, context.left / 2.5)
         one = seconds['one']
@@ -44,18 +44,10 @@ def measure(context: Context) -> None:
             B=setting.batch_size,
             fp16=fp16,
             images=BATCHES * setting.batch_size,
-            **{
-                f'{n}_ms': milliseconds(t)
-                for n, t in seconds.items()
-            },
-            **{
-                f'{n}_to_one': ratio(t, one)
-                for n, t in seconds.items() if n != 'one'
-            },
-            **{
-                f'{n}_peak_mib': peak_mib(context, way)
-                for n, way in ways.items()
-            })
+            **{f'{n}_ms': milliseconds(t) for n, t in seconds.items()},
+            **{f'{n}_to_one': ratio(t, one) for n, t in seconds.items() if n != 'one'},
+            **{f'{n}_peak_mib': peak_mib(context, way) for n, way in ways.items()},
+        )
 
 
 def _validated(context: Context, setting, model: dict, base, loop) -> Run:
@@ -69,10 +61,12 @@ def _validated(context: Context, setting, model: dict, base, loop) -> Run:
             split='train',
             pipeline=[
                 dict(type='Resize', scale=setting.pipeline[0]['scale']),
-                dict(type='PackInputs')
+                dict(type='PackInputs'),
             ],
-            indices=setting.batch_size),
-        sampler=dict(type='DefaultSampler', shuffle=False))
+            indices=setting.batch_size,
+        ),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
     run = build_run(
         context,
         setting,
@@ -80,11 +74,11 @@ def _validated(context: Context, setting, model: dict, base, loop) -> Run:
         **({} if base is None else dict(base=base)),
         val_dataloader=loader,
         val_cfg=loop,
-        val_evaluator=dict(type='Accuracy', topk=(1, )))
+        val_evaluator=dict(type='Accuracy', topk=(1,)),
+    )
     # Pictures are drawn every few validations, but not in these.
     run.loop._iter = 1
     val_loop = run.runner.val_loop
     batch = next(iter(val_loop.dataloader))
-    val_loop.dataloader = Preloaded([batch] * BATCHES,
-                                    val_loop.dataloader.dataset)
+    val_loop.dataloader = Preloaded([batch] * BATCHES, val_loop.dataloader.dataset)
     return run

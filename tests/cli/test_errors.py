@@ -14,11 +14,14 @@ def end_of(error, folder=None):
     return end.value.code
 
 
-@pytest.mark.parametrize('error', [
-    ValueError('Invalid `tau`: expected a positive number, got -1'),
-    FileNotFoundError('there is no file'),
-    ModuleNotFoundError('onnx is not installed'),
-])
+@pytest.mark.parametrize(
+    'error',
+    [
+        ValueError('Invalid `tau`: expected a positive number, got -1'),
+        FileNotFoundError('there is no file'),
+        ModuleNotFoundError('onnx is not installed'),
+    ],
+)
 def test_what_a_user_can_mend_is_one_line(error):
     assert end_of(error) == f'error: {error}'
 
@@ -31,8 +34,9 @@ def test_anything_else_keeps_its_traceback_in_a_file(tmp_path):
 
 
 @pytest.mark.parametrize('in_the_way', [False, True])
-def test_without_a_folder_it_is_among_temporary_files(tmp_path, in_the_way,
-                                                      monkeypatch):
+def test_without_a_folder_it_is_among_temporary_files(
+    tmp_path, in_the_way, monkeypatch
+):
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     folder = None
     if in_the_way:  # as a folder that cannot be written to

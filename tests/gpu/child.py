@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A run in a process of its own: python child.py DEVICE FOLDER [--resume]."""
+
 import os
 import sys
 from pathlib import Path

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The device, and arithmetic that can be compared with float64."""
+
 import os
 import signal
 

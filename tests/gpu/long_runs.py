@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs with all that has a state, made deterministic."""
+
 import resumed_runs
 from small import network
 
@@ -14,7 +15,8 @@ def exact(work_dir, **kwargs):
         num_classes=10,
         in_channels=16,
         mid_channels=[16],
-        dropout_rate=0.5)
+        dropout_rate=0.5,
+    )
     cfg.model.architecture = student
     cfg.model.teacher = network()
     cfg.randomness = dict(seed=0, deterministic=True)

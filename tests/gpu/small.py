@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A small network, cohorts and runs of it, and the tolerances."""
+
 import json
 from pathlib import Path
 
@@ -36,7 +37,8 @@ TOLERANCES = dict(
     amp_float16=0.01,
     amp_bfloat16=0.03,
     # Kept as float16.
-    teacher_cache=1e-3)
+    teacher_cache=1e-3,
+)
 
 #: Two stages of two blocks: it starts few kernels, and can be exported.
 BACKBONE = dict(
@@ -45,12 +47,14 @@ BACKBONE = dict(
     num_stages=2,
     strides=(1, 2),
     dilations=(1, 1),
-    out_indices=(1, ),
+    out_indices=(1,),
     stem_channels=8,
-    base_channels=8)
+    base_channels=8,
+)
 DCKD = dict(
     type='mmdckd.CollectiveDistiller',
-    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')))
+    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+)
 
 
 def network(**kwargs):
@@ -61,12 +65,14 @@ def network(**kwargs):
         in_channels=16,
         # So that members differ from the first step on.
         init_cfg=dict(type='Normal', layer='Linear', std=0.5),
-        loss=dict(type='CrossEntropyLoss'))
+        loss=dict(type='CrossEntropyLoss'),
+    )
     return dict(
         type='ImageClassifier',
         backbone=dict(BACKBONE, **kwargs),
         neck=dict(type='GlobalAveragePooling'),
-        head=head)
+        head=head,
+    )
 
 
 def cohort(device, dtype=torch.float32, num_students=3, seed=0, **kwargs):
@@ -76,7 +82,8 @@ def cohort(device, dtype=torch.float32, num_students=3, seed=0, **kwargs):
         num_students=num_students,
         teacher=network(),
         allow_random_teacher=True,
-        distiller=DCKD)
+        distiller=DCKD,
+    )
     cfg.update(kwargs)
     torch.manual_seed(seed)
     model = build(**cfg)
@@ -99,26 +106,25 @@ def gradients(model, batch=None):
     total(losses).backward()
     return losses, {
         name: p.grad.clone()
-        for name, p in model.named_parameters() if p.grad is not None
+        for name, p in model.named_parameters()
+        if p.grad is not None
     }
 
 
 def run(work_dir, **kwargs):
     """The config of a run of two epochs of four iterations."""
-    cfg = run_config(work_dir, dict(architecture=network(), num_students=2),
-                     **kwargs)
+    cfg = run_config(work_dir, dict(architecture=network(), num_students=2), **kwargs)
     cfg.model.teacher = network()
     return cfg
 
 
 def losses(runner):
     """The names of all losses, and their values (steps, losses)."""
-    path, = Path(runner.work_dir).glob('*/vis_data/scalars.json')
+    (path,) = Path(runner.work_dir).glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines = [line for line in lines if 'lr' in line]
     names = sorted(name for name in lines[0] if 'loss' in name)
-    return names, torch.tensor([[line[name] for name in names]
-                                for line in lines])
+    return names, torch.tensor([[line[name] for name in names] for line in lines])
 
 
 def quick(work_dir, **kwargs):
@@ -132,7 +138,8 @@ def quick(work_dir, **kwargs):
         val_cfg=None,
         val_evaluator=None,
         default_hooks=dict(logger=dict(type='LoggerHook', interval=1)),
-        **kwargs)
+        **kwargs,
+    )
 
 
 def flat(tensors):

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """MMEngine's ``compile``: the test that takes longest, in a file that comes
 first."""
+
 import pytest
 import torch
 from cohort_runs import train
@@ -27,5 +28,4 @@ def test_compiled(device, compare, tmp_path):
     finally:
         torch._dynamo.reset()
     assert ours[0] == expected[0]
-    compare('compile=True: losses', ours[1], expected[1],
-            TOLERANCES['compiled'])
+    compare('compile=True: losses', ours[1], expected[1], TOLERANCES['compiled'])

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """`cuda_graphs=True`: the same training, started at once."""
+
 import copy
 
 import pytest
@@ -15,15 +16,14 @@ def dropout():
     cfg = network()
     cfg['backbone'] = dict(
         type='VisionTransformer',
-        arch=dict(
-            embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
+        arch=dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64),
         img_size=8,
         patch_size=2,
         drop_rate=0.2,
-        drop_path_rate=0.2)
+        drop_path_rate=0.2,
+    )
     cfg['neck'] = None
-    cfg['head'] = dict(
-        type='VisionTransformerClsHead', num_classes=10, in_channels=32)
+    cfg['head'] = dict(type='VisionTransformerClsHead', num_classes=10, in_channels=32)
     return cfg
 
 
@@ -65,8 +65,11 @@ CASES = dict(
         model=dict(
             architecture=None,
             num_students=None,
-            students=dict(a=network(), b=network(depth=34)))),
-    lagged_peers=dict(model=dict(lagged_peers=dict(momentum=0.5))))
+            students=dict(a=network(), b=network(depth=34)),
+        )
+    ),
+    lagged_peers=dict(model=dict(lagged_peers=dict(momentum=0.5))),
+)
 
 
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES)
@@ -80,13 +83,9 @@ def test_trains_as_without_to_the_bit(device, deterministic, case):
     graphed = cohort(device, **copy.deepcopy(kwargs), cuda_graphs=True)
     expected = train(plain, batches, **case)
     found = train(graphed, batches, **case)
-    assert [{
-        k: float(v)
-        for k, v in log.items()
-    } for log in found] == [{
-        k: float(v)
-        for k, v in log.items()
-    } for log in expected]
+    assert [{k: float(v) for k, v in log.items()} for log in found] == [
+        {k: float(v) for k, v in log.items()} for log in expected
+    ]
     theirs = plain.state_dict()
     for key, value in graphed.state_dict().items():
         assert torch.equal(value, theirs[key]), key
@@ -102,8 +101,7 @@ def test_weights_that_move_are_captured_anew(device):
         train(model, batches[:2])
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
-    for one, other in zip(
-            train(graphed, batches[2:]), train(plain, batches[2:])):
+    for one, other in zip(train(graphed, batches[2:]), train(plain, batches[2:])):
         torch.testing.assert_close(one['loss'], other['loss'])
 
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Collective losses and collectors against float64 on the CPU."""
+
 from contextlib import nullcontext
 
 import numpy as np
@@ -28,34 +29,33 @@ COLLECTORS = dict(
     mean=dict(),
     min_logit=dict(),
     naive=dict(),
-    weighted=dict(weights=[1., 2., 3., 4.]))
+    weighted=dict(weights=[1.0, 2.0, 3.0, 4.0]),
+)
 SETS = dict(
-    peers=dict(),
-    self=dict(include_self=True),
-    teachers=dict(include_teacher=True))
+    peers=dict(), self=dict(include_self=True), teachers=dict(include_teacher=True)
+)
 
 OPTIONS = dict(
     default=dict(),
-    teacher=dict(beta=0., gamma=0.),
-    collective=dict(alpha=0., gamma=0.),
-    correlation=dict(alpha=0., beta=0.),
-    weights=dict(alpha=0.5, beta=2., gamma=1.),
+    teacher=dict(beta=0.0, gamma=0.0),
+    collective=dict(alpha=0.0, gamma=0.0),
+    correlation=dict(alpha=0.0, beta=0.0),
+    weights=dict(alpha=0.5, beta=2.0, gamma=1.0),
     sharp=dict(tau=0.5),
-    soft=dict(tau=20.),
-    non_target=dict(correlation='non_target', gamma=1.),
+    soft=dict(tau=20.0),
+    non_target=dict(correlation='non_target', gamma=1.0),
     teacher_collector=dict(teacher_collector='max'),
-    weighted_teachers=dict(
-        teacher_collector=dict(type='weighted', weights=[2., 1.])),
+    weighted_teachers=dict(teacher_collector=dict(type='weighted', weights=[2.0, 1.0])),
     include_both=dict(
-        collector=dict(type='mean', include_self=True, include_teacher=True)),
+        collector=dict(type='mean', include_self=True, include_teacher=True)
+    ),
     standardize=dict(standardize=True),
     ramp=dict(
         ramp=dict(
-            end=10,
-            begin=2,
-            by_epoch=False,
-            kind='exp',
-            terms=('teacher', 'collective'))))
+            end=10, begin=2, by_epoch=False, kind='exp', terms=('teacher', 'collective')
+        )
+    ),
+)
 
 
 def batch(dtype=torch.float32, soft=False):
@@ -64,19 +64,14 @@ def batch(dtype=torch.float32, soft=False):
     shape = (BATCH, CLASSES)
     students = 3 * torch.randn(STUDENTS, *shape, generator=generator)
     teachers = 3 * torch.randn(TEACHERS, *shape, generator=generator)
-    labels = torch.randint(CLASSES, (BATCH, ), generator=generator)
+    labels = torch.randint(CLASSES, (BATCH,), generator=generator)
     if soft:
         labels = torch.rand(shape, generator=generator).softmax(-1).double()
         labels /= labels.sum(-1, keepdim=True)
     return students.to(dtype), teachers.to(dtype), labels
 
 
-def values_and_gradient(loss,
-                        students,
-                        teachers,
-                        labels,
-                        cast=nullcontext(),
-                        **peers):
+def values_and_gradient(loss, students, teachers, labels, cast=nullcontext(), **peers):
     students = students.clone().requires_grad_()
     with cast:
         terms = loss(students, teachers, labels, **peers)
@@ -84,35 +79,36 @@ def values_and_gradient(loss,
     return terms, students.grad
 
 
-def against_float64(loss,
-                    what,
-                    compare,
-                    device,
-                    dtype,
-                    soft=False,
-                    peers={},
-                    limit=TOLERANCES['loss']):
+def against_float64(
+    loss, what, compare, device, dtype, soft=False, peers={}, limit=TOLERANCES['loss']
+):
     data = batch(dtype, soft)
     labels = data[2]
     terms, gradient = values_and_gradient(
-        loss.to(device), data[0].to(device), data[1].to(device),
-        labels.to(device), **{
-            k: v.to(device)
-            for k, v in peers.items()
-        })
+        loss.to(device),
+        data[0].to(device),
+        data[1].to(device),
+        labels.to(device),
+        **{k: v.to(device) for k, v in peers.items()},
+    )
     expected, reference = values_and_gradient(
-        loss.to('cpu', torch.float64), data[0].double(), data[1].double(),
-        labels, **{
-            k: v.double()
-            for k, v in peers.items()
-        })
+        loss.to('cpu', torch.float64),
+        data[0].double(),
+        data[1].double(),
+        labels,
+        **{k: v.double() for k, v in peers.items()},
+    )
     assert terms.keys() == expected.keys() and terms
     assert gradient.device == device and gradient.dtype == dtype
     for name, value in terms.items():
         assert value.dtype == torch.float32
         compare(f'{what} {_name(dtype)}', value, expected[name], limit)
-    compare(f'{what} gradient {_name(dtype)}', gradient, reference,
-            TOLERANCES[f'gradient_{_name(dtype)}'])
+    compare(
+        f'{what} gradient {_name(dtype)}',
+        gradient,
+        reference,
+        TOLERANCES[f'gradient_{_name(dtype)}'],
+    )
 
 
 def _name(dtype):
@@ -133,30 +129,31 @@ def test_dckd_loss(device, compare, options, dtype):
 @pytest.mark.parametrize('options', [{}, OPTIONS['non_target']])
 def test_dckd_loss_with_soft_labels(device, compare, options, dtype):
     against_float64(
-        DCKDLoss(**options), 'DCKDLoss soft labels', compare, device, dtype,
-        True)
+        DCKDLoss(**options), 'DCKDLoss soft labels', compare, device, dtype, True
+    )
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
 def test_dckd_loss_with_lagged_peers(device, compare, dtype):
     peers = dict(preds_P=batch(dtype)[0].flip(0))
     against_float64(
-        DCKDLoss(),
-        'DCKDLoss lagged peers',
-        compare,
-        device,
-        dtype,
-        peers=peers)
+        DCKDLoss(), 'DCKDLoss lagged peers', compare, device, dtype, peers=peers
+    )
 
 
 def test_dckd_loss_in_chunks(device, compare, monkeypatch):
     """As with more classes than fit."""
     from mmdckd.models.losses import cohort_terms
+
     monkeypatch.setattr(cohort_terms, 'ACCELERATOR_CHUNK', 3000)
     monkeypatch.setattr(cohort_terms, 'CHUNK', 3000)
     against_float64(
-        DCKDLoss(correlation='non_target'), 'DCKDLoss in chunks', compare,
-        device, torch.float32)
+        DCKDLoss(correlation='non_target'),
+        'DCKDLoss in chunks',
+        compare,
+        device,
+        torch.float32,
+    )
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
@@ -167,8 +164,9 @@ def test_dckd_loss_under_autocast(device, collector, dtype):
     loss = DCKDLoss(collector=collector)
     terms, gradient = values_and_gradient(loss, students, teachers, labels)
     low = torch.bfloat16 if device.type == 'cpu' else torch.float16
-    cast, its = values_and_gradient(loss, students, teachers, labels,
-                                    torch.autocast(device.type, low))
+    cast, its = values_and_gradient(
+        loss, students, teachers, labels, torch.autocast(device.type, low)
+    )
     for name in terms:
         assert torch.equal(terms[name], cast[name])
     assert torch.equal(gradient, its)
@@ -180,13 +178,15 @@ TEACHER_LOSSES = dict(
     CohortDISTLoss=[dict(), dict(standardize=True)],
     CohortDKDLoss=[dict(), dict(standardize=True)],
     MLKDLoss=[dict(), dict(standardize=True)],
-    WKDLoss=[dict(), dict(tau=4., num_iters=20)])
+    WKDLoss=[dict(), dict(tau=4.0, num_iters=20)],
+)
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
-@pytest.mark.parametrize('name, options',
-                         [(name, each) for name, all in TEACHER_LOSSES.items()
-                          for each in all])
+@pytest.mark.parametrize(
+    'name, options',
+    [(name, each) for name, all in TEACHER_LOSSES.items() for each in all],
+)
 def test_teacher_losses(device, compare, tmp_path, name, options, dtype):
     if name == 'WKDLoss':
         points = np.random.default_rng(0).random((CLASSES, 3))
@@ -195,17 +195,16 @@ def test_teacher_losses(device, compare, tmp_path, name, options, dtype):
         options = dict(options, cost=str(tmp_path / 'cost.npy'))
     loss = MODELS.build(dict(type=name, **options))
     against_float64(
-        loss, name, compare, device, dtype, limit=TOLERANCES['teacher_loss'])
+        loss, name, compare, device, dtype, limit=TOLERANCES['teacher_loss']
+    )
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
 @pytest.mark.parametrize('soft', [False, True], ids=['hard', 'soft'])
 def test_gated_ensemble_loss(device, compare, dtype, soft):
     loss = MODELS.build(
-        dict(
-            type='GatedEnsembleLoss',
-            num_students=STUDENTS,
-            num_classes=CLASSES))
+        dict(type='GatedEnsembleLoss', num_students=STUDENTS, num_classes=CLASSES)
+    )
     torch.manual_seed(0)
     torch.nn.init.normal_(loss.gate.weight, std=0.1)
     against_float64(loss, 'GatedEnsembleLoss', compare, device, dtype, soft)
@@ -218,20 +217,18 @@ def test_collectors(device, compare, name, members, dtype):
     teacher = 'include_teacher' in members
     options = dict(COLLECTORS[name], type=name, **members)
     if teacher and name == 'weighted':
-        options['weights'] = [1., 2., 3., 4., 5., 6.]
+        options['weights'] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     collector = build_collector(options)
     if name == 'general':
         number = STUDENTS + TEACHERS * teacher
-        errors = torch.randn(
-            number, 50, generator=torch.Generator().manual_seed(1))
+        errors = torch.randn(number, 50, generator=torch.Generator().manual_seed(1))
         collector.errors = (errors @ errors.T / 50).double()
     students, teachers, labels = batch()
-    data = [(each / 4.).log_softmax(-1).to(dtype)
-            for each in (students, teachers)]
-    targets = collector.to(device)(None, data[0].to(device),
-                                   data[1].to(device), labels.to(device), 4.)
-    expected = collector.cpu()(None, data[0].double(), data[1].double(),
-                               labels, 4.)
+    data = [(each / 4.0).log_softmax(-1).to(dtype) for each in (students, teachers)]
+    targets = collector.to(device)(
+        None, data[0].to(device), data[1].to(device), labels.to(device), 4.0
+    )
+    expected = collector.cpu()(None, data[0].double(), data[1].double(), labels, 4.0)
     assert targets.device == device and targets.dtype == torch.float32
     assert targets.shape == students.shape
     kind = 'linear_collector' if name == 'linear' else 'collector'
@@ -243,8 +240,7 @@ def test_there_is_no_other_collector_or_loss():
     ours = [c for c in classes if c.__module__.startswith('mmdckd.')]
     collectors = {c for c in ours if issubclass(c, BaseCollector)}
     assert collectors == {
-        MODELS.get(f'mmdckd.{"".join(map(str.title, name.split("_")))}'
-                   'Collector')
+        MODELS.get(f'mmdckd.{"".join(map(str.title, name.split("_")))}Collector')
         for name in COLLECTORS
     }
     losses = {c.__name__ for c in ours if issubclass(c, BaseCollectiveLoss)}
@@ -253,9 +249,14 @@ def test_there_is_no_other_collector_or_loss():
 
 def test_statistics(device, compare):
     from mmdckd.models.distillers.statistics import cohort_statistics
+
     students = batch()[0]
     names = [f'student{i}' for i in range(STUDENTS)]
     ours = cohort_statistics(names, students.to(device))
     expected = cohort_statistics(names, students.double())
-    compare('statistics', flat(each[None] for each in ours.values()),
-            flat(each[None] for each in expected.values()), 1e-5)
+    compare(
+        'statistics',
+        flat(each[None] for each in ours.values()),
+        flat(each[None] for each in expected.values()),
+        1e-5,
+    )

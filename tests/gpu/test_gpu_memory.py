@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Memory, copies, and how often a step makes the host wait."""
+
 import traceback
 import warnings
 from collections import Counter
@@ -33,10 +34,16 @@ def test_peak_memory_is_flat(cuda, measure):
         if step % 50 == 49:
             allocated.append(torch.cuda.memory_allocated())
             peaks.append(torch.cuda.max_memory_allocated())
-    measure('memory: growth of the peak, steps 100 to 500, in bytes',
-            max(peaks[2:]) - max(peaks[:2]), 0)
-    measure('memory: growth of what is held, in bytes',
-            max(allocated[2:]) - max(allocated[:2]), 0)
+    measure(
+        'memory: growth of the peak, steps 100 to 500, in bytes',
+        max(peaks[2:]) - max(peaks[:2]),
+        0,
+    )
+    measure(
+        'memory: growth of what is held, in bytes',
+        max(allocated[2:]) - max(allocated[:2]),
+        0,
+    )
 
 
 def test_pinned_images_arrive(cuda):
@@ -61,12 +68,18 @@ COHORTS = dict(
             collective_losses=dict(
                 loss=dict(
                     type='mmdckd.DCKDLoss',
-                    collector=dict(type='weighted', weights=[1., 2., 3.]),
-                    correlation='non_target')))),
+                    collector=dict(type='weighted', weights=[1.0, 2.0, 3.0]),
+                    correlation='non_target',
+                )
+            ),
+        )
+    ),
     norm=dict(
         teacher=dict(
-            **network(), data_preprocessor=dict(mean=[70.] * 3, std=[80.] *
-                                                3))))
+            **network(), data_preprocessor=dict(mean=[70.0] * 3, std=[80.0] * 3)
+        )
+    ),
+)
 
 
 def synchronisations(function):
@@ -77,9 +90,10 @@ def synchronisations(function):
         if 'synchronizing' not in str(message):
             return
         frames = [
-            frame for frame in traceback.extract_stack()
-            if '/torch/' not in frame.filename and frame.filename not in (
-                __file__, warnings.__file__)
+            frame
+            for frame in traceback.extract_stack()
+            if '/torch/' not in frame.filename
+            and frame.filename not in (__file__, warnings.__file__)
         ]
         where = frames[-1]
         places[f'{where.filename}:{where.lineno} {where.line}'] += 1
@@ -118,7 +132,8 @@ def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
             dict(type='mmdckd.ExactResumeHook'),
             dict(type='mmdckd.PreemptionHook'),
             dict(type='mmdckd.SaveOnNonFiniteHook'),
-        ])
+        ],
+    )
     cfg.default_hooks.logger.interval = 50
     cfg.train_dataloader.pin_memory = True
     if kind == 'float16':
@@ -127,17 +142,21 @@ def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
     loop, counts = runner.build_train_loop(cfg.train_cfg), []
     runner._train_loop = loop
     loop.run_iter = lambda *args: counts.append(
-        synchronisations(lambda: type(loop).run_iter(loop, *args)))
+        synchronisations(lambda: type(loop).run_iter(loop, *args))
+    )
     runner.train()
     for place, number in counts[2].items():
         print(f'{number} x {place}')
-    measure(f'host synchronisations an iteration: {kind}',
-            sum(counts[2].values()), 1 + (kind == 'float16'))
+    measure(
+        f'host synchronisations an iteration: {kind}',
+        sum(counts[2].values()),
+        1 + (kind == 'float16'),
+    )
 
 
 def test_synchronisations_of_a_step_that_clips(cuda, measure):
     model = cohort(cuda)
-    optim = optim_wrapper(model, clip_grad=dict(max_norm=5.))
+    optim = optim_wrapper(model, clip_grad=dict(max_norm=5.0))
     check_synchronisations(model, optim, 'clip_grad', measure, 2)
 
 
@@ -154,5 +173,4 @@ def check_synchronisations(model, optim, name, measure, limit):
     places = synchronisations(lambda: model.train_step(data, optim))
     for place, number in places.items():
         print(f'{number} x {place}')
-    measure(f'host synchronisations a step: {name}', sum(places.values()),
-            limit)
+    measure(f'host synchronisations a step: {name}', sum(places.values()), limit)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Processes that share a step: nccl and gloo, DDP, SyncBatchNorm."""
+
 import multiprocessing
 import socket
 import traceback
@@ -20,7 +21,8 @@ def process_group(device):
     """A group of this process alone."""
     backend = 'nccl' if device.type == 'cuda' else 'gloo'
     torch_dist.init_process_group(
-        backend, store=torch_dist.HashStore(), rank=0, world_size=1)
+        backend, store=torch_dist.HashStore(), rank=0, world_size=1
+    )
     yield backend
     torch_dist.destroy_process_group()
 
@@ -37,10 +39,10 @@ def trained(model, device, kind, wrap):
             module=model,
             device_ids=[0] if device.type == 'cuda' else None,
             broadcast_buffers=False,
-            find_unused_parameters=False)
+            find_unused_parameters=False,
+        )
     return [
-        trained.train_step(digits(start=16 * step), optim)['loss']
-        for step in range(3)
+        trained.train_step(digits(start=16 * step), optim)['loss'] for step in range(3)
     ]
 
 
@@ -49,17 +51,25 @@ def test_ddp_of_one_process_is_no_ddp(device, compare, process_group, kind):
     alone, wrapped = cohort(device), cohort(device)
     expected = trained(alone, device, kind, False)
     losses = trained(wrapped, device, kind, True)
-    compare('DDP of one process: losses', torch.stack(losses),
-            torch.stack(expected), TOLERANCES['ddp'])
-    compare('DDP of one process: weights', flat(wrapped.parameters()),
-            flat(alone.parameters()), TOLERANCES['ddp'])
+    compare(
+        'DDP of one process: losses',
+        torch.stack(losses),
+        torch.stack(expected),
+        TOLERANCES['ddp'],
+    )
+    compare(
+        'DDP of one process: weights',
+        flat(wrapped.parameters()),
+        flat(alone.parameters()),
+        TOLERANCES['ddp'],
+    )
 
 
 def test_nccl_reduces(device, process_group):
-    tensor = torch.arange(4., device=device)
+    tensor = torch.arange(4.0, device=device)
     torch_dist.all_reduce(tensor)
     assert torch_dist.get_backend() == process_group
-    assert tensor.tolist() == [0., 1., 2., 3.]
+    assert tensor.tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
 def gradients(rank, number, cfg):
@@ -67,8 +77,7 @@ def gradients(rank, number, cfg):
     model = convert_sync_batchnorm(cohort('cuda', **cfg), 'torch')
     size = 16 // number
     batch = {
-        key: value[rank * size:(rank + 1) * size]
-        for key, value in digits().items()
+        key: value[rank * size : (rank + 1) * size] for key, value in digits().items()
     }
     step = model
     if number > 1:
@@ -76,9 +85,9 @@ def gradients(rank, number, cfg):
             module=model,
             device_ids=[0],
             broadcast_buffers=False,
-            find_unused_parameters=False)
-    step.train_step(batch,
-                    OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.)))
+            find_unused_parameters=False,
+        )
+    step.train_step(batch, OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0)))
     return {name: p.detach().cpu() for name, p in model.state_dict().items()}
 
 
@@ -88,10 +97,8 @@ def in_process(results, rank, number, port, cfg):
         torch.backends.cudnn.allow_tf32 = False
         torch.cuda.set_device(0)
         torch_dist.init_process_group(
-            'gloo',
-            init_method=f'tcp://127.0.0.1:{port}',
-            rank=rank,
-            world_size=number)
+            'gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=number
+        )
         state = gradients(rank, number, cfg)
         torch_dist.destroy_process_group()
         results.put((rank, {k: v.numpy() for k, v in state.items()}, None))
@@ -99,10 +106,11 @@ def in_process(results, rank, number, port, cfg):
         results.put((rank, None, traceback.format_exc()))
 
 
-@pytest.mark.parametrize('cfg', [
-    dict(),
-    dict(teacher_trainable=True, teacher_norm_eval=False),
-], ids=['frozen_teacher', 'trainable_teacher'])  # yapf: disable
+@pytest.mark.parametrize(
+    'cfg',
+    [dict(), dict(teacher_trainable=True, teacher_norm_eval=False)],
+    ids=['frozen_teacher', 'trainable_teacher'],
+)
 def test_sync_batch_norm(cuda, compare, cfg):
     """Two processes with half the batch each are one with all of it."""
     context = multiprocessing.get_context('spawn')
@@ -128,6 +136,9 @@ def test_sync_batch_norm(cuda, compare, cfg):
     expected = gradients(0, 1, cfg)
     for _, state, _ in answers:
         assert state.keys() == expected.keys()
-        compare('SyncBatchNorm: weights and statistics',
-                flat(torch.from_numpy(state[key]) for key in expected),
-                flat(expected.values()), TOLERANCES['sync_batch_norm'])
+        compare(
+            'SyncBatchNorm: weights and statistics',
+            flat(torch.from_numpy(state[key]) for key in expected),
+            flat(expected.values()),
+            TOLERANCES['sync_batch_norm'],
+        )

@@ -1,11 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Every loss of MMRazor in a cohort, against float64 on the CPU."""
+
 import pytest
 import torch
 from small import TOLERANCES, flat, total
 
-from mmdckd.razor.catalogue import LOSSES, OTHERS
-from mmdckd.razor.check import build, digits
+from studies.razor.catalogue import LOSSES, OTHERS
+from studies.razor.check import build, digits
 
 pytestmark = pytest.mark.gpu
 
@@ -24,14 +25,12 @@ def losses_and_gradients(model, images):
     losses = model(**data, mode='loss')
     total(losses).backward()
     return losses, {
-        name: p.grad
-        for name, p in model.named_parameters() if p.grad is not None
+        name: p.grad for name, p in model.named_parameters() if p.grad is not None
     }
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_a_loss_is_what_it_is_in_float64(device, compare, images, name,
-                                         monkeypatch):
+def test_a_loss_is_what_it_is_in_float64(device, compare, images, name, monkeypatch):
     case = CASES[name]
     kwargs = dict(teacher=None) if name == 'byot' else {}
     ours, reference = build(case, **kwargs), build(case, **kwargs)
@@ -43,9 +42,16 @@ def test_a_loss_is_what_it_is_in_float64(device, compare, images, name,
     for key, value in losses.items():
         if 'loss' in key:
             assert value.device == device
-            compare(f"MMRazor's losses: {name}", value.reshape(-1),
-                    expected[key].reshape(-1), TOLERANCES['razor_loss'])
+            compare(
+                f"MMRazor's losses: {name}",
+                value.reshape(-1),
+                expected[key].reshape(-1),
+                TOLERANCES['razor_loss'],
+            )
     assert gradients.keys() == references.keys() and gradients
-    compare(f"MMRazor's losses: {name}, gradient", flat(gradients.values()),
-            flat(references[key] for key in gradients),
-            TOLERANCES['razor_gradient'])
+    compare(
+        f"MMRazor's losses: {name}, gradient",
+        flat(gradients.values()),
+        flat(references[key] for key in gradients),
+        TOLERANCES['razor_gradient'],
+    )

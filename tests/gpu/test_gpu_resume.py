@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs that stop and go on, to the bit."""
+
 import signal
 import subprocess
 import sys
@@ -24,8 +25,9 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize('stage, iteration', [('iter', 7), ('val', 8)])
-def test_a_resumed_run_is_the_run_that_never_stopped(device, whole, tmp_path,
-                                                     stage, iteration):
+def test_a_resumed_run_is_the_run_that_never_stopped(
+    device, whole, tmp_path, stage, iteration
+):
     cfg = exact(tmp_path)
     interrupted(cfg, stage, iteration)
     runner = resumed(cfg)
@@ -40,7 +42,7 @@ def test_mixed_precision_is_resumed(tmp_path):
     options = {
         'optim_wrapper.type': 'AmpOptimWrapper',
         'optim_wrapper.dtype': 'float16',
-        'train_cfg.max_epochs': 2
+        'train_cfg.max_epochs': 2,
     }
     cfg, stopped = (exact(tmp_path / name, **options) for name in 'ab')
     train(cfg)
@@ -54,9 +56,9 @@ def start(device, folder, *arguments):
     child = Path(__file__).with_name('child.py')
     command = [sys.executable, str(child), device.type, str(folder)]
     with open(folder / 'printed.txt', 'a') as file:
-        return subprocess.Popen([*command, *arguments],
-                                stdout=file,
-                                stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [*command, *arguments], stdout=file, stderr=subprocess.STDOUT
+        )
 
 
 def printed(folder):

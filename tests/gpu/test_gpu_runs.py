@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs by MMEngine's runner on the device."""
+
 import copy
 from pathlib import Path
 
@@ -27,8 +28,7 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 def test_mixed_precision(device, compare, plain, tmp_path, dtype):
     cfg = quick(tmp_path, custom_hooks=[dict(type='mmdckd.LossScaleHook')])
-    cfg.optim_wrapper = dict(
-        type='AmpOptimWrapper', dtype=dtype, **cfg.optim_wrapper)
+    cfg.optim_wrapper = dict(type='AmpOptimWrapper', dtype=dtype, **cfg.optim_wrapper)
     runner = train(cfg)
     assert next(runner.model.parameters()).dtype == torch.float32
     names, ours = losses(runner)
@@ -51,10 +51,11 @@ def validated(tmp_path_factory):
             dict(type='mmdckd.ExportStudentHook'),
             dict(type='mmdckd.CheckLabelsHook'),
             dict(type='EMAHook', momentum=0.2),
-        ])
+        ],
+    )
     cfg.visualizer = dict(
-        type='mmdckd.CohortVisualizer',
-        vis_backends=[dict(type='LocalVisBackend')])
+        type='mmdckd.CohortVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+    )
     cfg.log_processor = dict(type='mmdckd.CohortLogProcessor')
     return train(cfg)
 
@@ -65,7 +66,8 @@ def last(validated):
     path = str(Path(validated.work_dir) / 'epoch_2.pth')
     model = cohort_of(path, validated.cfg)
     model.teachers[0].model.load_state_dict(
-        validated.model.teachers[0].model.state_dict())
+        validated.model.teachers[0].model.state_dict()
+    )
     return path, model.to(next(validated.model.parameters()).device)
 
 
@@ -98,32 +100,31 @@ def test_validation_counts_what_members_predict(device, validated, last):
         assert logged == pytest.approx(top1, abs=1e-4), name
     best = validated.message_hub.get_info('best_student')
     assert scalars['val/best/accuracy/top1'].current() == pytest.approx(
-        max(scalars[f'val/{name}/accuracy/top1'].current()
-            for name in names[:2]))
+        max(scalars[f'val/{name}/accuracy/top1'].current() for name in names[:2])
+    )
     assert best in names[:2]
     assert list(Path(validated.work_dir).glob('best_*.pth'))
 
 
 def test_statistics_of_a_validation(validated):
-    path, = Path(validated.work_dir).glob('*/vis_data/cohort_statistics.npz')
+    (path,) = Path(validated.work_dir).glob('*/vis_data/cohort_statistics.npz')
     with np.load(path) as arrays:
         assert arrays['step'] == 2
         assert np.isfinite(arrays['correlation']).all()
 
 
-def test_an_exported_student_predicts_the_same(device, validated, last,
-                                               tmp_path):
+def test_an_exported_student_predicts_the_same(device, validated, last, tmp_path):
     """On the device to the bit; the file was written by a run on it."""
     path, model = last
     data = packed(validated, 'test')
     for name in ('best', 'student0', 'student1'):
         written = export_student(path, str(tmp_path), name)
         student = get_model(
-            written.config, pretrained=written.checkpoint, device=device)
+            written.config, pretrained=written.checkpoint, device=device
+        )
         inputs = model.data_preprocessor(copy.deepcopy(data), False)
         with torch.no_grad():
-            inside = model.cohort.students[written.name](
-                **inputs, mode='predict')
+            inside = model.cohort.students[written.name](**inputs, mode='predict')
         inside = torch.stack([sample.pred_score for sample in inside])
         alone = scores_of(student, data)
         assert alone.device == device
@@ -160,13 +161,12 @@ def cached(work_dir, teacher, hooks):
     return cfg
 
 
-def test_the_teacher_cache_has_what_the_teacher_says(device, compare,
-                                                     validated, tmp_path):
+def test_the_teacher_cache_has_what_the_teacher_says(
+    device, compare, validated, tmp_path
+):
     weights = tmp_path / 'teacher.pth'
-    torch.save(validated.model.cohort.students['student0'].state_dict(),
-               weights)
-    hook = dict(
-        type='mmdckd.TeacherCacheHook', folder=str(tmp_path / 'logits'))
+    torch.save(validated.model.cohort.students['student0'].state_dict(), weights)
+    hook = dict(type='mmdckd.TeacherCacheHook', folder=str(tmp_path / 'logits'))
     runner = train(cached(tmp_path, str(weights), [hook]))
     model = runner.model
     data = next(iter(runner.train_dataloader))
@@ -174,13 +174,16 @@ def test_the_teacher_cache_has_what_the_teacher_says(device, compare,
     looked_up = model.teacher_cache(data['inputs'], data['data_samples'])
     assert looked_up.device == device
     model.teacher_cache = None
-    (said, ), _ = model.run_teachers(data['inputs'], None)
-    compare('teacher cache: logits', looked_up, said,
-            TOLERANCES['teacher_cache'])
+    (said,), _ = model.run_teachers(data['inputs'], None)
+    compare('teacher cache: logits', looked_up, said, TOLERANCES['teacher_cache'])
     without = train(cached(tmp_path, str(weights), []))
     names, expected = losses(without)
-    compare('teacher cache: losses',
-            losses(runner)[1], expected, 10 * TOLERANCES['teacher_cache'])
+    compare(
+        'teacher cache: losses',
+        losses(runner)[1],
+        expected,
+        10 * TOLERANCES['teacher_cache'],
+    )
 
 
 class SeesBatches(Hook):
@@ -194,8 +197,9 @@ class SeesBatches(Hook):
         self.pinned.add(data_batch['inputs'].is_pinned())
 
     def _after(self, module, args, output):
-        images = (args[0]['inputs'].flip(1).float().cpu() -
-                  module.mean.cpu()) / module.std.cpu()
+        images = (
+            args[0]['inputs'].flip(1).float().cpu() - module.mean.cpu()
+        ) / module.std.cpu()
         self.equal.append(torch.allclose(images, output['inputs'].cpu()))
         samples = output['data_samples']
         self.devices.add(output['inputs'].device)
@@ -209,7 +213,8 @@ def test_pinned_memory(cuda, tmp_path, workers):
         collate_fn=dict(type='default_collate'),
         pin_memory=True,
         num_workers=workers,
-        persistent_workers=workers > 0)
+        persistent_workers=workers > 0,
+    )
     runner = Runner.from_cfg(cfg)
     hook = SeesBatches()
     runner.register_hook(hook)

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Steps of a cohort: gradients, layouts, and losses that are not finite."""
+
 import copy
 import math
 
@@ -8,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from poison import Poison
-from small import (DCKD, TOLERANCES, cohort, flat, gradients, network,
-                   preprocess, total)
+from small import DCKD, TOLERANCES, cohort, flat, gradients, network, preprocess, total
 from tiny import build, digits
 
 pytestmark = pytest.mark.gpu
 
-ALPHA, BETA, GAMMA, TAU = 1., 1., 0.1, 4.
+ALPHA, BETA, GAMMA, TAU = 1.0, 1.0, 0.1, 4.0
 
 
 def by_hand(model, images, labels):
@@ -27,9 +27,7 @@ def by_hand(model, images, labels):
     with torch.no_grad():
         network = model.teachers[0].model
         teacher = network.head(network.extract_feat(images))
-    logits = [
-        student.head(student.extract_feat(images)) for student in students
-    ]
+    logits = [student.head(student.extract_feat(images)) for student in students]
     log_probs = [(z / TAU).log_softmax(1) for z in logits]
     loss = 0
     for i, log_p in enumerate(log_probs):
@@ -37,9 +35,9 @@ def by_hand(model, images, labels):
         collected = (sum(others) / len(others) / TAU).softmax(1)
         loss = loss + F.cross_entropy(logits[i], labels)
         loss = loss + ALPHA * TAU**2 * F.kl_div(
-            log_p, (teacher / TAU).softmax(1), reduction='batchmean')
-        loss = loss + BETA * TAU**2 * F.kl_div(
-            log_p, collected, reduction='batchmean')
+            log_p, (teacher / TAU).softmax(1), reduction='batchmean'
+        )
+        loss = loss + BETA * TAU**2 * F.kl_div(log_p, collected, reduction='batchmean')
         loss = loss + GAMMA * (log_p.exp() * log_p).sum(1).mean()
     model.zero_grad()
     loss.backward()
@@ -55,8 +53,12 @@ def test_gradients_are_those_of_a_plain_loop(device, compare):
     loss, expected = by_hand(model, data['inputs'], labels)
     assert ours.keys() == expected.keys()
     compare('by hand: loss', total(losses), loss, TOLERANCES['by_hand'])
-    compare('by hand: gradient', flat(ours.values()), flat(expected.values()),
-            TOLERANCES['by_hand'])
+    compare(
+        'by hand: gradient',
+        flat(ours.values()),
+        flat(expected.values()),
+        TOLERANCES['by_hand'],
+    )
 
 
 COHORTS = dict(
@@ -68,13 +70,16 @@ COHORTS = dict(
     mixed=dict(
         architecture=None,
         num_students=None,
-        students=dict(a=network(), b=network(depth=34))),
+        students=dict(a=network(), b=network(depth=34)),
+    ),
     input_size=dict(teacher=dict(**network(), input_size=16)),
     norm=dict(
         teacher=dict(
             **network(),
-            data_preprocessor=dict(mean=[70.] * 3, std=[80.] *
-                                   3, to_rgb=True))))
+            data_preprocessor=dict(mean=[70.0] * 3, std=[80.0] * 3, to_rgb=True),
+        )
+    ),
+)
 
 
 @pytest.mark.parametrize('kwargs', COHORTS.values(), ids=COHORTS)
@@ -85,10 +90,13 @@ def test_gradients_are_those_on_the_cpu(device, compare, kwargs):
     losses, ours = gradients(model)
     expected, theirs = gradients(reference)
     assert {each.device for each in ours.values()} == {device}
-    compare('cohorts: loss', total(losses), total(expected),
-            TOLERANCES['razor_loss'])
-    compare('cohorts: gradient', flat(ours.values()), flat(theirs.values()),
-            TOLERANCES['razor_gradient'])
+    compare('cohorts: loss', total(losses), total(expected), TOLERANCES['razor_loss'])
+    compare(
+        'cohorts: gradient',
+        flat(ours.values()),
+        flat(theirs.values()),
+        TOLERANCES['razor_gradient'],
+    )
 
 
 def test_students_that_are_initialised_on_the_device_differ(device):
@@ -101,7 +109,8 @@ def test_students_that_are_initialised_on_the_device_differ(device):
             num_students=num_students,
             teacher=network(),
             allow_random_teacher=True,
-            distiller=DCKD).to(device)
+            distiller=DCKD,
+        ).to(device)
         torch.manual_seed(0)
         model.init_weights()
         weights = [
@@ -126,10 +135,15 @@ def test_channels_last_changes_rounding_alone(device, compare):
     assert weight.is_contiguous(memory_format=torch.channels_last)
     losses, expected = gradients(plain)
     theirs, ours = gradients(last)
-    compare('channels last: loss', total(theirs), total(losses),
-            TOLERANCES['channels_last'])
-    compare('channels last: gradient', flat(ours.values()),
-            flat(expected.values()), TOLERANCES['channels_last_gradient'])
+    compare(
+        'channels last: loss', total(theirs), total(losses), TOLERANCES['channels_last']
+    )
+    compare(
+        'channels last: gradient',
+        flat(ours.values()),
+        flat(expected.values()),
+        TOLERANCES['channels_last_gradient'],
+    )
 
 
 def test_independent_views(device):
@@ -171,11 +185,12 @@ def test_a_scale_that_is_too_large_costs_one_step(device):
     optim = AmpOptimWrapper(
         optimizer=torch.optim.SGD(model.parameters(), 0.05),
         dtype='float16',
-        loss_scale=dict(init_scale=2.**40, growth_interval=1000))
+        loss_scale=dict(init_scale=2.0**40, growth_interval=1000),
+    )
     before = [p.clone() for p in model.parameters()]
     model.train_step(digits(), optim)
     assert all(map(torch.equal, model.parameters(), before))
-    assert optim.loss_scaler.get_scale() == 2.**39
+    assert optim.loss_scaler.get_scale() == 2.0**39
     for _ in range(40):
         log = model.train_step(digits(), optim)
     assert math.isfinite(log['loss'])
@@ -192,16 +207,19 @@ def test_a_cohort_with_mmrazors_distiller_beside_it(device):
             student_recorders=recorder,
             teacher_recorders=recorder,
             connectors=dict(
-                adapt=dict(
-                    type='ConvModuleConnector', in_channel=16,
-                    out_channel=16)),
+                adapt=dict(type='ConvModuleConnector', in_channel=16, out_channel=16)
+            ),
             distill_losses=dict(loss_l2=dict(type='L2Loss')),
             loss_forward_mappings=dict(
                 loss_l2=dict(
                     s_feature=dict(
-                        recorder='layer', from_student=True,
-                        connector='adapt'),
-                    t_feature=dict(recorder='layer', from_student=False)))))
+                        recorder='layer', from_student=True, connector='adapt'
+                    ),
+                    t_feature=dict(recorder='layer', from_student=False),
+                )
+            ),
+        ),
+    )
     losses, found = gradients(model)
     assert all(value.device == device for value in losses.values())
     assert any('connectors' in name for name in found)

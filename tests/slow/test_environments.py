@@ -4,6 +4,7 @@
 An environment takes torch and all else from the one that runs this test, and
 has its own versions of the packages of its set, which come before.
 """
+
 import json
 import subprocess
 import sys
@@ -23,12 +24,20 @@ ROOT = Path(__file__).parents[2]
 
 # What is installed, and the remedies that this makes necessary.
 SETS = dict(
-    mmengine=(['mmengine==0.10.7', 'setuptools>=82'],
-              ['installed_packages', 'checkpoints_of_mmengine']),
-    onedl=([
-        'onedl-mmcv==2.3.6', 'onedl-mmengine==0.10.12',
-        'onedl-mmpretrain==1.3.6', 'setuptools>=82'
-    ], ['mmcv_version']))
+    mmengine=(
+        ['mmengine==0.10.7', 'setuptools>=82'],
+        ['installed_packages', 'checkpoints_of_mmengine'],
+    ),
+    onedl=(
+        [
+            'onedl-mmcv==2.3.6',
+            'onedl-mmengine==0.10.12',
+            'onedl-mmpretrain==1.3.6',
+            'setuptools>=82',
+        ],
+        ['mmcv_version'],
+    ),
+)
 
 # Two iterations of the run that it inherits from, then one more.
 CONFIG = """
@@ -69,22 +78,32 @@ def environment(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     venv.create(folder, with_pip=False)
     python = folder / 'bin' / 'python'
-    call(sys.executable, '-m', 'pip', '--python', python, 'install', '--quiet',
-         '--no-deps', *packages)
+    call(
+        sys.executable,
+        '-m',
+        'pip',
+        '--python',
+        python,
+        'install',
+        '--quiet',
+        '--no-deps',
+        *packages,
+    )
     # After the installation, which would look at what is there as well.
     paths = sysconfig.get_paths()
-    site = call(python, '-c',
-                'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-    Path(site.strip(), 'others.pth').write_text('\n'.join(
-        [str(ROOT), paths['purelib'], paths['platlib']]))
+    site = call(
+        python, '-c', 'import sysconfig; print(sysconfig.get_paths()["purelib"])'
+    )
+    Path(site.strip(), 'others.pth').write_text(
+        '\n'.join([str(ROOT), paths['purelib'], paths['platlib']])
+    )
     return python, remedies
 
 
 def call(*command, cwd=None):
-    process = subprocess.run([str(part) for part in command],
-                             cwd=cwd,
-                             capture_output=True,
-                             text=True)
+    process = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True
+    )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 
@@ -101,7 +120,8 @@ def train(python, folder, base, iters, *arguments):
         '--work-dir',
         work_dir,
         *arguments,
-        cwd=ROOT)
+        cwd=ROOT,
+    )
     path = work_dir / f'iter_{iters}.pth'
     return path, torch.load(path, weights_only=False)
 
@@ -109,17 +129,22 @@ def train(python, folder, base, iters, *arguments):
 def test_versions_are_those_of_the_set(environment):
     python, _ = environment
     printed = call(
-        python, '-c', 'import mmcv, mmengine; '
-        'print(mmcv.__version__, mmengine.__version__)')
+        python,
+        '-c',
+        'import mmcv, mmengine; print(mmcv.__version__, mmengine.__version__)',
+    )
     assert printed.split() in (['2.1.0', '0.10.7'], ['2.3.6', '0.10.12'])
 
 
 def test_train_and_resume(environment, tmp_path):
     python, remedies = environment
-    teacher, _ = train(python, tmp_path, 'configs/teachers/resnet34_digits.py',
-                       2)
-    options = '--cfg-options', f'teacher_ckpt={teacher}', \
-        f'model.teacher_ckpt={teacher}', 'model.num_students=2'
+    teacher, _ = train(python, tmp_path, 'configs/teachers/resnet34_digits.py', 2)
+    options = (
+        '--cfg-options',
+        f'teacher_ckpt={teacher}',
+        f'model.teacher_ckpt={teacher}',
+        'model.num_students=2',
+    )
     cohort = 'configs/dckd_r34_r18_digits.py'
     _, before = train(python, tmp_path, cohort, 2, *options)
     _, after = train(python, tmp_path, cohort, 3, '--resume', *options)
@@ -128,7 +153,8 @@ def test_train_and_resume(environment, tmp_path):
     assert names
     assert any(
         not torch.equal(before['state_dict'][name], after['state_dict'][name])
-        for name in names)
+        for name in names
+    )
     # The losses of the first run are kept.
     scalars = after['message_hub']['log_scalars']['train/loss']
     assert len(scalars['history'][0]) == 3
@@ -137,8 +163,10 @@ def test_train_and_resume(environment, tmp_path):
     torch.save(
         dict(
             state_dict=dict(),
-            message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.], [1])))),
-        tmp_path / 'mmengine.pth')
+            message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1]))),
+        ),
+        tmp_path / 'mmengine.pth',
+    )
     trials = meet_faults(python, tmp_path / 'mmengine.pth')
     for name in remedies:
         error, changed, remaining = trials[name]
@@ -152,6 +180,6 @@ def meet_faults(python, path):
         installed_packages='from mmengine.hub import get_config; '
         'get_config("mmpretrain::resnet/resnet18_8xb32_in1k.py")',
         checkpoints_of_mmengine='from mmengine.runner import checkpoint; '
-        f'checkpoint.CheckpointLoader.load_checkpoint({str(path)!r})')
-    return json.loads(
-        call(python, '-c', TRIALS, json.dumps(codes)).splitlines()[-1])
+        f'checkpoint.CheckpointLoader.load_checkpoint({str(path)!r})',
+    )
+    return json.loads(call(python, '-c', TRIALS, json.dumps(codes)).splitlines()[-1])

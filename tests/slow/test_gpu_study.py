@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The study of a GPU, on the CPU and as small as it gets."""
+
 import json
 import subprocess
 import sys
@@ -14,11 +15,22 @@ pytestmark = pytest.mark.slow
 
 
 def measure(out: Path, seconds: int, *parts: str) -> list:
-    subprocess.run([
-        sys.executable, FAST, '--device', 'cpu', '--mini', '--seconds',
-        str(seconds), '--out', out, '--parts', *parts
-    ],
-                   check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            FAST,
+            '--device',
+            'cpu',
+            '--mini',
+            '--seconds',
+            str(seconds),
+            '--out',
+            out,
+            '--parts',
+            *parts,
+        ],
+        check=True,
+    )
     text = (out / 'fast.jsonl').read_text()
     return [json.loads(line) for line in text.splitlines()]
 

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Make Glyph62: grey images of the 62 digits and letters of many fonts."""
+
 import argparse
 import hashlib
 import json
@@ -16,8 +17,13 @@ from mmengine.utils import scandir, track_parallel_progress
 from PIL import features
 
 from mmdckd.cli.errors import one_error_line
-from mmdckd.datasets.glyph_rendering import (CHARACTERS, SUFFIXES, FontGlyphs,
-                                             UnusableFont, render_font)
+from mmdckd.datasets.glyph_rendering import (
+    CHARACTERS,
+    SUFFIXES,
+    FontGlyphs,
+    UnusableFont,
+    render_font,
+)
 from mmdckd.version import __version__
 
 EXAMPLE = """example:
@@ -43,6 +49,7 @@ class Font(NamedTuple):
         sha256 (str): The hash of the file.
         glyphs (FontGlyphs): Its name and images.
     """
+
     path: str
     sha256: str
     glyphs: FontGlyphs
@@ -52,28 +59,32 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         '--fonts',
         nargs='+',
         required=True,
         metavar='DIR',
-        help='the folders to search for fonts, with all below them')
+        help='the folders to search for fonts, with all below them',
+    )
     parser.add_argument(
         '--out',
         default='data/glyph62',
-        help='the folder to write to '
-        '(default: %(default)s)')
+        help='the folder to write to (default: %(default)s)',
+    )
     parser.add_argument(
         '--size',
         type=int,
         default=32,
-        help='the side of an image in pixels (default: %(default)s)')
+        help='the side of an image in pixels (default: %(default)s)',
+    )
     parser.add_argument(
         '--jobs',
         type=int,
         default=os.cpu_count(),
-        help='how many processes draw (default: the number of cores)')
+        help='how many processes draw (default: the number of cores)',
+    )
     args = parser.parse_args()
     for name in ('size', 'jobs'):
         if getattr(args, name) < 1:
@@ -86,12 +97,13 @@ def parse_args() -> argparse.Namespace:
 
 def find_fonts(folders: List[str]) -> List[str]:
     """Find the font files in folders and below them."""
-    return sorted({
-        osp.realpath(osp.join(folder, name))
-        for folder in folders
-        for name in scandir(
-            folder, SUFFIXES, recursive=True, case_sensitive=False)
-    })
+    return sorted(
+        {
+            osp.realpath(osp.join(folder, name))
+            for folder in folders
+            for name in scandir(folder, SUFFIXES, recursive=True, case_sensitive=False)
+        }
+    )
 
 
 def read_font(task: Tuple[str, int]) -> Union[Font, Tuple[str, str]]:
@@ -105,8 +117,7 @@ def read_font(task: Tuple[str, int]) -> Union[Font, Tuple[str, str]]:
         return Font(path, hashlib.sha256(file.read()).hexdigest(), glyphs)
 
 
-def drop_doubles(
-        fonts: List[Font]) -> Tuple[List[Font], List[Tuple[str, str]]]:
+def drop_doubles(fonts: List[Font]) -> Tuple[List[Font], List[Tuple[str, str]]]:
     """Keep one of all fonts that look the same, and put them in order.
 
     Neither which one is kept nor the order depends on where the files lie.
@@ -116,8 +127,7 @@ def drop_doubles(
     for font in sorted(fonts, key=_rank):
         first = kept.setdefault(font.glyphs.images.tobytes(), font)
         if first is not font:
-            left_out.append(
-                (font.path, f'looks like {osp.basename(first.path)}'))
+            left_out.append((font.path, f'looks like {osp.basename(first.path)}'))
     return list(kept.values()), left_out
 
 
@@ -150,8 +160,9 @@ def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:
         images=np.concatenate([font.glyphs.images for _, font in fonts]),
         labels=np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), len(fonts)),
         fonts=np.repeat(
-            np.array([index for index, _ in fonts], np.uint16),
-            len(CHARACTERS)))
+            np.array([index for index, _ in fonts], np.uint16), len(CHARACTERS)
+        ),
+    )
     with open(f'{path}.tmp', 'wb') as file:
         np.savez_compressed(file, **arrays)
     os.replace(f'{path}.tmp', path)
@@ -161,12 +172,15 @@ def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:
         fonts=len(fonts),
         families=len(set(families)),
         first_words=len(set(map(kin_of, families))),
-        sha256=hashlib.sha256(b''.join(
-            array.tobytes() for array in arrays.values())).hexdigest())
+        sha256=hashlib.sha256(
+            b''.join(array.tobytes() for array in arrays.values())
+        ).hexdigest(),
+    )
 
 
-def write_set(out: str, size: int, fonts: List[Font],
-              left_out: List[Tuple[str, str]]) -> dict:
+def write_set(
+    out: str, size: int, fonts: List[Font], left_out: List[Tuple[str, str]]
+) -> dict:
     """Write the three splits and the manifest; return the latter."""
     os.makedirs(out, exist_ok=True)
     splits = [split_of(font.glyphs.name.family) for font in fonts]
@@ -178,13 +192,13 @@ def write_set(out: str, size: int, fonts: List[Font],
             mmdckd=__version__,
             pillow=PIL.__version__,
             freetype=features.version('freetype2'),
-            fonttools=fontTools.version),
+            fonttools=fontTools.version,
+        ),
         splits={
-            split:
-            write_split(
+            split: write_split(
                 osp.join(out, f'{split}.npz'),
-                [(i, font)
-                 for i, font in enumerate(fonts) if splits[i] == split])
+                [(i, font) for i, font in enumerate(fonts) if splits[i] == split],
+            )
             for split in SPLITS
         },
         fonts=[
@@ -192,13 +206,17 @@ def write_set(out: str, size: int, fonts: List[Font],
                 font.glyphs.name._asdict(),
                 file=osp.basename(font.path),
                 sha256=font.sha256,
-                split=split) for font, split in zip(fonts, splits)
+                split=split,
+            )
+            for font, split in zip(fonts, splits)
         ],
         left_out=[
             dict(file=osp.basename(path), reason=reason)
             for path, reason in sorted(
-                left_out, key=lambda item: (osp.basename(item[0]), item[1]))
-        ])
+                left_out, key=lambda item: (osp.basename(item[0]), item[1])
+            )
+        ],
+    )
     path = osp.join(out, 'manifest.json')
     with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
         json.dump(manifest, file, indent=1, ensure_ascii=False)
@@ -212,12 +230,10 @@ def main() -> None:
     args = parse_args()
     paths = find_fonts(args.fonts)
     if not paths:
-        raise SystemExit(f'error: no font ({", ".join(SUFFIXES)}) in '
-                         f'{args.fonts}')
+        raise SystemExit(f'error: no font ({", ".join(SUFFIXES)}) in {args.fonts}')
     read = track_parallel_progress(
-        read_font, [(path, args.size) for path in paths],
-        args.jobs,
-        chunksize=8)
+        read_font, [(path, args.size) for path in paths], args.jobs, chunksize=8
+    )
     print()
     fonts, doubles = drop_doubles([f for f in read if isinstance(f, Font)])
     left_out = [f for f in read if not isinstance(f, Font)] + doubles
@@ -226,13 +242,18 @@ def main() -> None:
     if empty:
         raise SystemExit(
             f'error: of {len(fonts)} usable fonts among {len(paths)} none is '
-            f'in {" and ".join(empty)}: give fonts of more families')
+            f'in {" and ".join(empty)}: give fonts of more families'
+        )
     manifest = write_set(args.out, args.size, fonts, left_out)
     for split, what in manifest['splits'].items():
-        print(f'{split:5} {what["images"]:6} images, {what["fonts"]:4} fonts '
-              f'of {what["families"]:3} families')
-    print(f'{len(left_out)} fonts left out; why is in '
-          f'{osp.join(args.out, "manifest.json")}')
+        print(
+            f'{split:5} {what["images"]:6} images, {what["fonts"]:4} fonts '
+            f'of {what["families"]:3} families'
+        )
+    print(
+        f'{len(left_out)} fonts left out; why is in '
+        f'{osp.join(args.out, "manifest.json")}'
+    )
 
 
 if __name__ == '__main__':

@@ -2,10 +2,8 @@
 dataset_type = 'mmdckd.Digits'
 # Mean and standard deviation of all pixels. Grey has no channel order.
 data_preprocessor = dict(
-    num_classes=10,
-    mean=[77.8, 77.8, 77.8],
-    std=[95.9, 95.9, 95.9],
-    to_rgb=False)
+    num_classes=10, mean=[77.8, 77.8, 77.8], std=[95.9, 95.9, 95.9], to_rgb=False
+)
 
 # A mirrored digit is another sign: digits are only moved.
 train_pipeline = [
@@ -15,28 +13,28 @@ train_pipeline = [
 
 # Changes nothing about a digit of the dataset; images from elsewhere may have
 # any size.
-test_pipeline = [
-    dict(type='Resize', scale=8),
-    dict(type='PackInputs'),
-]
+test_pipeline = [dict(type='Resize', scale=8), dict(type='PackInputs')]
 
 # Images of 8x8 are prepared faster than they are passed between processes.
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     dataset=dict(type=dataset_type, split='train', pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 
 val_dataloader = dict(
     batch_size=360,
     num_workers=0,
     dataset=dict(type=dataset_type, split='val', pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 
 test_dataloader = dict(
     batch_size=360,
     num_workers=0,
     dataset=dict(type=dataset_type, split='test', pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_evaluator = val_evaluator

@@ -6,7 +6,8 @@ data_root = '{{$FASHION_MNIST:/usr/share/datasets/fashion-mnist}}'
 num_images = {{'$IMAGES:None'}}
 # Mean and standard deviation of all pixels. Grey has no channel order.
 data_preprocessor = dict(
-    num_classes=10, mean=[73., 73., 73.], std=[90., 90., 90.], to_rgb=False)
+    num_classes=10, mean=[73.0, 73.0, 73.0], std=[90.0, 90.0, 90.0], to_rgb=False
+)
 
 train_pipeline = [
     dict(type='RandomCrop', crop_size=28, padding=2),
@@ -16,10 +17,7 @@ train_pipeline = [
 
 # Changes nothing about an image of the dataset; images from elsewhere may have
 # any size.
-test_pipeline = [
-    dict(type='Resize', scale=28),
-    dict(type='PackInputs'),
-]
+test_pipeline = [dict(type='Resize', scale=28), dict(type='PackInputs')]
 
 # Images of 28x28 are prepared faster than they are passed between processes.
 train_dataloader = dict(
@@ -30,27 +28,27 @@ train_dataloader = dict(
         data_root=data_root,
         split='train',
         num_images=num_images,
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        pipeline=train_pipeline,
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 
 val_dataloader = dict(
     batch_size=256,
     num_workers=0,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 
 test_dataloader = dict(
     batch_size=256,
     num_workers=0,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_evaluator = val_evaluator

@@ -4,7 +4,8 @@ dataset_type = 'mmdckd.Glyph62'
 data_root = 'data/glyph62'
 # Mean and standard deviation of all pixels. Grey has no channel order.
 data_preprocessor = dict(
-    num_classes=62, mean=[33., 33., 33.], std=[78., 78., 78.], to_rgb=False)
+    num_classes=62, mean=[33.0, 33.0, 33.0], std=[78.0, 78.0, 78.0], to_rgb=False
+)
 
 # A mirrored letter is another: letters are only moved.
 train_pipeline = [
@@ -14,39 +15,33 @@ train_pipeline = [
 
 # Changes nothing about an image of the dataset; images from elsewhere may have
 # any size.
-test_pipeline = [
-    dict(type='Resize', scale=32),
-    dict(type='PackInputs'),
-]
+test_pipeline = [dict(type='Resize', scale=32), dict(type='PackInputs')]
 
 train_dataloader = dict(
     batch_size=64,
     num_workers=2,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        pipeline=train_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=True))
+        type=dataset_type, data_root=data_root, split='train', pipeline=train_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
 
 val_dataloader = dict(
     batch_size=256,
     num_workers=2,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
 
 test_dataloader = dict(
     batch_size=256,
     num_workers=2,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='test',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False))
+        type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_evaluator = val_evaluator

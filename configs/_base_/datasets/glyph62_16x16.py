@@ -2,24 +2,22 @@
 # some of every class. All test images test.
 _base_ = 'glyph62.py'
 
-data_preprocessor = dict(std=[72., 72., 72.])
+data_preprocessor = dict(std=[72.0, 72.0, 72.0])
 
 train_pipeline = [
     dict(type='RandomCrop', crop_size=16, padding=1),
     dict(type='PackInputs'),
 ]
 
-test_pipeline = [
-    dict(type='Resize', scale=16),
-    dict(type='PackInputs'),
-]
+test_pipeline = [dict(type='Resize', scale=16), dict(type='PackInputs')]
 
 # Images of 16x16 are prepared faster than they are passed between processes.
 train_dataloader = dict(
-    num_workers=0, dataset=dict(size=16, subset=8000, pipeline=train_pipeline))
+    num_workers=0, dataset=dict(size=16, subset=8000, pipeline=train_pipeline)
+)
 
 val_dataloader = dict(
-    num_workers=0, dataset=dict(size=16, subset=2000, pipeline=test_pipeline))
+    num_workers=0, dataset=dict(size=16, subset=2000, pipeline=test_pipeline)
+)
 
-test_dataloader = dict(
-    num_workers=0, dataset=dict(size=16, pipeline=test_pipeline))
+test_dataloader = dict(num_workers=0, dataset=dict(size=16, pipeline=test_pipeline))

@@ -4,4 +4,6 @@ model = dict(
     num_students=4,
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))))
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+    ),
+)

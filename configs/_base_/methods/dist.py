@@ -4,17 +4,18 @@ model = dict(
     num_students=1,
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
-        student_recorders=dict(
-            logits=dict(type='ModuleOutputs', source='head')),
-        teacher_recorders=dict(
-            logits=dict(type='ModuleOutputs', source='head')),
+        student_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
+        teacher_recorders=dict(logits=dict(type='ModuleOutputs', source='head')),
         distill_losses=dict(
             loss_dist=dict(
-                type='DISTLoss',
-                inter_loss_weight=2.,
-                intra_loss_weight=2.,
-                tau=4.)),
+                type='DISTLoss', inter_loss_weight=2.0, intra_loss_weight=2.0, tau=4.0
+            )
+        ),
         loss_forward_mappings=dict(
             loss_dist=dict(
                 logits_S=dict(from_student=True, recorder='logits'),
-                logits_T=dict(from_student=False, recorder='logits')))))
+                logits_T=dict(from_student=False, recorder='logits'),
+            )
+        ),
+    ),
+)

@@ -8,7 +8,11 @@ model = dict(
         collective_losses=dict(
             loss_dkd=dict(
                 type='mmdckd.CohortDKDLoss',
-                alpha=9.,
-                beta=72.,
-                tau=2.,
-                standardize=True))))
+                alpha=9.0,
+                beta=72.0,
+                tau=2.0,
+                standardize=True,
+            )
+        ),
+    ),
+)

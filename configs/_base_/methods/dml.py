@@ -9,8 +9,12 @@ model = dict(
         collective_losses=dict(
             loss_dml=dict(
                 type='mmdckd.DCKDLoss',
-                alpha=0.,
-                beta=1.,
-                gamma=0.,
-                tau=1.,
-                collector='mean'))))
+                alpha=0.0,
+                beta=1.0,
+                gamma=0.0,
+                tau=1.0,
+                collector='mean',
+            )
+        ),
+    ),
+)

@@ -5,4 +5,8 @@ model = dict(
         type='mmdckd.CollectiveDistiller',
         collective_losses=dict(
             loss_kd=dict(
-                type='mmdckd.DCKDLoss', alpha=1., beta=0., gamma=0., tau=4.))))
+                type='mmdckd.DCKDLoss', alpha=1.0, beta=0.0, gamma=0.0, tau=4.0
+            )
+        ),
+    ),
+)

@@ -6,11 +6,16 @@ model = dict(
         type='mmdckd.CollectiveDistiller',
         collective_losses=dict(
             loss_kd=dict(
-                type='mmdckd.DCKDLoss', alpha=1., beta=0., gamma=0., tau=4.),
+                type='mmdckd.DCKDLoss', alpha=1.0, beta=0.0, gamma=0.0, tau=4.0
+            ),
             loss_dml=dict(
                 type='mmdckd.DCKDLoss',
-                alpha=0.,
-                beta=1.,
-                gamma=0.,
-                tau=1.,
-                collector='mean'))))
+                alpha=0.0,
+                beta=1.0,
+                gamma=0.0,
+                tau=1.0,
+                collector='mean',
+            ),
+        ),
+    ),
+)

@@ -9,8 +9,12 @@ model = dict(
         collective_losses=dict(
             loss_kdcl=dict(
                 type='mmdckd.DCKDLoss',
-                alpha=0.,
-                beta=1.,
-                gamma=0.,
-                tau=2.,
-                collector=dict(type='min_logit', include_self=True)))))
+                alpha=0.0,
+                beta=1.0,
+                gamma=0.0,
+                tau=2.0,
+                collector=dict(type='min_logit', include_self=True),
+            )
+        ),
+    ),
+)

@@ -7,8 +7,12 @@ model = dict(
         collective_losses=dict(
             loss_kd=dict(
                 type='mmdckd.DCKDLoss',
-                alpha=9.,
-                beta=0.,
-                gamma=0.,
-                tau=2.,
-                standardize=True))))
+                alpha=9.0,
+                beta=0.0,
+                gamma=0.0,
+                tau=2.0,
+                standardize=True,
+            )
+        ),
+    ),
+)

@@ -5,4 +5,6 @@ model = dict(
     num_students=1,
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_mlkd=dict(type='mmdckd.MLKDLoss'))))
+        collective_losses=dict(loss_mlkd=dict(type='mmdckd.MLKDLoss')),
+    ),
+)

@@ -5,8 +5,12 @@ model = dict(
     distiller=dict(
         collective_losses=dict(
             loss_mlkd=dict(
-                instance_weight=9.,
-                batch_weight=9.,
-                class_weight=9.,
-                temperatures=(2., 3., 5., 2., 6.),
-                standardize=True))))
+                instance_weight=9.0,
+                batch_weight=9.0,
+                class_weight=9.0,
+                temperatures=(2.0, 3.0, 5.0, 2.0, 6.0),
+                standardize=True,
+            )
+        )
+    )
+)

@@ -3,4 +3,5 @@ model = dict(
     teacher=None,
     teacher_ckpt=None,
     num_students=1,
-    distiller=dict(type='mmdckd.CollectiveDistiller'))
+    distiller=dict(type='mmdckd.CollectiveDistiller'),
+)

@@ -7,5 +7,7 @@ model = dict(
     distiller=dict(
         type='mmdckd.CollectiveDistiller',
         collective_losses=dict(
-            loss_wkd=dict(type='mmdckd.WKDLoss', transport_weight=30.,
-                          tau=2.))))
+            loss_wkd=dict(type='mmdckd.WKDLoss', transport_weight=30.0, tau=2.0)
+        ),
+    ),
+)

@@ -2,16 +2,14 @@
 _base_ = '../../_base_/datasets/glyph62_16x16.py'
 
 optim_wrapper = dict(
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0005))
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.0005)
+)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=2, convert_to_iter_based=True),
     dict(
-        type='CosineAnnealingLR',
-        begin=2,
-        T_max=18,
-        end=20,
-        convert_to_iter_based=True),
+        type='CosineAnnealingLR', begin=2, T_max=18, end=20, convert_to_iter_based=True
+    ),
 ]
 
 train_cfg = dict(by_epoch=True, max_epochs=20, val_interval=1)

@@ -1,16 +1,28 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 # As configs/_base_/default_runtime.py.
-from mmengine.hooks import (DistSamplerSeedHook, IterTimerHook, LoggerHook,
-                            ParamSchedulerHook)
+from mmengine.hooks import (
+    DistSamplerSeedHook,
+    IterTimerHook,
+    LoggerHook,
+    ParamSchedulerHook,
+)
 from mmengine.visualization import LocalVisBackend
 from mmpretrain.engine import VisualizationHook
 
-from mmdckd.engine.hooks import (CheckLabelsHook, CheckRunHook,
-                                 CohortCheckpointHook, CohortStatisticsHook,
-                                 CohortSummaryHook, DataTimeHook,
-                                 ExactResumeHook, LimitHistoryHook,
-                                 LossScaleHook, PreemptionHook,
-                                 SaveOnNonFiniteHook, SkippedImagesHook)
+from mmdckd.engine.hooks import (
+    CheckLabelsHook,
+    CheckRunHook,
+    CohortCheckpointHook,
+    CohortStatisticsHook,
+    CohortSummaryHook,
+    DataTimeHook,
+    ExactResumeHook,
+    LimitHistoryHook,
+    LossScaleHook,
+    PreemptionHook,
+    SaveOnNonFiniteHook,
+    SkippedImagesHook,
+)
 from mmdckd.engine.runner import CohortLogProcessor
 from mmdckd.engine.visualizers import CohortVisualizer
 
@@ -25,7 +37,8 @@ default_hooks = dict(
         type=CohortCheckpointHook,
         interval=1,
         max_keep_ckpts=3,
-        save_best='best/accuracy/top1'),
+        save_best='best/accuracy/top1',
+    ),
     sampler_seed=dict(type=DistSamplerSeedHook),
     visualization=dict(type=VisualizationHook, enable=False),
     check_labels=dict(type=CheckLabelsHook),
@@ -38,12 +51,14 @@ default_hooks = dict(
     exact_resume=dict(type=ExactResumeHook),
     preemption=dict(type=PreemptionHook),
     cohort_summary=dict(type=CohortSummaryHook),
-    cohort_statistics=dict(type=CohortStatisticsHook))
+    cohort_statistics=dict(type=CohortStatisticsHook),
+)
 
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    dist_cfg=dict(backend='nccl'),
+)
 
 log_processor = dict(type=CohortLogProcessor)
 vis_backends = [dict(type=LocalVisBackend)]

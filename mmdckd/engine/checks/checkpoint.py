@@ -26,13 +26,15 @@ def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
     model = runner.model
     source = source_of(runner)
     for line in require_fit(
-            model.module if is_model_wrapper(model) else model,
-            state_dict_in(checkpoint),
-            source,
-            may_lack=beside,
-            may_exceed=beside):
-        runner.logger.warning(f'{source} has other parts beside the members '
-                              f'than the config. {line}')
+        model.module if is_model_wrapper(model) else model,
+        state_dict_in(checkpoint),
+        source,
+        may_lack=beside,
+        may_exceed=beside,
+    ):
+        runner.logger.warning(
+            f'{source} has other parts beside the members than the config. {line}'
+        )
 
 
 def source_of(runner: Runner) -> str:
@@ -40,6 +42,5 @@ def source_of(runner: Runner) -> str:
     path = runner._load_from
     if not runner._resume:
         training = isinstance(runner._train_loop, BaseLoop)
-        return (f'`load_from`={path!r}'
-                if training else f'the checkpoint {path!r}')
+        return f'`load_from`={path!r}' if training else f'the checkpoint {path!r}'
     return f'`resume`: {path or find_latest_checkpoint(runner.work_dir)!r}'

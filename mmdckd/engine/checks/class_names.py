@@ -32,38 +32,36 @@ def check_class_names(names: Names) -> List[str]:
     for where, own in known.items():
         assert reference is not None
         if own != known[reference]:
-            raise ValueError(
-                _difference(reference, known[reference], where, own))
+            raise ValueError(_difference(reference, known[reference], where, own))
     return [where for where, own in names.items() if not own]
 
 
-def _difference(first: str, ours: List[str], second: str,
-                theirs: List[str]) -> str:
+def _difference(first: str, ours: List[str], second: str, theirs: List[str]) -> str:
     parts = [f'{second} has other classes than {first}:']
     for where, own, other in ((first, ours, theirs), (second, theirs, ours)):
         only = [name for name in own if name not in set(other)]
         if only:
             parts.append(f'only {where} has {_listed(only)};')
-    pairs = [(label, a, b) for label, (a, b) in enumerate(zip(ours, theirs))
-             if a != b]
+    pairs = [(label, a, b) for label, (a, b) in enumerate(zip(ours, theirs)) if a != b]
     if pairs:
         label, a, b = pairs[0]
-        parts.append(f'label {label} is {a!r} in {first} and {b!r} in '
-                     f'{second}.')
+        parts.append(f'label {label} is {a!r} in {first} and {b!r} in {second}.')
     else:
         parts.append(f'{first} has {len(ours)} and {second} {len(theirs)}.')
-    remedy = ('Give every split a folder for each class, an empty one where '
-              'it has no image, and take a checkpoint of these classes')
+    remedy = (
+        'Give every split a folder for each class, an empty one where '
+        'it has no image, and take a checkpoint of these classes'
+    )
     if not set(ours) & set(theirs):
         remedy += (
             '. If these are two names for the same classes in the same order, '
-            'set `default_hooks.check_labels.allow_other_names=True`')
+            'set `default_hooks.check_labels.allow_other_names=True`'
+        )
     return ' '.join(parts) + f' {remedy}.'
 
 
 def _listed(names: List[str]) -> str:
-    return ', '.join(map(repr,
-                         names[:_SHOWN])) + (', ...' if names[_SHOWN:] else '')
+    return ', '.join(map(repr, names[:_SHOWN])) + (', ...' if names[_SHOWN:] else '')
 
 
 def names_of_dataset(dataset: Any) -> Optional[Tuple[str, ...]]:
@@ -83,8 +81,10 @@ def names_of_test_split(cfg: Config) -> Names:
         validation split. What cannot be built, as its images are elsewhere,
         has no names that are known.
     """
-    test, val = (((cfg.get(f'{split}_dataloader') or {}).get('dataset'))
-                 for split in ('test', 'val'))
+    test, val = (
+        ((cfg.get(f'{split}_dataloader') or {}).get('dataset'))
+        for split in ('test', 'val')
+    )
     if not isinstance(test, dict) or test == val:
         return {}
     where = '`test_dataloader.dataset`'
@@ -110,7 +110,8 @@ def names_of_members(model: nn.Module) -> Names:
     for name, teacher in zip(getattr(model, 'teacher_names', ()), teachers):
         if getattr(teacher.model, 'has_pretrained_head', True):
             names[f'the checkpoint of {name!r}'] = getattr(
-                teacher.model, 'pretrained_classes', None)
+                teacher.model, 'pretrained_classes', None
+            )
     cohort = getattr(model, 'cohort', None)
     for name, student in cohort.items() if cohort else ():
         if student.has_pretrained_head:

@@ -35,18 +35,23 @@ def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
         if any(key in name for name in searched):
             continue
         own = key.strip('.').split('.')
-        if (set(settings) == {'decay_mult'} and len(own) == 1
-                and not get_close_matches(own[0], words, 1, _NEAR)):
+        if (
+            set(settings) == {'decay_mult'}
+            and len(own) == 1
+            and not get_close_matches(own[0], words, 1, _NEAR)
+        ):
             unused.append(key)
             continue
         raise ValueError(
             f'Invalid `{KEY}`: expected a part of the name of a parameter, '
-            f'got {key!r}, which is part of none.{_suggest(own, names)}')
+            f'got {key!r}, which is part of none.{_suggest(own, names)}'
+        )
     if unused:
         print_log(
             f'`{KEY}` has keys that match no parameter of this model: '
             f'{", ".join(unused)}.',
-            logger='current')
+            logger='current',
+        )
 
 
 def _suggest(own: List[str], names: List[str]) -> str:
@@ -56,13 +61,11 @@ def _suggest(own: List[str], names: List[str]) -> str:
         parts = name.split('.')
         paths.update('.'.join(parts[:i]) for i in range(1, len(parts) + 1))
     # What stands between, as the names of students, may have been left out.
-    pattern = re.compile(r'(\w+\.)*'.join(rf'{re.escape(part)}(\.|$)'
-                                          for part in own))
+    pattern = re.compile(r'(\w+\.)*'.join(rf'{re.escape(part)}(\.|$)' for part in own))
     near = sorted((path for path in paths if pattern.fullmatch(path)), key=len)
     if not near and len(own) > 1:
         tail = re.compile(rf'(.*\.)?{re.escape(own[-1])}')
-        near = sorted((path for path in paths if tail.fullmatch(path)),
-                      key=len)
+        near = sorted((path for path in paths if tail.fullmatch(path)), key=len)
     if not near:
         words = {word for path in paths for word in path.split('.')}
         near = get_close_matches(own[-1], words, 3)

@@ -8,11 +8,11 @@ from mmengine.runner import Runner
 from mmdckd.evaluation.best_rule import check_monitor
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.models.networks import num_classes_of
+
 from ..loops import CollectiveValLoop
 
 
-def check_monitors(runner: Runner,
-                   metrics: Optional[Dict[str, Any]] = None) -> bool:
+def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> bool:
     """Check that every metric that a run follows will be there.
 
     These are ``save_best`` of ``CheckpointHook``, ``monitor`` of any hook, of
@@ -36,9 +36,11 @@ def check_monitors(runner: Runner,
     loop = runner.val_loop
     if loop is None:
         for key, name in followed.items():
-            raise ValueError(f'Invalid `{key}`: {name!r} cannot be followed, '
-                             'as nothing is validated: give `val_dataloader`, '
-                             '`val_cfg` and `val_evaluator`, or leave it out.')
+            raise ValueError(
+                f'Invalid `{key}`: {name!r} cannot be followed, '
+                'as nothing is validated: give `val_dataloader`, '
+                '`val_cfg` and `val_evaluator`, or leave it out.'
+            )
         return True
     if metrics is not None:
         values: Optional[Dict[str, Any]] = metrics
@@ -79,7 +81,10 @@ def _followed(runner: Runner) -> Dict[str, str]:
 
 def _saved(runner: Runner) -> List[Tuple[str, str]]:
     """What checkpoints are kept by."""
-    return [('default_hooks.checkpoint.save_best', name)
-            for hook in runner.hooks
-            if isinstance(hook, CheckpointHook) and hook.save_best
-            for name in hook.key_indicators if name != 'auto']
+    return [
+        ('default_hooks.checkpoint.save_best', name)
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook) and hook.save_best
+        for name in hook.key_indicators
+        if name != 'auto'
+    ]

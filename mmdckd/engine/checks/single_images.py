@@ -50,10 +50,12 @@ def check_single_images(model: nn.Module, dataloader: DataLoader) -> List:
                 '`train_dataloader` has a batch of one image, and '
                 f'`{names[module]}` (BatchNorm) cannot be trained on one '
                 'value: set `train_dataloader.drop_last=True`, or another '
-                '`train_dataloader.batch_size`.')
+                '`train_dataloader.batch_size`.'
+            )
 
     return [
-        module.register_forward_pre_hook(check) for module in names
+        module.register_forward_pre_hook(check)
+        for module in names
         if isinstance(module, nn.modules.batchnorm._BatchNorm)
         and not (isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1)
     ]

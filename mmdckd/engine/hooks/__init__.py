@@ -16,10 +16,20 @@ from .teacher_cache_hook import TeacherCacheHook
 from .weight_average_hook import WeightAverageHook
 
 __all__ = [
-    'CheckLabelsHook', 'CheckRunHook', 'CohortCheckpointHook',
-    'CohortStatisticsHook', 'CohortSummaryHook', 'DataTimeHook',
-    'ExactResumeHook', 'ExportStudentHook', 'LimitHistoryHook',
-    'LossScaleHook', 'MeasureErrorsHook', 'PreemptionHook',
-    'SaveOnNonFiniteHook', 'SkippedImagesHook', 'TeacherCacheHook',
-    'WeightAverageHook'
+    'CheckLabelsHook',
+    'CheckRunHook',
+    'CohortCheckpointHook',
+    'CohortStatisticsHook',
+    'CohortSummaryHook',
+    'DataTimeHook',
+    'ExactResumeHook',
+    'ExportStudentHook',
+    'LimitHistoryHook',
+    'LossScaleHook',
+    'MeasureErrorsHook',
+    'PreemptionHook',
+    'SaveOnNonFiniteHook',
+    'SkippedImagesHook',
+    'TeacherCacheHook',
+    'WeightAverageHook',
 ]

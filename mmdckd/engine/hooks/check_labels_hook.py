@@ -9,9 +9,15 @@ from mmengine.model import is_model_wrapper
 from mmdckd.io.checkpoints import class_names_in
 from mmdckd.models.networks import num_classes_of
 from mmdckd.registry import HOOKS
+
 from ..checks.checkpoint import source_of
-from ..checks.class_names import (Names, check_class_names, names_of_dataset,
-                                  names_of_members, names_of_test_split)
+from ..checks.class_names import (
+    Names,
+    check_class_names,
+    names_of_dataset,
+    names_of_members,
+    names_of_test_split,
+)
 from .inner_datasets import inner_datasets
 
 
@@ -50,11 +56,12 @@ class CheckLabelsHook(Hook):
             of a class. The message names the split, the sample and the label,
             or the classes.
     """
+
     priority = 'VERY_HIGH'
 
-    def __init__(self,
-                 allow_missing: bool = False,
-                 allow_other_names: bool = False) -> None:
+    def __init__(
+        self, allow_missing: bool = False, allow_other_names: bool = False
+    ) -> None:
         self.allow_missing = allow_missing
         self.allow_other_names = allow_other_names
         self._loaded: Names = {}
@@ -68,14 +75,18 @@ class CheckLabelsHook(Hook):
         datasets = {
             split: loop.dataloader.dataset
             for split, loop in dict(
-                train=runner.train_loop, val=runner.val_loop).items()
+                train=runner.train_loop, val=runner.val_loop
+            ).items()
             if loop is not None
         }
         self._check_names(
-            runner, {
+            runner,
+            {
                 f'`{split}_dataloader.dataset`': names_of_dataset(dataset)
                 for split, dataset in datasets.items()
-            }, lambda: names_of_test_split(runner.cfg))
+            },
+            lambda: names_of_test_split(runner.cfg),
+        )
         for split, dataset in datasets.items():
             self._check(runner.model, split, dataset, self.allow_missing)
 
@@ -83,36 +94,40 @@ class CheckLabelsHook(Hook):
         """Check what is tested on; a part of a test split will do."""
         dataset = runner.test_loop.dataloader.dataset
         self._check_names(
-            runner, {'`test_dataloader.dataset`': names_of_dataset(dataset)})
+            runner, {'`test_dataloader.dataset`': names_of_dataset(dataset)}
+        )
         self._check(runner.model, 'test', dataset, True)
 
-    def _check_names(self,
-                     runner,
-                     names: Names,
-                     more: Callable[[], Names] = dict) -> None:
+    def _check_names(
+        self, runner, names: Names, more: Callable[[], Names] = dict
+    ) -> None:
         if self.allow_other_names:
             return
         model = runner.model
-        unknown = check_class_names({
-            **names,
-            **more(),
-            **self._loaded,
-            **names_of_members(
-                model.module if is_model_wrapper(model) else model)
-        })
+        unknown = check_class_names(
+            {
+                **names,
+                **more(),
+                **self._loaded,
+                **names_of_members(model.module if is_model_wrapper(model) else model),
+            }
+        )
         if unknown:
             print_log(
                 'Class names are unknown, and were not compared, of '
                 f'{", ".join(unknown)}.',
-                logger='current')
+                logger='current',
+            )
 
     @staticmethod
     def _check(model, split: str, dataset, allow_missing: bool) -> None:
         key = f'`{split}_dataloader.dataset`'
         if len(dataset) == 0:
-            raise ValueError(f'{key} is empty: no sample was found. See '
-                             'whether its `data_root`, `data_prefix` and '
-                             '`ann_file` are right.')
+            raise ValueError(
+                f'{key} is empty: no sample was found. See '
+                'whether its `data_root`, `data_prefix` and '
+                '`ann_file` are right.'
+            )
         model = model.module if is_model_wrapper(model) else model
         cohort = getattr(model, 'cohort', None)
         num_classes = cohort.num_classes if cohort else num_classes_of(model)
@@ -124,29 +139,30 @@ class CheckLabelsHook(Hook):
                 labels = {int(label) for label in part.get_cat_ids(index)}
                 if not labels <= classes:
                     raise ValueError(
-                        _out_of_range(part, index, labels - classes, key,
-                                      num_classes))
+                        _out_of_range(part, index, labels - classes, key, num_classes)
+                    )
                 found |= labels
         missing = classes - found
         if not found or not missing or allow_missing:
             return
         names = names_of_dataset(dataset)
         listed = [
-            f'{label} ({names[label]})'
-            if names and label < len(names) else str(label)
+            f'{label} ({names[label]})' if names and label < len(names) else str(label)
             for label in sorted(missing)
         ]
         message = (
             f'{key} has no image of {len(missing)} of the {num_classes} '
             'classes that `head.num_classes` of the model says: '
-            f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}.')
+            f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}.'
+        )
         if missing <= _with_folder(dataset):
             print_log(message, logger='current', level=logging.WARNING)
             return
         raise ValueError(
             f'{message} Give a split with all of them, or the model as many '
             'classes as there are; where it is meant so, set '
-            '`default_hooks.check_labels.allow_missing=True`.')
+            '`default_hooks.check_labels.allow_missing=True`.'
+        )
 
 
 def _with_folder(dataset) -> Set[int]:
@@ -167,9 +183,12 @@ def _labelled_parts(dataset) -> Iterator:
         yield from _labelled_parts(part)
 
 
-def _out_of_range(dataset, index: int, labels: Set[int], key: str,
-                  num_classes: int) -> str:
+def _out_of_range(
+    dataset, index: int, labels: Set[int], key: str, num_classes: int
+) -> str:
     path = dataset.get_data_info(index).get('img_path')
-    return (f'{key} gives sample {index}{f" ({path})" if path else ""} the '
-            f'label {min(labels)}, but the `head.num_classes` of the model '
-            f'is {num_classes}: labels are 0 to {num_classes - 1}.')
+    return (
+        f'{key} gives sample {index}{f" ({path})" if path else ""} the '
+        f'label {min(labels)}, but the `head.num_classes` of the model '
+        f'is {num_classes}: labels are 0 to {num_classes - 1}.'
+    )

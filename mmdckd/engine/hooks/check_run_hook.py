@@ -8,8 +8,13 @@ from mmengine.runner.base_loop import BaseLoop
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.weights import check_pretrained_parts
 from mmdckd.registry import HOOKS
-from ..checks import (check_checkpoint, check_custom_keys, check_monitors,
-                      check_single_images)
+
+from ..checks import (
+    check_checkpoint,
+    check_custom_keys,
+    check_monitors,
+    check_single_images,
+)
 from ..loops import CollectiveTestLoop
 
 
@@ -37,6 +42,7 @@ class CheckRunHook(Hook):
     Examples:
         >>> default_hooks = dict(check_run=dict(type='mmdckd.CheckRunHook'))
     """
+
     # Before any hook that takes something from a checkpoint.
     priority = 'VERY_HIGH'
 
@@ -64,8 +70,7 @@ class CheckRunHook(Hook):
     def before_train(self, runner) -> None:
         """Check what is followed, and the size of batches."""
         self._metrics_known = check_monitors(runner)
-        self._handles = check_single_images(
-            _unwrapped(runner), runner.train_dataloader)
+        self._handles = check_single_images(_unwrapped(runner), runner.train_dataloader)
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Check what is followed, where it was not known before."""
@@ -76,15 +81,13 @@ class CheckRunHook(Hook):
         """Check that the best student can be told, where it has to be."""
         loop = runner.test_loop
         if isinstance(loop, CollectiveTestLoop) and (
-                loop.monitor
-                or runner.message_hub.get_info('best_student') is None):
+            loop.monitor or runner.message_hub.get_info('best_student') is None
+        ):
             loop.metrics_to_come()
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
-                         outputs=None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
         """End what looks at the first step."""
         while self._handles:
             self._handles.pop().remove()

@@ -5,8 +5,14 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
-from mmdckd.engine.saving import (bring, give_name, publish,
-                                  resume_from_latest, resumed_from, save_whole)
+from mmdckd.engine.saving import (
+    bring,
+    give_name,
+    publish,
+    resume_from_latest,
+    resumed_from,
+    save_whole,
+)
 from mmdckd.io.latest import point_to
 from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
@@ -67,8 +73,7 @@ class CohortCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note what is to be removed still."""
         if runner._resume:
-            self._resumed = list(
-                checkpoint.get('meta', {}).get('superseded', ()))
+            self._resumed = list(checkpoint.get('meta', {}).get('superseded', ()))
 
     def before_train(self, runner) -> None:
         """Take over the files of the run that is resumed."""
@@ -82,9 +87,7 @@ class CohortCheckpointHook(CheckpointHook):
             self._take_over(runner, self._resumed)
             self._resumed = None
 
-    def after_val_epoch(self,
-                        runner,
-                        metrics: Optional[Dict[str, Any]] = None) -> None:
+    def after_val_epoch(self, runner, metrics: Optional[Dict[str, Any]] = None) -> None:
         """Save the best checkpoint, and again the one that was validated."""
         if self._training:
             super().after_val_epoch(runner, metrics or {})
@@ -118,11 +121,12 @@ class CohortCheckpointHook(CheckpointHook):
         metrics = self.key_indicators if self.save_best else []
         if len(metrics) == 1:
             return [(metrics[0], 'best_score', 'best_ckpt')]
-        return [(metric, f'best_score_{metric}', f'best_ckpt_{metric}')
-                for metric in metrics]
+        return [
+            (metric, f'best_score_{metric}', f'best_ckpt_{metric}')
+            for metric in metrics
+        ]
 
-    def _set_best(self, runner, metric: str, key: str,
-                  path: Optional[str]) -> None:
+    def _set_best(self, runner, metric: str, key: str, path: Optional[str]) -> None:
         runner.message_hub.update_info(key, path)
         if len(self.key_indicators) == 1:
             self.best_ckpt_path = path
@@ -147,7 +151,8 @@ class CohortCheckpointHook(CheckpointHook):
                     f'The best checkpoint, {name}, is neither in '
                     f'{self.out_dir} nor beside {resumed_from(runner)}: its '
                     f'record of {metric!r} is forgotten, and the next '
-                    'validation begins another.')
+                    'validation begins another.'
+                )
                 self._set_best(runner, metric, key, None)
                 info.pop(score, None)
         if info.get('last_ckpt') is not None:
@@ -161,15 +166,15 @@ class CohortCheckpointHook(CheckpointHook):
         """The path in this run's folder of a file of that name."""
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
 
-    def _save_checkpoint_with_step(self, runner, step: int,
-                                   meta: Dict[str, int]) -> None:
+    def _save_checkpoint_with_step(
+        self, runner, step: int, meta: Dict[str, int]
+    ) -> None:
         """Save a checkpoint, and remove after that what it supersedes."""
         if self.max_keep_ckpts > 0:
             kept = self.keep_ckpt_ids
             if not kept or kept[-1] != step:
                 if len(kept) == self.max_keep_ckpts:
-                    self._superseded.append(
-                        self.filename_tmpl.format(kept.popleft()))
+                    self._superseded.append(self.filename_tmpl.format(kept.popleft()))
                 kept.append(step)
                 runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         name = self.filename_tmpl.format(step)
@@ -185,7 +190,8 @@ class CohortCheckpointHook(CheckpointHook):
             meta=dict(meta, superseded=list(self._superseded)),
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
-            **self.args)
+            **self.args,
+        )
         if is_main_process():
             point_to(runner.work_dir, self.last_ckpt)
         self._remove_superseded(runner)
@@ -196,17 +202,20 @@ class CohortCheckpointHook(CheckpointHook):
         now = runner.epoch if self.by_epoch else runner.iter
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         improved = self.save_best and self._save_best_of(
-            runner, metrics, self.filename_tmpl.format(now), meta)
+            runner, metrics, self.filename_tmpl.format(now), meta
+        )
         validated = self.last_ckpt is not None and osp.basename(
-            self.last_ckpt) == self.filename_tmpl.format(now)
+            self.last_ckpt
+        ) == self.filename_tmpl.format(now)
         # As MMEngine does, for the record of the best to be in a checkpoint.
         if validated or improved and self.last_ckpt is not None:
             self._save_checkpoint_with_step(runner, now, meta)
         else:
             self._remove_superseded(runner)
 
-    def _save_best_of(self, runner, metrics: Dict[str, Any], filename: str,
-                      meta: Dict[str, int]) -> bool:
+    def _save_best_of(
+        self, runner, metrics: Dict[str, Any], filename: str, meta: Dict[str, int]
+    ) -> bool:
         """Save a checkpoint for each metric that is better than ever.
 
         Returns:
@@ -240,21 +249,26 @@ class CohortCheckpointHook(CheckpointHook):
                 save_param_scheduler=False,
                 meta=dict(meta),
                 by_epoch=False,
-                backend_args=self.backend_args)
+                backend_args=self.backend_args,
+            )
             if metric == records[0][0]:
                 give_name(self.file_backend, path, self._own(BEST))
             unit = 'epoch' if self.by_epoch else 'iter'
             runner.logger.info(
                 f'The best checkpoint with {score:0.4f} {metric} at {unit} '
-                f'{meta[unit]} is saved to {name}.')
+                f'{meta[unit]} is saved to {name}.'
+            )
         return improved
 
     def _remove_superseded(self, runner) -> None:
         info = runner.message_hub.runtime_info
         kept = [self.last_ckpt, *(info.get(k) for *_, k in self._records())]
         for path in map(self._own, self._superseded):
-            if (is_main_process() and path not in kept
-                    and self.file_backend.isfile(path)):
+            if (
+                is_main_process()
+                and path not in kept
+                and self.file_backend.isfile(path)
+            ):
                 self.file_backend.remove(path)
                 runner.logger.info(f'{osp.basename(path)} is removed.')
         self._superseded = []
@@ -263,5 +277,4 @@ class CohortCheckpointHook(CheckpointHook):
     def _publish_model(self, runner, ckpt_path: Optional[str]) -> None:
         """Write the keys of a checkpoint that are to be published."""
         if ckpt_path is not None:  # of a metric that was never improved
-            publish(runner, ckpt_path, self.published_keys or (),
-                    self.backend_args)
+            publish(runner, ckpt_path, self.published_keys or (), self.backend_args)

@@ -10,14 +10,15 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
 
-from mmdckd.analysis.matrix_figures import draw_correlations
-from mmdckd.analysis.style import to_image
 from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
 from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
+from mmdckd.report.matrix_figures import draw_correlations
+from mmdckd.report.style import to_image
+
 from ..checks.class_names import names_of_dataset
 from ..loops import CollectiveValLoop
 from ..own_samples import OwnSamples
@@ -45,7 +46,7 @@ class CohortStatisticsHook(Hook):
       alone have no prefix.
     - Class correlations, confusions, calibration and agreement of the last
       validation are in ``<work_dir>/<time>/vis_data/cohort_statistics.npz``,
-      which ``tools/analyze.py`` reads: what
+      which ``tools/report.py`` reads: what
       :meth:`~mmdckd.evaluation.CohortSums.arrays` returns, ``step`` and the
       names of the ``classes``.
     - The class correlations are drawn for the visualizer, every few
@@ -72,6 +73,7 @@ class CohortStatisticsHook(Hook):
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortStatisticsHook')]
     """
+
     # After RuntimeInfoHook, which keeps the metrics, before LoggerHook.
     priority = 'NORMAL'
 
@@ -91,27 +93,32 @@ class CohortStatisticsHook(Hook):
         if not _task_of(runner.model).exclusive:
             runner.logger.warning(
                 'CohortStatisticsHook is for images of one label each, and '
-                'records nothing.')
+                'records nothing.'
+            )
             return
         cohort = self._cohort(runner)
-        self._sums = CohortSums(cohort.cohort.names if cohort else [MODEL],
-                                cohort.teacher_names if cohort else [],
-                                self.tau)
+        self._sums = CohortSums(
+            cohort.cohort.names if cohort else [MODEL],
+            cohort.teacher_names if cohort else [],
+            self.tau,
+        )
 
     @torch.no_grad()
     def after_val_iter(
-            self,
-            runner,
-            batch_idx: int,
-            data_batch: Optional[dict] = None,
-            outputs: Optional[List[BaseDataElement]] = None) -> None:
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[List[BaseDataElement]] = None,
+    ) -> None:
         """Add up what was predicted for a batch."""
         if self._sums is None or outputs is None:
             return
         if not _one_label_each(outputs):
             runner.logger.warning(
                 'CohortStatisticsHook is for images of one label each, and '
-                'records nothing.')
+                'records nothing.'
+            )
             self._sums = None
             return
         cohort = self._cohort(runner)
@@ -122,17 +129,19 @@ class CohortStatisticsHook(Hook):
         }
         labels = torch.cat([sample.gt_label for sample in outputs])
         labels = labels.to(outputs[0].pred_score.device)
-        kept = len(
-            runner.val_dataloader.dataset) * outputs[0].pred_score.numel() * (
-                len(cohort.teacher_names) if cohort else 0)
+        kept = (
+            len(runner.val_dataloader.dataset)
+            * outputs[0].pred_score.numel()
+            * (len(cohort.teacher_names) if cohort else 0)
+        )
         if cohort and not cohort.teacher_trainable and kept > _MOST_SCORES:
             self._sums.teacher = None
             for name in cohort.teacher_names:
                 scores.pop(name, None)
         elif cohort:
             self._recall_teachers(cohort, batch_idx, scores, labels)
-        labels = labels[:self._own.take(len(outputs))]
-        scores = {name: each[:len(labels)] for name, each in scores.items()}
+        labels = labels[: self._own.take(len(outputs))]
+        scores = {name: each[: len(labels)] for name, each in scores.items()}
         self._sums.add(scores, labels)
         if not self._told:
             self._told = True
@@ -141,9 +150,9 @@ class CohortStatisticsHook(Hook):
             for name, targets in self._collect(cohort, scores, labels):
                 self._sums.add_target(name, targets, labels)
 
-    def after_val_epoch(self,
-                        runner,
-                        metrics: Optional[Dict[str, float]] = None) -> None:
+    def after_val_epoch(
+        self, runner, metrics: Optional[Dict[str, float]] = None
+    ) -> None:
         """Publish the statistics of the validation."""
         if self._sums is None:
             return
@@ -160,11 +169,13 @@ class CohortStatisticsHook(Hook):
             runner.logger.info(
                 'CohortStatisticsHook records no class correlations and '
                 f'confusions: {self._sums.num_classes:,} classes are more '
-                f'than {MOST_CLASSES:,}.')
+                f'than {MOST_CLASSES:,}.'
+            )
         if without_teachers:
             runner.logger.info(
                 'CohortStatisticsHook leaves the teacher out: its scores of '
-                'all images would have to be kept.')
+                'all images would have to be kept.'
+            )
 
     def _write(self, runner, arrays: Dict[str, Any]) -> None:
         # As LoggerHook does: `runner.train_loop` would build one.
@@ -188,9 +199,9 @@ class CohortStatisticsHook(Hook):
             with open(beside, 'wb') as file:
                 np.savez_compressed(file, **arrays)
         if self._sums.has_matrices and (step % interval == 0 or step == last):
-            runner.visualizer.add_image('class_correlation',
-                                        to_image(draw_correlations(arrays)),
-                                        step)
+            runner.visualizer.add_image(
+                'class_correlation', to_image(draw_correlations(arrays)), step
+            )
 
     @staticmethod
     def _cohort(runner) -> Optional[CollectiveDistill]:
@@ -200,15 +211,18 @@ class CohortStatisticsHook(Hook):
         model = runner.model
         return model.module if is_model_wrapper(model) else model
 
-    def _recall_teachers(self, cohort: CollectiveDistill, batch_idx: int,
-                         scores: Dict[str, torch.Tensor],
-                         labels: torch.Tensor) -> None:
+    def _recall_teachers(
+        self,
+        cohort: CollectiveDistill,
+        batch_idx: int,
+        scores: Dict[str, torch.Tensor],
+        labels: torch.Tensor,
+    ) -> None:
         """Remember what frozen teachers have predicted, or add it."""
         if cohort.teacher_trainable or not cohort.teachers:
             return
         asked = {
-            name: scores[name].cpu()
-            for name in cohort.teacher_names if name in scores
+            name: scores[name].cpu() for name in cohort.teacher_names if name in scores
         }
         if asked:
             self._asked[batch_idx:] = [(labels.cpu(), asked)]
@@ -219,16 +233,20 @@ class CohortStatisticsHook(Hook):
                 '`val_dataloader` gives its images in another order than '
                 'before, when the teacher was asked: set '
                 '`val_dataloader.sampler.shuffle=False`, or drop '
-                '`CohortStatisticsHook`.')
-        scores.update(
-            (name, each.to(labels.device)) for name, each in asked.items())
+                '`CohortStatisticsHook`.'
+            )
+        scores.update((name, each.to(labels.device)) for name, each in asked.items())
 
-    def _collect(self, cohort: CollectiveDistill, scores: Dict[str,
-                                                               torch.Tensor],
-                 labels: torch.Tensor) -> List[Tuple[str, torch.Tensor]]:
+    def _collect(
+        self,
+        cohort: CollectiveDistill,
+        scores: Dict[str, torch.Tensor],
+        labels: torch.Tensor,
+    ) -> List[Tuple[str, torch.Tensor]]:
         """What every collector makes of the students now."""
-        if cohort.lagged_peers is not None or not (set(cohort.teacher_names)
-                                                   <= set(scores)):
+        if cohort.lagged_peers is not None or not (
+            set(cohort.teacher_names) <= set(scores)
+        ):
             return []  # What is collected from does not predict.
         names, teachers = cohort.cohort.names, cohort.teacher_names
         losses = {
@@ -240,12 +258,15 @@ class CohortStatisticsHook(Hook):
         if not losses:
             return []
         students, known = (
-            torch.stack(
-                [soften(scores[name].float(), self.tau)
-                 for name in chosen]) if chosen else None
-            for chosen in (names, teachers))
-        return [(name, loss.collector(None, students, known, labels, self.tau))
-                for name, loss in zip(target_names(losses), losses.values())]
+            torch.stack([soften(scores[name].float(), self.tau) for name in chosen])
+            if chosen
+            else None
+            for chosen in (names, teachers)
+        )
+        return [
+            (name, loss.collector(None, students, known, labels, self.tau))
+            for name, loss in zip(target_names(losses), losses.values())
+        ]
 
 
 def _task_of(model) -> Classification:
@@ -254,5 +275,6 @@ def _task_of(model) -> Classification:
 
 
 def _one_label_each(samples: List[BaseDataElement]) -> bool:
-    return all('gt_label' in sample and sample.gt_label.numel() == 1
-               for sample in samples)
+    return all(
+        'gt_label' in sample and sample.gt_label.numel() == 1 for sample in samples
+    )

@@ -9,9 +9,9 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from mmdckd.analysis.cohort_summary import as_table, summarise
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
+from mmdckd.report.cohort_summary import as_table, summarise
 
 FILE_NAME = 'cohort_summary.json'
 
@@ -22,14 +22,15 @@ class CohortSummaryHook(Hook):
     who learns what from whom.
 
     It is the table that ``tools/print_config.py`` prints, at the size of the
-    images that training has. It is kept for ``tools/analyze.py`` too, in
+    images that training has. It is kept for ``tools/report.py`` too, in
     ``<work_dir>/<time>/vis_data/cohort_summary.json``, a list of
-    :class:`~mmdckd.analysis.cohort_summary.Member`. A model that is no cohort
+    :class:`~mmdckd.report.cohort_summary.Member`. A model that is no cohort
     is left alone.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortSummaryHook')]
     """
+
     priority = 'LOW'
 
     def __init__(self) -> None:
@@ -40,10 +41,9 @@ class CohortSummaryHook(Hook):
         self._done = False
 
     @master_only
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch: Optional[dict] = None
+    ) -> None:
         """Log it, once the first images are there."""
         if self._done:
             return
@@ -56,15 +56,20 @@ class CohortSummaryHook(Hook):
             raise ValueError(
                 '`train_dataloader.dataset.pipeline` gives no "inputs", but '
                 f'{sorted(data_batch or ())}: end it with `dict(type='
-                '"PackInputs")`.')
+                '"PackInputs")`.'
+            )
         image = data_batch['inputs']
         # With views of their own, students have a batch each.
         while not isinstance(image, torch.Tensor):
             image = image[0]
         shape = image.shape[-3:]
         members = summarise(model, shape)
-        runner.logger.info('The cohort, for images of '
-                           f'{" x ".join(map(str, shape))}:\n'
-                           f'{as_table(members)}')
-        mmengine.dump([asdict(member) for member in members],
-                      osp.join(runner.log_dir, 'vis_data', FILE_NAME))
+        runner.logger.info(
+            'The cohort, for images of '
+            f'{" x ".join(map(str, shape))}:\n'
+            f'{as_table(members)}'
+        )
+        mmengine.dump(
+            [asdict(member) for member in members],
+            osp.join(runner.log_dir, 'vis_data', FILE_NAME),
+        )

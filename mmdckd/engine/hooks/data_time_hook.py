@@ -31,31 +31,38 @@ class DataTimeHook(Hook):
     Examples:
         >>> default_hooks = dict(data_time=dict(type='mmdckd.DataTimeHook'))
     """
+
     # After IterTimerHook, before LoggerHook.
     priority = 'NORMAL'
     PASSED_OVER = 10
 
     def __init__(self, most: float = 0.2, interval: int = 100) -> None:
         if not 0 < most <= 1:
-            raise ValueError('`most` of DataTimeHook is a share, more than 0 '
-                             f'and at most 1, but got {most!r}.')
+            raise ValueError(
+                '`most` of DataTimeHook is a share, more than 0 '
+                f'and at most 1, but got {most!r}.'
+            )
         if interval < 1:
-            raise ValueError('`interval` of DataTimeHook is a number of '
-                             f'iterations, but got {interval!r}.')
+            raise ValueError(
+                '`interval` of DataTimeHook is a number of '
+                f'iterations, but got {interval!r}.'
+            )
         self.most = most
         self.interval = interval
 
     def before_train(self, runner) -> None:
         """Begin anew."""
         self._number = -self.PASSED_OVER
-        self._waited = self._took = 0.
+        self._waited = self._took = 0.0
         self._warned = False
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Add up the times, and say what share they have."""
         hub = runner.message_hub
         if self._warned or 'train/data_time' not in hub.log_scalars:
@@ -77,6 +84,7 @@ class DataTimeHook(Hook):
                 f'`train_dataloader.num_workers` is {workers}, and this '
                 f'machine has {os.cpu_count()} cores: set it higher, with '
                 '`persistent_workers=True`, or have less done in '
-                '`train_dataloader.dataset.pipeline`.')
+                '`train_dataloader.dataset.pipeline`.'
+            )
         self._number = 0
-        self._waited = self._took = 0.
+        self._waited = self._took = 0.0

@@ -8,10 +8,8 @@ from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.loops.exact_train_loops import make_exact
-from mmdckd.engine.rescheduling import (check_optimizer, fast_forward,
-                                        take_settings)
-from mmdckd.engine.resumed_settings import (Difference, compare_settings,
-                                            describe)
+from mmdckd.engine.rescheduling import check_optimizer, fast_forward, take_settings
+from mmdckd.engine.resumed_settings import Difference, compare_settings, describe
 from mmdckd.engine.saving import resume_from_latest
 from mmdckd.io.config_text import parse_config_text
 from mmdckd.io.plain import make_plain
@@ -61,6 +59,7 @@ class ExactResumeHook(Hook):
         >>> default_hooks = dict(
         ...     exact_resume=dict(type='mmdckd.ExactResumeHook'))
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -94,29 +93,31 @@ class ExactResumeHook(Hook):
             differences = compare_settings(text, runner.cfg)
             train_cfg = parse_config_text(text or '').get('train_cfg') or {}
         except ValueError as error:
-            runner.logger.warning('The settings of the run that is resumed '
-                                  f'are not known: {error}')
+            runner.logger.warning(
+                f'The settings of the run that is resumed are not known: {error}'
+            )
             differences, train_cfg = [], {}
         if differences:
             runner.logger.warning(describe(differences, runner._load_from))
         lacking = [
-            key for key in ('optimizer', 'param_schedulers')
-            if key not in checkpoint and (
-                key == 'optimizer' or runner.param_schedulers)
+            key
+            for key in ('optimizer', 'param_schedulers')
+            if key not in checkpoint and (key == 'optimizer' or runner.param_schedulers)
         ]
         if lacking:
             runner.logger.warning(
                 f'{runner._load_from} has no {" and no ".join(lacking)}, as '
                 'the best checkpoints have none. What an optimizer remembers '
-                'begins anew; learning rates go on.')
+                'begins anew; learning rates go on.'
+            )
         else:
-            check_optimizer(checkpoint['optimizer'],
-                            runner.optim_wrapper.state_dict())
+            check_optimizer(checkpoint['optimizer'], runner.optim_wrapper.state_dict())
         if lacking or any(each.is_schedule for each in differences):
             _refuse_other_optimizer(differences)
             if 'optimizer' in checkpoint:
-                take_settings(checkpoint['optimizer'],
-                              runner.optim_wrapper.state_dict())
+                take_settings(
+                    checkpoint['optimizer'], runner.optim_wrapper.state_dict()
+                )
             checkpoint.pop('param_schedulers', None)
             self._train_cfg = train_cfg
 
@@ -130,7 +131,8 @@ class ExactResumeHook(Hook):
             runner.logger.warning(
                 'The checkpoint does not say where in the data it was saved: '
                 'it was saved without `ExactResumeHook`. Training resumes '
-                'with another pass over the data.')
+                'with another pass over the data.'
+            )
             self._position = dict(epoch=loop.epoch, samples=0)
         # Where a checkpoint that is saved before the next step is.
         loop.batches.epoch = self._position['epoch']
@@ -153,7 +155,8 @@ class ExactResumeHook(Hook):
         checkpoint['meta']['position'] = dict(
             epoch=batches.epoch,
             samples=batches.samples,
-            sampler_seed=getattr(batches.index_sampler, 'seed', None))
+            sampler_seed=getattr(batches.index_sampler, 'seed', None),
+        )
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
         if get_world_size() == 1 and step_done and not step_done():
             checkpoint['gradients'] = {
@@ -167,7 +170,8 @@ class ExactResumeHook(Hook):
             runner.logger.warning(
                 'Checkpoints of this run can only be loaded with '
                 '--trust-checkpoint: what they hold at '
-                f'{", ".join(left[:5])} is no tensor, number or string.')
+                f'{", ".join(left[:5])} is no tensor, number or string.'
+            )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Note, before a checkpoint is saved, that this was validated."""
@@ -181,7 +185,8 @@ def _refuse_other_optimizer(differences: List[Difference]) -> None:
             raise ValueError(
                 f'`{key}`={now!r}: a run resumes with the one it began with, '
                 f'{before!r}. To train the weights in another way, give '
-                '`load_from` in place of `resume`.')
+                '`load_from` in place of `resume`.'
+            )
 
 
 def _resume_early_stopping(hook: EarlyStoppingHook, runner) -> None:

@@ -46,9 +46,7 @@ class ExportStudentHook(Hook):
         >>> custom_hooks = [dict(type='mmdckd.ExportStudentHook')]
     """
 
-    def __init__(self,
-                 student: str = BEST,
-                 out_dir: Optional[str] = None) -> None:
+    def __init__(self, student: str = BEST, out_dir: Optional[str] = None) -> None:
         self.student = student
         self.out_dir = out_dir
         self._cfg: Optional[Config] = None
@@ -62,11 +60,13 @@ class ExportStudentHook(Hook):
             raise ValueError(
                 '`ExportStudentHook` exports a student of a cohort, and a '
                 f'{type(model).__name__} has none: use it with '
-                "`model=dict(type='mmdckd.CollectiveDistill', ...)`.")
+                "`model=dict(type='mmdckd.CollectiveDistill', ...)`."
+            )
         if self.student not in (BEST, *cohort.names):
             raise ValueError(
                 f'`ExportStudentHook.student`={self.student!r} is none of '
-                f"the students {cohort.names}, nor 'best'.")
+                f"the students {cohort.names}, nor 'best'."
+            )
         # The networks as they were built: a config file that a student comes
         # from may change while it is being trained.
         self._cfg = Config(
@@ -74,7 +74,10 @@ class ExportStudentHook(Hook):
                 runner.cfg.to_dict(),
                 model=dict(
                     students=cohort.configs,
-                    data_preprocessor=cohort.data_preprocessor_cfg)))
+                    data_preprocessor=cohort.data_preprocessor_cfg,
+                ),
+            )
+        )
         for name in cohort.names:
             if self.student in (BEST, name):
                 plain_config(self._cfg, name)
@@ -82,18 +85,19 @@ class ExportStudentHook(Hook):
             runner.logger.warning(
                 'ExportStudentHook will export nothing: without validation '
                 'no student is known to be best. Set its `student` to one '
-                f'of {cohort.names}.')
+                f'of {cohort.names}.'
+            )
 
     @master_only
     def after_train(self, runner) -> None:
         """Export the student."""
-        if (self.student == BEST
-                and runner.message_hub.get_info('best_student') is None):
+        if self.student == BEST and runner.message_hub.get_info('best_student') is None:
             runner.logger.warning(
                 'ExportStudentHook exports nothing: no validation by '
                 'mmdckd.CollectiveValLoop has said which student is best. '
                 'tools/export_student.py exports any student of a '
-                'checkpoint.')
+                'checkpoint.'
+            )
             return
         out_dir = self.out_dir or osp.join(runner.work_dir, 'export')
         best = _best_checkpoint(runner)
@@ -101,16 +105,17 @@ class ExportStudentHook(Hook):
             runner.logger.warning(
                 f'ExportStudentHook exports nothing: the best checkpoint, '
                 f'{best}, is gone. tools/export_student.py exports a student '
-                'of another one.')
+                'of another one.'
+            )
             return
         with TemporaryDirectory() as folder:
             checkpoint = best or _save_final_weights(runner, folder)
-            exported = export_student(checkpoint, out_dir, self.student,
-                                      self._cfg)
+            exported = export_student(checkpoint, out_dir, self.student, self._cfg)
         runner.logger.info(
             f'The student {exported.name} of {osp.basename(checkpoint)} is '
             f'exported for MMPretrain: {exported.config} and '
-            f'{exported.checkpoint}')
+            f'{exported.checkpoint}'
+        )
 
 
 def _best_checkpoint(runner) -> Optional[str]:
@@ -120,8 +125,7 @@ def _best_checkpoint(runner) -> Optional[str]:
             for key in ('best_ckpt', f'best_ckpt_{hook.key_indicators[0]}'):
                 path = runner.message_hub.get_info(key)
                 if path:  # in this folder, also where it says another
-                    return osp.join(
-                        checkpoint_folder(runner), osp.basename(path))
+                    return osp.join(checkpoint_folder(runner), osp.basename(path))
     return None
 
 
@@ -132,5 +136,6 @@ def _save_final_weights(runner, folder: str) -> str:
         'final.pth',
         save_optimizer=False,
         save_param_scheduler=False,
-        meta=dict(epoch=runner.epoch, iter=runner.iter))
+        meta=dict(epoch=runner.epoch, iter=runner.iter),
+    )
     return osp.join(folder, 'final.pth')

@@ -27,10 +27,9 @@ class LimitHistoryHook(Hook):
     def __init__(self, max_length: int = 1000) -> None:
         self.max_length = max_length
 
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch: Optional[dict] = None) -> None:
+    def before_train_iter(
+        self, runner, batch_idx: int, data_batch: Optional[dict] = None
+    ) -> None:
         """Limit what there is; each shortens itself with its next value."""
         for history in runner.message_hub.log_scalars.values():
             history.max_length = self.max_length

@@ -41,9 +41,9 @@ class LossScaleHook(Hook):
         if not _has_scaler(runner):
             return
         self._interval = min(
-            (hook.interval
-             for hook in runner.hooks if isinstance(hook, LoggerHook)),
-            default=1)
+            (hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)),
+            default=1,
+        )
         optimizer = runner.optim_wrapper.optimizer
         self._handle = optimizer.register_step_post_hook(self._after_step)
 
@@ -56,20 +56,24 @@ class LossScaleHook(Hook):
                 self._skipped_there = torch.zeros_like(found_inf)
             self._skipped_there += found_inf
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Count the step, if there was to be one."""
         if self._handle is None:
             return
         if runner.optim_wrapper.should_update() and not self._stepped:
             self._skipped += 1
         self._stepped = False
-        if (self.every_n_train_iters(runner, self._interval)
-                or self.every_n_inner_iters(batch_idx, self._interval)
-                or self.end_of_epoch(runner.train_dataloader, batch_idx)):
+        if (
+            self.every_n_train_iters(runner, self._interval)
+            or self.every_n_inner_iters(batch_idx, self._interval)
+            or self.end_of_epoch(runner.train_dataloader, batch_idx)
+        ):
             hub, scaler = runner.message_hub, runner.optim_wrapper.loss_scaler
             hub.update_scalar('train/amp/skipped_steps', self._count(hub))
             hub.update_scalar('train/amp/scale', scaler.get_scale())
@@ -100,5 +104,4 @@ class LossScaleHook(Hook):
 
 def _has_scaler(runner) -> bool:
     wrapper = runner.optim_wrapper
-    return (isinstance(wrapper, AmpOptimWrapper)
-            and wrapper.loss_scaler.is_enabled())
+    return isinstance(wrapper, AmpOptimWrapper) and wrapper.loss_scaler.is_enabled()

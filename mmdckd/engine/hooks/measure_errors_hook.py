@@ -42,30 +42,34 @@ class MeasureErrorsHook(Hook):
             raise ValueError(
                 'KDCL-General weights members by their errors on a '
                 'validation split: give `val_dataloader`, `val_cfg` and '
-                '`val_evaluator`, or choose another `collector`.')
+                '`val_evaluator`, or choose another `collector`.'
+            )
         if not self._collectors(runner):
             raise ValueError(
                 '`MeasureErrorsHook` measures for a collector that is not '
                 "there: set `collector=dict(type='general', ...)`, or drop "
-                'the hook.')
+                'the hook.'
+            )
 
     def before_train_epoch(self, runner) -> None:
         """Measure, in a run by epochs."""
         loop = runner.train_loop
         # Inside an epoch the errors are those that were measured before it.
         inside = getattr(loop, 'start_samples', 0) > 0
-        if (not isinstance(loop, IterBasedTrainLoop) and not inside
-                and runner.epoch % loop.val_interval == 0):
+        if (
+            not isinstance(loop, IterBasedTrainLoop)
+            and not inside
+            and runner.epoch % loop.val_interval == 0
+        ):
             self.measure(runner)
 
-    def before_train_iter(self,
-                          runner,
-                          batch_idx: int,
-                          data_batch=None) -> None:
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Measure, in a run by iterations."""
         loop = runner.train_loop
-        if (isinstance(loop, IterBasedTrainLoop)
-                and runner.iter % loop.val_interval == 0):
+        if (
+            isinstance(loop, IterBasedTrainLoop)
+            and runner.iter % loop.val_interval == 0
+        ):
             self.measure(runner)
 
     @torch.no_grad()
@@ -80,20 +84,22 @@ class MeasureErrorsHook(Hook):
         model = _unwrapped(runner)
         training = model.training
         model.eval()
-        sums = {collector: torch.tensor(0.) for collector in collectors}
+        sums = {collector: torch.tensor(0.0) for collector in collectors}
         count = 0
         own = OwnSamples(runner.val_loop.dataloader)
         for data_batch in runner.val_loop.dataloader:
             data = model.data_preprocessor(data_batch, False)
             members = model.predict_members(
-                **data, teacher=not names <= set(model.cohort.names))
+                **data, teacher=not names <= set(model.cohort.names)
+            )
             number = own.take(len(data['data_samples']))
             wrong = {name: _errors(members[name])[:number] for name in names}
             count += number
             for collector, chosen in collectors.items():
                 each = torch.stack([wrong[name] for name in chosen])
                 sums[collector] = sums[collector] + torch.einsum(
-                    'jbc,kbc->jk', each, each)
+                    'jbc,kbc->jk', each, each
+                )
         model.train(training)
         for collector, total in sums.items():
             images = total.new_tensor(count)
@@ -124,8 +130,7 @@ def _errors(predictions: list) -> torch.Tensor:
         labels = torch.stack([s.gt_score for s in predictions])
     else:
         labels = torch.cat([s.gt_label for s in predictions])
-    labels = soft_labels(
-        labels.to(scores.device), scores.shape[1], scores.dtype)
+    labels = soft_labels(labels.to(scores.device), scores.shape[1], scores.dtype)
     return scores - labels
 
 

@@ -47,6 +47,7 @@ class PreemptionHook(Hook):
         ...     exact_resume=dict(type='mmdckd.ExactResumeHook'),
         ...     preemption=dict(type='mmdckd.PreemptionHook'))
     """
+
     priority = 'LOWEST'
     FILENAME = 'interrupted.pth'
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -62,7 +63,8 @@ class PreemptionHook(Hook):
             raise ValueError(
                 '`PreemptionHook` saves inside an epoch, and MMEngine does '
                 'not resume there: add `exact_resume=dict(type='
-                "'mmdckd.ExactResumeHook')` to `default_hooks`.")
+                "'mmdckd.ExactResumeHook')` to `default_hooks`."
+            )
         self._received = 0
         loops = [runner.train_loop, runner.val_loop]
         for loader in [loop.dataloader for loop in loops if loop is not None]:
@@ -74,11 +76,9 @@ class PreemptionHook(Hook):
                 for number in self.SIGNALS
             }
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
+    ) -> None:
         """End the run, if it was told to."""
         iteration = runner.iter + 1
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
@@ -90,8 +90,7 @@ class PreemptionHook(Hook):
     def after_val(self, runner) -> None:
         """End the run, if it was told to during validation."""
         if self._previous:
-            self._end_if_told(runner,
-                              dict(epoch=runner.epoch, iter=runner.iter))
+            self._end_if_told(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner) -> None:
         """Listen no longer, and drop what nothing will be resumed from."""
@@ -105,8 +104,10 @@ class PreemptionHook(Hook):
         if number == signal.SIGINT:
             self._restore(signal.SIGINT)
             os.write(
-                2, b'\nSaving after this iteration. Press Ctrl-C once more '
-                b'to stop at once.\n')
+                2,
+                b'\nSaving after this iteration. Press Ctrl-C once more '
+                b'to stop at once.\n',
+            )
 
     def _restore(self, *numbers: int) -> None:
         for number in numbers:
@@ -124,7 +125,8 @@ class PreemptionHook(Hook):
         runner.logger.warning(
             f'Interrupted by {name} after iteration {meta["iter"]}. To go on '
             'from there, start the same command again with `--resume` '
-            f'(`resume=True`); what was saved is {path}')
+            f'(`resume=True`); what was saved is {path}'
+        )
         self._restore(*self._previous)
         raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
 
@@ -137,7 +139,8 @@ class PreemptionHook(Hook):
             self.FILENAME,
             save_param_scheduler=runner.param_schedulers is not None,
             meta=meta,
-            backend_args=hook.backend_args if hook else None)
+            backend_args=hook.backend_args if hook else None,
+        )
         path = osp.join(folder, self.FILENAME)
         master_only(point_to)(runner.work_dir, path)
         return path

@@ -45,7 +45,8 @@ class SaveOnNonFiniteHook(Hook):
             runner,
             runner.work_dir,
             name,
-            meta=dict(epoch=runner.epoch, iter=runner.iter))
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+        )
         # The first process to end takes the others with it.
         barrier()
         return osp.join(runner.work_dir, name)

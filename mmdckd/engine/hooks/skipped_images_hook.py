@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 
 from mmdckd.datasets import LoadImage
 from mmdckd.registry import HOOKS
+
 from .inner_datasets import inner_datasets
 
 
@@ -34,22 +35,24 @@ class SkippedImagesHook(Hook):
         self._loading = [
             transform
             for transform in _transforms(runner.train_loop.dataloader.dataset)
-            if isinstance(transform, LoadImage)
-            and transform.on_broken == 'skip'
+            if isinstance(transform, LoadImage) and transform.on_broken == 'skip'
         ]
         self._before = runner.message_hub.get_info('skipped_images', 0)
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch: Optional[dict] = None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
         """Count, before the logger logs."""
         loader = runner.train_loop.dataloader
-        if self._loading and (self.every_n_train_iters(runner, self.interval)
-                              or self.end_of_epoch(loader, batch_idx)):
-            skipped = torch.tensor(
-                sum(each.num_skipped for each in self._loading))
+        if self._loading and (
+            self.every_n_train_iters(runner, self.interval)
+            or self.end_of_epoch(loader, batch_idx)
+        ):
+            skipped = torch.tensor(sum(each.num_skipped for each in self._loading))
             all_reduce(skipped)
             total = self._before + int(skipped)
             runner.message_hub.update_info('skipped_images', total)

@@ -47,6 +47,7 @@ class TeacherCacheHook(Hook):
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook')]
     """
+
     # The labels are checked first: an image may be none.
     priority = 'LOW'
 
@@ -68,18 +69,22 @@ class TeacherCacheHook(Hook):
             runner.logger.info(
                 f'TeacherCacheHook: the teacher looks at {number:,} views, '
                 f'once; {2 * number * shape[2] / 2**20:,.1f} MiB in '
-                f'{self.folder}.')
+                f'{self.folder}.'
+            )
             start = time.time()
             LogitsCache.create(self.folder, key, shape, views.logits())
-            runner.logger.info('TeacherCacheHook: done in '
-                               f'{time.time() - start:.0f} s.')
+            runner.logger.info(
+                f'TeacherCacheHook: done in {time.time() - start:.0f} s.'
+            )
         barrier()
         if cache is None:
             cache = LogitsCache.open(self.folder, key, shape)
         if cache is None:
-            raise OSError(f'`TeacherCacheHook.folder`={self.folder!r}: what '
-                          'the first process has written there is not what '
-                          'this one reads. It should be on one disk.')
+            raise OSError(
+                f'`TeacherCacheHook.folder`={self.folder!r}: what '
+                'the first process has written there is not what '
+                'this one reads. It should be on one disk.'
+            )
         model.teacher_cache = cache
 
 
@@ -95,10 +100,10 @@ class _Views:
         self.dataset = loader.dataset
         self.loader = loader
         self.model = model
-        transforms = getattr(
-            getattr(self.dataset, 'pipeline', None), 'transforms', [])
+        transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', [])
         places = [
-            i for i, transform in enumerate(transforms)
+            i
+            for i, transform in enumerate(transforms)
             if isinstance(transform, EnumeratedCropFlip)
         ]
         if not isinstance(self.dataset, BaseDataset) or len(places) != 1:
@@ -107,20 +112,24 @@ class _Views:
                 '`train_dataloader.dataset.pipeline`, in the place of what '
                 'is random there, and a dataset without wrappers, but found '
                 f'{[type(t).__name__ for t in transforms]} in a '
-                f'{type(self.dataset).__name__}.')
-        self.before = transforms[:places[0]]
+                f'{type(self.dataset).__name__}.'
+            )
+        self.before = transforms[: places[0]]
         self.enumerated = transforms[places[0]]
-        self.after = transforms[places[0] + 1:]
+        self.after = transforms[places[0] + 1 :]
 
     def key(self) -> str:
         """What the logits are of, as a name of a file."""
         teacher = self.model.teachers[0].model
         state = teacher.state_dict()
         digest = hash_of(
-            str(teacher), repr(self.enumerated),
+            str(teacher),
+            repr(self.enumerated),
             repr([type(transform).__name__ for transform in self.after]),
-            *state, *state.values(), self._teacher_inputs([self._packed(0,
-                                                                        0)]))
+            *state,
+            *state.values(),
+            self._teacher_inputs([self._packed(0, 0)]),
+        )
         for index in range(len(self.dataset)):
             digest.update(hash_of(self._image(index)['img']).digest())
         return digest.hexdigest()
@@ -150,9 +159,11 @@ class _Views:
         for transform in self.before:
             results = results and transform(results)
         if results is None:
-            raise ValueError(f'`TeacherCacheHook`: image {index} cannot be '
-                             'read, and the teacher has nothing to look at. '
-                             'Take it out of the dataset.')
+            raise ValueError(
+                f'`TeacherCacheHook`: image {index} cannot be '
+                'read, and the teacher has nothing to look at. '
+                'Take it out of the dataset.'
+            )
         return results
 
     def _packed(self, index: int, number: int, image=None) -> dict:
@@ -167,25 +178,33 @@ class _Views:
 
     def _run(self, packed: List[dict]) -> np.ndarray:
         data = self.model.data_preprocessor(self.loader.collate_fn(packed))
-        (logits, ), _ = self.model.run_teachers(data['inputs'], None)
+        (logits,), _ = self.model.run_teachers(data['inputs'], None)
         return logits.float().cpu().numpy()
 
 
 def _check_model(model) -> None:
-    if not isinstance(model, CollectiveDistill) or len(
-            model.teachers) != 1 or model.teacher_trainable:
-        raise ValueError('`TeacherCacheHook` is for a `CollectiveDistill` '
-                         'with one `teacher` that is not trained.')
-    if model.views != 'shared' or getattr(model.data_preprocessor,
-                                          'batch_augments', None):
+    if (
+        not isinstance(model, CollectiveDistill)
+        or len(model.teachers) != 1
+        or model.teacher_trainable
+    ):
+        raise ValueError(
+            '`TeacherCacheHook` is for a `CollectiveDistill` '
+            'with one `teacher` that is not trained.'
+        )
+    if model.views != 'shared' or getattr(
+        model.data_preprocessor, 'batch_augments', None
+    ):
         raise ValueError(
             "`TeacherCacheHook` and `views='independent'` or batch augments "
             '(mixup, CutMix) exclude each other: what the teacher sees could '
-            'not be numbered. Drop one.')
+            'not be numbered. Drop one.'
+        )
     if not model.distiller.takes_teacher_logits_alone:
         raise ValueError(
             '`TeacherCacheHook` has the logits for `distiller.'
             'collective_losses`, and nothing else of a teacher: it does not '
             'go with `distiller.teacher_recorders` or `distill_deliveries`, '
             'nor without a collective loss that needs the teacher. Say '
-            "plain KD as dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.).")
+            "plain KD as dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.)."
+        )

@@ -6,6 +6,7 @@ from mmengine.hooks import EMAHook
 from torch import nn
 
 from mmdckd.registry import HOOKS
+
 from ..norm_statistics import measure_statistics, norm_layers
 
 _AVERAGES = dict(ema='MomentumAnnealingEMA', swa='StochasticWeightAverage')
@@ -70,43 +71,54 @@ class WeightAverageHook(EMAHook):
         ... ]
     """
 
-    def __init__(self,
-                 average: str = 'ema',
-                 momentum: float = 0.001,
-                 warmup: int = 10,
-                 begin_epoch: Optional[int] = None,
-                 begin_iter: Optional[int] = None,
-                 interval: Optional[int] = None,
-                 norm_images: int = 2048) -> None:
+    def __init__(
+        self,
+        average: str = 'ema',
+        momentum: float = 0.001,
+        warmup: int = 10,
+        begin_epoch: Optional[int] = None,
+        begin_iter: Optional[int] = None,
+        interval: Optional[int] = None,
+        norm_images: int = 2048,
+    ) -> None:
         if average not in _AVERAGES:
-            raise ValueError('Invalid `average`: expected one of '
-                             f'{list(_AVERAGES)}, got {average!r}.')
+            raise ValueError(
+                'Invalid `average`: expected one of '
+                f'{list(_AVERAGES)}, got {average!r}.'
+            )
         if not 0 < momentum < 1:
-            raise ValueError('Invalid `momentum`: expected a share between 0 '
-                             f'and 1, got {momentum!r}.')
+            raise ValueError(
+                'Invalid `momentum`: expected a share between 0 '
+                f'and 1, got {momentum!r}.'
+            )
         if begin_epoch is not None and begin_iter is not None:
-            raise ValueError('Invalid `begin_iter`: expected None beside '
-                             f'`begin_epoch`, got {begin_iter!r}.')
-        for key, value, least in (('warmup', warmup,
-                                   1), ('begin_epoch', begin_epoch,
-                                        1), ('begin_iter', begin_iter, 0),
-                                  ('interval', interval, 1), ('norm_images',
-                                                              norm_images, 0)):
-            if value is not None and (not isinstance(value, int)
-                                      or value < least):
-                raise ValueError(f'Invalid `{key}`: expected a whole number '
-                                 f'from {least} on, got {value!r}.')
+            raise ValueError(
+                'Invalid `begin_iter`: expected None beside '
+                f'`begin_epoch`, got {begin_iter!r}.'
+            )
+        for key, value, least in (
+            ('warmup', warmup, 1),
+            ('begin_epoch', begin_epoch, 1),
+            ('begin_iter', begin_iter, 0),
+            ('interval', interval, 1),
+            ('norm_images', norm_images, 0),
+        ):
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ValueError(
+                    f'Invalid `{key}`: expected a whole number '
+                    f'from {least} on, got {value!r}.'
+                )
         settings = dict(momentum=momentum, gamma=warmup)
         super().__init__(
             _AVERAGES[average],
             begin_epoch=begin_epoch or 0,
             begin_iter=begin_iter or 0,
-            **(settings if average == 'ema' else {}))
+            **(settings if average == 'ema' else {}),
+        )
         self.average = average
         self.interval = interval
         self.norm_images = norm_images
-        self._begins_late = average == 'swa' and (begin_epoch
-                                                  or begin_iter) is None
+        self._begins_late = average == 'swa' and (begin_epoch or begin_iter) is None
         #: Whether the averages have changed since statistics were measured.
         self._stale = False
 
@@ -117,20 +129,20 @@ class WeightAverageHook(EMAHook):
         if self.interval is None:
             epoch = len(runner.train_loop.dataloader)
             self.interval = 1 if self.average == 'ema' else epoch
-        for key, begin, end in (('begin_epoch', self.begin_epoch,
-                                 runner.max_epochs),
-                                ('begin_iter', self.begin_iter,
-                                 runner.max_iters)):
+        for key, begin, end in (
+            ('begin_epoch', self.begin_epoch, runner.max_epochs),
+            ('begin_iter', self.begin_iter, runner.max_iters),
+        ):
             if begin > end:
-                raise ValueError(f'Invalid `{key}`: expected at most {end}, '
-                                 f'the end of training, got {begin}.')
+                raise ValueError(
+                    f'Invalid `{key}`: expected at most {end}, '
+                    f'the end of training, got {begin}.'
+                )
         super().before_train(runner)
 
-    def after_train_iter(self,
-                         runner,
-                         batch_idx: int,
-                         data_batch=None,
-                         outputs: Optional[dict] = None) -> None:
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
+    ) -> None:
         """Average the weights, where it is time to."""
         due = (runner.iter + 1) % self.interval == 0
         if self._ema_started(runner) and due:
@@ -159,8 +171,12 @@ class WeightAverageHook(EMAHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Go on with the averages of a run that is resumed."""
         super().after_load_checkpoint(runner, checkpoint)
-        self._stale = bool(runner._resume and self.norm_images
-                           and get_world_size() > 1 and self.ema_model.steps)
+        self._stale = bool(
+            runner._resume
+            and self.norm_images
+            and get_world_size() > 1
+            and self.ema_model.steps
+        )
 
     def _measure(self, runner) -> None:
         if not self._stale:
@@ -168,15 +184,20 @@ class WeightAverageHook(EMAHook):
         self._stale = False
         averaged = self.ema_model.module
         measure_statistics(
-            _networks(averaged), averaged.data_preprocessor,
-            runner.train_loop.dataloader, self.norm_images, runner.seed)
+            _networks(averaged),
+            averaged.data_preprocessor,
+            runner.train_loop.dataloader,
+            self.norm_images,
+            runner.seed,
+        )
 
     def _swap_ema_parameters(self) -> None:
         """Exchange the weights and the averages, their statistics too."""
         super()._swap_ema_parameters()
         layers = (
             norm_layers(_networks(model))
-            for model in (self.src_model, self.ema_model.module))
+            for model in (self.src_model, self.ema_model.module)
+        )
         for ours, theirs in zip(*layers):
             for one, other in zip(ours.buffers(), theirs.buffers()):
                 before = one.clone()

@@ -28,26 +28,33 @@ class _MemberEvaluation:
     #: What each member has predicted for the last batch, for hooks to see.
     members: Dict[str, List[BaseDataElement]]
 
-    def __init__(self,
-                 runner,
-                 dataloader: Union[DataLoader, Dict],
-                 evaluator: Union[Evaluator, Dict, List],
-                 fp16: bool = False,
-                 monitor: Optional[str] = None,
-                 rule: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: Union[DataLoader, Dict],
+        evaluator: Union[Evaluator, Dict, List],
+        fp16: bool = False,
+        monitor: Optional[str] = None,
+        rule: Optional[str] = None,
+    ) -> None:
         super().__init__(  # type: ignore[call-arg]
-            runner, dataloader, evaluator, fp16)
+            runner, dataloader, evaluator, fp16
+        )
         if rule not in (None, *RULES):
-            raise ValueError(f'Invalid `{self.stage}_cfg.rule`: expected one '
-                             f'of {RULES}, got {rule!r}.')
+            raise ValueError(
+                f'Invalid `{self.stage}_cfg.rule`: expected one '
+                f'of {RULES}, got {rule!r}.'
+            )
         self.monitor = monitor
         self.rule = rule
         #: By what the best student is chosen, once the metrics are known.
         self.best_rule: Optional[BestRule] = None
         self._template = self.evaluator
         if not self._template.metrics:
-            raise ValueError(f'`{self.stage}_evaluator` has no metric: give '
-                             "one, such as dict(type='Accuracy').")
+            raise ValueError(
+                f'`{self.stage}_evaluator` has no metric: give '
+                "one, such as dict(type='Accuracy')."
+            )
         self.evaluator = _MembersEvaluator(self, self._template)
         self._teacher_results: Optional[Dict[str, Dict]] = None
 
@@ -80,9 +87,9 @@ class _MemberEvaluation:
 
     def _settle_rule(self, values: Dict[str, Any]) -> BestRule:
         if self.best_rule is None:
-            self.best_rule = choose_rule(values, f'{self.stage}_cfg',
-                                         self.runner.hooks, self.monitor,
-                                         self.rule)
+            self.best_rule = choose_rule(
+                values, f'{self.stage}_cfg', self.runner.hooks, self.monitor, self.rule
+            )
         return self.best_rule
 
     def run(self) -> Dict[str, float]:
@@ -113,16 +120,17 @@ class _MemberEvaluation:
         with autocast(enabled=self.fp16):
             data = model.data_preprocessor(data_batch, False)
             self.members = members = model.predict_members(
-                **data, teacher=self._teacher_results is None)
+                **data, teacher=self._teacher_results is None
+            )
         for name, predictions in members.items():
             if name not in self._evaluators:
                 self._evaluators[name] = copy.deepcopy(self._template)
             self._evaluators[name].process(
-                data_samples=predictions, data_batch=data_batch)
+                data_samples=predictions, data_batch=data_batch
+            )
         self.runner.call_hook(
-            f'after_{self.stage}_iter',
-            outputs=members[model.cohort.names[0]],
-            **hook)
+            f'after_{self.stage}_iter', outputs=members[model.cohort.names[0]], **hook
+        )
 
     def _evaluate(self, note_best: bool = True) -> Dict[str, float]:
         size = len(self.dataloader.dataset)
@@ -135,7 +143,8 @@ class _MemberEvaluation:
         if teachers is None:
             teachers = {
                 name: results.pop(name)
-                for name in self._model.teacher_names if name in results
+                for name in self._model.teacher_names
+                if name in results
             }
         # A frozen teacher answers the same every time: it is asked once.
         if not self._model.teacher_trainable:
@@ -204,6 +213,7 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
             better. Defaults to None: that of ``save_best`` where it names the
             metric, or what its name says, as in ``CheckpointHook``.
     """
+
     stage = 'val'
 
     def _note_best(self, name: str) -> None:
@@ -215,7 +225,9 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
             dict(
                 epoch=self.runner.epoch,
                 iter=self.runner.iter,
-                metric=self.best_rule and self.best_rule.metric))
+                metric=self.best_rule and self.best_rule.metric,
+            ),
+        )
 
 
 @LOOPS.register_module()
@@ -228,6 +240,7 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     without a validation of its own it is that of the validation before; for
     one before any validation, the best on this split. The log says so.
     """
+
     stage = 'test'
 
     def __init__(self, runner, *args, **kwargs) -> None:
@@ -243,7 +256,8 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
         best = super()._best_student(results)
         self.runner.logger.warning(
             'The checkpoint names no student as best in validation: "best" '
-            f'is {best}, the best on this split.')
+            f'is {best}, the best on this split.'
+        )
         return best
 
 
@@ -255,5 +269,6 @@ class _RecallBestStudent(Hook):
         if best is not None:
             runner.message_hub.update_info('best_student', best.name)
             if best.note:
-                runner.logger.warning(f'The checkpoint: {best.note}. "best" '
-                                      f'is {best.name}.')
+                runner.logger.warning(
+                    f'The checkpoint: {best.note}. "best" is {best.name}.'
+                )

@@ -4,6 +4,7 @@
 They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` puts
 them in the place of MMEngine's, so that ``train_cfg`` stays what it is.
 """
+
 from contextlib import closing
 from typing import Generator, Optional, Sequence
 
@@ -12,6 +13,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
 from mmdckd.engine.randomness import Draw, seed_all
+
 from .seeded_batches import SeededBatches
 
 
@@ -24,14 +26,14 @@ class ExactTrainLoop(BaseLoop):
         start_samples (int): How many samples of it were trained on before;
             0 once the pass has begun.
     """
+
     batches: SeededBatches
     start_epoch = 0
     start_samples = 0
 
-    def resume(self,
-               epoch: int,
-               samples: int,
-               sampler_seed: Optional[int] = None) -> None:
+    def resume(
+        self, epoch: int, samples: int, sampler_seed: Optional[int] = None
+    ) -> None:
         """Begin where a checkpoint was saved.
 
         Args:
@@ -53,17 +55,15 @@ class ExactTrainLoop(BaseLoop):
         runner = self.runner
         # The hooks of a run that begins may draw more than others do.
         self._seed(Draw.BEFORE_STEP)
-        runner.call_hook(
-            'before_train_iter', batch_idx=idx, data_batch=data_batch)
+        runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         self._seed(Draw.STEP)
         outputs = runner.model.train_step(
-            data_batch, optim_wrapper=runner.optim_wrapper)
+            data_batch, optim_wrapper=runner.optim_wrapper
+        )
         self.batches.count_batch()
         runner.call_hook(
-            'after_train_iter',
-            batch_idx=idx,
-            data_batch=data_batch,
-            outputs=outputs)
+            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
+        )
         self._iter += 1
 
     def _validate_if_due(self, time: int, end: int) -> None:
@@ -74,8 +74,11 @@ class ExactTrainLoop(BaseLoop):
             end (int): How many there will be.
         """
         self._decide_current_val_interval()
-        if (self.runner.val_loop is not None and time >= self.val_begin
-                and (time % self.val_interval == 0 or time == end)):
+        if (
+            self.runner.val_loop is not None
+            and time >= self.val_begin
+            and (time % self.val_interval == 0 or time == end)
+        ):
             self._seed(Draw.VALIDATION)
             self.runner.val_loop.run()
 
@@ -89,13 +92,13 @@ class ExactTrainLoop(BaseLoop):
 class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
     """Trains by epochs, and may begin inside one."""
 
-    def resume(self,
-               epoch: int,
-               samples: int,
-               sampler_seed: Optional[int] = None) -> None:
+    def resume(
+        self, epoch: int, samples: int, sampler_seed: Optional[int] = None
+    ) -> None:
         """Begin where a checkpoint was saved, maybe after its epoch."""
-        super().resume(self._epoch, samples if epoch == self._epoch else 0,
-                       sampler_seed)
+        super().resume(
+            self._epoch, samples if epoch == self._epoch else 0, sampler_seed
+        )
 
     def run(self) -> nn.Module:
         """Launch training."""
@@ -157,15 +160,17 @@ class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
             self.batches.begin(epoch, samples)
             yield from self.dataloader
             if not self.batches.samples:
-                raise ValueError('`train_dataloader` has not one batch: its '
-                                 'dataset is smaller than `batch_size`, and '
-                                 '`drop_last` is set.')
+                raise ValueError(
+                    '`train_dataloader` has not one batch: its '
+                    'dataset is smaller than `batch_size`, and '
+                    '`drop_last` is set.'
+                )
             epoch, samples = epoch + 1, 0
 
 
 _EXACT = {
     EpochBasedTrainLoop: ExactEpochTrainLoop,
-    IterBasedTrainLoop: ExactIterTrainLoop
+    IterBasedTrainLoop: ExactIterTrainLoop,
 }
 
 
@@ -186,7 +191,8 @@ def make_exact(loop: BaseLoop) -> None:
             '`ExactResumeHook` resumes the loops of '
             '`train_cfg=dict(by_epoch=...)`, and '
             f'`train_cfg.type` is {type(loop).__name__}: leave `type` out, or '
-            'the hook, without which a resumed run is another run.')
+            'the hook, without which a resumed run is another run.'
+        )
     # All that the loop was told is kept; only what it does is another's.
     loop.__class__ = _EXACT[type(loop)]
     if isinstance(loop, IterBasedTrainLoop):

@@ -45,14 +45,17 @@ class SeededBatches:
         Raises:
             ValueError: If the dataloader has no order that can be repeated.
         """
-        if (isinstance(dataloader.dataset, IterableDataset)
-                or dataloader.batch_sampler is None
-                or not getattr(dataloader, 'in_order', True)):
+        if (
+            isinstance(dataloader.dataset, IterableDataset)
+            or dataloader.batch_sampler is None
+            or not getattr(dataloader, 'in_order', True)
+        ):
             raise ValueError(
                 '`ExactResumeHook` begins inside a pass over the data, and '
                 '`train_dataloader` has no order that can be repeated: it '
                 'needs a dataset with indices, a `batch_size` (or '
-                '`batch_sampler`) and `in_order=True`.')
+                '`batch_sampler`) and `in_order=True`.'
+            )
         batch_sampler = dataloader.batch_sampler
         if isinstance(batch_sampler, cls):
             batch_sampler = batch_sampler.batch_sampler
@@ -120,8 +123,9 @@ class SeededBatches:
             size = len(batch) * self._world_size
             if counted:
                 self._sizes.append(size)
-            yield SeededIndices(batch, self.seed, self.epoch,
-                                position + self._rank, self._world_size)
+            yield SeededIndices(
+                batch, self.seed, self.epoch, position + self._rank, self._world_size
+            )
             position += size
 
     def count_batch(self) -> None:
@@ -144,8 +148,9 @@ class SeededIndices:
         step (int): How many places the next is behind it.
     """
 
-    def __init__(self, indices: Sequence, seed: int, epoch: int, position: int,
-                 step: int) -> None:
+    def __init__(
+        self, indices: Sequence, seed: int, epoch: int, position: int, step: int
+    ) -> None:
         self.indices = indices
         self.seed = seed
         self.epoch = epoch
@@ -157,7 +162,8 @@ class SeededIndices:
 
     def __iter__(self) -> Iterator:
         for number, index in enumerate(self.indices):
-            seed_data(self.seed, Draw.SAMPLE, self.epoch,
-                      self.position + number * self.step)
+            seed_data(
+                self.seed, Draw.SAMPLE, self.epoch, self.position + number * self.step
+            )
             yield index
         seed_data(self.seed, Draw.COLLATE, self.epoch, self.position)

@@ -47,9 +47,10 @@ class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
         if not (wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm'):
             raise ValueError(
                 '`optim_wrapper.constructor` is ClipEachStudentConstructor, '
-                'which clips the norm of each student\'s gradient: give '
+                "which clips the norm of each student's gradient: give "
                 '`optim_wrapper.clip_grad=dict(max_norm=...)`, or leave the '
-                'constructor out.')
+                'constructor out.'
+            )
         if is_model_wrapper(model):
             model = model.module
         wrapper.clip_func = _ClipEach(model, wrapper.clip_func)
@@ -66,17 +67,18 @@ class _ClipEach:
         }
         self._clip = clip
 
-    def __call__(self,
-                 parameters: List[nn.Parameter],
-                 norm_type: float = 2.0,
-                 **kwargs) -> torch.Tensor:
+    def __call__(
+        self, parameters: List[nn.Parameter], norm_type: float = 2.0, **kwargs
+    ) -> torch.Tensor:
         groups: Dict[str, List[nn.Parameter]] = defaultdict(list)
         for parameter in parameters:
             groups[self._owners[parameter]].append(parameter)
-        norms = torch.stack([
-            self._clip(group, norm_type=norm_type, **kwargs)
-            for group in groups.values()
-        ])
+        norms = torch.stack(
+            [
+                self._clip(group, norm_type=norm_type, **kwargs)
+                for group in groups.values()
+            ]
+        )
         norm = torch.linalg.vector_norm(norms, norm_type)
         # One copy to the CPU, where MMEngine looks at what is returned.
         *each, norm = torch.cat([norms, norm[None]]).cpu()

@@ -29,34 +29,38 @@ class CohortLogProcessor(LogProcessor):
         >>> log_processor = dict(type='mmdckd.CohortLogProcessor')
     """
 
-    def get_log_after_iter(self, runner, batch_idx: int,
-                           mode: str) -> Tuple[dict, str]:
+    def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> Tuple[dict, str]:
         """See ``LogProcessor``."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         students = _students(runner)
         if not students or mode != 'train':
             return tag, line
-        losses = dict.fromkeys(students, 0.)
+        losses = dict.fromkeys(students, 0.0)
         for key, value in tag.items():
             found = names.parse_loss(key)
-            if (found and found.part == names.STUDENT
-                    and found.student in losses and names.is_loss(found.name)):
+            if (
+                found
+                and found.part == names.STUDENT
+                and found.student in losses
+                and names.is_loss(found.name)
+            ):
                 losses[found.student] += value
         best = min(losses, key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
         line = _without(line, filter(_is_of_a_student, tag))
-        return tag, (f'{line}{SEPARATOR}best student: {best} (task loss '
-                     f'{losses[best]:.{self.num_digits}f}, mean '
-                     f'{mean:.{self.num_digits}f})')
+        return tag, (
+            f'{line}{SEPARATOR}best student: {best} (task loss '
+            f'{losses[best]:.{self.num_digits}f}, mean '
+            f'{mean:.{self.num_digits}f})'
+        )
 
-    def get_log_after_epoch(self,
-                            runner,
-                            batch_idx: int,
-                            mode: str,
-                            with_non_scalar: bool = False) -> Tuple[dict, str]:
+    def get_log_after_epoch(
+        self, runner, batch_idx: int, mode: str, with_non_scalar: bool = False
+    ) -> Tuple[dict, str]:
         """See ``LogProcessor``."""
-        tag, line = super().get_log_after_epoch(runner, batch_idx, mode,
-                                                with_non_scalar)
+        tag, line = super().get_log_after_epoch(
+            runner, batch_idx, mode, with_non_scalar
+        )
         students = _students(runner)
         loop = getattr(runner, f'{mode}_loop')
         rule = getattr(loop, 'best_rule', None)
@@ -66,23 +70,21 @@ class CohortLogProcessor(LogProcessor):
         # The members are those that have been evaluated by the metric.
         values = {
             names.member_of(key, metric): value
-            for key, value in tag.items() if names.member_of(key, metric)
+            for key, value in tag.items()
+            if names.member_of(key, metric)
         }
         if names.BEST not in values:  # without `RuntimeInfoHook`
             return tag, line
         best = runner.message_hub.get_info('best_student')
         if best not in students:
-            best = rule.best(
-                {name: {
-                    metric: values[name]
-                }
-                 for name in students})
+            best = rule.best({name: {metric: values[name]} for name in students})
         shown = [f'{metric}: {best} (best) {values[names.BEST]:.2f}']
         if len(students) > 1:
             mean = sum(values[name] for name in students) / len(students)
             shown.append(f'mean {mean:.2f}')
         shown += [
-            f'{name} {value:.2f}' for name, value in values.items()
+            f'{name} {value:.2f}'
+            for name, value in values.items()
             if name not in (*students, names.BEST)
         ]
         line = _without(line, filter(names.split_metric, tag))
@@ -105,5 +107,7 @@ def _without(line: str, left_out: Iterable[str]) -> str:
     """A line of MMEngine's without the values of some names."""
     known = set(map(names.without_stage, left_out))
     return SEPARATOR.join(
-        part for part in line.split(SEPARATOR)
-        if names.without_stage(part.partition(': ')[0]) not in known).rstrip()
+        part
+        for part in line.split(SEPARATOR)
+        if names.without_stage(part.partition(': ')[0]) not in known
+    ).rstrip()

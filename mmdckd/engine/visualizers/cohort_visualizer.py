@@ -39,11 +39,13 @@ class CohortVisualizer(UniversalVisualizer):
     """
 
     @master_only
-    def add_scalars(self,
-                    scalar_dict: dict,
-                    step: int = 0,
-                    file_path: Optional[str] = None,
-                    **kwargs) -> None:
+    def add_scalars(
+        self,
+        scalar_dict: dict,
+        step: int = 0,
+        file_path: Optional[str] = None,
+        **kwargs,
+    ) -> None:
         """Pass scalars on.
 
         Args:
@@ -55,8 +57,9 @@ class CohortVisualizer(UniversalVisualizer):
         grouped = {group_name(name): v for name, v in scalar_dict.items()}
         for backend in self._vis_backends.values():
             local = isinstance(backend, LocalVisBackend)
-            backend.add_scalars(scalar_dict if local else grouped, step,
-                                file_path, **kwargs)
+            backend.add_scalars(
+                scalar_dict if local else grouped, step, file_path, **kwargs
+            )
 
 
 def group_name(name: str) -> str:
@@ -72,7 +75,7 @@ def group_name(name: str) -> str:
     found = names.parse_loss(name)
     if not found or found.part == names.TEACHER:
         return name
-    stage = name[:-len(names.without_stage(name))]
+    stage = name[: -len(names.without_stage(name))]
     loss = found.name.replace('.', '/')
     if found.part == names.DISTILL:
         loss = f'{found.part}/{loss}'

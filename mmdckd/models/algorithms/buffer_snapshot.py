@@ -19,28 +19,33 @@ class BufferSnapshot:
 
     def __init__(self, *modules: nn.Module) -> None:
         self._holders = [
-            part._buffers for module in modules for part in module.modules()
+            part._buffers
+            for module in modules
+            for part in module.modules()
             if part._buffers
         ]
         self._buffers: List[torch.Tensor] = []
-        self._pairs: Dict[tuple, Tuple[List[torch.Tensor],
-                                       List[torch.Tensor]]] = {}
+        self._pairs: Dict[tuple, Tuple[List[torch.Tensor], List[torch.Tensor]]] = {}
 
     @torch.no_grad()
     def take(self) -> None:
         """Remember the buffers as they are now, and no longer as they were
         before."""
         buffers = [
-            buffer for holder in self._holders for buffer in holder.values()
+            buffer
+            for holder in self._holders
+            for buffer in holder.values()
             if buffer is not None
         ]
         if len(buffers) != len(self._buffers) or any(
-                map(operator.is_not, buffers, self._buffers)):
+            map(operator.is_not, buffers, self._buffers)
+        ):
             self._buffers = buffers
             self._pairs = {}
             for buffer in buffers:
                 originals, copies = self._pairs.setdefault(
-                    (buffer.device, buffer.dtype), ([], []))
+                    (buffer.device, buffer.dtype), ([], [])
+                )
                 originals.append(buffer)
                 copies.append(torch.empty_like(buffer))
         for originals, copies in self._pairs.values():

@@ -2,8 +2,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from typing import (Callable, ContextManager, Dict, Iterable, List, Optional,
-                    Tuple, Union)
+from typing import (
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import torch
 from mmengine.dist import get_world_size
@@ -12,10 +20,21 @@ from mmengine.structures import BaseDataElement
 from mmrazor.models.algorithms import BaseAlgorithm
 from torch import nn
 
-from mmdckd.names import (COLLECTIVE, DISTILL, ENSEMBLE, STUDENT, TEACHER,
-                          is_loss, name_losses, parse_loss, student_names,
-                          student_of, teacher_names)
+from mmdckd.names import (
+    COLLECTIVE,
+    DISTILL,
+    ENSEMBLE,
+    STUDENT,
+    TEACHER,
+    is_loss,
+    name_losses,
+    parse_loss,
+    student_names,
+    student_of,
+    teacher_names,
+)
 from mmdckd.registry import MODELS
+
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..tasks import find_task, has_labels
@@ -139,40 +158,42 @@ class CollectiveDistill(BaseAlgorithm):
     """
 
     VIEWS = ('shared', 'independent')
-    ON_NONFINITE = ('stop', )
+    ON_NONFINITE = ('stop',)
     MEMORY = (None, 'checkpoint')
 
-    def __init__(self,
-                 distiller: dict,
-                 teacher: Union[dict, BaseModel, List, None] = None,
-                 teacher_ckpt: Optional[str] = None,
-                 teacher_trainable: bool = False,
-                 teacher_norm_eval: bool = True,
-                 architecture: Optional[dict] = None,
-                 num_students: Optional[int] = None,
-                 students: Optional[Dict[str, dict]] = None,
-                 views: str = 'shared',
-                 lagged_peers: Optional[dict] = None,
-                 on_nonfinite: str = 'stop',
-                 allow_random_teacher: bool = False,
-                 student_trainable: bool = True,
-                 calculate_student_loss: bool = True,
-                 data_preprocessor: Optional[dict] = None,
-                 init_cfg: Optional[dict] = None,
-                 module_inplace: Optional[bool] = None,
-                 channels_last: bool = False,
-                 memory: Optional[str] = None,
-                 cuda_graphs: Optional[bool] = None,
-                 task: Optional[str] = None) -> None:
-        cohort = _build_cohort(architecture, num_students, students,
-                               data_preprocessor)
+    def __init__(
+        self,
+        distiller: dict,
+        teacher: Union[dict, BaseModel, List, None] = None,
+        teacher_ckpt: Optional[str] = None,
+        teacher_trainable: bool = False,
+        teacher_norm_eval: bool = True,
+        architecture: Optional[dict] = None,
+        num_students: Optional[int] = None,
+        students: Optional[Dict[str, dict]] = None,
+        views: str = 'shared',
+        lagged_peers: Optional[dict] = None,
+        on_nonfinite: str = 'stop',
+        allow_random_teacher: bool = False,
+        student_trainable: bool = True,
+        calculate_student_loss: bool = True,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+        module_inplace: Optional[bool] = None,
+        channels_last: bool = False,
+        memory: Optional[str] = None,
+        cuda_graphs: Optional[bool] = None,
+        task: Optional[str] = None,
+    ) -> None:
+        cohort = _build_cohort(architecture, num_students, students, data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
         if calculate_student_loss and not student_trainable:
             raise ValueError(
                 '`student_trainable=False` and `calculate_student_loss=True` '
                 'exclude each other: the students would have a loss and not '
                 'learn from it. Set `calculate_student_loss=False` to train '
-                'connectors alone.')
+                'connectors alone.'
+            )
         self.student_trainable = student_trainable
         if not student_trainable:
             # Several processes would wait for gradients that never come.
@@ -192,28 +213,35 @@ class CollectiveDistill(BaseAlgorithm):
             holder.adapt.see_through(self.data_preprocessor)
             self._check_classes(holder)
         self.task = find_task(
-            task, self._networks('students' if architecture is None else ''))
+            task, self._networks('students' if architecture is None else '')
+        )
         self.data_preprocessor.register_forward_pre_hook(
-            drop_partial_labels, with_kwargs=True)
+            drop_partial_labels, with_kwargs=True
+        )
 
         self.views = views
         self._set_up_views()
         self.data_preprocessor.register_forward_pre_hook(send_ahead)
         # Without a scope of its own, what the distiller is made of is looked
         # up here and in MMRazor.
-        self.distiller = MODELS.build({
-            '_scope_': 'mmdckd',
-            **distiller, 'student_names': cohort.names,
-            'task': self.task.name
-        })
+        self.distiller = MODELS.build(
+            {
+                '_scope_': 'mmdckd',
+                **distiller,
+                'student_names': cohort.names,
+                'task': self.task.name,
+            }
+        )
         self._set_up_inplace(module_inplace)
         self.lagged_peers = self._build_lagged_peers(lagged_peers, distiller)
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers([t.model for t in teachers])
         if on_nonfinite not in self.ON_NONFINITE:
-            raise ValueError('Invalid `on_nonfinite`: expected one of '
-                             f'{self.ON_NONFINITE}, got {on_nonfinite!r}. '
-                             'The run stops where a loss is not finite.')
+            raise ValueError(
+                'Invalid `on_nonfinite`: expected one of '
+                f'{self.ON_NONFINITE}, got {on_nonfinite!r}. '
+                'The run stops where a loss is not finite.'
+            )
         self.before_stop: Optional[Callable[[], str]] = None
         self.teacher_cache: Optional[LogitsCache] = None
         #: Set by MMRazor's ``StopDistillHook``.
@@ -239,23 +267,27 @@ class CollectiveDistill(BaseAlgorithm):
 
     def _set_up_views(self) -> None:
         if self.views not in self.VIEWS:
-            raise ValueError(f'`views` should be one of {self.VIEWS}, but got '
-                             f'{self.views!r}.')
+            raise ValueError(
+                f'`views` should be one of {self.VIEWS}, but got {self.views!r}.'
+            )
         if self.views == 'shared':
             return
         if getattr(self.data_preprocessor, 'batch_augments', None):
             raise ValueError(
                 "`views='independent'` and batch augments (mixup, CutMix) "
-                'exclude each other: mixed differently, the students\' images '
+                "exclude each other: mixed differently, the students' images "
                 'would no longer show the same. Drop `train_cfg.augments`, or '
-                "set `views='shared'`.")
+                "set `views='shared'`."
+            )
         if self.teacher_trainable:
             raise ValueError(
                 "`views='independent'` and `teacher_trainable=True` exclude "
                 'each other: the teacher would learn from every view of an '
-                'image at once. Keep one.')
-        self.data_preprocessor = ViewPreprocessor(self.data_preprocessor,
-                                                  len(self.cohort))
+                'image at once. Keep one.'
+            )
+        self.data_preprocessor = ViewPreprocessor(
+            self.data_preprocessor, len(self.cohort)
+        )
 
     def _set_up_inplace(self, inplace: Optional[bool]) -> None:
         if inplace is None:
@@ -265,47 +297,47 @@ class CollectiveDistill(BaseAlgorithm):
             for network in (self.cohort, *(t.model for t in self.teachers)):
                 self.set_module_inplace_false(network, 'network')
 
-    def _build_recomputation(self,
-                             memory: Optional[str]) -> Optional[Recomputation]:
+    def _build_recomputation(self, memory: Optional[str]) -> Optional[Recomputation]:
         if memory not in self.MEMORY:
-            raise ValueError(f'Invalid `memory`: expected one of '
-                             f'{self.MEMORY}, got {memory!r}.')
+            raise ValueError(
+                f'Invalid `memory`: expected one of {self.MEMORY}, got {memory!r}.'
+            )
         if memory is None:
             return None
         self.distiller.check_recomputable()
         return Recomputation(self.cohort.students)
 
-    def _build_graphs(self,
-                      cuda_graphs: Optional[bool]) -> Optional[CUDAGraphs]:
+    def _build_graphs(self, cuda_graphs: Optional[bool]) -> Optional[CUDAGraphs]:
         if cuda_graphs is False:
             return None
         obstacles = {
-            "`memory='checkpoint'`, which runs the students twice":
-            self._recompute is not None,
-            '`distiller` recording more than logits, inside the graphs':
-            not self.distiller.records_logits_alone,
-            '`teacher_trainable=True`':
-            self.teacher_trainable,
-            'several processes':
-            get_world_size() > 1
+            "`memory='checkpoint'`, which runs the students twice": self._recompute
+            is not None,
+            '`distiller` recording more than logits, inside the graphs': not self.distiller.records_logits_alone,
+            '`teacher_trainable=True`': self.teacher_trainable,
+            'several processes': get_world_size() > 1,
         }
         found = [what for what, is_there in obstacles.items() if is_there]
         if not found:
             return CUDAGraphs(self.cohort, self.teachers)
         if cuda_graphs:
-            raise ValueError('Invalid `cuda_graphs`: expected None or False '
-                             f'with {found[0]}, got True.')
+            raise ValueError(
+                'Invalid `cuda_graphs`: expected None or False '
+                f'with {found[0]}, got True.'
+            )
         return None
 
-    def _build_lagged_peers(self, cfg: Optional[dict],
-                            distiller: dict) -> Optional[LaggedPeers]:
+    def _build_lagged_peers(
+        self, cfg: Optional[dict], distiller: dict
+    ) -> Optional[LaggedPeers]:
         if cfg is None:
             return None
         if not self.distiller.collective_losses:
-            raise ValueError('`lagged_peers` are for collective losses, but '
-                             '`distiller.collective_losses` has none.')
-        return LaggedPeers(
-            self.cohort, logits=distiller.get('student_logits'), **cfg)
+            raise ValueError(
+                '`lagged_peers` are for collective losses, but '
+                '`distiller.collective_losses` has none.'
+            )
+        return LaggedPeers(self.cohort, logits=distiller.get('student_logits'), **cfg)
 
     def init_weights(self) -> None:
         """Initialise every member, then load what ``init_cfg`` names.
@@ -327,8 +359,10 @@ class CollectiveDistill(BaseAlgorithm):
     def _init_members(self) -> None:
         cfg = self.init_cfg
         whole = (
-            isinstance(cfg, dict) and cfg.get('type') == 'Pretrained'
-            and not cfg.get('prefix'))
+            isinstance(cfg, dict)
+            and cfg.get('type') == 'Pretrained'
+            and not cfg.get('prefix')
+        )
         if not whole or self.is_init:
             super().init_weights()
             return
@@ -354,9 +388,7 @@ class CollectiveDistill(BaseAlgorithm):
         return teacher_names(len(self.teachers))
 
     def loss(
-        self,
-        inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None
+        self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]] = None
     ) -> Dict[str, torch.Tensor]:
         """Run every member once and compute all losses.
 
@@ -377,9 +409,9 @@ class CollectiveDistill(BaseAlgorithm):
         """
         if not self._checked:
             trained = list(self.teachers) if self.teacher_trainable else []
-            self._before = BufferSnapshot(self.cohort,
-                                          self.distiller.collective_losses,
-                                          *trained)
+            self._before = BufferSnapshot(
+                self.cohort, self.distiller.collective_losses, *trained
+            )
         before = self._before
         before.take()
         if self.channels_last and self.views == 'shared':
@@ -440,7 +472,8 @@ class CollectiveDistill(BaseAlgorithm):
                 'A cohort cannot be sharded: validation, export and what '
                 'students know of each other need them whole. Train with '
                 'MMDistributedDataParallel, the default, in place of '
-                'FSDPStrategy or MMFullyShardedDataParallel.')
+                'FSDPStrategy or MMFullyShardedDataParallel.'
+            )
         if not self._checked and shared:
             self.cohort.check_distinct()
         if shared:
@@ -452,24 +485,25 @@ class CollectiveDistill(BaseAlgorithm):
         lagging = self.lagged_peers if distilling else None
         if lagging is not None:
             lagging.follow(self.cohort)
-        for (name, student), view, samples in zip(self.cohort.items(), inputs,
-                                                  data_samples):
+        for (name, student), view, samples in zip(
+            self.cohort.items(), inputs, data_samples
+        ):
             step.samples = samples
             labelled = self._check_labelled(samples)
-            if not (shared and step.logits) and (self.teacher_trainable
-                                                 or distilling
-                                                 and distiller.needs_teacher):
-                teacher_logits, teacher_losses = self.run_teachers(
-                    view, samples)
+            if not (shared and step.logits) and (
+                self.teacher_trainable or distilling and distiller.needs_teacher
+            ):
+                teacher_logits, teacher_losses = self.run_teachers(view, samples)
                 losses.update(teacher_losses)
             elif not step.logits:
                 teacher_logits = None
-            with distiller.recording_student(name), \
-                    (nullcontext() if self.student_trainable else
-                     torch.no_grad()):
+            with (
+                distiller.recording_student(name),
+                nullcontext() if self.student_trainable else torch.no_grad(),
+            ):
                 task_losses = self._run_student(
-                    name, student, view, samples,
-                    'loss' if labelled else 'tensor')
+                    name, student, view, samples, 'loss' if labelled else 'tensor'
+                )
             step.logits[name] = distiller.pop_student_logits(name)
             step.teacher_logits[name] = teacher_logits
             if lagging is not None:
@@ -480,19 +514,23 @@ class CollectiveDistill(BaseAlgorithm):
                 if not labelled:
                     distiller.check_unlabelled(name, samples)
                 losses.update(
-                    name_losses(DISTILL, name,
-                                distiller.compute_distill_losses(name)))
+                    name_losses(DISTILL, name, distiller.compute_distill_losses(name))
+                )
         return losses, step
 
-    def _run_student(self, name: str, student: BaseModel, inputs: torch.Tensor,
-                     samples: Optional[List[BaseDataElement]],
-                     mode: str) -> Dict[str, torch.Tensor]:
+    def _run_student(
+        self,
+        name: str,
+        student: BaseModel,
+        inputs: torch.Tensor,
+        samples: Optional[List[BaseDataElement]],
+        mode: str,
+    ) -> Dict[str, torch.Tensor]:
         if self._recompute is None or not self.student_trainable:
             return student(inputs, samples, mode=mode)
         return self._recompute(name, student, inputs, samples, mode=mode)
 
-    def _check_labelled(self,
-                        samples: Optional[List[BaseDataElement]]) -> bool:
+    def _check_labelled(self, samples: Optional[List[BaseDataElement]]) -> bool:
         """Whether a batch has labels.
 
         Raises:
@@ -501,16 +539,21 @@ class CollectiveDistill(BaseAlgorithm):
         if has_labels(samples):
             return True
         if self.calculate_student_loss:
-            raise missing_labels('the task loss of the students', samples,
-                                 'set `model.calculate_student_loss=False`')
+            raise missing_labels(
+                'the task loss of the students',
+                samples,
+                'set `model.calculate_student_loss=False`',
+            )
         if self.teacher_trainable:
-            raise missing_labels('the task loss of the teacher', samples,
-                                 'set `model.teacher_trainable=False`')
+            raise missing_labels(
+                'the task loss of the teacher',
+                samples,
+                'set `model.teacher_trainable=False`',
+            )
         return False
 
     def run_teachers(
-        self, inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]]
+        self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]]
     ) -> Tuple[List[torch.Tensor], Dict[str, torch.Tensor]]:
         """Run every teacher once, or look up what it said.
 
@@ -537,8 +580,7 @@ class CollectiveDistill(BaseAlgorithm):
         losses: Dict[str, torch.Tensor] = {}
         with self.distiller.recording_teacher():
             for name, teacher in zip(self.teacher_names, self.teachers):
-                losses.update(
-                    name_losses(TEACHER, name, teacher(inputs, data_samples)))
+                losses.update(name_losses(TEACHER, name, teacher(inputs, data_samples)))
         return self.distiller.pop_teacher_logits(), losses
 
     def _collective_losses(self, step: '_Step') -> Dict[str, torch.Tensor]:
@@ -552,8 +594,10 @@ class CollectiveDistill(BaseAlgorithm):
             if labels is None and loss.label_users:
                 key = f'`distiller.collective_losses.{name}`'
                 raise missing_labels(
-                    f'{" and ".join(loss.label_users)} of {key}', step.samples,
-                    'choose another that looks at no labels')
+                    f'{" and ".join(loss.label_users)} of {key}',
+                    step.samples,
+                    'choose another that looks at no labels',
+                )
             if not self._checked and labels is not None:
                 # On the CPU, where values are looked at: once.
                 loss.check_labels(labels.cpu(), first)
@@ -563,40 +607,50 @@ class CollectiveDistill(BaseAlgorithm):
         return distiller.compute_collective_losses(
             list(step.logits.values()),
             [logits for logits in teacher_logits if logits is not None],
-            labels, list(step.peer_logits.values()))
+            labels,
+            list(step.peer_logits.values()),
+        )
 
-    def _stop(self, losses: Dict[str, torch.Tensor], finite: Dict[str, bool],
-              step: '_Step', before: BufferSnapshot) -> None:
+    def _stop(
+        self,
+        losses: Dict[str, torch.Tensor],
+        finite: Dict[str, bool],
+        step: '_Step',
+        before: BufferSnapshot,
+    ) -> None:
         """Stop for losses that are not finite, all as before the step.
 
         Raises:
             FloatingPointError: Always; it says whose loss it is, when, and of
                 which images.
         """
-        message = describe_losses(losses, self._causes(finite, step),
-                                  step.samples)
+        message = describe_losses(losses, self._causes(finite, step), step.samples)
         before.restore(self)
         spoilt = [
-            name for name, student in self.cohort.items()
+            name
+            for name, student in self.cohort.items()
             if not all(agreed(_all_finite(student.parameters())))
         ]
         saved = self.before_stop and self.before_stop()
         message += ' The run stops before anything is updated' + (
-            f'; {saved} has the state before this iteration.' if saved else
-            ". To have the state before this iteration saved, add "
-            "dict(type='mmdckd.SaveOnNonFiniteHook') to `custom_hooks`.")
+            f'; {saved} has the state before this iteration.'
+            if saved
+            else '. To have the state before this iteration saved, add '
+            "dict(type='mmdckd.SaveOnNonFiniteHook') to `custom_hooks`."
+        )
         if spoilt:
             message += (
                 f' The weights of {", ".join(spoilt)} are not finite '
                 'themselves: a gradient of an earlier iteration was not. Go '
-                'back to a checkpoint from before.')
+                'back to a checkpoint from before.'
+            )
         raise FloatingPointError(
             f'{message} See whether the images are sound; if they are, lower '
             'the learning rate, or clip gradients by '
-            '`optim_wrapper.clip_grad`.')
+            '`optim_wrapper.clip_grad`.'
+        )
 
-    def _causes(self, finite: Dict[str, bool],
-                step: '_Step') -> List[Optional[str]]:
+    def _causes(self, finite: Dict[str, bool], step: '_Step') -> List[Optional[str]]:
         """Whose loss is not finite: the names of students, None of a teacher.
 
         What is not finite in the logits of one is so in the collective losses
@@ -607,31 +661,28 @@ class CollectiveDistill(BaseAlgorithm):
         causes = {student_of(name) for name in bad if not _is_collective(name)}
         if any(map(_is_collective, bad)):
             teachers = [
-                z for logits in step.teacher_logits.values()
-                for z in logits or ()
+                z for logits in step.teacher_logits.values() for z in logits or ()
             ]
             logits = [*step.logits.values(), *teachers]
             owners = [*step.logits, *[None] * len(teachers)]
             flags = agreed(_all_finite(logits))
-            causes.update(o for o, is_finite in zip(owners, flags)
-                          if not is_finite)
+            causes.update(o for o, is_finite in zip(owners, flags) if not is_finite)
         causes = causes or {student_of(name) for name in bad}
         return sorted(causes, key=str)
 
     def _predict(
-        self,
-        inputs: torch.Tensor,
-        data_samples: Optional[List[BaseDataElement]] = None
+        self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]] = None
     ) -> List[BaseDataElement]:
         """Predict with the first student."""
         first = self.cohort.students[self.cohort.names[0]]
         return first(inputs, data_samples, mode='predict')
 
     def predict_members(
-            self,
-            inputs: torch.Tensor,
-            data_samples: List[BaseDataElement],
-            teacher: bool = True) -> Dict[str, List[BaseDataElement]]:
+        self,
+        inputs: torch.Tensor,
+        data_samples: List[BaseDataElement],
+        teacher: bool = True,
+    ) -> Dict[str, List[BaseDataElement]]:
         """Predict with every member, each once.
 
         Args:
@@ -647,18 +698,17 @@ class CollectiveDistill(BaseAlgorithm):
             two or more) and of the teachers.
         """
         members = {
-            name:
-            student(inputs, [s.new() for s in data_samples], mode='predict')
+            name: student(inputs, [s.new() for s in data_samples], mode='predict')
             for name, student in self.cohort.items()
         }
         if len(members) > 1:
             first = self.cohort.students[self.cohort.names[0]]
             members[ENSEMBLE] = self.task.ensemble(
-                list(members.values()), getattr(first, 'head', None))
+                list(members.values()), getattr(first, 'head', None)
+            )
         if teacher:
             for name, holder in zip(self.teacher_names, self.teachers):
-                members[name] = holder.predict(inputs,
-                                               [s.new() for s in data_samples])
+                members[name] = holder.predict(inputs, [s.new() for s in data_samples])
         return members
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
@@ -676,7 +726,8 @@ class CollectiveDistill(BaseAlgorithm):
                 f'`teacher` predicts {theirs} classes and the students '
                 f'{ours}. A teacher and its students share their classes: '
                 'set `head.num_classes` alike, with a teacher trained on '
-                'them.')
+                'them.'
+            )
 
 
 @dataclass
@@ -692,6 +743,7 @@ class _Step:
             without lagged peers.
         samples (List[DataSample], optional): The batch.
     """
+
     logits: Dict = field(default_factory=dict)
     teacher_logits: Dict = field(default_factory=dict)
     peer_logits: Dict = field(default_factory=dict)
@@ -711,43 +763,62 @@ def _all_finite(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
 MOST_STUDENTS = 1024
 
 
-def _build_teachers(teacher: Union[dict, BaseModel, List, None],
-                    checkpoint: Optional[str], build: Callable) -> List:
+def _build_teachers(
+    teacher: Union[dict, BaseModel, List, None],
+    checkpoint: Optional[str],
+    build: Callable,
+) -> List:
     if isinstance(teacher, (list, tuple)):
         if checkpoint:
             raise ValueError(
                 '`teacher_ckpt` is for one teacher, and `teacher` lists '
-                f'{len(teacher)}: give each its weights by `pretrained`.')
+                f'{len(teacher)}: give each its weights by `pretrained`.'
+            )
         return [build(cfg) for cfg in teacher]
     if teacher is None:
         if checkpoint:
-            raise ValueError(f'`teacher_ckpt`={checkpoint!r} is given, but '
-                             'there is no `teacher` to load it into.')
+            raise ValueError(
+                f'`teacher_ckpt`={checkpoint!r} is given, but '
+                'there is no `teacher` to load it into.'
+            )
         return []
     return [build(teacher, checkpoint)]
 
 
-def _build_cohort(architecture: Optional[dict], num_students: Optional[int],
-                  students: Optional[Dict[str, dict]],
-                  data_preprocessor: Optional[dict]) -> StudentCohort:
+def _build_cohort(
+    architecture: Optional[dict],
+    num_students: Optional[int],
+    students: Optional[Dict[str, dict]],
+    data_preprocessor: Optional[dict],
+) -> StudentCohort:
     if (architecture is None) == (students is None):
         raise ValueError(
             'Give either `architecture` with `num_students`, for a cohort of '
             'equal networks, or `students=dict(name=network, ...)`, for a '
-            'mixed one; ' +
-            ('neither is' if students is None else 'both are') + ' given.')
+            'mixed one; '
+            + ('neither is' if students is None else 'both are')
+            + ' given.'
+        )
     if students is not None:
         if num_students is not None and num_students != len(students):
-            raise ValueError(f'`num_students`={num_students}, but `students` '
-                             f'names {len(students)}: {list(students)}.')
+            raise ValueError(
+                f'`num_students`={num_students}, but `students` '
+                f'names {len(students)}: {list(students)}.'
+            )
         return StudentCohort(students, data_preprocessor)
     num_students = 1 if num_students is None else num_students
-    if (not isinstance(num_students, int) or isinstance(num_students, bool)
-            or not 1 <= num_students <= MOST_STUDENTS):
-        raise ValueError('`num_students` should be a whole number from 1 to '
-                         f'{MOST_STUDENTS}, but got {num_students!r}.')
+    if (
+        not isinstance(num_students, int)
+        or isinstance(num_students, bool)
+        or not 1 <= num_students <= MOST_STUDENTS
+    ):
+        raise ValueError(
+            '`num_students` should be a whole number from 1 to '
+            f'{MOST_STUDENTS}, but got {num_students!r}.'
+        )
     assert architecture is not None
     return StudentCohort(
         dict.fromkeys(student_names(num_students), architecture),
         data_preprocessor,
-        key='architecture')
+        key='architecture',
+    )

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Run backbones as CUDA graphs."""
+
 import copy
 import logging
 import random
@@ -40,8 +41,7 @@ class CUDAGraphs:
         teachers (List[FrozenTeacher]): The teachers.
     """
 
-    def __init__(self, cohort: StudentCohort,
-                 teachers: List[FrozenTeacher]) -> None:
+    def __init__(self, cohort: StudentCohort, teachers: List[FrozenTeacher]) -> None:
         self._cohort = cohort
         self._teachers = teachers
         self._forget()
@@ -86,7 +86,8 @@ class CUDAGraphs:
         networks = [student for _, student in self._cohort.items()]
         networks += [teacher.model for teacher in self._teachers]
         backbones = [
-            backbone for network in networks
+            backbone
+            for network in networks
             if (backbone := _backbone_of(network)) is not None
         ]
         try:
@@ -96,7 +97,8 @@ class CUDAGraphs:
             print_log(
                 f'Training goes on without CUDA graphs: {error}',
                 logger='current',
-                level=logging.WARNING)
+                level=logging.WARNING,
+            )
             return
         self._backbones = backbones
         self._captured = _state(backbones)
@@ -115,8 +117,9 @@ def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
     """The backbone of a network; None where something looks into it."""
     backbone = getattr(network, 'backbone', None)
     if not isinstance(backbone, nn.Module) or any(
-            module._forward_hooks or module._forward_pre_hooks
-            or module._backward_hooks for module in backbone.modules()):
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+        for module in backbone.modules()
+    ):
         return None
     return backbone
 
@@ -124,13 +127,12 @@ def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
 def _state(backbones: List[nn.Module]) -> list:
     """All of the backbones that is captured with the kernels: where weights
     and buffers lie, which of them learn, and the mode of each layer."""
-    tensors = [(tensor.data_ptr(), tensor.requires_grad)
-               for backbone in backbones
-               for tensor in (*backbone.parameters(), *backbone.buffers())]
-    modes = [
-        module.training for backbone in backbones
-        for module in backbone.modules()
+    tensors = [
+        (tensor.data_ptr(), tensor.requires_grad)
+        for backbone in backbones
+        for tensor in (*backbone.parameters(), *backbone.buffers())
     ]
+    modes = [module.training for backbone in backbones for module in backbone.modules()]
     return [*tensors, *modes]
 
 
@@ -138,19 +140,30 @@ def _host_random_state() -> tuple:
     """The states of the generators on the host, in a form to compare."""
     numpy: Any = np.random.get_state()
     kind, keys, *position = numpy
-    return (random.getstate(), kind, bytes(keys), position,
-            bytes(torch.default_generator.get_state().numpy()))
+    return (
+        random.getstate(),
+        kind,
+        bytes(keys),
+        position,
+        bytes(torch.default_generator.get_state().numpy()),
+    )
 
 
 def _kind(inputs: torch.Tensor) -> tuple:
     """All of a batch that a graph holds for."""
-    return (inputs.shape, inputs.stride(), inputs.dtype, inputs.device,
-            torch.is_autocast_enabled('cuda'),
-            torch.get_autocast_dtype('cuda'))
+    return (
+        inputs.shape,
+        inputs.stride(),
+        inputs.dtype,
+        inputs.device,
+        torch.is_autocast_enabled('cuda'),
+        torch.get_autocast_dtype('cuda'),
+    )
 
 
-def _capture(backbones: List[nn.Module],
-             inputs: torch.Tensor) -> List['_GraphedModule']:
+def _capture(
+    backbones: List[nn.Module], inputs: torch.Tensor
+) -> List['_GraphedModule']:
     """Capture every backbone, and leave no trace of the runs before."""
     buffers = BufferSnapshot(*backbones)
     buffers.take()
@@ -160,16 +173,17 @@ def _capture(backbones: List[nn.Module],
     torch_host = torch.default_generator.get_state()
     try:
         with torch.autocast(
-                'cuda',
-                dtype=torch.get_autocast_dtype('cuda'),
-                enabled=torch.is_autocast_enabled('cuda'),
-                cache_enabled=False):
-            graphed = [
-                _GraphedModule(backbone, inputs) for backbone in backbones
-            ]
+            'cuda',
+            dtype=torch.get_autocast_dtype('cuda'),
+            enabled=torch.is_autocast_enabled('cuda'),
+            cache_enabled=False,
+        ):
+            graphed = [_GraphedModule(backbone, inputs) for backbone in backbones]
         if _host_random_state() != host:
-            raise RuntimeError('a backbone draws random numbers on the host, '
-                               'and a graph would repeat the same ones.')
+            raise RuntimeError(
+                'a backbone draws random numbers on the host, '
+                'and a graph would repeat the same ones.'
+            )
         return graphed
     finally:
         buffers.restore_all()
@@ -197,8 +211,7 @@ class _GraphedModule:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         # Without gradients to come, as of a frozen teacher, no backward pass.
-        with torch.cuda.stream(stream), \
-                torch.set_grad_enabled(bool(self.parameters)):
+        with torch.cuda.stream(stream), torch.set_grad_enabled(bool(self.parameters)):
             for _ in range(WARM_UP):
                 outputs, _ = tree_flatten(self.forward(self.inputs))
                 self._backward(outputs, outputs)
@@ -208,29 +221,30 @@ class _GraphedModule:
             self.forward_graph = torch.cuda.CUDAGraph()
             # Other threads, such as the one that pins memory, go on.
             with torch.cuda.graph(
-                    self.forward_graph, pool,
-                    capture_error_mode='thread_local'):
+                self.forward_graph, pool, capture_error_mode='thread_local'
+            ):
                 outputs = self.forward(self.inputs)
             self.outputs, self.spec = tree_flatten(outputs)
             self.backward_graph = torch.cuda.CUDAGraph()
             self.grad_outputs = [torch.empty_like(o) for o in self.outputs]
             if self.parameters:
                 with torch.cuda.graph(
-                        self.backward_graph,
-                        pool,
-                        capture_error_mode='thread_local'):
-                    self.gradients = self._backward(self.outputs,
-                                                    self.grad_outputs)
+                    self.backward_graph, pool, capture_error_mode='thread_local'
+                ):
+                    self.gradients = self._backward(self.outputs, self.grad_outputs)
 
-    def _backward(self, outputs: List[torch.Tensor],
-                  grad_outputs: List[torch.Tensor]) -> tuple:
-        pairs = [(o, g) for o, g in zip(outputs, grad_outputs)
-                 if o.requires_grad]
+    def _backward(
+        self, outputs: List[torch.Tensor], grad_outputs: List[torch.Tensor]
+    ) -> tuple:
+        pairs = [(o, g) for o, g in zip(outputs, grad_outputs) if o.requires_grad]
         if not pairs:
-            return (None, ) * len(self.parameters)
-        return torch.autograd.grad([o for o, _ in pairs],
-                                   self.parameters, [g for _, g in pairs],
-                                   allow_unused=True)
+            return (None,) * len(self.parameters)
+        return torch.autograd.grad(
+            [o for o, _ in pairs],
+            self.parameters,
+            [g for _, g in pairs],
+            allow_unused=True,
+        )
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -247,9 +261,11 @@ class _GraphedModule:
 
     def replay(self, inputs: torch.Tensor) -> Any:
         """Run the module on a batch."""
-        if (self.module.training != self.training
-                or inputs.shape != self.inputs.shape
-                or inputs.stride() != self.inputs.stride()):
+        if (
+            self.module.training != self.training
+            or inputs.shape != self.inputs.shape
+            or inputs.stride() != self.inputs.stride()
+        ):
             return self.forward(inputs)
         outputs = _Replay.apply(self, inputs, *self.parameters)
         return tree_unflatten(list(outputs), self.spec)
@@ -259,8 +275,9 @@ class _Replay(torch.autograd.Function):
     """Replays a :class:`_GraphedModule`, for autograd."""
 
     @staticmethod
-    def forward(ctx, graphed: _GraphedModule, inputs: torch.Tensor,
-                *parameters: nn.Parameter) -> tuple:
+    def forward(
+        ctx, graphed: _GraphedModule, inputs: torch.Tensor, *parameters: nn.Parameter
+    ) -> tuple:
         ctx.graphed = graphed
         graphed.inputs.copy_(inputs)
         graphed.forward_graph.replay()
@@ -273,5 +290,8 @@ class _Replay(torch.autograd.Function):
         for static, grad in zip(graphed.grad_outputs, grad_outputs):
             static.copy_(grad)
         graphed.backward_graph.replay()
-        return (None, None, *(None if grad is None else grad.detach()
-                              for grad in graphed.gradients))
+        return (
+            None,
+            None,
+            *(None if grad is None else grad.detach() for grad in graphed.gradients),
+        )

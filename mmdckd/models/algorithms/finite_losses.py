@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which losses of a step are finite, and what is said where one is not."""
+
 import math
 from functools import reduce
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -13,7 +14,7 @@ from mmdckd.names import is_loss, student_of
 
 
 def look_at(
-    losses: Dict[str, torch.Tensor]
+    losses: Dict[str, torch.Tensor],
 ) -> Tuple[Dict[str, torch.Tensor], Dict[str, bool]]:
     """Copy the mean of every entry to the CPU, and tell which are finite.
 
@@ -41,9 +42,7 @@ def look_at(
         values = stacked.cpu()
         flags = values.isfinite()
     return dict(zip(losses, values.unbind())), {
-        name: flag
-        for name, flag in zip(losses,
-                              flags.bool().tolist()) if is_loss(name)
+        name: flag for name, flag in zip(losses, flags.bool().tolist()) if is_loss(name)
     }
 
 
@@ -62,9 +61,11 @@ def agreed(flags: torch.Tensor) -> List[bool]:
     return flags.bool().tolist()
 
 
-def describe_losses(losses: Dict[str, torch.Tensor],
-                    causes: Sequence[Optional[str]],
-                    samples: Optional[Sequence[BaseDataElement]]) -> str:
+def describe_losses(
+    losses: Dict[str, torch.Tensor],
+    causes: Sequence[Optional[str]],
+    samples: Optional[Sequence[BaseDataElement]],
+) -> str:
     """Say which losses of a step are not finite, when, and on which images.
 
     Every process calls it, and gets the same: what all have found.
@@ -77,7 +78,7 @@ def describe_losses(losses: Dict[str, torch.Tensor],
     """
     bad = {}
     for name, loss in losses.items():
-        value = float(_mean(loss)) if is_loss(name) else 0.
+        value = float(_mean(loss)) if is_loss(name) else 0.0
         if not math.isfinite(value):
             bad[name] = value
     found = all_gather_object((bad, _images(samples) if bad else []))
@@ -88,22 +89,25 @@ def describe_losses(losses: Dict[str, torch.Tensor],
     own = own or list(terms)
     listed = ', '.join(f'{name}={terms[name]}' for name in own)
     if len(own) < len(terms):
-        listed += (f', and with it {len(terms) - len(own)} losses of those '
-                   'that learn from it')
+        listed += (
+            f', and with it {len(terms) - len(own)} losses of those that learn from it'
+        )
     hub = MessageHub.get_current_instance()
     step, epoch = hub.get_info('iter'), hub.get_info('epoch')
     when = '' if step is None else f' in iteration {step + 1}'
     if epoch is not None:
         when += f' (epoch {epoch + 1})'
     whose = ', '.join(cause or 'the teacher' for cause in causes)
-    return (f'Not finite{when}: the loss of {whose}: {listed}. The images of '
-            f'the batch: {", ".join(images)}.')
+    return (
+        f'Not finite{when}: the loss of {whose}: {listed}. The images of '
+        f'the batch: {", ".join(images)}.'
+    )
 
 
 def _mean(loss) -> torch.Tensor:
     """As MMEngine reduces a loss: a tensor, or a list of tensors."""
     if not isinstance(loss, torch.Tensor):
-        return sum((_mean(each) for each in loss), torch.tensor(0.))
+        return sum((_mean(each) for each in loss), torch.tensor(0.0))
     return (loss if loss.ndim == 0 else loss.mean()).detach()
 
 
@@ -111,6 +115,7 @@ def _images(samples: Optional[Sequence[BaseDataElement]]) -> List[str]:
     return [
         str(
             sample.get('img_path')
-            or f'sample {sample.get("sample_idx", f"{i} of the batch")}')
+            or f'sample {sample.get("sample_idx", f"{i} of the batch")}'
+        )
         for i, sample in enumerate(samples or [])
     ]

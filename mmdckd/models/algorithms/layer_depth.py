@@ -40,4 +40,5 @@ def layer_depth(algorithm: nn.Module, param_name: str) -> Tuple[int, int]:
         raise NotImplementedError(
             '`optim_wrapper.constructor` decays the learning rate by layer, '
             f'and {member!r} does not tell the depth of its layers: '
-            f'{error}') from error
+            f'{error}'
+        ) from error

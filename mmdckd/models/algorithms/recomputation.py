@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Run a student without keeping its activations."""
+
 from contextlib import contextmanager, nullcontext
 from typing import Any, Dict, Iterator
 
@@ -29,12 +30,10 @@ class Recomputation:
 
     def __init__(self, students: Dict[str, BaseModel]) -> None:
         self._snapshots = {
-            name: BufferSnapshot(student)
-            for name, student in students.items()
+            name: BufferSnapshot(student) for name, student in students.items()
         }
 
-    def __call__(self, name: str, student: BaseModel, *args: Any,
-                 **kwargs: Any) -> Any:
+    def __call__(self, name: str, student: BaseModel, *args: Any, **kwargs: Any) -> Any:
         """Run a student.
 
         Args:
@@ -51,7 +50,8 @@ class Recomputation:
             *args,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), self._keep_buffers(name)),
-            **kwargs)
+            **kwargs,
+        )
 
     @contextmanager
     def _keep_buffers(self, name: str) -> Iterator[None]:

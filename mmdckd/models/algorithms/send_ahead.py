@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Copy a batch to a GPU without waiting for it."""
+
 from typing import Any, List, Optional, Tuple
 
 import torch
@@ -7,8 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 from mmpretrain.structures import DataSample
 
 
-def send_ahead(preprocessor: BaseDataPreprocessor,
-               args: tuple) -> Optional[tuple]:
+def send_ahead(preprocessor: BaseDataPreprocessor, args: tuple) -> Optional[tuple]:
     """Copy images and labels before a data preprocessor asks for them.
 
     A forward pre-hook. MMPretrain's preprocessors wait for the copies, and
@@ -45,14 +45,14 @@ def _send(inputs: Any, device: torch.device) -> Any:
     return inputs
 
 
-def _send_field(samples: List[DataSample], name: str,
-                device: torch.device) -> None:
+def _send_field(samples: List[DataSample], name: str, device: torch.device) -> None:
     """Copy a tensor of all samples, such as their labels, at once."""
     values = [sample.get(name) for sample in samples]
     if not all(isinstance(value, torch.Tensor) for value in values):
         return
     together = torch.cat([value.flatten() for value in values])
-    parts: Tuple[torch.Tensor, ...] = together.to(
-        device, non_blocking=True).split([value.numel() for value in values])
+    parts: Tuple[torch.Tensor, ...] = together.to(device, non_blocking=True).split(
+        [value.numel() for value in values]
+    )
     for sample, value, part in zip(samples, values, parts):
         sample.set_field(part.view(value.shape), name, dtype=torch.Tensor)

@@ -40,21 +40,20 @@ class ViewPreprocessor(BaseDataPreprocessor):
         if not training:
             return self.each(data, False)
         views = data['inputs']
-        several = isinstance(views,
-                             (list, tuple)) and all(map(_is_batch, views))
+        several = isinstance(views, (list, tuple)) and all(map(_is_batch, views))
         if not several or len(views) != self.num_views:
             found = len(views) if several else 1
             raise ValueError(
                 f"`views='independent'` needs {self.num_views} views of every "
                 f'image, one a student, but the pipeline gives {found}. Wrap '
-                'its random transforms: dict(type=\'MultiView\', num_views='
-                f'{self.num_views}, transforms=[[...]]).')
+                "its random transforms: dict(type='MultiView', num_views="
+                f'{self.num_views}, transforms=[[...]]).'
+            )
         outputs = [
             self.each(
-                dict(
-                    inputs=view,
-                    data_samples=[s.new()
-                                  for s in data['data_samples']]), True)
+                dict(inputs=view, data_samples=[s.new() for s in data['data_samples']]),
+                True,
+            )
             for view in views
         ]
         return {
@@ -67,6 +66,6 @@ def _is_batch(view) -> bool:
     """Whether it is a batch of images, stacked or not."""
     if isinstance(view, (list, tuple)):
         return bool(view) and all(
-            isinstance(image, torch.Tensor) and image.ndim == 3
-            for image in view)
+            isinstance(image, torch.Tensor) and image.ndim == 3 for image in view
+        )
     return isinstance(view, torch.Tensor) and view.ndim == 4

@@ -7,6 +7,7 @@ and most papers since have followed. MMPretrain and MMRazor have the same for
 larger images, or with other details; what they have is built upon. ResNet-50
 needs nothing of its own: it is MMPretrain's ``ResNet_CIFAR``.
 """
+
 from .cifar_mobilenet_v2 import CIFARMobileNetV2
 from .cifar_resnet import CIFARResNet
 from .cifar_shufflenet_v1 import CIFARShuffleNetV1
@@ -15,6 +16,10 @@ from .cifar_vgg import CIFARVGG
 from .cifar_wide_resnet import CIFARWideResNet
 
 __all__ = [
-    'CIFARMobileNetV2', 'CIFARResNet', 'CIFARShuffleNetV1',
-    'CIFARShuffleNetV2', 'CIFARVGG', 'CIFARWideResNet'
+    'CIFARMobileNetV2',
+    'CIFARResNet',
+    'CIFARShuffleNetV1',
+    'CIFARShuffleNetV2',
+    'CIFARVGG',
+    'CIFARWideResNet',
 ]

@@ -7,6 +7,7 @@ from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from mmdckd.registry import MODELS
+
 from .init_cfgs import NORMAL
 
 _NORM = dict(type='BN')
@@ -27,8 +28,9 @@ class InvertedResidual(nn.Module):
         expand_ratio (int): How many times wider the middle is.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int,
-                 expand_ratio: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, expand_ratio: int
+    ) -> None:
         super().__init__()
         self.with_shortcut = stride == 1 and in_channels == out_channels
         middle = in_channels * expand_ratio
@@ -42,8 +44,10 @@ class InvertedResidual(nn.Module):
                 1,
                 groups=middle,
                 norm_cfg=_NORM,
-                act_cfg=_RELU),
-            ConvModule(middle, out_channels, 1, norm_cfg=_NORM, act_cfg=None))
+                act_cfg=_RELU,
+            ),
+            ConvModule(middle, out_channels, 1, norm_cfg=_NORM, act_cfg=None),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Filter features (N, C, H, W)."""
@@ -81,31 +85,44 @@ class CIFARMobileNetV2(BaseBackbone):
     """
 
     #: Channels, number of blocks and stride of the stages.
-    STAGES = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1),
-              (160, 3, 2), (320, 1, 1))
+    STAGES = (
+        (16, 1, 1),
+        (24, 2, 1),
+        (32, 3, 2),
+        (64, 4, 2),
+        (96, 3, 1),
+        (160, 3, 2),
+        (320, 1, 1),
+    )
 
-    def __init__(self,
-                 widen_factor: float = 0.5,
-                 expand_ratio: int = 6,
-                 out_indices: Sequence[int] = (7, ),
-                 init_cfg: Union[dict, Sequence[dict], None] = NORMAL) -> None:
+    def __init__(
+        self,
+        widen_factor: float = 0.5,
+        expand_ratio: int = 6,
+        out_indices: Sequence[int] = (7,),
+        init_cfg: Union[dict, Sequence[dict], None] = NORMAL,
+    ) -> None:
         super().__init__(init_cfg)
         if not set(out_indices) <= set(range(8)):
-            raise ValueError('`out_indices` should be stages from 0 to 7, but '
-                             f'got {out_indices}.')
+            raise ValueError(
+                f'`out_indices` should be stages from 0 to 7, but got {out_indices}.'
+            )
         self.out_indices = out_indices
         in_channels = int(32 * widen_factor)
-        self.conv1 = ConvModule(
-            3, in_channels, 3, 2, 1, norm_cfg=_NORM, act_cfg=_RELU)
+        self.conv1 = ConvModule(3, in_channels, 3, 2, 1, norm_cfg=_NORM, act_cfg=_RELU)
         self.layers = nn.ModuleList()
         for index, (channels, num_blocks, stride) in enumerate(self.STAGES):
             blocks = []
             for block in range(num_blocks):
                 out_channels = int(channels * widen_factor)
                 blocks.append(
-                    InvertedResidual(in_channels, out_channels,
-                                     1 if block else stride,
-                                     expand_ratio if index else 1))
+                    InvertedResidual(
+                        in_channels,
+                        out_channels,
+                        1 if block else stride,
+                        expand_ratio if index else 1,
+                    )
+                )
                 in_channels = out_channels
             self.layers.append(nn.Sequential(*blocks))
         self.layers.append(
@@ -114,7 +131,9 @@ class CIFARMobileNetV2(BaseBackbone):
                 max(1280, int(1280 * widen_factor)),
                 1,
                 norm_cfg=_NORM,
-                act_cfg=_RELU))
+                act_cfg=_RELU,
+            )
+        )
 
     def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
         """Compute features.

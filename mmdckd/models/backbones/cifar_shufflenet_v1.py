@@ -8,6 +8,7 @@ from mmpretrain.models.utils import channel_shuffle
 from torch import nn
 
 from mmdckd.registry import MODELS
+
 from .init_cfgs import UNIFORM
 
 _NORM = dict(type='BN')
@@ -31,8 +32,9 @@ class ShuffleUnit(nn.Module):
             appended, and otherwise added.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, groups: int,
-                 first: bool, halve: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, groups: int, first: bool, halve: bool
+    ) -> None:
         super().__init__()
         own_channels = out_channels - in_channels if halve else out_channels
         middle = own_channels // 4
@@ -43,7 +45,8 @@ class ShuffleUnit(nn.Module):
             1,
             groups=self.first_groups,
             norm_cfg=_NORM,
-            act_cfg=_RELU)
+            act_cfg=_RELU,
+        )
         self.depthwise = ConvModule(
             middle,
             middle,
@@ -52,14 +55,11 @@ class ShuffleUnit(nn.Module):
             1,
             groups=middle,
             norm_cfg=_NORM,
-            act_cfg=_RELU)
+            act_cfg=_RELU,
+        )
         self.expand = ConvModule(
-            middle,
-            own_channels,
-            1,
-            groups=groups,
-            norm_cfg=_NORM,
-            act_cfg=None)
+            middle, own_channels, 1, groups=groups, norm_cfg=_NORM, act_cfg=None
+        )
         self.pool = nn.AvgPool2d(3, 2, 1) if halve else None
         self.act = nn.ReLU(inplace=True)
 
@@ -104,18 +104,21 @@ class CIFARShuffleNetV1(BaseBackbone):
     GROUPS = 3
 
     def __init__(
-            self,
-            out_indices: Sequence[int] = (2, ),
-            init_cfg: Union[dict, Sequence[dict], None] = UNIFORM) -> None:
+        self,
+        out_indices: Sequence[int] = (2,),
+        init_cfg: Union[dict, Sequence[dict], None] = UNIFORM,
+    ) -> None:
         super().__init__(init_cfg)
         if not set(out_indices) <= set(range(3)):
-            raise ValueError('`out_indices` should be stages from 0 to 2, but '
-                             f'got {out_indices}.')
+            raise ValueError(
+                f'`out_indices` should be stages from 0 to 2, but got {out_indices}.'
+            )
         self.out_indices = out_indices
         in_channels = 24
         # In a Sequential, whose ConvModule does not initialise itself.
         self.conv1 = nn.Sequential(
-            ConvModule(3, in_channels, 1, norm_cfg=_NORM, act_cfg=_RELU))
+            ConvModule(3, in_channels, 1, norm_cfg=_NORM, act_cfg=_RELU)
+        )
         self.layers = nn.ModuleList()
         for stage, (out_channels, num_units) in enumerate(self.STAGES):
             units = []
@@ -126,7 +129,9 @@ class CIFARShuffleNetV1(BaseBackbone):
                         out_channels,
                         self.GROUPS,
                         first=stage == unit == 0,
-                        halve=unit == 0))
+                        halve=unit == 0,
+                    )
+                )
                 in_channels = out_channels
             self.layers.append(nn.Sequential(*units))
 

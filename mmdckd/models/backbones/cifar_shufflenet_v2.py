@@ -6,6 +6,7 @@ from mmpretrain.models.backbones import ShuffleNetV2
 from torch import nn
 
 from mmdckd.registry import MODELS
+
 from .init_cfgs import UNIFORM
 
 
@@ -31,10 +32,12 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         [(1, 1024, 4, 4)]
     """
 
-    def __init__(self,
-                 widen_factor: float = 1.0,
-                 init_cfg: Union[dict, Sequence[dict], None] = UNIFORM,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        widen_factor: float = 1.0,
+        init_cfg: Union[dict, Sequence[dict], None] = UNIFORM,
+        **kwargs,
+    ) -> None:
         super().__init__(widen_factor, init_cfg=init_cfg, **kwargs)
         # In a Sequential, whose ConvModule does not initialise itself.
         self.conv1 = nn.Sequential(
@@ -44,7 +47,9 @@ class CIFARShuffleNetV2(ShuffleNetV2):
                 1,
                 conv_cfg=self.conv_cfg,
                 norm_cfg=self.norm_cfg,
-                act_cfg=self.act_cfg))
+                act_cfg=self.act_cfg,
+            )
+        )
         self.maxpool = nn.Identity()
 
     def init_weights(self) -> None:

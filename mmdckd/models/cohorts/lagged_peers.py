@@ -39,18 +39,24 @@ class LaggedPeers(nn.Module):
         ValueError: If ``momentum`` or ``interval`` is another.
     """
 
-    def __init__(self,
-                 cohort: StudentCohort,
-                 momentum: float = 1.0,
-                 interval: int = 1,
-                 logits: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        cohort: StudentCohort,
+        momentum: float = 1.0,
+        interval: int = 1,
+        logits: Optional[dict] = None,
+    ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            raise ValueError('`lagged_peers.momentum` is more than 0 and at '
-                             f'most 1, but got {momentum!r}.')
+            raise ValueError(
+                '`lagged_peers.momentum` is more than 0 and at '
+                f'most 1, but got {momentum!r}.'
+            )
         if not isinstance(interval, int) or interval < 1:
-            raise ValueError('`lagged_peers.interval` is a whole number of '
-                             f'steps from 1 on, but got {interval!r}.')
+            raise ValueError(
+                '`lagged_peers.interval` is a whole number of '
+                f'steps from 1 on, but got {interval!r}.'
+            )
         self.momentum = momentum
         self.interval = interval
         self.students = copy.deepcopy(cohort.students)
@@ -58,7 +64,8 @@ class LaggedPeers(nn.Module):
             for name, parameter in list(module._parameters.items()):
                 del module._parameters[name]
                 module.register_buffer(
-                    name, None if parameter is None else parameter.detach())
+                    name, None if parameter is None else parameter.detach()
+                )
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         # The same on the CPU; None where it has to be looked up.
         self._steps: Optional[int] = None

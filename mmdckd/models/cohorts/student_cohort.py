@@ -9,6 +9,7 @@ from torch import nn
 
 from mmdckd.names import check_name
 from mmdckd.registry import MODELS
+
 from ..networks import build_network, num_classes_of, resolve_network
 from ..tasks.heads import check_trains
 from ..weights import check_pretrained_parts
@@ -59,21 +60,25 @@ class StudentCohort(BaseModel):
         ['main', 'peer']
     """
 
-    def __init__(self,
-                 students: Dict[str, dict],
-                 data_preprocessor: Optional[dict] = None,
-                 key: str = 'students') -> None:
+    def __init__(
+        self,
+        students: Dict[str, dict],
+        data_preprocessor: Optional[dict] = None,
+        key: str = 'students',
+    ) -> None:
         super().__init__()
         if not students:
-            raise ValueError(f'`{key}` should name at least one student, but '
-                             'it is empty.')
+            raise ValueError(
+                f'`{key}` should name at least one student, but it is empty.'
+            )
         if not isinstance(students, dict):
-            raise TypeError(f'`{key}` is a dict of names and networks, but '
-                            f'got {students!r}.')
-        if data_preprocessor is not None and not isinstance(
-                data_preprocessor, dict):
-            raise TypeError('`data_preprocessor` is a dict, but got '
-                            f'{data_preprocessor!r}.')
+            raise TypeError(
+                f'`{key}` is a dict of names and networks, but got {students!r}.'
+            )
+        if data_preprocessor is not None and not isinstance(data_preprocessor, dict):
+            raise TypeError(
+                f'`data_preprocessor` is a dict, but got {data_preprocessor!r}.'
+            )
         networks, self.configs = {}, {}
         self._keys: List[str] = []
         for index, (name, cfg) in enumerate(students.items()):
@@ -110,10 +115,12 @@ class StudentCohort(BaseModel):
         """Iterate over names and networks."""
         return iter(self.students.items())
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[list] = None,
-                mode: str = 'tensor') -> Dict[str, Union[dict, list]]:
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[list] = None,
+        mode: str = 'tensor',
+    ) -> Dict[str, Union[dict, list]]:
         """Run every student on the same inputs.
 
         Args:
@@ -158,37 +165,45 @@ class StudentCohort(BaseModel):
                         'would stay equal and have nothing to teach each '
                         'other. Initialise them differently; if they start '
                         'from the same pretrained weights, give them dropout '
-                        'or drop path.')
+                        'or drop path.'
+                    )
             seen.append((name, student))
 
     def _check_classes(self, key: str) -> None:
         classes = {n: num_classes_of(s) for n, s in self.items()}
         if len({c for c in classes.values() if c is not None}) > 1:
             listed = ', '.join(f'{n}: {c}' for n, c in classes.items())
-            raise ValueError(f'`{key}`: all students should predict the same '
-                             f'classes, but their heads have {listed}.')
+            raise ValueError(
+                f'`{key}`: all students should predict the same '
+                f'classes, but their heads have {listed}.'
+            )
 
     def _common_data_preprocessor(self, key: str) -> nn.Module:
         (first_name, first), *others = self.items()
         for name, buffer in first.data_preprocessor.named_buffers():
             if not buffer.isfinite().all():
-                raise ValueError(f'`data_preprocessor.{name}` is not finite: '
-                                 f'{buffer.flatten().tolist()}.')
+                raise ValueError(
+                    f'`data_preprocessor.{name}` is not finite: '
+                    f'{buffer.flatten().tolist()}.'
+                )
         mean, std = (
-            getattr(first.data_preprocessor, name, None)
-            for name in ('mean', 'std'))
+            getattr(first.data_preprocessor, name, None) for name in ('mean', 'std')
+        )
         if mean is not None and std is not None and mean.shape != std.shape:
             raise ValueError(
                 f'`data_preprocessor.mean` has {len(mean)} numbers and '
-                f'`data_preprocessor.std` {len(std)}: one of each channel.')
+                f'`data_preprocessor.std` {len(std)}: one of each channel.'
+            )
         for name, student in others:
-            if (_preprocessing(student.data_preprocessor)
-                    != _preprocessing(first.data_preprocessor)):
+            if _preprocessing(student.data_preprocessor) != _preprocessing(
+                first.data_preprocessor
+            ):
                 raise ValueError(
                     f'`{key}`: images are preprocessed once for all '
                     f'students, but {name!r} and {first_name!r} have '
                     'different data preprocessors. Give the model one '
-                    '`data_preprocessor`.')
+                    '`data_preprocessor`.'
+                )
         return first.data_preprocessor
 
 
@@ -219,9 +234,11 @@ def student_seed(index: int):
 
 def _is_stochastic(network: nn.Module) -> bool:
     for module in network.modules():
-        rate = getattr(module, 'p', 0) if isinstance(
-            module, nn.modules.dropout._DropoutNd) else getattr(
-                module, 'drop_prob', 0)
+        rate = (
+            getattr(module, 'p', 0)
+            if isinstance(module, nn.modules.dropout._DropoutNd)
+            else getattr(module, 'drop_prob', 0)
+        )
         if isinstance(rate, (int, float)) and rate > 0:
             return True
     return False
@@ -230,8 +247,8 @@ def _is_stochastic(network: nn.Module) -> bool:
 def _same_parameters(a: nn.Module, b: nn.Module) -> bool:
     params_a, params_b = list(a.parameters()), list(b.parameters())
     return len(params_a) == len(params_b) and all(
-        p.shape == q.shape and torch.equal(p, q)
-        for p, q in zip(params_a, params_b))
+        p.shape == q.shape and torch.equal(p, q) for p, q in zip(params_a, params_b)
+    )
 
 
 def _preprocessing(preprocessor: nn.Module) -> dict:
@@ -239,14 +256,13 @@ def _preprocessing(preprocessor: nn.Module) -> dict:
     content: Dict[str, Any] = {
         name: value
         for name, value in vars(preprocessor).items()
-        if isinstance(value, (int, float, str, bool,
-                              type(None))) and name not in ('training',
-                                                            'num_classes')
+        if isinstance(value, (int, float, str, bool, type(None)))
+        and name not in ('training', 'num_classes')
     }
     content['type'] = type(preprocessor)
-    content.update(
-        (n, b.flatten().tolist()) for n, b in preprocessor.named_buffers())
+    content.update((n, b.flatten().tolist()) for n, b in preprocessor.named_buffers())
     augments = getattr(preprocessor, 'batch_augments', None)
-    content['augments'] = None if augments is None else (
-        [type(a) for a in augments.augments])
+    content['augments'] = (
+        None if augments is None else ([type(a) for a in augments.augments])
+    )
     return content

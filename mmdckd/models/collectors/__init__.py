@@ -14,8 +14,17 @@ from .naive_collector import NaiveCollector
 from .weighted_collector import WeightedCollector
 
 __all__ = [
-    'BaseCollector', 'ConfidenceCollector', 'CrossEntropyCollector',
-    'FoldCollector', 'GeneralCollector', 'LinearCollector',
-    'LogitMeanCollector', 'MaxCollector', 'MeanCollector', 'MinLogitCollector',
-    'NaiveCollector', 'WeightedCollector', 'build_collector'
+    'BaseCollector',
+    'ConfidenceCollector',
+    'CrossEntropyCollector',
+    'FoldCollector',
+    'GeneralCollector',
+    'LinearCollector',
+    'LogitMeanCollector',
+    'MaxCollector',
+    'MeanCollector',
+    'MinLogitCollector',
+    'NaiveCollector',
+    'WeightedCollector',
+    'build_collector',
 ]

@@ -45,16 +45,18 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
     tasks: Tuple[str, ...] = ('classification', 'multi_label')
     task: Classification = Classification()
 
-    def __init__(self,
-                 include_self: bool = False,
-                 include_teacher: bool = False) -> None:
+    def __init__(
+        self, include_self: bool = False, include_teacher: bool = False
+    ) -> None:
         super().__init__()
         for key, value in dict(
-                include_self=include_self,
-                include_teacher=include_teacher).items():
+            include_self=include_self, include_teacher=include_teacher
+        ).items():
             if not isinstance(value, bool):
-                raise TypeError(f'`{key}` of a {type(self).__name__} is True '
-                                f'or False, but got {value!r}.')
+                raise TypeError(
+                    f'`{key}` of a {type(self).__name__} is True '
+                    f'or False, but got {value!r}.'
+                )
         self.include_self = include_self
         self.include_teacher = include_teacher
 
@@ -70,18 +72,22 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         Raises:
             ValueError: If the collector has no meaning there.
         """
-        if task.name not in self.tasks or (self.needs_labels
-                                           and not task.exclusive):
+        if task.name not in self.tasks or (self.needs_labels and not task.exclusive):
             raise ValueError(
                 f'Invalid `collector`: {type(self).__name__} needs classes '
                 'that exclude each other, and has no meaning for task '
-                f"{task.name!r}. Choose another, such as 'logit_mean'.")
+                f"{task.name!r}. Choose another, such as 'logit_mean'."
+            )
         self.task = task
 
     @abstractmethod
-    def collect(self, log_probs: torch.Tensor,
-                gt_labels: Optional[torch.Tensor], tau: float,
-                members: List[int]) -> torch.Tensor:
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
         """Make one target of K members, all of one set.
 
         What is in a row follows from that row of the members alone: a loss
@@ -124,23 +130,27 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         if self.include_teacher and not num_teachers:
             raise ValueError(
                 f'{type(self).__name__} has `include_teacher=True`, but '
-                'there is no teacher: set it to False, or give a teacher.')
+                'there is no teacher: set it to False, or give a teacher.'
+            )
         teachers = num_teachers if self.include_teacher else 0
         if not num_students - (not self.include_self) + teachers:
             raise ValueError(
                 'there is no peer to collect from: `num_students` is '
                 f'{num_students} and {type(self).__name__} has neither '
                 '`include_self` nor `include_teacher`. Train two students '
-                'or more, or set the weight of the collective term to 0.')
+                'or more, or set the weight of the collective term to 0.'
+            )
         self.check_members(num_students + teachers)
 
     @torch.no_grad()
-    def forward(self,
-                probs: Optional[torch.Tensor],
-                log_probs: Optional[torch.Tensor] = None,
-                teacher_log_probs: Optional[torch.Tensor] = None,
-                gt_labels: Optional[torch.Tensor] = None,
-                tau: float = 1.0) -> torch.Tensor:
+    def forward(
+        self,
+        probs: Optional[torch.Tensor],
+        log_probs: Optional[torch.Tensor] = None,
+        teacher_log_probs: Optional[torch.Tensor] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        tau: float = 1.0,
+    ) -> torch.Tensor:
         """Collect a target for each of N students.
 
         Args:
@@ -173,8 +183,10 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             log_probs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
         log_probs = _at_least_float32(log_probs)
         if log_probs.ndim != 3:
-            raise ValueError('probabilities of the students have shape '
-                             f'(N, B, C), but got {tuple(log_probs.shape)}.')
+            raise ValueError(
+                'probabilities of the students have shape '
+                f'(N, B, C), but got {tuple(log_probs.shape)}.'
+            )
         num_students, batch_size, num_classes = log_probs.shape
         if gt_labels is not None:
             check_labels(gt_labels, batch_size, num_classes, self.needs_labels)
@@ -183,22 +195,28 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             teacher_log_probs = _at_least_float32(teacher_log_probs)
             if teacher_log_probs.ndim == 2:
                 teacher_log_probs = teacher_log_probs.unsqueeze(0)
-            if tuple(teacher_log_probs.shape[1:]) not in (tuple(
-                    log_probs.shape[1:]), tuple(log_probs.shape)):
+            if tuple(teacher_log_probs.shape[1:]) not in (
+                tuple(log_probs.shape[1:]),
+                tuple(log_probs.shape),
+            ):
                 raise ValueError(
                     'teacher and students differ in shape: '
                     f'{tuple(teacher_log_probs.shape[1:])} against '
-                    f'{tuple(log_probs.shape[1:])}.')
+                    f'{tuple(log_probs.shape[1:])}.'
+                )
             num_teachers = len(teacher_log_probs)
         self.check_cohort(num_students, num_teachers)
         teachers = teacher_log_probs if self.include_teacher else None
         targets = self._collect_sets(log_probs, teachers, gt_labels, tau)
         return targets.expand_as(log_probs)
 
-    def _collect_sets(self, students: torch.Tensor,
-                      teachers: Optional[torch.Tensor],
-                      gt_labels: Optional[torch.Tensor],
-                      tau: float) -> torch.Tensor:
+    def _collect_sets(
+        self,
+        students: torch.Tensor,
+        teachers: Optional[torch.Tensor],
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+    ) -> torch.Tensor:
         """Make the target of every set.
 
         Args:
@@ -215,11 +233,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         views = teachers is not None and teachers.ndim == 4
         targets = []
         for i in range(num_students):
-            members = [
-                j for j in range(num_students) if j != i or self.include_self
-            ]
+            members = [j for j in range(num_students) if j != i or self.include_self]
             # Not `students[members]`, whose list would be copied to a GPU.
-            parts = [students[j:j + 1] for j in members]
+            parts = [students[j : j + 1] for j in members]
             if teachers is not None:
                 parts.append(teachers[:, i] if views else teachers)
                 members += range(num_students, num_students + len(teachers))
@@ -230,8 +246,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         return torch.stack(targets)
 
     def extra_repr(self) -> str:
-        return (f'include_self={self.include_self}, '
-                f'include_teacher={self.include_teacher}')
+        return (
+            f'include_self={self.include_self}, include_teacher={self.include_teacher}'
+        )
 
 
 def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:

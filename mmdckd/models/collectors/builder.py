@@ -4,11 +4,11 @@ from difflib import get_close_matches
 from typing import Union
 
 from mmdckd.registry import MODELS
+
 from .base_collector import BaseCollector
 
 
-def build_collector(
-        collector: Union[str, dict, BaseCollector]) -> BaseCollector:
+def build_collector(collector: Union[str, dict, BaseCollector]) -> BaseCollector:
     """Build a collector from what a config says.
 
     A collector ``FooBarCollector`` registered in
@@ -36,14 +36,17 @@ def build_collector(
         return collector
     cfg = dict(type=collector) if isinstance(collector, str) else collector
     if not isinstance(cfg, dict) or 'type' not in cfg:
-        raise TypeError('`collector` is a name, a config with `type`, or a '
-                        f'collector, but got {collector!r}.')
+        raise TypeError(
+            '`collector` is a name, a config with `type`, or a '
+            f'collector, but got {collector!r}.'
+        )
     if isinstance(cfg['type'], str):
         cfg = dict(cfg, type=_resolve(cfg['type']))
     built = MODELS.build(cfg)
     if not isinstance(built, BaseCollector):
-        raise TypeError(f'`collector` builds a {type(built).__name__}, which '
-                        'is no BaseCollector.')
+        raise TypeError(
+            f'`collector` builds a {type(built).__name__}, which is no BaseCollector.'
+        )
     return built
 
 
@@ -54,14 +57,18 @@ def _resolve(name: str) -> type:
         if found is not None:
             return found
     classes = [
-        key for key, cls in MODELS.module_dict.items()
+        key
+        for key, cls in MODELS.module_dict.items()
         if isinstance(cls, type) and issubclass(cls, BaseCollector)
     ]
     short = [
-        re.sub(r'(?<!^)(?=[A-Z])', '_', key[:-len('Collector')]).lower()
-        for key in classes if key.endswith('Collector')
+        re.sub(r'(?<!^)(?=[A-Z])', '_', key[: -len('Collector')]).lower()
+        for key in classes
+        if key.endswith('Collector')
     ]
     near = get_close_matches(name.split('.')[-1], short + classes)
     hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
-    raise ValueError(f'`collector`: there is no {name!r}.{hint} There are '
-                     f'{", ".join(sorted(short))}.')
+    raise ValueError(
+        f'`collector`: there is no {name!r}.{hint} There are '
+        f'{", ".join(sorted(short))}.'
+    )

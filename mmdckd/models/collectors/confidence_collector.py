@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .fold_collector import FoldCollector
 from .labels import required_labels
 
@@ -28,15 +29,15 @@ class ConfidenceCollector(FoldCollector):
 
     needs_labels = True
 
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         """Logarithms of :math:`w_j P_j`: none is too small to count.
 
         Raises:
             ValueError: If there are no labels.
         """
-        labels = required_labels(gt_labels, log_probs.shape[-1],
-                                 log_probs.dtype, self)
+        labels = required_labels(gt_labels, log_probs.shape[-1], log_probs.dtype, self)
         sharp = (tau * log_probs).log_softmax(-1)
         return log_probs + (sharp + labels.log()).logsumexp(-1, keepdim=True)
 

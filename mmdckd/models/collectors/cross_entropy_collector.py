@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .fold_collector import FoldCollector
 from .labels import cross_entropy, required_labels
 
@@ -33,15 +34,15 @@ class CrossEntropyCollector(FoldCollector):
 
     needs_labels = True
 
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         r"""Probabilities, and the logarithms of :math:`P_j \exp H_j`.
 
         Raises:
             ValueError: If there are no labels.
         """
-        labels = required_labels(gt_labels, log_probs.shape[-1],
-                                 log_probs.dtype, self)
+        labels = required_labels(gt_labels, log_probs.shape[-1], log_probs.dtype, self)
         loss = cross_entropy((tau * log_probs).log_softmax(-1), labels)
         return torch.cat([log_probs.exp(), log_probs + loss], -1)
 

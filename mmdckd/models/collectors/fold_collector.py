@@ -41,8 +41,9 @@ class FoldCollector(BaseCollector):
     """
 
     @abstractmethod
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         """What each of K members brings.
 
         Args:
@@ -81,27 +82,35 @@ class FoldCollector(BaseCollector):
             Tensor: (B, C) or (N, B, C); rows sum to 1.
         """
 
-    def collect(self, log_probs: torch.Tensor,
-                gt_labels: Optional[torch.Tensor], tau: float,
-                members: List[int]) -> torch.Tensor:
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
         values = self.values(log_probs, gt_labels, tau)
         return self.normalise(reduce(self.fold, values), len(values))
 
-    def _collect_sets(self, students: torch.Tensor,
-                      teachers: Optional[torch.Tensor],
-                      gt_labels: Optional[torch.Tensor],
-                      tau: float) -> torch.Tensor:
+    def _collect_sets(
+        self,
+        students: torch.Tensor,
+        teachers: Optional[torch.Tensor],
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+    ) -> torch.Tensor:
         parts, size = [], 0
         if self.include_self or len(students) > 1:
             values = self.values(students, gt_labels, tau)
             size = len(students) - (not self.include_self)
             parts.append(
-                reduce(self.fold, values) if self.
-                include_self else leave_one_out(self.fold, values))
+                reduce(self.fold, values)
+                if self.include_self
+                else leave_one_out(self.fold, values)
+            )
         if teachers is not None:
             # With views of their own, the N views of a teacher come together.
             values = self.values(teachers.flatten(0, -3), gt_labels, tau)
             size += len(teachers)
-            parts.append(
-                reduce(self.fold, values.unflatten(0, teachers.shape[:-2])))
+            parts.append(reduce(self.fold, values.unflatten(0, teachers.shape[:-2])))
         return self.normalise(reduce(self.fold, parts), size)

@@ -4,6 +4,7 @@ from typing import List, Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .base_collector import BaseCollector
 
 
@@ -42,11 +43,11 @@ class GeneralCollector(BaseCollector):
     """  # noqa: E501
 
     # Its errors are those of one label an image.
-    tasks = ('classification', )
+    tasks = ('classification',)
 
-    def __init__(self,
-                 include_self: bool = False,
-                 include_teacher: bool = False) -> None:
+    def __init__(
+        self, include_self: bool = False, include_teacher: bool = False
+    ) -> None:
         super().__init__(include_self, include_teacher)
         self.register_buffer('errors', torch.zeros(0, 0, dtype=torch.float64))
 
@@ -54,7 +55,8 @@ class GeneralCollector(BaseCollector):
         if len(self.errors) not in (0, num_members):
             raise ValueError(
                 f'GeneralCollector has measured {len(self.errors)} members, '
-                f'but is to collect from {num_members}.')
+                f'but is to collect from {num_members}.'
+            )
 
     def weights(self, members: List[int]) -> torch.Tensor:
         """The weights of a set.
@@ -72,22 +74,26 @@ class GeneralCollector(BaseCollector):
             raise RuntimeError(
                 'GeneralCollector weights members by their errors on a '
                 'validation split, and these were not measured: add '
-                "`custom_hooks=[dict(type='mmdckd.MeasureErrorsHook')]`.")
+                "`custom_hooks=[dict(type='mmdckd.MeasureErrorsHook')]`."
+            )
         errors = self.errors.double()[members][:, members]
         ridge = 1e-6 * errors.diagonal().mean() + 1e-12
         one = torch.ones_like(errors[0])
         weights = torch.linalg.solve(errors + ridge * one.diag(), one)
         return weights / weights.sum()
 
-    def collect(self, log_probs: torch.Tensor,
-                gt_labels: Optional[torch.Tensor], tau: float,
-                members: List[int]) -> torch.Tensor:
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
         weights = self.weights(members).to(log_probs.dtype).view(-1, 1, 1)
         target = (weights * log_probs.exp()).sum(0).clamp_min(0)
         return target / target.sum(-1, keepdim=True)
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         if f'{prefix}errors' in state_dict:
             loaded = state_dict[f'{prefix}errors']
             self.errors = self.errors.new_zeros(loaded.shape)

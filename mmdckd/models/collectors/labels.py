@@ -4,10 +4,9 @@ from typing import Optional
 import torch
 
 
-def check_labels(gt_labels: torch.Tensor,
-                 batch_size: int,
-                 num_classes: int,
-                 exclusive: bool = True) -> None:
+def check_labels(
+    gt_labels: torch.Tensor, batch_size: int, num_classes: int, exclusive: bool = True
+) -> None:
     """Check the labels of a batch.
 
     Values are looked at on the CPU alone: on another device, a look makes it
@@ -29,18 +28,22 @@ def check_labels(gt_labels: torch.Tensor,
         TypeError: If they are no tensor.
     """
     if not isinstance(gt_labels, torch.Tensor):
-        raise TypeError('`gt_labels` is a tensor, but got a '
-                        f'{type(gt_labels).__name__}.')
+        raise TypeError(
+            f'`gt_labels` is a tensor, but got a {type(gt_labels).__name__}.'
+        )
     shape = tuple(gt_labels.shape)
-    whole = not (gt_labels.is_floating_point() or gt_labels.is_complex()
-                 or gt_labels.dtype == torch.bool)
-    hard = shape == (batch_size, ) and whole
-    if gt_labels.is_complex() or not hard and shape != (batch_size,
-                                                        num_classes):
+    whole = not (
+        gt_labels.is_floating_point()
+        or gt_labels.is_complex()
+        or gt_labels.dtype == torch.bool
+    )
+    hard = shape == (batch_size,) and whole
+    if gt_labels.is_complex() or not hard and shape != (batch_size, num_classes):
         raise ValueError(
-            f'labels are class indices of shape {(batch_size, )}, or '
+            f'labels are class indices of shape {(batch_size,)}, or '
             f'probabilities of shape {(batch_size, num_classes)}, but '
-            f'`gt_labels` is {gt_labels.dtype} of shape {shape}.')
+            f'`gt_labels` is {gt_labels.dtype} of shape {shape}.'
+        )
     if gt_labels.device.type != 'cpu':
         return
     if hard:
@@ -48,11 +51,11 @@ def check_labels(gt_labels: torch.Tensor,
         if len(wrong):
             raise ValueError(
                 f'`gt_labels`: label {wrong[0].item()} is out of range: the '
-                f'logits have {num_classes} classes, 0 to {num_classes - 1}.')
+                f'logits have {num_classes} classes, 0 to {num_classes - 1}.'
+            )
         return
     if not gt_labels.isfinite().all():
-        raise ValueError('`gt_labels` are probabilities, but some are not '
-                         'finite.')
+        raise ValueError('`gt_labels` are probabilities, but some are not finite.')
     if not exclusive:
         return
     sums = gt_labels.double().sum(-1)
@@ -61,11 +64,13 @@ def check_labels(gt_labels: torch.Tensor,
             'a row of soft labels is non-negative and sums to 1, but in '
             f'`gt_labels` the smallest entry is {gt_labels.min().item():g} '
             f'and the sums are {sums.min().item():g} to '
-            f'{sums.max().item():g}.')
+            f'{sums.max().item():g}.'
+        )
 
 
-def soft_labels(gt_labels: torch.Tensor, num_classes: int,
-                dtype: torch.dtype) -> torch.Tensor:
+def soft_labels(
+    gt_labels: torch.Tensor, num_classes: int, dtype: torch.dtype
+) -> torch.Tensor:
     """Write labels as probabilities.
 
     Args:
@@ -79,12 +84,14 @@ def soft_labels(gt_labels: torch.Tensor, num_classes: int,
     if gt_labels.ndim == 2:
         return gt_labels.to(dtype)
     one_hot = torch.zeros(
-        len(gt_labels), num_classes, dtype=dtype, device=gt_labels.device)
+        len(gt_labels), num_classes, dtype=dtype, device=gt_labels.device
+    )
     return one_hot.scatter_(1, gt_labels.long().unsqueeze(1), 1)
 
 
-def required_labels(gt_labels: Optional[torch.Tensor], num_classes: int,
-                    dtype: torch.dtype, who: object) -> torch.Tensor:
+def required_labels(
+    gt_labels: Optional[torch.Tensor], num_classes: int, dtype: torch.dtype, who: object
+) -> torch.Tensor:
     """Write labels as probabilities where something cannot do without.
 
     Args:
@@ -103,12 +110,12 @@ def required_labels(gt_labels: Optional[torch.Tensor], num_classes: int,
     if gt_labels is None:
         raise ValueError(
             f'{type(who).__name__} looks at labels, but `gt_labels` is None: '
-            'give labels, or choose another `collector`.')
+            'give labels, or choose another `collector`.'
+        )
     return soft_labels(gt_labels, num_classes, dtype)
 
 
-def cross_entropy(log_probs: torch.Tensor,
-                  gt_labels: torch.Tensor) -> torch.Tensor:
+def cross_entropy(log_probs: torch.Tensor, gt_labels: torch.Tensor) -> torch.Tensor:
     r"""Cross-entropy of the labels with what members predict.
 
     .. math:: H(y, P_j) = -\sum_c y_c \log P_j[c]

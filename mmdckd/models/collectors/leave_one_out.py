@@ -4,8 +4,9 @@ from typing import Callable
 import torch
 
 
-def leave_one_out(fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-                  values: torch.Tensor) -> torch.Tensor:
+def leave_one_out(
+    fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], values: torch.Tensor
+) -> torch.Tensor:
     r"""Fold all values but one, for each one, with O(N) folds.
 
     .. math::

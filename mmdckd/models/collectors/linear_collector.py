@@ -5,6 +5,7 @@ from typing import List, Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .base_collector import BaseCollector
 from .labels import cross_entropy, required_labels
 
@@ -41,11 +42,14 @@ class LinearCollector(BaseCollector):
 
     needs_labels = True
 
-    def collect(self, log_probs: torch.Tensor,
-                gt_labels: Optional[torch.Tensor], tau: float,
-                members: List[int]) -> torch.Tensor:
-        labels = required_labels(gt_labels, log_probs.shape[-1],
-                                 log_probs.dtype, self)
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
+        labels = required_labels(gt_labels, log_probs.shape[-1], log_probs.dtype, self)
         margins = tau * (log_probs + cross_entropy(log_probs, labels))
         alpha = best_combination(margins.transpose(0, 1))
         log_target = torch.einsum('bk,kbc->bc', alpha.to(log_probs), log_probs)
@@ -88,18 +92,16 @@ def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
     margins = margins / (largest / _HUGE).clamp_min(1)
     largest = largest.clamp_max(_HUGE)
     for stage in range(_COOLING + 1):
-        cooled = margins * largest**(stage / _COOLING - 1)
+        cooled = margins * largest ** (stage / _COOLING - 1)
         for _ in range(3):
             alpha = _newton_step(cooled, alpha, 0.1)
-    for mu in torch.logspace(
-            -2, math.log10(gap / num_members), steps=6).tolist():
+    for mu in torch.logspace(-2, math.log10(gap / num_members), steps=6).tolist():
         for _ in range(4):
             alpha = _newton_step(margins, alpha, mu)
     return alpha
 
 
-def _newton_step(margins: torch.Tensor, alpha: torch.Tensor,
-                 mu: float) -> torch.Tensor:
+def _newton_step(margins: torch.Tensor, alpha: torch.Tensor, mu: float) -> torch.Tensor:
     combined = torch.einsum('bk,bkc->bc', alpha, margins)
     probs = combined.softmax(-1)
     slope = torch.einsum('bkc,bc->bk', margins, probs)
@@ -107,7 +109,8 @@ def _newton_step(margins: torch.Tensor, alpha: torch.Tensor,
     hessian = spread @ spread.transpose(1, 2) + mu * alpha.pow(-2).diag_embed()
     grad = slope - mu / alpha
     solved = torch.linalg.solve_ex(
-        hessian, torch.stack([grad, torch.ones_like(grad)], -1))[0]
+        hessian, torch.stack([grad, torch.ones_like(grad)], -1)
+    )[0]
     by_grad, by_one = solved.unbind(-1)
     ratio = by_grad.sum(-1, keepdim=True) / by_one.sum(-1, keepdim=True)
     step = ratio * by_one - by_grad
@@ -127,7 +130,6 @@ def _newton_step(margins: torch.Tensor, alpha: torch.Tensor,
     return alpha / alpha.sum(-1, keepdim=True)
 
 
-def _barrier(combined: torch.Tensor, alpha: torch.Tensor,
-             mu: float) -> torch.Tensor:
+def _barrier(combined: torch.Tensor, alpha: torch.Tensor, mu: float) -> torch.Tensor:
     value = combined.logsumexp(-1) - mu * alpha.log().sum(-1)
     return value.unsqueeze(-1)

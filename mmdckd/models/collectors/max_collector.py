@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .fold_collector import FoldCollector
 
 
@@ -25,8 +26,9 @@ class MaxCollector(FoldCollector):
             Defaults to False.
     """
 
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         return log_probs.exp()
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

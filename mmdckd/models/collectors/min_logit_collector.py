@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .fold_collector import FoldCollector
 from .labels import cross_entropy, required_labels
 
@@ -35,15 +36,15 @@ class MinLogitCollector(FoldCollector):
 
     needs_labels = True
 
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         """Margins over the label.
 
         Raises:
             ValueError: If there are no labels.
         """
-        labels = required_labels(gt_labels, log_probs.shape[-1],
-                                 log_probs.dtype, self)
+        labels = required_labels(gt_labels, log_probs.shape[-1], log_probs.dtype, self)
         return log_probs + cross_entropy(log_probs, labels)
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

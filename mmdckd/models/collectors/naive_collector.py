@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .fold_collector import FoldCollector
 from .labels import cross_entropy, required_labels
 
@@ -31,23 +32,21 @@ class NaiveCollector(FoldCollector):
 
     needs_labels = True
 
-    def values(self, log_probs: torch.Tensor,
-               gt_labels: Optional[torch.Tensor], tau: float) -> torch.Tensor:
+    def values(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
         """Probabilities, a one to count with, and the cross-entropy.
 
         Raises:
             ValueError: If there are no labels.
         """
-        labels = required_labels(gt_labels, log_probs.shape[-1],
-                                 log_probs.dtype, self)
+        labels = required_labels(gt_labels, log_probs.shape[-1], log_probs.dtype, self)
         loss = cross_entropy((tau * log_probs).log_softmax(-1), labels)
         return torch.cat([log_probs.exp(), torch.ones_like(loss), loss], -1)
 
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         best = torch.minimum(a[..., -1:], b[..., -1:])
-        kept = (
-            a[..., :-1] * (a[..., -1:] == best) + b[..., :-1] *
-            (b[..., -1:] == best))
+        kept = a[..., :-1] * (a[..., -1:] == best) + b[..., :-1] * (b[..., -1:] == best)
         return torch.cat([kept, best], -1)
 
     def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:

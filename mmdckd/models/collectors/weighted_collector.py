@@ -5,6 +5,7 @@ from typing import List, Optional, Sequence
 import torch
 
 from mmdckd.registry import MODELS
+
 from .base_collector import BaseCollector
 
 
@@ -39,19 +40,23 @@ class WeightedCollector(BaseCollector):
 
     AVERAGES = ('probs', 'logits')
 
-    def __init__(self,
-                 weights: Sequence[float],
-                 average: str = 'probs',
-                 include_self: bool = False,
-                 include_teacher: bool = False) -> None:
+    def __init__(
+        self,
+        weights: Sequence[float],
+        average: str = 'probs',
+        include_self: bool = False,
+        include_teacher: bool = False,
+    ) -> None:
         super().__init__(include_self, include_teacher)
         self.weights = [float(weight) for weight in weights]
         if not all(0 < weight < math.inf for weight in self.weights):
-            raise ValueError('`weights` of a WeightedCollector are more than '
-                             f'0, but got {weights}.')
+            raise ValueError(
+                f'`weights` of a WeightedCollector are more than 0, but got {weights}.'
+            )
         if average not in self.AVERAGES:
-            raise ValueError(f'`average` is one of {self.AVERAGES}, but got '
-                             f'{average!r}.')
+            raise ValueError(
+                f'`average` is one of {self.AVERAGES}, but got {average!r}.'
+            )
         self.average = average
 
     def check_members(self, num_members: int) -> None:
@@ -59,13 +64,19 @@ class WeightedCollector(BaseCollector):
             raise ValueError(
                 f'WeightedCollector has {len(self.weights)} `weights`, but '
                 f'there are {num_members} members to collect from: give each '
-                'one, the students first.')
+                'one, the students first.'
+            )
 
-    def collect(self, log_probs: torch.Tensor,
-                gt_labels: Optional[torch.Tensor], tau: float,
-                members: List[int]) -> torch.Tensor:
-        weights = torch.tensor([self.weights[j] for j in members],
-                               dtype=log_probs.dtype)
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
+        weights = torch.tensor(
+            [self.weights[j] for j in members], dtype=log_probs.dtype
+        )
         weights = (weights / weights.sum()).view(-1, 1, 1)
         weights = weights.to(log_probs.device, non_blocking=True)
         if self.average == 'logits':
@@ -73,5 +84,6 @@ class WeightedCollector(BaseCollector):
         return (weights * log_probs.exp()).sum(0)
 
     def extra_repr(self) -> str:
-        return (f'weights={self.weights}, average={self.average!r}, '
-                f'{super().extra_repr()}')
+        return (
+            f'weights={self.weights}, average={self.average!r}, {super().extra_repr()}'
+        )

@@ -6,20 +6,19 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
-from mmrazor.models.distillers import (BaseDistiller, BYOTDistiller,
-                                       OFDDistiller)
+from mmrazor.models.distillers import BaseDistiller, BYOTDistiller, OFDDistiller
 from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 
 from mmdckd.names import COLLECTIVE, check_loss_name, is_loss, name_losses
 from mmdckd.registry import MODELS
+
 from ..cohorts.student_cohort import StudentCohort, student_seed
 from ..networks import classifier_weight
 from ..tasks import build_task
 from ..tasks.labels import missing_labels
 from .loss_selection import parts_for_student
-from .recorders import (LogitsRecorder, check_margins, check_sources,
-                        returns_logits)
+from .recorders import LogitsRecorder, check_margins, check_sources, returns_logits
 from .shape_guard import guard_shapes
 from .statistics import cohort_statistics
 
@@ -74,20 +73,22 @@ class CollectiveDistiller(BaseDistiller):
         ...         loss_dckd=dict(type='mmdckd.DCKDLoss')))
     """
 
-    def __init__(self,
-                 student_names: List[str],
-                 collective_losses: Optional[Dict[str, dict]] = None,
-                 student_logits: Optional[dict] = None,
-                 teacher_logits: Optional[dict] = None,
-                 student_distiller: Optional[dict] = None,
-                 student_recorders: Optional[Dict[str, dict]] = None,
-                 teacher_recorders: Optional[Dict[str, dict]] = None,
-                 distill_deliveries: Optional[Dict[str, dict]] = None,
-                 connectors: Optional[Dict[str, dict]] = None,
-                 distill_losses: Optional[Dict[str, dict]] = None,
-                 loss_forward_mappings: Optional[Dict[str, dict]] = None,
-                 init_cfg: Optional[dict] = None,
-                 task: str = 'classification') -> None:
+    def __init__(
+        self,
+        student_names: List[str],
+        collective_losses: Optional[Dict[str, dict]] = None,
+        student_logits: Optional[dict] = None,
+        teacher_logits: Optional[dict] = None,
+        student_distiller: Optional[dict] = None,
+        student_recorders: Optional[Dict[str, dict]] = None,
+        teacher_recorders: Optional[Dict[str, dict]] = None,
+        distill_deliveries: Optional[Dict[str, dict]] = None,
+        connectors: Optional[Dict[str, dict]] = None,
+        distill_losses: Optional[Dict[str, dict]] = None,
+        loss_forward_mappings: Optional[Dict[str, dict]] = None,
+        init_cfg: Optional[dict] = None,
+        task: str = 'classification',
+    ) -> None:
         super().__init__(init_cfg)
         self.student_names = list(student_names)
         self.task = build_task(task)
@@ -97,9 +98,9 @@ class CollectiveDistiller(BaseDistiller):
             distill_deliveries=distill_deliveries,
             connectors=connectors,
             distill_losses=distill_losses,
-            loss_forward_mappings=loss_forward_mappings)
-        for key, part in dict(
-                parts, collective_losses=collective_losses).items():
+            loss_forward_mappings=loss_forward_mappings,
+        )
+        for key, part in dict(parts, collective_losses=collective_losses).items():
             _check_named(key, part)
         self.collective_losses = nn.ModuleDict()
         for name, loss in (collective_losses or {}).items():
@@ -107,7 +108,8 @@ class CollectiveDistiller(BaseDistiller):
                 raise ValueError(
                     f'`distiller.collective_losses` has a loss named '
                     f'{name!r}; MMEngine trains what has "loss" in its name: '
-                    f'call it "loss_{name}".')
+                    f'call it "loss_{name}".'
+                )
             built = MODELS.build(loss)
             try:
                 built.use_task(self.task)
@@ -126,7 +128,8 @@ class CollectiveDistiller(BaseDistiller):
         self.student_distillers = self._build_student_distillers(cfg)
         distillers = list(self.student_distillers.values())
         self._self_taught = any(
-            isinstance(distiller, BYOTDistiller) for distiller in distillers)
+            isinstance(distiller, BYOTDistiller) for distiller in distillers
+        )
         if not self._self_taught:
             # The teacher runs once: what it does is recorded once, for all.
             for distiller in distillers:
@@ -138,8 +141,7 @@ class CollectiveDistiller(BaseDistiller):
         distillers = nn.ModuleDict()
         for index, name in enumerate(self.student_names if cfg else []):
             parts = parts_for_student(cfg, name, self.student_names)
-            with student_seed(index), \
-                    DefaultScope.overwrite_default_scope('mmrazor'):
+            with student_seed(index), DefaultScope.overwrite_default_scope('mmrazor'):
                 distillers[name] = MODELS.build(parts)
             guard_shapes(distillers[name])
         return distillers
@@ -147,21 +149,23 @@ class CollectiveDistiller(BaseDistiller):
     @property
     def needs_teacher(self) -> bool:
         """bool: Whether any loss looks at the teacher."""
-        return any(loss.needs_teacher
-                   for loss in self.collective_losses.values()) or any(
-                       distiller.deliveries.deliveries or
-                       (distiller.teacher_recorders.recorders
-                        and not self._self_taught)
-                       for distiller in self.student_distillers.values())
+        return any(
+            loss.needs_teacher for loss in self.collective_losses.values()
+        ) or any(
+            distiller.deliveries.deliveries
+            or (distiller.teacher_recorders.recorders and not self._self_taught)
+            for distiller in self.student_distillers.values()
+        )
 
     @property
     def takes_teacher_logits_alone(self) -> bool:
         """bool: Whether losses look at the teachers' logits, and at nothing
         else of them."""
         return bool(self._teacher_logits) and not any(
-            distiller.deliveries.deliveries or
-            (distiller.teacher_recorders.recorders and not self._self_taught)
-            for distiller in self.student_distillers.values())
+            distiller.deliveries.deliveries
+            or (distiller.teacher_recorders.recorders and not self._self_taught)
+            for distiller in self.student_distillers.values()
+        )
 
     @property
     def records_logits_alone(self) -> bool:
@@ -169,8 +173,8 @@ class CollectiveDistiller(BaseDistiller):
         its logits, so that nothing that runs after could overwrite it."""
         configs = (self._student_logits_cfg, self._teacher_logits_cfg)
         return configs == (None, None) and all(
-            returns_logits(distiller)
-            for distiller in self.student_distillers.values())
+            returns_logits(distiller) for distiller in self.student_distillers.values()
+        )
 
     def check_recomputable(self) -> None:
         """Check that a student may run a second time, unseen.
@@ -178,13 +182,16 @@ class CollectiveDistiller(BaseDistiller):
         Raises:
             ValueError: If a delivery would feed its first pass alone.
         """
-        if any(distiller.deliveries.deliveries
-               for distiller in self.student_distillers.values()):
+        if any(
+            distiller.deliveries.deliveries
+            for distiller in self.student_distillers.values()
+        ):
             raise ValueError(
-                "Invalid `memory`: expected None with "
+                'Invalid `memory`: expected None with '
                 '`distiller.distill_deliveries`, which replace what a student '
                 'computes in its first pass and not in the one that '
-                "recomputes it, got 'checkpoint'.")
+                "recomputes it, got 'checkpoint'."
+            )
 
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
         """Attach the students' recorders.
@@ -194,20 +201,23 @@ class CollectiveDistiller(BaseDistiller):
         """
         for name, distiller in self.student_distillers.items():
             student = cohort.students[name]
-            check_sources(distiller.student_recorders, student,
-                          'distiller.student_recorders')
-            check_margins(distiller.student_recorders, student,
-                          'distiller.student_recorders')
+            check_sources(
+                distiller.student_recorders, student, 'distiller.student_recorders'
+            )
+            check_margins(
+                distiller.student_recorders, student, 'distiller.student_recorders'
+            )
             distiller.prepare_from_student(student)
             if self._self_taught:
-                check_sources(distiller.teacher_recorders, student,
-                              'distiller.teacher_recorders')
+                check_sources(
+                    distiller.teacher_recorders, student, 'distiller.teacher_recorders'
+                )
                 distiller.prepare_from_teacher(student)
         if self.collective_losses:
             for name, student in cohort.items():
                 self._student_logits[name] = LogitsRecorder(
-                    student, self._student_logits_cfg,
-                    'distiller.student_logits')
+                    student, self._student_logits_cfg, 'distiller.student_logits'
+                )
 
     def prepare_from_teachers(self, teachers: List[BaseModel]) -> None:
         """Attach the teachers' recorders, and check that every loss has the
@@ -228,12 +238,14 @@ class CollectiveDistiller(BaseDistiller):
             if self.needs_teacher:
                 raise ValueError(
                     '`distiller` has teacher recorders or deliveries, but '
-                    'the model has no `teacher`.')
+                    'the model has no `teacher`.'
+                )
             return
         if self.student_distillers and not self._self_taught:
             first = self.student_distillers[self.student_names[0]]
-            check_sources(first.teacher_recorders, teachers[0],
-                          'distiller.teacher_recorders')
+            check_sources(
+                first.teacher_recorders, teachers[0], 'distiller.teacher_recorders'
+            )
             first.prepare_from_teacher(teachers[0])
         for distiller in self.student_distillers.values():
             if isinstance(distiller, OFDDistiller):
@@ -241,8 +253,9 @@ class CollectiveDistiller(BaseDistiller):
         self._give_prototypes(teachers)
         if any(loss.needs_teacher for loss in self.collective_losses.values()):
             self._teacher_logits = [
-                LogitsRecorder(teacher, self._teacher_logits_cfg,
-                               'distiller.teacher_logits')
+                LogitsRecorder(
+                    teacher, self._teacher_logits_cfg, 'distiller.teacher_logits'
+                )
                 for teacher in teachers
             ]
 
@@ -255,11 +268,16 @@ class CollectiveDistiller(BaseDistiller):
             for teacher in teachers:
                 weight = classifier_weight(teacher)
                 if weight is None or weight.requires_grad:
-                    reason = ('whose last layer is not linear'
-                              if weight is None else 'that is trained itself')
-                    raise ValueError(f'Invalid `{key}`: expected the path of '
-                                     'an .npy file for a teacher '
-                                     f'{reason}, got None.')
+                    reason = (
+                        'whose last layer is not linear'
+                        if weight is None
+                        else 'that is trained itself'
+                    )
+                    raise ValueError(
+                        f'Invalid `{key}`: expected the path of '
+                        'an .npy file for a teacher '
+                        f'{reason}, got None.'
+                    )
                 prototypes.append(weight)
             loss.take_prototypes(prototypes)
 
@@ -307,8 +325,9 @@ class CollectiveDistiller(BaseDistiller):
         where no collective loss wants them."""
         return [recorder.pop() for recorder in self._teacher_logits]
 
-    def check_unlabelled(self, name: str,
-                         samples: Optional[Sequence[BaseDataElement]]) -> None:
+    def check_unlabelled(
+        self, name: str, samples: Optional[Sequence[BaseDataElement]]
+    ) -> None:
         """Check that MMRazor's losses of a student do without labels, once it
         has run on a batch that has none.
 
@@ -328,13 +347,14 @@ class CollectiveDistiller(BaseDistiller):
             for record in mapping.values():
                 if not record['from_student']:
                     continue
-                recorder = distiller.student_recorders.get_recorder(
-                    record['recorder'])
+                recorder = distiller.student_recorders.get_recorder(record['recorder'])
                 if not recorder.data_buffer:
                     raise missing_labels(
                         f'`distiller.distill_losses.{loss}` (its recorder '
-                        f'{record["recorder"]!r} sees the task loss)', samples,
-                        'drop this loss')
+                        f'{record["recorder"]!r} sees the task loss)',
+                        samples,
+                        'drop this loss',
+                    )
 
     def compute_distill_losses(self, name: str) -> Dict[str, torch.Tensor]:
         """Compute MMRazor's losses of one student.
@@ -354,7 +374,7 @@ class CollectiveDistiller(BaseDistiller):
         preds_S: List[torch.Tensor],
         preds_T: List[List[torch.Tensor]],
         gt_labels: Optional[torch.Tensor],
-        preds_P: Sequence[torch.Tensor] = ()
+        preds_P: Sequence[torch.Tensor] = (),
     ) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
@@ -380,18 +400,15 @@ class CollectiveDistiller(BaseDistiller):
         teachers = [torch.stack(views) for views in zip(*preds_T)]
         if len(preds_T) == 1:
             teachers = [views[0] for views in teachers]
-        inputs = [
-            students,
-            torch.stack(teachers) if teachers else None, gt_labels
-        ]
+        inputs = [students, torch.stack(teachers) if teachers else None, gt_labels]
         if preds_P:
             inputs.append(torch.stack(tuple(preds_P)))
         for loss_name, loss in self.collective_losses.items():
             for term, values in loss(*inputs).items():
                 for name, value in zip(names, values):
                     losses.update(
-                        name_losses(COLLECTIVE, name,
-                                    {f'{loss_name}.{term}': value}))
+                        name_losses(COLLECTIVE, name, {f'{loss_name}.{term}': value})
+                    )
         return losses
 
 
@@ -400,8 +417,9 @@ def _check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
     if part is None:
         return
     if not isinstance(part, dict):
-        raise TypeError(f'`distiller.{key}` is a dict of names and configs, '
-                        f'but got {part!r}.')
+        raise TypeError(
+            f'`distiller.{key}` is a dict of names and configs, but got {part!r}.'
+        )
     for name, cfg in part.items():
         if key in ('collective_losses', 'distill_losses'):
             check_loss_name(name, f'distiller.{key}')
@@ -409,8 +427,7 @@ def _check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
         chained = key == 'connectors' and isinstance(cfg, list)
         configs = cfg if chained else [cfg]
         if not all(isinstance(each, dict) for each in configs):
-            raise TypeError(f'`distiller.{key}.{name}` is a dict, but got '
-                            f'{cfg!r}.')
+            raise TypeError(f'`distiller.{key}.{name}` is a dict, but got {cfg!r}.')
 
 
 def _hand_over(source, target) -> None:

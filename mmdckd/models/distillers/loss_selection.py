@@ -1,4 +1,5 @@
 """Which student has which of MMRazor's losses."""
+
 import copy
 from typing import Dict, Iterable, List, Set
 
@@ -50,11 +51,15 @@ def parts_for_student(parts: dict, student: str, names: List[str]) -> dict:
 
 
 def _check_students(loss: str, students: List[str], names: List[str]) -> None:
-    if (not isinstance(students, (list, tuple)) or not students
-            or not set(students) <= set(names)):
+    if (
+        not isinstance(students, (list, tuple))
+        or not students
+        or not set(students) <= set(names)
+    ):
         raise ValueError(
             f'`distiller.distill_losses.{loss}.students` should list some of '
-            f'the students {names}, but got {students!r}.')
+            f'the students {names}, but got {students!r}.'
+        )
 
 
 def _used(kind: str, mappings: Iterable[dict]) -> Set[str]:

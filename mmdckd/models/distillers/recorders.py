@@ -1,4 +1,5 @@
 """MMRazor's recorders, with an error that helps when a source is wrong."""
+
 import difflib
 from functools import partial
 from typing import Any, Callable, Dict, Optional
@@ -8,8 +9,10 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
-from mmrazor.models.task_modules.recorder import (ModuleOutputsRecorder,
-                                                  ParameterRecorder)
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
 from torch import nn
 
 from ..tasks.heads import has_margin, knowledge_of
@@ -18,8 +21,7 @@ from ..tasks.heads import has_margin, knowledge_of
 HEAD = dict(type='ModuleOutputs', source='head')
 
 
-def check_sources(recorders: RecorderManager, network: nn.Module,
-                  key: str) -> None:
+def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> None:
     """Make sure that what is to be recorded exists.
 
     Args:
@@ -44,7 +46,8 @@ def check_sources(recorders: RecorderManager, network: nn.Module,
             raise ValueError(
                 f'`{key}.{name}.source`={recorder.source!r} is no {kind} of '
                 f'the {type(network).__name__}. Near: '
-                f'{", ".join(near) or "nothing"}.')
+                f'{", ".join(near) or "nothing"}.'
+            )
 
 
 def returns_logits(distiller: BaseDistiller) -> bool:
@@ -57,15 +60,16 @@ def returns_logits(distiller: BaseDistiller) -> bool:
         return False
     recorders = [
         *distiller.student_recorders.recorders.values(),
-        *distiller.teacher_recorders.recorders.values()
+        *distiller.teacher_recorders.recorders.values(),
     ]
     return not distiller.deliveries.deliveries and all(
-        type(recorder) is ModuleOutputsRecorder and recorder.source in
-        ('head', 'head.fc') for recorder in recorders)
+        type(recorder) is ModuleOutputsRecorder
+        and recorder.source in ('head', 'head.fc')
+        for recorder in recorders
+    )
 
 
-def check_margins(recorders: RecorderManager, network: nn.Module,
-                  key: str) -> None:
+def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
     """Make sure that no loss takes what a head returns in training for what
     it predicts with.
 
@@ -79,13 +83,17 @@ def check_margins(recorders: RecorderManager, network: nn.Module,
     """
     head = getattr(network, 'head', None)
     for name, recorder in recorders.recorders.items():
-        if (isinstance(recorder, ModuleOutputsRecorder)
-                and recorder.source == 'head' and has_margin(head)):
+        if (
+            isinstance(recorder, ModuleOutputsRecorder)
+            and recorder.source == 'head'
+            and has_margin(head)
+        ):
             raise ValueError(
                 f'Invalid `{key}.{name}.source`: expected scores without '
                 f"margins, got 'head', a {type(head).__name__}, whose output "
                 'in training has the margin of the label in it. Did you mean '
-                f'{knowledge_of(network, key).source!r}?')
+                f'{knowledge_of(network, key).source!r}?'
+            )
 
 
 def _as_they_are(output):
@@ -112,15 +120,13 @@ class LogitsRecorder:
             classes of one task.
     """
 
-    def __init__(self, network: BaseModel, cfg: Optional[Dict],
-                 key: str) -> None:
+    def __init__(self, network: BaseModel, cfg: Optional[Dict], key: str) -> None:
         self._key = key
         self._scores: Callable[[Any], Any] = _as_they_are
         if cfg is None or dict(cfg) == HEAD and hasattr(network, 'head'):
             knowledge = knowledge_of(network, key)
             cfg = dict(type='ModuleOutputs', source=knowledge.source)
-            self._scores = partial(knowledge.scores,
-                                   getattr(network, 'head', None))
+            self._scores = partial(knowledge.scores, getattr(network, 'head', None))
         cfg = dict(cfg)
         self._data_idx = cfg.pop('data_idx', None)
         with DefaultScope.overwrite_default_scope('mmdckd'):
@@ -148,16 +154,21 @@ class LogitsRecorder:
         output = recorder.get_record_data(data_idx=self._data_idx)
         recorder.reset_data_buffer()
         output = self._scores(getattr(output, 'logits', output))
-        if isinstance(output, (tuple, list)) and output and all(
-                _is_logits(item) and item.shape == output[0].shape
-                for item in output):
+        if (
+            isinstance(output, (tuple, list))
+            and output
+            and all(
+                _is_logits(item) and item.shape == output[0].shape for item in output
+            )
+        ):
             output = torch.stack(tuple(output)).mean(0)
         if not _is_logits(output):
             raise TypeError(
                 f'`{self._key}`: {recorder.source!r} gave '
                 f'{_describe(output)}, but logits of shape (B, C) are needed. '
                 'Name the module that returns them, e.g. '
-                "dict(type='ModuleOutputs', source='head.fc').")
+                "dict(type='ModuleOutputs', source='head.fc')."
+            )
         return output
 
 

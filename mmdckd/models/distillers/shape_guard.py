@@ -1,4 +1,5 @@
 """Features that do not fit each other are refused, with what would help."""
+
 from functools import partial
 from math import prod
 from typing import Callable, Dict, List, Optional, Tuple
@@ -67,16 +68,22 @@ def guard_shapes(distiller: ConfigurableDistiller) -> None:
     inputs: Dict[str, dict] = {}
     for loss_name, mapping in distiller.loss_forward_mappings.items():
         distiller.distill_losses[loss_name].register_forward_pre_hook(
-            partial(_check_loss, loss_name, mapping), with_kwargs=True)
-        inputs.update((record['connector'], record)
-                      for record in mapping.values() if 'connector' in record)
+            partial(_check_loss, loss_name, mapping), with_kwargs=True
+        )
+        inputs.update(
+            (record['connector'], record)
+            for record in mapping.values()
+            if 'connector' in record
+        )
     for name, record in inputs.items():
         distiller.connectors[name].register_forward_pre_hook(
-            partial(_check_connector, name, record))
+            partial(_check_connector, name, record)
+        )
 
 
-def _check_loss(name: str, mapping: dict, loss: nn.Module, args: tuple,
-                kwargs: dict) -> None:
+def _check_loss(
+    name: str, mapping: dict, loss: nn.Module, args: tuple, kwargs: dict
+) -> None:
     sides: Dict[bool, list] = {True: [], False: []}
     for key, record in mapping.items():
         value = kwargs.get(key)
@@ -91,14 +98,15 @@ def _check_loss(name: str, mapping: dict, loss: nn.Module, args: tuple,
         return
     raise ValueError(
         f'`distiller.distill_losses.{name}`: {type(loss).__name__} cannot '
-        f'compare the student\'s {_describe(mapping[s_key])}, of shape '
-        f'{s_shape}, with the teacher\'s {_describe(mapping[t_key])}, of '
-        f'shape {t_shape}. ' +
-        _remedy(name, s_key, mapping[s_key], s_shape, t_shape))
+        f"compare the student's {_describe(mapping[s_key])}, of shape "
+        f"{s_shape}, with the teacher's {_describe(mapping[t_key])}, of "
+        f'shape {t_shape}. ' + _remedy(name, s_key, mapping[s_key], s_shape, t_shape)
+    )
 
 
-def _check_connector(name: str, record: dict, connector: nn.Module,
-                     args: tuple) -> None:
+def _check_connector(
+    name: str, record: dict, connector: nn.Module, args: tuple
+) -> None:
     feature = args[0]
     layer = next((m for m in connector.modules() if _width(m)), None)
     if layer is None or not isinstance(feature, torch.Tensor):
@@ -112,8 +120,9 @@ def _check_connector(name: str, record: dict, connector: nn.Module,
         whose = 'student' if record['from_student'] else 'teacher'
         raise ValueError(
             f'`distiller.connectors.{name}` is made for {_width(layer)} '
-            f'channels, but the {whose}\'s `{record["recorder"]}` has '
-            f'{shape[1]}: its shape is {shape}. Make it for {shape[1]}.')
+            f"channels, but the {whose}'s `{record['recorder']}` has "
+            f'{shape[1]}: its shape is {shape}. Make it for {shape[1]}.'
+        )
 
 
 def _width(layer: nn.Module) -> Optional[int]:
@@ -134,20 +143,22 @@ def _describe(record: dict) -> str:
     return text
 
 
-def _remedy(loss: str, key: str, record: dict, student: Shape,
-            teacher: Shape) -> str:
+def _remedy(loss: str, key: str, record: dict, student: Shape, teacher: Shape) -> str:
     if 'connector' in record:
-        return (f'Let `distiller.connectors.{record["connector"]}` return '
-                f'{teacher}.')
+        return f'Let `distiller.connectors.{record["connector"]}` return {teacher}.'
     lines = _connectors(student, teacher)
     if not lines:
-        return ('No connector of MMRazor brings one to the other: record '
-                'both before, or both after, what pools or flattens them.')
+        return (
+            'No connector of MMRazor brings one to the other: record '
+            'both before, or both after, what pools or flattens them.'
+        )
     name = f'{loss}_{key}'
     line = lines[0] if len(lines) == 1 else f'[{", ".join(lines)}]'
-    return (f'A connector brings one to the other: add {name}={line} to '
-            f"`distiller.connectors` and connector='{name}' to "
-            f'`distiller.loss_forward_mappings.{loss}.{key}`.')
+    return (
+        f'A connector brings one to the other: add {name}={line} to '
+        f"`distiller.connectors` and connector='{name}' to "
+        f'`distiller.loss_forward_mappings.{loss}.{key}`.'
+    )
 
 
 def _connectors(student: Shape, teacher: Shape) -> list:
@@ -159,17 +170,26 @@ def _connectors(student: Shape, teacher: Shape) -> list:
     if len(student) == 4:
         (c_s, *space_s), (c_t, *space_t) = student[1:], teacher[1:]
         if c_s != c_t:
-            lines.append(f"dict(type='ConvModuleConnector', in_channel={c_s}, "
-                         f'out_channel={c_t}, act_cfg=None)')
+            lines.append(
+                f"dict(type='ConvModuleConnector', in_channel={c_s}, "
+                f'out_channel={c_t}, act_cfg=None)'
+            )
         if space_s != space_t:
             smaller = prod(space_s) < prod(space_t)
-            function, argument = (('interpolate', 'size') if smaller else
-                                  ('adaptive_avg_pool2d', 'output_size'))
-            lines.append("dict(type='TorchFunctionalConnector', "
-                         f"function_name='{function}', "
-                         f'func_args=dict({argument}={tuple(space_t)}))')
+            function, argument = (
+                ('interpolate', 'size')
+                if smaller
+                else ('adaptive_avg_pool2d', 'output_size')
+            )
+            lines.append(
+                "dict(type='TorchFunctionalConnector', "
+                f"function_name='{function}', "
+                f'func_args=dict({argument}={tuple(space_t)}))'
+            )
     elif student[:-1] == teacher[:-1]:
-        lines.append("dict(type='TorchNNConnector', module_name='Linear', "
-                     f'module_args=dict(in_features={student[-1]}, '
-                     f'out_features={teacher[-1]}))')
+        lines.append(
+            "dict(type='TorchNNConnector', module_name='Linear', "
+            f'module_args=dict(in_features={student[-1]}, '
+            f'out_features={teacher[-1]}))'
+        )
     return lines

@@ -1,17 +1,17 @@
 """Numbers that tell how a cohort is doing, beside its losses."""
+
 from typing import Dict, Sequence
 
 import torch
 
 from mmdckd.names import COLLECTIVE, name_losses
+
 from ..tasks import Classification
 
 
 @torch.no_grad()
 def cohort_statistics(
-    names: Sequence[str],
-    logits: torch.Tensor,
-    task: Classification = Classification()
+    names: Sequence[str], logits: torch.Tensor, task: Classification = Classification()
 ) -> Dict[str, torch.Tensor]:
     """Entropy of every student, the mean over the batch, and agreement among
     students, as the task defines them: see
@@ -33,6 +33,6 @@ def cohort_statistics(
         statistics.update(name_losses(COLLECTIVE, name, dict(entropy=entropy)))
     if len(logits) > 1:
         statistics.update(
-            name_losses(COLLECTIVE, None,
-                        dict(agreement=task.agreement(logits))))
+            name_losses(COLLECTIVE, None, dict(agreement=task.agreement(logits)))
+        )
     return statistics

@@ -12,7 +12,15 @@ from .weight_ramp import WeightRamp
 from .wkd_loss import WKDLoss
 
 __all__ = [
-    'BaseCollectiveLoss', 'CohortDISTLoss', 'CohortDKDLoss', 'DCKDLoss',
-    'GatedEnsembleLoss', 'MLKDLoss', 'TeacherLoss', 'WKDLoss', 'WeightRamp',
-    'entropy', 'standardize'
+    'BaseCollectiveLoss',
+    'CohortDISTLoss',
+    'CohortDKDLoss',
+    'DCKDLoss',
+    'GatedEnsembleLoss',
+    'MLKDLoss',
+    'TeacherLoss',
+    'WKDLoss',
+    'WeightRamp',
+    'entropy',
+    'standardize',
 ]

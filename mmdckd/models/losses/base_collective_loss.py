@@ -28,7 +28,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     #: Whether it looks at labels.
     needs_labels: bool = False
     #: The names of the tasks that the loss is for.
-    tasks: Tuple[str, ...] = (Classification.name, )
+    tasks: Tuple[str, ...] = (Classification.name,)
     task: Classification = Classification()
 
     def use_task(self, task: Classification) -> None:
@@ -44,7 +44,8 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             raise ValueError(
                 f'{type(self).__name__} has no meaning for task '
                 f'{task.name!r}: it is for {self.tasks}. Choose another loss, '
-                'such as mmdckd.DCKDLoss.')
+                'such as mmdckd.DCKDLoss.'
+            )
         self.task = task
 
     @property
@@ -80,8 +81,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 its last layer (C, D).
         """
 
-    def sources(self, index: int, peers: List[str],
-                teachers: List[str]) -> Dict[str, List[str]]:
+    def sources(
+        self, index: int, peers: List[str], teachers: List[str]
+    ) -> Dict[str, List[str]]:
         """Tell whose knowledge is in the terms of one student's loss.
 
         Args:
@@ -98,8 +100,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         others = [name for i, name in enumerate(peers) if i != index]
         return {'': others + (teachers if self.needs_teacher else [])}
 
-    def check_labels(self, gt_labels: torch.Tensor,
-                     logits: torch.Tensor) -> None:
+    def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
         """Check the labels of a batch; the values on the CPU alone.
 
         Args:
@@ -112,11 +113,13 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         check_labels(gt_labels, *logits.shape)
 
     @abstractmethod
-    def forward(self,
-                preds_S: Logits,
-                preds_T: Optional[Logits] = None,
-                gt_labels: Optional[torch.Tensor] = None,
-                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        preds_P: Optional[Logits] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -157,17 +160,20 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         shapes = [tuple(logits.shape) for logits in students]
         if not students or len(shapes[0]) != 2 or len(set(shapes)) > 1:
             raise ValueError(
-                'students\' logits have shape (N, B, C), or are N of shape '
-                f'(B, C), but `preds_S` has {_describe(preds_S)}.')
+                "students' logits have shape (N, B, C), or are N of shape "
+                f'(B, C), but `preds_S` has {_describe(preds_S)}.'
+            )
         if 0 in shapes[0]:
-            raise ValueError('`preds_S` is of no image or no class: students '
-                             f'have logits {shapes[0]}.')
+            raise ValueError(
+                '`preds_S` is of no image or no class: students '
+                f'have logits {shapes[0]}.'
+            )
         return students
 
     @classmethod
     def split_peers(
-            cls, preds_P: Logits,
-            students: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+        cls, preds_P: Logits, students: Sequence[torch.Tensor]
+    ) -> Tuple[torch.Tensor, ...]:
         """Take the logits of the students' peers apart, and detach them.
 
         Args:
@@ -187,13 +193,14 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             raise ValueError(
                 'peers and students differ in number or shape: `preds_P` has '
                 f'{_describe(preds_P)}, but there are {len(students)} '
-                f'students with logits {tuple(students[0].shape)}.')
+                f'students with logits {tuple(students[0].shape)}.'
+            )
         return tuple(logits.detach() for logits in peers)
 
     @staticmethod
     def split_teachers(
-            preds_T: Logits,
-            students: Sequence[torch.Tensor]) -> Tuple[torch.Tensor, ...]:
+        preds_T: Logits, students: Sequence[torch.Tensor]
+    ) -> Tuple[torch.Tensor, ...]:
         """Take the teachers' logits apart, and detach them.
 
         Args:
@@ -217,23 +224,28 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         if shapes not in ({shape}, {(len(students), *shape)}):
             raise ValueError(
                 'teacher and students differ in shape: `preds_T` has '
-                f'{_describe(preds_T)}, but a student\'s logits have '
-                f'{shape}.')
+                f"{_describe(preds_T)}, but a student's logits have "
+                f'{shape}.'
+            )
         return tuple(logits.detach() for logits in teachers)
 
 
 def _tensors(logits: Logits, name: str) -> Tuple[torch.Tensor, ...]:
     """Take logits apart, and check that they are such."""
     if not isinstance(logits, (torch.Tensor, tuple, list)):
-        raise TypeError(f'`{name}` is a tensor, or a sequence of tensors, but '
-                        f'got a {type(logits).__name__}.')
+        raise TypeError(
+            f'`{name}` is a tensor, or a sequence of tensors, but '
+            f'got a {type(logits).__name__}.'
+        )
     if isinstance(logits, torch.Tensor) and not logits.ndim:
         raise ValueError(f'`{name}` is one number; logits have a shape.')
     for part in logits:
         if not isinstance(part, torch.Tensor) or not part.is_floating_point():
             found = getattr(part, 'dtype', type(part).__name__)
-            raise TypeError(f'`{name}` is of logits, which are floating-point '
-                            f'tensors, but got {found}.')
+            raise TypeError(
+                f'`{name}` is of logits, which are floating-point '
+                f'tensors, but got {found}.'
+            )
     return tuple(logits)
 
 

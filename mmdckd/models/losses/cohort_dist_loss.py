@@ -4,6 +4,7 @@ from typing import Dict, Optional
 import torch
 
 from mmdckd.registry import MODELS
+
 from .teacher_loss import TeacherLoss
 
 #: Keeps the correlation of constant probabilities finite.
@@ -51,16 +52,22 @@ class CohortDISTLoss(TeacherLoss):
         {'inter': tensor([...]), 'intra': tensor([...])}
     """
 
-    def __init__(self,
-                 inter_loss_weight: float = 2.0,
-                 intra_loss_weight: float = 2.0,
-                 tau: float = 4.0,
-                 standardize: bool = False,
-                 ramp: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        inter_loss_weight: float = 2.0,
+        intra_loss_weight: float = 2.0,
+        tau: float = 4.0,
+        standardize: bool = False,
+        ramp: Optional[dict] = None,
+    ) -> None:
         super().__init__(
             dict(
-                inter_loss_weight=inter_loss_weight,
-                intra_loss_weight=intra_loss_weight), tau, standardize, ramp)
+                inter_loss_weight=inter_loss_weight, intra_loss_weight=intra_loss_weight
+            ),
+            tau,
+            standardize,
+            ramp,
+        )
         self.inter_loss_weight = inter_loss_weight
         self.intra_loss_weight = intra_loss_weight
 
@@ -69,8 +76,12 @@ class CohortDISTLoss(TeacherLoss):
         """Dict[str, float]: Term to its weight."""
         return dict(inter=self.inter_loss_weight, intra=self.intra_loss_weight)
 
-    def compute(self, students: torch.Tensor, teacher: torch.Tensor,
-                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def compute(
+        self,
+        students: torch.Tensor,
+        teacher: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """Compute both terms of every student; see
         :meth:`TeacherLoss.compute`."""
         probs = self.scale(students).softmax(-1)

@@ -4,6 +4,7 @@ from typing import Dict, Optional, Tuple
 import torch
 
 from mmdckd.registry import MODELS
+
 from .cohort_terms import LEAST
 from .teacher_loss import TeacherLoss, divergence, log_softmax
 
@@ -48,12 +49,14 @@ class CohortDKDLoss(TeacherLoss):
 
     needs_labels = True
 
-    def __init__(self,
-                 alpha: float = 1.0,
-                 beta: float = 8.0,
-                 tau: float = 4.0,
-                 standardize: bool = False,
-                 ramp: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        beta: float = 8.0,
+        tau: float = 4.0,
+        standardize: bool = False,
+        ramp: Optional[dict] = None,
+    ) -> None:
         super().__init__(dict(alpha=alpha, beta=beta), tau, standardize, ramp)
         self.alpha = alpha
         self.beta = beta
@@ -63,8 +66,12 @@ class CohortDKDLoss(TeacherLoss):
         """Dict[str, float]: Term to its weight."""
         return dict(target=self.alpha, non_target=self.beta)
 
-    def compute(self, students: torch.Tensor, teacher: torch.Tensor,
-                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def compute(
+        self,
+        students: torch.Tensor,
+        teacher: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """Compute both terms of every student; see
         :meth:`TeacherLoss.compute`."""
         assert gt_labels is not None
@@ -73,10 +80,12 @@ class CohortDKDLoss(TeacherLoss):
         binary_t, rest_t = self._decouple(teacher, label)
         return dict(
             target=self.tau**2 * divergence(binary_t, binary),
-            non_target=self.tau**2 * divergence(rest_t, rest))
+            non_target=self.tau**2 * divergence(rest_t, rest),
+        )
 
-    def _decouple(self, logits: torch.Tensor,
-                  label: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def _decouple(
+        self, logits: torch.Tensor, label: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """log b (..., B, 2) and log Q (..., B, C)."""
         log_probs = log_softmax(self.scale(logits))
         label = label.expand(*log_probs.shape[:-1], 1)

@@ -41,8 +41,9 @@ class CohortTerms(Function):
     """
 
     @staticmethod
-    def forward(ctx, targets: Targets, correlation: bool, tau: float, *logits:
-                torch.Tensor) -> Terms:
+    def forward(
+        ctx, targets: Targets, correlation: bool, tau: float, *logits: torch.Tensor
+    ) -> Terms:
         """Compute the terms.
 
         Args:
@@ -84,27 +85,32 @@ class CohortTerms(Function):
         ctx.num_students = len(logits)
         ctx.correlation = correlation
         ctx.tau = tau
-        return tuple(None if term is None else term / len(logits[0])
-                     for term in sums)
+        return tuple(None if term is None else term / len(logits[0]) for term in sums)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *weights: Optional[torch.Tensor]) -> Terms:
         """Compute the gradient with respect to each student's logits."""
-        logits = ctx.saved_tensors[:ctx.num_students]
-        saved = iter(ctx.saved_tensors[ctx.num_students:])
+        logits = ctx.saved_tensors[: ctx.num_students]
+        saved = iter(ctx.saved_tensors[ctx.num_students :])
         scale = 1 / (ctx.tau * len(logits[0]))
-        factors = [
-            None if w is None else (w * scale).view(-1, 1, 1) for w in weights
-        ]
+        factors = [None if w is None else (w * scale).view(-1, 1, 1) for w in weights]
         grads = logits[0].new_empty(len(logits), *logits[0].shape)
         for rows, most, norm, teacher, collective, rest in zip(
-                _chunks(logits), *[saved] * 5):
+            _chunks(logits), *[saved] * 5
+        ):
             scaled = _scale([z[rows] for z in logits], ctx.tau)
             log_p = scaled.sub_(most).sub_(norm).clamp_min_(LEAST)
-            _grad(log_p, teacher, collective, rest, ctx.correlation, factors,
-                  grads[:, rows])
-        return (None, ) * 3 + grads.unbind()
+            _grad(
+                log_p,
+                teacher,
+                collective,
+                rest,
+                ctx.correlation,
+                factors,
+                grads[:, rows],
+            )
+        return (None,) * 3 + grads.unbind()
 
 
 def soften(logits: Sequence[torch.Tensor], tau: float) -> torch.Tensor:
@@ -124,7 +130,8 @@ def soften(logits: Sequence[torch.Tensor], tau: float) -> torch.Tensor:
 
 def _scale(logits: Sequence[torch.Tensor], tau: float) -> torch.Tensor:
     stacked = torch.stack(
-        [z if z.dtype == torch.float64 else z.float() for z in logits])
+        [z if z.dtype == torch.float64 else z.float() for z in logits]
+    )
     if tau < 1:  # nothing may become infinite
         stacked.sub_(stacked.amax(-1, keepdim=True))
     return stacked.div_(tau)
@@ -151,14 +158,21 @@ def _divergence(target: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
     return differences.mul_(target).sum((1, 2))
 
 
-def _grad(log_p: torch.Tensor, teacher: Optional[torch.Tensor],
-          collective: Optional[torch.Tensor], rest: Optional[torch.Tensor],
-          correlation: bool, weights: Sequence[Any],
-          out: torch.Tensor) -> None:
+def _grad(
+    log_p: torch.Tensor,
+    teacher: Optional[torch.Tensor],
+    collective: Optional[torch.Tensor],
+    rest: Optional[torch.Tensor],
+    correlation: bool,
+    weights: Sequence[Any],
+    out: torch.Tensor,
+) -> None:
     p = log_p.exp()
-    targets = [(target.expand_as(p), w)
-               for target, w in zip((teacher, collective), weights)
-               if target is not None]
+    targets = [
+        (target.expand_as(p), w)
+        for target, w in zip((teacher, collective), weights)
+        if target is not None
+    ]
     total = sum(w for _, w in targets)
     if correlation and rest is None:
         # p (w_t + w_c) - w_h p (log p + h), in one go.
@@ -175,6 +189,5 @@ def _grad(log_p: torch.Tensor, teacher: Optional[torch.Tensor],
     out.copy_(grad)
 
 
-def _of_rest(log_probs: torch.Tensor,
-             rest: Optional[torch.Tensor]) -> torch.Tensor:
+def _of_rest(log_probs: torch.Tensor, rest: Optional[torch.Tensor]) -> torch.Tensor:
     return log_probs if rest is None else (log_probs + rest).log_softmax(-1)

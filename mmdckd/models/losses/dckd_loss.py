@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Tuple, Union
 import torch
 
 from mmdckd.registry import MODELS
+
 from ..collectors import BaseCollector, build_collector
 from ..collectors.labels import check_labels, soft_labels
 from ..tasks import Classification, build_task
@@ -102,37 +103,42 @@ class DCKDLoss(BaseCollectiveLoss):
     CORRELATIONS = ('all', 'non_target')
     tasks = ('classification', 'multi_label')
 
-    def __init__(self,
-                 alpha: float = 1.0,
-                 beta: float = 1.0,
-                 gamma: float = 0.1,
-                 tau: float = 4.0,
-                 collector: Union[str, dict, BaseCollector] = 'logit_mean',
-                 teacher_collector: Union[str, dict, BaseCollector] = 'mean',
-                 correlation: str = 'all',
-                 ramp: Optional[dict] = None,
-                 standardize: bool = False,
-                 task: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 0.1,
+        tau: float = 4.0,
+        collector: Union[str, dict, BaseCollector] = 'logit_mean',
+        teacher_collector: Union[str, dict, BaseCollector] = 'mean',
+        correlation: str = 'all',
+        ramp: Optional[dict] = None,
+        standardize: bool = False,
+        task: Optional[str] = None,
+    ) -> None:
         super().__init__()
         for key, weight in dict(alpha=alpha, beta=beta, gamma=gamma).items():
             if not _is_finite(weight) or weight < 0:
-                raise ValueError(f'`{key}` is a weight, 0 or more, but got '
-                                 f'{weight!r}.')
+                raise ValueError(f'`{key}` is a weight, 0 or more, but got {weight!r}.')
         check_temperature(tau)
         if correlation not in self.CORRELATIONS:
-            raise ValueError(f'`correlation` is one of {self.CORRELATIONS}, '
-                             f'but got {correlation!r}.')
+            raise ValueError(
+                f'`correlation` is one of {self.CORRELATIONS}, but got {correlation!r}.'
+            )
         self.alpha = alpha
         self.beta = beta
         self.gamma = gamma
         self.tau = tau
         self.collector = build_collector(collector)
         self.teacher_collector = build_collector(teacher_collector)
-        if (self.teacher_collector.include_self
-                or self.teacher_collector.include_teacher):
+        if (
+            self.teacher_collector.include_self
+            or self.teacher_collector.include_teacher
+        ):
             raise ValueError(
                 '`teacher_collector` collects from all teachers, and has '
-                'neither `include_self` nor `include_teacher`: drop them.')
+                'neither `include_self` nor `include_teacher`: drop them.'
+            )
         self.correlation = correlation
         self.ramp, self.ramp_terms = self._build_ramp(ramp)
         self.standardize = standardize
@@ -141,7 +147,7 @@ class DCKDLoss(BaseCollectiveLoss):
             self.use_task(build_task(task))
 
     def _build_ramp(
-            self, ramp: Optional[dict]
+        self, ramp: Optional[dict]
     ) -> Tuple[Optional[WeightRamp], Tuple[str, ...]]:
         if ramp is None:
             return None, ()
@@ -149,8 +155,7 @@ class DCKDLoss(BaseCollectiveLoss):
         terms = tuple(ramp.pop('terms', ('collective', 'correlation')))
         unknown = set(terms) - set(self.TERMS)
         if unknown:
-            raise ValueError(f'`ramp.terms` are of {self.TERMS}, but got '
-                             f'{terms}.')
+            raise ValueError(f'`ramp.terms` are of {self.TERMS}, but got {terms}.')
         return WeightRamp(**ramp), terms
 
     def use_task(self, task: Classification) -> None:
@@ -159,7 +164,8 @@ class DCKDLoss(BaseCollectiveLoss):
         if self._task_name not in (None, task.name):
             raise ValueError(
                 f'Invalid `task`: expected {task.name!r}, the task of the '
-                f'students, got {self._task_name!r}. Leave it out.')
+                f'students, got {self._task_name!r}. Leave it out.'
+            )
         users = self.label_users
         if users and not task.exclusive:
             raise ValueError(
@@ -167,12 +173,14 @@ class DCKDLoss(BaseCollectiveLoss):
                 f'each other, and have no meaning for task {task.name!r}, '
                 'where an image has several labels. Choose one that looks at '
                 "no labels, such as collector='logit_mean' and "
-                "correlation='all'.")
+                "correlation='all'."
+            )
         if self.standardize and not task.exclusive:
             raise ValueError(
                 '`standardize` of DCKDLoss has no meaning for task '
                 f'{task.name!r}: what is added to the logits of all classes '
-                'changes every sigmoid. Set it to False.')
+                'changes every sigmoid. Set it to False.'
+            )
         super().use_task(task)
         if self.alpha:
             self.teacher_collector.use_task(task)
@@ -194,28 +202,25 @@ class DCKDLoss(BaseCollectiveLoss):
     @property
     def needs_teacher(self) -> bool:
         """bool: Whether the teacher has a weight or is collected from."""
-        return bool(
-            self.alpha or (self.beta and self.collector.include_teacher))
+        return bool(self.alpha or (self.beta and self.collector.include_teacher))
 
-    def sources(self, index: int, peers: List[str],
-                teachers: List[str]) -> Dict[str, List[str]]:
+    def sources(
+        self, index: int, peers: List[str], teachers: List[str]
+    ) -> Dict[str, List[str]]:
         """Tell whose knowledge is in the terms of one student's loss; see
         :meth:`BaseCollectiveLoss.sources`."""
         collector = self.collector
         collected = [
-            name for i, name in enumerate(peers)
-            if i != index or collector.include_self
+            name for i, name in enumerate(peers) if i != index or collector.include_self
         ]
         if collector.include_teacher:
             collected += teachers
         terms = dict(
             teacher=(self.alpha, teachers),
             collective=(self.beta, collected),
-            correlation=(self.gamma, []))
-        return {
-            term: list(names)
-            for term, (weight, names) in terms.items() if weight
-        }
+            correlation=(self.gamma, []),
+        )
+        return {term: list(names) for term, (weight, names) in terms.items() if weight}
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check, before training, that the loss can be computed.
@@ -231,7 +236,8 @@ class DCKDLoss(BaseCollectiveLoss):
         if self.alpha and not num_teachers:
             raise ValueError(
                 f'`alpha={self.alpha}` asks for a teacher, but there is '
-                'none: set `alpha=0`, or give a teacher.')
+                'none: set `alpha=0`, or give a teacher.'
+            )
         if self.alpha:
             try:
                 self.teacher_collector.check_members(num_teachers)
@@ -243,8 +249,7 @@ class DCKDLoss(BaseCollectiveLoss):
             except ValueError as error:
                 raise ValueError(f'`beta={self.beta}`: {error}') from error
 
-    def check_labels(self, gt_labels: torch.Tensor,
-                     logits: torch.Tensor) -> None:
+    def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
         """Check the labels of a batch; the values on the CPU alone.
 
         Labels that do not sum to 1, as those of an image with several labels,
@@ -260,10 +265,8 @@ class DCKDLoss(BaseCollectiveLoss):
         users = self.label_users
         try:
             check_labels(
-                gt_labels,
-                logits.shape[0],
-                logits.shape[1],
-                exclusive=bool(users))
+                gt_labels, logits.shape[0], logits.shape[1], exclusive=bool(users)
+            )
         except ValueError as error:
             if not users or gt_labels.ndim < 2:
                 raise
@@ -272,13 +275,16 @@ class DCKDLoss(BaseCollectiveLoss):
                 'each other, of which an image has one or a mixture (mixup, '
                 f'CutMix, soft labels): {error} For images with several '
                 'labels choose one that looks at no labels, such as '
-                "collector='logit_mean' and correlation='all'.") from error
+                "collector='logit_mean' and correlation='all'."
+            ) from error
 
-    def forward(self,
-                preds_S: Logits,
-                preds_T: Optional[Logits] = None,
-                gt_labels: Optional[torch.Tensor] = None,
-                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        preds_P: Optional[Logits] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -324,10 +330,7 @@ class DCKDLoss(BaseCollectiveLoss):
                 teachers = tuple(map(standardize, teachers))
                 peers = peers and tuple(map(standardize, peers))
             terms = self._terms(students, teachers, peers, gt_labels)
-        return {
-            name: weights[name] * per_image * terms[name]
-            for name in weights
-        }
+        return {name: weights[name] * per_image * terms[name] for name in weights}
 
     def weights(self, time: Optional[float] = None) -> Dict[str, float]:
         r"""The factors before the terms, :math:`\alpha \tau^2`,
@@ -343,24 +346,28 @@ class DCKDLoss(BaseCollectiveLoss):
         weights = dict(
             teacher=self.alpha * self.tau**2,
             collective=self.beta * self.tau**2,
-            correlation=-self.gamma)
+            correlation=-self.gamma,
+        )
         # A ramp at 0 keeps its term: the losses of a run keep their names.
         weights = {name: weight for name, weight in weights.items() if weight}
         if self.ramp is None:
             return weights
         for name in set(weights).intersection(self.ramp_terms):
-            weights[name] *= (
-                self.ramp() if time is None else self.ramp.factor(time))
+            weights[name] *= self.ramp() if time is None else self.ramp.factor(time)
         return weights
 
-    def _terms(self, students: Tuple[torch.Tensor,
-                                     ...], teachers: Tuple[torch.Tensor, ...],
-               peers: Optional[Tuple[torch.Tensor, ...]],
-               gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def _terms(
+        self,
+        students: Tuple[torch.Tensor, ...],
+        teachers: Tuple[torch.Tensor, ...],
+        peers: Optional[Tuple[torch.Tensor, ...]],
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """The means of the terms over all distributions."""
         students, teachers = (
             tuple(map(self.task.distributions, logits))
-            for logits in (students, teachers))
+            for logits in (students, teachers)
+        )
         if peers is not None:
             peers = tuple(map(self.task.distributions, peers))
         if not self.task.exclusive:
@@ -377,54 +384,62 @@ class DCKDLoss(BaseCollectiveLoss):
                 collective = self.collector(
                     None,
                     log_probs if peers is None else self._soften(peers, rows),
-                    teacher_log_probs, labels, self.tau)
+                    teacher_log_probs,
+                    labels,
+                    self.tau,
+                )
             if self.gamma and self.correlation == 'non_target':
                 rest = self._log_rest(labels, log_probs)
             return teacher, collective, rest
 
-        values = CohortTerms.apply(targets, bool(self.gamma), self.tau,
-                                   *students)
+        values = CohortTerms.apply(targets, bool(self.gamma), self.tau, *students)
         return {
-            term: value
-            for term, value in zip(self.TERMS, values) if value is not None
+            term: value for term, value in zip(self.TERMS, values) if value is not None
         }
 
     @torch.no_grad()
-    def _collect_teachers(self, log_probs: torch.Tensor,
-                          gt_labels: Optional[torch.Tensor]) -> torch.Tensor:
+    def _collect_teachers(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor]
+    ) -> torch.Tensor:
         """Make one target of M teachers, (M, B, C) or (M, N, B, C)."""
         views = log_probs.shape[1:-2]
         if views and gt_labels is not None:
             gt_labels = gt_labels.repeat(*views, *[1] * (gt_labels.ndim - 1))
         target = self.teacher_collector.collect(
-            log_probs.flatten(1, -2), gt_labels, self.tau,
-            list(range(len(log_probs))))
+            log_probs.flatten(1, -2), gt_labels, self.tau, list(range(len(log_probs)))
+        )
         return target.unflatten(0, log_probs.shape[1:-1])
 
     @torch.no_grad()
-    def _soften(self, logits: Tuple[torch.Tensor, ...],
-                rows: slice) -> torch.Tensor:
+    def _soften(self, logits: Tuple[torch.Tensor, ...], rows: slice) -> torch.Tensor:
         return soften([z[..., rows, :] for z in logits], self.tau)
 
     @staticmethod
-    def _log_rest(gt_labels: Optional[torch.Tensor],
-                  log_probs: torch.Tensor) -> torch.Tensor:
+    def _log_rest(
+        gt_labels: Optional[torch.Tensor], log_probs: torch.Tensor
+    ) -> torch.Tensor:
         num_classes = log_probs.shape[-1]
         if gt_labels is None:
-            raise ValueError('`correlation=\'non_target\'` leaves the label '
-                             'out, but `gt_labels` is None.')
+            raise ValueError(
+                "`correlation='non_target'` leaves the label "
+                'out, but `gt_labels` is None.'
+            )
         if num_classes < 2:
-            raise ValueError('`correlation=\'non_target\'` is about the other '
-                             f'classes, but there is {num_classes} class.')
+            raise ValueError(
+                "`correlation='non_target'` is about the other "
+                f'classes, but there is {num_classes} class.'
+            )
         labels = soft_labels(gt_labels, num_classes, log_probs.dtype)
         # Finite in place of log 0: a class with this much is gone all the
         # same, and nothing becomes NaN.
         return torch.log1p(-labels.clamp(max=1)).clamp_min(-1e30)
 
     def extra_repr(self) -> str:
-        return (f'alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}, '
-                f'tau={self.tau}, correlation={self.correlation!r}, '
-                f'ramp={self.ramp}, standardize={self.standardize}')
+        return (
+            f'alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}, '
+            f'tau={self.tau}, correlation={self.correlation!r}, '
+            f'ramp={self.ramp}, standardize={self.standardize}'
+        )
 
 
 def _is_finite(value) -> bool:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmdckd.registry import MODELS
+
 from .base_collective_loss import BaseCollectiveLoss, Logits
 from .cohort_terms import CohortTerms, soften
 from .temperature import check_temperature
@@ -53,22 +54,26 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
     needs_teacher = False
     needs_labels = True
 
-    def __init__(self,
-                 num_students: int,
-                 num_classes: int,
-                 loss_weight: float = 1.0,
-                 tau: float = 3.0) -> None:
+    def __init__(
+        self,
+        num_students: int,
+        num_classes: int,
+        loss_weight: float = 1.0,
+        tau: float = 3.0,
+    ) -> None:
         super().__init__()
         check_temperature(tau)
-        if not isinstance(loss_weight,
-                          Real) or not 0 <= loss_weight < math.inf:
-            raise ValueError('`loss_weight` is a weight, 0 or more, but got '
-                             f'{loss_weight!r}.')
+        if not isinstance(loss_weight, Real) or not 0 <= loss_weight < math.inf:
+            raise ValueError(
+                f'`loss_weight` is a weight, 0 or more, but got {loss_weight!r}.'
+            )
         for key, value in dict(
-                num_students=num_students, num_classes=num_classes).items():
+            num_students=num_students, num_classes=num_classes
+        ).items():
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f'`{key}` is a whole number from 1 on, but '
-                                 f'got {value!r}.')
+                raise ValueError(
+                    f'`{key}` is a whole number from 1 on, but got {value!r}.'
+                )
         self.num_students = num_students
         self.num_classes = num_classes
         self.loss_weight = loss_weight
@@ -77,8 +82,9 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
 
-    def sources(self, index: int, peers: List[str],
-                teachers: List[str]) -> Dict[str, List[str]]:
+    def sources(
+        self, index: int, peers: List[str], teachers: List[str]
+    ) -> Dict[str, List[str]]:
         """Tell whose knowledge is in the terms of one student's loss; see
         :meth:`BaseCollectiveLoss.sources`."""
         return dict(collective=list(peers), gate=list(peers))
@@ -97,16 +103,20 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         if num_students != self.num_students:
             raise ValueError(
                 f'`num_students={self.num_students}` of the gate, but the '
-                f'cohort has {num_students}: give both the same.')
+                f'cohort has {num_students}: give both the same.'
+            )
         if num_students < 2:
-            raise ValueError('there is no peer: `num_students` is 1. Train '
-                             'two students or more.')
+            raise ValueError(
+                'there is no peer: `num_students` is 1. Train two students or more.'
+            )
 
-    def forward(self,
-                preds_S: Logits,
-                preds_T: Optional[Logits] = None,
-                gt_labels: Optional[torch.Tensor] = None,
-                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        preds_P: Optional[Logits] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -130,26 +140,30 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         self.check_cohort(len(students), 0)
         num_classes = students[0].shape[1]
         if num_classes != self.num_classes:
-            raise ValueError(f'`num_classes={self.num_classes}` of the gate, '
-                             f'but the logits have {num_classes} classes.')
+            raise ValueError(
+                f'`num_classes={self.num_classes}` of the gate, '
+                f'but the logits have {num_classes} classes.'
+            )
         if gt_labels is None:
-            raise ValueError('GatedEnsembleLoss trains its gate on labels, '
-                             'but `gt_labels` is None.')
+            raise ValueError(
+                'GatedEnsembleLoss trains its gate on labels, but `gt_labels` is None.'
+            )
         self.check_labels(gt_labels, students[0])
-        members = self.split_peers(preds_S if preds_P is None else preds_P,
-                                   students)
+        members = self.split_peers(preds_S if preds_P is None else preds_P, students)
         with torch.autocast(students[0].device.type, enabled=False):
             ensemble = self._combine(members)
             target = (ensemble.detach() / self.tau).softmax(-1)
             collective = CohortTerms.apply(
-                lambda rows, _: (target[rows], None, None), False, self.tau,
-                *students)[0]
-            gt_labels = gt_labels.to(torch.long if gt_labels.ndim ==
-                                     1 else ensemble.dtype)
+                lambda rows, _: (target[rows], None, None), False, self.tau, *students
+            )[0]
+            gt_labels = gt_labels.to(
+                torch.long if gt_labels.ndim == 1 else ensemble.dtype
+            )
             gate = F.cross_entropy(ensemble, gt_labels)
         return dict(
             collective=self.loss_weight * self.tau**2 * collective,
-            gate=(gate / len(students)).expand(len(students)))
+            gate=(gate / len(students)).expand(len(students)),
+        )
 
     def _combine(self, members: Sequence[torch.Tensor]) -> torch.Tensor:
         """The ensemble's logits (B, C), of the members', N times (B, C).
@@ -158,6 +172,7 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         one of the ensemble's, which is what it predicts all the same.
         """
         inputs = soften(members, self.tau).exp().transpose(0, 1).flatten(1)
-        shares = F.linear(inputs, self.gate.weight.to(inputs),
-                          self.gate.bias.to(inputs)).softmax(-1)
-        return torch.einsum('bn,nbc->bc', shares, soften(members, 1.))
+        shares = F.linear(
+            inputs, self.gate.weight.to(inputs), self.gate.bias.to(inputs)
+        ).softmax(-1)
+        return torch.einsum('bn,nbc->bc', shares, soften(members, 1.0))

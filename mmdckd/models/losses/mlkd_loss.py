@@ -4,6 +4,7 @@ from typing import Dict, Optional, Sequence
 import torch
 
 from mmdckd.registry import MODELS
+
 from .standardize import standardize as standardized
 from .teacher_loss import TeacherLoss, divergence, log_softmax
 from .temperature import check_temperature
@@ -57,21 +58,26 @@ class MLKDLoss(TeacherLoss):
         {'instance': tensor([...]), 'batch': tensor([...]), 'class': ...}
     """  # noqa: E501
 
-    def __init__(self,
-                 instance_weight: float = 1.0,
-                 batch_weight: float = 1.0,
-                 class_weight: float = 1.0,
-                 temperatures: Sequence[float] = (2., 3., 4., 5., 6.),
-                 standardize: bool = False,
-                 ramp: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        instance_weight: float = 1.0,
+        batch_weight: float = 1.0,
+        class_weight: float = 1.0,
+        temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0),
+        standardize: bool = False,
+        ramp: Optional[dict] = None,
+    ) -> None:
         weights = dict(
             instance_weight=instance_weight,
             batch_weight=batch_weight,
-            class_weight=class_weight)
+            class_weight=class_weight,
+        )
         super().__init__(weights, standardize=standardize, ramp=ramp)
         if not isinstance(temperatures, (list, tuple)) or not temperatures:
-            raise ValueError('Invalid `temperatures`: expected one or more, '
-                             f'such as (2., 4.), got {temperatures!r}.')
+            raise ValueError(
+                'Invalid `temperatures`: expected one or more, '
+                f'such as (2., 4.), got {temperatures!r}.'
+            )
         for tau in temperatures:
             check_temperature(tau)
         self.instance_weight = instance_weight
@@ -85,29 +91,30 @@ class MLKDLoss(TeacherLoss):
         return {
             'instance': self.instance_weight,
             'batch': self.batch_weight,
-            'class': self.class_weight
+            'class': self.class_weight,
         }
 
-    def compute(self, students: torch.Tensor, teacher: torch.Tensor,
-                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def compute(
+        self,
+        students: torch.Tensor,
+        teacher: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """Compute the three terms of every student; see
         :meth:`TeacherLoss.compute`."""
         plain = students, teacher
         if self.standardize:
             students, teacher = map(standardized, plain)
-        instance = sum(tau**2 * divergence(
-            log_softmax(teacher / tau), log_softmax(students / tau))
-                       for tau in self.temperatures)
-        probs = [[(z / tau).softmax(-1) for z in plain]
-                 for tau in self.temperatures]
+        instance = sum(
+            tau**2 * divergence(log_softmax(teacher / tau), log_softmax(students / tau))
+            for tau in self.temperatures
+        )
+        probs = [[(z / tau).softmax(-1) for z in plain] for tau in self.temperatures]
         batch_size, num_classes = teacher.shape[-2:]
         return {
-            'instance':
-            instance,
-            'batch':
-            sum(_distance(p @ p.mT, t @ t.mT) for p, t in probs) / batch_size,
-            'class':
-            sum(_distance(p.mT @ p, t.mT @ t) for p, t in probs) / num_classes
+            'instance': instance,
+            'batch': sum(_distance(p @ p.mT, t @ t.mT) for p, t in probs) / batch_size,
+            'class': sum(_distance(p.mT @ p, t.mT @ t) for p, t in probs) / num_classes,
         }
 
     def extra_repr(self) -> str:

@@ -26,11 +26,13 @@ def standardize(logits: torch.Tensor) -> torch.Tensor:
         ValueError: If there is one class.
     """
     if logits.shape[-1] < 2:
-        raise ValueError('Invalid `standardize`: expected False for a single '
-                         'class, which has no standard deviation, got True.')
+        raise ValueError(
+            'Invalid `standardize`: expected False for a single '
+            'class, which has no standard deviation, got True.'
+        )
     if logits.dtype != torch.float64:
         logits = logits.float()
     centred = logits - logits.mean(-1, keepdim=True)
     # The norm has a gradient at 0, torch.std has none.
     norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
-    return centred / (norm / (logits.shape[-1] - 1)**0.5 + EPS)
+    return centred / (norm / (logits.shape[-1] - 1) ** 0.5 + EPS)

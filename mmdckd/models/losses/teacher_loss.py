@@ -40,11 +40,13 @@ class TeacherLoss(BaseCollectiveLoss):
     #: Whether the formula looks at labels.
     needs_labels = False
 
-    def __init__(self,
-                 weights: Dict[str, float],
-                 tau: float = 1.0,
-                 standardize: bool = False,
-                 ramp: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        weights: Dict[str, float],
+        tau: float = 1.0,
+        standardize: bool = False,
+        ramp: Optional[dict] = None,
+    ) -> None:
         super().__init__()
         check_temperature(tau)
         for name, weight in weights.items():
@@ -59,8 +61,12 @@ class TeacherLoss(BaseCollectiveLoss):
         """Dict[str, float]: Term to its weight."""
 
     @abstractmethod
-    def compute(self, students: torch.Tensor, teacher: torch.Tensor,
-                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def compute(
+        self,
+        students: torch.Tensor,
+        teacher: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """Compute the terms of every student, without their weights.
 
         Args:
@@ -74,14 +80,12 @@ class TeacherLoss(BaseCollectiveLoss):
             Dict[str, Tensor]: Term to its values (N,).
         """
 
-    def sources(self, index: int, peers: List[str],
-                teachers: List[str]) -> Dict[str, List[str]]:
+    def sources(
+        self, index: int, peers: List[str], teachers: List[str]
+    ) -> Dict[str, List[str]]:
         """Tell whose knowledge is in the terms of one student's loss; see
         :meth:`BaseCollectiveLoss.sources`."""
-        return {
-            term: list(teachers)
-            for term, weight in self.weights.items() if weight
-        }
+        return {term: list(teachers) for term, weight in self.weights.items() if weight}
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check, before training, that there is a teacher.
@@ -94,11 +98,12 @@ class TeacherLoss(BaseCollectiveLoss):
             ValueError: If there is none.
         """
         if not num_teachers:
-            raise ValueError(f'Invalid `teacher`: expected one or more for '
-                             f'{type(self).__name__}, got None.')
+            raise ValueError(
+                f'Invalid `teacher`: expected one or more for '
+                f'{type(self).__name__}, got None.'
+            )
 
-    def check_labels(self, gt_labels: torch.Tensor,
-                     logits: torch.Tensor) -> None:
+    def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
         """Check the labels of a batch, where the formula looks at them.
 
         Args:
@@ -116,14 +121,17 @@ class TeacherLoss(BaseCollectiveLoss):
                 'class of each image, got probabilities '
                 f'{tuple(gt_labels.shape)}. Train without mixup, CutMix and '
                 'several labels, or choose a loss without labels, such as '
-                'mmdckd.MLKDLoss.')
+                'mmdckd.MLKDLoss.'
+            )
         super().check_labels(gt_labels, logits)
 
-    def forward(self,
-                preds_S: Logits,
-                preds_T: Optional[Logits] = None,
-                gt_labels: Optional[torch.Tensor] = None,
-                preds_P: Optional[Logits] = None) -> Dict[str, torch.Tensor]:
+    def forward(
+        self,
+        preds_S: Logits,
+        preds_T: Optional[Logits] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        preds_P: Optional[Logits] = None,
+    ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
         Args:
@@ -152,10 +160,12 @@ class TeacherLoss(BaseCollectiveLoss):
         self.check_cohort(len(students), len(teachers))
         if self.needs_labels:
             if gt_labels is None:
-                raise ValueError(f'Invalid labels for {type(self).__name__}: '
-                                 'expected one class of each image, got None.')
+                raise ValueError(
+                    f'Invalid labels for {type(self).__name__}: '
+                    'expected one class of each image, got None.'
+                )
             self.check_labels(gt_labels, students[0])
-        ramp = 1. if self.ramp is None else self.ramp()
+        ramp = 1.0 if self.ramp is None else self.ramp()
         with torch.autocast(students[0].device.type, enabled=False):
             stacked = _in_full(torch.stack(students))
             terms = [
@@ -163,9 +173,9 @@ class TeacherLoss(BaseCollectiveLoss):
                 for teacher in teachers
             ]
         return {
-            name:
-            ramp * weight * torch.stack([each[name] for each in terms]).mean(0)
-            for name, weight in self.weights.items() if weight
+            name: ramp * weight * torch.stack([each[name] for each in terms]).mean(0)
+            for name, weight in self.weights.items()
+            if weight
         }
 
     def scale(self, logits: torch.Tensor) -> torch.Tensor:
@@ -184,8 +194,10 @@ class TeacherLoss(BaseCollectiveLoss):
 
     def extra_repr(self) -> str:
         weights = ', '.join(f'{k}={v}' for k, v in self.weights.items())
-        return (f'{weights}, tau={self.tau}, standardize={self.standardize}, '
-                f'ramp={self.ramp}')
+        return (
+            f'{weights}, tau={self.tau}, standardize={self.standardize}, '
+            f'ramp={self.ramp}'
+        )
 
 
 def check_weight(name: str, weight: Any) -> None:
@@ -198,10 +210,15 @@ def check_weight(name: str, weight: Any) -> None:
     Raises:
         ValueError: If it is no finite number, 0 or more.
     """
-    if (isinstance(weight, bool) or not isinstance(weight, Real)
-            or not math.isfinite(weight) or float(weight) < 0):
-        raise ValueError(f'Invalid `{name}`: expected a weight, 0 or more, '
-                         f'got {weight!r}.')
+    if (
+        isinstance(weight, bool)
+        or not isinstance(weight, Real)
+        or not math.isfinite(weight)
+        or float(weight) < 0
+    ):
+        raise ValueError(
+            f'Invalid `{name}`: expected a weight, 0 or more, got {weight!r}.'
+        )
 
 
 def log_softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -217,8 +234,7 @@ def log_softmax(logits: torch.Tensor) -> torch.Tensor:
     return logits.log_softmax(-1).clamp_min(LEAST)
 
 
-def divergence(log_target: torch.Tensor,
-               log_probs: torch.Tensor) -> torch.Tensor:
+def divergence(log_target: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
     r"""Compute :math:`KL(P_t \| P)`, the mean over the batch.
 
     Args:

@@ -15,7 +15,12 @@ def check_temperature(tau: float) -> None:
         ValueError: If it is no number from :data:`COLDEST` to
             :data:`HOTTEST`.
     """
-    if (isinstance(tau, bool) or not isinstance(tau, Real)
-            or not COLDEST <= tau <= HOTTEST):
-        raise ValueError(f'`tau` is a temperature, more than 0: {COLDEST:g} '
-                         f'to {HOTTEST:g}, but got {tau!r}.')
+    if (
+        isinstance(tau, bool)
+        or not isinstance(tau, Real)
+        or not COLDEST <= tau <= HOTTEST
+    ):
+        raise ValueError(
+            f'`tau` is a temperature, more than 0: {COLDEST:g} '
+            f'to {HOTTEST:g}, but got {tau!r}.'
+        )

@@ -39,17 +39,15 @@ class WeightRamp:
 
     KINDS = ('exp', 'linear')
 
-    def __init__(self,
-                 end: float,
-                 begin: float = 0,
-                 by_epoch: bool = True,
-                 kind: str = 'exp') -> None:
+    def __init__(
+        self, end: float, begin: float = 0, by_epoch: bool = True, kind: str = 'exp'
+    ) -> None:
         if not 0 <= begin < end:
-            raise ValueError('`ramp` has 0 <= `begin` < `end`, but got '
-                             f'begin={begin} and end={end}.')
+            raise ValueError(
+                f'`ramp` has 0 <= `begin` < `end`, but got begin={begin} and end={end}.'
+            )
         if kind not in self.KINDS:
-            raise ValueError(f'`ramp.kind` is one of {self.KINDS}, but got '
-                             f'{kind!r}.')
+            raise ValueError(f'`ramp.kind` is one of {self.KINDS}, but got {kind!r}.')
         self.end = end
         self.begin = begin
         self.by_epoch = by_epoch
@@ -76,9 +74,9 @@ class WeightRamp:
             float: In [0, 1].
         """
         if time < self.begin:
-            return 0.
+            return 0.0
         x = min((time - self.begin) / (self.end - self.begin), 1)
-        return x if self.kind == 'linear' else math.exp(-5 * (1 - x)**2)
+        return x if self.kind == 'linear' else math.exp(-5 * (1 - x) ** 2)
 
     def _time(self) -> float:
         hub = MessageHub.get_current_instance()
@@ -86,9 +84,10 @@ class WeightRamp:
         iteration, total, max_epochs = map(hub.get_info, keys)
         if None in (iteration, total, max_epochs):
             raise RuntimeError(
-                '`ramp` follows the progress that MMEngine\'s '
+                "`ramp` follows the progress that MMEngine's "
                 'RuntimeInfoHook publishes, but no runner has published any: '
-                'train with a Runner, or leave `ramp` out.')
+                'train with a Runner, or leave `ramp` out.'
+            )
         time = iteration
         if self.by_epoch:
             time, total = iteration * max_epochs / total, max_epochs
@@ -97,9 +96,12 @@ class WeightRamp:
                 f'`ramp.end` is {self.end}, but this run ends at {total} '
                 f'{"epochs" if self.by_epoch else "iterations"}: the full '
                 'weight is never reached. In a run by iterations, set '
-                '`by_epoch=False`.')
+                '`by_epoch=False`.'
+            )
         return time
 
     def __repr__(self) -> str:
-        return (f'{type(self).__name__}(end={self.end}, begin={self.begin}, '
-                f'by_epoch={self.by_epoch}, kind={self.kind!r})')
+        return (
+            f'{type(self).__name__}(end={self.end}, begin={self.begin}, '
+            f'by_epoch={self.by_epoch}, kind={self.kind!r})'
+        )

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmdckd.registry import MODELS
+
 from .teacher_loss import TeacherLoss, check_weight, log_softmax
 
 #: Keeps the divisions of Sinkhorn's iterations finite.
@@ -69,30 +70,35 @@ class WKDLoss(TeacherLoss):
 
     needs_labels = True
 
-    def __init__(self,
-                 target_weight: float = 1.0,
-                 transport_weight: float = 30.0,
-                 tau: float = 2.0,
-                 cost: Optional[str] = None,
-                 sharpness: float = 1.0,
-                 regularization: float = 0.05,
-                 num_iters: int = 10,
-                 ramp: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        target_weight: float = 1.0,
+        transport_weight: float = 30.0,
+        tau: float = 2.0,
+        cost: Optional[str] = None,
+        sharpness: float = 1.0,
+        regularization: float = 0.05,
+        num_iters: int = 10,
+        ramp: Optional[dict] = None,
+    ) -> None:
         super().__init__(
-            dict(
-                target_weight=target_weight,
-                transport_weight=transport_weight),
+            dict(target_weight=target_weight, transport_weight=transport_weight),
             tau,
-            ramp=ramp)
+            ramp=ramp,
+        )
         for key, value in dict(
-                sharpness=sharpness, regularization=regularization).items():
+            sharpness=sharpness, regularization=regularization
+        ).items():
             check_weight(key, value)
             if not value:
-                raise ValueError(f'Invalid `{key}`: expected more than 0, '
-                                 f'got {value!r}.')
+                raise ValueError(
+                    f'Invalid `{key}`: expected more than 0, got {value!r}.'
+                )
         if not isinstance(num_iters, int) or num_iters < 1:
-            raise ValueError('Invalid `num_iters`: expected a whole number '
-                             f'from 1 on, got {num_iters!r}.')
+            raise ValueError(
+                'Invalid `num_iters`: expected a whole number '
+                f'from 1 on, got {num_iters!r}.'
+            )
         self.target_weight = target_weight
         self.transport_weight = transport_weight
         self.cost = cost
@@ -114,8 +120,7 @@ class WKDLoss(TeacherLoss):
                 last layer (C, D).
         """
         directions = [F.normalize(w.detach().float()) for w in prototypes]
-        self._set_distances(
-            torch.stack([1 - w @ w.mT for w in directions]).mean(0))
+        self._set_distances(torch.stack([1 - w @ w.mT for w in directions]).mean(0))
 
     def _set_distances(self, distances: torch.Tensor) -> None:
         costs = 1 - torch.exp(-self.sharpness * distances)
@@ -126,8 +131,12 @@ class WKDLoss(TeacherLoss):
         """Dict[str, float]: Term to its weight."""
         return dict(target=self.target_weight, transport=self.transport_weight)
 
-    def compute(self, students: torch.Tensor, teacher: torch.Tensor,
-                gt_labels: Optional[torch.Tensor]) -> Dict[str, torch.Tensor]:
+    def compute(
+        self,
+        students: torch.Tensor,
+        teacher: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+    ) -> Dict[str, torch.Tensor]:
         """Compute both terms of every student; see
         :meth:`TeacherLoss.compute`."""
         assert gt_labels is not None
@@ -135,41 +144,50 @@ class WKDLoss(TeacherLoss):
         if self.costs is None or len(self.costs) != num_classes:
             raise ValueError(
                 f'Invalid `cost`: expected distances of {num_classes} '
-                'classes, got ' +
-                ('none: call `take_prototypes` first.' if self.costs is
-                 None else f'{len(self.costs)} classes.'))
+                'classes, got '
+                + (
+                    'none: call `take_prototypes` first.'
+                    if self.costs is None
+                    else f'{len(self.costs)} classes.'
+                )
+            )
         label = gt_labels.long().unsqueeze(-1)
         log_p, log_t = log_softmax(students), log_softmax(teacher)
         target = -_at(log_t, label).exp() * _at(log_p, label)
-        start, end = self._others(students,
-                                  label), self._others(teacher, label)
+        start, end = (self._others(students, label), self._others(teacher, label))
         transport = self._transport(start, end, self.costs.to(start), label)
         return dict(target=target.mean(-1), transport=transport.mean(-1))
 
-    def _others(self, logits: torch.Tensor,
-                label: torch.Tensor) -> torch.Tensor:
+    def _others(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Q (..., B, C), 0 for the label."""
         label = label.expand(*logits.shape[:-1], 1)
         return self.scale(logits).scatter(-1, label, -torch.inf).softmax(-1)
 
-    def _transport(self, start: torch.Tensor, end: torch.Tensor,
-                   costs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def _transport(
+        self,
+        start: torch.Tensor,
+        end: torch.Tensor,
+        costs: torch.Tensor,
+        label: torch.Tensor,
+    ) -> torch.Tensor:
         """What the plan u K v costs (..., B); u and v are scaled in turn, so
         that its margins are ``start`` and ``end``. Both are 0 for the label,
         which takes no part."""
         kernel = torch.exp(-costs / self.regularization)
         u = torch.full_like(start, 1 / (len(costs) - 1))
-        u = u.scatter(-1, label.expand(*start.shape[:-1], 1), 0.)
+        u = u.scatter(-1, label.expand(*start.shape[:-1], 1), 0.0)
         for _ in range(self.num_iters):
             v = end / (u @ kernel + EPS)
             u = start / (v @ kernel.mT + EPS)
         return (u * (v @ (kernel * costs).mT)).sum(-1)
 
     def extra_repr(self) -> str:
-        return (f'{super().extra_repr()}, cost={self.cost!r}, '
-                f'sharpness={self.sharpness}, '
-                f'regularization={self.regularization}, '
-                f'num_iters={self.num_iters}')
+        return (
+            f'{super().extra_repr()}, cost={self.cost!r}, '
+            f'sharpness={self.sharpness}, '
+            f'regularization={self.regularization}, '
+            f'num_iters={self.num_iters}'
+        )
 
 
 def _at(log_probs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -179,21 +197,28 @@ def _at(log_probs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def _read_distances(path: str) -> torch.Tensor:
     if not osp.isfile(path):
-        raise ValueError(f'Invalid `cost`: expected an .npy file of the '
-                         f'distances of classes, got {path!r}, which does '
-                         'not exist.')
+        raise ValueError(
+            f'Invalid `cost`: expected an .npy file of the '
+            f'distances of classes, got {path!r}, which does '
+            'not exist.'
+        )
     try:
         distances = torch.from_numpy(np.load(path, allow_pickle=False)).float()
     except (TypeError, ValueError) as error:
-        raise ValueError(f'Invalid `cost`: expected an .npy file of numbers, '
-                         f'got {path!r}: {error}') from error
+        raise ValueError(
+            f'Invalid `cost`: expected an .npy file of numbers, got {path!r}: {error}'
+        ) from error
     shape = tuple(distances.shape)
     if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError('Invalid `cost`: expected distances of shape (C, C), '
-                         f'got {shape} in {path!r}.')
+        raise ValueError(
+            'Invalid `cost`: expected distances of shape (C, C), '
+            f'got {shape} in {path!r}.'
+        )
     # What rounding makes of 0 is not refused.
     if not distances.isfinite().all() or distances.min() < -1e-3:
-        raise ValueError('Invalid `cost`: expected finite distances, 0 or '
-                         f'more, got {distances.min():g} to '
-                         f'{distances.max():g} in {path!r}.')
+        raise ValueError(
+            'Invalid `cost`: expected finite distances, 0 or '
+            f'more, got {distances.min():g} to '
+            f'{distances.max():g} in {path!r}.'
+        )
     return distances

@@ -6,6 +6,13 @@ from .labels import has_labels
 from .multi_label import MultiLabel
 
 __all__ = [
-    'Classification', 'Knowledge', 'MultiLabel', 'TASKS', 'build_task',
-    'check_trains', 'find_task', 'has_labels', 'knowledge_of'
+    'Classification',
+    'Knowledge',
+    'MultiLabel',
+    'TASKS',
+    'build_task',
+    'check_trains',
+    'find_task',
+    'has_labels',
+    'knowledge_of',
 ]

@@ -27,8 +27,9 @@ class Classification:
     exclusive = True
 
     @staticmethod
-    def gather_labels(samples: Optional[Sequence[BaseDataElement]],
-                      num_classes: int) -> Optional[torch.Tensor]:
+    def gather_labels(
+        samples: Optional[Sequence[BaseDataElement]], num_classes: int
+    ) -> Optional[torch.Tensor]:
         """The labels of a batch, as MMPretrain's heads take them.
 
         Args:
@@ -48,7 +49,8 @@ class Classification:
         labels = [sample.gt_label for sample in samples]
         if any(label.numel() != 1 for label in labels):
             return torch.stack(
-                [label_to_onehot(label, num_classes) for label in labels])
+                [label_to_onehot(label, num_classes) for label in labels]
+            )
         return torch.cat(labels)
 
     @staticmethod
@@ -123,9 +125,9 @@ class Classification:
         return (votes * (votes - 1)).sum(1).mean() / (number * (number - 1))
 
     @classmethod
-    def ensemble(cls,
-                 predictions: List[List[DataSample]],
-                 head: Optional[nn.Module] = None) -> List[DataSample]:
+    def ensemble(
+        cls, predictions: List[List[DataSample]], head: Optional[nn.Module] = None
+    ) -> List[DataSample]:
         """The prediction of an ensemble: the mean of its members'
         probabilities.
 
@@ -149,8 +151,7 @@ class Classification:
         return ensemble
 
     @staticmethod
-    def decide(score: torch.Tensor,
-               head: Optional[nn.Module] = None) -> torch.Tensor:
+    def decide(score: torch.Tensor, head: Optional[nn.Module] = None) -> torch.Tensor:
         """What is predicted.
 
         Args:

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which task networks are for."""
+
 from difflib import get_close_matches
 from typing import Dict, Optional
 
@@ -26,13 +27,13 @@ def build_task(name: str, key: str = 'task') -> Classification:
     if name in TASKS:
         return TASKS[name]
     near = get_close_matches(str(name), TASKS, 1)
-    raise ValueError(f'Invalid `{key}`: expected one of {list(TASKS)}, got '
-                     f'{name!r}.' +
-                     (f' Did you mean {near[0]!r}?' if near else ''))
+    raise ValueError(
+        f'Invalid `{key}`: expected one of {list(TASKS)}, got '
+        f'{name!r}.' + (f' Did you mean {near[0]!r}?' if near else '')
+    )
 
 
-def find_task(name: Optional[str],
-              networks: Dict[str, nn.Module]) -> Classification:
+def find_task(name: Optional[str], networks: Dict[str, nn.Module]) -> Classification:
     """The task of networks, by their heads where the config says nothing.
 
     Args:
@@ -57,13 +58,14 @@ def find_task(name: Optional[str],
             found[key] = isinstance(head, MultiLabelClsHead)
     if len(set(found.values())) > 1:
         listed = ', '.join(
-            f'`{key}.head` is a {type(networks[key].head).__name__}'
-            for key in found)
+            f'`{key}.head` is a {type(networks[key].head).__name__}' for key in found
+        )
         raise ValueError(
             'Invalid heads: expected all of one label (softmax) or all of '
             f'several (sigmoid), got others: {listed}. A member cannot learn '
             'from one that predicts something else: change a head, or, if it '
             'is meant so, set `task` to one of '
-            f'{list(TASKS)}.')
+            f'{list(TASKS)}.'
+        )
     multi_label = next(iter(found.values()), False)
     return TASKS[MultiLabel.name if multi_label else Classification.name]

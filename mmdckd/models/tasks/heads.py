@@ -4,6 +4,7 @@
 The knowledge of a network is the scores that its head predicts with. Most
 heads return them, in training too; ``docs/heads.md`` has the table.
 """
+
 import inspect
 from typing import Any, Callable, Dict, NamedTuple
 
@@ -19,6 +20,7 @@ class Knowledge(NamedTuple):
             which they follow.
         scores (Callable): Makes them of the head and of what was recorded.
     """
+
     source: str
     scores: Callable[[nn.Module, Any], Any] = lambda head, output: output
 
@@ -27,17 +29,19 @@ class Knowledge(NamedTuple):
 # what they return in training is not what they predict with.
 _KNOWLEDGE: Dict[type, Knowledge] = {
     # In training the label's score has a margin less.
-    heads.ArcFaceClsHead:
-    Knowledge('head.norm_product', lambda head, cosine: head.scale * cosine),
+    heads.ArcFaceClsHead: Knowledge(
+        'head.norm_product', lambda head, cosine: head.scale * cosine
+    ),
     # Two classifiers, whose scores it adds up to predict.
-    heads.ConformerHead:
-    Knowledge('head', lambda head, scores: scores[0] + scores[1]),
+    heads.ConformerHead: Knowledge('head', lambda head, scores: scores[0] + scores[1]),
 }
 
 #: Heads of MMPretrain that predict no distribution over classes.
 _NO_CLASSES = tuple(
-    getattr(heads, name) for name in heads.__all__ if not issubclass(
-        getattr(heads, name), (heads.ClsHead, heads.MultiLabelClsHead)))
+    getattr(heads, name)
+    for name in heads.__all__
+    if not issubclass(getattr(heads, name), (heads.ClsHead, heads.MultiLabelClsHead))
+)
 
 
 def knowledge_of(network: nn.Module, key: str) -> Knowledge:
@@ -69,18 +73,21 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
             f'Invalid `head`: expected one that predicts the classes of one '
             f'task, got a {name} of {tasks}. Choose the task to learn from: '
             f"`{key}=dict(type='ModuleOutputs', "
-            f"source='head.task_heads.{tasks[0]}')`.")
+            f"source='head.task_heads.{tasks[0]}')`."
+        )
     if isinstance(head, _NO_CLASSES):
         raise ValueError(
             f'Invalid `head`: expected a classifier, got a {name}, which '
             f'predicts no classes. Name logits (B, C) by `{key}`, or drop '
-            '`distiller.collective_losses`.')
+            '`distiller.collective_losses`.'
+        )
     if _looks_at_labels(head):
         raise ValueError(
             f'Invalid `head`: {name}.forward takes more than features, so '
             'what it returns in training may not be what it predicts with. '
             f'Name the module that returns the latter by `{key}`, such as '
-            "dict(type='ModuleOutputs', source='head.fc').")
+            "dict(type='ModuleOutputs', source='head.fc')."
+        )
     return Knowledge('head')
 
 
@@ -92,9 +99,13 @@ def has_margin(head: nn.Module) -> bool:
 def _looks_at_labels(head: nn.Module) -> bool:
     kinds = inspect.Parameter
     parameters = inspect.signature(head.forward).parameters.values()
-    return sum(
-        p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
-        for p in parameters) > 1
+    return (
+        sum(
+            p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+            for p in parameters
+        )
+        > 1
+    )
 
 
 def check_trains(network: nn.Module, key: str) -> None:
@@ -110,11 +121,15 @@ def check_trains(network: nn.Module, key: str) -> None:
     """
     head = getattr(network, 'head', None)
     distils = (
-        isinstance(head, heads.LeViTClsHead) and head.distillation
-        or isinstance(head, heads.EfficientFormerClsHead) and head.dist)
+        isinstance(head, heads.LeViTClsHead)
+        and head.distillation
+        or isinstance(head, heads.EfficientFormerClsHead)
+        and head.dist
+    )
     if distils:
         raise ValueError(
             f'Invalid `{key}.head.distillation`: expected False, as '
             f'MMPretrain cannot train the second classifier of a '
             f'{type(head).__name__}, got True. As a frozen teacher it can '
-            'have one.')
+            'have one.'
+        )

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which samples have labels."""
+
 from typing import List, Optional, Sequence
 
 from mmengine.structures import BaseDataElement
@@ -24,13 +25,15 @@ def without_labels(samples: Sequence[BaseDataElement]) -> List[int]:
         samples (Sequence[DataSample]): B data samples.
     """
     return [
-        i for i, sample in enumerate(samples)
+        i
+        for i, sample in enumerate(samples)
         if not any(key in sample for key in FIELDS)
     ]
 
 
-def missing_labels(term: str, samples: Optional[Sequence[BaseDataElement]],
-                   remedy: str) -> ValueError:
+def missing_labels(
+    term: str, samples: Optional[Sequence[BaseDataElement]], remedy: str
+) -> ValueError:
     """The error of a batch without the labels that a term needs.
 
     Args:
@@ -43,11 +46,14 @@ def missing_labels(term: str, samples: Optional[Sequence[BaseDataElement]],
     which = 'there are no data samples'
     if without:
         first = samples[without[0]].get('img_path')
-        which = (f'{len(without)} of {len(samples)} samples have none' +
-                 (f', the first is {first}' if first else ''))
-    return ValueError(f'Invalid batch: {term} needs labels (`gt_label` or '
-                      f'`gt_score` of each sample), but {which}. Give all '
-                      f'images labels, or {remedy}.')
+        which = f'{len(without)} of {len(samples)} samples have none' + (
+            f', the first is {first}' if first else ''
+        )
+    return ValueError(
+        f'Invalid batch: {term} needs labels (`gt_label` or '
+        f'`gt_score` of each sample), but {which}. Give all '
+        f'images labels, or {remedy}.'
+    )
 
 
 def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:

@@ -30,8 +30,9 @@ class MultiLabel(Classification):
     exclusive = False
 
     @staticmethod
-    def gather_labels(samples: Optional[Sequence[BaseDataElement]],
-                      num_classes: int) -> Optional[torch.Tensor]:
+    def gather_labels(
+        samples: Optional[Sequence[BaseDataElement]], num_classes: int
+    ) -> Optional[torch.Tensor]:
         """The labels of a batch, as MMPretrain's heads take them.
 
         Args:
@@ -47,9 +48,9 @@ class MultiLabel(Classification):
             return None
         if 'gt_score' in samples[0]:
             return torch.stack([sample.gt_score for sample in samples])
-        return torch.stack([
-            label_to_onehot(sample.gt_label, num_classes) for sample in samples
-        ])
+        return torch.stack(
+            [label_to_onehot(sample.gt_label, num_classes) for sample in samples]
+        )
 
     @staticmethod
     def distributions(logits: torch.Tensor) -> torch.Tensor:
@@ -80,8 +81,7 @@ class MultiLabel(Classification):
     def entropy(logits: torch.Tensor) -> torch.Tensor:
         """The entropy of what is predicted, summed over classes."""
         logits = logits.float()
-        return sum(
-            torch.special.entr(z.sigmoid()).sum(-1) for z in (logits, -logits))
+        return sum(torch.special.entr(z.sigmoid()).sum(-1) for z in (logits, -logits))
 
     @staticmethod
     def agreement(logits: torch.Tensor) -> torch.Tensor:
@@ -101,13 +101,11 @@ class MultiLabel(Classification):
         return pairs.mean() / (number * (number - 1))
 
     @staticmethod
-    def decide(score: torch.Tensor,
-               head: Optional[nn.Module] = None) -> torch.Tensor:
+    def decide(score: torch.Tensor, head: Optional[nn.Module] = None) -> torch.Tensor:
         """The classes that reach the ``thr`` of the head, 0.5 without one, or
         its ``topk`` largest."""
         threshold = getattr(head, 'thr', None)
         topk = getattr(head, 'topk', None)
         if threshold is None and isinstance(topk, int):
             return score.topk(topk).indices
-        return torch.where(
-            score >= (0.5 if threshold is None else threshold))[0]
+        return torch.where(score >= (0.5 if threshold is None else threshold))[0]

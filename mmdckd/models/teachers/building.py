@@ -9,9 +9,10 @@ from .input_adapter import InputAdapter
 
 
 def build_teacher(
-        cfg: Union[dict, BaseModel],
-        checkpoint: Optional[str] = None,
-        allow_random: bool = False) -> Tuple[BaseModel, InputAdapter]:
+    cfg: Union[dict, BaseModel],
+    checkpoint: Optional[str] = None,
+    allow_random: bool = False,
+) -> Tuple[BaseModel, InputAdapter]:
     """Build a teacher's network with its weights, and what adapts images to
     it.
 
@@ -42,19 +43,23 @@ def build_teacher(
         size = cfg.pop('input_size', None)
     spec = resolve_network(cfg, 'teacher')
     if spec.new_head:
-        raise ValueError('`teacher.new_head` would give the teacher a random '
-                         'head: it is for students.')
+        raise ValueError(
+            '`teacher.new_head` would give the teacher a random '
+            'head: it is for students.'
+        )
     if checkpoint and spec.weights:
         raise ValueError(
             f'`teacher_ckpt`={checkpoint!r} and the weights that `teacher` '
-            f'names ({spec.weights!r}) exclude each other. Keep one.')
+            f'names ({spec.weights!r}) exclude each other. Keep one.'
+        )
     if checkpoint:
         spec.weights, spec.key = checkpoint, 'teacher_ckpt'
     if not spec.weights and not allow_random:
         raise ValueError(
             'The teacher has no weights: set `teacher_ckpt` to a checkpoint '
             'or `teacher.pretrained=True`. To distil from a random network on '
-            'purpose, set `allow_random_teacher=True`.')
+            'purpose, set `allow_random_teacher=True`.'
+        )
     # A teacher takes nothing from the students' stream of random numbers.
     with torch.random.fork_rng(devices=[]):
         network = build_network(spec)
@@ -62,4 +67,5 @@ def build_teacher(
             check_pretrained_parts(network, 'model.teacher')
             network.init_weights()
     return network, InputAdapter(
-        network.data_preprocessor if spec.data_preprocessor else None, size)
+        network.data_preprocessor if spec.data_preprocessor else None, size
+    )

@@ -29,10 +29,12 @@ class FrozenTeacher:
             two are named, or if they do not fit.
     """
 
-    def __init__(self,
-                 cfg: Union[dict, BaseModel],
-                 checkpoint: Optional[str] = None,
-                 allow_random: bool = False) -> None:
+    def __init__(
+        self,
+        cfg: Union[dict, BaseModel],
+        checkpoint: Optional[str] = None,
+        allow_random: bool = False,
+    ) -> None:
         self.model, self.adapt = build_teacher(cfg, checkpoint, allow_random)
         self.model.eval().requires_grad_(False)
 
@@ -50,9 +52,9 @@ class FrozenTeacher:
         return self
 
     @torch.no_grad()
-    def __call__(self,
-                 inputs: torch.Tensor,
-                 data_samples: Optional[list] = None) -> Dict:
+    def __call__(
+        self, inputs: torch.Tensor, data_samples: Optional[list] = None
+    ) -> Dict:
         """Run the teacher in ``tensor`` mode, for the recorders to see.
 
         Args:
@@ -67,9 +69,9 @@ class FrozenTeacher:
         return {}
 
     @torch.no_grad()
-    def predict(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[list] = None) -> List:
+    def predict(
+        self, inputs: torch.Tensor, data_samples: Optional[list] = None
+    ) -> List:
         """Predict the classes of images, as MMPretrain does.
 
         Args:

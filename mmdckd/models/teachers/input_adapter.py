@@ -42,17 +42,17 @@ class InputAdapter:
         if self._renormalise is not None:
             inputs = self._renormalise(inputs)
         if self._size and tuple(inputs.shape[-2:]) != self._size:
-            inputs = F.interpolate(
-                inputs, self._size, mode='bicubic', antialias=True)
+            inputs = F.interpolate(inputs, self._size, mode='bicubic', antialias=True)
         return inputs
 
 
 def _check_size(size) -> Tuple[int, int]:
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2 or not all(
-            isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError('`teacher.input_size` should be a side or (height, '
-                         f'width) in pixels, but got {size!r}.')
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(
+            '`teacher.input_size` should be a side or (height, '
+            f'width) in pixels, but got {size!r}.'
+        )
     return sides
 
 
@@ -88,5 +88,6 @@ def _normalisation(preprocessor: nn.Module):
     if getattr(preprocessor, 'mean', None) is not None:
         mean, std = preprocessor.mean.cpu(), preprocessor.std.cpu()
     rgb = getattr(preprocessor, 'to_rgb', False) or getattr(
-        preprocessor, '_channel_conversion', False)
+        preprocessor, '_channel_conversion', False
+    )
     return mean, std, bool(rgb)

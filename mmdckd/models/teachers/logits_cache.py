@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A teacher's logits of every view of every image, in a file."""
+
 import hashlib
 import json
 import os
@@ -37,8 +38,7 @@ class LogitsCache:
         self.logits = logits
 
     @classmethod
-    def open(cls, folder: str, key: str,
-             shape: tuple) -> Optional['LogitsCache']:
+    def open(cls, folder: str, key: str, shape: tuple) -> Optional['LogitsCache']:
         """Open what :meth:`create` has written.
 
         Args:
@@ -60,14 +60,18 @@ class LogitsCache:
             logits = np.load(path, mmap_mode='r', allow_pickle=False)
         except (EOFError, KeyError, TypeError, ValueError):
             return None
-        if not isinstance(logits, np.ndarray) or logits.shape != tuple(
-                shape) or logits.dtype != np.float16:
+        if (
+            not isinstance(logits, np.ndarray)
+            or logits.shape != tuple(shape)
+            or logits.dtype != np.float16
+        ):
             return None
         return cls(logits)
 
     @classmethod
-    def create(cls, folder: str, key: str, shape: tuple,
-               batches: Iterable[np.ndarray]) -> 'LogitsCache':
+    def create(
+        cls, folder: str, key: str, shape: tuple, batches: Iterable[np.ndarray]
+    ) -> 'LogitsCache':
         """Write logits, and open them. A file is there when it is whole.
 
         Args:
@@ -87,23 +91,27 @@ class LogitsCache:
         free = shutil.disk_usage(folder).free
         if free < needed:
             # A file that is mapped would end the process as it is written.
-            raise OSError(f'{folder!r} has {free / 2**30:.2f} GiB of room, '
-                          f'and the teacher\'s logits {tuple(shape)} need '
-                          f'{needed / 2**30:.2f} GiB.')
+            raise OSError(
+                f'{folder!r} has {free / 2**30:.2f} GiB of room, '
+                f"and the teacher's logits {tuple(shape)} need "
+                f'{needed / 2**30:.2f} GiB.'
+            )
         new = f'{path}.{uuid.uuid4().hex}'
         try:
             written = np.lib.format.open_memmap(
-                new, mode='w+', dtype=np.float16, shape=tuple(shape))
+                new, mode='w+', dtype=np.float16, shape=tuple(shape)
+            )
             rows, start = written.reshape(-1, shape[-1]), 0
             for batch in batches:
                 with np.errstate(over='ignore'):
                     batch = batch.astype(np.float16)
                 if not np.isfinite(batch).all():
                     raise ValueError(
-                        'The teacher\'s logits are kept in float16, and one '
+                        "The teacher's logits are kept in float16, and one "
                         'is not finite or larger than 65504. Train without '
-                        '`TeacherCacheHook`.')
-                rows[start:start + len(batch)] = batch
+                        '`TeacherCacheHook`.'
+                    )
+                rows[start : start + len(batch)] = batch
                 start += len(batch)
             written.flush()
             del rows, written
@@ -122,8 +130,8 @@ class LogitsCache:
         return self
 
     def __call__(
-            self, inputs: torch.Tensor,
-            data_samples: Optional[List[BaseDataElement]]) -> torch.Tensor:
+        self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]]
+    ) -> torch.Tensor:
         """Look up the logits of a batch.
 
         Args:
@@ -141,9 +149,10 @@ class LogitsCache:
         for name in ('sample_idx', 'view'):
             if not data_samples or name not in data_samples[0]:
                 raise ValueError(
-                    f'A sample has no `{name}`, by which the teacher\'s '
+                    f"A sample has no `{name}`, by which the teacher's "
                     'logits are looked up: end the pipeline by dict(type='
-                    "'PackInputs', meta_keys=('sample_idx', 'view')).")
+                    "'PackInputs', meta_keys=('sample_idx', 'view'))."
+                )
         images = [sample.sample_idx for sample in data_samples]
         views = [sample.view for sample in data_samples]
         logits = self.logits[images, views].astype(np.float32)
@@ -160,15 +169,15 @@ def check_lookup(logits: torch.Tensor, said: torch.Tensor) -> None:
     Raises:
         ValueError: If they differ by more than their rounding.
     """
-    half = said.dtype != torch.float32 or torch.is_autocast_enabled(
-        said.device.type)
+    half = said.dtype != torch.float32 or torch.is_autocast_enabled(said.device.type)
     most = (logits - said).abs().max() / said.abs().max()
     if not most < (0.1 if half else 0.005):
         raise ValueError(
-            f'The teacher\'s logits differ by {float(most):.2g} of the '
+            f"The teacher's logits differ by {float(most):.2g} of the "
             'largest from those that `TeacherCacheHook` has of the same '
             'views: the images are not the same. Is something random in '
-            '`train_dataloader.dataset.pipeline` beside EnumeratedCropFlip?')
+            '`train_dataloader.dataset.pipeline` beside EnumeratedCropFlip?'
+        )
 
 
 def hash_of(*parts: Part) -> 'hashlib.blake2b':

@@ -23,10 +23,12 @@ class TrainableTeacher(nn.Module):
             Defaults to True, as in MMRazor.
     """
 
-    def __init__(self,
-                 cfg: Union[dict, BaseModel],
-                 checkpoint: Optional[str] = None,
-                 norm_eval: bool = True) -> None:
+    def __init__(
+        self,
+        cfg: Union[dict, BaseModel],
+        checkpoint: Optional[str] = None,
+        norm_eval: bool = True,
+    ) -> None:
         super().__init__()
         self.model, self.adapt = build_teacher(cfg, checkpoint, True)
         self.norm_eval = norm_eval
@@ -45,9 +47,9 @@ class TrainableTeacher(nn.Module):
                     module.eval()
         return self
 
-    def forward(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[list] = None) -> Dict:
+    def forward(
+        self, inputs: torch.Tensor, data_samples: Optional[list] = None
+    ) -> Dict:
         """Run the teacher in ``loss`` mode.
 
         Args:
@@ -60,8 +62,8 @@ class TrainableTeacher(nn.Module):
         """
         return self.model(self.adapt(inputs), data_samples, mode='loss')
 
-    def predict(self,
-                inputs: torch.Tensor,
-                data_samples: Optional[list] = None) -> List:
+    def predict(
+        self, inputs: torch.Tensor, data_samples: Optional[list] = None
+    ) -> List:
         """Predict the classes of images, as MMPretrain does."""
         return self.model(self.adapt(inputs), data_samples, mode='predict')

@@ -13,15 +13,18 @@ _test_pipeline = [
 def _split(number, pipeline):
     return dict(
         dataset=dict(
-            data_root='data/fashion-mnist',
-            num_images=number,
-            pipeline=pipeline))
+            data_root='data/fashion-mnist', num_images=number, pipeline=pipeline
+        )
+    )
 
 
-train_dataloader = _split(128 if _small else 12000, [
-    dict(type='RandomCrop', crop_size=32, padding=4),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackInputs'),
-])
+train_dataloader = _split(
+    128 if _small else 12000,
+    [
+        dict(type='RandomCrop', crop_size=32, padding=4),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackInputs'),
+    ],
+)
 val_dataloader = _split(60 if _small else 3000, _test_pipeline)
 test_dataloader = _split(60 if _small else None, _test_pipeline)

@@ -3,9 +3,10 @@ _base_ = ['fashion_mnist.py', '../../../configs/_base_/cohort.py']
 
 model = dict(
     teacher=dict(
-        cfg_path='configs/_base_/models/crd/resnet56.py',
-        head=dict(num_classes=10)),
+        cfg_path='configs/_base_/models/crd/resnet56.py', head=dict(num_classes=10)
+    ),
     teacher_ckpt=None,
     architecture=dict(
-        cfg_path='configs/_base_/models/crd/resnet20.py',
-        head=dict(num_classes=10)))
+        cfg_path='configs/_base_/models/crd/resnet20.py', head=dict(num_classes=10)
+    ),
+)

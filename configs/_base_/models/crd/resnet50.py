@@ -8,4 +8,6 @@ model = dict(
         num_classes=100,
         in_channels=2048,
         loss=dict(type='CrossEntropyLoss'),
-        topk=(1, 5)))
+        topk=(1, 5),
+    ),
+)

@@ -4,6 +4,7 @@ _base_ = ['../recipe.py', '../../../_base_/cohort.py']
 model = dict(
     teacher=dict(cfg_path='configs/_base_/models/crd/resnet32x4.py'),
     teacher_ckpt='work_dirs/cifar100/resnet32x4/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/shufflenetv2.py'))
+    architecture=dict(cfg_path='configs/_base_/models/crd/shufflenetv2.py'),
+)
 
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -4,6 +4,7 @@ _base_ = ['../recipe.py', '../../../_base_/cohort.py']
 model = dict(
     teacher=dict(cfg_path='configs/_base_/models/crd/wrn40_2.py'),
     teacher_ckpt='work_dirs/cifar100/wrn40_2/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/shufflenetv1.py'))
+    architecture=dict(cfg_path='configs/_base_/models/crd/shufflenetv1.py'),
+)
 
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -3,11 +3,12 @@ _base_ = ['../recipe.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(
-        cfg_path='configs/_base_/models/crd/resnet14.py',
-        head=dict(num_classes=10)),
-    teacher_ckpt=('work_dirs/fashion_mnist/resnet14_{{$IMAGES:None}}/'
-                  'epoch_30.pth'),
+        cfg_path='configs/_base_/models/crd/resnet14.py', head=dict(num_classes=10)
+    ),
+    teacher_ckpt=('work_dirs/fashion_mnist/resnet14_{{$IMAGES:None}}/epoch_30.pth'),
     architecture=dict(
         cfg_path='configs/_base_/models/crd/resnet8.py',
         backbone=dict(stem_channels=6, base_channels=6),
-        head=dict(num_classes=10, in_channels=24)))
+        head=dict(num_classes=10, in_channels=24),
+    ),
+)

@@ -3,10 +3,12 @@ _base_ = ['../recipe_16x16.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(
-        cfg_path='configs/_base_/models/crd/resnet14.py',
-        head=dict(num_classes=62)),
+        cfg_path='configs/_base_/models/crd/resnet14.py', head=dict(num_classes=62)
+    ),
     teacher_ckpt='work_dirs/glyph62_16x16/resnet14/epoch_20.pth',
     architecture=dict(
         cfg_path='configs/_base_/models/crd/resnet8.py',
         backbone=dict(stem_channels=6, base_channels=6),
-        head=dict(num_classes=62, in_channels=24)))
+        head=dict(num_classes=62, in_channels=24),
+    ),
+)

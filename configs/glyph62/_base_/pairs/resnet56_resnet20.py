@@ -3,9 +3,10 @@ _base_ = ['../recipe.py', '../../../_base_/cohort.py']
 
 model = dict(
     teacher=dict(
-        cfg_path='configs/_base_/models/crd/resnet56.py',
-        head=dict(num_classes=62)),
+        cfg_path='configs/_base_/models/crd/resnet56.py', head=dict(num_classes=62)
+    ),
     teacher_ckpt='work_dirs/glyph62/resnet56/epoch_60.pth',
     architecture=dict(
-        cfg_path='configs/_base_/models/crd/resnet20.py',
-        head=dict(num_classes=62)))
+        cfg_path='configs/_base_/models/crd/resnet20.py', head=dict(num_classes=62)
+    ),
+)

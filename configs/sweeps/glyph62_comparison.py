@@ -1,0 +1,50 @@
+# Methods against each other, in the setting of glyph62_ablation.py.
+name = 'glyph62_comparison'
+about = """
+Glyph62 at 16x16, 8,000 training images, 8 epochs. ResNet-14 teaches a narrow
+ResNet-8. DCKD, in this project's own formulation, stands beside training alone
+(plain), by the teacher (KD, DKD, DIST), by peers (DML, KDCL) and by both
+(kd_dml). Two lines spend what a cohort of four costs on KD: one student is
+trained four times as long, and four are trained that do not know of each
+other; these count by the mean over them and, once more, by their ensemble.
+DIST has KD beside it, or DCKD: what peers add to a teacher whose relations are
+matched.
+"""
+seeds = [0, 1, 2, 3, 4]
+compare_with = ['kd', 'dml', 'dkd', 'dist']
+
+# As in glyph62_ablation.py, so that what both have is run once.
+_short = {
+    'train_cfg.max_epochs': 8,
+    'train_cfg.val_interval': 2,
+    'param_scheduler.1.T_max': 6,
+    'param_scheduler.1.end': 8,
+}
+_long = {
+    'train_cfg.max_epochs': 32,
+    'train_cfg.val_interval': 8,
+    'param_scheduler.1.T_max': 30,
+    'param_scheduler.1.end': 32,
+}
+_pair = 'configs/glyph62/_base_/pairs/resnet14_resnet8_16x16.py'
+_methods = 'configs/_base_/methods/'
+_four = {**_short, 'model.num_students': 4}
+
+teachers = dict(resnet14=dict(config='configs/glyph62/network_16x16.py'))
+
+methods = {
+    _name: dict(config=[_pair, f'{_methods}{_name}.py'], cfg_options=_short)
+    for _name in ['plain', 'kd', 'dml', 'kdcl', 'kd_dml', 'dkd', 'dist', 'dckd']
+}
+methods['kd, four times as long'] = dict(
+    config=[_pair, f'{_methods}kd.py'], cfg_options=_long
+)
+methods['four of kd'] = dict(config=[_pair, f'{_methods}kd.py'], cfg_options=_four)
+methods['ensemble of four of kd'] = dict(
+    config=[_pair, f'{_methods}kd.py'], cfg_options=_four, figure='ensemble'
+)
+for _name in ['kd', 'dckd']:
+    methods[f'dist + {_name}'] = dict(
+        config=[_pair, f'{_methods}dist.py', f'{_methods}{_name}.py'],
+        cfg_options=_short,
+    )

@@ -1,2 +1,0 @@
-# Copyright (c) mmdckd contributors. All rights reserved.
-"""What MMRazor ships for distillation, inside a cohort."""

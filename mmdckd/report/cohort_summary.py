@@ -1,0 +1,205 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Who is in a cohort, what each costs, and who learns what from whom."""
+
+from dataclasses import dataclass, field, replace
+from typing import Callable, Dict, List, Sequence
+
+import torch
+from mmengine.model import BaseModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmdckd import names
+from mmdckd.models.algorithms import CollectiveDistill
+
+_COLUMNS = (
+    'member',
+    'role',
+    'network',
+    'parameters',
+    'forward',
+    'learns what: from whom',
+)
+
+
+@dataclass
+class Member:
+    """One network of a cohort.
+
+    Attributes:
+        name (str): Its name in logs.
+        role (str): ``'student'``, ``'teacher'``, ``'trainable teacher'`` or
+            ``'lagged peer'``.
+        network (str): What it is.
+        parameters (int): How many it has.
+        macs (int): Multiply-accumulate operations of the matrix products and
+            convolutions of its forward pass, for one image.
+        sources (Dict[str, List[str]]): Each loss it receives, to the members
+            whose knowledge is in it; ``'labels'`` for the labels, nothing
+            where it is of the student's own prediction alone.
+    """
+
+    name: str
+    role: str
+    network: str
+    parameters: int
+    macs: int
+    sources: Dict[str, List[str]] = field(default_factory=dict)
+
+
+def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
+    """Tell what a cohort is made of.
+
+    Nothing about the model changes, its random streams included.
+
+    Args:
+        model (CollectiveDistill): The model.
+        shape (Sequence[int]): The shape of one image, (C, H, W).
+
+    Returns:
+        List[Member]: The teachers, the lagged copies of the students where
+        there are any, then the students.
+    """
+    inputs = torch.zeros(1, *shape)
+    role = 'trainable teacher' if model.teacher_trainable else 'teacher'
+    members = []
+    for name, holder in zip(model.teacher_names, model.teachers):
+        member = _member(name, role, holder.model, inputs, holder.adapt)
+        if model.teacher_trainable:
+            member.sources['task'] = ['labels']
+        members.append(member)
+    students = {
+        name: _member(name, 'student', student, inputs)
+        for name, student in model.cohort.items()
+    }
+    peers = model.cohort.names
+    if model.lagged_peers is not None:
+        peers = [names.lagged_name(name) for name in peers]
+        members += [
+            replace(
+                student, name=names.lagged_name(name), role='lagged peer', sources={}
+            )
+            for name, student in students.items()
+        ]
+    for name, member in students.items():
+        if model.calculate_student_loss:
+            member.sources['task'] = ['labels']
+        member.sources.update(_distill_sources(model, name))
+    for loss_name, loss in model.distiller.collective_losses.items():
+        for index, member in enumerate(students.values()):
+            found = loss.sources(index, peers, model.teacher_names)
+            for term, members_of_term in found.items():
+                key = f'{loss_name}.{term}' if term else loss_name
+                member.sources[key] = members_of_term
+    return members + list(students.values())
+
+
+def as_table(members: Sequence[Member]) -> str:
+    """Write a summary as a table of text, a line for each loss."""
+    rows = [_COLUMNS]
+    for member in members:
+        losses = [
+            f'{loss}: '
+            + (
+                ', '.join('itself' if name == member.name else name for name in found)
+                or 'itself'
+            )
+            for loss, found in member.sources.items()
+        ]
+        rows.append(
+            (
+                member.name,
+                member.role,
+                member.network,
+                _count(member.parameters),
+                f'{_count(member.macs)}MAC',
+                losses[0] if losses else '',
+            )
+        )
+        rows += [('',) * 5 + (loss,) for loss in losses[1:]]
+    rows.append(
+        (
+            'all',
+            '',
+            '',
+            _count(sum(m.parameters for m in members)),
+            f'{_count(sum(m.macs for m in members))}MAC',
+            '',
+        )
+    )
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in (3, 4) else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append('  '.join(cells).rstrip())
+    rule = '-' * max(map(len, lines))
+    return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def _count(number: int) -> str:
+    for unit, size in (('G', 10**9), ('M', 10**6), ('k', 10**3)):
+        if number >= size:
+            return f'{number / size:.2f} {unit}'
+    return f'{number} '
+
+
+def _member(
+    name: str,
+    role: str,
+    network: BaseModel,
+    inputs: torch.Tensor,
+    adapt: Callable = lambda inputs: inputs,
+) -> Member:
+    parameters = list(network.parameters())
+    return Member(
+        name,
+        role,
+        _describe(network),
+        sum(p.numel() for p in parameters),
+        _macs(network, adapt(inputs.to(parameters[0]))),
+    )
+
+
+def _describe(network: BaseModel) -> str:
+    part = getattr(network, 'backbone', None) or getattr(network, 'model', network)
+    for key in ('depth', 'arch'):
+        size = getattr(part, key, None)
+        if isinstance(size, (int, str)):
+            return f'{type(part).__name__} ({size})'
+    return type(part).__name__
+
+
+@torch.no_grad()
+def _macs(network: BaseModel, inputs: torch.Tensor) -> int:
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with FlopCounterMode(display=False) as counter:
+            network(inputs, mode='tensor')
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    # An addition and a multiplication count as two.
+    return counter.get_total_flops() // 2
+
+
+def _distill_sources(model: CollectiveDistill, name: str) -> Dict[str, List[str]]:
+    """MMRazor's losses of one student."""
+    distillers = model.distiller.student_distillers
+    if name not in distillers:
+        return {}
+    distiller = distillers[name]
+    teachers = model.teacher_names[:1] if model.teachers else [name]
+    mappings = getattr(distiller, 'loss_forward_mappings', None) or {}
+    return {
+        loss: []
+        if all(
+            part['from_student']
+            for part in mappings.get(loss, {}).values()
+            if isinstance(part, dict)
+        )
+        else teachers
+        for loss in distiller.distill_losses
+    }

@@ -1,0 +1,25 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""How large images are, as a config says it."""
+
+from typing import Optional, Tuple
+
+from mmengine.config import Config
+
+
+def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
+    """The height and width that the pipeline of training ends with.
+
+    Args:
+        cfg (Config): The config of a run.
+
+    Returns:
+        Tuple[int, int], optional: In pixels; None where no transform says.
+    """
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    for transform in reversed(dataset.get('pipeline', [])):
+        size = transform.get('crop_size', transform.get('scale'))
+        if size:
+            return (size, size) if isinstance(size, int) else tuple(size)
+    return None

@@ -1,0 +1,223 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a training has left in its folder."""
+
+import os
+import os.path as osp
+import re
+from dataclasses import dataclass, field
+from glob import escape, glob
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+from mmengine.config import Config
+
+from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
+from mmdckd.io.data import ArraySpec, read_arrays, read_json
+
+from .curves import Curves, curves_of, read_records, students_of
+
+#: What :meth:`mmdckd.evaluation.CohortSums.arrays` returns, as a file.
+STATISTICS = dict(
+    members=ArraySpec('U', 1),
+    students=ArraySpec('U', 1),
+    classes=ArraySpec('U', 1),
+    tau=ArraySpec('fiu', 0),
+    step=ArraySpec('iu', 0),
+    bins=ArraySpec('f', 3),
+    agreement=ArraySpec('f', 2),
+    correlation=ArraySpec('f', 3, optional=True),
+    confusion=ArraySpec('iu', 3, optional=True),
+)
+
+
+@dataclass
+class RecordedRun:
+    """A training, as its folder tells.
+
+    Attributes:
+        name (str): What to call it.
+        folder (str): Its folder.
+        training (List[Dict[str, Any]]): What was logged of iterations.
+        validation (List[Dict[str, Any]]): What was logged of validations.
+        config (Config): Its config.
+        environment (str): What MMEngine logs of system and runtime.
+        members (List[Dict[str, Any]]): What ``CohortSummaryHook`` has
+            written, :class:`~.cohort_summary.Member` as dicts; none without
+            the hook.
+        statistics (Dict[str, ndarray], optional): What
+            ``CohortStatisticsHook`` has written of the last validation; None
+            without the hook.
+    """
+
+    name: str
+    folder: str
+    training: List[Dict[str, Any]]
+    validation: List[Dict[str, Any]]
+    config: Config
+    environment: str = ''
+    members: List[Dict[str, Any]] = field(default_factory=list)
+    statistics: Optional[Dict[str, np.ndarray]] = None
+
+    def curves(self, metric: str) -> Curves:
+        """The values of every member in each validation.
+
+        Args:
+            metric (str): The name of the metric or statistic.
+        """
+        return curves_of(self.validation, metric)
+
+    @property
+    def students(self) -> List[str]:
+        """List[str]: The names of the students, or ``model``."""
+        return students_of(self.curves('accuracy/top1'))
+
+    @property
+    def step_seconds(self) -> Optional[float]:
+        """float, optional: The median of the seconds that a training step
+        has taken, data loading included."""
+        times = [r['time'] for r in self.training if 'time' in r]
+        return float(np.median(times)) if times else None
+
+    @property
+    def images_per_second(self) -> Optional[float]:
+        """float, optional: How many images all processes have trained on in
+        a second."""
+        seconds = self.step_seconds
+        loader = self.config.get('train_dataloader') or {}
+        if not seconds or 'batch_size' not in loader:
+            return None
+        processes = re.search(r'GPU number: (\d+)', self.environment)
+        count = int(processes.group(1)) if processes else 1
+        return count * loader['batch_size'] / seconds
+
+
+def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
+    """Read a run, from the start to where it is.
+
+    A run that was resumed has logged several times: what was done again
+    counts as it was done last.
+
+    Args:
+        folder (str): The ``work_dir`` of the run.
+        name (str, optional): What to call it. Defaults to None, the name of
+            the folder.
+
+    Returns:
+        RecordedRun: The run.
+
+    Raises:
+        ValueError: If there is no run in the folder, it has not validated,
+            or a file in it is none that a run writes; the message names it.
+            Nothing in the folder is run, its config neither.
+    """
+    # By the time of the start, which is their name.
+    logs = sorted(glob(osp.join(escape(folder), '*', 'vis_data')))
+    logs = [log for log in logs if osp.exists(osp.join(log, 'scalars.json'))]
+    if not logs:
+        raise ValueError(
+            f'{folder!r} is no work_dir of a training: it has no '
+            "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend "
+            'writes.'
+        )
+    training: List[Dict[str, Any]] = []
+    validation: List[Dict[str, Any]] = []
+    for log in logs:
+        records = list(read_records(osp.join(log, 'scalars.json')))
+        # Of the validations only the metrics are logged.
+        training = _follow(training, [r for r in records if 'iter' in r])
+        validation = _follow(validation, [r for r in records if 'iter' not in r])
+    if not curves_of(validation, 'accuracy/top1'):
+        raise ValueError(
+            f'{folder!r} has no validation with `accuracy/top1` yet: there '
+            'is nothing to show. Train one epoch at least, with '
+            "`val_evaluator=dict(type='Accuracy')`."
+        )
+    statistics = _newest(logs, 'cohort_statistics.npz')
+    members = _newest(logs, 'cohort_summary.json')
+    run = RecordedRun(
+        name or osp.basename(osp.abspath(folder)),
+        folder,
+        training,
+        validation,
+        _read_config(osp.join(logs[-1], 'config.py')),
+        environment=_environment(osp.dirname(logs[-1])),
+    )
+    if statistics:
+        run.statistics = _read_statistics(statistics)
+    if members:
+        run.members = _read_members(members)
+    return run
+
+
+def _read_config(path: str) -> Config:
+    """Read the config of a run without running it."""
+    with open(path, encoding='utf-8') as file:
+        text = file.read(LONGEST_TEXT + 1)
+    try:
+        return parse_config_text(text)
+    except ValueError as error:
+        raise ValueError(f'Invalid file {path!r}: {error}') from error
+
+
+def _read_statistics(path: str) -> Dict[str, np.ndarray]:
+    arrays = read_arrays(path, STATISTICS)
+    members, classes = len(arrays['members']), len(arrays['classes'])
+    own = len(arrays['bins'])
+    for name, shape in dict(
+        correlation=(members, classes, classes),
+        confusion=(own, classes, classes),
+        agreement=(own, own),
+    ).items():
+        if name in arrays and arrays[name].shape != shape or own > members:
+            raise ValueError(
+                f'Invalid file {path!r}: expected {name!r} of shape {shape}, '
+                f'got {arrays[name].shape}.'
+            )
+    if not set(arrays['students']) <= set(arrays['members'][:own]):
+        raise ValueError(f'Invalid file {path!r}: its students are no members.')
+    return arrays
+
+
+def _read_members(path: str) -> List[Dict[str, Any]]:
+    members = read_json(path)
+    kinds = dict(
+        name=str, role=str, network=str, parameters=int, macs=int, sources=dict
+    )
+    if not isinstance(members, list) or not all(
+        isinstance(member, dict)
+        and {*member} == {*kinds}
+        and all(isinstance(member[key], kind) for key, kind in kinds.items())
+        and all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+            for names in member['sources'].values()
+        )
+        for member in members
+    ):
+        raise ValueError(
+            f'Invalid file {path!r}: expected a list of members '
+            f'with {", ".join(kinds)}.'
+        )
+    return members
+
+
+def _follow(before: List[dict], after: List[dict]) -> List[dict]:
+    if not after:
+        return before
+    first = min(record['step'] for record in after)
+    return [record for record in before if record['step'] < first] + after
+
+
+def _newest(logs: List[str], name: str) -> Optional[str]:
+    paths = [osp.join(log, name) for log in logs]
+    return next(filter(os.path.exists, reversed(paths)), None)
+
+
+def _environment(folder: str) -> str:
+    """What MMEngine writes between two rules at the head of its log."""
+    for path in glob(osp.join(escape(folder), '*.log')):
+        with open(path, encoding='utf-8', errors='replace') as file:
+            head = file.read(20000)
+        found = re.search(r'(System environment:.*?)\n-{20,}', head, re.S)
+        if found:
+            return found.group(1)
+    return ''

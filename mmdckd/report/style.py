@@ -1,0 +1,104 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""How figures look, so that a member looks alike in all of them."""
+
+import io
+from typing import Any, Dict, Sequence, Tuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmdckd.names import ENSEMBLE, TARGET, role_of
+
+#: The colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
+#: people with colour blindness tell apart too.
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+MARKERS = 'os^Dvp'
+#: For 0 to the largest, and for differences: both keep their order in grey
+#: (on either side of 0) and for people with colour blindness.
+SEQUENTIAL, DIVERGING = 'cividis', 'PuOr_r'
+DPI = 150
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches, with room for all it will hold."""
+    figure = Figure((width, height), dpi=DPI, layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def grid(
+    count: int, columns: int, width: float, height: float, extra: float = 0.0
+) -> Tuple[Figure, Sequence[Axes]]:
+    """A figure of panels, row by row.
+
+    Args:
+        count (int): How many panels.
+        columns (int): How many stand side by side, at most.
+        width (float): The width of a panel in inches.
+        height (float): The height of a panel in inches.
+        extra (float): Width beside the panels in inches. Defaults to 0.
+
+    Returns:
+        Tuple[Figure, Sequence[Axes]]: The figure and its panels.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = new_figure(columns * width + extra, rows * height)
+    figure.set_layout_engine('constrained', w_pad=0.06, h_pad=0.09)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in axes[count:]:
+        unused.axis('off')
+    return figure, list(axes[:count])
+
+
+def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
+    """How the line of a member looks.
+
+    Students differ by colour and by marker, so that a print in grey serves
+    too, and from the seventh on by the dashes; the teacher is dashed black,
+    the ensemble dotted grey, what is collected a line of dashes and dots.
+
+    Args:
+        member (str): Its name.
+        students (Sequence[str]): The names of the students, in order.
+
+    Returns:
+        Dict[str, Any]: Arguments of :meth:`matplotlib.axes.Axes.plot`.
+    """
+    if member in students:
+        round_, index = divmod(students.index(member), len(COLOURS))
+        return dict(
+            color=COLOURS[index],
+            marker=MARKERS[(index + round_) % len(MARKERS)],
+            linestyle=('-', '--', ':')[round_ % 3],
+            markersize=4.5,
+            linewidth=1.4,
+        )
+    if role_of(member) == ENSEMBLE:
+        return dict(color='0.45', linestyle=':', linewidth=2.2)
+    if role_of(member) == TARGET:
+        return dict(color='0.3', linestyle='-.', linewidth=1.8)
+    return dict(color='black', linestyle='--', linewidth=1.6)
+
+
+def tidy(axes: Axes) -> None:
+    """Leave what the eye needs: a light grid and two edges."""
+    axes.grid(color='0.9')
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    return buffer.getvalue()
+
+
+def to_image(figure: Figure) -> np.ndarray:
+    """The figure as RGB pixels (H, W, 3) in uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,82 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a person sees of a sweep that is running."""
+
+from typing import Dict, Optional
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from .plan import Run
+from .scheduler import Scheduler
+
+
+class Display:
+    """One bar for all runs and one for each under way; a line for each that
+    has ended. Where the output is no terminal there are the lines only.
+
+    Args:
+        total (int): How many runs there are to do.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.total = total
+        self.ended = 0
+        self._bars = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            TextColumn('{task.percentage:>3.0f} %  {task.fields[note]}'),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._all = self._bars.add_task('all runs', total=total, note='')
+        self._tasks: Dict[Run, int] = {}
+
+    def __enter__(self) -> 'Display':
+        self._bars.start()
+        return self
+
+    def __exit__(self, *args) -> None:
+        self._bars.stop()
+
+    def update(self, scheduler: Scheduler) -> None:
+        """Show how far the runs are."""
+        running = {process.run: process for process in scheduler.running}
+        for run in set(self._tasks) - set(running):
+            self._bars.remove_task(self._tasks.pop(run))
+        for run, process in running.items():
+            if run not in self._tasks:
+                self._tasks[run] = self._bars.add_task(str(run), total=1, note='')
+            self._bars.update(
+                self._tasks[run], completed=process.part, note=duration(process.seconds)
+            )
+        left = scheduler.seconds_left() if scheduler.busy else None
+        self._bars.update(
+            self._all,
+            completed=self.ended + sum(p.part for p in running.values()),
+            note='' if left is None else f'{duration(left)} left',
+        )
+
+    def end(self, run: Run, text: str, left: Optional[float]) -> None:
+        """Say that a run has ended.
+
+        Args:
+            run (Run): The run.
+            text (str): How.
+            left (float, optional): Seconds that the rest will take.
+        """
+        self.ended += 1
+        note = '' if left is None else f'; {duration(left)} left'
+        self.console.print(Text(f'[{self.ended}/{self.total}] {run}: {text}{note}'))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f'{seconds} s'
+    if seconds < 3600:
+        return f'{seconds // 60} min {seconds % 60:02d} s'
+    return f'{seconds // 3600} h {seconds % 3600 // 60:02d} min'

@@ -1,0 +1,122 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What methods teach beside accuracy: the statistics of their validations.
+
+They are those of :class:`~mmdckd.evaluation.CohortSums` and
+:class:`~mmdckd.evaluation.PredictionSums`, which
+:class:`~mmdckd.engine.hooks.CohortStatisticsHook` records.
+"""
+
+from typing import Any, Dict, List, Optional
+
+from mmdckd.names import COHORT, TARGET, metric_name, metric_of
+
+from .lines import Line
+from .markdown import spread, table
+from .results import keys_of
+from .statistics import summarize
+
+#: Title to a statistic of what counts of a cohort. With a ``/`` it is that of
+#: one member, or of all together.
+STATISTICS = {
+    'Entropy': 'entropy',
+    'Soft entropy': 'soft_entropy',
+    'Soft entropy of the collected target': metric_name(TARGET, 'soft_entropy'),
+    "Distance to the teacher's class correlation": 'correlation_distance',
+    'Agreement where the teacher is right': 'agreement_right',
+    'Agreement where the teacher is wrong': 'agreement_wrong',
+    'ECE': 'ece',
+    'NLL': 'nll',
+    'Brier': 'brier',
+    'Agreement of two students': metric_name(COHORT, 'agreement'),
+}
+
+EXPLANATION = (
+    'What they have learned, in the last validation. Entropy and NLL are in '
+    'nats; soft entropies, and the class correlations, are of predictions '
+    'softened by a temperature of 4. The distance is the total variation '
+    "between the mean prediction for a class and the teacher's. Agreement is "
+    'the share of images of the same top-1: with the teacher on those that it '
+    'gets right and on those that it gets wrong, and among students. A cell '
+    'is empty where there is no teacher, no target or no peer. '
+    '`python tools/report.py FOLDER` draws the class correlations of a run '
+    '(`FOLDER` is its `train/`).'
+)
+
+
+def learned_table(lines: List[Line]) -> str:
+    """The statistics after the last epoch, by method.
+
+    Args:
+        lines (List[Line]): The methods with their records.
+
+    Returns:
+        str: Markdown; empty where no run has recorded any.
+    """
+    rows = [['Method', *STATISTICS]]
+    for line in lines:
+        values = [last_values(line, key) for key in STATISTICS.values()]
+        if any(values):
+            rows.append(
+                [line.method.name]
+                + [spread(summarize(each), digits=3) if each else '' for each in values]
+            )
+    if len(rows) == 1:
+        return ''
+    return f'{EXPLANATION}\n\n{table(rows)}'
+
+
+def last_values(line: Line, key: str) -> List[float]:
+    """A statistic of the seeds' last validations.
+
+    Args:
+        line (Line): A method with its records.
+        key (str): The statistic.
+
+    Returns:
+        List[float]: Those of the seeds that have it.
+    """
+    values = [
+        value_of(line, record, record['last']['val'], key)
+        for record in line.records.values()
+    ]
+    return [value for value in values if value is not None]
+
+
+def curve(line: Line, key: str) -> Dict[float, float]:
+    """A statistic over epochs.
+
+    Args:
+        line (Line): A method with its records.
+        key (str): The statistic, or the metric.
+
+    Returns:
+        Dict[float, float]: Epoch to the mean over the seeds that have it.
+    """
+    values: Dict[float, List[float]] = {}
+    for record in line.records.values():
+        curves = record.get('curves') or dict(epoch=[])
+        for i, epoch in enumerate(curves['epoch']):
+            metrics = {
+                name: column[i]
+                for name, column in curves.items()
+                if column[i] is not None
+            }
+            value = value_of(line, record, metrics, key)
+            if value is not None:
+                values.setdefault(epoch, []).append(value)
+    return {epoch: sum(each) / len(each) for epoch, each in sorted(values.items())}
+
+
+def value_of(
+    line: Line, record: Dict[str, Any], metrics: Dict[str, float], key: str
+) -> Optional[float]:
+    """A statistic of one validation of a run; None where there is none."""
+    if any(metric_of(key, member) for member in (TARGET, COHORT)):
+        return metrics.get(key)
+    # The student that is best in accuracy is another at every validation.
+    figure = line.method.figure
+    figure = 'mean' if figure == 'best' else figure
+    keys = keys_of(record, key, figure)
+    if not all(each in metrics for each in keys):
+        return None
+    return sum(metrics[each] for each in keys) / len(keys)

@@ -1,0 +1,34 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Figures and tables in Markdown."""
+
+import math
+from typing import Sequence
+
+from .statistics import Summary
+
+
+def spread(summary: Summary, digits: int = 2) -> str:
+    """Mean and standard deviation, where there is one.
+
+    Args:
+        summary (Summary): The summary.
+        digits (int): Digits after the point. Defaults to 2.
+    """
+    if math.isnan(summary.std):
+        return f'{summary.mean:.{digits}f}'
+    return f'{summary.mean:.{digits}f} ± {summary.std:.{digits}f}'
+
+
+def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """A table in Markdown.
+
+    Args:
+        rows (Sequence[Sequence[str]]): The titles of the columns, and the
+            rows.
+        left (Sequence[int]): The columns that start at the left. Defaults to
+            (0, ), the first.
+    """
+    ruler = [':---' if column in left else '---:' for column in range(len(rows[0]))]
+    return '\n'.join(
+        '| ' + ' | '.join(row) + ' |' for row in [rows[0], ruler, *rows[1:]]
+    )

@@ -1,0 +1,290 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Which runs a sweep takes."""
+
+import copy
+import functools
+import hashlib
+import json
+import os.path as osp
+import re
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Tuple
+
+from mmengine.config import Config
+
+from mmdckd.names import BEST, metric_name
+
+from .spec import Method, Recipe, Spec, Teacher
+
+#: Settings that say what is logged and kept, and change no number.
+LOG_ONLY = (
+    'default_hooks',
+    'log_level',
+    'log_processor',
+    'vis_backends',
+    'visualizer',
+    'work_dir',
+)
+
+
+class Run:
+    """One training, with the test that ends it.
+
+    Runs of the same config, seed and teacher are the same run, whatever they
+    are called. Its folder is named by a fingerprint of these (but for
+    :data:`LOG_ONLY`), so a changed config never finds results that were not
+    its own. A change of the code is not seen; the results name the commit.
+
+    Args:
+        name (str): What it is called.
+        config (Config): Its config, without its seed and its teacher.
+        fingerprint (str): Tells the trainings of one seed apart.
+        seed (int): Its seed.
+        teacher (Run, optional): The run its students learn from.
+        metric (str): The metric by which its best epoch is chosen.
+        work_dir (str): The folder that holds the folders of all runs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        fingerprint: str,
+        seed: int,
+        teacher: Optional['Run'],
+        metric: str,
+        work_dir: str,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.fingerprint = fingerprint
+        self.seed = seed
+        self.teacher = teacher
+        self.metric = metric
+        short = re.sub(r'[^\w.=-]+', '_', name)
+        self.folder = osp.join(
+            work_dir, f'{short}-{self.fingerprint[:8]}', f'seed{seed}'
+        )
+
+    def __str__(self) -> str:
+        return f'{self.name}, seed {self.seed}'
+
+    @property
+    def config_file(self) -> str:
+        """str: The whole config, for ``tools/train.py`` as well."""
+        return osp.join(self.folder, 'config.py')
+
+    @property
+    def train_dir(self) -> str:
+        """str: The folder MMEngine works in."""
+        return osp.join(self.folder, 'train')
+
+    @property
+    def log_file(self) -> str:
+        """str: What the process prints."""
+        return osp.join(self.folder, 'log.txt')
+
+    @property
+    def progress_file(self) -> str:
+        """str: How far it is, from 0 to 1."""
+        return osp.join(self.folder, 'progress.txt')
+
+    @property
+    def result_file(self) -> str:
+        """str: What came out; it is there when the run is finished."""
+        return osp.join(self.folder, 'result.json')
+
+    @property
+    def checkpoint(self) -> Optional[str]:
+        """str, optional: The last epoch's, where the run is finished."""
+        pointer = osp.join(self.train_dir, 'last_checkpoint')
+        if not osp.isfile(self.result_file) or not osp.isfile(pointer):
+            return None
+        with open(pointer, encoding='utf-8') as file:
+            path = osp.join(self.train_dir, osp.basename(file.read().strip()))
+        return path if osp.isfile(path) else None
+
+    def complete_config(self, resume: bool) -> Config:
+        """The config with all that is this run's own.
+
+        Args:
+            resume (bool): Whether to go on from its last checkpoint.
+
+        Returns:
+            Config: What :mod:`.worker` runs.
+        """
+        cfg = copy.deepcopy(self.config)
+        cfg.merge_from_dict({'randomness.seed': self.seed})
+        cfg.work_dir = self.train_dir
+        cfg.resume = resume
+        cfg.launcher = 'none'
+        if self.teacher is not None:
+            cfg.model.teacher_ckpt = self.teacher.checkpoint
+        keeper = dict(type='mmdckd.CohortCheckpointHook', interval=1)
+        keeper.update(cfg.get('default_hooks', {}).get('checkpoint') or {})
+        keeper.update(save_best=None, max_keep_ckpts=1)
+        if cfg.get('val_cfg') is not None:
+            keeper.update(save_best=self._monitor(cfg), rule='greater')
+        cfg.merge_from_dict({'default_hooks.checkpoint': keeper})
+        return cfg
+
+    def _monitor(self, cfg: Config) -> str:
+        if not cfg.val_cfg.get('type', '').endswith('CollectiveValLoop'):
+            return self.metric
+        # The best student is chosen by what the sweep compares.
+        cfg.val_cfg.monitor = self.metric
+        cfg.test_cfg.monitor = self.metric
+        return metric_name(BEST, self.metric)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result that the report needs, and the run that gives it.
+
+    Attributes:
+        role (str): 'teacher' or 'method'.
+        pair (str): The pair of a method; '' where there is but one.
+        name (str): The teacher's or method's name.
+        seed (int): The seed of the run.
+        run (Run): The run. Entries of the same training share it.
+        keep_curves (bool): Whether the metrics of all its validations are
+            drawn, and kept with its result.
+    """
+
+    role: str
+    pair: str
+    name: str
+    seed: int
+    run: Run
+    keep_curves: bool
+
+    @property
+    def key(self) -> Tuple[str, str, str, int]:
+        """Tuple: What tells this entry from the others."""
+        return self.role, self.pair, self.name, self.seed
+
+
+def make_plan(spec: Spec, work_dir: str) -> List[Entry]:
+    """Say which results a sweep needs and which runs give them.
+
+    Args:
+        spec (Spec): What is compared.
+        work_dir (str): The folder that holds the folders of all runs.
+
+    Returns:
+        List[Entry]: Teachers first, then all methods seed by seed.
+
+    Raises:
+        ValueError: If a config lacks what a sweep needs of it.
+    """
+    return _Planner(spec, work_dir).plan()
+
+
+class _Planner:
+    def __init__(self, spec: Spec, work_dir: str) -> None:
+        self.spec = spec
+        self.work_dir = work_dir
+        self.runs: Dict[Tuple[str, int], Run] = {}
+        self.names: Dict[str, str] = {}
+
+    def plan(self) -> List[Entry]:
+        configs = [
+            _resolve(f'methods.{method.name}', method.recipe)
+            for method in self.spec.methods
+        ]
+        teacher_configs = {
+            name: _resolve(f'teachers.{name}', teacher.recipe)
+            for name, teacher in self.spec.teachers.items()
+        }
+        teachers: Dict[Tuple[str, int], Entry] = {}
+        methods = []
+        for seed in self.spec.seeds:
+            for method, config in zip(self.spec.methods, configs):
+                taught_by = None
+                teacher = self._teacher_of(method, config)
+                if teacher is not None:
+                    its_seed = seed if teacher.seed == 'each' else teacher.seed
+                    taught_by = self._run(
+                        teacher.name, teacher_configs[teacher.name], its_seed
+                    )
+                    teachers[teacher.name, its_seed] = Entry(
+                        'teacher', '', teacher.name, its_seed, taught_by, False
+                    )
+                name = ' '.join(filter(None, [method.pair, method.name]))
+                run = self._run(name, config, seed, taught_by)
+                methods.append(
+                    Entry(
+                        'method', method.pair, method.name, seed, run, not method.group
+                    )
+                )
+        return [*teachers.values(), *methods]
+
+    def _teacher_of(self, method: Method, config: Config) -> Optional[Teacher]:
+        if config.model.get('teacher') is None or not self.spec.teachers:
+            return None
+        if method.teacher is None:
+            raise ValueError(
+                f'The config of `methods.{method.name}` has a teacher, and '
+                '`teachers` has several: set `teacher` of the method or of '
+                f'its pair to one of {list(self.spec.teachers)}.'
+            )
+        return self.spec.teachers[method.teacher]
+
+    def _run(
+        self, name: str, config: Config, seed: int, teacher: Optional[Run] = None
+    ) -> Run:
+        fingerprint = _fingerprint(config, teacher, self.spec.metric)
+        if (fingerprint, seed) not in self.runs:
+            self.runs[fingerprint, seed] = Run(
+                self.names.setdefault(fingerprint, name),
+                config,
+                fingerprint,
+                seed,
+                teacher,
+                self.spec.metric,
+                self.work_dir,
+            )
+        return self.runs[fingerprint, seed]
+
+
+def _resolve(where: str, recipe: Recipe) -> Config:
+    """The config of a recipe, as ``tools/train.py`` would have it."""
+    config = copy.deepcopy(_read(recipe.configs[0]))
+    try:
+        for path in recipe.configs[1:]:
+            config.merge_from_dict(_read(path).to_dict())
+        config.merge_from_dict(recipe.cfg_options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'The configs and `cfg_options` of `{where}` do not go together: {error}'
+        ) from error
+    for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):
+        if config.get(key) is None:
+            raise ValueError(
+                f'The config of `{where}` has no `{key}`, and a '
+                'sweep tests what it has trained.'
+            )
+    return config
+
+
+@functools.cache
+def _read(path: str) -> Config:
+    """Many methods have one file, and reading one takes a while."""
+    return Config.fromfile(path)
+
+
+def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
+    """Tells trainings apart that differ in more than their seed."""
+    content = {
+        key: value for key, value in config.to_dict().items() if key not in LOG_ONLY
+    }
+    content['randomness'] = {
+        key: value
+        for key, value in content.get('randomness', {}).items()
+        if key != 'seed'
+    }
+    content['benchmark_metric'] = metric
+    if teacher is not None:
+        content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,167 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The results of a sweep as plots."""
+
+import os.path as osp
+import re
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from .curve_plots import draw_curves
+from .lines import Line
+from .statistics import summarize
+
+
+def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
+    """Draw all plots that the results have what is needed for.
+
+    Args:
+        lines (Sequence[Line]): The methods with their records.
+        out (str): The folder to write to.
+
+    Returns:
+        List[Tuple[str, str]]: Title and name of every file.
+    """
+    pairs: Dict[str, List[Line]] = {}
+    for line in lines:
+        pairs.setdefault(line.method.pair, []).append(line)
+    drawn = []
+    for pair, own in pairs.items():
+        for kind, (text, draw) in KINDS.items():
+            title = text.format(metric=own[0].metric)
+            if pair:
+                title = f'{pair}: {title}'
+            figure = draw(own)
+            if figure is not None:
+                name = '_'.join(filter(None, [kind, pair]))
+                name = re.sub(r'[^\w.-]+', '_', name) + '.png'
+                figure.suptitle(title)
+                figure.savefig(osp.join(out, name), dpi=100)
+                drawn.append((title, name))
+    return drawn
+
+
+def draw_accuracy(lines: Sequence[Line]) -> Figure:
+    """Every method's seeds, their mean and its 95 % interval."""
+    figure = Figure((8, 1.2 + 0.4 * len(lines)), layout='constrained')
+    axes = figure.subplots()
+    for row, line in enumerate(lines):
+        values = list(line.values().values())
+        summary = summarize(values)
+        axes.plot(values, [row] * len(values), '.', color='0.6')
+        axes.errorbar(summary.mean, row, xerr=_margin(summary), fmt='o', capsize=4)
+    axes.set_yticks(range(len(lines)), [line.method.name for line in lines])
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel(f'{lines[0].metric}: seeds, mean and 95 % interval')
+    axes.grid(axis='x', alpha=0.3)
+    return figure
+
+
+def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
+    """Accuracy against the number of students, for each group that has
+    several numbers; None where there is no such group."""
+    groups = {
+        name: members
+        for name, members in _groups(lines).items()
+        if len({line.num_students for line in members}) > 1
+    }
+    if not groups:
+        return None
+    figure = Figure((8, 5), layout='constrained')
+    axes = figure.subplots()
+    for name, style in _styles(groups).items():
+        _draw_line(
+            axes, name, style, [(line.num_students, line) for line in groups[name]]
+        )
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel('students')
+    _finish(axes, lines)
+    axes.legend()
+    return figure
+
+
+def draw_cost(lines: Sequence[Line]) -> Figure:
+    """Accuracy against operations and, where it was measured, against wall
+    time of the training."""
+    panels = [('train_flops', 1e12, 'TFLOPs of the training')]
+    if any(line.mean_of('train_seconds') for line in lines):
+        panels.append(('train_seconds', 1, 'seconds of the training'))
+    figure = Figure((5 * len(panels) + 2, 5), layout='constrained')
+    grouped = _groups(lines)
+    grouped.update(
+        (line.method.name, [line]) for line in lines if not line.method.group
+    )
+    styles = _styles(grouped)
+    for axes, (key, unit, label) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels
+    ):
+        for name, style in styles.items():
+            points = [
+                (line.mean_of(key) / unit, line)
+                for line in grouped[name]
+                if line.mean_of(key)
+            ]
+            if points:
+                _draw_line(axes, name, style, points)
+        axes.set_xscale('log')
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter('{x:g}')
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(label)
+        _finish(axes, lines)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc='outside right upper'
+    )
+    return figure
+
+
+def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
+    groups: Dict[str, List[Line]] = {}
+    for line in lines:
+        if line.method.group:
+            groups.setdefault(line.method.group, []).append(line)
+    return groups
+
+
+def _styles(names: Iterable[str]) -> Dict[str, Dict[str, str]]:
+    """A colour and a marker for each name; there are ten colours."""
+    return {
+        name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
+        for i, name in enumerate(names)
+    }
+
+
+def _draw_line(
+    axes: Axes, name: str, style: Dict[str, str], points: List[Tuple[float, Line]]
+) -> None:
+    points = sorted(points, key=lambda point: point[0])
+    summaries = [summarize(list(line.values().values())) for _, line in points]
+    axes.errorbar(
+        [x for x, _ in points],
+        [s.mean for s in summaries],
+        yerr=[_margin(s) for s in summaries],
+        **style,
+        capsize=4,
+        label=name,
+    )
+
+
+def _margin(summary) -> float:
+    """A single run has no interval."""
+    return summary.margin if summary.count > 1 else 0.0
+
+
+def _finish(axes: Axes, lines: Sequence[Line]) -> None:
+    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
+    axes.grid(alpha=0.3)
+
+
+#: File of a plot to its title and what draws it.
+KINDS = dict(
+    accuracy=('{metric} by method', draw_accuracy),
+    students=('{metric} by number of students', draw_students),
+    cost=('{metric} by cost of the training', draw_cost),
+    curves=('{metric} and statistics of the validations by epoch', draw_curves),
+)

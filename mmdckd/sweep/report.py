@@ -1,0 +1,265 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The results of a sweep as Markdown."""
+
+import math
+import shlex
+from typing import Sequence, Tuple
+
+from .learned import learned_table
+from .lines import Line, make_lines
+from .markdown import spread, table
+from .plan import Entry
+from .results import Results, figure_of
+from .spec import Method, Spec
+from .statistics import paired_difference, summarize
+
+FIGURE_TEXTS = dict(
+    mean='the mean over its students',
+    first='its first student',
+    best='the student that was best in validation',
+    ensemble='the ensemble of its students',
+)
+
+
+def to_markdown(
+    spec: Spec,
+    entries: Sequence[Entry],
+    results: Results,
+    out: str,
+    plots: Sequence[Tuple[str, str]],
+    link: str = '',
+    level: int = 1,
+) -> str:
+    """Write the report of a sweep.
+
+    Args:
+        spec (Spec): What is compared.
+        entries (Sequence[Entry]): The plan.
+        results (Results): What came out.
+        out (str): The folder that the results and plots are in.
+        plots (Sequence[Tuple[str, str]]): Title and file of every plot.
+        link (str): That folder and a slash, as seen from the report. Defaults
+            to '', the same folder.
+        level (int): The level of its title. Defaults to 1, a page of its own.
+
+    Returns:
+        str: Markdown.
+    """
+    lines = make_lines(spec, entries, results)
+    mark = '#' * level
+    parts = [f'{mark} {spec.name}', spec.about]
+    if not lines:
+        return '\n\n'.join([*parts, _not_run(spec, lines)]) + '\n'
+    parts += [_preface(spec, lines)]
+    for pair in spec.pairs:
+        own = [line for line in lines if line.method.pair == pair]
+        if own:
+            parts += [
+                f'{mark}# {pair}' if pair else '',
+                _comparison(spec, own),
+                _details(spec, own),
+                learned_table(own),
+            ]
+    parts += [_not_run(spec, lines), _teachers(spec, entries, results)]
+    parts += [f'![{title}]({link}{file})' for title, file in plots]
+    parts += [_notes(spec, lines, out, link)]
+    return '\n\n'.join(filter(None, parts)) + '\n'
+
+
+def _preface(spec: Spec, lines: Sequence[Line]) -> str:
+    figures = {line.method.figure for line in lines if line.num_students > 1}
+    seeds = ', '.join(map(str, spec.seeds))
+    text = (
+        f'`{spec.metric}` on the test split after the last epoch: mean ± '
+        f'standard deviation over the seeds {seeds}.'
+    )
+    if len(figures) == 1:
+        text += f' Of a cohort, {FIGURE_TEXTS[figures.pop()]} counts.'
+    elif figures:
+        text += ' What counts of a cohort is said with its number of students.'
+    if spec.compare_with:
+        text += (
+            ' A difference is that of the runs with the same seed: its '
+            "mean, and Student's 95 % interval of this in brackets, bold "
+            'where it leaves 0 out (every comparison for itself, with no '
+            'correction for their number).'
+        )
+    return text
+
+
+def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
+    others = [
+        line for name in spec.compare_with for line in lines if line.method.name == name
+    ]
+    rows = [
+        ['Method', 'Students', 'Runs', spec.metric]
+        + [f'− {other.method.name}' for other in others]
+        + ['The command that reruns it']
+    ]
+    several = len({x.method.figure for x in lines if x.num_students > 1}) > 1
+    for line in lines:
+        students = str(line.num_students)
+        if several and line.num_students > 1:
+            students += f', {line.method.figure}'
+        name = line.method.name + (' (outdated)' if line.outdated else '')
+        rows.append(
+            [
+                name,
+                students,
+                _runs(spec, line),
+                spread(summarize(list(line.values().values()))),
+            ]
+            + [_difference(line, other) for other in others]
+            + [f'`{command_of(spec, line.method)}`']
+        )
+    return table(rows, left=(0, len(rows[0]) - 1))
+
+
+def _runs(spec: Spec, line: Line) -> str:
+    done, wanted = len(line.records), len(spec.seeds)
+    return str(done) if done >= wanted else f'{done} of {wanted}'
+
+
+def _details(spec: Spec, lines: Sequence[Line]) -> str:
+    rows = [
+        [
+            'Method',
+            'First student',
+            'Best in validation',
+            'Ensemble',
+            'Best epoch',
+            'Its number',
+            'Parameters',
+            'Training TFLOPs',
+            'Seconds',
+        ]
+    ]
+    for line in lines:
+        one = line.num_students == 1
+        at_best = line.values(stage='best')
+        epochs = [r['best']['epoch'] for r in line.records.values() if at_best]
+        seconds = line.mean_of('train_seconds')
+        rows.append(
+            [
+                line.method.name,
+                spread(summarize(list(line.values('first').values()))),
+                '' if one else spread(summarize(list(line.values('best').values()))),
+                ''
+                if one
+                else spread(summarize(list(line.values('ensemble').values()))),
+                spread(summarize(list(at_best.values()))) if at_best else '',
+                f'{sum(epochs) / len(epochs):.0f}' if epochs else '',
+                f'{line.mean_of("parameters"):,.0f}',
+                f'{line.mean_of("train_flops") / 1e12:.3g}',
+                '' if seconds is None else f'{seconds:,.0f}',
+            ]
+        )
+    return (
+        'The same runs, by the same commands: the single students and the '
+        'ensemble after the last epoch; what counts in the epoch that was '
+        'best in validation, and the mean of its number; the parameters of '
+        'a student; what a training costs, the forward pass of its teacher '
+        'included (matrix products and convolutions of all steps; wall '
+        'time with validations, beside whatever else the machine did).'
+        '\n\n'
+    ) + table(rows)
+
+
+def _not_run(spec: Spec, lines: Sequence[Line]) -> str:
+    done = [line.method for line in lines]
+    missing = [method for method in spec.methods if method not in done]
+    if not missing:
+        return ''
+    return f'Not run yet: `{command_of(spec, *missing)}`'
+
+
+def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
+    texts = []
+    for entry in entries:
+        if entry.role == 'teacher':
+            record = results.find(entry) or results.find_outdated(entry)
+            if record is not None:
+                value = figure_of(record, record['last']['test'], spec.metric, 'mean')
+                texts.append(
+                    f'{entry.name}, seed {entry.seed}: {value:.2f} '
+                    f'({record["parameters"]:,} parameters)'
+                )
+    if not texts:
+        return ''
+    return (
+        'The teachers that were distilled, after their last epoch: '
+        + '; '.join(texts)
+        + '.'
+    )
+
+
+def _notes(spec: Spec, lines: Sequence[Line], out: str, link: str) -> str:
+    records = [r for line in lines for r in line.records.values()]
+    texts = [
+        f'This is made from [results.jsonl]({link}results.jsonl), one line a '
+        f'run (also as [results.csv]({link}results.csv)), by\n\n    '
+        + report_command(spec, out)
+    ]
+    if any(line.outdated for line in lines):
+        texts.append(
+            "Outdated: the config of this method, or its teacher's, "
+            'has changed since these runs.'
+        )
+    if any(record['test_is_val'] for record in records):
+        texts.append(
+            'Validation and test have the same images here: the best '
+            'epoch was chosen on what it is tested on.'
+        )
+    resumed = sum(record['resumed'] for record in records)
+    if resumed:
+        texts.append(f'{resumed} of the runs were interrupted and resumed.')
+    where = {(r['device'], r['threads']) for r in records}
+    texts.append(
+        'Run with '
+        + '; '.join(
+            sorted(
+                {
+                    ', '.join(
+                        f'{name} {version}' for name, version in r['versions'].items()
+                    )
+                    for r in records
+                }
+            )
+        )
+        + ' on '
+        + ' and '.join(
+            f'{device} ({threads} threads)' for device, threads in sorted(where)
+        )
+        + '.'
+    )
+    return '\n\n'.join(texts)
+
+
+def command_of(spec: Spec, *methods: Method) -> str:
+    """The command that runs methods with all their seeds."""
+    return shlex.join(
+        [
+            'python',
+            'tools/sweep.py',
+            spec.path,
+            '--only',
+            *('/'.join(filter(None, [method.pair, method.name])) for method in methods),
+        ]
+    )
+
+
+def report_command(spec: Spec, out: str) -> str:
+    """The command that makes the report from the results."""
+    return shlex.join(
+        ['python', 'tools/sweep.py', spec.path, '--out', out, '--report-only']
+    )
+
+
+def _difference(line: Line, other: Line) -> str:
+    if line is other or not line.records.keys() & other.records.keys():
+        return ''
+    difference = paired_difference(line.values(), other.values())
+    text = f'{difference.mean:+.2f}'
+    if not math.isnan(difference.margin):
+        text += f' [{difference.low:+.2f}, {difference.high:+.2f}]'
+    return f'**{text}**' if difference.clear_of_zero else text

@@ -1,0 +1,252 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What came out of the runs, one JSON object a line.
+
+================ ===========================================================
+key              meaning
+================ ===========================================================
+benchmark        the name of the sweep
+role             'method', or 'teacher' of one that students have learnt from
+pair, name, seed the pair ('' where there is but one), the method's or
+                 teacher's name, and the seed
+fingerprint      of the config and the teacher; runs of another one are not
+                 of this sweep any more
+students         the names of the students of a cohort; [] of another model
+last             the last epoch: its number ``epoch``, and all metrics of the
+                 validation after it (``val``) and of the test (``test``)
+best             the same of the epoch that was best in validation, by its
+                 best student; null without validation
+curves           the metrics of all validations, by name, and their ``epoch``;
+                 null of what is not drawn by epoch, the teachers and the
+                 methods of a group; not in lines of former versions
+parameters       of the first student
+train_seconds    wall time of the training with its validations; null of a
+                 run that was resumed
+train_flops      floating-point operations of the training: those of its first
+                 step times its steps
+test_is_val      whether validation and test have the same images, so that
+                 the best epoch was chosen on what it is tested on
+device, threads  what it ran on: 'cpu' or the name of the GPU, and how many
+                 threads of the CPU it had
+resumed          whether it was interrupted and resumed
+versions, commit of the packages, and of this repository
+================ ===========================================================
+"""
+
+import csv
+import io
+import json
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from mmdckd.io.data import is_number, read_lines
+from mmdckd.names import metric_name
+
+from .files import append_line
+from .plan import Entry
+from .spec import FIGURES, Spec
+
+_NOTHING = type(None)
+_SCHEMA: Dict[str, Tuple[type, ...]] = dict(
+    benchmark=(str,),
+    role=(str,),
+    pair=(str,),
+    name=(str,),
+    seed=(int,),
+    fingerprint=(str,),
+    students=(list,),
+    last=(dict,),
+    best=(dict, _NOTHING),
+    curves=(dict, _NOTHING),
+    parameters=(int, float, _NOTHING),
+    train_seconds=(int, float, _NOTHING),
+    train_flops=(int, float, _NOTHING),
+)
+
+
+class Results:
+    """The lines of a result file.
+
+    Lines are only ever added, so whatever is in the file stays there. A
+    line that a kill has left half written is no line.
+
+    Args:
+        path (str): The file; it need not exist.
+
+    Raises:
+        ValueError: If a whole line is not JSON, or no result; the message
+            names the file and the line.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.records: List[Dict[str, Any]] = []
+        if not osp.isfile(path):
+            return
+        for where, record in read_lines(path):
+            for key, kinds in _SCHEMA.items():
+                if not isinstance(record.get(key), kinds):
+                    raise ValueError(
+                        f'{where} is no result: expected `{key}` to be '
+                        f'{" or ".join(kind.__name__ for kind in kinds)}, got '
+                        f'{type(record.get(key)).__name__}.'
+                    )
+            for stage in ('last', 'best'):
+                _check_epoch(record[stage], f'{where}, `{stage}`')
+            if not all(isinstance(name, str) for name in record['students']):
+                raise ValueError(
+                    f'{where} is no result: expected `students` to be names.'
+                )
+            self.records.append(record)
+
+    def find(self, entry: Entry) -> Optional[Dict[str, Any]]:
+        """The last record of an entry whose config has not changed since."""
+        for record in reversed(self.records):
+            if (
+                _key(record) == entry.key
+                and record['fingerprint'] == entry.run.fingerprint
+            ):
+                return record
+        return None
+
+    def find_outdated(self, entry: Entry) -> Optional[Dict[str, Any]]:
+        """The last record of an entry, whatever its config was."""
+        for record in reversed(self.records):
+            if _key(record) == entry.key:
+                return record
+        return None
+
+    def add(self, spec: Spec, entry: Entry) -> None:
+        """Add the result of an entry whose run is finished.
+
+        Raises:
+            ValueError: If it lacks the metric of the sweep.
+        """
+        with open(entry.run.result_file, encoding='utf-8') as file:
+            result = json.load(file)
+        for stage in filter(None, (result['last'], result['best'])):
+            figure_of(result, stage['test'], spec.metric, 'mean')
+        if not entry.keep_curves:
+            result['curves'] = None
+        role, pair, name, seed = entry.key
+        record = dict(
+            benchmark=spec.name,
+            role=role,
+            pair=pair,
+            name=name,
+            seed=seed,
+            fingerprint=entry.run.fingerprint,
+            **result,
+        )
+        append_line(self.path, json.dumps(record))
+        self.records.append(record)
+
+
+def _check_epoch(epoch: Any, where: str) -> None:
+    """Refuse what is not the metrics of an epoch."""
+    if epoch is None:
+        return
+    stages = [epoch.get('val'), epoch.get('test')]
+    if not isinstance(epoch.get('epoch'), (int, type(None))) or not all(
+        stage is None or isinstance(stage, dict) and all(map(is_number, stage.values()))
+        for stage in stages
+    ):
+        raise ValueError(
+            f'{where} is no result: expected a whole `epoch`, '
+            'and numbers by name under `val` and `test`.'
+        )
+
+
+def _key(record: Dict[str, Any]):
+    return record['role'], record['pair'], record['name'], record['seed']
+
+
+def figure_of(
+    record: Dict[str, Any], metrics: Dict[str, float], metric: str, figure: str
+) -> float:
+    """Bring the metrics of a run to one figure.
+
+    Args:
+        record (Dict[str, Any]): The run's record, which names its students.
+        metrics (Dict[str, float]): The metrics of one of its evaluations.
+        metric (str): Which metric.
+        figure (str): 'mean', 'first', 'best' or 'ensemble'; see
+            :func:`~mmdckd.sweep.spec.load_spec`. They are the same where
+            there is one student.
+
+    Returns:
+        float: The figure.
+
+    Raises:
+        ValueError: If there is no such metric.
+    """
+    keys = keys_of(record, metric, figure)
+    for key in keys:
+        if key not in metrics:
+            raise ValueError(f'`metric`: there is no {key!r} among {sorted(metrics)}.')
+    return sum(metrics[key] for key in keys) / len(keys)
+
+
+def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
+    """The metrics whose mean is the figure of a run.
+
+    Args:
+        record (Dict[str, Any]): The run's record.
+        metric (str): Which metric.
+        figure (str): As in :func:`figure_of`.
+
+    Returns:
+        List[str]: Their names.
+    """
+    students = record['students']
+    if not students:
+        return [metric]
+    if figure == 'mean':
+        return [metric_name(name, metric) for name in students]
+    if figure == 'first' or len(students) == 1:
+        return [metric_name(students[0], metric)]
+    return [metric_name(figure, metric)]
+
+
+def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:
+    """Records as a table for other programs, one row a run.
+
+    Args:
+        records (Sequence[Dict[str, Any]]): The records.
+        metric (str): The metric of the sweep.
+
+    Returns:
+        str: Comma-separated values, with a line of names.
+    """
+    rows = []
+    for record in records:
+        row = {
+            key: record[key] for key in ('benchmark', 'role', 'pair', 'name', 'seed')
+        }
+        row['students'] = max(1, len(record['students']))
+        for stage in ('last', 'best'):
+            epoch = record[stage]
+            row[f'{stage}_epoch'] = epoch and epoch['epoch']
+            for split in ('val', 'test'):
+                for figure in FIGURES:
+                    row[f'{stage}_{split}_{figure}'] = (
+                        figure_of(record, epoch[split], metric, figure)
+                        if epoch and epoch[split]
+                        else None
+                    )
+        for key in (
+            'parameters',
+            'train_seconds',
+            'train_flops',
+            'device',
+            'threads',
+            'resumed',
+            'commit',
+            'fingerprint',
+        ):
+            row[key] = record[key]
+        rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,317 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a sweep compares, as its file says it."""
+
+import difflib
+import os.path as osp
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+from mmengine.config import Config
+
+#: How the students of a run are brought to one figure.
+FIGURES = ('mean', 'first', 'best', 'ensemble')
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network or a cohort is trained, but for its seed.
+
+    Attributes:
+        configs (Tuple[str]): Config files, the later over the earlier.
+        cfg_options (dict): Settings over these, as ``--cfg-options`` has
+            them.
+    """
+
+    configs: Tuple[str, ...]
+    cfg_options: Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher that is trained before the students who need it.
+
+    Attributes:
+        name (str): Its name.
+        recipe (Recipe): How it is trained.
+        seed (int | str): Its seed, whatever that of its students; 'each' has
+            a teacher of its own for every seed.
+    """
+
+    name: str
+    recipe: Recipe
+    seed: Union[int, str]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the table.
+
+    Attributes:
+        name (str): Its name.
+        pair (str): The pair it is run for; '' where there is but one.
+        recipe (Recipe): How it is trained.
+        teacher (str, optional): The teacher of its students, where their
+            config has one.
+        figure (str): Which figure of its students counts.
+        group (str): Methods that differ in one setting only, such as the
+            number of students, are of one group, and joined in the plots.
+    """
+
+    name: str
+    pair: str
+    recipe: Recipe
+    teacher: Optional[str]
+    figure: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep; see :func:`load_spec`."""
+
+    path: str
+    name: str
+    about: str
+    metric: str
+    seeds: Tuple[int, ...]
+    compare_with: Tuple[str, ...]
+    teachers: Dict[str, Teacher]
+    pairs: Tuple[str, ...]
+    methods: Tuple[Method, ...]
+
+
+def load_spec(path: str) -> Spec:
+    """Read the file of a sweep.
+
+    It is a config of MMEngine (.yaml, .py or .json) and may inherit from
+    another. Paths in it start at the folder the tool is run in, as for
+    ``tools/train.py``. Top-level names that start with an underscore are the
+    file's own.
+
+    .. code-block:: yaml
+
+        name: digits
+        seeds: [0, 1, 2, 3, 4]
+        teachers:
+          resnet34: {config: configs/teachers/resnet34_digits.py}
+        methods:
+          kd: {config: configs/baselines/kd_r18_digits.py}
+          dckd: {config: configs/dckd_r34_r18_digits.py}
+          dckd of two:
+            config: configs/dckd_r34_r18_digits.py
+            cfg_options: {model.num_students: 2}
+
+    ================ ======================================================
+    key              meaning
+    ================ ======================================================
+    name             of the sweep, and of the folder of its runs
+    about            sentences that head its report. Defaults to none
+    metric           the evaluator's, greater is better. Defaults to
+                     ``accuracy/top1``
+    seeds            every method is run with each (``randomness.seed``)
+    figure           which figure of a cohort counts, see below. Defaults to
+                     ``mean``
+    compare_with     methods that all are compared with, seed by seed.
+                     Defaults to those of ``kd`` and ``dml`` that there are
+    teachers         name to ``config``, ``cfg_options`` and ``seed``, which
+                     is a number (defaults to 0) or ``each``: one teacher for
+                     every seed. A teacher is trained once, and its last
+                     epoch teaches
+    pairs            name to ``config``, ``cfg_options`` and ``teacher``.
+                     Every method is run for every pair, its own config and
+                     options over the pair's. Defaults to one without
+                     anything
+    methods          name to ``config``, ``cfg_options``, ``teacher``,
+                     ``figure`` and ``group``
+    ================ ======================================================
+
+    A ``config`` is a file or a list of files, the later over the earlier. The
+    checkpoint of the teacher (by name in the method or the pair, or the only
+    one there is) is set as ``model.teacher_ckpt`` wherever the config's model
+    has a ``teacher``; without ``teachers`` the config says itself where its
+    teacher's weights are.
+
+    A cohort has several students, and one of these figures counts:
+
+    - ``mean``: the mean over its students. It tells the most of a method
+      whose students are alike, with no student chosen.
+    - ``first``: the first student, chosen before training, so that it
+      compares with a method of one student in spread as well. For cohorts of
+      unlike students.
+    - ``best``: the student that was best in validation.
+    - ``ensemble``: the mean of the students' probabilities.
+
+    All of them are kept and reported.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Spec: What it says.
+
+    Raises:
+        ValueError: If it says something that is not known or does not fit;
+            the message names the key.
+        FileNotFoundError: If a file it names does not exist.
+    """
+    _check_file('sweep', path)
+    raw = Config.fromfile(path).to_dict()
+    raw = {key: value for key, value in raw.items() if key[0] != '_'}
+    _check_keys(
+        '',
+        raw,
+        [
+            'name',
+            'about',
+            'metric',
+            'seeds',
+            'figure',
+            'compare_with',
+            'teachers',
+            'pairs',
+            'methods',
+        ],
+        ['name', 'seeds', 'methods'],
+    )
+    teachers = {
+        name: _teacher(name, entry) for name, entry in _entries('teachers', raw).items()
+    }
+    pairs = _entries('pairs', raw) or {'': {}}
+    methods = []
+    for pair, shared in pairs.items():
+        _check_keys(f'pairs.{pair}', shared, ['config', 'cfg_options', 'teacher'], [])
+        for name, entry in _entries('methods', raw).items():
+            methods.append(
+                _method(name, entry, pair, shared, teachers, raw.get('figure', 'mean'))
+            )
+    return Spec(
+        path=path,
+        name=str(raw['name']),
+        about=raw.get('about', '').strip(),
+        metric=raw.get('metric', 'accuracy/top1'),
+        seeds=_seeds(raw['seeds']),
+        compare_with=_compare_with(raw),
+        teachers=teachers,
+        pairs=tuple(pairs),
+        methods=tuple(methods),
+    )
+
+
+def _teacher(name: str, entry: dict) -> Teacher:
+    where = f'teachers.{name}'
+    _check_keys(where, entry, ['config', 'cfg_options', 'seed'], ['config'])
+    seed = entry.get('seed', 0)
+    if seed != 'each' and not _is_seed(seed):
+        raise ValueError(
+            f'`{where}.seed` should be a whole number from 0 on '
+            f'or "each", but is {seed!r}.'
+        )
+    return Teacher(name, _recipe(where, entry), seed)
+
+
+def _method(
+    name: str,
+    entry: dict,
+    pair: str,
+    shared: dict,
+    teachers: Dict[str, Teacher],
+    figure: str,
+) -> Method:
+    where = f'methods.{name}'
+    _check_keys(
+        where, entry, ['config', 'cfg_options', 'teacher', 'figure', 'group'], []
+    )
+    figure = entry.get('figure', figure)
+    if figure not in FIGURES:
+        raise ValueError(
+            f'`{where}.figure` (or `figure`) should be one of '
+            f'{list(FIGURES)}, but is {figure!r}.'
+        )
+    default = next(iter(teachers)) if len(teachers) == 1 else None
+    teacher = entry.get('teacher', shared.get('teacher', default))
+    if teacher is not None and teacher not in teachers:
+        key = where if 'teacher' in entry else f'pairs.{pair}'
+        raise ValueError(
+            f'`{key}.teacher` is {teacher!r}, but `teachers` has only {list(teachers)}.'
+        )
+    recipe, own = _recipe(f'pairs.{pair}', shared), _recipe(where, entry)
+    recipe = Recipe(
+        recipe.configs + own.configs, {**recipe.cfg_options, **own.cfg_options}
+    )
+    if not recipe.configs:
+        raise ValueError(f'`{where}.config` is missing: which config is run?')
+    return Method(name, pair, recipe, teacher, figure, entry.get('group', ''))
+
+
+def _recipe(where: str, entry: dict) -> Recipe:
+    configs = entry.get('config', ())
+    configs = (configs,) if isinstance(configs, str) else tuple(configs)
+    for config in configs:
+        _check_file(f'`{where}.config`', config)
+    options = entry.get('cfg_options') or {}
+    if not isinstance(options, dict):
+        raise ValueError(
+            f'`{where}.cfg_options` should map settings to values, but is {options!r}.'
+        )
+    return Recipe(configs, options)
+
+
+def _compare_with(raw: dict) -> Tuple[str, ...]:
+    named = raw.get('compare_with')
+    if named is None:
+        return tuple(name for name in ('kd', 'dml') if name in raw['methods'])
+    for name in named:
+        if name not in raw['methods']:
+            raise ValueError(
+                f'`compare_with` names {name!r}, but `methods` '
+                f'has only {list(raw["methods"])}.'
+            )
+    return tuple(named)
+
+
+def _seeds(seeds: Any) -> Tuple[int, ...]:
+    if (
+        not isinstance(seeds, (list, tuple))
+        or not seeds
+        or not all(map(_is_seed, seeds))
+        or len(set(seeds)) < len(seeds)
+    ):
+        raise ValueError(
+            '`seeds` should be a list of different whole numbers '
+            f'from 0 on, but is {seeds!r}.'
+        )
+    return tuple(seeds)
+
+
+def _is_seed(seed: Any) -> bool:
+    return isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
+
+
+def _entries(key: str, raw: dict) -> Dict[str, dict]:
+    entries = raw.get(key, {})
+    if not isinstance(entries, dict) or not all(
+        isinstance(entry, dict) for entry in entries.values()
+    ):
+        raise ValueError(f'`{key}` should map names to settings, but is {entries!r}.')
+    if key == 'methods' and not entries:
+        raise ValueError('`methods` is empty: what is to be compared?')
+    return entries
+
+
+def _check_keys(
+    where: str, entry: dict, known: Sequence[str], needed: Sequence[str]
+) -> None:
+    prefix = f'{where}.' if where else ''
+    for key in entry:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f'did you mean `{near[0]}`?' if near else f'known: {known}'
+            raise ValueError(f'`{prefix}{key}` is not known: {hint}')
+    for key in needed:
+        if key not in entry:
+            raise ValueError(f'`{prefix}{key}` is missing.')
+
+
+def _check_file(what: str, path: str) -> None:
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'{what}: there is no file {path!r}.')

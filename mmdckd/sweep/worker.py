@@ -1,0 +1,142 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""One run: train, test, write down what came out.
+
+``python -m mmdckd.sweep.worker CONFIG RESULT`` runs the config that
+``tools/sweep.py`` has completed.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import threading
+import time
+from typing import Any, Dict, Optional
+
+# Before all of OpenMMLab, which it makes work on today's torch.
+import mmdckd  # isort: skip  # noqa: F401
+import torch
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.model import is_model_wrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.utils import get_git_hash
+
+from mmdckd.evaluation.best_rule import is_number
+
+from .cost import StepCostHook
+from .files import write_whole
+from .progress import ProgressFileHook
+from .validation_curves import CurvesHook, curves_of, validation_of
+
+PACKAGES = ('mmdckd', 'torch', 'mmengine', 'mmpretrain', 'mmrazor')
+
+
+def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
+    """Train, then test the last epoch and the one that was best in
+    validation, each once.
+
+    Args:
+        cfg (Config): The config of the run.
+        progress_file (str): The file to write to how far it is.
+
+    Returns:
+        Dict[str, Any]: What :mod:`.results` describes, from ``students`` on.
+    """
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    cost = StepCostHook()
+    runner.register_hook(cost)
+    runner.register_hook(CurvesHook())
+    runner.register_hook(ProgressFileHook(progress_file))
+    start = time.perf_counter()
+    runner.train()
+    seconds = time.perf_counter() - start
+
+    best_file = runner.message_hub.get_info('best_ckpt')
+    last = dict(
+        epoch=runner.epoch,
+        val=validation_of(runner.message_hub),
+        test=_floats(runner.test()),
+    )
+    best = None
+    if best_file is not None:
+        checkpoint = runner.load_checkpoint(best_file)
+        hub = MessageHub.get_instance(f'{runner.experiment_name}_best')
+        hub.load_state_dict(checkpoint['message_hub'])
+        best = dict(
+            epoch=checkpoint['meta']['epoch'],
+            val=validation_of(hub),
+            test=_floats(runner.test()),
+        )
+
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    cohort = getattr(model, 'cohort', None)
+    names = [] if cohort is None else list(cohort.names)
+    first = (
+        cohort.students[names[0]] if names else getattr(model, 'architecture', model)
+    )
+    return dict(
+        students=names,
+        last=last,
+        best=best,
+        curves=curves_of(runner.message_hub),
+        parameters=sum(p.numel() for p in first.parameters()),
+        # A resumed run does not know the time before.
+        train_seconds=None if cfg.resume else seconds,
+        train_flops=cost.flops * runner.iter,
+        test_is_val=_test_is_val(cfg),
+        device=_device(),
+        threads=torch.get_num_threads(),
+        resumed=cfg.resume,
+        versions={name: importlib.import_module(name).__version__ for name in PACKAGES},
+        commit=get_git_hash(digits=8),
+    )
+
+
+def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:
+    return {key: float(value) for key, value in metrics.items() if is_number(value)}
+
+
+def _test_is_val(cfg: Config) -> bool:
+    """Whether the best epoch was chosen on the split it is tested on."""
+    val = cfg.get('val_dataloader')
+    return val is not None and val.dataset == cfg.test_dataloader.dataset
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that holds its input is gone."""
+
+    def wait() -> None:
+        # Not sys.stdin, whose lock would be held when this process ends.
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(args: Optional[list] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='the completed config of the run')
+    parser.add_argument('result', help='the file to write the result to')
+    parser.add_argument(
+        '--progress', required=True, help='the file to write progress to'
+    )
+    parser.add_argument(
+        '--end-with-stdin', action='store_true', help='end when the standard input ends'
+    )
+    args = parser.parse_args(args)
+    if args.end_with_stdin:
+        _end_with_parent()
+    result = run(Config.fromfile(args.config), args.progress)
+    write_whole(args.result, json.dumps(result))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,87 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Convert every classification distillation config of MMRazor, run each for
+two iterations, and write a table.
+
+    python -m studies.razor.configs --out docs/mmrazor_configs.md
+"""
+
+import argparse
+import os
+import os.path as osp
+import tempfile
+import warnings
+from typing import List
+
+import mmdckd  # isort: skip  # noqa: F401
+import mmrazor
+from mmengine.logging import MMLogger
+
+from mmdckd.cli.errors import one_error_line
+from mmdckd.convert.razor import convert_config
+from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
+
+COMMAND = 'python -m studies.razor.configs --out docs/mmrazor_configs.md'
+INTRODUCTION = f"""# The configs of MMRazor in a cohort
+
+Made by `{COMMAND}` with MMRazor {mmrazor.__version__}, from every config
+below `configs/distill/mmcls`.
+
+"converts": `python tools/convert_razor_config.py IN OUT --num-students 2`
+makes it a config of two students. "runs": that config trains for two
+iterations and validates, with its own networks, losses, pipelines, optimizer
+and hooks; images of noise, 64 pixels wide (32 for CIFAR), take the place of
+its data, and its teacher has no weights. DeiT's networks are small ones of
+their families; its teacher needs timm.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Convert and run every classification distillation '
+        'config of MMRazor and write a table',
+        epilog=f'example:\n  {COMMAND}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--out',
+        default='docs/mmrazor_configs.md',
+        help='the Markdown file to write (default: %(default)s)',
+    )
+    parser.add_argument('--only', help='only the configs whose path has this in it')
+    return parser.parse_args()
+
+
+def row_of(path: str) -> List[str]:
+    """Convert and run one config: config, converts, runs, to know."""
+    try:
+        config, notes = convert_config(osp.join(FOLDER, path), 2)
+    except ValueError as error:
+        return [path, 'no', 'no', str(error).split('become a cohort: ')[-1]]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            logged = run_small(config, osp.basename(path), folder)
+            fault = fault_of_run(logged, config)
+        except Exception as error:  # a row of the table, whatever it is
+            fault = ' '.join(f'{type(error).__name__}: {error}'.split())
+    return [path, 'yes', 'no' if fault else 'yes', ' '.join([*notes, fault or ''])]
+
+
+@one_error_line()
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    warnings.simplefilter('ignore')
+    lines = ['| config | converts | runs | to know |', '| --- | --- | --- | --- |']
+    for path in razor_configs():
+        if args.only and args.only not in path:
+            continue
+        row = row_of(path)
+        print(': '.join(row), flush=True)
+        lines.append(f'| {" | ".join(row)} |')
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
+    with open(args.out, 'w', encoding='utf-8') as file:
+        file.write(INTRODUCTION + '\n' + '\n'.join(lines) + '\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,114 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Train every loss and connector of MMRazor inside a cohort, and write a
+table of what holds.
+
+    python -m studies.razor.losses --out docs/mmrazor_losses.md
+"""
+
+import argparse
+import os
+import os.path as osp
+import warnings
+from typing import Dict
+
+import mmdckd  # isort: skip  # noqa: F401
+import mmrazor
+from mmengine.logging import MMLogger
+
+from mmdckd.cli.errors import one_error_line
+from studies.razor.catalogue import CONNECTORS, LOSSES, Case
+from studies.razor.check import fault_of
+
+COMMAND = 'python -m studies.razor.losses --out docs/mmrazor_losses.md'
+INTRODUCTION = f"""# The losses of MMRazor in a cohort
+
+Made by `{COMMAND}` with MMRazor {mmrazor.__version__}.
+
+Each line is a run: two students (ResNet-18 for CIFAR, narrow), a teacher of
+twice their width, handwritten digits, 8 steps (CRDLoss 16) on one batch. "yes"
+says that every loss is finite and falls, that the loss of a student reaches
+this student, and that it reaches neither the other student nor its connectors.
+"Alone": the loss has its student to itself. "With DCKD": the task loss and
+`mmdckd.DCKDLoss` are beside it. The configs are in
+`studies/razor/catalogue.py`.
+
+MMRazor's losses, connectors and distillers are its own, unchanged; features
+that do not fit each other are refused with the connector that helps, and a
+trainable teacher takes no gradient from them, detached or not. Every student
+has connectors of its own. With one student the numbers are those of MMRazor's
+`SingleTeacherDistill`, which the tests hold over several steps. A loss is for
+some students only where its config says so:
+`loss_kl=dict(type='KLDivergence', students=['student0'])`.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Train every loss and connector of MMRazor inside a '
+        'cohort of two and write a table of what holds',
+        epilog=f'example:\n  {COMMAND}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--out',
+        default='docs/mmrazor_losses.md',
+        help='the Markdown file to write (default: %(default)s)',
+    )
+    return parser.parse_args()
+
+
+def outcome(case: Case, with_dckd: bool) -> str:
+    """'yes', or what does not hold."""
+    try:
+        fault = fault_of(case, with_dckd)
+    except Exception as error:  # a row of the table, whatever it is
+        fault = f'{type(error).__name__}: {error}'
+    return 'yes' if fault is None else 'no: ' + ' '.join(fault.split())
+
+
+def table(what: str, cases: Dict[str, Case]) -> str:
+    """Run cases and write a table of them."""
+    other = 'connectors' if what == 'loss' else 'loss'
+    lines = [
+        f'| {what} | {other} | distiller | alone | with DCKD | to know |',
+        '| --- | --- | --- | --- | --- | --- |',
+    ]
+    for name, case in cases.items():
+        alone = outcome(case, False)
+        with_dckd = outcome(case, True) if case.trains_student else 'no student learns'
+        connectors = {
+            cfg['type']
+            for part in case.connectors.values()
+            for cfg in (part if isinstance(part, list) else [part])
+        }
+        beside = (
+            ', '.join(sorted(connectors)) or 'none'
+            if what == 'loss'
+            else case.loss['type']
+        )
+        lines.append(
+            f'| {name} | {beside} | {case.distiller} | {alone} | '
+            f'{with_dckd} | {case.note} |'
+        )
+        print(f'{name}: {alone}; with DCKD: {with_dckd}', flush=True)
+    return '\n'.join(lines)
+
+
+@one_error_line()
+def main() -> None:
+    args = parse_args()
+    MMLogger.get_current_instance().setLevel('ERROR')
+    warnings.simplefilter('ignore')
+    text = (
+        f'{INTRODUCTION}\n## Losses\n\n{table("loss", LOSSES)}\n\n'
+        f'## Connectors\n\n{table("connector", CONNECTORS)}\n'
+    )
+    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
+    with open(args.out, 'w', encoding='utf-8') as file:
+        file.write(text)
+    if '| no: ' in text:
+        raise SystemExit(f'error: not all of it holds; see {args.out}')
+
+
+if __name__ == '__main__':
+    main()

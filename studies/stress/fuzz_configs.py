@@ -1,0 +1,365 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Change what configs say at random, and see whether tools/train.py runs or
+says in one message which key is wrong."""
+
+import argparse
+import copy
+import json
+import os
+import os.path as osp
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdckd import registry
+
+EXAMPLE = """example:
+  python studies/stress/fuzz_configs.py --cases 50 --seed 1
+"""
+REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+sys.path.insert(0, osp.join(REPO, 'tools'))
+import train  # noqa: E402
+from config_errors import RUNNER_KEYS  # noqa: E402
+
+CONFIGS = (
+    'dckd_r34_r18_digits.py',
+    'dckd_r34_r18_imagenet.py',
+    'teachers/resnet34_digits.py',
+    'baselines/dml_r18_digits.py',
+    'baselines/plain_r18_digits.py',
+    'group/codistillation_r18_digits.py',
+    'group/ema_peers_r18_digits.py',
+    'group/kdcl_general_r18_digits.py',
+    'group/kdcl_linear_r18_digits.py',
+    'group/one_r18_digits.py',
+    'mix/dckd_crd.py',
+    'mix/dckd_dist.py',
+    'mix/dckd_dkd.py',
+    'mix/dckd_fitnets.py',
+)
+OUTCOMES = ('run', 'clear error', 'no key', 'traceback', 'hang', 'crash')
+WRONG = (
+    None,
+    -1,
+    0,
+    1e9,
+    -0.5,
+    10**9,
+    True,
+    '',
+    'nothing',
+    [],
+    {},
+    [None],
+    dict(type='Nothing'),
+    'a' * 1000,
+    float('nan'),
+)
+Path = Tuple[Any, ...]
+
+
+class Case(NamedTuple):
+    """A config with something wrong, and what was done to it."""
+
+    name: str
+    cfg: dict
+    changes: List[str]
+    paths: List[Path]
+
+
+def tiny_config(name: str) -> dict:
+    """A config of the repository, on 32 digits, with two students that start
+    at random and a teacher that does too."""
+    cfg = Config.fromfile(osp.join(REPO, 'configs', name))
+    digits = Config.fromfile(
+        osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
+    )
+    if 'imagenet' in cfg.get('dataset_type', '').lower():
+        crd = cfg.train_dataloader.dataset.pipeline[-1]
+        for key in (
+            'dataset_type',
+            'data_preprocessor',
+            'train_dataloader',
+            'val_dataloader',
+            'test_dataloader',
+            'train_pipeline',
+        ):
+            cfg[key] = digits[key]
+        cfg.pop('bgr_mean', None), cfg.pop('bgr_std', None)
+        if 'CRD' in crd.type:
+            cfg.train_dataloader.dataset.pipeline[-1] = dict(
+                crd, num_images=32, num_negatives=16
+            )
+            cfg.model.distiller.distill_losses.loss_crd.update(sample_n=32, neg_num=16)
+            for connector in cfg.model.distiller.connectors.values():
+                connector.dim_in = 64
+        for network in (cfg.model.teacher, cfg.model.architecture):
+            network.pop('pretrained')
+            network.backbone = dict(stem_channels=8, base_channels=8)
+            network.head = dict(num_classes=10, in_channels=64)
+    cfg.train_dataloader.update(batch_size=16)
+    cfg.train_dataloader.dataset.indices = 32
+    for stage in ('val', 'test'):
+        cfg[f'{stage}_dataloader'].update(batch_size=16)
+        cfg[f'{stage}_dataloader'].dataset.indices = 16
+    # So few images are not of every class.
+    cfg.default_hooks.check_labels.allow_missing = True
+    if 'num_students' in cfg.model:
+        cfg.model.num_students = 2
+        losses = cfg.model.distiller.get('collective_losses') or {}
+        for loss in losses.values():
+            if 'num_students' in loss:
+                loss.num_students = 2
+    if cfg.model.pop('teacher_ckpt', None) or 'teacher' in cfg.model:
+        cfg.model.allow_random_teacher = True
+    # Without the variables of a config file, which nothing reads any more.
+    return json.loads(
+        json.dumps(
+            {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
+        )
+    )
+
+
+def all_paths(node: Any, path: Path = ()) -> List[Path]:
+    """The places of everything in a config."""
+    paths = [path] if path else []
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else (enumerate(node) if isinstance(node, list) else ())
+    )
+    for key, value in items:
+        paths += all_paths(value, (*path, key))
+    return paths
+
+
+def parent_of(cfg: dict, path: Path) -> Any:
+    for key in path[:-1]:
+        cfg = cfg[key]
+    return cfg
+
+
+def typo(word: str, rng: random.Random) -> str:
+    """Swap, drop or double a letter."""
+    i = rng.randrange(len(word))
+    return rng.choice(
+        [
+            word[:i] + word[i + 1 : 2 + i] + word[i] + word[i + 2 :],
+            word[:i] + word[i + 1 :],
+            word[:i] + word[i] + word[i:],
+        ]
+    )
+
+
+def change(cfg: dict, rng: random.Random) -> Tuple[str, List[Path]]:
+    """Make one thing of a config wrong, in place."""
+    # A third of the time it is the model, which has the most to say.
+    top = rng.choice([*cfg, *['model'] * (len(cfg) // 2)])
+    if top not in cfg:
+        top = rng.choice(list(cfg))
+    path = rng.choice([p for p in all_paths(cfg) if p[0] == top])
+    parent, key = parent_of(cfg, path), path[-1]
+    value = parent[key]
+    kinds = ['delete', 'replace', 'replace', 'swap']
+    kinds += ['rename'] * isinstance(key, str)
+    kinds += ['misspell'] * (isinstance(value, str) and value != '')
+    kinds += ['negate', 'enlarge'] * (type(value) in (int, float))
+    kind = rng.choice(kinds)
+    where = '.'.join(map(str, path))
+    if kind == 'delete':
+        del parent[key]
+    elif kind == 'rename':
+        new = typo(key, rng)
+        parent[new] = parent.pop(key)
+        return f'rename {where} to {new}', [path, (*path[:-1], new)]
+    elif kind == 'misspell':
+        parent[key] = typo(value, rng)
+    elif kind == 'negate':
+        parent[key] = -value
+    elif kind == 'enlarge':
+        parent[key] = value * 10**9
+    elif kind == 'swap':
+        others = [
+            p for p in all_paths(cfg) if p[: len(path)] != path and path[: len(p)] != p
+        ]
+        other = rng.choice(others)
+        there = parent_of(cfg, other)
+        parent[key], there[other[-1]] = there[other[-1]], value
+        return f'swap {where} and {".".join(map(str, other))}', [path, other]
+    else:
+        parent[key] = copy.deepcopy(rng.choice(WRONG))
+    shown = json.dumps(parent[key])[:60] if kind != 'delete' else ''
+    return f'{kind} {where} {shown}'.strip(), [path]
+
+
+def make_case(cfgs: Dict[str, dict], seed: str) -> Case:
+    """Choose a config, and what is wrong with it."""
+    rng = random.Random(seed)
+    name = rng.choice(list(cfgs))
+    cfg = copy.deepcopy(cfgs[name])
+    changes, paths = [], []
+    for _ in range(rng.choice([1, 1, 1, 2])):
+        text, where = change(cfg, rng)
+        changes.append(text)
+        paths += where
+    return Case(name, cfg, changes, paths)
+
+
+def judge(case: Case, status: int, printed: str) -> str:
+    """Tell an outcome from how a process ended and what it printed."""
+    if os.WIFSIGNALED(status):
+        return 'crash'
+    if os.WEXITSTATUS(status) == 0:
+        return 'run'
+    if 'Traceback (most recent call last)' in printed:
+        return 'traceback'
+    if '\nerror: ' not in f'\n{printed}':
+        return 'crash'
+    message = printed[f'\n{printed}'.rindex('\nerror: ') :]
+    # Where, or what, is wrong; the name of a student whose loss is not finite.
+    names = {str(path[0]) for path in case.paths}
+    names |= {key for path in case.paths for key in path[-2:]}
+    names = {name for name in names if isinstance(name, str)}
+    if 'Not finite' in message or any(name in message for name in names):
+        return 'clear error'
+    return 'no key'
+
+
+def run_case(case: Case, timeout: float, memory: int = 8 << 30) -> Tuple[str, str]:
+    """Train with a config in a process of its own, up to its first
+    validation.
+
+    Returns:
+        tuple: The outcome, and what was printed.
+    """
+    folder = tempfile.mkdtemp()
+    path = osp.join(folder, 'config.json')
+    with open(path, 'w') as file:
+        json.dump(case.cfg, file)
+    printed = osp.join(folder, 'printed')
+    child = os.fork()
+    if child == 0:
+        _train(path, folder, printed, memory)
+    deadline = time.monotonic() + timeout
+    ended, status = 0, 0
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.02)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with open(printed, errors='replace') as file:
+        text = file.read()
+    shutil.rmtree(folder)
+    return (judge(case, status, text) if ended else 'hang'), text
+
+
+def _train(path: str, folder: str, printed: str, memory: int) -> None:
+    code = 70
+    try:
+        os.setpgid(0, 0)
+        os.chdir(REPO)
+        file = os.open(printed, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.stdout = sys.stderr = os.fdopen(file, 'w', buffering=1)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        call_hook = Runner.call_hook
+
+        def stop_in_time(runner, name: str, **kwargs) -> None:
+            call_hook(runner, name, **kwargs)
+            if name == 'after_val_epoch' or (
+                name == 'after_train_iter' and runner.iter >= 3
+            ):
+                raise KeyboardInterrupt
+
+        Runner.call_hook = stop_in_time
+        sys.argv = ['train.py', path, '--work-dir', osp.join(folder, 'work_dir')]
+        train.main()
+        code = 0
+    except KeyboardInterrupt:
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    finally:
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(code or 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--cases', type=int, default=500)
+    parser.add_argument('--first', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=120,
+        help='the seconds after which a case hangs (default: %(default)s)',
+    )
+    parser.add_argument('--out', help='the file to write the result to')
+    parser.add_argument(
+        '--show', action='store_true', help='print what every case printed'
+    )
+    args = parser.parse_args()
+    cfgs = {name: tiny_config(name) for name in CONFIGS}
+    # Once, and not in each of the processes to come.
+    for kind in (registry.MODELS, registry.DATASETS, registry.HOOKS):
+        kind.get('mmdckd.Nothing')
+        kind.get('mmrazor.Nothing')
+        kind.get('mmpretrain.Nothing')
+    counts: Counter = Counter()
+    failures = []
+    for number in range(args.first, args.first + args.cases):
+        case = make_case(cfgs, f'{args.seed}-{number}')
+        outcome, printed = run_case(case, args.timeout)
+        counts[outcome] += 1
+        if args.show:
+            end = printed[printed.rfind('\nerror: ') + 1 :][:500]
+            print(f'{number} {outcome}: {case.name}: {case.changes}: {end}')
+        if outcome not in ('run', 'clear error'):
+            failures.append(
+                dict(
+                    case=number,
+                    outcome=outcome,
+                    config=case.name,
+                    changes=case.changes,
+                    printed=printed[-600:],
+                )
+            )
+            print(json.dumps(failures[-1], indent=2), flush=True)
+    result = dict(
+        command='studies/stress/fuzz_configs.py '
+        f'--cases {args.cases} --seed {args.seed}',
+        cases=args.cases,
+        outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
+        failures=failures,
+    )
+    print(json.dumps(result['outcomes']))
+    if args.out:
+        with open(args.out, 'w') as file:
+            json.dump(result, file, indent=2)
+
+
+if __name__ == '__main__':
+    main()

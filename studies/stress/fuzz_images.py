@@ -1,0 +1,256 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Read and draw hostile images as tools/predict.py does, in little memory."""
+
+import argparse
+import io
+import json
+import os
+import os.path as osp
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import zlib
+from collections import Counter
+from typing import Dict, Tuple
+
+# Before all of OpenMMLab, which it makes work on today's torch.
+import mmdckd  # isort: skip  # noqa: F401
+import numpy as np
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import TRANSFORMS
+from PIL import Image
+
+from mmdckd.inference import annotate
+
+EXAMPLE = """example:
+  python studies/stress/fuzz_images.py --cases 200 --seed 1
+"""
+OUTCOMES = ('read', 'refused', 'traceback', 'memory', 'hang')
+KINDS = ('PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'GIF', 'PPM')
+ENDINGS = dict(
+    PNG='png', JPEG='jpg', BMP='bmp', WEBP='webp', TIFF='tiff', GIF='gif', PPM='ppm'
+)
+SIDES = (0, 1, 2, 3, 100, 101, 10**4, 20000, 65535, 65536, 2**31 - 1, 2**32 - 1)
+MODES = ('RGB', 'L', 'P', 'RGBA', 'LA', '1', 'I;16', 'CMYK')
+
+
+def image(rng: random.Random, kind: str) -> bytes:
+    """A small image, or a strip."""
+    width, height = (rng.choice([1, 2, 7, 40, 300]) for _ in range(2))
+    if rng.random() < 0.1:
+        width, height = rng.choice([(1, 16000), (16000, 1), (3, 9000)])
+    pixels = np.frombuffer(rng.randbytes(width * height * 3), np.uint8).reshape(
+        height, width, 3
+    )
+    made = Image.fromarray(pixels)
+    try:
+        made = made.convert(rng.choice(MODES))
+        file = io.BytesIO()
+        made.save(file, kind)
+    except (OSError, ValueError):  # a mode that the format has not
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def with_size(content: bytes, kind: str, rng: random.Random) -> bytes:
+    """Let the header say another size."""
+    content_ = bytearray(content)
+    width, height = rng.choice(SIDES), rng.choice(SIDES)
+    if kind == 'PNG':
+        content_[16:24] = struct.pack('>II', width % 2**32, height % 2**32)
+        content_[29:33] = struct.pack('>I', zlib.crc32(content_[12:29]))
+    elif kind == 'BMP':
+        content_[18:26] = struct.pack('<II', width % 2**32, height % 2**32)
+    elif kind == 'GIF':
+        content_[6:10] = struct.pack('<HH', width % 65536, height % 65536)
+    elif kind == 'JPEG':
+        start = max(content_.find(b'\xff\xc0'), content_.find(b'\xff\xc2'))
+        if start > 0:
+            content_[start + 5 : start + 9] = struct.pack(
+                '>HH', height % 65536, width % 65536
+            )
+    elif kind == 'PPM':
+        head, _, rest = content.partition(b'\n')
+        size, _, rest = rest.partition(b'\n')
+        return head + f'\n{width} {height}\n'.encode() + rest
+    else:
+        place = rng.randrange(8, min(len(content_), 64))
+        content_[place : place + 4] = struct.pack('<I', rng.choice(SIDES))
+    return bytes(content_)
+
+
+def make(rng: random.Random, folder: str) -> Tuple[str, str]:
+    """Write a hostile image.
+
+    Returns:
+        Tuple[str, str]: Its path, and what was done.
+    """
+    kind = rng.choice(KINDS)
+    content = image(rng, kind)
+    done = rng.choice(
+        [
+            'none',
+            'size',
+            'size',
+            'size',
+            'flip',
+            'flip',
+            'cut',
+            'append',
+            'other ending',
+            'bomb',
+            'frames',
+            'noise',
+            'pipe',
+            'name',
+        ]
+    )
+    name = f'a.{ENDINGS[kind]}'
+    if done == 'size':
+        content = with_size(content, kind, rng)
+    elif done == 'flip':
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 5, 50])):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        content = bytes(damaged)
+    elif done == 'cut':
+        content = content[: rng.randrange(len(content))]
+    elif done == 'append':
+        content += rng.randbytes(100)
+    elif done == 'other ending':
+        name = f'a.{ENDINGS[rng.choice(KINDS)]}'
+    elif done == 'bomb':
+        side = rng.choice([14000, 20000, 30000])
+        row = zlib.compress(bytes(side + 1))
+        content = b'\x89PNG\r\n\x1a\n' + b''.join(
+            struct.pack('>I', len(data))
+            + what
+            + data
+            + struct.pack('>I', zlib.crc32(what + data))
+            for what, data in (
+                (b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)),
+                (b'IDAT', row),
+                (b'IEND', b''),
+            )
+        )
+        name = 'a.png'
+    elif done == 'frames':
+        file = io.BytesIO()
+        frames = [Image.new('P', (20, 20), i) for i in range(200)]
+        frames[0].save(file, 'GIF', save_all=True, append_images=frames[1:])
+        content, name = file.getvalue(), 'a.gif'
+    elif done == 'noise':
+        content = rng.randbytes(rng.choice([0, 1, 20, 5000]))
+    elif done == 'name':
+        name = rng.choice(['[nope].png', '[red].png', 'a\x1b[31m.png', '\u202e.png'])
+    path = osp.join(folder, name)
+    if done == 'pipe':
+        os.mkfifo(path)
+    else:
+        with open(path, 'wb') as file_:
+            file_.write(content)
+    return path, done
+
+
+def fuzz(cases: int, seed: int, folder: str, seconds: int = 60) -> dict:
+    """Read and draw images.
+
+    Args:
+        cases (int): How many.
+        seed (int): The seed.
+        folder (str): An empty folder to work in.
+        seconds (int): After how many a case hangs. Defaults to 60.
+
+    Returns:
+        dict: How many had which outcome, and those that should not be.
+    """
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        pipeline = Compose(
+            [
+                TRANSFORMS.build(t)
+                for t in (
+                    dict(type='mmdckd.LoadImage'),
+                    dict(type='ResizeEdge', scale=256, edge='short'),
+                    dict(type='CenterCrop', crop_size=224),
+                    dict(type='PackInputs'),
+                )
+            ]
+        )
+    counts: Counter = Counter()
+    kinds: Dict[str, Counter] = {}
+    failures = []
+
+    def late(*_) -> None:
+        raise TimeoutError('hang')
+
+    signal.signal(signal.SIGALRM, late)
+    for number in range(cases):
+        path, done = make(random.Random(f'{seed}-{number}'), folder)
+        said = ''
+        signal.alarm(seconds)
+        try:
+            pipeline(dict(img_path=path))
+            annotate(path, [('a class', 0.5)]).load()
+            outcome = 'read'
+        except TimeoutError:
+            outcome = 'hang'
+        except MemoryError as error:
+            outcome, said = 'memory', str(error)
+        except OSError as error:
+            said = str(error)
+            outcome = 'refused' if path in said or 'image' in said else ('traceback')
+        except Exception as error:
+            outcome, said = 'traceback', f'{type(error).__name__}: {error}'
+        signal.alarm(0)
+        os.remove(path)
+        if 'emory' in said and outcome != 'refused':
+            outcome = 'memory'
+        counts[outcome] += 1
+        kinds.setdefault(done, Counter())[outcome] += 1
+        if outcome not in ('read', 'refused'):
+            failures.append(
+                dict(case=number, outcome=outcome, done=done, said=said[:300])
+            )
+    return dict(
+        cases=cases,
+        seed=seed,
+        outcomes={name: counts[name] for name in OUTCOMES},
+        attacks={name: dict(kinds[name]) for name in sorted(kinds)},
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        failures=failures,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--cases', type=int, default=2000)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', help='the file to write the result to')
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = fuzz(args.cases, args.seed, folder)
+    result = dict(
+        command='studies/stress/fuzz_images.py '
+        f'--cases {args.cases} --seed {args.seed}',
+        **result,
+    )
+    for failure in result['failures']:
+        print(json.dumps(failure, indent=2))
+    print(json.dumps(result['outcomes']), f'{result["peak_mb"]} MB')
+    if args.out:
+        with open(args.out, 'w') as file:
+            json.dump(result, file, indent=2)
+    sys.exit(bool(result['failures']))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,170 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Runs each check in a process of its own, and keeps what came of it."""
+
+import json
+import multiprocessing
+import os
+import os.path as osp
+import resource
+import signal
+import time
+from dataclasses import asdict, dataclass
+from typing import Callable, Dict, List, Optional, Tuple
+
+from mmdckd.sweep.files import append_line, whole_lines
+
+from .entries import Entry, one_line, read_config
+
+_IMPORTS = [
+    'studies.zoo.checks',
+    'mmpretrain.datasets',
+    'mmrazor.datasets',
+    'mmrazor.engine',
+    'mmrazor.implementations',
+]
+ROLES = ('control', 'student', 'teacher')
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one check may use.
+
+    Attributes:
+        seconds (float): Time.
+        gigabytes (float): Memory, as addresses.
+    """
+
+    seconds: float = 600.0
+    gigabytes: float = 16.0
+
+
+class Record:
+    """The results so far, a line of JSON each, safe against a kill.
+
+    Args:
+        path (str): The file; its folder is made.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.results: Dict[Tuple[str, str], dict] = {}
+        os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+        if osp.isfile(path):
+            with open(path, 'rb') as file:
+                for line in whole_lines(file.read()).splitlines():
+                    self._take(json.loads(line))
+
+    def _take(self, result: dict) -> None:
+        self.results[result['config'], result['role']] = result
+
+    def add(self, result: dict) -> None:
+        """Keep a result."""
+        append_line(self.path, json.dumps(result))
+        self._take(result)
+
+    def forget_failures(self) -> None:
+        """Let what did not pass run again."""
+        for key, result in list(self.results.items()):
+            if any(result.get(k) for k in ('trains', 'predicts', 'reason')):
+                del self.results[key]
+
+    def of(self, config: str, role: str) -> Optional[dict]:
+        """The result of a check; None before it has run."""
+        return self.results.get((config, role))
+
+
+def run(
+    entries: List[Entry],
+    record: Record,
+    limits: Limits,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Run the checks that the record has not, one after the other.
+
+    A network that MMPretrain alone cannot train is no student, and one that
+    it cannot ask is no teacher.
+
+    Args:
+        entries (List[Entry]): What is checked.
+        record (Record): Where results are and go.
+        limits (Limits): What each check may use.
+        report (Callable): Told about each check.
+    """
+    # The libraries are imported once, by a process that the checks are forks
+    # of.
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(_IMPORTS)
+    for number, entry in enumerate(entries, 1):
+        for role in ROLES:
+            if record.of(entry.config, role):
+                continue
+            needs = dict(student='trains', teacher='predicts').get(role)
+            if needs:
+                control = record.of(entry.config, 'control')
+                if control.get(needs):
+                    continue
+            start = time.monotonic()
+            result = _run_one(context, entry, role, limits)
+            seconds = round(time.monotonic() - start, 1)
+            record.add(dict(asdict(entry), role=role, **result))
+            report(
+                f'[{number}/{len(entries)}] {entry.config} as {role}: '
+                f'{_say(result)} ({seconds} s)'
+            )
+
+
+def _say(result: dict) -> str:
+    faults = [f'{what}: {why}' for what, why in result.items() if why]
+    return '; '.join(faults) or 'passes'
+
+
+def _run_one(context, entry: Entry, role: str, limits: Limits) -> dict:
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_check, args=(entry.config, role, limits, sender))
+    process.start()
+    sender.close()
+    if receiver.poll(limits.seconds):
+        try:
+            result = receiver.recv()
+        except EOFError:
+            process.join()
+            result = _failed(role, _how_it_ended(process.exitcode))
+    else:
+        process.kill()
+        result = _failed(role, f'took more than {limits.seconds:g} s')
+    process.join()
+    return result
+
+
+def _failed(role: str, why: str) -> dict:
+    if role == 'control':
+        return dict(trains=why, predicts=why)
+    return dict(reason=why)
+
+
+def _how_it_ended(exitcode: int) -> str:
+    if exitcode < 0:
+        return f'ended by {signal.Signals(-exitcode).name}'
+    return f'ended with exit code {exitcode}'
+
+
+def _check(config: str, role: str, limits: Limits, sender) -> None:
+    """What the process does."""
+    size = int(limits.gigabytes * 2**30)
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    # What libraries print is not about the check.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    import torch
+
+    from .checks import CHECKS
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    try:
+        result = CHECKS[role](read_config(config))
+    except Exception as error:
+        result = _failed(role, one_line(error))
+    sender.send(result or dict(reason=None))
+    sender.close()

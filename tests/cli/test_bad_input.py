@@ -1,0 +1,134 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Every tool answers bad input by one error line, and no traceback."""
+
+import json
+import os.path as osp
+
+import pytest
+import torch
+from mmengine.config import Config
+from user import REPO, import_tool
+
+DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+
+
+@pytest.fixture
+def end_of(tmp_path, monkeypatch):
+    """How a tool ends."""
+    monkeypatch.chdir(REPO)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+
+    def run(name, *arguments):
+        tool = import_tool(name, monkeypatch)
+        monkeypatch.setattr('sys.argv', [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            tool.main()
+        code = end.value.code
+        assert isinstance(code, str) and code.startswith('error: '), code
+        assert 'Traceback (most recent' not in code
+        return code[len('error: ') :]
+
+    return run
+
+
+def changed(tmp_path, **changes):
+    cfg = Config.fromfile(DML)
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
+    path = tmp_path / 'changed.json'
+    path.write_text(json.dumps(cfg.to_dict()))
+    return path
+
+
+@pytest.mark.parametrize(
+    'changes, start',
+    [
+        (
+            dict(model__architecture__backbone__depth=19),
+            '`model.architecture.backbone`: KeyError',
+        ),
+        (
+            dict(model__distiller__collective_losses__loss_dckd__tau=-1.0),
+            '`model.distiller.collective_losses.loss_dckd`',
+        ),
+        (dict(model=3), '`model`'),
+        (dict(default_scope='mmpretrian'), '`default_scope`'),
+        (dict(train_dataloader=3), '`train_dataloader`'),
+    ],
+)
+def test_print_config(end_of, tmp_path, changes, start):
+    assert end_of('print_config', changed(tmp_path, **changes)).startswith(start)
+
+
+@pytest.mark.parametrize(
+    'name, more',
+    [
+        ('print_config', ()),
+        ('train', ()),
+        ('test', ('none.pth',)),
+        ('sweep', ()),
+        ('convert_razor_config', ('out.py',)),
+    ],
+)
+@pytest.mark.parametrize('text', ['model = dict(', 'model = undefined'])
+def test_a_config_that_is_no_python(end_of, tmp_path, name, more, text):
+    path = tmp_path / 'broken.py'
+    path.write_text(text)
+    more = [tmp_path / each for each in more]
+    assert str(path) in end_of(name, path, *more) or name in (
+        'convert_razor_config',
+        'sweep',
+    )
+
+
+def test_a_part_that_is_none(end_of, tmp_path):
+    path = changed(tmp_path, default_hooks__visualization=None)
+    (tmp_path / 'a.pth').touch()
+    message = end_of('test', path, tmp_path / 'a.pth', '--show-dir', tmp_path)
+    assert '`visualization=dict' in message
+    path = changed(tmp_path, optim_wrapper=None)
+    assert '`optim_wrapper`' in end_of(
+        'train', path, '--amp', '--work-dir', tmp_path / 'run'
+    )
+
+
+@pytest.fixture(params=['missing', 'empty', 'text', 'list', 'other'])
+def file(request, tmp_path):
+    path = tmp_path / 'file.pth'
+    if request.param == 'empty':
+        path.touch()
+    elif request.param == 'text':
+        path.write_text('no checkpoint')
+    elif request.param == 'list':
+        torch.save([1], path)
+    elif request.param == 'other':
+        torch.save(dict(state_dict=dict(a=torch.ones(1)), meta={}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    'name, more',
+    [
+        ('export_student', ('--out', 'out')),
+        ('convert_crd_checkpoint', ('out',)),
+        ('predict', ('out',)),
+        ('test', None),
+    ],
+)
+def test_a_file_that_is_no_checkpoint(end_of, tmp_path, file, name, more):
+    before = [DML] if name == 'test' else []
+    after = ['--work-dir', tmp_path / 'run'] if more is None else more
+    after = [tmp_path / 'out' if each == 'out' else each for each in after]
+    message = end_of(name, *before, file, *after)
+    assert 'default_hooks' not in message
+    assert 'file.pth' in message or name == 'convert_crd_checkpoint'
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_that_is_no_run(end_of, tmp_path):
+    assert str(tmp_path) in end_of('analyze', tmp_path)
+    for text in ('{', '[1, 2]', '"a"', '{"step": "x", "loss": []}'):
+        folder = tmp_path / 'run' / '20260101_000000' / 'vis_data'
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'scalars.json').write_text(text)
+        assert end_of('analyze', tmp_path / 'run')

@@ -1,0 +1,183 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What tools/train.py says of a config with something wrong in it."""
+
+import json
+import os.path as osp
+import re
+
+import pytest
+from mmengine.config import Config
+from user import REPO, import_tool
+
+DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+
+
+@pytest.fixture
+def message(tmp_path, monkeypatch):
+    """How training with a changed config ends."""
+    train = import_tool('train', monkeypatch)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.chdir(REPO)
+
+    def train_with(**changes):
+        cfg = Config.fromfile(DML)
+        cfg.train_dataloader.dataset.indices = 64
+        cfg.merge_from_dict(
+            {key.replace('__', '.'): value for key, value in changes.items()}
+        )
+        path = tmp_path / 'changed.json'
+        path.write_text(json.dumps(cfg.to_dict()))
+        monkeypatch.setattr(
+            'sys.argv', ['train.py', str(path), '--work-dir', str(tmp_path / 'run')]
+        )
+        with pytest.raises(SystemExit) as end:
+            train.main()
+        return end.value.code
+
+    return train_with
+
+
+@pytest.mark.parametrize(
+    'changes, expected',
+    [
+        (dict(train_cfg__max_epoch=3), '`train_cfg`: TypeError: .*max_epoch'),
+        (
+            dict(train_dataloader__dataset__split='trian'),
+            '`train_dataloader.dataset`: .*trian',
+        ),
+        (
+            dict(val_dataloader__sampler__type='Sampler9'),
+            '`val_dataloader.sampler`: KeyError: .*Sampler9',
+        ),
+        (
+            dict(model__architecture__head__in_channels=17),
+            r'`model \(head.fc\)`: RuntimeError: mat1',
+        ),
+        (
+            dict(model__architecture__backbone__depth=19),
+            '`model.architecture.backbone`: KeyError: .*19',
+        ),
+        (
+            dict(model__distiller__collective_losses__loss_dckd__tau=-1.0),
+            '`model.distiller.collective_losses.loss_dckd`: `tau` is',
+        ),
+        (
+            dict(optim_wrapper__optimizer__lr=-1.0),
+            '`optim_wrapper.*`: Invalid learning rate: -1',
+        ),
+        (
+            dict(param_scheduler=[dict(type='Nothing')]),
+            r'`param_scheduler.*`: KeyError: .*Nothing',
+        ),
+        (
+            dict(default_hooks__logger__interva=3),
+            '`default_hooks.logger`: TypeError: .*interva',
+        ),
+        (dict(randomness=dict(sede=3)), '`randomness`: TypeError: .*sede'),
+        (dict(val_evaluator__topk=-3), '`val_evaluator`: '),
+        (
+            dict(train_dataloader__num_workers=10**9),
+            '`train_dataloader.num_workers` is a whole number .* got 1000000000',
+        ),
+        (dict(train_dataloader=3), '`train_dataloader` is a dict, but got 3'),
+        (dict(default_scope=3), '`default_scope`=3 is no package'),
+        (dict(default_scope='mmpretrian'), '`default_scope`=.* is no package'),
+        (dict(train_cfg__max_epochs=0), '`train_cfg.max_epochs` is a whole'),
+        (
+            dict(data_preprocessor__std=[1.0, 1.0]),
+            '`data_preprocessor.mean` has 3 numbers and .*std` 2',
+        ),
+        (dict(val_dataloader__sampler=5), '`val_dataloader`: '),
+    ],
+)
+def test_names_the_key(message, changes, expected):
+    code = message(**changes)
+    assert re.match(f'error: {expected}', code), code
+    assert 'Traceback' not in code
+
+
+def test_keeps_the_traceback_in_the_work_folder(message, tmp_path):
+    code = message(train_cfg__max_epoch=3)
+    path = tmp_path / 'run' / 'traceback_rank0.txt'
+    assert code.endswith(f'\n(traceback: {path})')
+    assert 'Traceback (most recent call last)' in path.read_text()
+
+
+def test_a_folder_that_cannot_be_written_to(message, tmp_path):
+    (tmp_path / 'run').write_text('a file is here')
+    code = message()
+    assert re.match(r'error: Invalid `work_dir`: expected a folder .*/run', code)
+
+
+@pytest.mark.parametrize(
+    'error, remedy',
+    [
+        (
+            RuntimeError(
+                'DataLoader worker (pid 7) is killed by signal: Bus error. '
+                "It is possible that dataloader's workers are out of shared "
+                'memory.'
+            ),
+            'num_workers=0',
+        ),
+        (
+            RuntimeError(
+                'unable to write to file </torch_123_4>: No space left on device (28)'
+            ),
+            '/dev/shm',
+        ),
+        (MemoryError(), 'lower `train_dataloader.batch_size`'),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            'lower `train_dataloader.batch_size`',
+        ),
+        (RuntimeError('CUDA out of memory.'), 'lower `train_dataloader.batch_size`'),
+        (
+            RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
+            'lower `train_dataloader.batch_size`',
+        ),
+    ],
+)
+def test_too_little_memory_has_a_remedy(error, remedy, tmp_path, monkeypatch):
+    errors = import_tool('config_errors', monkeypatch)
+    cfg = Config(dict(work_dir=str(tmp_path)))
+    with pytest.raises(SystemExit) as end, errors.naming_config_keys(cfg):
+        raise error
+    assert remedy in end.value.code
+
+
+def test_a_transform_by_its_place(message):
+    code = message(
+        train_dataloader__dataset__pipeline=[
+            dict(type='PackInputs'),
+            dict(type='RandomCrop', crop_size=8),
+        ]
+    )
+    assert code.startswith('error: `train_dataloader.dataset.pipeline[1]`: ')
+
+
+def test_a_key_that_nothing_reads(monkeypatch):
+    errors = import_tool('config_errors', monkeypatch)
+    with pytest.raises(SystemExit, match='`optim_wraper` .*`optim_wrapper`'):
+        errors.check_keys(Config(dict(model={}, optim_wraper={})))
+    with pytest.raises(SystemExit, match='no `model`'):
+        errors.check_keys(Config(dict(modle={})))
+    # What a config calls its own things, and a key that is there as well.
+    errors.check_keys(
+        Config(dict(model={}, train_pipeline=[], data_root='', dataset_type=''))
+    )
+    errors.check_keys(Config(dict(model={}, optim_wraper={}, optim_wrapper={})))
+
+
+@pytest.mark.parametrize(
+    'key, name',
+    [
+        ('strategy', 'FSDPStrategy'),
+        ('strategy', 'mmengine.DeepSpeedStrategy'),
+        ('model_wrapper_cfg', 'MMFullyShardedDataParallel'),
+        ('model_wrapper_cfg', 'MMSeparateDistributedDataParallel'),
+    ],
+)
+def test_what_shards_a_model_is_refused(message, key, name):
+    code = message(**{key: dict(type=name)})
+    assert code.startswith(f"error: `{key}.type`='{name}': a cohort is not sharded.")

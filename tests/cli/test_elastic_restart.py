@@ -1,0 +1,87 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+
+import pytest
+import torch
+from user import REPO, free_port, import_tool, run, scalars
+
+DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+HOOK = '''
+import os, signal
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class DieOnceHook(Hook):
+    """The second process is killed in the second epoch, the first time."""
+
+    def before_train_iter(self, runner, **kwargs):
+        if (runner.rank, runner.iter) == (1, 3):
+            with open('{path}', 'a') as file:
+                count = os.environ['TORCHELASTIC_RESTART_COUNT']
+                file.write(count)
+            if count == '0':
+                os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
+    (tmp_path / 'die_once.py').write_text(HOOK.format(path=tmp_path / 'counts'))
+    (tmp_path / 'config.py').write_text(
+        f'_base_ = {DML!r}\n'
+        "custom_imports = dict(imports=['die_once'])\n"
+        "custom_hooks = [dict(type='mmengine.DieOnceHook')]\n"
+    )
+
+    def train(name, *options):
+        return run(
+            osp.join('tools', 'dist_train.sh'),
+            str(tmp_path / 'config.py'),
+            '2',
+            '--work-dir',
+            str(tmp_path / name),
+            '--cfg-options',
+            'train_cfg.max_epochs=3',
+            'train_dataloader.batch_size=32',
+            'train_dataloader.dataset.indices=128',
+            'default_hooks.logger.interval=1',
+            *options,
+            PORT=free_port(),
+            MAX_RESTARTS='1',
+            PYTHONPATH=str(tmp_path),
+        )
+
+    train('killed')
+    assert (tmp_path / 'counts').read_text() == '01'
+    before, after = scalars(tmp_path / 'killed')
+    assert [r['epoch'] for r in before[0]] == [1, 1, 2]
+    assert [r['epoch'] for r in after[0]] == [2, 2, 3, 3]
+    assert [r['step'] for r in after[1]] == [2, 3]
+
+    train('whole', 'custom_hooks=[]')
+    killed, whole = (
+        torch.load(tmp_path / name / 'epoch_3.pth', weights_only=True)
+        for name in ('killed', 'whole')
+    )
+    for key, weight in whole['state_dict'].items():
+        torch.testing.assert_close(killed['state_dict'][key], weight)
+
+
+@pytest.mark.parametrize(
+    'count, checkpoint, resumes',
+    [('0', True, False), ('1', False, False), ('1', True, True)],
+)
+def test_a_restart_resumes_where_there_is_a_checkpoint(
+    count, checkpoint, resumes, tmp_path, monkeypatch
+):
+    train = import_tool('train', monkeypatch)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', count)
+    if checkpoint:
+        (tmp_path / 'last_checkpoint').touch()
+    monkeypatch.setattr('sys.argv', ['train.py', DML, '--work-dir', str(tmp_path)])
+    args = train.parse_args()
+    cfg = train.load_config(args)
+    train.merge_args(cfg, args)
+    assert bool(cfg.get('resume')) == resumes

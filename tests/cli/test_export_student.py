@@ -1,0 +1,79 @@
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from cohort_runs import run_config, train
+from mmengine.config import Config
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'export_student.py'
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return train(run_config(tmp_path_factory.mktemp('tool')))
+
+
+def call(*args):
+    return subprocess.run(
+        [sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True
+    )
+
+
+def call_here(monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
+    runpy.run_path(str(TOOL), run_name='__main__')
+
+
+def test_it_exports_the_best_student_and_says_where(run, tmp_path):
+    checkpoint = Path(run.work_dir) / 'epoch_2.pth'
+    done = call(checkpoint, '--out', tmp_path)
+    assert done.returncode == 0, done.stderr
+    best = run.message_hub.get_info('best_student')
+    assert done.stdout.split() == [
+        'student',
+        best,
+        'config',
+        str(tmp_path / f'{best}.py'),
+        'checkpoint',
+        str(tmp_path / f'{best}.pth'),
+        'safetensors',
+        str(tmp_path / f'{best}.safetensors'),
+    ]
+    weights = torch.load(tmp_path / f'{best}.pth', weights_only=True)['state_dict']
+    for key, value in run.model.cohort.students[best].state_dict().items():
+        assert torch.equal(weights[key], value)
+
+
+def test_another_student_and_config(run, tmp_path, monkeypatch):
+    cfg = Config(run.cfg.to_dict())
+    cfg.test_dataloader.batch_size = 5
+    cfg.dump(str(tmp_path / 'run.py'))
+    call_here(
+        monkeypatch,
+        Path(run.work_dir) / 'epoch_2.pth',
+        '--student',
+        'student1',
+        '--out',
+        tmp_path / 'out',
+        '--config',
+        tmp_path / 'run.py',
+    )
+    plain = Config.fromfile(tmp_path / 'out' / 'student1.py')
+    assert plain.test_dataloader.batch_size == 5
+
+
+def test_an_error_is_one_line_and_nothing_is_written(run, tmp_path, monkeypatch):
+    checkpoint = Path(run.work_dir) / 'epoch_2.pth'
+    for words, args in (
+        ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
+        ("checkpoint 'missing.pth', and there is no such file", ['missing.pth']),
+        ('missing.py', [checkpoint, '--config', 'missing.py']),
+    ):
+        with pytest.raises(SystemExit) as error:
+            call_here(monkeypatch, *args, '--out', tmp_path)
+        assert str(error.value).startswith('error: ')
+        assert words in str(error.value)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,36 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import sys
+
+from user import COHORT, TEACHER, call
+
+
+def printed_for(*arguments):
+    process = call(sys.executable, 'tools/print_config.py', COHORT, *arguments)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def test_table_needs_no_weights():
+    printed = printed_for(
+        '--cfg-options', 'model.num_students=2', 'model.teacher_ckpt=gone.pth'
+    )
+    members = [line.split()[0] for line in printed.splitlines() if line[0] not in ' -']
+    assert members == ['member', 'teacher', 'student0', 'student1', 'all']
+    assert '335.15 k' in printed and '11.42 k' in printed
+    assert 'loss_dckd.collective: student1' in printed
+
+
+def test_size_is_that_of_the_images():
+    small, large = (
+        printed_for('--size', side).splitlines()[-1] for side in ('8', '16')
+    )
+    assert small.split()[1:3] == large.split()[1:3]
+    assert float(large.split()[3]) > 3 * float(small.split()[3])
+
+
+def test_what_is_no_cohort_is_told():
+    process = call(sys.executable, 'tools/print_config.py', TEACHER)
+    assert process.returncode == 1
+    assert process.stderr.strip().splitlines()[-1] == (
+        f'error: {TEACHER!r} builds a ImageClassifier, which is no cohort'
+    )

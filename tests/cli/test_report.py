@@ -1,0 +1,254 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The report of real runs, in a real browser."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import browser
+import numpy as np
+import pytest
+from cohort_runs import run_config, train
+from mmengine.config import Config
+from PIL import Image
+from tiny import network
+from user import REPO, import_tool, run_tool
+
+pytestmark = pytest.mark.slow
+
+SECTIONS = [
+    'summary',
+    'accuracy',
+    'losses',
+    'weights',
+    'entropy',
+    'correlation',
+    'confusions',
+    'agreement',
+    'calibration',
+    'cost',
+    'config',
+    'environment',
+]
+needs_browser = pytest.mark.skipif(
+    browser.PATH is None, reason='no browser of the family of Chromium'
+)
+
+
+def what_readme_adds(folder):
+    """What the README tells to add to a config."""
+    blocks = re.findall(
+        r'```python\n(.*?)```', (Path(REPO) / 'README.md').read_text(), re.S
+    )
+    (block,) = (b for b in blocks if 'CohortStatisticsHook' in b)
+    path = folder / 'readme.py'
+    path.write_text(block)
+    return Config.fromfile(path).to_dict()
+
+
+@pytest.fixture(scope='module')
+def work_dirs(tmp_path_factory):
+    """A cohort, another without a teacher, and a network alone."""
+    folder = tmp_path_factory.mktemp('analyze')
+    added = what_readme_adds(folder)
+    cohort = run_config(folder, **added)
+    # What a report shows as text must not become a part of its page.
+    cohort.note = '<script>document.title = "injected"</script>'
+    other = run_config(folder, **added)
+    other.model.update(teacher=None, allow_random_teacher=False)
+    other.model.distiller.collective_losses.loss_dckd.update(
+        alpha=0.0, ramp=dict(end=1)
+    )
+    alone = run_config(folder, val_cfg=dict(), default_hooks=dict())
+    alone.model = network()
+    for cfg in (cohort, other, alone):
+        cfg.default_hooks.logger = dict(type='LoggerHook', interval=2)
+    return [train(cfg).work_dir for cfg in (cohort, other, alone)]
+
+
+@pytest.fixture(scope='module')
+def single(work_dirs):
+    printed = run_tool('analyze.py', work_dirs[0])
+    report = Path(work_dirs[0]) / 'report' / 'report.html'
+    assert str(report) in printed
+    return report
+
+
+@pytest.fixture(scope='module')
+def several(work_dirs, tmp_path_factory):
+    out = tmp_path_factory.mktemp('report')
+    run_tool(
+        'analyze.py', *work_dirs, '--names', 'DCKD', 'no teacher', 'alone', '--out', out
+    )
+    return out / 'report.html'
+
+
+class Page(HTMLParser):
+    """What a report refers to and how it is nested."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.refers, self.ids, self.open, self.text = [], [], [], []
+        self.feed(path.read_text())
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        for key, value in attrs:
+            if key in ('src', 'href'):
+                self.refers.append(value)
+            if key == 'id':
+                self.ids.append(value)
+        if tag not in ('meta', 'link', 'img', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.mark.parametrize('report', ['single', 'several'])
+def test_is_whole_in_one_file(report, request):
+    page = Page(request.getfixturevalue(report))
+    assert page.ids == SECTIONS
+    assert all(address.startswith(('data:', '#')) for address in page.refers)
+    assert {a for a in page.refers if a[0] == '#'} == {f'#{name}' for name in SECTIONS}
+    assert 'script' not in page.open
+
+
+def test_figures_are_files_too(single, several):
+    drawn = {path.name for path in (single.parent / 'figures').iterdir()}
+    assert {
+        f'{single.parents[1].name}_{name}.png'
+        for name in (
+            'accuracy',
+            'losses',
+            'weights',
+            'entropy',
+            'correlation',
+            'correlation-less-teacher',
+            'correlation-less-target',
+            'correlation-epochs',
+            'agreement',
+            'agreement-epochs',
+            'calibration',
+            'calibration-epochs',
+        )
+    } == drawn
+    other = {path.name for path in (several.parent / 'figures').iterdir()}
+    assert 'no_teacher_correlation-less-target.png' in other
+    assert {name for name in other if name.startswith('alone')} == {
+        'alone_accuracy.png',
+        'alone_losses.png',
+    }
+    for path in (single.parent / 'figures').iterdir():
+        image = np.asarray(Image.open(path).convert('L'))
+        assert min(image.shape) > 200 and (image < 128).mean() > 0.002, path
+
+
+def test_says_what_the_run_was(single, several):
+    text = ' '.join(Page(single).text)
+    for part in (
+        '2 students, DCKDLoss (teacher, collective, correlation)',
+        'ResNet_CIFAR (34)',
+        'loss_dckd.collective: student1',
+        "type='mmdckd.CollectiveDistill'",
+        'System environment',
+        'images a second',
+    ):
+        assert part in text, part
+    text = ' '.join(Page(several).text)
+    for part in (
+        'model.distiller.collective_losses.loss_dckd.ramp.end',
+        'This run has none.',
+        '1 student, no distillation',
+    ):
+        assert part in text, part
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    'report, width', [('single', 1300), ('several', 1600), ('several', 420)]
+)
+def test_browser_shows_all_of_it(report, width, request, tmp_path):
+    report = request.getfixturevalue(report)
+    with browser.Browser(tmp_path / 'profile') as page:
+        page.open(report, width)
+        assert page.requested()[0] == report.as_uri()
+        assert all(address.startswith('data:') for address in page.requested()[1:])
+        assert page.complaints() == []
+        assert 'injected' not in page.evaluate('document.title')
+        images = page.evaluate(
+            'Array.from(document.images, image => [image.naturalWidth, '
+            'image.clientWidth, image.alt])'
+        )
+        assert len(images) >= 12
+        for natural, shown, alt in images:
+            assert natural > 300 and 0 < shown <= width and alt
+        # Nothing has to be scrolled for sideways.
+        assert page.evaluate('document.documentElement.scrollWidth') <= width
+        page.screenshot(tmp_path / 'shot.png')
+        shot = np.asarray(Image.open(tmp_path / 'shot.png').convert('RGB'))
+        bounds = page.evaluate(
+            'Array.from(document.querySelectorAll("section"), section => '
+            '{const r = section.getBoundingClientRect(); '
+            'return [section.id, r.top + scrollY, r.bottom + scrollY]})'
+        )
+        assert [name for name, _, _ in bounds] == SECTIONS
+        for name, top, bottom in bounds:
+            part = Image.fromarray(shot[round(top) : round(bottom)])
+            assert len(part.getcolors(1 << 24)) > 20, f'{name} is blank'
+
+
+@needs_browser
+def test_prints_config_and_environment_too(single, tmp_path):
+    with browser.Browser(tmp_path / 'profile') as page:
+        page.open(single)
+        visible = 'document.querySelector("#config pre").checkVisibility()'
+        assert not page.evaluate(visible)
+        page.call('Emulation.setEmulatedMedia', media='print')
+        assert page.evaluate(visible)
+        assert page.evaluate(
+            'getComputedStyle(document.querySelector("nav")).display'
+        ) == ('none')
+        page.print_to(tmp_path / 'report.pdf')
+    assert (tmp_path / 'report.pdf').read_bytes().startswith(b'%PDF')
+
+
+@needs_browser
+def test_the_browser_test_can_fail(single, tmp_path):
+    """A page that asks for something, and an image that is broken, are
+    seen."""
+    text = single.read_text()
+    text = re.sub('<meta http-equiv.*?>', '', text)
+    text = text.replace(
+        '</main>',
+        '<img src="http://127.0.0.1:9/a.png">'
+        '<img src="data:image/png;base64,AAAA"></main>',
+    )
+    broken = tmp_path / 'broken.html'
+    broken.write_text(text)
+    with browser.Browser(tmp_path / 'profile') as page:
+        page.open(broken)
+        assert 'http://127.0.0.1:9/a.png' in page.requested()
+        assert page.complaints()
+        assert page.evaluate(
+            'Array.from(document.images, image => image.naturalWidth)'
+        )[-2:] == [0, 0]
+
+
+def test_what_it_cannot_read_is_said_in_one_line(
+    work_dirs, tmp_path, monkeypatch, capsys
+):
+    tool = import_tool('analyze', monkeypatch)
+    for arguments, fault in (
+        ([tmp_path], 'is no work_dir of a training'),
+        ([work_dirs[0], '--names', 'a', 'b'], '2 names for 1 trainings'),
+        ([work_dirs[0], work_dirs[0]], '2 trainings are called'),
+    ):
+        monkeypatch.setattr(sys, 'argv', ['analyze.py', *map(str, arguments)])
+        with pytest.raises(SystemExit) as error:
+            tool.main()
+        assert fault in str(error.value) + capsys.readouterr().err

@@ -1,0 +1,51 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""How the processes of a run part."""
+
+from pathlib import Path
+
+import pytest
+from cohort_runs import run_config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from processes import run_processes
+from user import import_tool
+
+
+class EndHook(Hook):
+    """Ends a run as one that is told to end."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        raise SystemExit(75)
+
+
+def threads_of_the_group():
+    return sum(
+        'gloo' in path.read_text() for path in Path('/proc/self/task').glob('*/comm')
+    )
+
+
+def train(cfg, told):
+    runner = Runner.from_cfg(cfg)
+    if told:
+        runner.register_hook(EndHook())
+    assert threads_of_the_group() > 0
+    runner.train()
+
+
+def part(rank, leaving_processes, cfg, told):
+    """Train; tell how it ended and what threads that left."""
+    code = 0
+    try:
+        with leaving_processes():
+            train(cfg, told)
+    except SystemExit as ended:
+        code = ended.code
+    return code, threads_of_the_group()
+
+
+@pytest.mark.parametrize('told', [False, True])
+def test_no_thread_is_left_to_abort_a_process_that_exits(tmp_path, monkeypatch, told):
+    cfg = run_config(tmp_path, launcher='pytorch')
+    leaving = import_tool('run_config', monkeypatch).leaving_processes
+    ends = run_processes(part, leaving, cfg, told)
+    assert ends == [(75 if told else 0, 0)] * 2

@@ -1,0 +1,52 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import sys
+
+import pytest
+from malicious import train_once, with_command
+from user import import_tool
+
+from mmdckd.io import trust
+
+REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'
+
+
+@pytest.fixture(scope='module')
+def runner(tmp_path_factory):
+    return train_once(tmp_path_factory.mktemp('trust'))
+
+
+@pytest.mark.parametrize(
+    'tool, arguments',
+    [
+        ('train', '{config} --resume {bad}'),
+        ('test', '{config} {bad}'),
+        ('export_student', '{bad} --student student0 --out {folder}/out'),
+        ('convert_crd_checkpoint', '{bad} {folder}/converted.pth'),
+    ],
+)
+def test_tools_run_it_only_when_told_to_trust_it(
+    tool, arguments, runner, tmp_path, monkeypatch
+):
+    folder, trace = tmp_path, tmp_path / 'trace'
+    bad = with_command(runner, trace)
+    config = folder / 'config.py'
+    cfg = runner.cfg.copy()
+    cfg.update(work_dir=str(folder / 'work'), experiment_name=tool)
+    cfg.dump(str(config))
+    monkeypatch.setattr(trust, '_trusted', False)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    main = import_tool(tool, monkeypatch).main
+    command = [tool] + arguments.format(config=config, bad=bad, folder=folder).split()
+    monkeypatch.setattr(sys, 'argv', command)
+    with pytest.raises((ValueError, SystemExit), match=REFUSED):
+        main()
+    assert not trace.exists()
+    cfg.update(experiment_name=f'trusted {tool}')
+    cfg.dump(str(config))
+    monkeypatch.setattr(sys, 'argv', command + ['--trust-checkpoint'])
+    if tool == 'convert_crd_checkpoint':
+        with pytest.raises(SystemExit):  # it is none that this one knows
+            main()
+    else:
+        main()
+    assert trace.exists()

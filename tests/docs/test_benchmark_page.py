@@ -1,0 +1,41 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""docs/benchmark.md is what the committed results make of it."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / 'docs' / 'benchmark.md'
+COMMAND = re.search(
+    r'^    (python tools/sweep.py .*--page .*)$', PAGE.read_text(), re.M
+).group(1)
+
+
+def test_every_benchmark_is_on_the_page():
+    named = set(re.findall(r'configs/sweeps/\S+', COMMAND))
+    assert named == {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / 'configs' / 'sweeps').iterdir()
+        if path.suffix in ('.py', '.yaml')
+    }
+
+
+def test_the_page_is_made_of_the_committed_results(tmp_path, monkeypatch):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    for path in ROOT.glob('docs/results/*/results.jsonl'):
+        folder = tmp_path / path.parent.relative_to(ROOT)
+        folder.mkdir(parents=True)
+        shutil.copy(path, folder)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    _, tool, *args = shlex.split(COMMAND)
+    monkeypatch.setattr(sys, 'argv', [tool, *args])
+    runpy.run_path(str(ROOT / tool), run_name='__main__')
+    made = (tmp_path / 'docs' / 'benchmark.md').read_text()
+    assert made == PAGE.read_text(), f'The page is stale: {COMMAND}'
+    for link in re.findall(r'\]\((results/[^)]*)\)', made):
+        assert (PAGE.parent / link).is_file(), link

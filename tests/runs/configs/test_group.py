@@ -1,0 +1,204 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Every config of configs/group against what its paper publishes."""
+
+import os.path as osp
+from glob import glob
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from mmdckd.models.collectors import GeneralCollector
+from mmdckd.registry import MODELS
+
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
+GROUP = osp.join(ROOT, 'configs', 'group')
+METHODS = sorted(
+    osp.basename(path)[: -len('_r18_digits.py')]
+    for path in glob(osp.join(GROUP, '*.py'))
+)
+KDCL = [method for method in METHODS if method.startswith('kdcl')]
+
+
+def load(method):
+    cfg = Config.fromfile(osp.join(GROUP, f'{method}_r18_digits.py'))
+    if cfg.model.teacher:
+        cfg.model.pop('teacher_ckpt')
+        cfg.model.allow_random_teacher = True
+    return cfg
+
+
+def loss_of(method):
+    cfg = load(method)
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    (loss,) = model.distiller.collective_losses.values()
+    return loss
+
+
+@pytest.fixture(autouse=True)
+def repository(monkeypatch):
+    """Be where the paths in the configs start."""
+    monkeypatch.chdir(ROOT)
+
+
+def batch(num_students=4):
+    generator = torch.Generator().manual_seed(0)
+    options = dict(generator=generator, dtype=torch.float64)
+    students = 3 * torch.randn(num_students, 6, 10, **options)
+    teacher = 3 * torch.randn(6, 10, **options)
+    return students, teacher, torch.randint(10, (6,), generator=generator)
+
+
+def kl(target, logits, tau):
+    return tau**2 * F.kl_div(
+        (logits / tau).log_softmax(-1), target, reduction='batchmean'
+    )
+
+
+def test_they_are_all_here():
+    assert METHODS == [
+        'codistillation',
+        'dml',
+        'ema_peers',
+        'kd',
+        'kdcl_general',
+        'kdcl_linear',
+        'kdcl_minlogit',
+        'kdcl_naive',
+        'one',
+    ]
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_it_trains_validates_and_resumes(method, tmp_path):
+    """A real run on digits, as tools/train.py makes it."""
+    cfg = load(method)
+    cfg.work_dir = str(tmp_path)
+    cfg.experiment_name = f'group_{method}'
+    cfg.train_dataloader.dataset.indices = 128
+    cfg.val_dataloader.dataset.indices = 64
+    cfg.train_cfg.max_epochs = 1
+    cfg.log_level = 'WARNING'
+    for epochs in (1, 2):
+        cfg.train_cfg.max_epochs = epochs
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        assert runner.epoch == epochs
+        for name, value in runner.model.state_dict().items():
+            assert value.isfinite().all(), name
+        cfg.load_from, cfg.resume = str(tmp_path / 'epoch_1.pth'), True
+        cfg.experiment_name = f'group_{method}_again'
+    hub = runner.message_hub
+    terms = [key for key in hub.log_scalars if 'collective.student3.loss' in key]
+    assert terms, list(hub.log_scalars)
+
+
+def test_kd():
+    students, teacher, labels = batch()
+    loss = loss_of('kd')
+    losses = loss(students, teacher, labels)
+    assert list(losses) == ['teacher']
+    target = (teacher / loss.tau).softmax(-1)
+    for value, student in zip(losses['teacher'], students):
+        torch.testing.assert_close(value, kl(target, student, loss.tau))
+
+
+def test_dml():
+    """The gradient of the mean of the KL from every peer."""
+    students, _, labels = batch()
+    students.requires_grad_()
+    losses = loss_of('dml')(students, None, labels)
+    probs = students.detach().softmax(-1)
+    expected = sum(
+        kl(probs[j], students[i], 1.0) / 3 for i in range(4) for j in range(4) if j != i
+    )
+    assert list(losses) == ['collective']
+    torch.testing.assert_close(
+        torch.autograd.grad(losses['collective'].sum(), students),
+        torch.autograd.grad(expected, students),
+    )
+
+
+def kdcl_target(method, logits, label, tau, errors):
+    """z_t of one image, and its softened probabilities."""
+    if method == 'kdcl_general':
+        inverse = errors.inverse()
+        weights = inverse.sum(1) / inverse.sum()
+        target = (weights[:, None] * (logits / tau).softmax(-1)).sum(0)
+        return target.clamp_min(0) / target.clamp_min(0).sum()
+    if method == 'kdcl_naive':
+        losses = [F.cross_entropy(z, label) for z in logits]
+        chosen = logits[torch.stack(losses).argmin()]
+    elif method == 'kdcl_minlogit':
+        chosen = (logits - logits[:, label, None]).amin(0)
+    else:
+        share = torch.zeros(len(logits), dtype=torch.float64)
+        # Exponentiated gradient: slow and simple.
+        for step in range(20000):
+            alpha = share.softmax(0).requires_grad_()
+            loss = F.cross_entropy(alpha @ logits, label)
+            share = share - 0.05 * torch.autograd.grad(loss, alpha)[0]
+        chosen = share.softmax(0) @ logits
+    return (chosen / tau).softmax(-1)
+
+
+@pytest.mark.parametrize('method', KDCL)
+def test_kdcl(method):
+    students, _, labels = batch()
+    students, labels = students[:, :2], labels[:2]
+    loss = loss_of(method)
+    generator = torch.Generator().manual_seed(1)
+    root = torch.randn(4, 8, generator=generator, dtype=torch.float64)
+    errors = root @ root.t()
+    for module in loss.modules():
+        if isinstance(module, GeneralCollector):
+            module.errors = errors
+    losses = loss(students, None, labels)
+    assert list(losses) == ['collective']
+    target = torch.stack(
+        [
+            kdcl_target(method, students[:, b], labels[b], loss.tau, errors)
+            for b in range(2)
+        ]
+    )
+    for value, student in zip(losses['collective'], students):
+        torch.testing.assert_close(
+            value,
+            kl(target, student, loss.tau),
+            rtol=1e-6 if method in ('kdcl_naive', 'kdcl_minlogit') else 2e-3,
+            atol=1e-6,
+        )
+
+
+def test_one():
+    """With the gate as it starts: the mean of all logits."""
+    students, _, labels = batch()
+    losses = loss_of('one')(students, None, labels)
+    ensemble = students.mean(0)
+    for value, student in zip(losses['collective'], students):
+        torch.testing.assert_close(value, kl((ensemble / 3).softmax(-1), student, 3.0))
+    torch.testing.assert_close(losses['gate'].sum(), F.cross_entropy(ensemble, labels))
+
+
+@pytest.mark.parametrize(
+    'method, momentum, interval', [('codistillation', 1.0, 50), ('ema_peers', 0.05, 1)]
+)
+def test_codistillation(method, momentum, interval):
+    cfg = load(method)
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    assert model.lagged_peers.momentum == momentum
+    assert model.lagged_peers.interval == interval
+    students, peers, labels = *batch()[:1], batch()[0].flip(0), batch()[2]
+    loss = model.distiller.collective_losses['loss_dckd']
+    loss.ramp_terms = ()
+    values = loss(students, None, labels, peers)['collective']
+    for i in range(4):
+        target = (peers.softmax(-1).sum(0) - peers[i].softmax(-1)) / 3
+        torch.testing.assert_close(values[i], kl(target, students[i], 1.0))

@@ -1,0 +1,83 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What is summed over processes does not depend on how many there are."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from cohort_runs import loader
+from mmengine.dist import get_rank
+from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from processes import run_processes
+from tiny import distil
+
+from mmdckd.engine.hooks import CohortStatisticsHook, MeasureErrorsHook
+
+#: Three processes have 21, 20 and 20 of them, and two an image once more.
+IMAGES = 61
+DISTILLER = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_kdcl=dict(
+            type='mmdckd.DCKDLoss',
+            alpha=0.0,
+            collector=dict(type='general', include_self=True),
+        )
+    ),
+)
+
+
+def runner_of(folder):
+    cfg = loader('val', indices=IMAGES)
+    cfg['batch_size'] = 8
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataloader = Runner.build_dataloader(cfg, seed=0)
+    model = distil(distiller=DISTILLER, teacher=None).eval()
+    return SimpleNamespace(
+        model=model,
+        val_loop=SimpleNamespace(dataloader=dataloader),
+        val_dataloader=dataloader,
+        message_hub=MessageHub.get_instance(f'sums{get_rank()}'),
+    )
+
+
+def errors(rank, folder):
+    runner = runner_of(folder)
+    MeasureErrorsHook().measure(runner)
+    loss = runner.model.distiller.collective_losses['loss_kdcl']
+    return loss.collector.errors.numpy()
+
+
+class Statistics(CohortStatisticsHook):
+    """It sums, and writes nothing."""
+
+    @staticmethod
+    def _cohort(runner):
+        return None
+
+    def _write(self, runner, arrays):
+        pass
+
+
+@torch.no_grad()
+def statistics(rank, folder):
+    runner, hook = runner_of(folder), Statistics()
+    model = runner.model
+    hook.before_val_epoch(runner)
+    for index, batch in enumerate(runner.val_dataloader):
+        data = model.data_preprocessor(batch, False)
+        hook.after_val_iter(runner, index, batch, model._predict(**data))
+    hook.after_val_epoch(runner)
+    return {
+        key: value.current() for key, value in runner.message_hub.log_scalars.items()
+    }
+
+
+@pytest.mark.parametrize('what', [errors, statistics])
+def test_one_process_and_three(tmp_path, what):
+    one = what(0, tmp_path)
+    for other in run_processes(what, tmp_path, number=3):
+        assert other == pytest.approx(one, rel=1e-12)

@@ -1,0 +1,51 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The teacher's logits from a file, in two processes."""
+
+from cohort_runs import run_config
+from mmengine.runner import Runner
+from processes import run_processes
+from tiny import network
+
+
+def run(rank, cfg):
+    """Train; tell what the teacher has seen, and the largest weight."""
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.module
+    seen = []
+    model.teachers[0].model.register_forward_pre_hook(
+        lambda module, args: seen.append(len(args[0]))
+    )
+    runner.train()
+    return sum(seen), float(max(p.abs().max() for p in model.parameters()))
+
+
+def config(work_dir):
+    cfg = run_config(
+        work_dir,
+        dict(architecture=network(), num_students=2),
+        launcher='pytorch',
+        custom_hooks=[
+            dict(type='mmdckd.TeacherCacheHook', folder=str(work_dir / 'logits'))
+        ],
+        val_dataloader=None,
+        val_cfg=None,
+        val_evaluator=None,
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+    )
+    cfg.train_dataloader.batch_size = 8
+    cfg.train_dataloader.dataset.indices = 32
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='Resize', scale=12),
+        dict(type='mmdckd.EnumeratedCropFlip', padding=1),
+        dict(type='PackInputs', meta_keys=('sample_idx', 'view')),
+    ]
+    return cfg
+
+
+def test_one_process_asks_the_teacher_and_both_look_up(tmp_path):
+    (first, weight), (second, other) = run_processes(run, config(tmp_path))
+    # One image tells the shape, and one batch is compared.
+    assert first == 1 + 32 * 18 + 8
+    assert second == 1 + 8
+    assert weight == other
+    assert len(list((tmp_path / 'logits').glob('*.npy'))) == 1

@@ -1,0 +1,248 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""MMRazor's own configs become cohorts."""
+
+import os.path as osp
+import subprocess
+import sys
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdckd.convert.razor import convert_config
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import MODELS
+from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
+
+TOOL = osp.join(
+    osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))),
+    'tools',
+    'convert_razor_config.py',
+)
+DATA_FREE = {'dafl', 'dfad', 'zskt'}
+CONFIGS = razor_configs()
+CONVERTED = [path for path in CONFIGS if path.split(osp.sep)[0] not in DATA_FREE]
+KD = 'kd/kd_logits_resnet34_resnet18_8xb32_in1k.py'
+CRD = 'crd/crd_neck_r50_r18_8xb16_cifar10.py'
+
+
+def convert(path, num_students=2):
+    return convert_config(osp.join(FOLDER, *path.split('/')), num_students)
+
+
+def test_configs_are_found():
+    folders = {path.split(osp.sep)[0] for path in CONFIGS}
+    assert folders == {
+        'abloss',
+        'byot',
+        'crd',
+        'dafl',
+        'deit',
+        'dfad',
+        'dist',
+        'dkd',
+        'factor_transfer',
+        'fitnets',
+        'kd',
+        'ofd',
+        'rkd',
+        'wsld',
+        'zskt',
+    }
+
+
+@pytest.mark.parametrize('path', CONVERTED)
+def test_converts(path):
+    config, _ = convert(path, 3)
+    assert 'mmcls' not in str(config.to_dict())
+    assert config.model.type == 'mmdckd.CollectiveDistill'
+    assert config.model.num_students == 3
+    assert config.model.distiller.type == 'mmdckd.CollectiveDistiller'
+    assert config.val_cfg.type == 'mmdckd.CollectiveValLoop'
+
+
+@pytest.mark.parametrize('path', [KD, CRD])
+def test_converted_config_reads_back_from_its_text(path, tmp_path):
+    config, _ = convert(path)
+    file = tmp_path / 'config.py'
+    config.dump(str(file))
+    assert Config.fromfile(str(file)).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize('folder', sorted(DATA_FREE))
+def test_what_has_no_data_is_refused(folder):
+    (path,) = (path for path in CONFIGS if path.startswith(folder))
+    with pytest.raises(ValueError, match='no data: a generator'):
+        convert(path)
+
+
+def test_kd_means_what_it_meant():
+    config, notes = convert(KD, 4)
+    assert not notes
+    model = config.model
+    assert model.teacher == dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py')
+    assert model.teacher_ckpt.endswith('resnet34_8xb32_in1k_20210831-f257d4e6.pth')
+    assert model.distiller.distill_losses == dict(
+        loss_kl=dict(type='KLDivergence', tau=1, loss_weight=3)
+    )
+    assert config.data_preprocessor == dict(
+        type='mmpretrain.ClsDataPreprocessor',
+        num_classes=1000,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
+    )
+    assert config.train_dataloader.dataset.type == 'ImageNet'
+    assert config.optim_wrapper.optimizer.lr == 0.1
+
+
+def test_validation_images_are_not_those_of_training():
+    """By ``test_mode`` alone MMPretrain takes the training set of CIFAR."""
+    for path in ('byot/byot_resnet18_8xb16_cifar100.py', CRD):
+        config, _ = convert(path)
+        splits = []
+        for loader in (config.train_dataloader, config.val_dataloader):
+            dataset = loader.dataset
+            splits.append(dataset.get('dataset', dataset).split)
+        assert splits == ['train', 'test']
+
+
+def test_networks_of_mmrazor_are_put_in_place():
+    config, _ = convert('ofd/ofd_backbone_resnet50_resnet18_8xb16_cifar10.py')
+    config.model.pop('teacher_ckpt')
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        model = CollectiveDistill(
+            allow_random_teacher=True,
+            data_preprocessor=config.data_preprocessor,
+            **{key: value for key, value in config.model.items() if key != 'type'},
+        )
+    backbone = model.cohort.students['student1'].backbone
+    assert type(backbone).__module__.startswith('mmrazor.')
+    assert (backbone.depth, backbone.widen_factor) == (16, 2)
+    assert model.teachers[0].model.backbone.depth == 28
+    margins = [
+        connector.margin
+        for distiller in model.distiller.student_distillers.values()
+        for name, connector in distiller.connectors.items()
+        if name.endswith('tfeat')
+    ]
+    assert len(margins) == 6
+    assert all((margin < 0).all() for margin in margins)
+
+
+def test_byot_keeps_its_distiller_and_compares_vectors():
+    config, notes = convert('byot/byot_resnet18_8xb16_cifar100.py')
+    assert config.model.distiller.student_distiller.type == 'BYOTDistiller'
+    assert 'teacher' not in config.model
+    assert '`neck` instead of `neck.gap`' in notes[0]
+    mapping = config.model.distiller.loss_forward_mappings
+    assert mapping.loss_fet_1.t_feature.data_idx == 0
+    assert 'data_idx' not in mapping.loss_softl_1.preds_T
+
+
+def test_weights_that_were_in_a_checkpoint_of_mmrazor():
+    config, notes = convert('abloss/abloss_logits_resnet50_resnet18_8xb32_in1k.py')
+    assert config.model.teacher.pretrained is True
+    assert any('model.init_cfg' in note for note in notes)
+
+
+def test_deit_has_the_head_that_mmrazor_trains():
+    config, _ = convert('deit/deit-base_regnety160_pt-16xb64_in1k.py')
+    head = dict(config.model.architecture.head)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        built = MODELS.build(head)
+    assert type(built).__module__.startswith('mmrazor.')
+    assert config.data_preprocessor.batch_augments.augments
+
+
+def test_tool_writes_what_trains(tmp_path):
+    """A user's SingleTeacherDistill trains after one command."""
+    out = tmp_path / 'converted.py'
+    process = subprocess.run(
+        [
+            sys.executable,
+            TOOL,
+            osp.join(FOLDER, *KD.split('/')),
+            str(out),
+            '--num-students',
+            '2',
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    config = Config.fromfile(str(out))
+    logged = run_small(config, osp.basename(KD), str(tmp_path))
+    assert fault_of_run(logged, config) is None
+    for name in ('student.{}.loss', 'distill.{}.loss_kl'):
+        first, second = (
+            logged['train/' + name.format(student)]
+            for student in ('student0', 'student1')
+        )
+        assert first != second
+        assert first[0] != first[1]
+    assert 'val/teacher/accuracy/top1' in logged
+
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['nowhere.py', 'out.py'], 'no file'),
+        ([__file__, 'out.py', '--num-students', '0'], '1 or more'),
+        (
+            [
+                osp.join(
+                    FOLDER,
+                    'zskt',
+                    'zskt_backbone_logits_resnet34_resnet18_8xb16_cifar10.py',
+                ),
+                'out.py',
+            ],
+            'does not become a cohort',
+        ),
+    ],
+)
+def test_tool_says_what_is_wrong(args, message, tmp_path):
+    process = subprocess.run(
+        [sys.executable, TOOL, *args], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert process.returncode != 0
+    assert message in process.stderr
+    assert 'Traceback' not in process.stderr
+    assert not (tmp_path / 'out.py').exists()
+
+
+def test_a_run_that_is_wrong_is_found():
+    config, _ = convert(KD)
+    good = {}
+    for name in ('student0', 'student1'):
+        good[f'val/{name}/accuracy/top1'] = [1.0]
+        for loss in (f'student.{name}.loss', f'distill.{name}.loss_kl'):
+            good[f'train/{loss}'] = [1.0, 2.0]
+    assert fault_of_run(good, config) is None
+    for key in good:
+        assert fault_of_run({k: v for k, v in good.items() if k != key}, config)
+    assert 'nan' in fault_of_run(
+        {**good, 'train/student.student1.loss': [1.0, float('nan')]}, config
+    )
+
+
+def test_settings_of_single_parameters_reach_every_student(tmp_path):
+    file = tmp_path / 'custom.py'
+    base = osp.relpath(osp.join(FOLDER, KD), tmp_path)
+    file.write_text(f"""_base_ = {base!r}
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys={{
+            'architecture.backbone': dict(lr_mult=0.1),
+            'bias': dict(decay_mult=0.)
+        }}))
+""")
+    config, notes = convert_config(str(file), 2)
+    custom_keys = config.optim_wrapper.paramwise_cfg.custom_keys
+    assert custom_keys == {
+        'architecture.students.student0.backbone': dict(lr_mult=0.1),
+        'architecture.students.student1.backbone': dict(lr_mult=0.1),
+        'bias': dict(decay_mult=0.0),
+    }
+    assert any('`num_students`' in note for note in notes)

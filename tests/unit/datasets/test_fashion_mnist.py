@@ -1,0 +1,210 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Fashion-MNIST, of files in its format with noise in them."""
+
+import gzip
+import os
+import os.path as osp
+import pickle
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.datasets import build_dataset
+
+from mmdckd.datasets import FashionMNIST
+from mmdckd.registry import DATASETS, MODELS
+
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
+#: Images of every class.
+NUMBERS = dict(train=36, t10k=6)
+
+
+def write(path, array):
+    """As `idx`: type and number of dimensions, the dimensions, the bytes."""
+    head = bytes([0, 0, 8, array.ndim])
+    head += b''.join(n.to_bytes(4, 'big') for n in array.shape)
+    opened = gzip.open if str(path).endswith('.gz') else open
+    with opened(path, 'wb') as file:
+        file.write(head + array.tobytes())
+
+
+def make(folder, suffix='.gz'):
+    rng = np.random.default_rng(0)
+    for name, number in NUMBERS.items():
+        labels = rng.permutation(10 * number) % 10
+        images = rng.integers(0, 256, (10 * number, 28, 28), np.uint8)
+        write(folder / f'{name}-images-idx3-ubyte{suffix}', images)
+        write(folder / f'{name}-labels-idx1-ubyte{suffix}', labels.astype(np.uint8))
+    return str(folder)
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return make(tmp_path_factory.mktemp('clothes'))
+
+
+def images(dataset):
+    return [item['img'].tobytes() for item in dataset]
+
+
+def test_splits(root):
+    parts = {
+        split: FashionMNIST(root, split)
+        for split in ('train', 'val', 'trainval', 'test')
+    }
+    counts = {
+        split: set(np.bincount(dataset.get_gt_labels()))
+        for split, dataset in parts.items()
+    }
+    assert counts == dict(train={33}, val={3}, trainval={36}, test={6})
+    train, val, both, test = (set(images(part)) for part in parts.values())
+    assert train | val == both and not train & val and not both & test
+    # Of every class, the last of the data.
+    labels = np.array(parts['trainval'].get_gt_labels())
+    last = {i for c in range(10) for i in np.flatnonzero(labels == c)[-3:]}
+    assert {images(parts['trainval'])[i] for i in last} == val
+
+
+@pytest.mark.parametrize('split', ['trainval', 'test'])
+def test_images_are_those_of_the_files(root, split):
+    dataset = FashionMNIST(root, split)
+    name = 't10k' if split == 'test' else 'train'
+    with gzip.open(osp.join(root, f'{name}-images-idx3-ubyte.gz')) as file:
+        pixels = np.frombuffer(file.read()[16:], np.uint8)
+    with gzip.open(osp.join(root, f'{name}-labels-idx1-ubyte.gz')) as file:
+        labels = np.frombuffer(file.read()[8:], np.uint8)
+    pixels = pixels.reshape(-1, 28, 28)
+    assert list(dataset.get_gt_labels()) == labels.tolist()
+    for index in (0, 7, len(labels) - 1):
+        item = dataset[index]
+        assert item['img'].shape == (28, 28, 3)
+        assert item['img'].dtype == np.uint8
+        for channel in range(3):
+            assert np.array_equal(item['img'][..., channel], pixels[index])
+
+
+def test_uncompressed_files_are_read(root, tmp_path):
+    plain = FashionMNIST(make(tmp_path, ''), 'val')
+    assert images(plain) == images(FashionMNIST(root, 'val'))
+
+
+def test_subset(root):
+    few, more = (FashionMNIST(root, num_images=n) for n in (20, 100))
+    assert np.bincount(few.get_gt_labels()).tolist() == [2] * 10
+    whole = set(images(FashionMNIST(root)))
+    assert set(images(few)) < set(images(more)) < whole
+    assert len(FashionMNIST(root, 'val', num_images=10)) == 10
+
+
+def test_classes_and_scopes(root):
+    for scope, name in (
+        ('mmpretrain', 'mmdckd.FashionMNIST'),
+        ('mmdckd', 'FashionMNIST'),
+        ('mmrazor', 'FashionMNIST'),
+    ):
+        with DefaultScope.overwrite_default_scope(scope):
+            dataset = DATASETS.build(dict(type=name, data_root=root))
+        assert isinstance(dataset, FashionMNIST)
+        assert dataset.CLASSES[0] == 'T-shirt/top' and len(dataset.CLASSES) == 10
+        assert 'Split: \ttrain' in repr(dataset)
+    assert images(pickle.loads(pickle.dumps(dataset))) == images(dataset)
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(split='dev'), "`split`: expected one of .*'trainval'.*got 'dev'"),
+        (dict(num_images=331), 'from 1 to 330, got 331'),
+    ],
+)
+def test_settings_that_cannot_be(root, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        FashionMNIST(root, **kwargs)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match='apt-get install dataset-f'):
+        FashionMNIST(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'name, content, message',
+    [
+        ('train-images-idx3-ubyte.gz', b'no archive', 'broken'),
+        ('train-images-idx3-ubyte.gz', None, 'broken'),
+        ('train-labels-idx1-ubyte.gz', np.zeros(9, np.uint8), 'expected Fashion'),
+        ('train-labels-idx1-ubyte.gz', np.full(360, 10, np.uint8), '0 to 9'),
+        (
+            'train-images-idx3-ubyte.gz',
+            np.zeros((360, 32, 32), np.uint8),
+            r'\(360, 32, 32\)',
+        ),
+    ],
+)
+def test_other_files(tmp_path, name, content, message):
+    root = make(tmp_path)
+    path = tmp_path / name
+    if content is None:  # cut off
+        path.write_bytes(path.read_bytes()[:-1000])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        write(path, content)
+    with pytest.raises(ValueError, match=f'`data_root`.*{message}'):
+        FashionMNIST(root)
+
+
+@pytest.fixture
+def load(root, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('FASHION_MNIST', root)
+
+    def load(name, **variables):
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        return Config.fromfile(osp.join('configs', name))
+
+    return load
+
+
+@pytest.mark.parametrize(
+    'name, size', [('fashion_mnist', 28), ('fashion_mnist_32x32', 32)]
+)
+def test_data_configs(load, name, size):
+    cfg = load(f'_base_/datasets/{name}.py', IMAGES='100')
+    for split, number in dict(train=100, val=30, test=60).items():
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            dataset = build_dataset(cfg[f'{split}_dataloader'].dataset)
+        assert dataset.part == split and len(dataset) == number
+        image = dataset[3]['inputs']
+        assert image.shape == (3, size, size)
+        if split != 'train':
+            original = dataset.get_data_info(3)['img'].transpose(2, 0, 1)
+            assert np.array_equal(image[:, :28, :28].numpy(), original)
+            assert not image[:, 28:].any() and not image[..., 28:].any()
+    assert load(f'_base_/datasets/{name}.py', IMAGES='None').num_images is None
+
+
+def test_pair_and_teacher_fit(load):
+    for pair in os.listdir('configs/fashion_mnist/_base_/pairs'):
+        teacher = pair.split('_')[0]
+        cfg = load(
+            'fashion_mnist/run.py', IMAGES='100', PAIR=pair[: -len('.py')], METHOD='kd'
+        )
+        taught = load('fashion_mnist/network.py', NETWORK=teacher)
+        assert cfg.model.teacher_ckpt == osp.join(
+            taught.work_dir, f'epoch_{taught.train_cfg.max_epochs}.pth'
+        )
+        for key in ('train_dataloader', 'param_scheduler', 'optim_wrapper'):
+            assert cfg[key] == taught[key]
+        warmup, cosine = cfg.param_scheduler
+        assert warmup.end == cosine.begin
+        assert cosine.end == cfg.train_cfg.max_epochs == cosine.T_max + 2
+        cfg.model.pop('teacher_ckpt')
+        cfg.model.update(
+            allow_random_teacher=True, data_preprocessor=cfg.data_preprocessor
+        )
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(cfg.model)
+        assert model.cohort.num_classes == 10

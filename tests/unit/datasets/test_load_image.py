@@ -1,0 +1,183 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import pytest
+from cohort_runs import run_config
+from hypothesis import given
+from hypothesis import strategies as st
+from mmcv.transforms import LoadImageFromFile
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from sklearn.datasets import load_sample_image
+from tiny import network
+
+from mmdckd.datasets import Digits, LoadImage
+from mmdckd.datasets.load_image import fault_of
+
+PHOTO = load_sample_image('china.jpg')[:60, :80]
+ENDINGS = ('jpg', 'png', 'bmp', 'webp')
+
+
+def written(folder, ending):
+    path = folder / f'photo.{ending}'
+    mmcv.imwrite(PHOTO, str(path))
+    return path
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+@pytest.mark.parametrize('to_float32', [False, True])
+def test_a_whole_image_is_what_mmcv_loads(ending, to_float32, tmp_path):
+    path = str(written(tmp_path, ending))
+    ours = LoadImage(to_float32=to_float32)(dict(img_path=path))
+    theirs = LoadImageFromFile(to_float32=to_float32)(dict(img_path=path))
+    assert ours.keys() == theirs.keys()
+    assert np.array_equal(ours['img'], theirs['img'])
+    assert ours['img'].dtype == theirs['img'].dtype
+    for key in ('img_shape', 'ori_shape'):
+        assert ours[key] == theirs[key]
+
+
+@pytest.fixture(scope='module', params=ENDINGS)
+def content(request, tmp_path_factory):
+    return written(tmp_path_factory.mktemp('image'), request.param).read_bytes()
+
+
+@given(st.data())
+def test_wherever_it_is_cut_off_it_is_seen(content, data):
+    assert fault_of(content) is None
+    assert fault_of(content + b'\0' * 7) is None
+    # What is lost of a PNG may be the check sum of its end alone.
+    size = data.draw(st.integers(0, len(content) - 13))
+    cut = content[:size]
+    if fault_of(cut) is None:
+        # Too short to tell what it was.
+        assert size < 12
+        with pytest.raises(Exception):
+            assert mmcv.imfrombytes(cut) is not None
+
+
+def test_a_thumbnail_is_no_end(tmp_path):
+    photo = written(tmp_path, 'jpg').read_bytes()
+    # As cameras do: a whole JPEG in a segment at the beginning.
+    segment = b'\xff\xe1' + (len(photo) + 2).to_bytes(2, 'big') + photo
+    whole = photo[:2] + segment + photo[2:]
+    assert fault_of(whole) is None
+    assert fault_of(whole[:-20]) == 'it is truncated'
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BREAK = dict(
+    truncated=truncate,
+    empty=lambda path: path.write_bytes(b''),
+    text=lambda path: path.write_text('no image'),
+    missing=lambda path: path.unlink(),
+    folder=lambda path: (path.unlink(), path.mkdir()),
+)
+
+
+@pytest.mark.parametrize('ending', ['jpg', 'png'])
+@pytest.mark.parametrize('how', BREAK)
+def test_a_broken_image_is_named_or_skipped(how, ending, tmp_path):
+    path = written(tmp_path, ending)
+    BREAK[how](path)
+    message = f'The image .*photo.{ending}.*on_broken'
+    with pytest.raises(OSError, match=message):
+        LoadImage()(dict(img_path=str(path)))
+    skipping = LoadImage(on_broken='skip')
+    for number in (1, 2):
+        assert skipping(dict(img_path=str(path))) is None
+        assert skipping.num_skipped == number
+
+
+def test_another_answer_is_refused():
+    with pytest.raises(ValueError, match="`on_broken`.*got 'ignore'"):
+        LoadImage(on_broken='ignore')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Digits as files, three of which are truncated."""
+    root = tmp_path_factory.mktemp('digits')
+    for index, item in enumerate(Digits(split='train', indices=64)):
+        path = root / str(item['gt_label']) / f'{index}.jpg'
+        mmcv.imwrite(item['img'], str(path))
+        if index in (5, 20, 60):
+            truncate(path)
+    return root
+
+
+def config(tmp_path, folder, workers, **loading):
+    cfg = run_config(
+        tmp_path,
+        dict(architecture=network(), num_students=2),
+        val_dataloader=None,
+        val_cfg=None,
+        val_evaluator=None,
+        custom_hooks=[
+            dict(type='mmdckd.ExactResumeHook'),
+            dict(type='mmdckd.SkippedImagesHook', interval=1),
+        ],
+    )
+    cfg.default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
+    cfg.train_dataloader.update(batch_size=16, num_workers=workers)
+    cfg.train_dataloader.dataset = dict(
+        type='CustomDataset',
+        data_root=str(folder),
+        pipeline=[dict(type='mmdckd.LoadImage', **loading), dict(type='PackInputs')],
+    )
+    return cfg
+
+
+def trained(cfg):
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    (path,) = Path(runner.work_dir).glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_skipped_images_are_counted_and_replaced_alike(tmp_path, folder):
+    records = [
+        trained(config(tmp_path, folder, workers, on_broken='skip'))
+        for workers in (0, 2)
+    ]
+    for losses in zip(*[[r['loss'] for r in each] for each in records]):
+        assert losses[0] == losses[1]
+    counts = [[r['skipped_images'] for r in each] for each in records]
+    # Each at least once in each of the two epochs; more often where one takes
+    # the place of another.
+    assert counts[0][3] >= 3 and counts[0][-1] >= 6
+    assert counts[0][-1] == counts[1][-1]
+    for each in counts:
+        assert each == sorted(each)
+
+
+def test_by_default_the_run_stops_and_names_the_image(tmp_path, folder):
+    for workers in (0, 1):
+        with pytest.raises(OSError, match=r'\d+.jpg.*it is truncated'):
+            trained(config(tmp_path, folder, workers))
+
+
+def test_each_file_is_named_once_in_the_log(tmp_path, caplog):
+    path = written(tmp_path, 'jpg')
+    truncate(path)
+    other = path.with_name('other.jpg')
+    shutil.copy(path, other)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        loading = LoadImage(on_broken='skip')
+        for each in (path, path, other):
+            loading(dict(img_path=str(each)))
+    finally:
+        logger.removeHandler(caplog.handler)
+    messages = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(messages) == 2
+    assert str(path) in messages[0] and str(other) in messages[1]

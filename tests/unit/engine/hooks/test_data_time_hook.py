@@ -1,0 +1,97 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The times are given, not measured."""
+
+from types import SimpleNamespace
+
+import pytest
+from cohort_runs import loader, run_config, train
+from mmengine.logging import MessageHub
+
+from mmdckd.engine.hooks import DataTimeHook
+
+
+class Log:
+    def __init__(self):
+        self.warnings = []
+
+    def warning(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def runner():
+    return SimpleNamespace(
+        message_hub=MessageHub('data_time'),
+        logger=Log(),
+        train_dataloader=SimpleNamespace(num_workers=3),
+    )
+
+
+def iterate(hook, runner, number, waited, took):
+    for _ in range(number):
+        runner.message_hub.update_scalar('train/data_time', waited)
+        runner.message_hub.update_scalar('train/time', took)
+        hook.after_train_iter(runner, 0)
+
+
+def test_it_warns_once_where_training_waits(runner):
+    hook = DataTimeHook(interval=20)
+    hook.before_train(runner)
+    iterate(hook, runner, 10 + 10, 0.1, 1.0)
+    iterate(hook, runner, 9, 0.5, 1.0)
+    assert not runner.logger.warnings
+    iterate(hook, runner, 1, 0.5, 1.0)
+    (warning,) = runner.logger.warnings
+    assert warning.startswith('30% of the time of the last 20 iterations')
+    assert '`train_dataloader.num_workers` is 3' in warning
+    iterate(hook, runner, 20, 0.9, 1.0)
+    assert len(runner.logger.warnings) == 1
+
+
+def test_a_share_is_of_its_own_iterations(runner):
+    hook = DataTimeHook(interval=20)
+    hook.before_train(runner)
+    iterate(hook, runner, 10 + 20, 0.1, 1.0)
+    iterate(hook, runner, 20, 0.4, 1.0)
+    (warning,) = runner.logger.warnings
+    assert warning.startswith('40% of the time of the last 20 iterations')
+
+
+def test_it_is_silent_without_times(runner):
+    hook = DataTimeHook(interval=2)
+    hook.before_train(runner)
+    for _ in range(10 + 4):
+        hook.after_train_iter(runner, 0)
+    assert not runner.logger.warnings
+
+
+def test_it_is_silent_where_data_is_there(runner):
+    hook = DataTimeHook(interval=20)
+    hook.before_train(runner)
+    # In the first iterations workers start.
+    iterate(hook, runner, 10, 5.0, 6.0)
+    iterate(hook, runner, 40, 0.19, 1.0)
+    assert not runner.logger.warnings
+
+
+@pytest.mark.parametrize('most, warns', [(1e-9, True), (1.0, False)])
+def test_in_a_run(tmp_path, most, warns):
+    """Of 18 iterations 10 are passed over."""
+    cfg = run_config(
+        tmp_path,
+        custom_hooks=[dict(type='mmdckd.DataTimeHook', most=most, interval=4)],
+        train_dataloader=dict(loader('train', indices=36), batch_size=4),
+        train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=2),
+    )
+    train(cfg)
+    (log,) = tmp_path.glob('**/*.log')
+    assert log.read_text().count('went by waiting for data') == warns
+
+
+@pytest.mark.parametrize(
+    'cfg, name',
+    [(dict(most=0), 'most'), (dict(most=1.5), 'most'), (dict(interval=0), 'interval')],
+)
+def test_bad_arguments_are_named(cfg, name):
+    with pytest.raises(ValueError, match=f'`{name}` of DataTimeHook'):
+        DataTimeHook(**cfg)

@@ -1,0 +1,100 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Processes that are told to end, and go on as if they were not."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from cohort_runs import run_config, train
+from resumed_runs import assert_equal, config, final, logged, resumed
+
+FORK = multiprocessing.get_context('fork')
+
+
+def lead_group(cfg):
+    """Train, as the leader of a group of processes."""
+    os.setsid()
+    train(cfg)
+
+
+def start(cfg, iteration):
+    """Start a run, and wait until it has logged an iteration."""
+    process = FORK.Process(target=lead_group, args=(cfg,))
+    process.start()
+    while not any(kind == 'train' and step >= iteration for kind, step in records(cfg)):
+        assert process.is_alive()
+        time.sleep(0.01)
+    return process
+
+
+def records(cfg):
+    """What a run that may be writing has logged."""
+    try:
+        return logged(cfg.work_dir)
+    except ValueError:  # half a line
+        return {}
+
+
+def long_config(work_dir, **kwargs):
+    """A run that is not over before the signal comes."""
+    return config(work_dir, by_epoch=True, **{'train_cfg.max_epochs': 6, **kwargs})
+
+
+@pytest.fixture(scope='module')
+def never_interrupted(tmp_path_factory):
+    cfg = long_config(tmp_path_factory.mktemp('whole'))
+    train(cfg)
+    return logged(cfg.work_dir), final(cfg.work_dir)
+
+
+@pytest.mark.parametrize(
+    'number, code', [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)]
+)
+def test_saves_says_so_and_is_resumed(tmp_path, never_interrupted, number, code, capfd):
+    cfg = long_config(tmp_path, workers=2)
+    process = start(cfg, 5)
+    # To the whole group, as a terminal and a cluster manager send it: workers
+    # that load data are hit as well.
+    os.killpg(process.pid, number)
+    process.join()
+    assert process.exitcode == code
+    work_dir = Path(cfg.work_dir)
+    path = work_dir / 'interrupted.pth'
+    assert (work_dir / 'last_checkpoint').read_text() == path.name
+    printed = ''.join(capfd.readouterr())
+    assert f'Interrupted by {number.name} after iteration' in printed
+    assert '`--resume`' in printed and str(path) in printed
+    assert 'Traceback' not in printed
+    ended = max(step for kind, step in logged(work_dir) if kind == 'train')
+    assert 5 <= ended < 24
+
+    resumed(cfg, **{'train_dataloader.num_workers': 0})
+    assert not path.exists()
+    whole, end = never_interrupted
+    assert_equal(logged(work_dir), whole)
+    assert_equal(final(work_dir), end)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    cfg = long_config(tmp_path, **{'train_cfg.max_epochs': 1000})
+    process = start(cfg, 2)
+    os.kill(process.pid, signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGCONT)
+    process.join()
+    assert process.exitcode == 130
+
+
+def test_it_needs_exact_resumption(tmp_path):
+    cfg = run_config(tmp_path, custom_hooks=[dict(type='mmdckd.PreemptionHook')])
+    with pytest.raises(ValueError, match="type='mmdckd.ExactResumeHook'"):
+        train(cfg)
+
+
+def test_signals_mean_afterwards_what_they_meant_before(tmp_path):
+    before = [signal.getsignal(number) for number in (15, 10, 2)]
+    train(config(tmp_path, **{'train_cfg.max_epochs': 1}))
+    assert [signal.getsignal(number) for number in (15, 10, 2)] == before

@@ -1,0 +1,253 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Averaged weights of cohorts and of single networks, and their BatchNorm
+statistics."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from cohort_runs import cohort_of, loader, run_config, student_scores, train
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
+from resumed_runs import assert_equal, config, final, interrupted, resumed
+from tiny import network
+
+from mmdckd.engine.hooks import WeightAverageHook
+from mmdckd.registry import HOOKS
+
+FIRST = 'architecture.students.student0.'
+
+
+class Remember(Hook):
+    """Keeps the weights after every iteration."""
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner):
+        self.weights = []
+
+    def after_train_iter(self, runner, **kwargs):
+        self.weights.append(
+            {key: value.clone() for key, value in runner.model.named_parameters()}
+        )
+
+
+def single(work_dir, **kwargs):
+    """A run of one network of MMPretrain."""
+    cfg = run_config(work_dir, **kwargs)
+    cfg.model = network()
+    cfg.val_cfg, cfg.test_cfg = dict(), dict()
+    cfg.default_hooks.checkpoint.save_best = 'accuracy/top1'
+    return cfg
+
+
+def run(make, work_dir, **hook):
+    """Of two epochs of four iterations."""
+    hooks = [dict(type='mmdckd.WeightAverageHook', **hook)] if hook else []
+    cfg = make(work_dir, custom_hooks=hooks)
+    runner = Runner.from_cfg(cfg)
+    remember = Remember()
+    runner.register_hook(remember)
+    runner.train()
+    path = f'{runner.work_dir}/epoch_2.pth'
+    return cfg, runner, remember.weights, torch.load(path, weights_only=True)
+
+
+def written(weights, average, interval, begin, momentum=0.1, warmup=2):
+    """The average of the weights after each iteration, one at a time."""
+    mean, updates = weights[-1], 0
+    for number, now in enumerate(weights, 1):
+        if number <= begin or number % interval:
+            continue
+        if average == 'swa':
+            share = 1 / (updates + 1)
+        else:
+            share = max(momentum, warmup / (warmup + updates))
+        mean = (
+            now
+            if not updates
+            else {key: (1 - share) * mean[key] + share * now[key] for key in now}
+        )
+        updates += 1
+    return mean
+
+
+@pytest.mark.parametrize(
+    'hook, expected',
+    [
+        (dict(momentum=0.1, warmup=2), ('ema', 1, 0)),
+        (dict(momentum=0.1, warmup=2, interval=3, begin_epoch=2), ('ema', 3, 4)),
+        (dict(average='swa', begin_epoch=1), ('swa', 4, 0)),
+        (dict(average='swa', interval=2, begin_iter=3), ('swa', 2, 2)),
+        (dict(average='swa', interval=1), ('swa', 1, 5)),
+    ],
+)
+def test_averages_of_a_cohort(hook, expected, tmp_path):
+    _, _, weights, saved = run(run_config, tmp_path, **hook)
+    averages = written(weights, *expected)
+    assert len(weights) == 8
+    for key, value in averages.items():
+        torch.testing.assert_close(saved['state_dict'][key], value)
+        torch.testing.assert_close(
+            saved['ema_state_dict'][f'module.{key}'], weights[-1][key]
+        )
+
+
+def test_averages_of_one_network(tmp_path):
+    _, _, weights, saved = run(single, tmp_path, average='swa', begin_epoch=1)
+    for key, value in written(weights, 'swa', 4, 0).items():
+        torch.testing.assert_close(saved['state_dict'][key], value)
+
+
+def images():
+    """All images of the training, as a batch."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(loader('train', indices=128)['dataset'])
+    return torch.stack([dataset[i]['inputs'] for i in range(128)]).float()
+
+
+@pytest.mark.parametrize('make', [run_config, single])
+def test_statistics_are_those_of_the_averages(make, tmp_path):
+    """Of the first layer, which sees the images: of four batches that all
+    images make, the mean of the means is that of all."""
+    cfg, _, _, saved = run(make, tmp_path, average='swa', begin_epoch=1)
+    state = saved['state_dict']
+    prefix = FIRST if make is run_config else ''
+    mean = torch.tensor(cfg.data_preprocessor.mean).view(3, 1, 1)
+    std = torch.tensor(cfg.data_preprocessor.std).view(3, 1, 1)
+    inputs = (images().flip(1) - mean) / std
+    features = torch.nn.functional.conv2d(
+        inputs, state[f'{prefix}backbone.conv1.weight'], padding=1
+    )
+    # Of each channel; the order of the images is the hook's.
+    norm = f'{prefix}backbone.bn1.'
+    torch.testing.assert_close(state[f'{norm}running_mean'], features.mean((0, 2, 3)))
+    of_all = features.var((0, 2, 3))
+    torch.testing.assert_close(state[f'{norm}running_var'], of_all, rtol=0.05, atol=0)
+    last = saved['ema_state_dict'][f'module.{norm}running_mean']
+    assert not torch.allclose(last, state[f'{norm}running_mean'])
+    assert state[f'{norm}num_batches_tracked'] == 4
+
+
+def top1(weights, name, cfg):
+    model = cohort_of(str(weights), cfg)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(loader('val', indices=100)['dataset'])
+    packed = [dataset[i] for i in range(len(dataset))]
+    labels = torch.cat([sample['data_samples'].gt_label for sample in packed])
+    predicted = student_scores(model, name, packed, 100).argmax(1)
+    return 100 * float((predicted == labels).float().mean())
+
+
+def test_what_is_validated_is_what_is_saved(tmp_path):
+    cfg, runner, _, saved = run(run_config, tmp_path, momentum=0.05, norm_images=64)
+    path = tmp_path / 'weights.pth'
+    torch.save(saved['state_dict'], path)
+    scalars = runner.message_hub.log_scalars
+    for name in ('student0', 'student1'):
+        assert scalars[f'val/{name}/accuracy/top1'].current() == pytest.approx(
+            top1(path, name, cfg)
+        )
+
+
+def noisy(work_dir, **kwargs):
+    cfg = run_config(work_dir, **kwargs)
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='Resize', scale=12),
+        dict(type='RandomCrop', crop_size=10, padding=1),
+        dict(type='PackInputs'),
+    ]
+    return cfg
+
+
+def test_training_goes_on_as_without_it(tmp_path):
+    """Measuring draws no random numbers from those of the training."""
+    *_, plain, without = run(noisy, tmp_path)
+    *_, averaged, saved = run(noisy, tmp_path, average='swa', begin_epoch=1)
+    assert_equal(averaged, plain)
+    current = {
+        key[len('module.') :]: value
+        for key, value in saved['ema_state_dict'].items()
+        if key != 'steps'
+    }
+    assert_equal(current, dict(without['state_dict']))
+
+
+def test_without_measuring_the_statistics_are_the_last(tmp_path):
+    *_, saved = run(run_config, tmp_path, momentum=0.05, norm_images=0)
+    key = f'{FIRST}backbone.bn1.running_mean'
+    assert torch.equal(
+        saved['state_dict'][key], saved['ema_state_dict'][f'module.{key}']
+    )
+
+
+def test_networks_without_statistics_and_layers_in_eval_mode(tmp_path):
+    """Nothing is measured of a layer that training keeps in `eval` mode."""
+    cohort = dict(architecture=network(), num_students=2)
+    cohort['architecture']['backbone'] = dict(
+        cohort['architecture']['backbone'], norm_eval=True
+    )
+
+    def make(work_dir, **kwargs):
+        return run_config(work_dir, copy.deepcopy(cohort), **kwargs)
+
+    *_, saved = run(make, tmp_path, momentum=0.05)
+    norm = f'{FIRST}backbone.bn1.running_mean'
+    assert not saved['state_dict'][norm].any()
+
+
+@pytest.mark.parametrize(
+    'hook, iteration, by_epoch',
+    [
+        (dict(average='swa', begin_iter=1, interval=2), 7, True),
+        (dict(momentum=0.2, norm_images=50), 10, False),
+    ],
+)
+def test_a_resumed_run_is_the_run_that_never_stopped(
+    hook, iteration, by_epoch, tmp_path
+):
+    runs = []
+    for name in ('whole', 'stopped'):
+        cfg = config(tmp_path / name, by_epoch)
+        cfg.custom_hooks[-1] = dict(type='mmdckd.WeightAverageHook', **hook)
+        runs.append(cfg)
+    train(runs[0])
+    interrupted(runs[1], 'iter', iteration)
+    resumed(runs[1])
+    assert_equal(final(runs[1].work_dir), final(runs[0].work_dir))
+
+
+@pytest.mark.parametrize('average', ['ema', 'swa'])
+def test_configs(average):
+    root = Path(__file__).parents[4]
+    cfg = Config.fromfile(root / 'configs' / '_base_' / f'{average}.py')
+    (hook,) = cfg.custom_hooks
+    assert HOOKS.build(hook).average == average
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(average='mean'), "`average`: expected one of .*'ema', 'swa'"),
+        (dict(momentum=0.0), '`momentum`'),
+        (dict(momentum=1.0), '`momentum`'),
+        (dict(warmup=0), '`warmup`: expected a whole number from 1'),
+        (dict(interval=0), '`interval`'),
+        (dict(norm_images=-1), '`norm_images`'),
+        (dict(begin_epoch=0), '`begin_epoch`'),
+        (dict(begin_epoch=1, begin_iter=5), '`begin_iter`: expected None'),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        WeightAverageHook(**settings)
+
+
+@pytest.mark.parametrize('settings', [dict(begin_epoch=3), dict(begin_iter=9)])
+def test_averaging_begins_before_the_end(settings, tmp_path):
+    with pytest.raises(ValueError, match='expected at most [28], the end'):
+        run(run_config, tmp_path, **settings)

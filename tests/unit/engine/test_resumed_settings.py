@@ -1,0 +1,158 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""A run that resumes another with other settings."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from cohort_runs import loader, run_config, train
+from mmengine.config import Config
+
+from mmdckd.engine.resumed_settings import compare_settings
+
+HOOKS = [dict(type='mmdckd.ExactResumeHook')]
+LOGGED = dict(
+    logger=dict(type='LoggerHook', interval=1),
+    checkpoint=dict(
+        type='mmdckd.CohortCheckpointHook', interval=1, save_best='best/accuracy/top1'
+    ),
+)
+
+
+def cosine(epochs):
+    return [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=3),
+        dict(type='CosineAnnealingLR', T_max=epochs),
+    ]
+
+
+def steps(epochs):
+    return [
+        dict(type='MultiStepLR', milestones=[epochs - 1], convert_to_iter_based=True),
+        dict(
+            type='ReduceOnPlateauLR',
+            monitor='best/accuracy/top1',
+            rule='greater',
+            patience=1 if epochs > 2 else 5,
+            threshold=1000.0,
+            factor=0.5,
+        ),
+    ]
+
+
+def config(folder, epochs, schedule, **kwargs):
+    """Two steps an epoch."""
+    return run_config(
+        folder,
+        train_dataloader=loader('train', indices=64),
+        val_dataloader=loader('val', indices=20),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+        param_scheduler=schedule(epochs),
+        custom_hooks=HOOKS,
+        default_hooks=LOGGED,
+        **kwargs,
+    )
+
+
+def rates(work_dir):
+    """The learning rate of every step, of all starts of a run."""
+    found = {}
+    for path in Path(work_dir).glob('*/vis_data/scalars.json'):
+        for line in path.read_text().splitlines():
+            record = json.loads(line)
+            if 'lr' in record:
+                found[record['step']] = record['lr']
+    return found
+
+
+def resume(before, cfg):
+    """Resume the run of a config with another config."""
+    cfg.work_dir = before.work_dir
+    cfg.resume = True
+    runner = train(cfg)
+    (text,) = Path(runner.log_dir).glob('*.log')
+    return runner, text.read_text()
+
+
+@pytest.mark.parametrize('schedule', [cosine, steps])
+def test_a_longer_schedule_is_followed_as_if_from_the_beginning(tmp_path, schedule):
+    whole = train(config(tmp_path / 'whole', 5, schedule))
+    before = config(tmp_path / 'resumed', 3, schedule)
+    train(before)
+    seen = rates(before.work_dir)
+    assert seen != {k: v for k, v in rates(whole.work_dir).items() if k <= 6}
+    runner, log = resume(before, config(tmp_path, 5, schedule))
+    expected = {k: v for k, v in rates(whole.work_dir).items() if k > 6}
+    found = {k: v for k, v in rates(runner.work_dir).items() if k > 6}
+    assert found == expected and len(found) == 4
+    assert 'train_cfg.max_epochs: 3 -> 5' in log
+    if schedule is cosine:
+        assert 'param_scheduler[1].T_max: 3 -> 5' in log
+
+
+def test_a_checkpoint_without_optimizer_goes_on_with_the_schedule(tmp_path):
+    """As the best ones are."""
+    whole = train(config(tmp_path / 'whole', 3, cosine))
+    cfg = config(tmp_path, 3, cosine)
+    content = torch.load(Path(whole.work_dir) / 'epoch_2.pth', weights_only=True)
+    for key in ('optimizer', 'param_schedulers'):
+        del content[key]
+    cfg.load_from, cfg.resume = str(tmp_path / 'best.pth'), True
+    torch.save(content, cfg.load_from)
+    runner = train(cfg)
+    found = rates(runner.work_dir)
+    assert found == {k: v for k, v in rates(whole.work_dir).items() if k > 4}
+    (text,) = Path(runner.log_dir).glob('*.log')
+    assert 'has no optimizer and no param_schedulers' in text.read_text()
+
+
+def test_what_differs_is_said_and_which_of_the_two_holds(tmp_path):
+    before = config(tmp_path, 1, cosine)
+    train(before)
+    cfg = config(tmp_path, 2, cosine, randomness=dict(seed=7))
+    cfg.optim_wrapper.optimizer.update(lr=0.01, weight_decay=0.1)
+    cfg.train_dataloader.num_workers = 1
+    runner, log = resume(before, cfg)
+    assert 'optim_wrapper.optimizer.lr: 0.05 -> 0.01' in log
+    assert 'optim_wrapper.optimizer.weight_decay: (not set) -> 0.1' in log
+    assert "randomness.seed: 1 -> 7 (the checkpoint's holds)" in log
+    assert 'num_workers' not in log.split('other settings')[1].split('Load')[0]
+    groups = runner.optim_wrapper.param_groups
+    assert all(group['weight_decay'] == 0.1 for group in groups)
+    assert all(group['initial_lr'] == 0.01 for group in groups)
+    assert runner.seed == 1
+
+
+def test_the_same_settings_need_no_word(tmp_path):
+    cfg = config(tmp_path, 1, cosine)
+    train(cfg)
+    again = Config(cfg.to_dict())
+    again.experiment_name += '_again'
+    _, log = resume(cfg, again)
+    assert 'other settings' not in log
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'model.num_students': 3}, 'model.num_students'),
+        (
+            {'optim_wrapper.optimizer': dict(type='AdamW', lr=0.1, _delete_=True)},
+            'optim_wrapper.optimizer.type',
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(tmp_path, change, words):
+    before = config(tmp_path, 1, cosine)
+    train(before)
+    cfg = config(tmp_path, 2, cosine)
+    cfg.merge_from_dict(change)
+    with pytest.raises(ValueError, match=words):
+        resume(before, cfg)
+
+
+def test_a_text_that_is_no_config_is_an_error():
+    with pytest.raises(ValueError, match='config text'):
+        compare_settings('import os', Config())
+    assert compare_settings(None, Config()) == []

@@ -1,0 +1,49 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdckd.inference import annotate
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Two pixels above two others, each of another grey."""
+    path = str(tmp_path / 'image.png')
+    Image.fromarray(np.array([[0, 80], [160, 240]], np.uint8)).save(path)
+    return path
+
+
+def bar(picture, row):
+    """How much of a line below the image its bar takes."""
+    line = np.asarray(picture)[360 + 26 * row + 3]
+    return (line == (0x9E, 0xCA, 0xE1)).all(1).mean()
+
+
+def test_the_image_is_above_and_each_class_has_a_bar(image):
+    picture = annotate(image, [('cat', 0.75), ('dog', 0.25), ('cow', 0.0)])
+    assert picture.size == (360, 360 + 3 * 26)
+    pixels = np.asarray(picture)
+    for y, x, grey in ((0, 0, 0), (179, 180, 80), (180, 179, 160), (359, 359, 240)):
+        assert (pixels[y, x] == grey).all()
+    assert bar(picture, 0) == pytest.approx(0.75, abs=0.01)
+    assert bar(picture, 1) == pytest.approx(0.25, abs=0.01)
+    assert bar(picture, 2) == pytest.approx(0.0, abs=0.01)
+
+
+def test_names_are_written_and_long_ones_are_cut(image):
+    pictures = [
+        np.asarray(annotate(image, [(name, 0.5)]))[360:]
+        for name in ('cat', 'dog', 'W' * 80, 'W' * 81)
+    ]
+    assert (pictures[0] != pictures[1]).any()
+    assert (pictures[2] == pictures[3]).all()
+    assert pictures[2].shape == pictures[0].shape
+
+
+def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
+    path = str(tmp_path / 'turned.jpg')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 90 degrees
+    Image.new('RGB', (40, 20)).save(path, exif=exif)
+    assert annotate(path, []).size == (360, 720)

@@ -1,0 +1,175 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import shutil
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from cohort_runs import cohort_of, pack, run_config, student_scores, train
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmengine.config import Config
+from onnx import TensorProto, helper
+
+from mmdckd.export import export_onnx, export_student
+from mmdckd.inference import Predictor
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return train(run_config(tmp_path_factory.mktemp('run')))
+
+
+@pytest.fixture(scope='module')
+def student(run, tmp_path_factory):
+    """The path of an exported student without its ending."""
+    out = str(tmp_path_factory.mktemp('student'))
+    written = export_student(str(Path(run.work_dir) / 'epoch_2.pth'), out, 'student1')
+    stem = str(Path(out) / 'student1')
+    export_onnx(written.config, f'{stem}.onnx')
+    return stem
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('images')
+    random = np.random.RandomState(0)
+    paths = []
+    for index, size in enumerate(((8, 8), (40, 30), (12, 12))):
+        paths.append(str(folder / f'{index}.png'))
+        mmcv.imwrite(random.randint(0, 256, (*size, 3), np.uint8), paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize(
+    'ending, known',
+    [('.py', True), ('.pth', True), ('.safetensors', False), ('.onnx', True)],
+)
+def test_it_says_what_the_student_says_in_the_cohort(
+    run, student, images, ending, known
+):
+    model = cohort_of(str(Path(run.work_dir) / 'epoch_2.pth'), run.cfg)
+    expected = student_scores(model, 'student1', pack(images, run.cfg), 3)
+    predictor = Predictor(student + ending)
+    scores = predictor([predictor.read(path) for path in images])
+    assert torch.allclose(scores.sum(1), torch.ones(3))
+    if ending == '.onnx':
+        assert torch.allclose(scores, expected, atol=1e-5)
+    else:
+        assert torch.equal(scores, expected)
+    assert len(scores.unique(dim=0)) == len(images)
+    assert predictor.classes == (list('0123456789') if known else None)
+    assert predictor.name_of(3) == '3'
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch=st.integers(1, 40), seed=st.integers(0, 99))
+def test_onnx_gives_the_logits_of_pytorch_in_any_batch(student, batch, seed):
+    images = np.random.RandomState(seed).randint(0, 256, (batch, 3, 12, 12), np.uint8)
+    session = onnxruntime.InferenceSession(
+        f'{student}.onnx', providers=['CPUExecutionProvider']
+    )
+    (logits,) = session.run(None, dict(images=images))
+    plain = Predictor(f'{student}.pth')
+    scores = plain([dict(inputs=torch.from_numpy(i)) for i in images])
+    assert logits.shape == (batch, 10)
+    np.testing.assert_allclose(torch.from_numpy(logits).softmax(1), scores, atol=1e-5)
+
+
+def test_the_onnx_file_describes_itself(student):
+    model = onnx.load(f'{student}.onnx')
+    onnx.checker.check_model(model, full_check=True)
+    (image,) = model.graph.input
+    (logits,) = model.graph.output
+    assert (image.name, logits.name) == ('images', 'logits')
+    shape = [dim.dim_param or dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    assert shape == ['batch', 3, 12, 12]
+    metadata = {item.key: item.value for item in model.metadata_props}
+    assert json.loads(metadata['classes']) == list('0123456789')
+    assert not Path(f'{student}.onnx.tmp').exists()
+
+
+def test_a_pipeline_that_leaves_sizes_as_they_are_is_refused(student, tmp_path):
+    cfg = Config.fromfile(f'{student}.py')
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='PackInputs'),
+    ]
+    cfg.dump(str(tmp_path / 'free.py'))
+    with pytest.raises(ValueError, match='images of one size.*240'):
+        export_onnx(str(tmp_path / 'free.py'), str(tmp_path / 'free.onnx'))
+    assert not (tmp_path / 'free.onnx').exists()
+
+
+def test_other_logits_are_refused_and_nothing_is_written(
+    student, tmp_path, monkeypatch
+):
+    monkeypatch.setattr('mmdckd.export.onnx_file.TOLERANCE', -1.0)
+    with pytest.raises(ValueError, match='other logits as ONNX'):
+        export_onnx(f'{student}.py', str(tmp_path / 'bad.onnx'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_packages_are_named(student, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmdckd.export.onnx_file._NEEDED', ('onnx', 'nonnx'))
+    with pytest.raises(ModuleNotFoundError, match='pip install nonnx'):
+        export_onnx(f'{student}.py', str(tmp_path / 'bad.onnx'))
+
+
+def foreign_onnx(path):
+    """A network that something else has written."""
+    value = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in 'xy'
+    ]
+    graph = helper.make_graph(
+        [helper.make_node('Relu', ['x'], ['y'])], 'g', value[:1], value[1:]
+    )
+    onnx.save(helper.make_model(graph, ir_version=8), path)
+
+
+def test_what_is_no_exported_student_is_refused(student, tmp_path):
+    with pytest.raises(ValueError, match='should end with'):
+        Predictor('student.pkl')
+    with pytest.raises(FileNotFoundError, match='no .*missing.pth'):
+        Predictor('missing.pth')
+    alone = str(tmp_path / 'alone.pth')
+    shutil.copy(f'{student}.pth', alone)
+    with pytest.raises(FileNotFoundError, match="no 'alone.py'"):
+        Predictor(alone)
+    shutil.copy(f'{student}.py', tmp_path / 'alone.py')
+    Predictor(alone)
+    content = torch.load(alone, weights_only=True)
+    del content['state_dict']['head.fc.weight']
+    torch.save(content, alone)
+    with pytest.raises(ValueError, match='(?s)does not fit.*head.fc.weight'):
+        Predictor(alone)
+    (tmp_path / 'alone.onnx').write_text('nothing')
+    with pytest.raises(ValueError, match='alone.onnx.*cannot be read'):
+        Predictor(str(tmp_path / 'alone.onnx'))
+    foreign_onnx(str(tmp_path / 'alone.onnx'))
+    with pytest.raises(ValueError, match=r"its inputs are \['x'\]"):
+        Predictor(str(tmp_path / 'alone.onnx'))
+
+
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        (dict(test_dataloader=None), 'no `test_dataloader.dataset.pipeline`'),
+        (dict(load_from=None), 'no weights as `load_from`'),
+        (
+            dict(
+                test_dataloader=dict(dataset=dict(pipeline=[dict(type='PackInputs')]))
+            ),
+            'should begin with LoadImageFromFile',
+        ),
+    ],
+)
+def test_a_config_that_lacks_something_is_refused(student, tmp_path, changes, words):
+    cfg = Config.fromfile(f'{student}.py')
+    Config(dict(cfg.to_dict(), **changes)).dump(str(tmp_path / 'cfg.py'))
+    with pytest.raises(ValueError, match=words):
+        Predictor(str(tmp_path / 'cfg.py'))

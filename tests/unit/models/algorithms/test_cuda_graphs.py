@@ -1,0 +1,62 @@
+"""What `cuda_graphs=True` refuses; what it does needs a GPU, tests/gpu."""
+
+import random
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from test_recomputation import FEATURES, distiller
+from tiny import distil
+
+from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state
+
+
+def test_a_compiled_step_has_no_graphs_of_ours(batch):
+    model = distil()
+    assert not isinstance(model._replaying(batch['inputs']), nullcontext)
+    model.train_step = torch.compile(model.train_step, backend='eager')
+    assert isinstance(model._replaying(batch['inputs']), nullcontext)
+
+
+@pytest.mark.parametrize(
+    'kwargs, why',
+    [
+        (dict(memory='checkpoint'), 'memory='),
+        (dict(teacher_trainable=True), 'teacher_trainable'),
+        (dict(distiller=distiller(**FEATURES)), 'recording more than logits'),
+    ],
+)
+def test_what_happens_inside_a_graph_is_refused(kwargs, why):
+    with pytest.raises(ValueError, match=f'Invalid `cuda_graphs`.*{why}'):
+        distil(cuda_graphs=True, **kwargs)
+
+
+def test_graphs_are_the_default_where_they_can_be():
+    assert distil()._graphs is not None
+    assert distil(cuda_graphs=False)._graphs is None
+    assert distil(distiller=distiller(**FEATURES))._graphs is None
+    assert distil(memory='checkpoint')._graphs is None
+
+
+def test_what_learns_and_the_mode_of_a_layer_are_part_of_a_capture():
+    """A hook may unfreeze a layer, or keep the statistics of another."""
+    backbone = distil().cohort.students['student0'].backbone
+    before = _state([backbone])
+    assert _state([backbone]) == before
+    backbone.conv1.weight.requires_grad_(False)
+    frozen = _state([backbone])
+    backbone.bn1.eval()
+    assert before != frozen != _state([backbone])
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [random.random, np.random.rand, lambda: torch.rand(1)],
+    ids=['Python', 'NumPy', 'torch'],
+)
+def test_a_draw_on_the_host_is_seen(draw):
+    before = _host_random_state()
+    assert _host_random_state() == before
+    draw()
+    assert _host_random_state() != before

@@ -1,0 +1,142 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+import math
+
+import pytest
+import torch
+from mmengine.dist import get_rank
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from poison import Poison
+from processes import run_processes
+from tiny import digits, distil
+from torch.optim import SGD
+
+from mmdckd.models.algorithms.finite_losses import look_at
+
+
+def dckd(**kwargs):
+    return dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
+    )
+
+
+def optimizer(model):
+    # Both of what moves a weight that has no loss.
+    return OptimWrapper(
+        SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    )
+
+
+def batch(step):
+    data = digits(start=16 * step)
+    for i, sample in enumerate(data['data_samples']):
+        sample.set_metainfo(dict(img_path=f'digits/{16 * step + i}.png'))
+    return data
+
+
+def steps(model, optim, start, stop):
+    model.train()
+    return [model.train_step(batch(i), optim) for i in range(start, stop)]
+
+
+def state(model, optim):
+    return copy.deepcopy((model.state_dict(), optim.state_dict()))
+
+
+def assert_same(a, b):
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_nothing_is_touched_and_the_message_says_where(value):
+    model = distil(num_students=3)
+    optim = optimizer(model)
+    Poison(model.cohort.students['student1'], {2}, value)
+    steps(model, optim, 0, 2)
+    before = state(model, optim)
+    with pytest.raises(FloatingPointError) as error:
+        steps(model, optim, 2, 3)
+    assert_same(state(model, optim), before)
+    message = str(error.value)
+    assert 'the loss of student1: student.student1.loss=nan' in message
+    assert 'with it 2 losses of those that learn from it' in message
+    for i in range(32, 48):
+        assert f'digits/{i}.png' in message
+    assert 'SaveOnNonFiniteHook' in message
+    # It is sound still.
+    steps(model, optim, 3, 4)
+
+
+def test_weights_that_are_spoilt_already_are_told():
+    model = distil()
+    model.cohort.students['student0'].head.fc.weight.data[0, 0] = math.nan
+    with pytest.raises(
+        FloatingPointError, match='The weights of student0 are not finite'
+    ):
+        steps(model, optimizer(model), 0, 1)
+
+
+def test_a_teacher_that_is_the_cause_is_named():
+    model = distil(num_students=3)
+    model.teachers[0].model.head.fc.bias.data[0] = math.nan
+    with pytest.raises(FloatingPointError, match='loss of the teacher'):
+        steps(model, optimizer(model), 0, 1)
+
+
+def test_an_image_that_spoils_all_stops_the_run():
+    model = distil(num_students=3)
+    optim = optimizer(model)
+    for student in model.cohort.students.values():
+        Poison(student, {0})
+    before = state(model, optim)
+    with pytest.raises(
+        FloatingPointError, match='loss of student0, student1, student2'
+    ):
+        steps(model, optim, 0, 1)
+    assert_same(state(model, optim), before)
+
+
+@pytest.mark.parametrize('answer', ['ignore', 'freeze_student'])
+def test_another_answer_is_refused(answer):
+    with pytest.raises(ValueError, match=f"`on_nonfinite`.*got '{answer}'"):
+        distil(on_nonfinite=answer)
+
+
+def test_losses_of_all_shapes_and_types():
+    losses = dict(
+        loss_a=torch.tensor([1.0, math.inf]),
+        loss_b=[torch.tensor(1.0), torch.tensor(math.nan)],
+        loss_c=torch.tensor(1e300, dtype=torch.float64),
+        loss_d=torch.tensor(1.0, dtype=torch.bfloat16),
+        agreement=torch.tensor(math.nan),
+    )
+    values, finite = look_at(losses)
+    assert finite == dict(loss_a=False, loss_b=False, loss_c=True, loss_d=True)
+    assert list(values) == list(losses)
+    assert values['loss_c'] == 1e300 and values['loss_d'] == 1.0
+
+
+def _process(rank):
+    """One of two processes; the second one's images spoil student1."""
+    model = distil(num_students=3)
+    wrapped = MMDistributedDataParallel(module=model, broadcast_buffers=False)
+    if get_rank() == 1:
+        Poison(model.cohort.students['student1'], {1})
+    optim = optimizer(model)
+    try:
+        wrapped.train()
+        for i in range(4):
+            wrapped.train_step(batch(2 * i + rank), optim)
+    except FloatingPointError as error:
+        return str(error)
+    return 'it went on'
+
+
+def test_all_processes_stop_together():
+    first, second = run_processes(_process)
+    assert first == second
+    assert 'student.student1.loss=nan' in first
+    # The images of the process that has met it.
+    assert 'digits/48.png' in first and 'digits/32.png' not in first

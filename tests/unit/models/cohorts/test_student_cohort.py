@@ -1,0 +1,66 @@
+import pytest
+import torch
+from tiny import PREPROCESSOR, network
+
+from mmdckd.models.cohorts import StudentCohort
+
+
+def test_forward_gives_every_students_output(batch):
+    cohort = StudentCohort(dict(main=network(), peer=network(34)), PREPROCESSOR).eval()
+    inputs = cohort.data_preprocessor(batch)['inputs']
+    outputs = cohort(inputs)
+    assert list(outputs) == cohort.names == ['main', 'peer']
+    assert len(cohort) == 2
+    for name, student in cohort.items():
+        assert torch.equal(outputs[name], student(inputs))
+
+
+def test_configs_rebuild_the_students_without_the_cohort():
+    students = dict(
+        main=dict(
+            cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py',
+            head=dict(num_classes=7),
+        )
+    )
+    cohort = StudentCohort(students)
+    cfg = cohort.configs['main']
+    assert cfg['head']['num_classes'] == 7
+    assert cfg['backbone']['type'] == 'ResNet_CIFAR'
+    assert 'data_preprocessor' not in cfg
+    assert cohort.data_preprocessor_cfg['mean'] == [125.307, 122.961, 113.8575]
+    rebuilt = StudentCohort(dict(main=cfg))
+    rebuilt.students.load_state_dict(cohort.students.state_dict())
+
+
+def test_students_that_are_preprocessed_differently_are_refused():
+    students = dict(
+        a=network(data_preprocessor=PREPROCESSOR),
+        b=network(data_preprocessor=dict(PREPROCESSOR, mean=[1.0, 2.0, 3.0])),
+    )
+    with pytest.raises(ValueError, match="'b' and 'a'.*data_preprocessor"):
+        StudentCohort(students)
+    cohort = StudentCohort(students, PREPROCESSOR)
+    assert cohort.data_preprocessor.mean[0] == 80
+
+
+def test_seeds_of_students_differ_between_runs():
+    """Student 1 of one run is not student 0 of the next."""
+    firsts = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        cohort = StudentCohort(dict(a=network(), b=network(), c=network()))
+        cohort.init_weights()
+        firsts += [s.backbone.conv1.weight for s in cohort.students.values()]
+    for i, a in enumerate(firsts):
+        assert not any(torch.equal(a, b) for b in firsts[:i])
+
+
+def test_initialising_peers_leaves_the_runs_random_stream_alone():
+    torch.manual_seed(0)
+    cohort = StudentCohort(dict(a=network()))
+    cohort.init_weights()
+    alone = torch.rand(3)
+    torch.manual_seed(0)
+    cohort = StudentCohort(dict(a=network(), b=network()))
+    cohort.init_weights()
+    assert torch.equal(torch.rand(3), alone)

@@ -1,0 +1,87 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import torch
+from mmpretrain.models import ImageClassifier, TimmClassifier
+from mmpretrain.models.classifiers.base import BaseClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from tiny import PREPROCESSOR, digits, distil
+from torch import nn
+
+from mmdckd.models.networks import num_classes_of
+
+
+@MODELS.register_module()
+class WrappedClassifier(TimmClassifier):
+    """MMPretrain's wrapper, around a network that needs no timm."""
+
+    def __init__(self, data_preprocessor=None):
+        BaseClassifier.__init__(self, data_preprocessor=data_preprocessor)
+        self.model = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * 64, 8), nn.ReLU(), nn.Linear(8, 10)
+        )
+        self.model.num_classes = 10
+        self.loss_module = MODELS.build(dict(type='mmpretrain.CrossEntropyLoss'))
+        self.with_cp = False
+        self._register_state_dict_hook(self._remove_state_dict_prefix)
+        self._register_load_state_dict_pre_hook(self._add_state_dict_prefix)
+
+
+def wrapped():
+    return distil(
+        2, architecture=dict(type='WrappedClassifier', data_preprocessor=PREPROCESSOR)
+    )
+
+
+def test_wrapped_networks_are_saved_under_the_names_they_load():
+    torch.manual_seed(0)
+    model, other = wrapped(), wrapped()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    state = model.state_dict()
+    prefix = 'architecture.students.student1.'
+    assert {key[len(prefix) :] for key in state if key.startswith(prefix)} == {
+        '1.weight',
+        '1.bias',
+        '3.weight',
+        '3.bias',
+    }
+    other.load_state_dict(state)
+    for ours, theirs in zip(model.parameters(), other.parameters()):
+        assert torch.equal(ours, theirs)
+    # Alone, as MMPretrain builds it, a student is loaded as it always was.
+    alone = WrappedClassifier()
+    alone.load_state_dict(
+        {
+            key[len(prefix) :]: value
+            for key, value in state.items()
+            if key.startswith(prefix)
+        }
+    )
+    assert torch.equal(
+        alone.model[1].weight, model.cohort.students['student1'].model[1].weight
+    )
+    assert list(alone.state_dict()) == ['1.weight', '1.bias', '3.weight', '3.bias']
+
+
+def test_logits_of_a_wrapped_network_are_found():
+    model = wrapped()
+    data = model.data_preprocessor(digits(4), True)
+    losses = model(**data, mode='loss')
+    assert 'collective.student1.loss_dckd.collective' in losses
+    assert model.cohort.num_classes == 10
+
+
+def test_classes_of_networks():
+    model = nn.Module()
+    assert num_classes_of(model) is None
+    model.model = nn.Module()
+    model.model.config = DataSample()
+    assert num_classes_of(model) is None
+    model.model.config.num_labels = 7
+    assert num_classes_of(model) == 7
+    with_head = ImageClassifier(
+        backbone=dict(type='LeNet5'),
+        head=dict(type='LinearClsHead', num_classes=5, in_channels=84),
+    )
+    assert num_classes_of(with_head) == 5

@@ -1,0 +1,86 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from mmengine.config import Config
+
+from mmdckd.report.comparison import compare, config_differences, rate
+from mmdckd.report.recorded_run import RecordedRun
+
+
+def run(name, last, members=(), config=None, **kwargs):
+    config = Config(
+        dict(
+            dict(
+                model=dict(num_students=2), train_cfg=dict(max_epochs=3), work_dir=name
+            ),
+            **(config or {}),
+        )
+    )
+    validation = [{'student0/accuracy/top1': 99.0, 'step': 1}, dict(last, step=2)]
+    return RecordedRun(name, name, [], validation, config, '', list(members), **kwargs)
+
+
+TWO = {
+    'student0/accuracy/top1': 90.0,
+    'student1/accuracy/top1': 94.0,
+    'ensemble/accuracy/top1': 95.0,
+    'best/accuracy/top1': 94.0,
+    'teacher/accuracy/top1': 97.0,
+    'student0/ece': 0.02,
+    'student1/ece': 0.04,
+    'ensemble/ece': 0.5,
+    'cohort/agreement': 0.875,
+    'target/soft_entropy': 1.25,
+}
+ONE = {'accuracy/top1': 80.0}
+
+
+def test_rows_are_of_the_last_validation():
+    members = [
+        dict(role=role, parameters=count, macs=2 * count)
+        for role, count in (('teacher', 5000), ('student', 1000), ('student', 1000))
+    ]
+    alone = run('one', ONE)
+    alone.validation = [dict(ONE, step=2)]
+    rows = dict(compare([run('two', TWO, members), alone]))
+    assert rows['validated so far'] == 2 * ['2 of 3 epochs']
+    assert rows['best student, top-1 (%)'] == [
+        '94.00 (student1; at any time 99.00)',
+        '80.00 (model; at any time 80.00)',
+    ]
+    assert rows['students, mean top-1 (%)'] == ['92.00', '80.00']
+    assert rows['ensemble, top-1 (%)'] == ['95.00', '']
+    assert rows['teacher, top-1 (%)'] == ['97.00', '']
+    assert rows['students, mean ECE (%)'] == ['3.00', '']
+    assert rows['students, same top-1 in pairs (%)'] == ['87.50', '']
+    assert rows['collected target, entropy softened (nats)'] == ['1.250', '']
+    assert rows['parameters of a student'] == ['1,000', '']
+    assert rows['MACs of the teacher, one image'] == ['10,000', '']
+    assert 'students, mean NLL (nats)' not in rows
+
+
+def test_the_method_is_told_by_its_losses():
+    distiller = dict(
+        collective_losses=dict(
+            loss_kd=dict(type='mmdckd.DCKDLoss', beta=0.0, gamma=0.0)
+        ),
+        distill_losses=dict(loss_kl=dict(type='KLDivergence')),
+    )
+    config = dict(model=dict(distiller=distiller))
+    rows = dict(compare([run('a', TWO, config=config), run('b', TWO)]))
+    assert rows['method'] == [
+        '2 students, DCKDLoss (teacher) + KLDivergence',
+        '2 students, no distillation',
+    ]
+
+
+def test_configs_are_compared_key_by_key():
+    one = run('one', TWO, config=dict(optim=dict(lr=0.1, type='SGD')))
+    other = run('other', TWO, config=dict(optim=dict(lr=0.2, type='SGD'), seed=0))
+    assert dict(config_differences([one, other])) == {
+        'optim.lr': ['0.1', '0.2'],
+        'seed': ['', '0'],
+    }
+    assert config_differences([one, one]) == []
+
+
+def test_a_slow_machine_has_a_rate_too():
+    assert [rate(1234.5), rate(10.4), rate(0.7222)] == ['1,234', '10', '0.72']

@@ -1,0 +1,112 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What is drawn, read back from the figures."""
+
+import numpy as np
+import pytest
+from cohort_arrays import cohort_arrays
+
+from mmdckd.report import matrix_figures
+from mmdckd.report.style import to_image
+
+
+def maps(figure):
+    """Title to what is shown, nan where nothing is."""
+    return {
+        axes.get_title().split('\n')[0]: np.ma.filled(
+            axes.images[0].get_array(), np.nan
+        )
+        for axes in figure.axes
+        if axes.images
+    }
+
+
+def without_diagonal(matrix):
+    matrix = matrix.copy()
+    np.fill_diagonal(matrix, np.nan)
+    return matrix
+
+
+@pytest.mark.parametrize(
+    'students, teacher', [(1, False), (1, True), (2, True), (8, True)]
+)
+def test_correlations_are_those_of_every_member(students, teacher):
+    arrays = cohort_arrays(students=students, teacher=teacher)
+    figure = matrix_figures.draw_correlations(arrays)
+    drawn = maps(figure)
+    assert set(drawn) == set(arrays['members'])
+    for name, matrix in zip(arrays['members'], arrays['correlation']):
+        np.testing.assert_array_equal(drawn[name], without_diagonal(matrix))
+    limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images}
+    assert limits == {(0, matrix_figures.largest_correlation(arrays))}
+    assert len(np.unique(to_image(figure))) > 100
+
+
+def test_teacher_and_target_come_first():
+    drawn = maps(matrix_figures.draw_correlations(cohort_arrays()))
+    assert list(drawn) == ['teacher', 'target', 'ensemble', 'student0', 'student1']
+
+
+@pytest.mark.parametrize('reference', ['teacher', 'target'])
+def test_differences_are_to_the_reference(reference):
+    arrays = cohort_arrays()
+    figure = matrix_figures.draw_differences(arrays, reference)
+    matrices = dict(zip(arrays['members'], arrays['correlation']))
+    drawn = maps(figure)
+    assert set(drawn) == set(arrays['members']) - {reference}
+    for name, matrix in drawn.items():
+        np.testing.assert_array_equal(
+            matrix, without_diagonal(matrices[name] - matrices[reference])
+        )
+    for axes in figure.axes:
+        if axes.images:
+            low, high = axes.images[0].get_clim()
+            assert low == -high < 0
+
+
+def test_of_many_classes_those_that_are_most_alike_are_shown():
+    arrays = cohort_arrays(num_classes=120, count=2000)
+    # Two classes that everybody holds to be alike.
+    arrays['correlation'][:, 7, 90] = 0.4
+    shown = matrix_figures.shown_classes(arrays)
+    assert len(shown) == matrix_figures.SOME_CLASSES
+    assert {7, 90} <= set(shown) and list(shown) == sorted(shown)
+    figure = matrix_figures.draw_correlations(arrays)
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(
+        arrays['classes'][shown]
+    )
+    assert maps(figure)['teacher'].shape == (40, 40)
+
+
+def test_any_name_of_a_class_is_shown():
+    arrays = cohort_arrays()
+    arrays['classes'] = np.array(['a$b$', '$', 'tench, Tinca tinca, a fish', '_', 'é'])
+    figure = matrix_figures.draw_correlations(arrays)
+    to_image(figure)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [
+        'a$b$',
+        '$',
+        'tench, Tinca ti…',
+        '_',
+        'é',
+    ]
+
+
+def test_a_class_without_images_is_no_fault():
+    arrays = cohort_arrays()
+    arrays['correlation'][:, 2] = np.nan
+    for figure in (
+        matrix_figures.draw_correlations(arrays),
+        matrix_figures.draw_differences(arrays, 'teacher'),
+    ):
+        assert to_image(figure).ndim == 3
+
+
+def test_agreement_is_written_into_its_map():
+    arrays = cohort_arrays()
+    axes = matrix_figures.draw_agreement(arrays).axes[0]
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert len(written) == 12
+    for (row, column), value in np.ndenumerate(arrays['agreement']):
+        if row != column:
+            assert written[column, row] == f'{100 * value:.1f}'

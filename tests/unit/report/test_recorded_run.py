@@ -1,0 +1,108 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+
+import pytest
+
+from mmdckd.report.recorded_run import read_run
+
+ENVIRONMENT = """2026/01/01 00:00:00 - mmengine - INFO -
+------------------------------------------------------------
+System environment:
+    PyTorch: 9.9
+
+Runtime environment:
+    GPU number: {}
+------------------------------------------------------------
+
+2026/01/01 00:00:00 - mmengine - INFO - Config:
+"""
+
+
+def record(folder, epochs, time='20260101_000000', gpus=1, offset=0.0):
+    """Two iterations an epoch, as MMEngine logs them."""
+    vis_data = folder / time / 'vis_data'
+    vis_data.mkdir(parents=True)
+    lines = []
+    for epoch in epochs:
+        for i in (2 * epoch - 1, 2 * epoch):
+            lines.append(dict(loss=1 / i + offset, time=0.1 * i, iter=i, step=i))
+        lines.append(
+            {
+                'student0/accuracy/top1': 50.0 + epoch + offset,
+                'teacher/accuracy/top1': 90.0,
+                'step': epoch,
+            }
+        )
+    (vis_data / 'scalars.json').write_text(
+        ''.join(json.dumps(line) + '\n' for line in lines)
+    )
+    (vis_data / 'config.py').write_text(
+        "model = dict(type='A')\ntrain_dataloader = dict(batch_size=32)\n"
+        'train_cfg = dict(max_epochs=9)\n'
+    )
+    (folder / time / f'{time}.log').write_text(ENVIRONMENT.format(gpus))
+    return vis_data
+
+
+def test_reads_what_was_logged(tmp_path):
+    record(tmp_path / 'run', (1, 2))
+    run = read_run(str(tmp_path / 'run'))
+    assert run.name == 'run'
+    assert [r['iter'] for r in run.training] == [1, 2, 3, 4]
+    assert run.curves('accuracy/top1')['student0'] == {1: 51.0, 2: 52.0}
+    assert run.students == ['student0']
+    assert run.config.train_cfg.max_epochs == 9
+    assert run.environment.startswith('System environment:\n    PyTorch: 9.9')
+    assert run.environment.endswith('GPU number: 1')
+    assert (run.members, run.statistics) == ([], None)
+
+
+def test_throughput_is_of_all_processes(tmp_path):
+    record(tmp_path / 'run', (1, 2), gpus=8)
+    run = read_run(str(tmp_path / 'run'), 'mine')
+    assert run.name == 'mine'
+    assert run.step_seconds == pytest.approx(0.25)
+    assert run.images_per_second == pytest.approx(8 * 32 / 0.25)
+
+
+def test_what_was_done_again_counts_as_it_was_done_last(tmp_path):
+    record(tmp_path, (1, 2, 3, 4))
+    record(tmp_path, (3, 4, 5), '20260101_000001', offset=0.5)
+    run = read_run(str(tmp_path))
+    assert run.curves('accuracy/top1')['student0'] == {
+        1: 51.0,
+        2: 52.0,
+        3: 53.5,
+        4: 54.5,
+        5: 55.5,
+    }
+    assert [r['iter'] for r in run.training] == [*range(1, 11)]
+    assert [r['loss'] > 0.5 for r in run.training[4:]] == 6 * [True]
+
+
+def test_a_run_from_the_start_replaces_one_that_went_further(tmp_path):
+    record(tmp_path, (1, 2, 3))
+    record(tmp_path, (1, 2), '20260101_000001', offset=0.5)
+    assert read_run(str(tmp_path)).curves('accuracy/top1')['student0'] == {
+        1: 51.5,
+        2: 52.5,
+    }
+
+
+def test_a_start_that_has_logged_nothing_changes_nothing(tmp_path):
+    record(tmp_path, (1, 2))
+    record(tmp_path, (), '20260101_000001')
+    assert len(read_run(str(tmp_path)).validation) == 2
+
+
+def test_a_folder_with_a_pattern_in_its_name(tmp_path):
+    record(tmp_path / 'lr[0.1]', (1,))
+    assert read_run(str(tmp_path / 'lr[0.1]')).validation
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='is no work_dir of a training'):
+        read_run(str(tmp_path))
+    record(tmp_path, ())
+    with pytest.raises(ValueError, match='no validation with `accuracy/top1`'):
+        read_run(str(tmp_path))

@@ -1,0 +1,188 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os
+
+import pytest
+from sweep_runs import write_cohort, write_spec, write_teacher
+
+from mmdckd.sweep.plan import make_plan
+from mmdckd.sweep.spec import load_spec
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Plan the methods that a test gives."""
+    teacher = dict(config=write_teacher(tmp_path / 'teacher.py'))
+    plain = write_cohort(tmp_path / 'plain.py', teacher=False)
+    kd = write_cohort(tmp_path / 'kd.py')
+
+    def plan(methods=None, **keys):
+        keys.setdefault('seeds', [0, 1])
+        keys.setdefault('teachers', dict(tim=teacher))
+        methods = methods or dict(plain={}, kd={})
+        configs = dict(plain=plain, kd=kd, dml=plain, teacher=teacher['config'])
+        methods = {
+            name: {'config': configs[name.split()[0]], **entry}
+            for name, entry in methods.items()
+        }
+        path = write_spec(tmp_path / 'spec.py', methods=methods, **keys)
+        return make_plan(load_spec(path), str(tmp_path / 'runs'))
+
+    return plan
+
+
+def finish(run):
+    """Leave what a finished run leaves."""
+    os.makedirs(run.train_dir)
+    for name in ('epoch_2.pth', 'last_checkpoint'):
+        with open(os.path.join(run.train_dir, name), 'w') as file:
+            file.write('/elsewhere/epoch_2.pth')
+    with open(run.result_file, 'w') as file:
+        file.write('{}')
+
+
+def keys(entries):
+    return [(e.role, e.name, e.seed) for e in entries]
+
+
+def test_teachers_come_first_and_then_seed_by_seed(plan):
+    entries = plan()
+    assert keys(entries) == [
+        ('teacher', 'tim', 0),
+        ('method', 'plain', 0),
+        ('method', 'kd', 0),
+        ('method', 'plain', 1),
+        ('method', 'kd', 1),
+    ]
+    teacher = entries[0].run
+    assert [e.run.teacher for e in entries] == [None, None, teacher, None, teacher]
+    assert len({e.run.folder for e in entries}) == 5
+
+
+def test_a_teacher_for_every_seed(plan, tmp_path):
+    entries = plan(
+        teachers=dict(tim=dict(config=str(tmp_path / 'teacher.py'), seed='each'))
+    )
+    assert keys(entries)[:2] == [('teacher', 'tim', 0), ('teacher', 'tim', 1)]
+    assert [e.run.teacher.seed for e in entries if e.name == 'kd'] == [0, 1]
+
+
+def test_a_teacher_that_nobody_needs_is_not_trained(plan):
+    assert keys(plan(dict(plain={}), seeds=[0])) == [('method', 'plain', 0)]
+
+
+def test_the_same_training_is_run_once(plan):
+    entries = plan(dict(teacher={}, plain={}, dml={}, kd={}))
+    runs = {(e.role, e.name, e.seed): e.run for e in entries}
+    assert runs['teacher', 'tim', 0] is runs['method', 'teacher', 0]
+    assert runs['method', 'plain', 1] is runs['method', 'dml', 1]
+    assert len(set(runs.values())) == 6
+
+
+def test_curves_are_kept_of_what_is_drawn_by_epoch(plan):
+    entries = plan(dict(kd={}, dml=dict(group='peers')), seeds=[0])
+    assert {e.name: e.keep_curves for e in entries} == dict(
+        tim=False, kd=True, dml=False
+    )
+
+
+def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
+    teacher = str(tmp_path / 'teacher.py')
+
+    def prints(entry=None, **keys):
+        entries = plan(dict(kd=entry or {}), **keys)
+        return {e.run.fingerprint for e in entries if e.name == 'kd'}
+
+    base = prints()
+    assert len(base) == 1 and base == prints(seeds=[4])
+    assert base == prints(
+        dict(
+            cfg_options={
+                'randomness.seed': 9,
+                'log_level': 'ERROR',
+                'default_hooks.logger.interval': 10,
+                'work_dir': 'elsewhere',
+            }
+        )
+    )
+    others = [
+        prints(dict(cfg_options={'train_cfg.max_epochs': 3})),
+        prints(metric='accuracy/top5'),
+        prints(
+            teachers=dict(
+                tim=dict(config=teacher, cfg_options={'train_cfg.max_epochs': 3})
+            )
+        ),
+        prints(teachers=dict(tim=dict(config=teacher, seed=1))),
+        prints(teachers={}),
+    ]
+    assert len(set.union(base, *others)) == 6
+
+
+def test_the_complete_config_is_that_of_one_run(plan):
+    entries = plan(seeds=[5])
+    teacher, _, kd = (entry.run for entry in entries)
+    finish(teacher)
+    cfg = kd.complete_config(resume=False)
+    assert cfg.randomness.seed == 5
+    assert cfg.work_dir == kd.train_dir
+    assert cfg.model.teacher_ckpt == os.path.join(teacher.train_dir, 'epoch_2.pth')
+    assert cfg.resume is False
+    assert cfg.default_hooks.checkpoint.save_best == 'best/accuracy/top1'
+    assert cfg.val_cfg.monitor == cfg.test_cfg.monitor == 'accuracy/top1'
+    assert kd.complete_config(resume=True).resume is True
+    # What is shared by the seeds stays as it was.
+    assert 'randomness' not in kd.config and 'resume' not in kd.config
+
+
+def test_a_model_without_a_cohort_is_watched_by_its_own_metric(plan):
+    teacher = plan()[0].run
+    checkpoint = teacher.complete_config(False).default_hooks.checkpoint
+    assert checkpoint.save_best == 'accuracy/top1'
+
+
+def test_a_run_without_validation_has_no_best_epoch(plan):
+    options = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+    run = plan(dict(plain=dict(cfg_options=options)))[0].run
+    assert run.complete_config(False).default_hooks.checkpoint.save_best is None
+
+
+def test_a_checkpoint_counts_when_the_run_is_finished(plan):
+    teacher = plan()[0].run
+    assert teacher.checkpoint is None
+    finish(teacher)
+    assert os.path.isfile(teacher.checkpoint)
+    os.remove(teacher.result_file)
+    assert teacher.checkpoint is None
+
+
+def test_later_files_come_over_earlier_ones(plan, tmp_path):
+    longer = tmp_path / 'longer.py'
+    longer.write_text(
+        'train_cfg = dict(max_epochs=7)\n'
+        'optim_wrapper = dict(_delete_=True, optimizer='
+        "dict(type='Adam'))\n"
+    )
+    entries = plan(dict(plain=dict(config=[str(tmp_path / 'plain.py'), str(longer)])))
+    config = entries[0].run.config
+    assert config.train_cfg == dict(by_epoch=True, max_epochs=7)
+    assert config.optim_wrapper == dict(optimizer=dict(type='Adam'))
+
+
+def test_which_of_several_teachers_must_be_said(plan, tmp_path):
+    teacher = dict(config=str(tmp_path / 'teacher.py'))
+    two = dict(tim=teacher, tom=dict(teacher, seed=1))
+    with pytest.raises(ValueError, match="`methods.kd` has a teacher.*'tom'"):
+        plan(teachers=two)
+    entries = plan(dict(plain={}, kd=dict(teacher='tom')), teachers=two)
+    assert keys(entries)[0] == ('teacher', 'tom', 1)
+
+
+def test_a_config_without_a_test_is_refused(plan):
+    with pytest.raises(ValueError, match='`methods.kd` has no `test_dataload'):
+        plan(dict(kd=dict(cfg_options=dict(test_dataloader=None))))
+
+
+def test_settings_that_do_not_fit_the_config_are_refused(plan):
+    options = {'model.teacher': None, 'model.teacher.depth': 8}
+    with pytest.raises(ValueError, match='`methods.kd` do not go together'):
+        plan(dict(kd=dict(cfg_options=options)))

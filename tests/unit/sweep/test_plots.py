@@ -1,0 +1,104 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import numpy as np
+import pytest
+from PIL import Image
+from sweep_runs import record
+
+from mmdckd.sweep.lines import Line
+from mmdckd.sweep.plots import draw_accuracy, draw_cost, draw_plots, draw_students
+from mmdckd.sweep.spec import Method, Recipe
+
+TOP1 = 'accuracy/top1'
+
+
+def make_line(name, values, num_students=1, group='', pair='', **changes):
+    names = [f'student{i}' for i in range(num_students)]
+    return Line(
+        Method(name, pair, Recipe(('c.py',), {}), None, 'mean', group),
+        TOP1,
+        {
+            seed: record(
+                name, seed, {f'{n}/{TOP1}': value for n in names}, names, **changes
+            )
+            for seed, value in enumerate(values)
+        },
+    )
+
+
+def points(axes):
+    """The centres of the error bars."""
+    return {
+        bars.get_label(): list(zip(*bars[0].get_data())) for bars in axes.containers
+    }
+
+
+def test_accuracy_shows_seeds_mean_and_interval():
+    figure = draw_accuracy(
+        [make_line('kd', [70.0, 71.0, 72.0]), make_line('dckd', [75.0])]
+    )
+    (axes,) = figure.axes
+    assert [t.get_text() for t in axes.get_yticklabels()] == ['kd', 'dckd']
+    kd, dckd = axes.containers
+    assert list(kd[0].get_xdata()) == [71.0] and list(dckd[0].get_xdata()) == [75.0]
+    # Half an interval of 70, 71, 72 is 4.302653 / sqrt(3).
+    (left, _), (right, _) = kd[2][0].get_segments()[0]
+    assert (left, right) == pytest.approx((71 - 2.48414, 71 + 2.48414))
+    seeds = [line for line in axes.lines if line.get_marker() == '.']
+    assert list(seeds[0].get_xdata()) == [70.0, 71.0, 72.0]
+
+
+def test_students_joins_the_methods_of_a_group():
+    lines = [
+        make_line('n4', [74.0, 76.0], 4, 'dckd'),
+        make_line('n2', [72.0, 74.0], 2, 'dckd'),
+        make_line('kd', [70.0, 71.0]),
+        make_line('a', [1.0, 2.0], 2, 'alpha'),
+        make_line('b', [1.0, 2.0], 2, 'alpha'),
+    ]
+    (axes,) = draw_students(lines).axes
+    assert points(axes) == dict(dckd=[(2, 73.0), (4, 75.0)])
+    assert draw_students(lines[2:]) is None
+
+
+def test_cost_shows_operations_and_seconds():
+    lines = [
+        make_line('n2', [73.0], 2, 'dckd', train_flops=4 * 10**12),
+        make_line('n1', [71.0], 1, 'dckd', train_flops=2 * 10**12),
+        make_line('kd', [70.0], train_flops=3 * 10**12, train_seconds=None),
+    ]
+    operations, seconds = draw_cost(lines).axes
+    assert points(operations) == dict(dckd=[(2.0, 71.0), (4.0, 73.0)], kd=[(3.0, 70.0)])
+    assert points(seconds) == dict(dckd=[(10.0, 73.0), (10.0, 71.0)])
+    assert len(draw_cost(lines[2:]).axes) == 1
+
+
+def test_a_method_has_one_colour_in_all_panels_of_costs():
+    figure = draw_cost(
+        [
+            make_line('kd', [70.0], train_flops=10**12, train_seconds=None),
+            make_line('dkd', [71.0], train_flops=10**12),
+        ]
+    )
+    (kd, dkd), (also_dkd,) = (axes.containers for axes in figure.axes)
+    assert also_dkd[0].get_color() == dkd[0].get_color() != kd[0].get_color()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ['kd', 'dkd']
+
+
+def test_every_pair_has_its_files(tmp_path):
+    drawn = draw_plots(
+        [
+            make_line('kd', [1.0, 2.0], pair='a/b'),
+            make_line('kd', [1.0, 2.0], pair='c'),
+        ],
+        str(tmp_path),
+    )
+    assert [name for _, name in drawn] == [
+        'accuracy_a_b.png',
+        'cost_a_b.png',
+        'accuracy_c.png',
+        'cost_c.png',
+    ]
+    assert drawn[0][0] == 'a/b: accuracy/top1 by method'
+    for _, name in drawn:
+        assert np.asarray(Image.open(tmp_path / name)).std() > 0

@@ -1,0 +1,35 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmdckd.sweep.display import duration
+from mmdckd.sweep.scheduler import make_slots
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_jobs_share_the_cores(jobs, cores):
+    slots = make_slots(jobs, cores, [])
+    assert len(slots) == jobs
+    threads = [int(slot['OMP_NUM_THREADS']) for slot in slots]
+    assert min(threads) >= 1
+    assert sum(threads) <= max(cores, jobs)
+    assert not any('CUDA_VISIBLE_DEVICES' in slot for slot in slots)
+
+
+def test_jobs_take_turns_with_the_gpus():
+    slots = make_slots(5, 10, ['0', 'GPU-1'])
+    assert [slot['CUDA_VISIBLE_DEVICES'] for slot in slots] == [
+        '0',
+        'GPU-1',
+        '0',
+        'GPU-1',
+        '0',
+    ]
+    assert {slot['OMP_NUM_THREADS'] for slot in slots} == {'2'}
+
+
+def test_durations_read_well():
+    assert duration(0.4) == '0 s'
+    assert duration(59.6) == '1 min 00 s'
+    assert duration(754) == '12 min 34 s'
+    assert duration(7384) == '2 h 03 min'

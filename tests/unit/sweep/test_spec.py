@@ -1,0 +1,160 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
+
+from mmdckd.sweep.spec import load_spec
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('kd.py', 'dckd.py', 'teacher.py', 'pair.py'):
+        (tmp_path / name).write_text('')
+
+    def load(text, file='spec.yaml'):
+        (tmp_path / file).write_text(text)
+        return load_spec(file)
+
+    return load
+
+
+SHORT = """
+name: short
+seeds: [3, 1]
+methods:
+  kd: {config: kd.py}
+"""
+
+
+def test_the_shortest_spec(load):
+    spec = load(SHORT)
+    assert (spec.path, spec.name, spec.about) == ('spec.yaml', 'short', '')
+    assert spec.seeds == (3, 1)
+    assert spec.metric == 'accuracy/top1'
+    assert spec.compare_with == ('kd',)
+    assert spec.teachers == {} and spec.pairs == ('',)
+    (method,) = spec.methods
+    assert (method.name, method.pair, method.group) == ('kd', '', '')
+    assert method.figure == 'mean' and method.teacher is None
+    assert method.recipe.configs == ('kd.py',)
+    assert method.recipe.cfg_options == {}
+
+
+def test_every_method_is_run_for_every_pair(load):
+    spec = load("""
+name: pairs
+seeds: [0]
+figure: first
+_wide: &wide {model.width: 8, model.depth: 20}
+teachers:
+  small: {config: teacher.py, seed: 7}
+  large: {config: teacher.py, seed: each, cfg_options: {model.depth: 50}}
+pairs:
+  a: {config: pair.py, teacher: small, cfg_options: *wide}
+  b: {teacher: large}
+methods:
+  kd: {config: kd.py, cfg_options: {model.width: 4}}
+  dckd: {config: [kd.py, dckd.py], figure: ensemble, group: dckd}
+  own: {config: kd.py, teacher: small}
+""")
+    assert spec.pairs == ('a', 'b')
+    assert spec.teachers['small'].seed == 7
+    assert spec.teachers['large'].seed == 'each'
+    assert spec.teachers['large'].recipe.cfg_options == {'model.depth': 50}
+    found = [(m.pair, m.name, m.teacher) for m in spec.methods]
+    assert found == [
+        ('a', 'kd', 'small'),
+        ('a', 'dckd', 'small'),
+        ('a', 'own', 'small'),
+        ('b', 'kd', 'large'),
+        ('b', 'dckd', 'large'),
+        ('b', 'own', 'small'),
+    ]
+    kd, dckd = spec.methods[:2]
+    assert kd.recipe.configs == ('pair.py', 'kd.py')
+    assert kd.recipe.cfg_options == {'model.width': 4, 'model.depth': 20}
+    assert dckd.recipe.configs == ('pair.py', 'kd.py', 'dckd.py')
+    assert (kd.figure, dckd.figure, dckd.group) == ('first', 'ensemble', 'dckd')
+
+
+def test_a_spec_can_be_python(load):
+    spec = load(
+        """
+name = 'tau'
+seeds = list(range(5))
+compare_with = ['tau 1']
+methods = {
+    f'tau {tau}': dict(config='kd.py', cfg_options={'model.tau': tau})
+    for tau in (1, 2, 4)
+}
+""",
+        'spec.py',
+    )
+    assert spec.compare_with == ('tau 1',)
+    assert [m.recipe.cfg_options for m in spec.methods] == [
+        {'model.tau': 1},
+        {'model.tau': 2},
+        {'model.tau': 4},
+    ]
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (('seeds', 'seed'), '`seed` is not known: did you mean `seeds`?'),
+        (('seeds: [3, 1]', ''), '`seeds` is missing'),
+        (('[3, 1]', '[]'), '`seeds` should be .* but is \\[\\]'),
+        (('[3, 1]', '[1, 1]'), '`seeds` should be .* but is \\[1, 1\\]'),
+        (('[3, 1]', '[-1]'), '`seeds` should be .* but is \\[-1\\]'),
+        (('[3, 1]', '[true]'), '`seeds` should be .* but is \\[True\\]'),
+        (('[3, 1]', '5'), '`seeds` should be .* but is 5'),
+        (
+            ('{config: kd.py}', '{config: kd.py, cfg_option: {a: 1}}'),
+            '`methods.kd.cfg_option` is not known: did you mean `cfg_options`?',
+        ),
+        (
+            ('{config: kd.py}', '{config: kd.py, cfg_options: a=1}'),
+            "`methods.kd.cfg_options` should map .* is 'a=1'",
+        ),
+        (
+            ('{config: kd.py}', '{config: kd.py, figure: worst}'),
+            "`methods.kd.figure` .* is 'worst'",
+        ),
+        (
+            ('{config: kd.py}', '{config: kd.py, teacher: tim}'),
+            "`methods.kd.teacher` is 'tim', but `teachers` has only \\[\\]",
+        ),
+        (('{config: kd.py}', '{}'), '`methods.kd.config` is missing'),
+        (('{config: kd.py}', 'kd.py'), '`methods` should map names to settings'),
+        (('  kd: {config: kd.py}', '  {}'), '`methods` is empty'),
+        (
+            ('methods:', 'compare_with: [dml]\nmethods:'),
+            "`compare_with` names 'dml', but `methods` has only \\['kd'\\]",
+        ),
+        (
+            ('methods:', 'teachers: {t: {seed: 1}}\nmethods:'),
+            '`teachers.t.config` is missing',
+        ),
+        (
+            ('methods:', 'teachers: {t: {config: kd.py, seed: all}}\nmethods:'),
+            "`teachers.t.seed` should be .* is 'all'",
+        ),
+        (
+            ('methods:', 'pairs: {p: {teacher: tim}}\nmethods:'),
+            "`pairs.p.teacher` is 'tim'",
+        ),
+        (
+            ('methods:', 'pairs: {p: {students: 2}}\nmethods:'),
+            '`pairs.p.students` is not known',
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(load, change, message):
+    with pytest.raises(ValueError, match=message):
+        load(SHORT.replace(*change))
+
+
+def test_a_file_that_is_not_there_is_named(load):
+    with pytest.raises(FileNotFoundError, match="`methods.kd.config`: .* 'no.py'"):
+        load(SHORT.replace('kd.py', 'no.py'))
+    with pytest.raises(FileNotFoundError, match="sweep: .* 'no.yaml'"):
+        load_spec('no.yaml')

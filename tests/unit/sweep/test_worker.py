@@ -1,0 +1,153 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from sweep_runs import write_cohort, write_spec, write_teacher
+
+from mmdckd.sweep.files import write_config
+from mmdckd.sweep.plan import make_plan
+from mmdckd.sweep.progress import read_progress
+from mmdckd.sweep.spec import load_spec
+from mmdckd.sweep.worker import main
+
+
+def plan_one(tmp_path, config, **options):
+    path = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[3],
+        methods=dict(it=dict(config=config, cfg_options=options)),
+    )
+    run = make_plan(load_spec(path), str(tmp_path / 'runs'))[0].run
+    os.makedirs(run.folder)
+    write_config(run.config_file, run.complete_config(resume=False))
+    return run
+
+
+def work(run):
+    main([run.config_file, run.result_file, '--progress', run.progress_file])
+    with open(run.result_file) as file:
+        return json.load(file)
+
+
+def test_a_cohort_is_trained_and_tested(tmp_path):
+    run = plan_one(
+        tmp_path,
+        write_cohort(tmp_path / 'c.py', num_students=2, teacher=False),
+        **{'train_cfg.max_epochs': 3},
+    )
+    result = work(run)
+    assert result['students'] == ['student0', 'student1']
+    assert result['last']['epoch'] == 3
+    names = {
+        f'{member}/accuracy/top1'
+        for member in ('student0', 'student1', 'best', 'ensemble')
+    }
+    for stage in ('last', 'best'):
+        for split in ('val', 'test'):
+            assert set(result[stage][split]) == names
+    # The best epoch is what the log of the validations says.
+    (log,) = [
+        os.path.join(folder, 'scalars.json')
+        for folder, _, files in os.walk(run.train_dir)
+        if 'scalars.json' in files
+    ]
+    with open(log) as file:
+        lines = [json.loads(line) for line in file]
+    history = [
+        x['best/accuracy/top1']
+        for x in lines
+        if 'step' in x and 'best/accuracy/top1' in x
+    ][:3]
+    assert result['best']['epoch'] == 1 + history.index(max(history))
+    assert result['best']['val']['best/accuracy/top1'] == max(history)
+    assert result['last']['val']['best/accuracy/top1'] == history[-1]
+    assert result['curves']['epoch'] == [1, 2, 3]
+    assert result['curves']['best/accuracy/top1'] == pytest.approx(history, rel=1e-4)
+    # 24 images in batches of 8, three epochs.
+    assert result['train_flops'] % 9 == 0 and result['train_flops'] > 0
+    assert result['train_seconds'] > 0
+    assert result['resumed'] is result['test_is_val'] is False
+    assert set(result['versions']) == {
+        'mmdckd',
+        'torch',
+        'mmengine',
+        'mmpretrain',
+        'mmrazor',
+    }
+    part, left = read_progress(run.progress_file)
+    assert 0 < part <= 1 and left >= 0
+
+
+def test_the_best_epoch_is_tested_with_its_own_weights(tmp_path):
+    """The network learns for eight epochs and is ruined in the ninth."""
+    schedule = [dict(type='ConstantLR', factor=1e-4, begin=0, end=8)]
+    options = {
+        'train_cfg.max_epochs': 9,
+        'optim_wrapper.optimizer.lr': 1e3,
+        'param_scheduler': schedule,
+        'val_dataloader.dataset.split': 'train',
+        'test_dataloader.dataset.split': 'train',
+    }
+    result = work(plan_one(tmp_path, write_teacher(tmp_path / 't.py'), **options))
+    assert result['students'] == []
+    assert result['test_is_val'] is True
+    assert result['best']['epoch'] < result['last']['epoch'] == 9
+    best, last = (result[stage]['val']['accuracy/top1'] for stage in ('best', 'last'))
+    assert best > last + 10
+    for stage in ('last', 'best'):
+        assert result[stage]['test'] == result[stage]['val']
+
+
+def test_without_validation_there_is_no_best_epoch(tmp_path):
+    run = plan_one(
+        tmp_path,
+        write_teacher(tmp_path / 't.py'),
+        val_cfg=None,
+        val_dataloader=None,
+        val_evaluator=None,
+    )
+    result = work(run)
+    assert result['best'] is None
+    assert result['last']['val'] == result['curves'] == {}
+    assert list(result['last']['test']) == ['accuracy/top1']
+
+
+def test_the_same_run_gives_the_same_result(tmp_path):
+    run = plan_one(tmp_path, write_teacher(tmp_path / 't.py'))
+    first, second = work(run), work(run)
+    for key in ('last', 'best', 'train_flops', 'parameters'):
+        assert first[key] == second[key]
+
+
+def test_a_worker_ends_when_its_input_does(tmp_path):
+    run = plan_one(
+        tmp_path, write_teacher(tmp_path / 't.py'), **{'train_cfg.max_epochs': 100000}
+    )
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'mmdckd.sweep.worker',
+            run.config_file,
+            run.result_file,
+            '--progress',
+            run.progress_file,
+            '--end-with-stdin',
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        while not os.path.exists(run.progress_file):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+        process.wait()
+    assert not os.path.exists(run.result_file)

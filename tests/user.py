@@ -1,0 +1,82 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a user does with the tools: run them from the repository."""
+
+import importlib
+import json
+import os
+import os.path as osp
+import socket
+import subprocess
+import sys
+
+REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
+TOOLS = osp.join(REPO, 'tools')
+TEACHER = osp.join('configs', 'teachers', 'resnet34_digits.py')
+COHORT = osp.join('configs', 'dckd_r34_r18_digits.py')
+STUDENTS = [f'student{i}' for i in range(4)]
+
+
+def start(*command, stderr=subprocess.STDOUT, **environment):
+    """Start a command; on the CPU, so that scores can be compared."""
+    binaries = osp.dirname(sys.executable)
+    return subprocess.Popen(
+        command,
+        cwd=REPO,
+        env={
+            **os.environ,
+            'CUDA_VISIBLE_DEVICES': '',
+            'PATH': binaries + os.pathsep + os.environ['PATH'],
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+
+
+def call(*command, **environment):
+    """Run a command to its end."""
+    process = start(*command, stderr=subprocess.PIPE, **environment)
+    printed = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, *printed)
+
+
+def run(*command, **environment):
+    """Run a command that should succeed, and return what it prints."""
+    process = call(*command, **environment)
+    printed = process.stdout + process.stderr
+    assert process.returncode == 0, printed[-4000:]
+    return printed
+
+
+def run_tool(name, *arguments):
+    return run(sys.executable, osp.join('tools', name), *map(str, arguments))
+
+
+def import_tool(name, monkeypatch):
+    """The module of a tool, which finds its neighbours as when it is run."""
+    monkeypatch.syspath_prepend(TOOLS)
+    spec = importlib.util.spec_from_file_location(
+        f'tools_{name}', osp.join(TOOLS, f'{name}.py')
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return str(sock.getsockname()[1])
+
+
+def scalars(work_dir):
+    """What was logged of the iterations and the validations of each run in a
+    folder, in order."""
+    runs = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        runs.append(
+            ([r for r in records if 'lr' in r], [r for r in records if 'lr' not in r])
+        )
+    return runs
