@@ -126,9 +126,9 @@ def test_a_file_that_is_no_checkpoint(end_of, tmp_path, file, name, more):
 
 
 def test_a_folder_that_is_no_run(end_of, tmp_path):
-    assert str(tmp_path) in end_of('analyze', tmp_path)
+    assert str(tmp_path) in end_of('report', tmp_path)
     for text in ('{', '[1, 2]', '"a"', '{"step": "x", "loss": []}'):
         folder = tmp_path / 'run' / '20260101_000000' / 'vis_data'
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'scalars.json').write_text(text)
-        assert end_of('analyze', tmp_path / 'run')
+        assert end_of('report', tmp_path / 'run')

@@ -50,7 +50,7 @@ def what_readme_adds(folder):
 @pytest.fixture(scope='module')
 def work_dirs(tmp_path_factory):
     """A cohort, another without a teacher, and a network alone."""
-    folder = tmp_path_factory.mktemp('analyze')
+    folder = tmp_path_factory.mktemp('report')
     added = what_readme_adds(folder)
     cohort = run_config(folder, **added)
     # What a report shows as text must not become a part of its page.
@@ -69,7 +69,7 @@ def work_dirs(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def single(work_dirs):
-    printed = run_tool('analyze.py', work_dirs[0])
+    printed = run_tool('report.py', work_dirs[0])
     report = Path(work_dirs[0]) / 'report' / 'report.html'
     assert str(report) in printed
     return report
@@ -79,7 +79,7 @@ def single(work_dirs):
 def several(work_dirs, tmp_path_factory):
     out = tmp_path_factory.mktemp('report')
     run_tool(
-        'analyze.py', *work_dirs, '--names', 'DCKD', 'no teacher', 'alone', '--out', out
+        'report.py', *work_dirs, '--names', 'DCKD', 'no teacher', 'alone', '--out', out
     )
     return out / 'report.html'
 
@@ -242,13 +242,13 @@ def test_the_browser_test_can_fail(single, tmp_path):
 def test_what_it_cannot_read_is_said_in_one_line(
     work_dirs, tmp_path, monkeypatch, capsys
 ):
-    tool = import_tool('analyze', monkeypatch)
+    tool = import_tool('report', monkeypatch)
     for arguments, fault in (
         ([tmp_path], 'is no work_dir of a training'),
         ([work_dirs[0], '--names', 'a', 'b'], '2 names for 1 trainings'),
         ([work_dirs[0], work_dirs[0]], '2 trainings are called'),
     ):
-        monkeypatch.setattr(sys, 'argv', ['analyze.py', *map(str, arguments)])
+        monkeypatch.setattr(sys, 'argv', ['report.py', *map(str, arguments)])
         with pytest.raises(SystemExit) as error:
             tool.main()
         assert fault in str(error.value) + capsys.readouterr().err

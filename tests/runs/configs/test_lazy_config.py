@@ -106,5 +106,5 @@ def test_a_config_that_inherits_is_shown_trained_and_exported(call, tmp_path):
     (exported,) = (tmp_path / 'exported').glob('*.py')
     for part in ('mmdckd', 'mmrazor'):
         assert f"'{part}." not in exported.read_text()
-    call('analyze.py', 'work_dirs/user')
+    call('report.py', 'work_dirs/user')
     assert (tmp_path / 'work_dirs/user/report/report.html').is_file()
