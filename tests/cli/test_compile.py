@@ -3,7 +3,8 @@
 makes machine code of what was traced and takes minutes."""
 
 import pytest
-from user import REPO, run_tool, scalars
+
+from helpers.commands import REPO, run_tool, scalars
 
 CONFIG = f"""
 _base_ = '{REPO}/configs/dckd_r34_r18_digits.py'

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from crd_networks import NETWORKS
 from mmpretrain import get_model
+
+from helpers.crd_networks import NETWORKS
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert_crd_checkpoint.py'
 

@@ -12,8 +12,8 @@ import torch
 from mmpretrain import get_model
 from PIL import Image
 from rich.console import Console
-from user import REPO, STUDENTS, TEACHER, call, import_tool, run_tool
 
+from helpers.commands import REPO, STUDENTS, TEACHER, call, import_tool, run_tool
 from mmdckd.datasets import Digits
 
 pytestmark = pytest.mark.slow

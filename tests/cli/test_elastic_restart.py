@@ -3,7 +3,8 @@ import os.path as osp
 
 import pytest
 import torch
-from user import REPO, free_port, import_tool, run, scalars
+
+from helpers.commands import REPO, free_port, import_tool, run, scalars
 
 DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
 HOOK = '''

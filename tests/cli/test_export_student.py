@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import run_config, train
 from mmengine.config import Config
+
+from helpers.runs import run_config, train
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'export_student.py'
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from user import TOOLS, call
+
+from helpers.commands import TOOLS, call
 
 #: What users call: not what others import.
 SCRIPTS = sorted(

@@ -7,7 +7,8 @@ import os.path as osp
 
 import pytest
 from mmengine.config import Config
-from user import REPO, import_tool
+
+from helpers.commands import REPO, import_tool
 
 DML = Config.fromfile(osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py'))
 _number = itertools.count()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import mmcv
 import pytest
-from cohort_runs import run_config, train
 from PIL import Image
-from user import call, import_tool, run_tool
 
+from helpers.commands import call, import_tool, run_tool
+from helpers.runs import run_config, train
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from user import call, free_port, run_tool, scalars, start
+
+from helpers.commands import call, free_port, run_tool, scalars, start
 
 DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
 PLAIN = osp.join('configs', 'baselines', 'plain_r18_digits.py')

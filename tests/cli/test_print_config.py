@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import sys
 
-from user import COHORT, TEACHER, call
+from helpers.commands import COHORT, TEACHER, call
 
 
 def printed_for(*arguments):

@@ -6,14 +6,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import browser
 import numpy as np
 import pytest
-from cohort_runs import run_config, train
 from mmengine.config import Config
 from PIL import Image
-from tiny import network
-from user import REPO, import_tool, run_tool
+
+from helpers import browser
+from helpers.commands import REPO, import_tool, run_tool
+from helpers.networks import network
+from helpers.runs import run_config, train
 
 pytestmark = pytest.mark.slow
 

@@ -4,11 +4,12 @@
 from pathlib import Path
 
 import pytest
-from cohort_runs import run_config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from processes import run_processes
-from user import import_tool
+
+from helpers.commands import import_tool
+from helpers.processes import run_processes
+from helpers.runs import run_config
 
 
 class EndHook(Hook):

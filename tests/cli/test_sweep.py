@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from sweep_runs import write_cohort, write_spec, write_teacher
 
+from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.spec import load_spec
 

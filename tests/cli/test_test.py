@@ -8,8 +8,16 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from user import COHORT, REPO, STUDENTS, TEACHER, call, import_tool, run_tool
 
+from helpers.commands import (
+    COHORT,
+    REPO,
+    STUDENTS,
+    TEACHER,
+    call,
+    import_tool,
+    run_tool,
+)
 from mmdckd.datasets import Digits
 from mmdckd.registry import MODELS
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import torch
-from user import (
+
+from helpers.commands import (
     COHORT,
     REPO,
     STUDENTS,

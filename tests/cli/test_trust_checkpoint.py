@@ -2,9 +2,9 @@
 import sys
 
 import pytest
-from malicious import train_once, with_command
-from user import import_tool
 
+from helpers.commands import import_tool
+from helpers.malicious import train_once, with_command
 from mmdckd.io import trust
 
 REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from tiny import build, digits
 
 import mmdckd  # noqa: F401
+from helpers.networks import build, digits
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / 'README.md').read_text()

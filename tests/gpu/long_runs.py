@@ -1,13 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs with all that has a state, made deterministic."""
 
-import resumed_runs
 from small import network
+
+from helpers import resumed
 
 
 def exact(work_dir, **kwargs):
     """A run that should be the same to the bit, however often it stops."""
-    cfg = resumed_runs.config(work_dir, **kwargs)
+    cfg = resumed.config(work_dir, **kwargs)
     # One that drops features at random.
     student = network()
     student['head'] = dict(

@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import torch
-from cohort_runs import run_config
-from tiny import build, digits
+
+from helpers.networks import build, digits
+from helpers.runs import run_config
 
 #: What results may differ by, relative to the largest entry of the reference.
 #: TF32 is off; gradients come in the type of the logits.

@@ -4,8 +4,9 @@ first."""
 
 import pytest
 import torch
-from cohort_runs import train
 from small import TOLERANCES, losses, quick
+
+from helpers.runs import train
 
 pytestmark = pytest.mark.gpu
 

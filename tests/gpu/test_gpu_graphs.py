@@ -7,7 +7,8 @@ import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from small import cohort, network
-from tiny import digits
+
+from helpers.networks import digits
 
 pytestmark = pytest.mark.gpu
 

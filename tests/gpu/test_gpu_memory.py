@@ -10,7 +10,8 @@ import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from small import DCKD, cohort, network, preprocess, quick
-from tiny import digits
+
+from helpers.networks import digits
 
 pytestmark = pytest.mark.gpu
 

@@ -11,7 +11,8 @@ import torch.distributed as torch_dist
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from small import TOLERANCES, cohort, flat
-from tiny import digits
+
+from helpers.networks import digits
 
 pytestmark = pytest.mark.gpu
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import train
 from long_runs import exact
-from resumed_runs import assert_equal, final, interrupted, logged, resumed
+
+from helpers.resumed import assert_equal, final, interrupted, logged, resumed
+from helpers.runs import train
 
 pytestmark = pytest.mark.gpu
 

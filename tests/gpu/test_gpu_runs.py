@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cohort_runs import cohort_of, loader, train
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain import get_model
 from small import TOLERANCES, losses, network, quick, run
 
+from helpers.runs import cohort_of, loader, train
 from mmdckd.export import export_onnx, export_student
 
 pytestmark = pytest.mark.gpu

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from poison import Poison
 from small import DCKD, TOLERANCES, cohort, flat, gradients, network, preprocess, total
-from tiny import build, digits
+
+from helpers.networks import build, digits
+from helpers.poison import Poison
 
 pytestmark = pytest.mark.gpu
 

@@ -5,8 +5,8 @@ import json
 import logging
 
 import pytest
-from user import REPO
 
+from helpers.commands import REPO
 from studies.zoo import __main__ as tool
 from studies.zoo.entries import choose, read_config
 from studies.zoo.run import Limits, Record, run

@@ -4,7 +4,8 @@
 import os.path as osp
 
 import pytest
-from user import REPO, TOOLS
+
+from helpers.commands import REPO, TOOLS
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 import torch
-from user import REPO, run
+
+from helpers.commands import REPO, run
 
 STRESS = osp.join(REPO, 'studies', 'stress')
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import run_config, train
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
-from resumed_runs import assert_equal
 
+from helpers.resumed import assert_equal
+from helpers.runs import run_config, train
 from mmdckd.io.latest import find_latest
 
 

@@ -12,12 +12,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import Runner
 from torch import nn
 
 import mmdckd
+from helpers.runs import run_config
 from mmdckd import compat
 
 # Gives a process the remedies of mmdckd, not yet applied: the package is not

@@ -9,13 +9,13 @@ from glob import glob
 import numpy as np
 import pytest
 import torch
-from crd_networks import NETWORKS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.datasets import CIFAR100
 from mmpretrain.structures import DataSample
 from sklearn.datasets import load_digits
 
+from helpers.crd_networks import NETWORKS
 from mmdckd.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))

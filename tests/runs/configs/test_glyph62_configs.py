@@ -5,11 +5,11 @@ import os.path as osp
 import numpy as np
 import pytest
 import torch
-from crd_networks import NETWORKS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.datasets import build_dataset
 
+from helpers.crd_networks import NETWORKS
 from mmdckd.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))

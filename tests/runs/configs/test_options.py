@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny import PREPROCESSOR, multi_label, network
 
+from helpers.networks import PREPROCESSOR, multi_label, network
 from mmdckd import names
 from mmdckd.models import losses
 from mmdckd.models.algorithms import CollectiveDistill

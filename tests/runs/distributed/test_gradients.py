@@ -5,10 +5,11 @@ import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
-from processes import run_processes
-from tiny import digits, distil, network
 from torch import nn
 from torch.distributed.nn.functional import all_reduce
+
+from helpers.networks import digits, distil, network
+from helpers.processes import run_processes
 
 # float32 and another order of summation: relative to the norm of the gradient
 # of a parameter.

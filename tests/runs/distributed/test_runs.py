@@ -3,9 +3,10 @@
 
 import pytest
 import torch
-from cohort_runs import run_config, train
-from processes import run_processes
-from tiny import network
+
+from helpers.networks import network
+from helpers.processes import run_processes
+from helpers.runs import run_config, train
 
 STUDENTS = ['student0', 'student1']
 

@@ -2,8 +2,9 @@
 import pytest
 import torch
 from mmengine.model.wrappers import MMFullyShardedDataParallel
-from processes import run_processes
-from tiny import digits, distil
+
+from helpers.networks import digits, distil
+from helpers.processes import run_processes
 
 
 def shard(rank):

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from cohort_runs import loader
 from mmengine.dist import get_rank
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from processes import run_processes
-from tiny import distil
 
+from helpers.networks import distil
+from helpers.processes import run_processes
+from helpers.runs import loader
 from mmdckd.engine.hooks import CohortStatisticsHook, MeasureErrorsHook
 
 #: Three processes have 21, 20 and 20 of them, and two an image once more.

@@ -1,10 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The teacher's logits from a file, in two processes."""
 
-from cohort_runs import run_config
 from mmengine.runner import Runner
-from processes import run_processes
-from tiny import network
+
+from helpers.networks import network
+from helpers.processes import run_processes
+from helpers.runs import run_config
 
 
 def run(rank, cfg):

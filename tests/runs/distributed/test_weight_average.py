@@ -4,9 +4,10 @@ own."""
 
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.runner import Runner
-from processes import run_processes
+
+from helpers.processes import run_processes
+from helpers.runs import run_config
 
 KEY = 'architecture.students.student0.backbone.bn1.running_mean'
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from crd_networks import NETWORKS
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from helpers.crd_networks import NETWORKS
 from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
 from mmdckd.registry import MODELS
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import pytest
-from cohort_runs import run_config
 from hypothesis import given
 from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from sklearn.datasets import load_sample_image
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import run_config
 from mmdckd.datasets import Digits, LoadImage
 from mmdckd.datasets.load_image import fault_of
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import loader, run_config, train
 from mmengine.config import Config
 
+from helpers.runs import loader, run_config, train
 from mmdckd.engine.resumed_settings import compare_settings
 
 HOOKS = [dict(type='mmdckd.ExactResumeHook')]

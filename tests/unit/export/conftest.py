@@ -1,10 +1,10 @@
 import mmcv
 import pytest
 import torch
-from cohort_runs import run_config, train
 from sklearn.datasets import load_sample_image
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import run_config, train
 from mmdckd.datasets import Digits
 
 

@@ -1,11 +1,11 @@
 import pytest
-from cohort_runs import PREPROCESSOR, loader
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.models.necks import GlobalAveragePooling
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import PREPROCESSOR, loader
 from mmdckd.export import plain_config
 from mmdckd.registry import METRICS, MODELS, TRANSFORMS
 

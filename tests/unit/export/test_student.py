@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import cohort_of, pack, run_config, student_scores, train
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.hooks import EMAHook
@@ -14,11 +13,12 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpretrain import get_model
 from safetensors.torch import load_file
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import cohort_of, pack, run_config, student_scores, train
 from mmdckd.export import export_student
 
-CHILD = Path(__file__).parents[2] / 'plain_mmpretrain.py'
+CHILD = Path(__file__).parents[2] / 'helpers' / 'plain_mmpretrain.py'
 
 
 def last(run):

@@ -9,12 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from cohort_runs import cohort_of, pack, run_config, student_scores, train
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from onnx import TensorProto, helper
 
+from helpers.runs import cohort_of, pack, run_config, student_scores, train
 from mmdckd.export import export_onnx, export_student
 from mmdckd.inference import Predictor
 

@@ -3,8 +3,8 @@
 
 import pytest
 import torch
-from tiny import PREPROCESSOR, build, distil, network
 
+from helpers.networks import PREPROCESSOR, build, distil, network
 from mmdckd.io.checkpoints import class_names_in, describe_content, require_fit
 
 

@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from cohort_arrays import cohort_arrays
-from sweep_runs import record
 
+from helpers.cohort_arrays import cohort_arrays
+from helpers.sweeps import record
 from mmdckd.datasets import Glyph62
 from mmdckd.models.teachers import logits_cache
 from mmdckd.models.teachers.logits_cache import LogitsCache

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cohort_runs import run_config, train
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import CheckpointLoader, Runner
 
+from helpers.runs import run_config, train
 from mmdckd.io.plain import make_plain, restore_message_hub
 
 

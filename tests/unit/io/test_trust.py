@@ -9,14 +9,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from malicious import Command, train_once, with_command
 from mmengine.runner import CheckpointLoader, Runner, checkpoint
 from mmengine.runner.checkpoint import load_checkpoint
 from mmpretrain import get_model
 from safetensors.torch import save_file
-from tiny import distil, network
 from torch import nn
 
+from helpers.malicious import Command, train_once, with_command
+from helpers.networks import distil, network
 from mmdckd.export import export_student
 from mmdckd.io import trust
 from mmdckd.models.weights import read_checkpoint

@@ -1,5 +1,6 @@
 import pytest
-from tiny import digits
+
+from helpers.networks import digits
 
 
 @pytest.fixture

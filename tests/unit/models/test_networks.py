@@ -4,9 +4,9 @@ from mmpretrain.models import ImageClassifier, TimmClassifier
 from mmpretrain.models.classifiers.base import BaseClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from tiny import PREPROCESSOR, digits, distil
 from torch import nn
 
+from helpers.networks import PREPROCESSOR, digits, distil
 from mmdckd.models.networks import num_classes_of
 
 

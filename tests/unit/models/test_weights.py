@@ -5,8 +5,8 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmpretrain.models import LoRAModel, SwinTransformerV2, VisionTransformer
-from tiny import distil
 
+from helpers.networks import distil
 from mmdckd.io.checkpoints import fit_state_dict
 from mmdckd.models.weights import load_weights
 

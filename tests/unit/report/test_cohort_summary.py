@@ -2,9 +2,9 @@
 import copy
 
 import torch
-from tiny import distil, network
 from torch import nn
 
+from helpers.networks import distil, network
 from mmdckd.report.cohort_summary import as_table, summarise
 
 SHAPE = (3, 8, 8)

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import numpy as np
-from cohort_arrays import cohort_arrays
 
+from helpers.cohort_arrays import cohort_arrays
 from mmdckd.report.confusions import Confusion, find_confusions
 
 

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
-from cohort_arrays import cohort_arrays
 
+from helpers.cohort_arrays import cohort_arrays
 from mmdckd.report import matrix_figures
 from mmdckd.report.style import to_image
 

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import numpy as np
 import pytest
-from cohort_arrays import cohort_arrays
 
+from helpers.cohort_arrays import cohort_arrays
 from mmdckd.evaluation import expected_calibration_error
 from mmdckd.report.reliability_figure import draw_reliability
 

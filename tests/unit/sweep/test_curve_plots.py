@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from sweep_runs import curves, record
-
+from helpers.sweeps import curves, record
 from mmdckd.sweep.curve_plots import draw_curves
 from mmdckd.sweep.lines import Line
 from mmdckd.sweep.spec import Method, Recipe

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
-from sweep_runs import curves, record
 
+from helpers.sweeps import curves, record
 from mmdckd.sweep.learned import STATISTICS, curve, learned_table
 from mmdckd.sweep.lines import Line
 from mmdckd.sweep.spec import Method, Recipe

@@ -2,8 +2,7 @@
 import re
 from types import SimpleNamespace
 
-from sweep_runs import record
-
+from helpers.sweeps import record
 from mmdckd.sweep.page import Chapter, to_page
 from mmdckd.sweep.results import Results
 from mmdckd.sweep.spec import Method, Recipe, Spec

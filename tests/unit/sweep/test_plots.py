@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from sweep_runs import record
 
+from helpers.sweeps import record
 from mmdckd.sweep.lines import Line
 from mmdckd.sweep.plots import draw_accuracy, draw_cost, draw_plots, draw_students
 from mmdckd.sweep.spec import Method, Recipe

@@ -5,8 +5,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from sweep_runs import curves, record
 
+from helpers.sweeps import curves, record
 from mmdckd.sweep.results import Results, figure_of, to_csv
 
 TOP1 = 'accuracy/top1'

@@ -2,8 +2,8 @@
 from types import SimpleNamespace
 
 import pytest
-from sweep_runs import record
 
+from helpers.sweeps import record
 from mmdckd.sweep.lines import make_lines
 from mmdckd.sweep.report import to_markdown
 from mmdckd.sweep.results import Results

@@ -6,8 +6,8 @@ import sys
 import time
 
 import pytest
-from sweep_runs import write_cohort, write_spec, write_teacher
 
+from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.files import write_config
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.progress import read_progress

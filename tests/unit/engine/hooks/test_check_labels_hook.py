@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmpretrain.datasets import BaseDataset
-from tiny import distil, network
 
+from helpers.networks import distil, network
 from mmdckd.datasets import Digits
 from mmdckd.engine.hooks import CheckLabelsHook
 

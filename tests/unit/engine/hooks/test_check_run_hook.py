@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
-from tiny import PREPROCESSOR, build, network
+
+from helpers.networks import PREPROCESSOR, build, network
+from helpers.runs import run_config
 
 
 def config(tmp_path, num_students=2, **changes):

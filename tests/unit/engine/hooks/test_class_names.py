@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.runner import Runner
 from PIL import Image
-from tiny import PREPROCESSOR, build, network
 
+from helpers.networks import PREPROCESSOR, build, network
+from helpers.runs import run_config
 from mmdckd.engine.checks import check_class_names
 
 ANIMALS = ('cat', 'dog', 'owl')

@@ -10,12 +10,12 @@ from unittest.mock import MagicMock
 
 import pytest
 import torch
-from cohort_runs import loader, run_config, train
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
-from resumed_runs import Interrupt, Interrupted
 
+from helpers.resumed import Interrupt, Interrupted
+from helpers.runs import loader, run_config, train
 from mmdckd.engine.hooks import CohortCheckpointHook
 from mmdckd.export import export_student
 from mmdckd.io.best_student import best_student_of

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cohort_runs import loader, run_config, train
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from PIL import Image
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import loader, run_config, train
 from mmdckd.engine import own_samples
 from mmdckd.engine.hooks import cohort_statistics_hook
 from mmdckd.evaluation import cohort_sums, prediction_sums

@@ -2,8 +2,9 @@
 from pathlib import Path
 
 import torch
-from cohort_runs import run_config, train
-from tiny import network
+
+from helpers.networks import network
+from helpers.runs import run_config, train
 
 
 def weights(runner):

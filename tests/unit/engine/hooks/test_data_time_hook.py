@@ -4,9 +4,9 @@
 from types import SimpleNamespace
 
 import pytest
-from cohort_runs import loader, run_config, train
 from mmengine.logging import MessageHub
 
+from helpers.runs import loader, run_config, train
 from mmdckd.engine.hooks import DataTimeHook
 
 

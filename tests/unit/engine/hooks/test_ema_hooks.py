@@ -3,9 +3,10 @@
 
 import pytest
 import torch
-from cohort_runs import cohort_of, loader, run_config, student_scores, train
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
+
+from helpers.runs import cohort_of, loader, run_config, student_scores, train
 
 NAMES = ['student0', 'student1']
 

@@ -3,10 +3,10 @@
 
 import numpy as np
 import pytest
-from cohort_runs import run_config, train
 from mmengine.runner import EpochBasedTrainLoop
-from resumed_runs import assert_equal, config, final, interrupted, logged, resumed
 
+from helpers.resumed import assert_equal, config, final, interrupted, logged, resumed
+from helpers.runs import run_config, train
 from mmdckd.registry import LOOPS
 
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import PREPROCESSOR, run_config, train
 from mmengine.config import Config
 from mmengine.runner import Runner
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import PREPROCESSOR, run_config, train
 from mmdckd.export import export_student
 
 LAST_ONLY = dict(checkpoint=dict(type='mmdckd.CohortCheckpointHook'))

@@ -3,7 +3,8 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from cohort_runs import run_config, train
+
+from helpers.runs import run_config, train
 
 SCRIPT = Path(__file__).parents[4] / 'studies' / 'timing' / 'memory_slope.py'
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
-from tiny import digits, distil, network
 from torch.optim import SGD
+
+from helpers.networks import digits, distil, network
+from helpers.runs import run_config
 
 #: So large that float16 cannot hold a gradient, and steps are skipped.
 TOO_LARGE = 2.0**40

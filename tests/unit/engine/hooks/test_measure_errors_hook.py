@@ -5,11 +5,11 @@ import os.path as osp
 
 import pytest
 import torch
-from cohort_runs import run_config, train
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from helpers.runs import run_config, train
 from mmdckd.models.collectors import GeneralCollector
 
 GENERAL = dict(

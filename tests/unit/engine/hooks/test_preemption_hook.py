@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from cohort_runs import run_config, train
-from resumed_runs import assert_equal, config, final, logged, resumed
+
+from helpers.resumed import assert_equal, config, final, logged, resumed
+from helpers.runs import run_config, train
 
 FORK = multiprocessing.get_context('fork')
 

@@ -3,10 +3,11 @@ import json
 
 import pytest
 import torch
-from cohort_runs import run_config
 from mmengine.runner import Runner
-from poison import Poison
-from tiny import network
+
+from helpers.networks import network
+from helpers.poison import Poison
+from helpers.runs import run_config
 
 
 def start(cfg, spoilt, steps=()):

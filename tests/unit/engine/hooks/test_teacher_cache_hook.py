@@ -4,9 +4,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from cohort_runs import DISTILLER, loader, run_config
 from mmengine.runner import Runner
-from tiny import network
+
+from helpers.networks import network
+from helpers.runs import DISTILLER, loader, run_config
 
 PIPELINE = [
     dict(type='Resize', scale=12),

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohort_runs import cohort_of, loader, run_config, student_scores, train
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
-from resumed_runs import assert_equal, config, final, interrupted, resumed
-from tiny import network
 
+from helpers.networks import network
+from helpers.resumed import assert_equal, config, final, interrupted, resumed
+from helpers.runs import cohort_of, loader, run_config, student_scores, train
 from mmdckd.engine.hooks import WeightAverageHook
 from mmdckd.registry import HOOKS
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
-from tiny import PREPROCESSOR, digits, network
 from torch.utils.data import Dataset
 
 import mmdckd  # noqa: F401
+from helpers.networks import PREPROCESSOR, digits, network
 
 
 class DigitsSlice(Dataset):

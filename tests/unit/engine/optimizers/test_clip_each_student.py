@@ -1,9 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
 import torch
-from cohort_runs import run_config, train
 from mmengine.optim import build_optim_wrapper
-from tiny import digits, distil, network
+
+from helpers.networks import digits, distil, network
+from helpers.runs import run_config, train
 
 EACH = 'mmdckd.ClipEachStudentConstructor'
 NOTHING = dict(type='mmdckd.CollectiveDistiller')

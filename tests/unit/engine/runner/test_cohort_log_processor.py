@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cohort_runs import run_config, train
-from tiny import network
+
+from helpers.networks import network
+from helpers.runs import run_config, train
 
 NAMES = [f'student{i}' for i in range(8)]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cohort_runs import run_config, train
 from PIL import Image
 
+from helpers.runs import run_config, train
 from mmdckd.engine.visualizers import CohortVisualizer
 from mmdckd.engine.visualizers.cohort_visualizer import group_name
 

@@ -6,7 +6,8 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS as RAZOR_MODELS
-from tiny import PREPROCESSOR, build, digits, distil, network
+
+from helpers.networks import PREPROCESSOR, build, digits, distil, network
 
 KD = dict(
     student_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')),

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from test_recomputation import FEATURES, distiller
-from tiny import distil
 
+from helpers.networks import distil
 from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from tiny import digits, distil, network
+
+from helpers.networks import digits, distil, network
 
 METHODS = sorted(
     (Path(__file__).parents[4] / 'configs' / '_base_' / 'methods').glob('*.py')

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.structures import DataSample
-from tiny import digits, distil, multi_label, network
 
+from helpers.networks import digits, distil, multi_label, network
 from mmdckd.models.tasks import Classification
 
 FREE = ('mean', 'max', 'logit_mean')

@@ -5,7 +5,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.engine import LearningRateDecayOptimWrapperConstructor
-from tiny import PREPROCESSOR, build, distil, network
+
+from helpers.networks import PREPROCESSOR, build, distil, network
 
 OPTIM = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05))
 PARAMWISE = dict(

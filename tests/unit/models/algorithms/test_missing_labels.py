@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
-from tiny import digits, distil, multi_label, network
+
+from helpers.networks import digits, distil, multi_label, network
 
 
 def unlabelled(which=range(16), count=16):

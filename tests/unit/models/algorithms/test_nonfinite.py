@@ -7,11 +7,11 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from poison import Poison
-from processes import run_processes
-from tiny import digits, distil
 from torch.optim import SGD
 
+from helpers.networks import digits, distil
+from helpers.poison import Poison
+from helpers.processes import run_processes
 from mmdckd.models.algorithms.finite_losses import look_at
 
 

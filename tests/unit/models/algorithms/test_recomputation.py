@@ -5,8 +5,9 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
-from tiny import digits, distil, network
 from torch.profiler import ProfilerActivity, profile
+
+from helpers.networks import digits, distil, network
 
 FEATURES = dict(
     student_recorders=dict(

@@ -3,8 +3,8 @@
 
 import pytest
 import torch
-from tiny import digits, distil
 
+from helpers.networks import digits, distil
 from mmdckd.models.algorithms.send_ahead import send_ahead
 
 

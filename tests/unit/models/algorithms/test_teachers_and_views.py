@@ -5,7 +5,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from sklearn.datasets import load_digits
-from tiny import digits, distil, network
+
+from helpers.networks import digits, distil, network
 
 KD = dict(
     type='mmdckd.CollectiveDistiller',

@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
-from tiny import digits, distil
+
+from helpers.networks import digits, distil
 
 DISTILLER = dict(
     type='mmdckd.CollectiveDistiller',

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from tiny import PREPROCESSOR, network
 
+from helpers.networks import PREPROCESSOR, network
 from mmdckd.models.cohorts import StudentCohort
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from tiny import distil, network
 
+from helpers.networks import distil, network
 from mmdckd.models.distillers.statistics import cohort_statistics
 
 DCKD = dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))

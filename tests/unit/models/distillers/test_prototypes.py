@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny import digits, distil, network
+
+from helpers.networks import digits, distil, network
 
 
 def wkd(**kwargs):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmpretrain.models import heads
 from mmpretrain.registry import MODELS
-from tiny import digits, distil, network
 
+from helpers.networks import digits, distil, network
 from mmdckd.models.distillers.recorders import LogitsRecorder
 from mmdckd.models.tasks import Knowledge, knowledge_of
 

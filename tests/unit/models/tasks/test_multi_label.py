@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from mmpretrain.structures import DataSample
-from tiny import digits, distil, multi_label, network
 
+from helpers.networks import digits, distil, multi_label, network
 from mmdckd.models.collectors import build_collector
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.models.tasks import Classification, MultiLabel, build_task

@@ -2,8 +2,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from tiny import PREPROCESSOR, digits, distil, network
 
+from helpers.networks import PREPROCESSOR, digits, distil, network
 from mmdckd.models.networks import build_network, resolve_network
 from mmdckd.models.teachers import FrozenTeacher
 

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 
-REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
+from helpers.paths import ROOT
+
+REPO = str(ROOT)
 TOOLS = osp.join(REPO, 'tools')
 TEACHER = osp.join('configs', 'teachers', 'resnet34_digits.py')
 COHORT = osp.join('configs', 'dckd_r34_r18_digits.py')

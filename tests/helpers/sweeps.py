@@ -2,8 +2,8 @@
 """Benchmarks of seconds: real networks, 24 handwritten digits."""
 
 from mmengine.config import Config
-from tiny import PREPROCESSOR, network
 
+from helpers.networks import PREPROCESSOR, network
 from mmdckd.sweep.files import write_config
 
 

@@ -8,8 +8,8 @@ from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, load_checkpoint
 from mmpretrain.registry import TRANSFORMS
-from tiny import network
 
+from helpers.networks import network
 from mmdckd.registry import MODELS
 
 _number = itertools.count()

@@ -8,11 +8,11 @@ import random
 from pathlib import Path
 
 import torch
-from cohort_runs import loader, run_config, train
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from tiny import network
 
+from helpers.networks import network
+from helpers.runs import loader, run_config, train
 from mmdckd.io.latest import find_latest
 from mmdckd.registry import TRANSFORMS
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import torch
-from cohort_runs import run_config, train
+
+from helpers.runs import run_config, train
 
 
 class Command:
