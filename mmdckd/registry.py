@@ -142,7 +142,9 @@ RUNNER_CONSTRUCTORS = TwinRegistry(MMENGINE_RUNNER_CONSTRUCTORS, ['mmdckd.engine
 # manage loops like `CollectiveValLoop`
 LOOPS = TwinRegistry(MMENGINE_LOOPS, ['mmdckd.engine'])
 # manage hooks like `CheckpointHook`
-HOOKS = TwinRegistry(MMENGINE_HOOKS, ['mmdckd.engine'])
+HOOKS = TwinRegistry(
+    MMENGINE_HOOKS, ['mmdckd.engine', 'mmdckd.export.export_student_hook']
+)
 # manage processors of a log like `LogProcessor`
 LOG_PROCESSORS = TwinRegistry(MMENGINE_LOG_PROCESSORS, ['mmdckd.engine'])
 # manage optimizers like `SGD`

@@ -12,9 +12,9 @@ from mmengine.registry import DefaultScope
 from run_config import check_file, read_config
 
 from mmdckd.cli.errors import one_error_line
+from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
-from mmdckd.report.cohort_summary import as_table, summarise
 from mmdckd.report.image_size import train_image_size
 
 EXAMPLE = """example:

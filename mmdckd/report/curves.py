@@ -9,8 +9,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from mmdckd import names
 from mmdckd.io.data import is_number, read_lines
-
-from .style import line_style, new_figure, tidy
+from mmdckd.visualization.style import line_style, new_figure, tidy
 
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
 

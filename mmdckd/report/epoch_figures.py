@@ -12,10 +12,10 @@ from mmengine.registry import DefaultScope
 from mmdckd import names
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
+from mmdckd.visualization.style import COLOURS, grid, line_style, tidy
 
 from .curves import Curves, spaced
 from .recorded_run import RecordedRun
-from .style import COLOURS, grid, line_style, tidy
 
 #: Statistic to title, label of its axis, and factor; a group each figure.
 ENTROPY = dict(

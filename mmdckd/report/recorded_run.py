@@ -42,8 +42,8 @@ class RecordedRun:
         config (Config): Its config.
         environment (str): What MMEngine logs of system and runtime.
         members (List[Dict[str, Any]]): What ``CohortSummaryHook`` has
-            written, :class:`~.cohort_summary.Member` as dicts; none without
-            the hook.
+            written, :class:`~mmdckd.engine.cohort_summary.Member` as dicts;
+            none without the hook.
         statistics (Dict[str, ndarray], optional): What
             ``CohortStatisticsHook`` has written of the last validation; None
             without the hook.

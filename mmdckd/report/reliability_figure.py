@@ -5,8 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmdckd.evaluation import expected_calibration_error
-
-from .style import COLOURS, grid, tidy
+from mmdckd.visualization.style import COLOURS, grid, tidy
 
 
 def draw_reliability(arrays: Dict[str, np.ndarray]) -> Figure:

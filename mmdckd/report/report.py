@@ -16,12 +16,7 @@ from matplotlib.figure import Figure
 from mmdckd.io.files import path_below
 from mmdckd.names import TARGET, TEACHER, of_role
 from mmdckd.version import __version__
-
-from . import epoch_figures
-from .comparison import compare, config_differences, rate
-from .confusions import find_confusions
-from .curves import accuracy_figure
-from .matrix_figures import (
+from mmdckd.visualization.matrix_figures import (
     ALL_CLASSES,
     draw_agreement,
     draw_correlations,
@@ -29,9 +24,14 @@ from .matrix_figures import (
     largest_correlation,
     largest_difference,
 )
+from mmdckd.visualization.style import to_png
+
+from . import epoch_figures
+from .comparison import compare, config_differences, rate
+from .confusions import find_confusions
+from .curves import accuracy_figure
 from .recorded_run import RecordedRun
 from .reliability_figure import draw_reliability
-from .style import to_png
 
 #: How many pairs of classes are listed.
 LISTED = 12

@@ -13,8 +13,6 @@ import threading
 import time
 from typing import Any, Dict, Optional
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub

@@ -5,7 +5,6 @@ from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
 from .data_time_hook import DataTimeHook
 from .exact_resume_hook import ExactResumeHook
-from .export_student_hook import ExportStudentHook
 from .limit_history_hook import LimitHistoryHook
 from .loss_scale_hook import LossScaleHook
 from .measure_errors_hook import MeasureErrorsHook
@@ -23,7 +22,6 @@ __all__ = [
     'CohortSummaryHook',
     'DataTimeHook',
     'ExactResumeHook',
-    'ExportStudentHook',
     'LimitHistoryHook',
     'LossScaleHook',
     'MeasureErrorsHook',

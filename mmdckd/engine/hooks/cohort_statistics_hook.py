@@ -16,8 +16,8 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
 from mmdckd.names import MODEL, target_names
 from mmdckd.registry import HOOKS
-from mmdckd.report.matrix_figures import draw_correlations
-from mmdckd.report.style import to_image
+from mmdckd.visualization.matrix_figures import draw_correlations
+from mmdckd.visualization.style import to_image
 
 from ..checks.class_names import names_of_dataset
 from ..loops import CollectiveValLoop

@@ -9,9 +9,9 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
-from mmdckd.report.cohort_summary import as_table, summarise
 
 FILE_NAME = 'cohort_summary.json'
 
@@ -24,7 +24,7 @@ class CohortSummaryHook(Hook):
     It is the table that ``tools/print_config.py`` prints, at the size of the
     images that training has. It is kept for ``tools/report.py`` too, in
     ``<work_dir>/<time>/vis_data/cohort_summary.json``, a list of
-    :class:`~mmdckd.report.cohort_summary.Member`. A model that is no cohort
+    :class:`~mmdckd.engine.cohort_summary.Member`. A model that is no cohort
     is left alone.
 
     Examples:

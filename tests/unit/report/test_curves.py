@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmdckd.report import draw_curves, read_curves
-from mmdckd.report.style import COLOURS
+from mmdckd.visualization.style import COLOURS
 
 
 def write(path, records):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from helpers.cohort_arrays import cohort_arrays
-from mmdckd.report import matrix_figures
-from mmdckd.report.style import to_image
+from mmdckd.visualization import matrix_figures
+from mmdckd.visualization.style import to_image
 
 
 def maps(figure):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from helpers.networks import distil, network
-from mmdckd.report.cohort_summary import as_table, summarise
+from mmdckd.engine.cohort_summary import as_table, summarise
 
 SHAPE = (3, 8, 8)
 

@@ -1,0 +1,2 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""How statistics look, while a run trains and in its report."""
