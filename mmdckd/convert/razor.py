@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """From a distillation config of MMRazor to one of a cohort."""
 
 import ast
@@ -16,10 +17,13 @@ from mmdckd.names import parameter_prefix, student_names
 ALGORITHMS = ('SingleTeacherDistill', 'SelfDistill', 'OverhaulFeatureDistillation')
 #: MMRazor's algorithms that a cohort has no place for, and why.
 OTHER_ALGORITHMS = {
-    'DataFreeDistillation': 'it has no data: a generator, trained against teacher and student in '
-    'turn, makes the images',
-    'DAFLDataFreeDistillation': 'it has no data: a generator, trained beside the student, makes the '
-    'images',
+    'DataFreeDistillation': (
+        'it has no data: a generator, trained against teacher and student in '
+        'turn, makes the images'
+    ),
+    'DAFLDataFreeDistillation': (
+        'it has no data: a generator, trained beside the student, makes the images'
+    ),
     'FpnTeacherDistill': 'it is for detection: its teacher runs without its head',
 }
 #: Configs that MMPretrain calls otherwise than mmcls did.

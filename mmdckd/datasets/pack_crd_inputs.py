@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Optional, Sequence
 
 import numpy as np

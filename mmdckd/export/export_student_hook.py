@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
 from tempfile import TemporaryDirectory
 from typing import Optional

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """From what a config says of a network to the network itself."""
 
 import copy

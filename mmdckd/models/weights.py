@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Weights from a file: read safely, loaded whole or refused."""
 
 import logging

@@ -155,7 +155,7 @@ def work(args: argparse.Namespace) -> None:
         except Exception as error:
             traceback.print_exc()
             context.write('failed', error=f'{type(error).__name__}: {error}')
-            raise SystemExit(1)
+            raise SystemExit(1) from None
     context.write('finished')
 
 

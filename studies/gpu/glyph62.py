@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # Glyph62 at 32x32 with ResNet-20 students.
 _base_ = 'methods.py'
 

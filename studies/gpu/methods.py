@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # The methods that are compared on a GPU, each with the same budget a student.
 #
 # `four times as long` spends on one student what four students of a cohort

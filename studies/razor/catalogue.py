@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Every loss, connector and distiller of MMRazor, each in a config that
 works.
 

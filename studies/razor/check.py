@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Train MMRazor's losses inside a cohort, on real images, and see."""
 
 from typing import Dict, List, Optional

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Run converted configs of MMRazor for two iterations, small."""
 
 import os

@@ -80,32 +80,8 @@ def tiny_config(name: str) -> dict:
     """A config of the repository, on 32 digits, with two students that start
     at random and a teacher that does too."""
     cfg = Config.fromfile(osp.join(REPO, 'configs', name))
-    digits = Config.fromfile(
-        osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
-    )
     if 'imagenet' in cfg.get('dataset_type', '').lower():
-        crd = cfg.train_dataloader.dataset.pipeline[-1]
-        for key in (
-            'dataset_type',
-            'data_preprocessor',
-            'train_dataloader',
-            'val_dataloader',
-            'test_dataloader',
-            'train_pipeline',
-        ):
-            cfg[key] = digits[key]
-        cfg.pop('bgr_mean', None), cfg.pop('bgr_std', None)
-        if 'CRD' in crd.type:
-            cfg.train_dataloader.dataset.pipeline[-1] = dict(
-                crd, num_images=32, num_negatives=16
-            )
-            cfg.model.distiller.distill_losses.loss_crd.update(sample_n=32, neg_num=16)
-            for connector in cfg.model.distiller.connectors.values():
-                connector.dim_in = 64
-        for network in (cfg.model.teacher, cfg.model.architecture):
-            network.pop('pretrained')
-            network.backbone = dict(stem_channels=8, base_channels=8)
-            network.head = dict(num_classes=10, in_channels=64)
+        _use_digits(cfg)
     cfg.train_dataloader.update(batch_size=16)
     cfg.train_dataloader.dataset.indices = 32
     for stage in ('val', 'test'):
@@ -127,6 +103,35 @@ def tiny_config(name: str) -> dict:
             {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
         )
     )
+
+
+def _use_digits(cfg: Config) -> None:
+    """Let a config of ImageNet read digits, with networks of their size."""
+    digits = Config.fromfile(
+        osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
+    )
+    crd = cfg.train_dataloader.dataset.pipeline[-1]
+    for key in (
+        'dataset_type',
+        'data_preprocessor',
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'train_pipeline',
+    ):
+        cfg[key] = digits[key]
+    cfg.pop('bgr_mean', None), cfg.pop('bgr_std', None)
+    if 'CRD' in crd.type:
+        cfg.train_dataloader.dataset.pipeline[-1] = dict(
+            crd, num_images=32, num_negatives=16
+        )
+        cfg.model.distiller.distill_losses.loss_crd.update(sample_n=32, neg_num=16)
+        for connector in cfg.model.distiller.connectors.values():
+            connector.dim_in = 64
+    for network in (cfg.model.teacher, cfg.model.architecture):
+        network.pop('pretrained')
+        network.backbone = dict(stem_channels=8, base_channels=8)
+        network.head = dict(num_classes=10, in_channels=64)
 
 
 def all_paths(node: Any, path: Path = ()) -> List[Path]:

@@ -84,6 +84,48 @@ def with_size(content: bytes, kind: str, rng: random.Random) -> bytes:
     return bytes(content_)
 
 
+def bomb(rng: random.Random) -> bytes:
+    """A PNG of a few bytes that is huge once unpacked."""
+    side = rng.choice([14000, 20000, 30000])
+    chunks = (
+        (b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)),
+        (b'IDAT', zlib.compress(bytes(side + 1))),
+        (b'IEND', b''),
+    )
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data))
+        + what
+        + data
+        + struct.pack('>I', zlib.crc32(what + data))
+        for what, data in chunks
+    )
+
+
+def spoil(content: bytes, kind: str, done: str, rng: random.Random) -> bytes:
+    """The bytes of an image after an attack."""
+    if done == 'size':
+        return with_size(content, kind, rng)
+    if done == 'flip':
+        damaged = bytearray(content)
+        for _ in range(rng.choice([1, 5, 50])):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        return bytes(damaged)
+    if done == 'cut':
+        return content[: rng.randrange(len(content))]
+    if done == 'append':
+        return content + rng.randbytes(100)
+    if done == 'bomb':
+        return bomb(rng)
+    if done == 'frames':
+        file = io.BytesIO()
+        frames = [Image.new('P', (20, 20), i) for i in range(200)]
+        frames[0].save(file, 'GIF', save_all=True, append_images=frames[1:])
+        return file.getvalue()
+    if done == 'noise':
+        return rng.randbytes(rng.choice([0, 1, 20, 5000]))
+    return content
+
+
 def make(rng: random.Random, folder: str) -> Tuple[str, str]:
     """Write a hostile image.
 
@@ -110,42 +152,11 @@ def make(rng: random.Random, folder: str) -> Tuple[str, str]:
             'name',
         ]
     )
-    name = f'a.{ENDINGS[kind]}'
-    if done == 'size':
-        content = with_size(content, kind, rng)
-    elif done == 'flip':
-        damaged = bytearray(content)
-        for _ in range(rng.choice([1, 5, 50])):
-            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
-        content = bytes(damaged)
-    elif done == 'cut':
-        content = content[: rng.randrange(len(content))]
-    elif done == 'append':
-        content += rng.randbytes(100)
-    elif done == 'other ending':
+    content = spoil(content, kind, done, rng)
+    names = dict(bomb='a.png', frames='a.gif')
+    name = names.get(done, f'a.{ENDINGS[kind]}')
+    if done == 'other ending':
         name = f'a.{ENDINGS[rng.choice(KINDS)]}'
-    elif done == 'bomb':
-        side = rng.choice([14000, 20000, 30000])
-        row = zlib.compress(bytes(side + 1))
-        content = b'\x89PNG\r\n\x1a\n' + b''.join(
-            struct.pack('>I', len(data))
-            + what
-            + data
-            + struct.pack('>I', zlib.crc32(what + data))
-            for what, data in (
-                (b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)),
-                (b'IDAT', row),
-                (b'IEND', b''),
-            )
-        )
-        name = 'a.png'
-    elif done == 'frames':
-        file = io.BytesIO()
-        frames = [Image.new('P', (20, 20), i) for i in range(200)]
-        frames[0].save(file, 'GIF', save_all=True, append_images=frames[1:])
-        content, name = file.getvalue(), 'a.gif'
-    elif done == 'noise':
-        content = rng.randbytes(rng.choice([0, 1, 20, 5000]))
     elif done == 'name':
         name = rng.choice(['[nope].png', '[red].png', 'a\x1b[31m.png', '\u202e.png'])
     path = osp.join(folder, name)

@@ -36,6 +36,8 @@ SPECIAL = dict(nan=float('nan'), inf=float('inf'), minus_inf=-float('inf'), larg
 #: Beyond this many, a logit is compared with nothing: only whether what comes
 #: of it is finite counts.
 MODERATE = 300.0
+#: The collectors that are written out here.
+EXACT_COLLECTORS = ('mean', 'logit_mean', 'max')
 
 
 class Case(NamedTuple):
@@ -275,7 +277,7 @@ def _check_honest(case: Case, loss: torch.nn.Module, terms: dict) -> None:
     """
     peers = case.students if case.peers is None else case.peers
     teachers = () if case.teachers is None else case.teachers
-    known = dict((f'peer{i}', z) for i, z in enumerate(peers))
+    known = {f'peer{i}': z for i, z in enumerate(peers)}
     known.update((f'teacher{i}', z) for i, z in enumerate(teachers))
     teacher_names = [f'teacher{i}' for i in range(len(teachers))]
     for i, own in enumerate(case.students):
@@ -314,26 +316,9 @@ def _compare(case: Case, loss: torch.nn.Module, terms: dict) -> str:
     if 'teacher' in terms:
         target = (case.teachers.double() / tau).softmax(-1).mean(0)
         expected['teacher'] = case.options['alpha'] * tau**2 * _kl(target, log_p)
-    name = case.options['collector']
-    if 'collective' in terms and name in ('mean', 'logit_mean', 'max'):
-        peers = members[-1] if case.peers is not None else students
-        sets = []
-        for i in range(len(peers)):
-            chosen = [
-                z for j, z in enumerate(peers) if j != i or case.options['include_self']
-            ]
-            if case.options['include_teacher']:
-                chosen += list(case.teachers.double())
-            sets.append(torch.stack(chosen) / tau)
-        if name == 'logit_mean':
-            targets = [z.mean(0).softmax(-1) for z in sets]
-        elif name == 'mean':
-            targets = [z.softmax(-1).mean(0) for z in sets]
-        else:
-            largest = [z.softmax(-1).amax(0) for z in sets]
-            targets = [p / p.sum(-1, keepdim=True) for p in largest]
+    if 'collective' in terms and case.options['collector'] in EXACT_COLLECTORS:
         expected['collective'] = (
-            case.options['beta'] * tau**2 * _kl(torch.stack(targets), log_p)
+            case.options['beta'] * tau**2 * _kl(_targets(case, members), log_p)
         )
     if 'correlation' in terms and case.options['correlation'] == 'all':
         expected['correlation'] = -case.options['gamma'] * torch.special.entr(
@@ -349,6 +334,28 @@ def _compare(case: Case, loss: torch.nn.Module, terms: dict) -> str:
             f'{term} is {terms[term].tolist()}, not {values.tolist()}'
         )
     return 'right' if expected else 'finite'
+
+
+def _targets(case: Case, members: list) -> torch.Tensor:
+    """What each student learns from the others, in float64."""
+    tau, name = case.options['tau'], case.options['collector']
+    peers = members[-1] if case.peers is not None else members[0]
+    targets = []
+    for i in range(len(peers)):
+        chosen = [
+            z for j, z in enumerate(peers) if j != i or case.options['include_self']
+        ]
+        if case.options['include_teacher']:
+            chosen += list(case.teachers.double())
+        scaled = torch.stack(chosen) / tau
+        if name == 'logit_mean':
+            targets.append(scaled.mean(0).softmax(-1))
+        elif name == 'mean':
+            targets.append(scaled.softmax(-1).mean(0))
+        else:
+            largest = scaled.softmax(-1).amax(0)
+            targets.append(largest / largest.sum(-1, keepdim=True))
+    return torch.stack(targets)
 
 
 def _kl(target: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ import copy
 import logging
 import os.path as osp
 import tempfile
+from functools import partial
 from typing import Dict, List
 
 # Before all of OpenMMLab, which it makes work on today's torch.
@@ -71,13 +72,14 @@ def measure_data(args: argparse.Namespace, folder: str) -> List[dict]:
     for name, (pipeline, start) in pipelines(folder).items():
         number = 500 if name == 'cifar' else 20
 
-        def load(indices) -> None:
+        def load(indices, pipeline=pipeline, start=start) -> None:
             for _ in indices:
                 pipeline(dict(start))
 
+        indices = range(number)
         ways = dict(
-            plain=lambda: load(range(number)),
-            exact=lambda: load(SeededIndices(range(number), 0, 0, 0, 1)),
+            plain=partial(load, indices),
+            exact=partial(load, SeededIndices(indices, 0, 0, 0, 1)),
         )
         seconds = alternate(ways, args.rounds, 2)
         setting = SETTINGS[name]()

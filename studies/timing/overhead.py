@@ -35,7 +35,7 @@ def parts(run: Run, shape: tuple) -> Dict[str, Callable[[], object]]:
         preprocess=lambda: model.data_preprocessor(batch, True),
         remember_buffers=model._before.take,
         find_nonfinite=lambda: look_at(losses),
-        statistics=lambda: cohort_statistics(model.cohort.names, logits),
+        statistics=lambda: cohort_statistics(model.cohort.names, logits, model.task),
         sum_losses=lambda: model.parse_losses(losses),
         seed=lambda: run.loop._seed(Draw.STEP),
         hooks_before=lambda: runner.call_hook('before_train_iter', **hook),

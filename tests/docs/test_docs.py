@@ -26,10 +26,14 @@ PAGES = sorted(path.name for path in DOCS.glob('*.md'))
 SHORTER = {
     'max_epochs=20': 'max_epochs=1',
     'epoch_20.pth': 'epoch_1.pth',
-    'resnet34_digits.py\n': 'resnet34_digits.py --cfg-options train_cfg.val_interval=40 '
-    'train_dataloader.dataset.indices=32 '
-    'default_hooks.check_labels.allow_missing=True\n',
-    'dckd_r34_r18_digits.py\n': 'dckd_r34_r18_digits.py --cfg-options train_cfg.max_epochs=1\n',
+    'resnet34_digits.py\n': (
+        'resnet34_digits.py --cfg-options train_cfg.val_interval=40 '
+        'train_dataloader.dataset.indices=32 '
+        'default_hooks.check_labels.allow_missing=True\n'
+    ),
+    'dckd_r34_r18_digits.py\n': (
+        'dckd_r34_r18_digits.py --cfg-options train_cfg.max_epochs=1\n'
+    ),
 }
 #: What inherits from a file that a command writes, and is read by the next.
 MADE_BY_COMMANDS = ['together.py']

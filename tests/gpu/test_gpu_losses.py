@@ -11,6 +11,7 @@ from small import TOLERANCES, flat
 
 from mmdckd.models.collectors import BaseCollector, build_collector
 from mmdckd.models.losses import BaseCollectiveLoss, DCKDLoss
+from mmdckd.models.tasks import Classification
 from mmdckd.registry import MODELS
 
 pytestmark = pytest.mark.gpu
@@ -71,16 +72,16 @@ def batch(dtype=torch.float32, soft=False):
     return students.to(dtype), teachers.to(dtype), labels
 
 
-def values_and_gradient(loss, students, teachers, labels, cast=nullcontext(), **peers):
+def values_and_gradient(loss, students, teachers, labels, cast=None, **peers):
     students = students.clone().requires_grad_()
-    with cast:
+    with cast or nullcontext():
         terms = loss(students, teachers, labels, **peers)
     sum(value.sum() for value in terms.values()).backward()
     return terms, students.grad
 
 
 def against_float64(
-    loss, what, compare, device, dtype, soft=False, peers={}, limit=TOLERANCES['loss']
+    loss, what, compare, device, dtype, soft=False, peers=None, limit=TOLERANCES['loss']
 ):
     data = batch(dtype, soft)
     labels = data[2]
@@ -89,14 +90,14 @@ def against_float64(
         data[0].to(device),
         data[1].to(device),
         labels.to(device),
-        **{k: v.to(device) for k, v in peers.items()},
+        **{k: v.to(device) for k, v in (peers or {}).items()},
     )
     expected, reference = values_and_gradient(
         loss.to('cpu', torch.float64),
         data[0].double(),
         data[1].double(),
         labels,
-        **{k: v.double() for k, v in peers.items()},
+        **{k: v.double() for k, v in (peers or {}).items()},
     )
     assert terms.keys() == expected.keys() and terms
     assert gradient.device == device and gradient.dtype == dtype
@@ -252,8 +253,8 @@ def test_statistics(device, compare):
 
     students = batch()[0]
     names = [f'student{i}' for i in range(STUDENTS)]
-    ours = cohort_statistics(names, students.to(device))
-    expected = cohort_statistics(names, students.double())
+    ours = cohort_statistics(names, students.to(device), Classification())
+    expected = cohort_statistics(names, students.double(), Classification())
     compare(
         'statistics',
         flat(each[None] for each in ours.values()),

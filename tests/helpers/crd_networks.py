@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """The networks of CRD's CIFAR benchmark, with the names of its reference code.
 
 Written for the tests, from the descriptions in the papers and the names in

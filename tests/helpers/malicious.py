@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Files that would run code when they are loaded."""
 
 from pathlib import Path

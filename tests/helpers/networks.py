@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Small real networks and real images for the tests."""
 
 import torch

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Run as a script: what a process can do with exported students that has
 MMPretrain and can import neither mmdckd nor mmrazor.
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Makes what a student sees not a number, from a step on."""
 
 import math

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Short real runs of cohorts on real digits, and what they predict."""
 
 import itertools

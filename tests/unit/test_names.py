@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """The grammar of members, losses and metrics."""
 
 import ast

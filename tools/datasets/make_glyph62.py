@@ -8,6 +8,7 @@ import os
 import os.path as osp
 import re
 from collections import Counter
+from itertools import accumulate
 from typing import Dict, List, NamedTuple, Tuple, Union
 
 import fontTools
@@ -147,11 +148,8 @@ def split_of(family: str) -> str:
     """The split of a family; it depends on the first word alone."""
     digest = hashlib.sha256(kin_of(family).encode()).digest()
     number = int.from_bytes(digest[:8], 'big') % 100
-    for split, percent in SPLITS.items():
-        if number < percent:
-            break
-        number -= percent
-    return split
+    limits = accumulate(SPLITS.values())
+    return next(split for split, limit in zip(SPLITS, limits) if number < limit)
 
 
 def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:

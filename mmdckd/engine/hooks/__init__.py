@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from .check_labels_hook import CheckLabelsHook
 from .check_run_hook import CheckRunHook
 from .cohort_checkpoint_hook import CohortCheckpointHook

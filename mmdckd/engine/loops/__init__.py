@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from .collective_eval_loops import CollectiveTestLoop, CollectiveValLoop
 
 __all__ = ['CollectiveTestLoop', 'CollectiveValLoop']

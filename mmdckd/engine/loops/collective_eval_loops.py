@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import copy
 from typing import Any, Dict, List, Optional, Sequence, Union
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from .collective_distill import CollectiveDistill
 
 __all__ = ['CollectiveDistill']

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial

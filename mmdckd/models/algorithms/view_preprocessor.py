@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Dict, List
 
 import torch

@@ -4,6 +4,8 @@ from torch import nn
 
 from mmdckd.registry import MODELS
 
+_NORM = dict(type='BN')
+
 
 @MODELS.register_module()
 class CIFARVGG(VGG):
@@ -34,7 +36,7 @@ class CIFARVGG(VGG):
 
     arch_settings = {8: (1, 1, 1, 1, 1), **VGG.arch_settings}
 
-    def __init__(self, depth: int, norm_cfg: dict = dict(type='BN'), **kwargs) -> None:
+    def __init__(self, depth: int, norm_cfg: dict = _NORM, **kwargs) -> None:
         super().__init__(depth, norm_cfg=norm_cfg, with_last_pool=False, **kwargs)
         last_of_fourth = self.range_sub_modules[3][1] - 1
         self.features[last_of_fourth] = nn.Identity()

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import contextlib
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from .collective_distiller import CollectiveDistiller
 
 __all__ = ['CollectiveDistiller']

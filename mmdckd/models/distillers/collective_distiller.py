@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import copy
 from contextlib import ExitStack, contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Which student has which of MMRazor's losses."""
 
 import copy

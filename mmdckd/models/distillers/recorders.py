@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """MMRazor's recorders, with an error that helps when a source is wrong."""
 
 import difflib

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Features that do not fit each other are refused, with what would help."""
 
 from functools import partial

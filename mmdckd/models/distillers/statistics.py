@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Numbers that tell how a cohort is doing, beside its losses."""
 
 from typing import Dict, Sequence
@@ -11,7 +12,7 @@ from ..tasks import Classification
 
 @torch.no_grad()
 def cohort_statistics(
-    names: Sequence[str], logits: torch.Tensor, task: Classification = Classification()
+    names: Sequence[str], logits: torch.Tensor, task: Classification
 ) -> Dict[str, torch.Tensor]:
     """Entropy of every student, the mean over the batch, and agreement among
     students, as the task defines them: see
@@ -21,7 +22,7 @@ def cohort_statistics(
     Args:
         names (Sequence[str]): The N students' names.
         logits (Tensor): Their logits (N, B, C).
-        task (Classification): The task. Defaults to one label an image.
+        task (Classification): The task.
 
     Returns:
         Dict[str, Tensor]: ``collective.<name>.entropy`` in nats for each

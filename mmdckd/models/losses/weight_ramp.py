@@ -96,7 +96,8 @@ class WeightRamp:
                 f'`ramp.end` is {self.end}, but this run ends at {total} '
                 f'{"epochs" if self.by_epoch else "iterations"}: the full '
                 'weight is never reached. In a run by iterations, set '
-                '`by_epoch=False`.'
+                '`by_epoch=False`.',
+                stacklevel=2,
             )
         return time
 

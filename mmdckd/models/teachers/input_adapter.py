@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Callable, Dict, Optional, Tuple
 
 import torch

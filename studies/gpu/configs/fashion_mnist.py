@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # Fashion-MNIST, padded to 32x32: 12,000 images train.
 _base_ = '../../../configs/_base_/datasets/fashion_mnist.py'
 

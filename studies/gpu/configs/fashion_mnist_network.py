@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # ResNet-56 on Fashion-MNIST, trained alone.
 _base_ = [
     '../../../configs/_base_/models/crd/resnet56.py',

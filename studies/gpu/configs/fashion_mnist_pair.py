@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # ResNet-56 teaches ResNet-20 on Fashion-MNIST.
 _base_ = ['fashion_mnist.py', '../../../configs/_base_/cohort.py']
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 # A recipe that a GPU is done with in half a minute: 12,000 images, 16 epochs.
 import os
 

@@ -139,7 +139,7 @@ def kdcl_target(method, logits, label, tau, errors):
     else:
         share = torch.zeros(len(logits), dtype=torch.float64)
         # Exponentiated gradient: slow and simple.
-        for step in range(20000):
+        for _ in range(20000):
             alpha = share.softmax(0).requires_grad_()
             loss = F.cross_entropy(alpha @ logits, label)
             share = share - 0.05 * torch.autograd.grad(loss, alpha)[0]

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Every option trains, validates, saves and resumes under the shipped
 defaults, `configs/_base_/default_runtime.py` as it is."""
 

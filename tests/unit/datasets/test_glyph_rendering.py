@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
 from itertools import cycle, islice
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope

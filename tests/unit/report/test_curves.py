@@ -38,9 +38,8 @@ def scalars(tmp_path):
 def colours_of(path):
     """The colours of an image, as '#RRGGBB'."""
     image = Image.open(path).convert('RGB')
-    return {
-        '#%02X%02X%02X' % colour for _, colour in image.getcolors(maxcolors=1 << 24)
-    }
+    colours = image.getcolors(maxcolors=1 << 24)
+    return {'#{:02X}{:02X}{:02X}'.format(*colour) for _, colour in colours}
 
 
 def test_reads_the_metric_of_every_member(scalars):

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """What `cuda_graphs=True` refuses; what it does needs a GPU, tests/gpu."""
 
 import random

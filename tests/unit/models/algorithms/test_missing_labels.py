@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """Batches without labels train on what needs none; else a term is named."""
 
 import pytest

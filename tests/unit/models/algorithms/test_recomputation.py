@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """`memory='checkpoint'`: the same training with less memory."""
 
 import copy

@@ -98,7 +98,7 @@ def test_they_start_as_the_students_whatever_these_start_from(batch):
     before = weights(students)
     model(**model.data_preprocessor(batch, True), mode='loss')
     lagged = model.lagged_peers.students.state_dict()
-    for name, parameter in students.named_parameters():
+    for name, _ in students.named_parameters():
         assert torch.equal(lagged[name], before[name])
 
 

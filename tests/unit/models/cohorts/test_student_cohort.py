@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
 import torch
 

@@ -1,8 +1,10 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
 import torch
 
 from helpers.networks import distil, network
 from mmdckd.models.distillers.statistics import cohort_statistics
+from mmdckd.models.tasks import Classification
 
 DCKD = dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))
 
@@ -19,7 +21,7 @@ def distiller(**cfg):
 def test_statistics_by_their_formulas():
     torch.manual_seed(0)
     logits = torch.randn(3, 5, 4)
-    statistics = cohort_statistics('abc', logits)
+    statistics = cohort_statistics('abc', logits, Classification())
     probs = logits.softmax(-1)
     for i, name in enumerate('abc'):
         entropy = -(probs[i] * probs[i].log()).sum(1).mean()
@@ -28,7 +30,9 @@ def test_statistics_by_their_formulas():
     pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
     agree = sum((top[i] == top[j]).float().mean() for i, j in pairs) / 6
     torch.testing.assert_close(statistics['collective.agreement'], agree)
-    assert set(cohort_statistics('a', logits[:1])) == {'collective.a.entropy'}
+    assert set(cohort_statistics('a', logits[:1], Classification())) == {
+        'collective.a.entropy'
+    }
 
 
 def test_every_student_has_connectors_of_its_own(batch):

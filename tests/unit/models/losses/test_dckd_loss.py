@@ -110,7 +110,7 @@ def total(losses):
 
 
 @st.composite
-def batches(draw, elements=st.floats(-30.0, 30.0)):
+def batches(draw, elements=None):
     """Logits of students and teacher, and labels."""
     num_students, batch_size, num_classes = (
         draw(st.integers(2, 5)),
@@ -119,7 +119,9 @@ def batches(draw, elements=st.floats(-30.0, 30.0)):
     )
     logits = draw(
         arrays(
-            'float64', (num_students + 1, batch_size, num_classes), elements=elements
+            'float64',
+            (num_students + 1, batch_size, num_classes),
+            elements=elements or st.floats(-30.0, 30.0),
         )
     )
     labels = draw(
@@ -174,7 +176,7 @@ def test_gradient(collector, correlation, soft, term):
     loss = DCKDLoss(gamma=0.5, tau=2.0, collector=collector, correlation=correlation)
     for i in range(3):
 
-        def value(logits):
+        def value(logits, i=i):
             cohort = [*students[:i], logits, *students[i + 1 :]]
             return loss(cohort, teachers, labels)[term][i]
 

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """All heads of MMPretrain: their clean scores, or a refusal."""
 
 import os.path as osp

@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """DCKDLoss and collectors on C independent Bernoullis, by their formulas."""
 
 import math
@@ -188,7 +189,9 @@ def test_gradients_by_differences_and_none_of_others():
 
     for i in range(3):
         assert torch.autograd.gradcheck(
-            lambda own: total(torch.cat([z[:i].detach(), own, z[i + 1 :].detach()]), i),
+            lambda own, i=i: total(
+                torch.cat([z[:i].detach(), own, z[i + 1 :].detach()]), i
+            ),
             z[i : i + 1].detach().requires_grad_(),
         )
         (grad,) = torch.autograd.grad(total(z, i), z)
