@@ -15,9 +15,9 @@ _loss = 'model.distiller.collective_losses.loss_dckd.'
 teachers = dict(resnet34=dict(config='configs/teachers/resnet34_digits.py'))
 
 methods = dict(
-    plain=dict(config='configs/baselines/plain_r18_digits.py'),
-    kd=dict(config='configs/baselines/kd_r18_digits.py'),
-    dml=dict(config='configs/baselines/dml_r18_digits.py'),
+    plain=dict(config='configs/plain/plain_r18_digits.py'),
+    kd=dict(config='configs/kd/kd_r18_digits.py'),
+    dml=dict(config='configs/dml/dml_r18_digits.py'),
     dckd=dict(config=_dckd),
 )
 
@@ -64,7 +64,7 @@ for _number in [2, 3, 4, 6]:
 
 # What the teacher alone gives with that weight.
 methods['kd, alpha = 2'] = dict(
-    config='configs/baselines/kd_r18_digits.py', cfg_options={f'{_loss}alpha': 2.0}
+    config='configs/kd/kd_r18_digits.py', cfg_options={f'{_loss}alpha': 2.0}
 )
 
 # One student of the cohort is that of the others; its peers are wider.

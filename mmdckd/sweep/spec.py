@@ -95,7 +95,7 @@ def load_spec(path: str) -> Spec:
         teachers:
           resnet34: {config: configs/teachers/resnet34_digits.py}
         methods:
-          kd: {config: configs/baselines/kd_r18_digits.py}
+          kd: {config: configs/kd/kd_r18_digits.py}
           dckd: {config: configs/dckd_r34_r18_digits.py}
           dckd of two:
             config: configs/dckd_r34_r18_digits.py

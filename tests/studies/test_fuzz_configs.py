@@ -20,7 +20,7 @@ def fuzz():
 
 @pytest.fixture(scope='module')
 def cfgs(fuzz):
-    names = ['dckd_r34_r18_digits.py', 'group/one_r18_digits.py']
+    names = ['dckd_r34_r18_digits.py', 'one/one_r18_digits.py']
     return {name: fuzz.tiny_config(name) for name in names}
 
 

@@ -17,7 +17,7 @@ CONFIGS = osp.join(
 )
 DIGITS, IMAGENET = 'dckd_r34_r18_digits.py', 'dckd_r34_r18_imagenet.py'
 TEACHER = osp.join('teachers', 'resnet34_digits.py')
-BASELINES = osp.join('baselines', '{}_r18_digits.py')
+BASELINES = osp.join('{0}', '{0}_r18_digits.py')
 NAMES = [
     DIGITS,
     IMAGENET,
@@ -82,7 +82,7 @@ def test_config_names_what_is_registered(name):
             assert 'type' not in loop or LOOPS.get(loop.type), loop.type
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if not name.startswith('mix')])
+@pytest.mark.parametrize('name', NAMES)
 def test_config_builds_a_model_that_learns(name):
     model = build(name)
     size = 224 if 'imagenet' in name else 8

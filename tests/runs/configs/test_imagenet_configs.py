@@ -13,22 +13,22 @@ from mmpretrain.structures import DataSample
 from mmdckd.registry import MODELS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
-STRONG = 'dckd_r34_r18_strong_imagenet'
+STRONG = 'dckd/dckd_r34_r18_strong_imagenet'
 SCHEDULE = '_base_/schedules/imagenet_bs256_200e_coslr_warmup.py'
 #: Config to the student's of MMPretrain, and the sizes torchvision documents
 #: of the teacher and the student.
-PAIRS = dict(
-    dckd_r50_mobilenetv2_imagenet=(
+PAIRS = {
+    'dckd/dckd_r50_mobilenetv2_imagenet': (
         'mobilenet_v2/mobilenet-v2_8xb32_in1k',
         25_557_032,
         3_504_872,
     ),
-    dckd_r50_shufflenetv2_imagenet=(
+    'dckd/dckd_r50_shufflenetv2_imagenet': (
         'shufflenet_v2/shufflenet-v2-1x_16xb64_in1k',
         25_557_032,
         2_278_604,
     ),
-)
+}
 
 
 @pytest.fixture(autouse=True)

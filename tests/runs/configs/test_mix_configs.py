@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The configs that mix DCKD with MMRazor's losses build and train."""
+"""The configs that combine DCKD with MMRazor's losses build and train."""
 
 import os.path as osp
 from glob import glob
@@ -28,7 +28,7 @@ BATCH = 4
 def load(name):
     """A config with a teacher of no weights, two students, and, for CRD, four
     images in all."""
-    cfg = Config.fromfile(osp.join(CONFIGS, 'mix', f'{name}.py'))
+    cfg = Config.fromfile(osp.join(CONFIGS, 'dckd', f'{name}_r34_r18_imagenet.py'))
     cfg.model.teacher.pretrained = False
     cfg.model.allow_random_teacher = True
     cfg.model.num_students = 2
@@ -59,13 +59,14 @@ def batch(cfg):
 
 
 def test_all_are_here():
-    found = glob(osp.join(CONFIGS, 'mix', '*.py'))
-    assert {osp.splitext(osp.basename(p))[0] for p in found} == set(LOSSES)
+    end = '_r34_r18_imagenet.py'
+    found = glob(osp.join(CONFIGS, 'dckd', 'dckd_*' + end))
+    assert {osp.basename(path)[: -len(end)] for path in found} == set(LOSSES)
 
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_adds_a_loss_to_dckd(name):
-    mix = Config.fromfile(osp.join(CONFIGS, 'mix', f'{name}.py'))
+    mix = Config.fromfile(osp.join(CONFIGS, 'dckd', f'{name}_r34_r18_imagenet.py'))
     base = Config.fromfile(osp.join(CONFIGS, 'dckd_r34_r18_imagenet.py'))
     changed = {key for key in mix if mix[key] != base.get(key)}
     assert (

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Every config of configs/group against what its paper publishes."""
+"""The configs for digits of KD, DML, KDCL, ONE and codistillation against what
+their papers publish."""
 
 import os.path as osp
 from glob import glob
@@ -15,16 +16,13 @@ from mmdckd.models.collectors import GeneralCollector
 from mmdckd.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
-GROUP = osp.join(ROOT, 'configs', 'group')
-METHODS = sorted(
-    osp.basename(path)[: -len('_r18_digits.py')]
-    for path in glob(osp.join(GROUP, '*.py'))
-)
-KDCL = [method for method in METHODS if method.startswith('kdcl')]
+KDCL = ['kdcl_general', 'kdcl_linear', 'kdcl_minlogit', 'kdcl_naive']
+METHODS = ['codistillation', 'dml', 'ema_peers', 'kd', 'one', *KDCL]
 
 
 def load(method):
-    cfg = Config.fromfile(osp.join(GROUP, f'{method}_r18_digits.py'))
+    (path,) = glob(osp.join(ROOT, 'configs', '*', f'{method}_r18_digits.py'))
+    cfg = Config.fromfile(path)
     if cfg.model.teacher:
         cfg.model.pop('teacher_ckpt')
         cfg.model.allow_random_teacher = True
@@ -60,42 +58,32 @@ def kl(target, logits, tau):
     )
 
 
-def test_they_are_all_here():
-    assert METHODS == [
-        'codistillation',
-        'dml',
-        'ema_peers',
-        'kd',
-        'kdcl_general',
-        'kdcl_linear',
-        'kdcl_minlogit',
-        'kdcl_naive',
-        'one',
-    ]
+def test_all_are_tested():
+    found = glob(osp.join(ROOT, 'configs', '*', '*_r18_digits.py'))
+    names = {osp.basename(path)[: -len('_r18_digits.py')] for path in found}
+    assert names == {*METHODS, 'plain'}
 
 
-@pytest.mark.parametrize('method', METHODS)
-def test_it_trains_validates_and_resumes(method, tmp_path):
-    """A real run on digits, as tools/train.py makes it."""
+@pytest.mark.parametrize('method', ['codistillation', 'kdcl_general', 'one'])
+def test_trains_and_validates(method, tmp_path):
+    """Those with a hook, peers or parameters of their own."""
     cfg = load(method)
+    cfg.model.architecture = dict(
+        cfg_path='configs/_base_/models/crd/resnet8.py', head=dict(num_classes=10)
+    )
     cfg.work_dir = str(tmp_path)
-    cfg.experiment_name = f'group_{method}'
-    cfg.train_dataloader.dataset.indices = 128
-    cfg.val_dataloader.dataset.indices = 64
-    cfg.train_cfg.max_epochs = 1
-    cfg.log_level = 'WARNING'
-    for epochs in (1, 2):
-        cfg.train_cfg.max_epochs = epochs
-        runner = Runner.from_cfg(cfg)
-        runner.train()
-        assert runner.epoch == epochs
-        for name, value in runner.model.state_dict().items():
-            assert value.isfinite().all(), name
-        cfg.load_from, cfg.resume = str(tmp_path / 'epoch_1.pth'), True
-        cfg.experiment_name = f'group_{method}_again'
-    hub = runner.message_hub
-    terms = [key for key in hub.log_scalars if 'collective.student3.loss' in key]
-    assert terms, list(hub.log_scalars)
+    cfg.experiment_name = method
+    for loader, count in ((cfg.train_dataloader, 20), (cfg.val_dataloader, 40)):
+        loader.dataset.indices = count  # so that all ten digits are there
+        loader.batch_size = count // 2
+    cfg.train_cfg.max_epochs = 2
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    for name, value in runner.model.state_dict().items():
+        assert value.isfinite().all(), name
+    assert any(
+        'collective.student3.loss' in key for key in runner.message_hub.log_scalars
+    )
 
 
 def test_kd():
@@ -139,7 +127,7 @@ def kdcl_target(method, logits, label, tau, errors):
     else:
         share = torch.zeros(len(logits), dtype=torch.float64)
         # Exponentiated gradient: slow and simple.
-        for _ in range(20000):
+        for _ in range(3000):
             alpha = share.softmax(0).requires_grad_()
             loss = F.cross_entropy(alpha @ logits, label)
             share = share - 0.05 * torch.autograd.grad(loss, alpha)[0]

@@ -1,6 +1,6 @@
 # ONE (Lan et al., NeurIPS 2018), without what its branches share: a gated
 # ensemble, trained on the labels, teaches all.
-_base_ = '_base_/online_digits.py'
+_base_ = '../dml/dml_r18_digits.py'
 
 model = dict(
     distiller=dict(

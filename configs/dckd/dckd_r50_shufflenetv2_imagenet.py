@@ -1,7 +1,7 @@
 # ResNet-50, with the weights MMPretrain publishes, teaches four ShuffleNetV2
 # ImageNet, by MMPretrain's recipe for ShuffleNetV2: 300 epochs on 16 GPUs with
 # 64 images each.
-_base_ = 'dckd_r34_r18_imagenet.py'
+_base_ = '../dckd_r34_r18_imagenet.py'
 
 model = dict(
     teacher=dict(cfg_path='mmpretrain::resnet/resnet50_8xb32_in1k.py'),

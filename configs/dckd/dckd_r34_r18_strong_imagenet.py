@@ -1,6 +1,6 @@
 # As dckd_r34_r18_imagenet.py with a stronger recipe: 200 epochs with a warm-up
 # and a cosine, smoothed labels in the students' own loss.
-_base_ = 'dckd_r34_r18_imagenet.py'
+_base_ = '../dckd_r34_r18_imagenet.py'
 
 model = dict(
     architecture=dict(

@@ -1,6 +1,0 @@
-# Four students that the teacher alone teaches (Hinton et al., 2015).
-_base_ = '../dckd_r34_r18_digits.py'
-
-model = dict(
-    distiller=dict(collective_losses=dict(loss_dckd=dict(beta=0.0, gamma=0.0)))
-)
