@@ -10,6 +10,8 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from helpers.speed import do_once, freeze  # noqa: E402
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -63,6 +65,12 @@ def pytest_configure(config):
         settings.register_profile('mmdckd', deadline=None)
         settings.load_profile('mmdckd')
     import mmdckd  # noqa: F401
+
+    do_once()
+
+
+def pytest_collection_finish(session):
+    freeze()
 
 
 def pytest_terminal_summary(terminalreporter):
