@@ -4,16 +4,21 @@
 import hashlib
 import os.path as osp
 import pickle
-from typing import Any, List, Optional, Sequence
+from contextlib import suppress
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
 
+from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.io.files import copy_file, replacing
 from mmdckd.io.latest import find_latest
+from mmdckd.models.cohorts import StudentCohort
 
 
 @master_only
@@ -33,6 +38,36 @@ def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
         return
     with replacing(osp.join(folder, name)) as path:
         runner.save_checkpoint(*osp.split(path), **kwargs)
+
+
+def student_configs(model: nn.Module) -> Dict[str, dict]:
+    """The config of every student, as MMPretrain alone builds it.
+
+    Checkpoints keep it as ``meta['students']``, for
+    :func:`~mmdckd.export.export_student`: a config file that ``cfg_path``
+    names may change or go.
+
+    Args:
+        model (nn.Module): The model of a run.
+
+    Returns:
+        Dict[str, dict]: Name to config, ``data_preprocessor`` included; empty
+        where the model has no cohort. A config that holds more than values is
+        left out, as nothing else may be in a checkpoint.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    cohort = getattr(model, 'cohort', None)
+    configs: Dict[str, dict] = {}
+    if not isinstance(cohort, StudentCohort):
+        return configs
+    for name, config in cohort.configs.items():
+        if cohort.data_preprocessor_cfg is not None:
+            config = dict(config, data_preprocessor=cohort.data_preprocessor_cfg)
+        plain = as_plain(config)
+        with suppress(ValueError):
+            check_values(plain, name)
+            configs[name] = plain
+    return configs
 
 
 @master_only

@@ -4,7 +4,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 
-from mmdckd.io.config_text import check_values
+from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
 
 from .config_types import walk_types
@@ -46,12 +46,12 @@ def plain_config(
     """
     spec = _student_spec(cfg, name, trusted)
     packages = _require_plain(spec.model, MODELS, 'mmpretrain', spec.key)
-    plain = dict(default_scope='mmpretrain', model=_plain(spec.model))
+    plain = dict(default_scope='mmpretrain', model=as_plain(spec.model))
     if spec.data_preprocessor is not None:
         packages += _require_plain(
             spec.data_preprocessor, MODELS, 'mmpretrain', 'data_preprocessor'
         )
-        plain['data_preprocessor'] = _plain(spec.data_preprocessor)
+        plain['data_preprocessor'] = as_plain(spec.data_preprocessor)
 
     scope = cfg.get('default_scope') or 'mmengine'
     stage = 'test' if cfg.get('test_dataloader') else 'val'
@@ -107,8 +107,8 @@ def _test_dataloader(
     loader: dict, scope: str, classes: Optional[Sequence[str]]
 ) -> dict:
     if not _foreign(loader, DATASETS, scope):
-        return _plain(loader)
-    pipeline = _plain(loader['dataset']['pipeline'])
+        return as_plain(loader)
+    pipeline = as_plain(loader['dataset']['pipeline'])
     if not any(t['type'].endswith('LoadImageFromFile') for t in pipeline):
         pipeline.insert(0, dict(type='LoadImageFromFile'))
     dataset = dict(type='CustomDataset', data_root='data/test', pipeline=pipeline)
@@ -126,34 +126,10 @@ def _evaluators(evaluators: Any, scope: str) -> List[dict]:
     if not isinstance(evaluators, (list, tuple)):
         evaluators = [evaluators]
     return [
-        _plain(evaluator)
+        as_plain(evaluator)
         for evaluator in evaluators
         if isinstance(evaluator, dict) and not _foreign(evaluator, METRICS, scope)
     ] or [dict(type='Accuracy', topk=(1,))]
-
-
-def _plain(value: Any, scope: str = 'mmpretrain') -> Any:
-    """Copy a config, less what scope and weights of a plain one say anyway.
-
-    Weights that parts of the network start from are in the checkpoint.
-    """
-    if isinstance(value, dict):
-        own = value.get('_scope_', scope)
-        return {
-            key: _plain(item, own)
-            for key, item in value.items()
-            if not (key == '_scope_' and item == scope)
-            and not (
-                key == 'init_cfg'
-                and isinstance(item, dict)
-                and item.get('type') == 'Pretrained'
-            )
-        }
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item, scope) for item in value)
-    if isinstance(value, type):
-        return f'{value.__module__}.{value.__qualname__}'
-    return value
 
 
 def _require_plain(cfg: Any, registry: Registry, scope: str, key: str) -> List[str]:

@@ -2,7 +2,6 @@
 import logging
 import os
 import os.path as osp
-from collections import OrderedDict
 from importlib.util import find_spec
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -12,20 +11,14 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdckd.inference.network import build_network
-from mmdckd.io.best_student import best_student_of
-from mmdckd.io.config_text import format_config, parse_config_text
+from mmdckd.io.config_text import format_config
 from mmdckd.io.files import path_below, replacing
 from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
-from mmdckd.names import (
-    BEST,
-    check_name,
-    choose_student,
-    parameter_prefix,
-    split_parameter,
-)
+from mmdckd.names import BEST
 from mmdckd.version import __version__
 
+from .cohort_checkpoint import choose, config_of, meta_of, students_of
 from .config_types import check_types
 from .plain_config import plain_config
 
@@ -104,14 +97,14 @@ def export_student(
         >>> inferencer = ImageClassificationInferencer(best.config)
     """
     content = read_checkpoint(checkpoint, 'checkpoint')
-    students = _students_of(content.get('state_dict', content), checkpoint)
-    name = _choose(student, list(students), content, checkpoint)
+    students = students_of(content.get('state_dict', content), checkpoint)
+    name = choose(student, list(students), content, checkpoint)
     _check_folder(out_dir)
-    meta = _meta_of(content, checkpoint)
+    meta = meta_of(content, checkpoint)
     classes = (meta.get('dataset_meta') or {}).get('classes')
     trusted = cfg is not None or are_trusted()
     if cfg is None:
-        cfg = _config_of(meta, checkpoint)
+        cfg = config_of(meta, name, checkpoint)
     if not trusted:
         for key in _BUILT:
             check_types(cfg.get(key), key)
@@ -192,104 +185,6 @@ def _check_folder(out_dir: str) -> None:
             'without quotes, backslashes, double braces and control '
             f'characters, got {path!r}.'
         )
-
-
-def _students_of(
-    state_dict: Dict[str, Tensor], path: str
-) -> Dict[str, Dict[str, Tensor]]:
-    """The state dict of every student, by name, with the keys it has outside
-    the cohort."""
-    students: Dict[str, Any] = {}
-    if not isinstance(state_dict, dict):
-        raise ValueError(
-            f'The checkpoint {path!r} holds no state dict: expected a dict '
-            f'under "state_dict", got a {type(state_dict).__name__}.'
-        )
-    for key, value in state_dict.items():
-        found = split_parameter(key) if isinstance(key, str) else None
-        if found:
-            name, own_key = found
-            if name not in students:
-                check_name(name, f'{path}: a student in its state_dict')
-                students[name] = OrderedDict()
-            if not isinstance(value, Tensor):
-                raise ValueError(
-                    f'The checkpoint {path!r} has something under {key!r} '
-                    f'that is no tensor but a {type(value).__name__}.'
-                )
-            students[name][own_key] = value
-    if not students:
-        raise ValueError(
-            f'The checkpoint {path!r} is none of a cohort: it has no key that '
-            f'starts with {parameter_prefix()!r}. Its keys are '
-            f'{list(state_dict)[:4]}, ... Give one that the run of a '
-            '`CollectiveDistill` wrote.'
-        )
-    # The versions of modules, by which some of them read older files.
-    versions = getattr(state_dict, '_metadata', {})
-    for state in students.values():
-        state._metadata = OrderedDict()
-    for key, value in versions.items():
-        found = split_parameter(key)
-        if found and found[0] in students:
-            students[found[0]]._metadata[found[1]] = value
-    return students
-
-
-def _choose(student: str, names: List[str], content: dict, path: str) -> str:
-    if student == BEST:
-        best = best_student_of(content)
-        if best is None:
-            raise ValueError(
-                f'The checkpoint {path!r} was written before any validation '
-                'by mmdckd.CollectiveValLoop, so it does not say which '
-                f'student is best. Name one of {names}.'
-            )
-        if best.note:
-            print_log(
-                f'{path}: {best.note}. Name another student to export that.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        student = best.name
-    return choose_student(student, names, f'The checkpoint {path!r}')
-
-
-def _meta_of(content: dict, path: str) -> Dict[str, Any]:
-    """What a checkpoint says of its run, as far as it is copied.
-
-    Raises:
-        ValueError: If it has another form than what MMEngine writes.
-    """
-    meta = content.get('meta') or {}
-    dataset = meta.get('dataset_meta') or {} if isinstance(meta, dict) else 0
-    classes = dataset.get('classes') if isinstance(dataset, dict) else 0
-    if classes is not None and not (
-        isinstance(classes, (list, tuple))
-        and all(isinstance(each, str) for each in classes)
-    ):
-        raise ValueError(
-            f'Invalid `meta` in the checkpoint {path!r}: expected a dict '
-            'whose `dataset_meta.classes`, if any, is a list of names.'
-        )
-    for key, kind in dict(epoch=int, iter=int, seed=int, experiment_name=str).items():
-        if not isinstance(meta.get(key), (kind, type(None))):
-            raise ValueError(
-                f'Invalid `meta.{key}` in the checkpoint {path!r}: expected '
-                f'{kind.__name__}, got {type(meta[key]).__name__}.'
-            )
-    return meta
-
-
-def _config_of(meta: dict, path: str) -> Config:
-    if not meta.get('cfg'):
-        raise ValueError(
-            f'The checkpoint {path!r} carries no config. Give the config of its run.'
-        )
-    try:
-        return parse_config_text(meta['cfg'])
-    except ValueError as error:
-        raise ValueError(f'{path!r}: {error}. Give the config of its run.') from error
 
 
 def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict, path: str) -> None:

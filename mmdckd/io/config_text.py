@@ -90,6 +90,36 @@ def _value(node: Any) -> Any:
     return ast.literal_eval(node)
 
 
+def as_plain(value: Any, scope: str = 'mmpretrain') -> Any:
+    """Copy a part of a config as one for MMPretrain alone would say it.
+
+    Scopes that a plain config has anyway are left out, and weights that parts
+    of a network start from, as a checkpoint has them. Classes become their
+    names.
+
+    Args:
+        value (Any): The part.
+        scope (str): The scope that it is in. Defaults to ``'mmpretrain'``.
+    """
+    if isinstance(value, dict):
+        own = value.get('_scope_', scope)
+        return {
+            key: as_plain(item, own)
+            for key, item in value.items()
+            if not (key == '_scope_' and item == scope)
+            and not (
+                key == 'init_cfg'
+                and isinstance(item, dict)
+                and item.get('type') == 'Pretrained'
+            )
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(as_plain(item, scope) for item in value)
+    if isinstance(value, type):
+        return f'{value.__module__}.{value.__qualname__}'
+    return value
+
+
 def check_values(value: Any, key: str, depth: int = 0) -> None:
     """Refuse a part of a config that cannot be written as plain values.
 

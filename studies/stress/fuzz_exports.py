@@ -274,6 +274,14 @@ class Attack:
             kind = rng.choice(kinds)
             kind()
             self.done.append(kind.__name__)
+        self._tell_students()
+
+    def _tell_students(self) -> None:
+        """Say in half of the files, as newer ones do, what students are."""
+        model = self.cfg.get('model')
+        if self.rng.random() < 0.5 and isinstance(model, dict):
+            told = model.get('students') or {self.student: model.get('architecture')}
+            self.meta['students'] = copy.deepcopy(told)
 
     def text(self) -> str:
         return self.rng.choice(BREAKOUTS).format(run=self.run)

@@ -12,6 +12,7 @@ from mmdckd.engine.saving import (
     resume_from_latest,
     resumed_from,
     save_whole,
+    student_configs,
 )
 from mmdckd.io.latest import point_to
 from mmdckd.io.plain import make_plain
@@ -98,8 +99,8 @@ class CohortCheckpointHook(CheckpointHook):
         self._training = False
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep names in the place of paths, say what was best, and leave
-        nothing but tensors, numbers and strings."""
+        """Keep names in the place of paths, say what was best and what the
+        students are, and leave nothing but tensors, numbers and strings."""
         info = checkpoint['message_hub']['runtime_info']
         for key, value in info.items():
             if key == 'last_ckpt' or key.startswith('best_ckpt'):
@@ -113,6 +114,7 @@ class CohortCheckpointHook(CheckpointHook):
             for metric, score, path in self._records()
             if info.get(path) is not None
         }
+        meta['students'] = student_configs(runner.model)
         make_plain(checkpoint)
 
     def _records(self) -> Sequence[tuple]:

@@ -9,17 +9,21 @@ from mmdckd.export.config_types import check_types
 from mmdckd.io import trust
 
 
-@pytest.fixture
-def malicious(run, tmp_path):
+@pytest.fixture(params=['cfg', 'students'])
+def malicious(run, tmp_path, request):
     """A checkpoint whose config calls something when it is built."""
     content = torch.load(osp.join(run.work_dir, 'epoch_2.pth'), weights_only=False)
-    text = content['meta']['cfg']
-    neck = "neck=dict(type='GlobalAveragePooling')"
-    assert neck in text
-    called = tmp_path / 'called'
-    content['meta']['cfg'] = text.replace(
-        neck, f"neck=dict(type='os.system', command='touch {called}')"
-    )
+    meta, called = content['meta'], tmp_path / 'called'
+    if request.param == 'students':
+        neck = dict(type='os.system', command=f'touch {called}')
+        meta['students']['student0']['neck'] = neck
+    else:
+        del meta['students']
+        text, neck = meta['cfg'], "neck=dict(type='GlobalAveragePooling')"
+        assert neck in text
+        meta['cfg'] = text.replace(
+            neck, f"neck=dict(type='os.system', command='touch {called}')"
+        )
     path = tmp_path / 'malicious.pth'
     torch.save(content, path)
     return str(path), called

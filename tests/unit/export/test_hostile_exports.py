@@ -30,6 +30,10 @@ def hostile(run, path, change):
     return str(path)
 
 
+def deep(value, levels):
+    return deep({'a': value}, levels - 1) if levels else value
+
+
 def rename(content, name):
     content['state_dict'] = {
         key.replace('students.student0.', f'students.{name}.'): value
@@ -42,6 +46,7 @@ def test_a_key_of_the_config_is_no_code(run, tmp_path):
     plant = f"a': 0}}\nopen({str(trace)!r}, 'w')\nb = {{'c"
 
     def change(content):
+        del content['meta']['students']
         text = content['meta']['cfg']
         neck = "neck=dict(type='GlobalAveragePooling')"
         assert neck in text
@@ -118,6 +123,7 @@ def test_a_config_that_a_checkpoint_names_is_not_run(run, tmp_path, cfg_path):
     cfg_path = cfg_path.format(evil=evil)
 
     def change(content):
+        del content['meta']['students']
         content['meta']['cfg'] = 'model = ' + repr(
             dict(architecture=dict(cfg_path=cfg_path), num_students=2)
         )
@@ -126,6 +132,37 @@ def test_a_config_that_a_checkpoint_names_is_not_run(run, tmp_path, cfg_path):
     with pytest.raises(ValueError):
         export_student(path, str(tmp_path / 'out'), 'student0')
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    'students, message',
+    [
+        ('evil.py', 'Invalid `meta.students`'),
+        (['student0'], 'Invalid `meta.students`'),
+        (dict(student0='evil.py'), 'Invalid `meta.students`'),
+        (dict(student0=dict(cfg_path='evil.py')), 'Invalid `meta.students`'),
+        (dict(student0={'a = 1': 0}), r'Invalid key in `meta\.students\.student0`'),
+        (dict(student0=dict(a=torch.ones(1))), r'Invalid `meta\.students\.student0\.a'),
+        (dict(student0=deep({}, 99)), 'levels of nesting'),
+        (dict(student0=dict(type='os.system')), r'model\.students\.student0\.type'),
+        (
+            dict(student0=dict(type='ImageClassifier', _scope_='evil_module')),
+            r'model\.students\.student0\._scope_',
+        ),
+        (dict(student0=dict(type='ImageClassifier')), 'no student that can be built'),
+        (dict(student0={}), 'needs `cfg_path`'),
+    ],
+)
+def test_what_a_checkpoint_says_of_its_students_is_no_code(
+    run, tmp_path, students, message
+):
+    def change(content):
+        content['meta']['students'] = students
+
+    path = hostile(run, tmp_path / 'hostile.pth', change)
+    with pytest.raises(ValueError, match=message):
+        export_student(path, str(tmp_path / 'out'), 'student0')
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +184,7 @@ def test_a_module_that_a_checkpoint_names_is_not_imported(
     monkeypatch.syspath_prepend(tmp_path)
 
     def replace(content):
+        del content['meta']['students']
         content['meta']['cfg'] = 'model = ' + repr(
             dict(
                 architecture=dict(

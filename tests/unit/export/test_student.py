@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from helpers.networks import network
 from helpers.runs import cohort_of, pack, run_config, student_scores, train
 from mmdckd.export import export_student
+from mmdckd.models import networks
 
 CHILD = Path(__file__).parents[2] / 'helpers' / 'plain_mmpretrain.py'
 
@@ -91,6 +92,57 @@ def test_mmpretrain_alone_gives_the_same_scores(
             metrics = tester.test()
             for key in ('accuracy/top1', 'accuracy/top5'):
                 assert result['metrics'][key] == metrics[f'{student}/{key}']
+
+
+@pytest.fixture
+def without_configs(mixed_run, monkeypatch):
+    """The config files that students of a run were made from are gone."""
+
+    def get_config(cfg_path, **kwargs):
+        raise FileNotFoundError(cfg_path)
+
+    local = Path(mixed_run.cfg.model.students.local.cfg_path)
+    moved = local.rename(local.with_suffix('.moved'))
+    monkeypatch.setattr(networks, 'get_config', get_config)
+    yield
+    moved.rename(local)
+
+
+def exported_configs(checkpoint, out, names, cfg=None):
+    configs = [
+        Config.fromfile(export_student(checkpoint, str(out), name, cfg).config)
+        for name in names
+    ]
+    return [dict(each.to_dict(), load_from=None) for each in configs]
+
+
+def older(run, path):
+    """A checkpoint without what it knows of its students."""
+    content = torch.load(last(run), weights_only=True)
+    del content['meta']['students']
+    torch.save(content, path)
+    return str(path)
+
+
+def test_a_checkpoint_knows_its_students(mixed_run, without_configs, tmp_path):
+    names = ('package', 'local', 'inline')
+    meta = torch.load(last(mixed_run), weights_only=True)['meta']
+    assert set(meta['students']) == set(names)
+    assert all('cfg_path' not in each for each in meta['students'].values())
+    exported_configs(last(mixed_run), tmp_path, names)
+    checkpoint = older(mixed_run, tmp_path / 'epoch_2.pth')
+    for name in ('package', 'local'):
+        with pytest.raises(ValueError, match='cfg_path'):
+            export_student(checkpoint, str(tmp_path), name)
+
+
+def test_an_older_checkpoint_gives_the_same_student(mixed_run, tmp_path):
+    names = ('package', 'local', 'inline')
+    now = exported_configs(last(mixed_run), tmp_path / 'now', names)
+    checkpoint = older(mixed_run, tmp_path / 'epoch_2.pth')
+    assert exported_configs(checkpoint, tmp_path / 'older', names) == now
+    given = exported_configs(checkpoint, tmp_path / 'given', names, mixed_run.cfg)
+    assert given == now
 
 
 def test_the_files_hold_what_is_needed_and_nothing_else(run, tmp_path):
