@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import re
 from tempfile import TemporaryDirectory
-from typing import List, NamedTuple
+from typing import Any, List, NamedTuple
 
 import mmrazor
 from mmengine.config import Config, ConfigDict
@@ -194,7 +194,7 @@ def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDic
 
 def _rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> None:
     """Let settings of single parameters reach those of every student."""
-    paramwise = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    paramwise: Any = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
     custom_keys = paramwise.get('custom_keys') or {}
     old = 'architecture.'
     renamed = {key for key in custom_keys if key.startswith(old)}

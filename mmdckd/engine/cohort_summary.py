@@ -6,19 +6,13 @@ from typing import Callable, Dict, List, Sequence
 
 import torch
 from mmengine.model import BaseModel
+from rich import box
+from rich.console import Console
+from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdckd import names
 from mmdckd.models.algorithms import CollectiveDistill
-
-_COLUMNS = (
-    'member',
-    'role',
-    'network',
-    'parameters',
-    'forward',
-    'learns what: from whom',
-)
 
 
 @dataclass
@@ -95,47 +89,36 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
 
 def as_table(members: Sequence[Member]) -> str:
     """Write a summary as a table of text, a line for each loss."""
-    rows = [_COLUMNS]
+    parameters = _count(sum(member.parameters for member in members))
+    macs = _count(sum(member.macs for member in members))
+    table = Table(box=box.ASCII, show_edge=False, show_footer=True, pad_edge=False)
+    table.add_column('member', 'all')
+    table.add_column('role')
+    table.add_column('network')
+    table.add_column('parameters', parameters, justify='right')
+    table.add_column('forward', f'{macs}MAC', justify='right')
+    table.add_column('learns what: from whom')
     for member in members:
-        losses = [
-            f'{loss}: '
-            + (
-                ', '.join('itself' if name == member.name else name for name in found)
-                or 'itself'
-            )
-            for loss, found in member.sources.items()
-        ]
-        rows.append(
-            (
-                member.name,
-                member.role,
-                member.network,
-                _count(member.parameters),
-                f'{_count(member.macs)}MAC',
-                losses[0] if losses else '',
-            )
+        table.add_row(
+            member.name,
+            member.role,
+            member.network,
+            _count(member.parameters),
+            f'{_count(member.macs)}MAC',
+            '\n'.join(
+                f'{loss}: {_named(found, member.name)}'
+                for loss, found in member.sources.items()
+            ),
         )
-        rows += [('',) * 5 + (loss,) for loss in losses[1:]]
-    rows.append(
-        (
-            'all',
-            '',
-            '',
-            _count(sum(m.parameters for m in members)),
-            f'{_count(sum(m.macs for m in members))}MAC',
-            '',
-        )
-    )
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if index in (3, 4) else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines.append('  '.join(cells).rstrip())
-    rule = '-' * max(map(len, lines))
-    return '\n'.join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    # As wide as it has to be: a line of a log is not wrapped.
+    console = Console(width=10**6, color_system=None, markup=False, emoji=False)
+    with console.capture() as written:
+        console.print(table)
+    return '\n'.join(line.rstrip() for line in written.get().splitlines())
+
+
+def _named(sources: List[str], own: str) -> str:
+    return ', '.join('itself' if name == own else name for name in sources) or 'itself'
 
 
 def _count(number: int) -> str:

@@ -4,7 +4,7 @@
 from typing import Dict, Optional
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from .plan import Run
@@ -32,7 +32,7 @@ class Display:
             disable=not self.console.is_terminal,
         )
         self._all = self._bars.add_task('all runs', total=total, note='')
-        self._tasks: Dict[Run, int] = {}
+        self._tasks: Dict[Run, TaskID] = {}
 
     def __enter__(self) -> 'Display':
         self._bars.start()

@@ -80,8 +80,8 @@ def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[L
             and (entry.pair, entry.name) == (method.pair, method.name)
         ]
         for outdated, find in ((False, results.find), (True, results.find_outdated)):
-            records = {entry.seed: find(entry) for entry in own}
-            records = {s: r for s, r in records.items() if r is not None}
+            found = {entry.seed: find(entry) for entry in own}
+            records = {s: r for s, r in found.items() if r is not None}
             if records:
                 lines.append(Line(method, spec.metric, records, outdated))
                 break

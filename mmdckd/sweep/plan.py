@@ -203,7 +203,7 @@ class _Planner:
                 taught_by = None
                 teacher = self._teacher_of(method, config)
                 if teacher is not None:
-                    its_seed = seed if teacher.seed == 'each' else teacher.seed
+                    its_seed = teacher.seed if isinstance(teacher.seed, int) else seed
                     taught_by = self._run(
                         teacher.name, teacher_configs[teacher.name], its_seed
                     )

@@ -3,11 +3,11 @@
 
 import os.path as osp
 import re
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from .curve_plots import draw_curves
 from .lines import Line
@@ -75,7 +75,7 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
         _draw_line(
             axes, name, style, [(line.num_students, line) for line in groups[name]]
         )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel('students')
     _finish(axes, lines)
     axes.legend()
@@ -98,11 +98,8 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
         figure.subplots(1, len(panels), squeeze=False)[0], panels
     ):
         for name, style in styles.items():
-            points = [
-                (line.mean_of(key) / unit, line)
-                for line in grouped[name]
-                if line.mean_of(key)
-            ]
+            costs = [(line.mean_of(key), line) for line in grouped[name]]
+            points = [(cost / unit, line) for cost, line in costs if cost]
             if points:
                 _draw_line(axes, name, style, points)
         axes.set_xscale('log')
@@ -125,7 +122,7 @@ def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
     return groups
 
 
-def _styles(names: Iterable[str]) -> Dict[str, Dict[str, str]]:
+def _styles(names: Iterable[str]) -> Dict[str, Dict[str, Any]]:
     """A colour and a marker for each name; there are ten colours."""
     return {
         name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
@@ -134,7 +131,7 @@ def _styles(names: Iterable[str]) -> Dict[str, Dict[str, str]]:
 
 
 def _draw_line(
-    axes: Axes, name: str, style: Dict[str, str], points: List[Tuple[float, Line]]
+    axes: Axes, name: str, style: Dict[str, Any], points: List[Tuple[float, Line]]
 ) -> None:
     points = sorted(points, key=lambda point: point[0])
     summaries = [summarize(list(line.values().values())) for _, line in points]

@@ -138,7 +138,6 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
         one = line.num_students == 1
         at_best = line.values(stage='best')
         epochs = [r['best']['epoch'] for r in line.records.values() if at_best]
-        seconds = line.mean_of('train_seconds')
         rows.append(
             [
                 line.method.name,
@@ -149,9 +148,9 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
                 else spread(summarize(list(line.values('ensemble').values()))),
                 spread(summarize(list(at_best.values()))) if at_best else '',
                 f'{sum(epochs) / len(epochs):.0f}' if epochs else '',
-                f'{line.mean_of("parameters"):,.0f}',
-                f'{line.mean_of("train_flops") / 1e12:.3g}',
-                '' if seconds is None else f'{seconds:,.0f}',
+                _mean(line, 'parameters', '{:,.0f}'),
+                _mean(line, 'train_flops', '{:.3g}', 1e12),
+                _mean(line, 'train_seconds', '{:,.0f}'),
             ]
         )
     return (
@@ -163,6 +162,11 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
         'time with validations, beside whatever else the machine did).'
         '\n\n'
     ) + table(rows)
+
+
+def _mean(line: Line, key: str, text: str, unit: float = 1) -> str:
+    value = line.mean_of(key)
+    return '' if value is None else text.format(value / unit)
 
 
 def _not_run(spec: Spec, lines: Sequence[Line]) -> str:

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine.config import Config
@@ -70,13 +70,10 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
     model = runner.model
     model = model.module if is_model_wrapper(model) else model
-    cohort = getattr(model, 'cohort', None)
-    names = [] if cohort is None else list(cohort.names)
-    first = (
-        cohort.students[names[0]] if names else getattr(model, 'architecture', model)
-    )
+    cohort = dict(model.cohort.items()) if hasattr(model, 'cohort') else {}
+    first = next(iter(cohort.values()), getattr(model, 'architecture', model))
     return dict(
-        students=names,
+        students=list(cohort),
         last=last,
         best=best,
         curves=curves_of(runner.message_hub),
@@ -119,7 +116,7 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def main(args: Optional[list] = None) -> None:
+def main(argv: Optional[List[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='the completed config of the run')
     parser.add_argument('result', help='the file to write the result to')
@@ -129,7 +126,7 @@ def main(args: Optional[list] = None) -> None:
     parser.add_argument(
         '--end-with-stdin', action='store_true', help='end when the standard input ends'
     )
-    args = parser.parse_args(args)
+    args = parser.parse_args(argv)
     if args.end_with_stdin:
         _end_with_parent()
     result = run(Config.fromfile(args.config), args.progress)

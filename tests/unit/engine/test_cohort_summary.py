@@ -146,7 +146,7 @@ def test_nothing_changes():
 def test_table_has_a_line_for_each_loss():
     model = with_loss(2)
     lines = as_table(summarise(model, SHAPE)).splitlines()
-    assert lines[0].split()[:3] == ['member', 'role', 'network']
+    assert lines[0].split()[:5:2] == ['member', 'role', 'network']
     assert sum('loss_dckd.' in line for line in lines) == 6
     assert sum(line.startswith('student') for line in lines) == 2
     total = sum(p.numel() for p in model.parameters()) + sum(
