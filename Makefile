@@ -11,7 +11,7 @@ help:
 	@echo 'make slow   run the slow tests: other environments, full size'
 	@echo 'make gpu    test and measure on a GPU, see studies/gpu/run'
 	@echo 'make docs   build the documentation, docs/_build/html/index.html'
-	@echo 'make types  check the type hints of what others import'
+	@echo 'make types  check the type hints of the package'
 	@echo 'make lint   check the types and the style'
 	@echo 'make clean  remove .venv and what building and testing leave behind'
 

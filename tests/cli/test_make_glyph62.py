@@ -12,8 +12,8 @@ import matplotlib
 import numpy as np
 import pytest
 
+from glyph_rendering import CHARACTERS, render_font
 from mmdckd.datasets import Glyph62
-from mmdckd.datasets.glyph_rendering import CHARACTERS, render_font
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 FONTS = osp.join(osp.dirname(matplotlib.__file__), 'mpl-data', 'fonts', 'ttf')

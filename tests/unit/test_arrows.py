@@ -1,3 +1,4 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
 """A module imports from its own room and from the rooms below it."""
 
 import ast

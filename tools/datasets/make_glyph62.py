@@ -17,14 +17,8 @@ import PIL
 from mmengine.utils import scandir, track_parallel_progress
 from PIL import features
 
+from glyph_rendering import CHARACTERS, SUFFIXES, FontGlyphs, UnusableFont, render_font
 from mmdckd.cli.errors import one_error_line
-from mmdckd.datasets.glyph_rendering import (
-    CHARACTERS,
-    SUFFIXES,
-    FontGlyphs,
-    UnusableFont,
-    render_font,
-)
 from mmdckd.version import __version__
 
 EXAMPLE = """example:

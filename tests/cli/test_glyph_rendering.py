@@ -12,7 +12,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdckd.datasets.glyph_rendering import CHARACTERS, UnusableFont, render_font
+from glyph_rendering import CHARACTERS, UnusableFont, render_font
 
 FONTS = osp.join(osp.dirname(matplotlib.__file__), 'mpl-data', 'fonts', 'ttf')
 
