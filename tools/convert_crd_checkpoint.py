@@ -1,68 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert a checkpoint of the reference code of CRD's CIFAR benchmark.
+"""``mmdckd convert crd``, for those who look for it here."""
 
-Which network it is shows in the checkpoint. Every key is converted or the
-conversion fails.
-"""
-
-import argparse
-import os
-
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
-import torch
-from mmengine.config import Config
-
-from mmdckd.cli.errors import one_error_line
-from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
-from mmdckd.io.trust import trust_checkpoints
-from mmdckd.models.weights import read_state_dict
-
-EXAMPLE = """example:
-  python tools/convert_crd_checkpoint.py \\
-      resnet56_vanilla/ckpt_epoch_240.pth resnet56.pth
-  PAIR=resnet56_resnet20 METHOD=dckd python tools/train.py \\
-      configs/cifar100/run.py --cfg-options model.teacher_ckpt=resnet56.pth
-"""
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('src', help='the checkpoint of the reference code')
-    parser.add_argument('dst', help='the file to write to')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='let the checkpoint run code, which is refused otherwise; only '
-        'for files of people whom you trust',
-    )
-    return parser.parse_args()
-
-
-@one_error_line()
-def main() -> None:
-    args = parse_args()
-    if args.trust_checkpoint:
-        trust_checkpoints()
-    # The code keeps its command line in the last checkpoint.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        state_dict = read_state_dict(args.src, 'src')
-    model, converted = convert_crd_state_dict(state_dict)
-    meta = dict(
-        source=os.path.basename(args.src),
-        cfg=Config(dict(default_scope='mmpretrain', model=model)).pretty_text,
-    )
-    torch.save(dict(meta=meta, state_dict=converted), f'{args.dst}.tmp')
-    os.replace(f'{args.dst}.tmp', args.dst)
-    print(
-        f'{args.dst} holds {len(converted)} tensors of\n'
-        + Config(dict(model=model)).pretty_text
-    )
-
+from mmdckd.cli.convert.crd import main
 
 if __name__ == '__main__':
-    main()
+    main(prog='python tools/convert_crd_checkpoint.py')

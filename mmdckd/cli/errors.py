@@ -36,6 +36,12 @@ def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
         ) from error
 
 
+def check_file(what: str, path: str) -> None:
+    """Exit with one line if a file that was named does not exist."""
+    if not osp.isfile(path):
+        raise SystemExit(f'error: there is no {what} {path!r}')
+
+
 def message_of(error: BaseException) -> str:
     """What an error says, cut where it is too long to be read."""
     message = str(error).strip() or 'no reason is given'

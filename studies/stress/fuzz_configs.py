@@ -21,14 +21,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdckd import registry
+from mmdckd.cli import train
+from mmdckd.cli.config_errors import RUNNER_KEYS
 
 EXAMPLE = """example:
   python studies/stress/fuzz_configs.py --cases 50 --seed 1
 """
 REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
-sys.path.insert(0, osp.join(REPO, 'tools'))
-import train  # noqa: E402
-from config_errors import RUNNER_KEYS  # noqa: E402
 
 CONFIGS = (
     'dckd_r34_r18_digits.py',
@@ -288,8 +287,7 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
                 raise KeyboardInterrupt
 
         Runner.call_hook = stop_in_time
-        sys.argv = ['train.py', path, '--work-dir', osp.join(folder, 'work_dir')]
-        train.main()
+        train.main([path, '--work-dir', osp.join(folder, 'work_dir')])
         code = 0
     except KeyboardInterrupt:
         code = 0

@@ -22,7 +22,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdckd.memory import keep_freed_memory
+from mmdckd.engine.memory import keep_freed_memory
 
 FC = dict(type='ModuleOutputs', source='head.fc')
 

@@ -37,7 +37,7 @@ from mmengine.optim import OptimWrapper
 from rounds import alternate, append_json, milliseconds, ratio
 from runs import COHORT, KD, MEAN, PLAIN, SETTINGS, STD, Run
 
-from mmdckd.memory import keep_freed_memory
+from mmdckd.engine.memory import keep_freed_memory
 from mmdckd.models.algorithms.buffer_snapshot import BufferSnapshot
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.names import is_loss

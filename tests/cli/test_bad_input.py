@@ -3,12 +3,13 @@
 
 import json
 import os.path as osp
+from importlib import import_module
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from helpers.commands import REPO, import_tool
+from helpers.commands import REPO
 
 DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
 
@@ -21,10 +22,9 @@ def end_of(tmp_path, monkeypatch):
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
 
     def run(name, *arguments):
-        tool = import_tool(name, monkeypatch)
-        monkeypatch.setattr('sys.argv', [name, *map(str, arguments)])
+        command = import_module(f'mmdckd.cli.{name}')
         with pytest.raises(SystemExit) as end:
-            tool.main()
+            command.main([*map(str, arguments)])
         code = end.value.code
         assert isinstance(code, str) and code.startswith('error: '), code
         assert 'Traceback (most recent' not in code
@@ -57,18 +57,18 @@ def changed(tmp_path, **changes):
         (dict(train_dataloader=3), '`train_dataloader`'),
     ],
 )
-def test_print_config(end_of, tmp_path, changes, start):
-    assert end_of('print_config', changed(tmp_path, **changes)).startswith(start)
+def test_show(end_of, tmp_path, changes, start):
+    assert end_of('show', changed(tmp_path, **changes)).startswith(start)
 
 
 @pytest.mark.parametrize(
     'name, more',
     [
-        ('print_config', ()),
+        ('show', ()),
         ('train', ()),
         ('test', ('none.pth',)),
         ('sweep', ()),
-        ('convert_razor_config', ('out.py',)),
+        ('convert.razor', ('out.py',)),
     ],
 )
 @pytest.mark.parametrize('text', ['model = dict(', 'model = undefined'])
@@ -76,10 +76,7 @@ def test_a_config_that_is_no_python(end_of, tmp_path, name, more, text):
     path = tmp_path / 'broken.py'
     path.write_text(text)
     more = [tmp_path / each for each in more]
-    assert str(path) in end_of(name, path, *more) or name in (
-        'convert_razor_config',
-        'sweep',
-    )
+    assert str(path) in end_of(name, path, *more) or name in ('convert.razor', 'sweep')
 
 
 def test_a_part_that_is_none(end_of, tmp_path):
@@ -110,8 +107,8 @@ def file(request, tmp_path):
 @pytest.mark.parametrize(
     'name, more',
     [
-        ('export_student', ('--out', 'out')),
-        ('convert_crd_checkpoint', ('out',)),
+        ('export', ('--out', 'out')),
+        ('convert.crd', ('out',)),
         ('predict', ('out',)),
         ('test', None),
     ],
@@ -122,7 +119,7 @@ def test_a_file_that_is_no_checkpoint(end_of, tmp_path, file, name, more):
     after = [tmp_path / 'out' if each == 'out' else each for each in after]
     message = end_of(name, *before, file, *after)
     assert 'default_hooks' not in message
-    assert 'file.pth' in message or name == 'convert_crd_checkpoint'
+    assert 'file.pth' in message or name == 'convert.crd'
     assert not (tmp_path / 'out').exists()
 
 

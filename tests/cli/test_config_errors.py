@@ -8,7 +8,9 @@ import re
 import pytest
 from mmengine.config import Config
 
-from helpers.commands import REPO, import_tool
+from helpers.commands import REPO
+from mmdckd.cli import train
+from mmdckd.cli.config_errors import check_keys, naming_config_keys
 
 DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
 
@@ -16,7 +18,6 @@ DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
 @pytest.fixture
 def message(tmp_path, monkeypatch):
     """How training with a changed config ends."""
-    train = import_tool('train', monkeypatch)
     monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.chdir(REPO)
 
@@ -28,11 +29,8 @@ def message(tmp_path, monkeypatch):
         )
         path = tmp_path / 'changed.json'
         path.write_text(json.dumps(cfg.to_dict()))
-        monkeypatch.setattr(
-            'sys.argv', ['train.py', str(path), '--work-dir', str(tmp_path / 'run')]
-        )
         with pytest.raises(SystemExit) as end:
-            train.main()
+            train.main([str(path), '--work-dir', str(tmp_path / 'run')])
         return end.value.code
 
     return train_with
@@ -139,10 +137,9 @@ def test_a_folder_that_cannot_be_written_to(message, tmp_path):
         ),
     ],
 )
-def test_too_little_memory_has_a_remedy(error, remedy, tmp_path, monkeypatch):
-    errors = import_tool('config_errors', monkeypatch)
+def test_too_little_memory_has_a_remedy(error, remedy, tmp_path):
     cfg = Config(dict(work_dir=str(tmp_path)))
-    with pytest.raises(SystemExit) as end, errors.naming_config_keys(cfg):
+    with pytest.raises(SystemExit) as end, naming_config_keys(cfg):
         raise error
     assert remedy in end.value.code
 
@@ -157,17 +154,14 @@ def test_a_transform_by_its_place(message):
     assert code.startswith('error: `train_dataloader.dataset.pipeline[1]`: ')
 
 
-def test_a_key_that_nothing_reads(monkeypatch):
-    errors = import_tool('config_errors', monkeypatch)
+def test_a_key_that_nothing_reads():
     with pytest.raises(SystemExit, match='`optim_wraper` .*`optim_wrapper`'):
-        errors.check_keys(Config(dict(model={}, optim_wraper={})))
+        check_keys(Config(dict(model={}, optim_wraper={})))
     with pytest.raises(SystemExit, match='no `model`'):
-        errors.check_keys(Config(dict(modle={})))
+        check_keys(Config(dict(modle={})))
     # What a config calls its own things, and a key that is there as well.
-    errors.check_keys(
-        Config(dict(model={}, train_pipeline=[], data_root='', dataset_type=''))
-    )
-    errors.check_keys(Config(dict(model={}, optim_wraper={}, optim_wrapper={})))
+    check_keys(Config(dict(model={}, train_pipeline=[], data_root='', dataset_type='')))
+    check_keys(Config(dict(model={}, optim_wraper={}, optim_wrapper={})))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import os.path as osp
 import re
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mmpretrain import get_model
 from PIL import Image
 from rich.console import Console
 
-from helpers.commands import REPO, STUDENTS, TEACHER, call, import_tool, run_tool
+from helpers.commands import REPO, STUDENTS, TEACHER, TOOLS, call, run_tool
 from mmdckd.datasets import Digits
 
 pytestmark = pytest.mark.slow
@@ -67,8 +68,13 @@ def test_tells_what_is_left_while_it_runs(printed):
     assert '\x1b' not in printed, 'colour where there is no terminal'
 
 
-def test_shows_a_bar_on_a_terminal(monkeypatch):
-    demo = import_tool('demo', monkeypatch)
+@pytest.fixture
+def demo(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    return import_module('demo')
+
+
+def test_shows_a_bar_on_a_terminal(demo):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     with demo.Watch(console) as watch:
@@ -123,8 +129,9 @@ def test_says_which_step_has_failed_and_why(tmp_path):
 @pytest.mark.parametrize(
     'name, fault', [('full', 'is not empty'), ('a b', 'cannot carry')]
 )
-def test_refuses_a_folder_it_cannot_use(name, fault, tmp_path, monkeypatch, capsys):
-    demo = import_tool('demo', monkeypatch)
+def test_refuses_a_folder_it_cannot_use(
+    demo, name, fault, tmp_path, monkeypatch, capsys
+):
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'file').write_text('')
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--work-dir', str(tmp_path / name)])

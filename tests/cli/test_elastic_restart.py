@@ -4,7 +4,8 @@ import os.path as osp
 import pytest
 import torch
 
-from helpers.commands import REPO, free_port, import_tool, run, scalars
+from helpers.commands import REPO, free_port, run, scalars
+from mmdckd.cli import train
 
 DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
 HOOK = '''
@@ -76,13 +77,9 @@ def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
 def test_a_restart_resumes_where_there_is_a_checkpoint(
     count, checkpoint, resumes, tmp_path, monkeypatch
 ):
-    train = import_tool('train', monkeypatch)
     monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', count)
     if checkpoint:
         (tmp_path / 'last_checkpoint').touch()
-    monkeypatch.setattr('sys.argv', ['train.py', DML, '--work-dir', str(tmp_path)])
-    args = train.parse_args()
-    cfg = train.load_config(args)
-    train.merge_args(cfg, args)
+    cfg = train.config_of(train.parse_args([DML, '--work-dir', str(tmp_path)]))
     assert bool(cfg.get('resume')) == resumes

@@ -11,8 +11,9 @@ import mmcv
 import pytest
 from PIL import Image
 
-from helpers.commands import call, import_tool, run_tool
+from helpers.commands import call, run_tool
 from helpers.runs import run_config, train
+from mmdckd.cli import predict
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor
@@ -102,7 +103,6 @@ def test_a_table_pictures_and_what_cannot_be_read(student, images, tmp_path):
 
 def test_images_of_several_sizes_come_in_order(student, images, tmp_path, monkeypatch):
     """A pipeline may leave sizes alone: a batch has images of one size."""
-    tool = import_tool('predict', monkeypatch)
     predictor = Predictor(student.checkpoint)
     paths = []
     for index, side in enumerate((12, 12, 16, 12, 12, 12)):
@@ -119,7 +119,7 @@ def test_images_of_several_sizes_come_in_order(student, images, tmp_path, monkey
         '_scores',
         lambda batch: batches.append(len(batch['inputs'])) or scores(batch),
     )
-    found = list(tool.classify(predictor, paths, 2, []))
+    found = list(predict.classify(predictor, paths, 2, []))
     assert [path for path, _ in found] == paths
     assert batches == [2, 1, 2, 1]
 

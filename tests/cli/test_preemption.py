@@ -50,8 +50,7 @@ def test_before_the_training_begins_it_says_resume_me_too(tmp_path, number, seco
 
 WAIT = """
 import socket, sys
-sys.path.insert(0, 'tools')
-from preemption import exit_when_told
+from mmdckd.cli.preemption import exit_when_told
 exit_when_told()
 import ctypes, multiprocessing, os, signal
 for number in (signal.SIGTERM, signal.SIGUSR1):

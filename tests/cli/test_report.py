@@ -2,7 +2,6 @@
 """The report of real runs, in a real browser."""
 
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from mmengine.config import Config
 from PIL import Image
 
 from helpers import browser
-from helpers.commands import REPO, import_tool, run_tool
+from helpers.commands import REPO, run_tool
 from helpers.networks import network
 from helpers.runs import run_config, train
+from mmdckd.cli import report
 
 pytestmark = pytest.mark.slow
 
@@ -240,16 +240,12 @@ def test_the_browser_test_can_fail(single, tmp_path):
         )[-2:] == [0, 0]
 
 
-def test_what_it_cannot_read_is_said_in_one_line(
-    work_dirs, tmp_path, monkeypatch, capsys
-):
-    tool = import_tool('report', monkeypatch)
+def test_what_it_cannot_read_is_said_in_one_line(work_dirs, tmp_path, capsys):
     for arguments, fault in (
         ([tmp_path], 'is no work_dir of a training'),
         ([work_dirs[0], '--names', 'a', 'b'], '2 names for 1 trainings'),
         ([work_dirs[0], work_dirs[0]], '2 trainings are called'),
     ):
-        monkeypatch.setattr(sys, 'argv', ['report.py', *map(str, arguments)])
         with pytest.raises(SystemExit) as error:
-            tool.main()
+            report.main([*map(str, arguments)])
         assert fault in str(error.value) + capsys.readouterr().err

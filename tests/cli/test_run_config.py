@@ -7,9 +7,9 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from helpers.commands import import_tool
 from helpers.processes import run_processes
 from helpers.runs import run_config
+from mmdckd.cli.run_config import leaving_processes
 
 
 class EndHook(Hook):
@@ -33,7 +33,7 @@ def train(cfg, told):
     runner.train()
 
 
-def part(rank, leaving_processes, cfg, told):
+def part(rank, cfg, told):
     """Train; tell how it ended and what threads that left."""
     code = 0
     try:
@@ -45,8 +45,7 @@ def part(rank, leaving_processes, cfg, told):
 
 
 @pytest.mark.parametrize('told', [False, True])
-def test_no_thread_is_left_to_abort_a_process_that_exits(tmp_path, monkeypatch, told):
+def test_no_thread_is_left_to_abort_a_process_that_exits(tmp_path, told):
     cfg = run_config(tmp_path, launcher='pytorch')
-    leaving = import_tool('run_config', monkeypatch).leaving_processes
-    ends = run_processes(part, leaving, cfg, told)
+    ends = run_processes(part, cfg, told)
     assert ends == [(75 if told else 0, 0)] * 2

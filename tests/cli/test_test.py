@@ -9,15 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from helpers.commands import (
-    COHORT,
-    REPO,
-    STUDENTS,
-    TEACHER,
-    call,
-    import_tool,
-    run_tool,
-)
+from helpers.commands import COHORT, REPO, STUDENTS, TEACHER, call, run_tool
+from mmdckd.cli import test
 from mmdckd.datasets import Digits
 from mmdckd.registry import MODELS
 
@@ -167,11 +160,9 @@ def main(monkeypatch):
     # So that it is taken back, whatever happens to it.
     monkeypatch.setenv('LOCAL_RANK', '')
     monkeypatch.delenv('LOCAL_RANK')
-    test = import_tool('test', monkeypatch)
 
     def main(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-        test.main()
+        test.main([*map(str, arguments)])
 
     return main
 

@@ -14,11 +14,11 @@ from helpers.commands import (
     TEACHER,
     call,
     free_port,
-    import_tool,
     run,
     run_tool,
     scalars,
 )
+from mmdckd.cli import train
 
 IMAGENET = osp.join('configs', 'dckd_r34_r18_imagenet.py')
 DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
@@ -193,14 +193,9 @@ def merged(monkeypatch):
     # So that it is taken back, whatever happens to it.
     monkeypatch.setenv('LOCAL_RANK', '')
     monkeypatch.delenv('LOCAL_RANK')
-    train = import_tool('train', monkeypatch)
 
     def merge(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['train.py', *map(str, arguments)])
-        args = train.parse_args()
-        cfg = train.load_config(args)
-        train.merge_args(cfg, args)
-        return cfg
+        return train.config_of(train.parse_args([*map(str, arguments)]))
 
     return merge
 

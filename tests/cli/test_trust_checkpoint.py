@@ -1,9 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import sys
+from importlib import import_module
 
 import pytest
 
-from helpers.commands import import_tool
 from helpers.malicious import train_once, with_command
 from mmdckd.io import trust
 
@@ -20,8 +19,8 @@ def runner(tmp_path_factory):
     [
         ('train', '{config} --resume {bad}'),
         ('test', '{config} {bad}'),
-        ('export_student', '{bad} --student student0 --out {folder}/out'),
-        ('convert_crd_checkpoint', '{bad} {folder}/converted.pth'),
+        ('export', '{bad} --student student0 --out {folder}/out'),
+        ('convert.crd', '{bad} {folder}/converted.pth'),
     ],
 )
 def test_tools_run_it_only_when_told_to_trust_it(
@@ -35,18 +34,17 @@ def test_tools_run_it_only_when_told_to_trust_it(
     cfg.dump(str(config))
     monkeypatch.setattr(trust, '_trusted', False)
     monkeypatch.setenv('LOCAL_RANK', '0')
-    main = import_tool(tool, monkeypatch).main
-    command = [tool] + arguments.format(config=config, bad=bad, folder=folder).split()
-    monkeypatch.setattr(sys, 'argv', command)
+    main = import_module(f'mmdckd.cli.{tool}').main
+    command = arguments.format(config=config, bad=bad, folder=folder).split()
     with pytest.raises((ValueError, SystemExit), match=REFUSED):
-        main()
+        main(command)
     assert not trace.exists()
     cfg.update(experiment_name=f'trusted {tool}')
     cfg.dump(str(config))
-    monkeypatch.setattr(sys, 'argv', command + ['--trust-checkpoint'])
-    if tool == 'convert_crd_checkpoint':
+    command.append('--trust-checkpoint')
+    if tool == 'convert.crd':
         with pytest.raises(SystemExit):  # it is none that this one knows
-            main()
+            main(command)
     else:
-        main()
+        main(command)
     assert trace.exists()

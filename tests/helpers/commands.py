@@ -1,7 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What a user does with the tools: run them from the repository."""
 
-import importlib
 import json
 import os
 import os.path as osp
@@ -53,17 +52,6 @@ def run(*command, **environment):
 
 def run_tool(name, *arguments):
     return run(sys.executable, osp.join('tools', name), *map(str, arguments))
-
-
-def import_tool(name, monkeypatch):
-    """The module of a tool, which finds its neighbours as when it is run."""
-    monkeypatch.syspath_prepend(TOOLS)
-    spec = importlib.util.spec_from_file_location(
-        f'tools_{name}', osp.join(TOOLS, f'{name}.py')
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def free_port():

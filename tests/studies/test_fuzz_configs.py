@@ -5,13 +5,12 @@ import os.path as osp
 
 import pytest
 
-from helpers.commands import REPO, TOOLS
+from helpers.commands import REPO
 
 
 @pytest.fixture(scope='module')
 def fuzz():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.syspath_prepend(TOOLS)
         monkeypatch.syspath_prepend(osp.join(REPO, 'studies', 'stress'))
         import fuzz_configs
 

@@ -10,7 +10,7 @@ SCRIPT = """
 import resource
 import mmdckd
 import torch
-from mmdckd.memory import keep_freed_memory
+from mmdckd.engine.memory import keep_freed_memory
 
 def step():
     graph = [torch.ones(2**21) for _ in range(20)]  # 8 MiB each

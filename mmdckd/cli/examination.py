@@ -17,9 +17,9 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from packaging.requirements import Requirement
 
-from . import compat
-from .registry import MODELS
-from .version import __version__
+from mmdckd import compat
+from mmdckd.registry import MODELS
+from mmdckd.version import __version__
 
 #: Extra to the modules that it brings, and what does not work without them.
 EXTRAS = dict(

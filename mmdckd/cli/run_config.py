@@ -11,13 +11,12 @@ from tempfile import TemporaryFile
 from typing import Iterator, Optional
 
 import torch
-from config_errors import check_keys
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-import mmdckd  # noqa: F401
-from mmdckd.cli.errors import keep_traceback
+from mmdckd.cli.config_errors import check_keys
+from mmdckd.cli.errors import check_file, keep_traceback
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
@@ -43,44 +42,6 @@ MMENGINE_HOOKS = (
 
 #: More are a slip of the pen: torch would start them all.
 MOST_WORKERS = 1024
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that training and testing share."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as pairs key=value; a key has '
-        'dots (model.num_students=2), a list is key="[a,b]" or key=a,b, and '
-        'quotation marks keep nested ones together: key="[(a,b),(c,d)]"',
-    )
-    parser.add_argument(
-        '--no-pin-memory',
-        action='store_true',
-        help='do not pin memory in the dataloaders',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='let the checkpoints that are loaded run code, which is refused '
-        'otherwise; only for files of people whom you trust',
-    )
-    # torch.distributed.launch passes --local-rank from torch 2.0 on, and
-    # --local_rank before.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-
-
-def check_file(what: str, path: str) -> None:
-    """Exit with one line if a file that was named does not exist."""
-    if not osp.isfile(path):
-        raise SystemExit(f'error: there is no {what} {path!r}')
 
 
 def load_config(args: argparse.Namespace) -> Config:

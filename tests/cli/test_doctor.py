@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from mmdckd import compat, doctor
+from mmdckd import compat
+from mmdckd.cli import examination as doctor
 
 
 def test_it_tells_versions_patches_and_devices():

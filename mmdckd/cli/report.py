@@ -1,0 +1,78 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Write what one or several trainings have learned as a report, a single HTML
+file that needs no network, and its figures as PNG files."""
+
+import argparse
+import os.path as osp
+from collections import Counter
+from typing import List, Optional
+
+# Before all of OpenMMLab, which it makes work on today's torch.
+import mmdckd  # isort: skip  # noqa: F401
+from mmdckd.cli.errors import one_error_line
+from mmdckd.report.recorded_run import read_run
+from mmdckd.report.report import write_report
+
+EXAMPLES = """examples:
+  # one run: work_dirs/dckd_r34_r18_digits/report/report.html
+  %(prog)s work_dirs/dckd_r34_r18_digits
+
+  # a run and its baselines side by side
+  %(prog)s work_dirs/plain_r18_digits \\
+      work_dirs/kd_r18_digits work_dirs/dckd_r34_r18_digits \\
+      --names plain KD DCKD --out report
+"""
+
+
+def parse_args(
+    argv: Optional[List[str]] = None, prog: str = 'mmdckd report'
+) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'work_dirs',
+        nargs='+',
+        metavar='WORK_DIR',
+        help='the folder of a training, finished or not',
+    )
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        metavar='NAME',
+        help='what to call the trainings (default: the names of the folders)',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='the folder to write report.html and figures/ to (default: '
+        'report/ in the first WORK_DIR)',
+    )
+    args = parser.parse_args(argv)
+    if args.names is None:
+        args.names = [osp.basename(osp.abspath(d)) for d in args.work_dirs]
+        if len(set(args.names)) < len(args.names):
+            args.names = args.work_dirs
+    if len(args.names) != len(args.work_dirs):
+        parser.error(
+            f'--names has {len(args.names)} names for {len(args.work_dirs)} trainings'
+        )
+    for name, count in Counter(args.names).items():
+        if count > 1:
+            parser.error(
+                f'{count} trainings are called {name!r}; give --names that differ'
+            )
+    return args
+
+
+@one_error_line()
+def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd report') -> None:
+    args = parse_args(argv, prog)
+    runs = [
+        read_run(work_dir, name) for work_dir, name in zip(args.work_dirs, args.names)
+    ]
+    out = args.out or osp.join(args.work_dirs[0], 'report')
+    print(f'report   {write_report(runs, out)}\nfigures  {osp.join(out, "figures")}')

@@ -1,0 +1,106 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Print what a config will build: who is in the cohort, what each costs, and
+who learns what from whom. Weights and data are not needed."""
+
+import argparse
+import logging
+from typing import List, Optional
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import DefaultScope
+
+from mmdckd.cli.config_errors import naming_config_keys
+from mmdckd.cli.errors import check_file, one_error_line
+from mmdckd.cli.run_config import read_config
+from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import MODELS
+from mmdckd.engine.cohort_summary import as_table, summarise
+from mmdckd.report.image_size import train_image_size
+
+EXAMPLE = """example:
+  %(prog)s configs/dckd_r34_r18_digits.py \\
+      --cfg-options model.num_students=2
+"""
+
+
+def parse_args(
+    argv: Optional[List[str]] = None, prog: str = 'mmdckd show'
+) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='train config file path')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs='+',
+        metavar='PIXELS',
+        help='side, or height and width, of the images (default: what the '
+        'pipeline of training ends with)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as pairs key=value',
+    )
+    return parser.parse_args(argv)
+
+
+def drop_weights(model: dict) -> None:
+    """Leave out the weights that members start from."""
+    model.pop('teacher_ckpt', None)
+    model.allow_random_teacher = True
+    teachers = model.get('teacher') or []
+    networks = list(teachers if isinstance(teachers, (list, tuple)) else [teachers])
+    networks += (model.get('students') or {}).values()
+    networks.append(model.get('architecture') or {})
+    for network in networks:
+        network.pop('pretrained', None)
+        network.pop('new_head', None)
+        if (network.get('init_cfg') or {}).get('type') == 'Pretrained':
+            del network['init_cfg']
+
+
+@one_error_line()
+def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
+    args = parse_args(argv, prog)
+    check_file('config', args.config)
+    # How each parameter of a teacher starts.
+    logging.disable(logging.INFO)
+    cfg = read_config(args.config, args.cfg_options)
+    kind = cfg.model.get('type')  # of a lazy config it is the class
+    if isinstance(kind, str):
+        kind = MODELS.get(kind)
+    if not (kind and issubclass(kind, CollectiveDistill)):
+        raise SystemExit(
+            f'error: {args.config!r} builds a '
+            f'{cfg.model.get("type")}, which is no cohort'
+        )
+    with naming_config_keys(cfg):
+        print(summary_of(cfg, args.size))
+
+
+def summary_of(cfg: Config, sides: Optional[List[int]]) -> str:
+    """The table of the cohort that a config describes.
+
+    Args:
+        cfg (Config): The config.
+        sides (List[int], optional): The side, or height and width, of the
+            images. None: what the pipeline of training ends with.
+    """
+    drop_weights(cfg.model)
+    preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
+    cfg.model.data_preprocessor = preprocessor
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        model = MODELS.build(cfg.model)
+    channels = len((preprocessor or {}).get('mean') or (0, 0, 0))
+    size = train_image_size(cfg) if sides is None else sides * 2
+    if size is None:
+        raise SystemExit(
+            'error: the pipeline of training says no size of its images: give --size'
+        )
+    return as_table(summarise(model, (channels, *size[:2])))

@@ -1,0 +1,139 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Test every student of a cohort, their ensemble and the teacher in one pass,
+or any model of MMPretrain."""
+
+import argparse
+from typing import List, Optional
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+
+from mmdckd.cli.arguments import add_run_arguments
+from mmdckd.cli.config_errors import naming_config_keys
+from mmdckd.cli.errors import check_file, one_error_line
+from mmdckd.cli.run_config import (
+    build_runner,
+    leaving_processes,
+    load_config,
+    set_dataloader_defaults,
+)
+from mmdckd.io.plain_values import plain_values
+
+EXAMPLES = """examples:
+  # top-1 of all members; the best is the student that was best in validation
+  %(prog)s configs/dckd_r34_r18_digits.py \\
+      work_dirs/dckd_r34_r18_digits/epoch_40.pth
+
+  # the metrics in a file, the first ten images of the first student drawn
+  %(prog)s CONFIG CHECKPOINT --out metrics.json \\
+      --out-item metrics --show-dir drawn --interval 36
+"""
+
+
+def parse_args(
+    argv: Optional[List[str]] = None, prog: str = 'mmdckd test'
+) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='test config file path')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--work-dir',
+        help='the folder of the log (default: that of the config, or '
+        'work_dirs/ and the name of the config)',
+    )
+    parser.add_argument('--out', help='the file to write results to')
+    parser.add_argument(
+        '--out-item',
+        choices=['metrics', 'pred'],
+        help='what to write to it: metrics (.json, .yaml or .pkl) or '
+        'predictions (.pkl, of a single model) (default: pred)',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='test with automatic mixed precision'
+    )
+    parser.add_argument('--show-dir', help='the folder to save drawn predictions in')
+    parser.add_argument(
+        '--show', action='store_true', help='show predictions in a window'
+    )
+    parser.add_argument(
+        '--interval',
+        type=int,
+        default=1,
+        help='draw one of so many images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--wait-time',
+        type=float,
+        default=2,
+        help='seconds to show an image for (default: %(default)s)',
+    )
+    add_run_arguments(parser)
+    args = parser.parse_args(argv)
+    if args.out_item is not None and args.out is None:
+        parser.error('--out-item needs --out, the file to write to')
+    endings = ('.pkl', '.pickle')
+    if args.out_item == 'metrics':
+        endings += ('.json', '.yaml', '.yml')
+    if args.out is not None and not args.out.endswith(endings):
+        parser.error(f'--out {args.out!r} should end with one of {endings}')
+    return args
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+    """Merge the arguments of testing into the config."""
+    check_file('checkpoint', args.checkpoint)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if (
+        args.out is not None
+        and args.out_item != 'metrics'
+        and 'CollectiveTestLoop' in str((cfg.get('test_cfg') or {}).get('type'))
+    ):
+        raise SystemExit(
+            'error: --out writes the metrics of a cohort (add --out-item '
+            'metrics), and predictions of a single model: export a student '
+            'and test that'
+        )
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir is not None:
+        if not (cfg.get('default_hooks') or {}).get('visualization'):
+            raise SystemExit(
+                'error: --show and --show-dir need `visualization=dict(type='
+                '"VisualizationHook")` in the `default_hooks` of '
+                f'{args.config!r}'
+            )
+        cfg.default_hooks.visualization.update(
+            enable=True,
+            show=args.show,
+            wait_time=args.wait_time,
+            out_dir=args.show_dir,
+            interval=args.interval,
+        )
+    set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
+
+
+def test(cfg: Config, args: argparse.Namespace) -> None:
+    """Test the model of the config; write what ``--out`` asks for."""
+    runner = build_runner(cfg)
+    if args.out is not None and args.out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if args.out_item == 'metrics' and is_main_process():
+        mmengine.dump(plain_values(metrics), args.out)
+
+
+@one_error_line()
+def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
+    args = parse_args(argv, prog)
+    cfg = load_config(args)
+    merge_args(cfg, args)
+    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
+        test(cfg, args)

@@ -1,0 +1,163 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Train a cohort of students, or any model of MMPretrain."""
+
+import argparse
+import os
+import os.path as osp
+from typing import TYPE_CHECKING, List, Optional
+
+from .arguments import add_run_arguments, command_parser
+from .errors import check_file, one_error_line
+from .preemption import exit_when_told
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+EXAMPLES = """examples:
+  # a teacher, then four students that learn from it and from each other
+  %(prog)s configs/teachers/resnet34_digits.py
+  %(prog)s configs/dckd_r34_r18_digits.py
+
+  # go on where that stopped; train two students, in a folder of their own
+  %(prog)s configs/dckd_r34_r18_digits.py --resume
+  %(prog)s configs/dckd_r34_r18_digits.py \\
+      --work-dir work_dirs/two --cfg-options model.num_students=2
+"""
+
+
+def parse_args(
+    argv: Optional[List[str]] = None, prog: str = 'mmdckd train'
+) -> argparse.Namespace:
+    parser = command_parser(prog, __doc__, EXAMPLES)
+    parser.add_argument('config', help='train config file path')
+    parser.add_argument(
+        '--work-dir',
+        help='the folder of logs and checkpoints (default: that of the '
+        'config, or work_dirs/ and the name of the config)',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='resume from a checkpoint; without a path, from the latest one '
+        'in the work folder, if there is any',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='train with automatic mixed precision'
+    )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='let the results differ by rounding for speed: channels last, '
+        'the optimizer in one kernel, the fastest algorithms of cuDNN',
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate during training'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by the ratio of the actual batch size '
+        'to the one it was made for',
+    )
+    parser.add_argument(
+        '--no-persistent-workers',
+        action='store_true',
+        help='start the workers of the dataloaders anew every epoch',
+    )
+    add_run_arguments(parser)
+    return parser.parse_args(argv)
+
+
+@one_error_line()
+def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
+    args = parse_args(argv, prog)
+    exit_when_told()  # before all that takes time to import
+    from mmdckd.engine.memory import keep_freed_memory
+
+    from .config_errors import naming_config_keys
+    from .run_config import build_runner, leaving_processes
+
+    cfg = config_of(args)
+    keep_freed_memory()
+    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
+        build_runner(cfg).train()
+
+
+def config_of(args: argparse.Namespace) -> 'Config':
+    """The config that the arguments ask for."""
+    from .run_config import load_config, set_dataloader_defaults
+
+    cfg = load_config(args)
+    merge_args(cfg, args)
+    for stage in ('train', 'val', 'test'):
+        set_dataloader_defaults(
+            cfg, stage, not args.no_pin_memory, not args.no_persistent_workers
+        )
+    return cfg
+
+
+def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
+    """Merge the arguments of training into the config."""
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    resume = 'auto' if _restarted(cfg.work_dir) else args.resume
+    if resume is not None:
+        resume_from(cfg, resume)
+    if args.amp:
+        use_amp(cfg, args.config)
+    if args.fast:
+        make_fast(cfg)
+    if args.auto_scale_lr:
+        scale_lr(cfg, args.config)
+
+
+def resume_from(cfg: 'Config', checkpoint: str) -> None:
+    """Go on from a checkpoint, or from the latest one where it is 'auto'."""
+    cfg.resume = True
+    cfg.load_from = None
+    if checkpoint != 'auto':
+        check_file('checkpoint', checkpoint)
+        cfg.load_from = checkpoint
+
+
+def use_amp(cfg: 'Config', path: str) -> None:
+    """Train with automatic mixed precision."""
+    wrapper = cfg.get('optim_wrapper')
+    if not wrapper:
+        raise SystemExit(
+            f'error: --amp needs `optim_wrapper` in {path!r}, and it has none'
+        )
+    wrapper.type = 'AmpOptimWrapper'
+    # bfloat16 has the range of float32: there is nothing to scale.
+    scaled = wrapper.get('dtype') != 'bfloat16'
+    wrapper.setdefault('loss_scale', 'dynamic' if scaled else dict(enabled=False))
+
+
+def make_fast(cfg: 'Config') -> None:
+    """Choose what is faster on most devices and differs by rounding."""
+    if cfg.model.type == 'mmdckd.CollectiveDistill':
+        cfg.model.channels_last = True
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
+    if optimizer.get('type') in ('SGD', 'Adam', 'AdamW'):
+        optimizer.fused = True
+    cfg.setdefault('env_cfg', {})['cudnn_benchmark'] = True
+
+
+def scale_lr(cfg: 'Config', path: str) -> None:
+    """Scale the learning rate with the batch size."""
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        raise SystemExit(
+            'error: --auto-scale-lr needs '
+            f'`auto_scale_lr=dict(base_batch_size=...)` in {path!r}, and it has none'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def _restarted(work_dir: str) -> bool:
+    """Whether torch's launcher, after a process died, starts this one anew,
+    and there is a checkpoint to go on from."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0 and osp.isfile(
+        osp.join(work_dir, 'last_checkpoint')
+    )
