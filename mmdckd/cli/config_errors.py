@@ -199,7 +199,7 @@ def find_key(error: BaseException, cfg: dict) -> Optional[str]:
             # A method that is called with the wrong arguments has no frame.
             text = getline(frame.f_code.co_filename, line)
             called = re.search(r'self\.(\w+)\(', text)
-            key = RUNNER_METHODS.get(called and called[1], key)
+            key = RUNNER_METHODS.get(called[1] if called else '', key or '') or None
     module = _running_module(frames)
     if key == 'model' and module:
         return f'model ({module})'

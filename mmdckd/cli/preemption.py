@@ -38,7 +38,7 @@ def exit_when_told() -> None:
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS),
         after_in_parent=_unblock,
-        after_in_child=lambda: (signal.set_wakeup_fd(-1), _unblock()),
+        after_in_child=_leave_pipe,
     )
 
     def watch() -> None:
@@ -48,6 +48,11 @@ def exit_when_told() -> None:
                 _exit(number)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _leave_pipe() -> None:
+    signal.set_wakeup_fd(-1)
+    _unblock()
 
 
 def _unblock() -> None:

@@ -144,9 +144,9 @@ def set_dataloader_defaults(
     loader.setdefault('pin_memory', torch.cuda.is_available())
     loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
     if not pin_memory:
-        loader.pin_memory = False
+        loader['pin_memory'] = False
     if not persistent_workers:
-        loader.persistent_workers = False
+        loader['persistent_workers'] = False
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -12,9 +12,9 @@ from mmengine.registry import DefaultScope
 from mmdckd.cli.config_errors import naming_config_keys
 from mmdckd.cli.errors import check_file, one_error_line
 from mmdckd.cli.run_config import read_config
+from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
-from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.report.image_size import train_image_size
 
 EXAMPLE = """example:
@@ -53,7 +53,7 @@ def parse_args(
 def drop_weights(model: dict) -> None:
     """Leave out the weights that members start from."""
     model.pop('teacher_ckpt', None)
-    model.allow_random_teacher = True
+    model['allow_random_teacher'] = True
     teachers = model.get('teacher') or []
     networks = list(teachers if isinstance(teachers, (list, tuple)) else [teachers])
     networks += (model.get('students') or {}).values()

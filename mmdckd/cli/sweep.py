@@ -131,10 +131,10 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd sweep') -> None:
         try:
             with FileLock(osp.join(args.work_dir, '.lock'), timeout=0):
                 failed = run_all(args, spec, entries, chosen, results)
-        except Timeout:
+        except Timeout as error:
             raise SystemExit(
-                f'error: another tools/sweep.py is at work in {args.work_dir!r}'
-            )
+                f'error: another sweep is at work in {args.work_dir!r}'
+            ) from error
     if results.records:
         report(args.out, spec, entries, results)
     elif args.report_only:
@@ -185,7 +185,7 @@ def run_all(
     cores = (
         len(os.sched_getaffinity(0))
         if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count()
+        else os.cpu_count() or 1
     )
     slots = make_slots(args.jobs or len(gpus) or cores, cores, gpus)
     failed = []
@@ -214,7 +214,7 @@ def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
             try:
                 results.add(spec, entry)
             except ValueError as error:
-                raise SystemExit(f'error: {entry.run}: {error}')
+                raise SystemExit(f'error: {entry.run}: {error}') from error
 
 
 def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:

@@ -3,7 +3,7 @@
 or any model of MMPretrain."""
 
 import argparse
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import mmengine
 from mmengine.config import Config
@@ -78,7 +78,7 @@ def parse_args(
     args = parser.parse_args(argv)
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out, the file to write to')
-    endings = ('.pkl', '.pickle')
+    endings: Tuple[str, ...] = ('.pkl', '.pickle')
     if args.out_item == 'metrics':
         endings += ('.json', '.yaml', '.yml')
     if args.out is not None and not args.out.endswith(endings):

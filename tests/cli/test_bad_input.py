@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from helpers.commands import REPO
 
-DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from helpers.commands import REPO
 from mmdckd.cli import train
 from mmdckd.cli.config_errors import check_keys, naming_config_keys
 
-DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 from helpers.commands import REPO, free_port, run, scalars
 from mmdckd.cli import train
 
-DML = osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py')
+DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 HOOK = '''
 import os, signal
 from mmengine.hooks import Hook

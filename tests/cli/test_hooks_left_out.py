@@ -11,7 +11,7 @@ from mmengine.config import Config
 from helpers.commands import REPO
 from mmdckd.cli.run_config import build_runner
 
-DML = Config.fromfile(osp.join(REPO, 'configs', 'baselines', 'dml_r18_digits.py'))
+DML = Config.fromfile(osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py'))
 _number = itertools.count()
 
 KEYS = ['runtime_info', *DML.default_hooks]

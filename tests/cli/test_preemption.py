@@ -13,8 +13,8 @@ import torch
 
 from helpers.commands import call, free_port, run_tool, scalars, start
 
-DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
-PLAIN = osp.join('configs', 'baselines', 'plain_r18_digits.py')
+DML = osp.join('configs', 'dml', 'dml_r18_digits.py')
+PLAIN = osp.join('configs', 'plain', 'plain_r18_digits.py')
 
 
 def wait_for_logs(process, work_dir):

@@ -190,7 +190,7 @@ def test_a_page_is_made_of_committed_results(sweep, run, tmp_path):
 def test_two_do_not_work_in_one_folder(sweep, run):
     with FileLock(str(sweep['work'] / '.lock')):
         error, _ = run(*sweep['args'])
-    assert 'error: another tools/sweep.py is at work in' in error
+    assert 'error: another sweep is at work in' in error
 
 
 def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):

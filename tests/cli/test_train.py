@@ -21,8 +21,8 @@ from helpers.commands import (
 from mmdckd.cli import train
 
 IMAGENET = osp.join('configs', 'dckd_r34_r18_imagenet.py')
-DML = osp.join('configs', 'baselines', 'dml_r18_digits.py')
-PLAIN = osp.join('configs', 'baselines', 'plain_r18_digits.py')
+DML = osp.join('configs', 'dml', 'dml_r18_digits.py')
+PLAIN = osp.join('configs', 'plain', 'plain_r18_digits.py')
 #: Two iterations an epoch, each of them logged.
 SHORT = ('train_dataloader.dataset.indices=128', 'default_hooks.logger.interval=1')
 
