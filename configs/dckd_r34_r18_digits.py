@@ -3,11 +3,10 @@
 _base_ = [
     '_base_/datasets/digits.py',
     '_base_/schedules/digits_bs64.py',
-    '_base_/default_runtime.py',
+    '_base_/cohort.py',
 ]
 
 model = dict(
-    type='mmdckd.CollectiveDistill',
     teacher=dict(cfg_path='mmdckd::teachers/resnet34_digits.py'),
     teacher_ckpt='work_dirs/resnet34_digits/epoch_40.pth',
     architecture=dict(
@@ -22,9 +21,4 @@ model = dict(
     ),
 )
 
-val_cfg = dict(type='mmdckd.CollectiveValLoop')
-test_cfg = dict(type='mmdckd.CollectiveTestLoop')
-
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(save_best='best/accuracy/top1')
-)
+default_hooks = dict(logger=dict(interval=10))

@@ -16,10 +16,10 @@ _short = {
     'param_scheduler.1.end': 8,
 }
 _loss = 'model.distiller.collective_losses.loss_dckd.'
-_pair = 'configs/glyph62/_base_/pairs/resnet14_resnet8_16x16.py'
+_pair = 'configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py'
 _methods = 'configs/_base_/methods/'
 
-teachers = dict(resnet14=dict(config='configs/glyph62/network_16x16.py'))
+teachers = dict(resnet14=dict(config='configs/teachers/resnet14_glyph62_16x16.py'))
 
 methods = {
     _name: dict(config=[_pair, f'{_methods}{_name}.py'], cfg_options=_short)

@@ -28,13 +28,14 @@ _long = {
     'param_scheduler.1.T_max': 238,
     'param_scheduler.1.end': 240,
 }
-_pair = 'configs/glyph62/_base_/pairs/resnet14_resnet8_16x16.py'
+_pair = 'configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py'
 _methods = 'configs/_base_/methods/'
 _student = {**_many, **_wider, **_few}
 
 teachers = dict(
     resnet14=dict(
-        config='configs/glyph62/network_16x16.py', cfg_options={**_many, **_few}
+        config='configs/teachers/resnet14_glyph62_16x16.py',
+        cfg_options={**_many, **_few},
     )
 )
 

@@ -3,11 +3,9 @@ _base_ = [
     'mmpretrain::_base_/models/resnet34_cifar.py',
     '../_base_/datasets/digits.py',
     '../_base_/schedules/digits_bs64.py',
-    '../_base_/default_runtime.py',
+    '../_base_/alone.py',
 ]
 
 model = dict(backbone=dict(stem_channels=8, base_channels=8), head=dict(in_channels=64))
 
-default_hooks = dict(
-    logger=dict(interval=10), checkpoint=dict(save_best='accuracy/top1')
-)
+default_hooks = dict(logger=dict(interval=10))

@@ -1,9 +1,6 @@
-# Fashion-MNIST, 28x28. FASHION_MNIST is the folder of its files, by default
-# that of Debian's package dataset-fashion-mnist. IMAGES is the number of
-# images to train on, None for all 55,000; 5,000 others validate.
+# Fashion-MNIST, 28x28, from the folder of Debian's dataset-fashion-mnist, or
+# dataset.data_root. 55,000 images train, or dataset.num_images; 5,000 validate.
 dataset_type = 'mmdckd.FashionMNIST'
-data_root = '{{$FASHION_MNIST:/usr/share/datasets/fashion-mnist}}'
-num_images = {{'$IMAGES:None'}}
 # Mean and standard deviation of all pixels. Grey has no channel order.
 data_preprocessor = dict(
     num_classes=10, mean=[73.0, 73.0, 73.0], std=[90.0, 90.0, 90.0], to_rgb=False
@@ -23,22 +20,14 @@ test_pipeline = [dict(type='Resize', scale=28), dict(type='PackInputs')]
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        split='train',
-        num_images=num_images,
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(type=dataset_type, split='train', pipeline=train_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 
 val_dataloader = dict(
     batch_size=256,
     num_workers=0,
-    dataset=dict(
-        type=dataset_type, data_root=data_root, split='val', pipeline=test_pipeline
-    ),
+    dataset=dict(type=dataset_type, split='val', pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 val_evaluator = dict(type='Accuracy', topk=(1, 5))
@@ -46,9 +35,7 @@ val_evaluator = dict(type='Accuracy', topk=(1, 5))
 test_dataloader = dict(
     batch_size=256,
     num_workers=0,
-    dataset=dict(
-        type=dataset_type, data_root=data_root, split='test', pipeline=test_pipeline
-    ),
+    dataset=dict(type=dataset_type, split='test', pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 test_evaluator = val_evaluator

@@ -2,30 +2,24 @@
 # Fashion-MNIST, padded to 32x32: 12,000 images train.
 _base_ = '../../../configs/_base_/datasets/fashion_mnist.py'
 
-import os  # noqa: E402 isort: skip
-
-_small = os.environ.get('GPU_STUDY_DEVICE') == 'cpu'
+_data_root = 'data/fashion-mnist'
 _test_pipeline = [
     dict(type='CenterCrop', crop_size=32, auto_pad=True),
     dict(type='PackInputs'),
 ]
 
-
-def _split(number, pipeline):
-    return dict(
-        dataset=dict(
-            data_root='data/fashion-mnist', num_images=number, pipeline=pipeline
-        )
+train_dataloader = dict(
+    dataset=dict(
+        data_root=_data_root,
+        num_images=12000,
+        pipeline=[
+            dict(type='RandomCrop', crop_size=32, padding=4),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackInputs'),
+        ],
     )
-
-
-train_dataloader = _split(
-    128 if _small else 12000,
-    [
-        dict(type='RandomCrop', crop_size=32, padding=4),
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='PackInputs'),
-    ],
 )
-val_dataloader = _split(60 if _small else 3000, _test_pipeline)
-test_dataloader = _split(60 if _small else None, _test_pipeline)
+val_dataloader = dict(
+    dataset=dict(data_root=_data_root, num_images=3000, pipeline=_test_pipeline)
+)
+test_dataloader = dict(dataset=dict(data_root=_data_root, pipeline=_test_pipeline))

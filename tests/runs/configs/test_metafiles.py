@@ -100,8 +100,8 @@ def test_what_it_names_exists(path):
     for model in content['Models']:
         assert model['In Collection'] in named
         config = Path(model['Config'])
-        # By this name MIM finds the config; run.py is of all pairs.
-        assert config.stem in (model['Name'], 'run')
+        # By this name MIM finds the config.
+        assert config.stem == model['Name']
     for config in values_of(content, 'Config'):
         assert (ROOT / config).is_file(), config
 

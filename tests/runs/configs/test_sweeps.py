@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The sweeps that are in configs/."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def in_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@functools.cache
 def plan(path):
     return make_plan(load_spec(path), 'work')
 
@@ -30,7 +32,7 @@ def fingerprints(path):
 
 
 @pytest.mark.parametrize('path', SPECS)
-def test_every_benchmark_can_be_planned(path):
+def test_every_sweep_can_be_planned(path):
     spec = load_spec(path)
     assert spec.name == Path(path).stem
     assert len(spec.seeds) >= 5

@@ -1,0 +1,12 @@
+# VGG-13 teaches VGG-8.
+_base_ = [
+    '../../datasets/cifar100_bs64.py',
+    '../../schedules/crd_bs64_240e.py',
+    '../../cohort.py',
+]
+
+model = dict(
+    teacher=dict(cfg_path='configs/_base_/models/crd/vgg13.py'),
+    teacher_ckpt='work_dirs/cifar100/vgg13/epoch_240.pth',
+    architecture=dict(cfg_path='configs/_base_/models/crd/vgg8.py'),
+)

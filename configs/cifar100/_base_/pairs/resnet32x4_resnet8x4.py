@@ -1,8 +1,0 @@
-# ResNet-32x4 teaches ResNet-8x4.
-_base_ = ['../recipe.py', '../../../_base_/cohort.py']
-
-model = dict(
-    teacher=dict(cfg_path='configs/_base_/models/crd/resnet32x4.py'),
-    teacher_ckpt='work_dirs/cifar100/resnet32x4/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/resnet8x4.py'),
-)

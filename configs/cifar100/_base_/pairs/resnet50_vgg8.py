@@ -1,8 +1,0 @@
-# ResNet-50 teaches VGG-8.
-_base_ = ['../recipe.py', '../../../_base_/cohort.py']
-
-model = dict(
-    teacher=dict(cfg_path='configs/_base_/models/crd/resnet50.py'),
-    teacher_ckpt='work_dirs/cifar100/resnet50/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/vgg8.py'),
-)

@@ -1,8 +1,0 @@
-# VGG-13 teaches VGG-8.
-_base_ = ['../recipe.py', '../../../_base_/cohort.py']
-
-model = dict(
-    teacher=dict(cfg_path='configs/_base_/models/crd/vgg13.py'),
-    teacher_ckpt='work_dirs/cifar100/vgg13/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/vgg8.py'),
-)

@@ -1,8 +1,0 @@
-# WRN-40-2 teaches WRN-40-1.
-_base_ = ['../recipe.py', '../../../_base_/cohort.py']
-
-model = dict(
-    teacher=dict(cfg_path='configs/_base_/models/crd/wrn40_2.py'),
-    teacher_ckpt='work_dirs/cifar100/wrn40_2/epoch_240.pth',
-    architecture=dict(cfg_path='configs/_base_/models/crd/wrn40_1.py'),
-)

@@ -1,0 +1,6 @@
+# DCKD on CIFAR-100: ResNet-32x4 teaches four ShuffleNetV1.
+_base_ = '../_base_/pairs/cifar100/resnet32x4_shufflenetv1.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/dckd.py').model

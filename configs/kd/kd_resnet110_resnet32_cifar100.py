@@ -1,0 +1,6 @@
+# KD on CIFAR-100: ResNet-110 teaches ResNet-32.
+_base_ = '../_base_/pairs/cifar100/resnet110_resnet32.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/kd.py').model

@@ -1,0 +1,6 @@
+# KD on CIFAR-100: ResNet-32x4 teaches ShuffleNetV2.
+_base_ = '../_base_/pairs/cifar100/resnet32x4_shufflenetv2.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/kd.py').model

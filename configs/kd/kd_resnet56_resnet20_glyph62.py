@@ -1,0 +1,6 @@
+# KD on Glyph62: ResNet-56 teaches ResNet-20.
+_base_ = '../_base_/pairs/glyph62/resnet56_resnet20.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/kd.py').model

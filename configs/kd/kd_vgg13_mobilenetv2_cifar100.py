@@ -1,0 +1,6 @@
+# KD on CIFAR-100: VGG-13 teaches MobileNetV2.
+_base_ = '../_base_/pairs/cifar100/vgg13_mobilenetv2.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/kd.py').model

@@ -1,0 +1,6 @@
+# Training alone on CIFAR-100: ResNet-20.
+_base_ = '../_base_/pairs/cifar100/resnet56_resnet20.py'
+
+import mmengine
+
+model = mmengine.Config.fromfile('{{ fileDirname }}/../_base_/methods/plain.py').model
