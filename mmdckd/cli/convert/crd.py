@@ -22,8 +22,8 @@ from mmdckd.models.weights import read_state_dict
 EXAMPLE = """example:
   %(prog)s \\
       resnet56_vanilla/ckpt_epoch_240.pth resnet56.pth
-  PAIR=resnet56_resnet20 METHOD=dckd mmdckd train \\
-      configs/cifar100/run.py --cfg-options model.teacher_ckpt=resnet56.pth
+  mmdckd train configs/dckd/dckd_resnet56_resnet20_cifar100.py \\
+      --cfg-options model.teacher_ckpt=resnet56.pth
 """
 
 
