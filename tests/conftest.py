@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import fcntl
 import json
 import logging
 import os
@@ -107,3 +108,16 @@ def loud_logging():
     yield
     logging.disable(disabled)
     logging.root.setLevel(level)
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+    """TrainedRun: A cohort of two students, to read; all workers share it."""
+    from helpers.runs import TrainedRun
+
+    root = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        root = root.parent
+    with open(root / 'trained.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return TrainedRun(root / 'trained')

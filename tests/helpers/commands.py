@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+from helpers import warm
 from helpers.paths import ROOT
 
 REPO = str(ROOT)
@@ -50,8 +51,15 @@ def run(*command, **environment):
     return printed
 
 
+def call_tool(name, *arguments, **environment):
+    """Call a tool, in a process that need not import the toolbox."""
+    path = osp.join('tools', name)
+    return call(warm.python(), path, *map(str, arguments), **environment)
+
+
 def run_tool(name, *arguments):
-    return run(sys.executable, osp.join('tools', name), *map(str, arguments))
+    """The same of a tool that should succeed; returns what it prints."""
+    return run(warm.python(), osp.join('tools', name), *map(str, arguments))
 
 
 def free_port():

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Short real runs of cohorts on real digits, and what they predict."""
 
+import functools
 import itertools
 
 import torch
@@ -74,6 +75,36 @@ def train(cfg):
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner
+
+
+class TrainedRun:
+    """What a run has left in a folder; where there is none yet, it is trained.
+
+    Attributes:
+        cfg (Config): The config of :func:`run_config`.
+        work_dir (Path): With the checkpoints of both epochs.
+        best_student (str): As the run has told.
+    """
+
+    def __init__(self, folder):
+        done = folder / 'done'
+        self.work_dir = folder / 'run'
+        self.cfg = run_config(folder, experiment_name='trained')
+        self.cfg.work_dir = str(self.work_dir)
+        if not done.exists():
+            runner = train(self.cfg)
+            done.write_text(runner.message_hub.get_info('best_student'))
+        self.best_student = done.read_text()
+
+    @property
+    def checkpoint(self):
+        """Path: That of the last epoch."""
+        return self.work_dir / 'epoch_2.pth'
+
+    @functools.cached_property
+    def model(self):
+        """CollectiveDistill: With the weights of the checkpoint."""
+        return cohort_of(str(self.checkpoint), self.cfg)
 
 
 def cohort_of(checkpoint, cfg):

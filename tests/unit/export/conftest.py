@@ -15,9 +15,9 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
-def run(folder):
-    """A run of two equal networks, trained."""
-    return train(run_config(folder))
+def run(trained):
+    """A run of two equal networks."""
+    return trained
 
 
 @pytest.fixture(scope='session')

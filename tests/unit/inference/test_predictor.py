@@ -14,21 +14,16 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from onnx import TensorProto, helper
 
-from helpers.runs import cohort_of, pack, run_config, student_scores, train
+from helpers.runs import pack, student_scores
 from mmdckd.export import export_onnx, export_student
 from mmdckd.inference import Predictor
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    return train(run_config(tmp_path_factory.mktemp('run')))
-
-
-@pytest.fixture(scope='module')
-def student(run, tmp_path_factory):
+def student(trained, tmp_path_factory):
     """The path of an exported student without its ending."""
     out = str(tmp_path_factory.mktemp('student'))
-    written = export_student(str(Path(run.work_dir) / 'epoch_2.pth'), out, 'student1')
+    written = export_student(str(trained.checkpoint), out, 'student1')
     stem = str(Path(out) / 'student1')
     export_onnx(written.config, f'{stem}.onnx')
     return stem
@@ -50,10 +45,10 @@ def images(tmp_path_factory):
     [('.py', True), ('.pth', True), ('.safetensors', False), ('.onnx', True)],
 )
 def test_it_says_what_the_student_says_in_the_cohort(
-    run, student, images, ending, known
+    trained, student, images, ending, known
 ):
-    model = cohort_of(str(Path(run.work_dir) / 'epoch_2.pth'), run.cfg)
-    expected = student_scores(model, 'student1', pack(images, run.cfg), 3)
+    packed = pack(images, trained.cfg)
+    expected = student_scores(trained.model, 'student1', packed, 3)
     predictor = Predictor(student + ending)
     scores = predictor([predictor.read(path) for path in images])
     assert torch.allclose(scores.sum(1), torch.ones(3))
