@@ -5,7 +5,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from mmdckd.names import COHORT, ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 
-from .epoch_figures import weighted_losses
+from .curves import ACCURACY
+from .epoch_figures import other_metrics, weighted_losses
 from .recorded_run import RecordedRun
 
 #: What the config of a run says of its folder and its log, not of its result.
@@ -22,7 +23,7 @@ _OUTSIDE = (
 
 #: Of every student's last validation: title, statistic, format, factor.
 _OF_STUDENTS = (
-    ('students, mean top-1 (%)', 'accuracy/top1', '{:.2f}', 1),
+    ('students, mean top-1 (%)', ACCURACY, '{:.2f}', 1),
     ('students, mean NLL (nats)', 'nll', '{:.3f}', 1),
     ('students, mean Brier score', 'brier', '{:.4f}', 1),
     ('students, mean ECE (%)', 'ece', '{:.2f}', 100),
@@ -74,11 +75,15 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
             (title, _mean(metric, text, factor))
             for title, metric, text, factor in _OF_STUDENTS[:1]
         ),
-        ('ensemble, top-1 (%)', _last(ENSEMBLE, 'accuracy/top1', '{:.2f}')),
-        ('teacher, top-1 (%)', _last(TEACHER, 'accuracy/top1', '{:.2f}')),
+        ('ensemble, top-1 (%)', _last(ENSEMBLE, ACCURACY, '{:.2f}')),
+        ('teacher, top-1 (%)', _last(TEACHER, ACCURACY, '{:.2f}')),
         *(
             (title, _mean(metric, text, factor))
             for title, metric, text, factor in _OF_STUDENTS[1:]
+        ),
+        *(
+            (f'students, mean {metric}', _mean(metric, '{:.4g}', 1))
+            for metric in other_metrics(runs)
         ),
         (
             'collected target, entropy softened (nats)',
@@ -173,7 +178,7 @@ def _progress(run: RecordedRun) -> str:
 
 
 def _best_student(run: RecordedRun) -> str:
-    curves = run.curves('accuracy/top1')
+    curves = run.curves(ACCURACY)
     name = max(run.students, key=lambda name: _end(curves[name]))
     best = max(max(curves[name].values()) for name in run.students)
     return f'{_end(curves[name]):.2f} ({name}; at any time {best:.2f})'

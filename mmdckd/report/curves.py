@@ -11,14 +11,14 @@ from mmdckd import names
 from mmdckd.io.data import is_number, read_lines
 from mmdckd.visualization.style import line_style, new_figure, tidy
 
+#: The metric that a report is about.
+ACCURACY = 'accuracy/top1'
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 100)
 
 Curves = Dict[str, Dict[int, float]]
 
 
-def read_curves(
-    scalars: Union[str, os.PathLike], metric: str = 'accuracy/top1'
-) -> Curves:
+def read_curves(scalars: Union[str, os.PathLike], metric: str = ACCURACY) -> Curves:
     """Read how every member of a cohort did in each validation of a run.
 
     Args:

@@ -14,13 +14,17 @@ from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
 from mmdckd.visualization.style import COLOURS, grid, line_style, tidy
 
-from .curves import Curves, spaced
+from .curves import ACCURACY, Curves, spaced
 from .recorded_run import RecordedRun
 
+#: What of a loss has no part in its weights.
+COLLECTORS = ('collector', 'teacher_collector')
+
 #: Statistic to title, label of its axis, and factor; a group each figure.
+Group = Dict[str, Tuple[str, str, int]]
 ENTROPY = dict(
     entropy=('Entropy of what is predicted', 'nats', 1),
-    soft_entropy=('Entropy, softened by τ = {tau:g}', 'nats', 1),
+    soft_entropy=('Entropy, softened by τ = {tau}', 'nats', 1),
 )
 CORRELATION = dict(
     correlation_distance=(
@@ -44,6 +48,21 @@ CALIBRATION = dict(
     brier=('Brier score', '', 1),
     ece=('Expected calibration error', '%', 100),
 )
+
+
+def other_metrics(runs: Sequence[RecordedRun]) -> Group:
+    """The metrics of students that have no place of their own in the report,
+    such as those of a user's evaluator."""
+    known = {ACCURACY}.union(ENTROPY, CORRELATION, FIDELITY, CALIBRATION)
+    found = (
+        names.metric_of(key, run.students[0])
+        for run in runs
+        for record in run.validation
+        for key in record
+    )
+    return {
+        key: (key, '', 1) for key in dict.fromkeys(found) if key not in known | {None}
+    }
 
 
 def draw_losses(run: RecordedRun) -> Optional[Figure]:
@@ -149,20 +168,23 @@ def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
     with DefaultScope.overwrite_default_scope('mmdckd'):
         for name, cfg in (distiller.get('collective_losses') or {}).items():
             if issubclass(MODELS.get(cfg['type']) or object, DCKDLoss):
-                losses[name] = MODELS.build(cfg)
+                # A user's collector is not imported to draw weights.
+                losses[name] = MODELS.build(
+                    {key: cfg[key] for key in cfg if key not in COLLECTORS}
+                )
     return {name: loss for name, loss in losses.items() if loss.weights(0)}
 
 
 def draw_statistics(
     run: RecordedRun,
-    group: Dict[str, Tuple[str, str, int]],
+    group: Group,
     limits: Optional[Dict[str, Tuple[float, float]]] = None,
 ) -> Optional[Figure]:
     """Draw statistics of the members by epoch.
 
     Args:
         run (RecordedRun): The run.
-        group (Dict[str, Tuple[str, str, int]]): Which, as in
+        group (Group): Which, as in
             :data:`ENTROPY`.
         limits (Dict[str, Tuple[float, float]], optional): The range of an
             axis by statistic. Defaults to None, what is drawn.
@@ -172,7 +194,13 @@ def draw_statistics(
     """
     tau = run.statistics['tau'] if run.statistics else float('nan')
     parts = [
-        (title.format(tau=tau), unit, factor, run.curves(key), (limits or {}).get(key))
+        (
+            title.replace('{tau}', f'{tau:g}'),
+            unit,
+            factor,
+            run.curves(key),
+            (limits or {}).get(key),
+        )
         for key, (title, unit, factor) in group.items()
         if run.curves(key)
     ]

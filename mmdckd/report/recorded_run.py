@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.data import ArraySpec, read_arrays, read_json
 
-from .curves import Curves, curves_of, read_records, students_of
+from .curves import ACCURACY, Curves, curves_of, read_records, students_of
 
 #: What :meth:`mmdckd.evaluation.CohortSums.arrays` returns, as a file.
 STATISTICS = dict(
@@ -69,7 +69,7 @@ class RecordedRun:
     @property
     def students(self) -> List[str]:
         """List[str]: The names of the students, or ``model``."""
-        return students_of(self.curves('accuracy/top1'))
+        return students_of(self.curves(ACCURACY))
 
     @property
     def step_seconds(self) -> Optional[float]:
@@ -126,7 +126,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         # Of the validations only the metrics are logged.
         training = _follow(training, [r for r in records if 'iter' in r])
         validation = _follow(validation, [r for r in records if 'iter' not in r])
-    if not curves_of(validation, 'accuracy/top1'):
+    if not curves_of(validation, ACCURACY):
         raise ValueError(
             f'{folder!r} has no validation with `accuracy/top1` yet: there '
             'is nothing to show. Train one epoch at least, with '

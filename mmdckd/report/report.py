@@ -29,7 +29,7 @@ from mmdckd.visualization.style import to_png
 from . import epoch_figures
 from .comparison import compare, config_differences, rate
 from .confusions import find_confusions
-from .curves import accuracy_figure
+from .curves import ACCURACY, accuracy_figure
 from .recorded_run import RecordedRun
 from .reliability_figure import draw_reliability
 
@@ -166,16 +166,18 @@ def _sections(runs: Sequence[RecordedRun]) -> List[Section]:
             'hatched, and its mean over the images is the expected '
             'calibration error (ECE).',
         ),
+        Section('metrics', 'Other metrics', 'What else the evaluators have measured.'),
     ]
-    limits, scales = _common_limits(runs), _common_scales(runs)
+    others = epoch_figures.other_metrics(runs)
+    limits, scales = _common_limits(runs, others), _common_scales(runs)
     values = [
         value
         for run in runs
-        for curve in run.curves('accuracy/top1').values()
+        for curve in run.curves(ACCURACY).values()
         for value in curve.values()
     ]
     for run in runs:
-        drawn = dict(_draw(run, limits, scales, (min(values), max(values))))
+        drawn = dict(_draw(run, limits, scales, (min(values), max(values)), others))
         for section in sections:
             section.pictures.append(
                 [
@@ -192,6 +194,7 @@ def _draw(
     limits: Dict[str, Tuple[float, float]],
     scales: Dict[str, float],
     accuracy: Tuple[float, float],
+    others: epoch_figures.Group,
 ):
     """Yield the key, title and figure of all that a run has."""
 
@@ -201,7 +204,7 @@ def _draw(
     drawn: Dict[str, Tuple[str, Callable[[], Optional[Figure]]]] = {
         'accuracy': (
             'Accuracy by epoch',
-            lambda: accuracy_figure(run.curves('accuracy/top1'), limits=accuracy),
+            lambda: accuracy_figure(run.curves(ACCURACY), limits=accuracy),
         ),
         'losses': ('Losses by iteration', lambda: epoch_figures.draw_losses(run)),
         'weights': ('Weights of the losses', lambda: epoch_figures.draw_weights(run)),
@@ -237,13 +240,16 @@ def _draw(
         'Calibration by epoch',
         lambda: statistics(epoch_figures.CALIBRATION),
     )
+    drawn['metrics'] = ('Other metrics by epoch', lambda: statistics(others))
     for key, (title, draw) in drawn.items():
         figure = draw()
         if figure is not None:
             yield key, (title, figure)
 
 
-def _common_limits(runs: Sequence[RecordedRun]) -> Dict[str, Tuple[float, float]]:
+def _common_limits(
+    runs: Sequence[RecordedRun], *others: epoch_figures.Group
+) -> Dict[str, Tuple[float, float]]:
     """The same axes for all runs, so that they can be compared."""
     limits = {}
     for group in (
@@ -251,6 +257,7 @@ def _common_limits(runs: Sequence[RecordedRun]) -> Dict[str, Tuple[float, float]
         epoch_figures.CORRELATION,
         epoch_figures.FIDELITY,
         epoch_figures.CALIBRATION,
+        *others,
     ):
         for key in group:
             values = [

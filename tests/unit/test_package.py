@@ -280,9 +280,7 @@ def test_changed_lock_is_installed_again(make, tmp_path):
 )
 def test_ci_fails_where_no_test_ran(tmp_path, summary, code):
     shutil.copytree(ROOT / '.ci', tmp_path / '.ci')
-    (tmp_path / 'Makefile').write_text(
-        f'test slow:\n\t@echo "{summary}"\ndocs lint:\n'
-    )
+    (tmp_path / 'Makefile').write_text(f'test slow:\n\t@echo "{summary}"\ndocs lint:\n')
     process = subprocess.run(
         [str(tmp_path / '.ci' / 'run')], capture_output=True, text=True
     )

@@ -26,6 +26,8 @@ TWO = {
     'teacher/accuracy/top1': 97.0,
     'student0/ece': 0.02,
     'student1/ece': 0.04,
+    'student0/macro_recall': 0.5,
+    'student1/macro_recall': 0.7,
     'ensemble/ece': 0.5,
     'cohort/agreement': 0.875,
     'target/soft_entropy': 1.25,
@@ -54,6 +56,7 @@ def test_rows_are_of_the_last_validation():
     assert rows['collected target, entropy softened (nats)'] == ['1.250', '']
     assert rows['parameters of a student'] == ['1,000', '']
     assert rows['MACs of the teacher, one image'] == ['10,000', '']
+    assert rows['students, mean macro_recall'] == ['0.6', '']
     assert 'students, mean NLL (nats)' not in rows
 
 

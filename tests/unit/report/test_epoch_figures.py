@@ -58,6 +58,11 @@ def test_without_such_a_loss_there_are_no_weights():
     assert epoch_figures.draw_weights(run(gated)) is None
 
 
+def test_weights_need_no_collector_of_a_user():
+    loss = dict(type='mmdckd.DCKDLoss', collector=dict(type='mmdckd.Unknown'))
+    assert epoch_figures.draw_weights(run(dict(loss_dckd=loss))) is not None
+
+
 def test_losses_are_by_term_and_student():
     training = [
         {
@@ -108,3 +113,14 @@ def test_statistics_are_in_their_units_and_limits():
     ]
     assert axes.get_ylim() == (0, 50)
     assert epoch_figures.draw_statistics(recorded, epoch_figures.ENTROPY) is None
+
+
+def test_a_metric_that_the_report_does_not_know_has_a_panel():
+    cohort = run(
+        **{'student0/macro_recall': (0.5, 0.7), 'student0/ece': (0.1, 0.2)},
+        **{'ensemble/macro_recall': (0.6, 0.8)},
+    )
+    group = epoch_figures.other_metrics([cohort])
+    (axes,) = epoch_figures.draw_statistics(cohort, group).axes
+    assert axes.get_title() == 'macro_recall'
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.5, 0.7], [0.6, 0.8]]
