@@ -61,7 +61,7 @@ def other_metrics(runs: Sequence[RecordedRun]) -> Group:
         for key in record
     )
     return {
-        key: (key, '', 1) for key in dict.fromkeys(found) if key not in known | {None}
+        key: (key, '', 1) for key in dict.fromkeys(found) if key and key not in known
     }
 
 
