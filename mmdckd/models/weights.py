@@ -3,12 +3,13 @@
 
 import logging
 import os.path as osp
+from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import print_log
-from mmengine.model import PretrainedInit
+from mmengine.model import BaseModule, PretrainedInit
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
@@ -218,6 +219,33 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
             logger='current',
             level=logging.WARNING,
         )
+
+
+@contextmanager
+def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
+    """Load the checkpoint of a model's ``Pretrained`` config as a whole.
+
+    MMEngine would load what fits, and log the rest. Inside this context it
+    initialises the model as without this config; at the end, the checkpoint
+    is loaded by :func:`load_pretraining`.
+
+    Args:
+        model (BaseModule): The model.
+        key (str): Its config key, for the messages.
+    """
+    cfg = model.init_cfg
+    whole = (
+        isinstance(cfg, dict)
+        and cfg.get('type') == 'Pretrained'
+        and not cfg.get('prefix')
+    )
+    if not whole or model.is_init:
+        yield
+        return
+    model.init_cfg = None
+    yield
+    model.init_cfg = cfg
+    load_pretraining(model, cfg['checkpoint'], f'{key}.init_cfg.checkpoint')
 
 
 def check_pretrained_parts(network: nn.Module, key: str) -> None:

@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
 from mmdckd.models.algorithms.buffer_snapshot import BufferSnapshot
-from mmdckd.models.algorithms.finite_losses import look_at
+from mmdckd.models.algorithms.finite_guard import look_at
 from mmdckd.registry import MODELS
 
 REPEATS = 10

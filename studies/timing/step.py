@@ -130,7 +130,7 @@ def check_same(run: Run, hand: HandWritten, batch: dict) -> None:
         torch.testing.assert_close(
             own, copy.deepcopy(hand).loss(batch), rtol=1e-4, atol=1e-4
         )
-    before.restore(model)
+    before.restore()
 
 
 def parts(

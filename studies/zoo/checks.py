@@ -279,7 +279,7 @@ def _check_logits(
     with torch.no_grad(), model.distiller.recording_student(name):
         data = model.data_preprocessor(copy.deepcopy(batch), False)
         student(**data, mode='predict')
-    logits = model.distiller.pop_student_logits(name)
+    logits = model.distiller.pop_student(name)['logits']
     found = logits.sigmoid() if multi_label else logits.softmax(1)
     assert torch.allclose(found, scores, atol=1e-6), (
         f'the recorded logits of {name} are not those of its prediction'

@@ -171,10 +171,10 @@ def test_the_teacher_cache_has_what_the_teacher_says(
     model = runner.model
     data = next(iter(runner.train_dataloader))
     data = model.data_preprocessor(data, True)
-    looked_up = model.teacher_cache(data['inputs'], data['data_samples'])
+    looked_up = model.teacher_pass.cache(data['inputs'], data['data_samples'])
     assert looked_up.device == device
-    model.teacher_cache = None
-    (said,), _ = model.run_teachers(data['inputs'], None)
+    (recorded,), _ = model.teacher_pass.run(data['inputs'])
+    said = recorded['logits']
     compare('teacher cache: logits', looked_up, said, TOLERANCES['teacher_cache'])
     without = train(cached(tmp_path, str(weights), []))
     names, expected = losses(without)

@@ -167,10 +167,8 @@ def test_statistics_are_no_losses():
             collective_losses=dict(loss_dckd=dict(type='DCKDLoss', alpha=0)),
         ),
     )
-    logits = list(torch.randn(2, 4, 3))
-    found = model.distiller.compute_collective_losses(
-        logits, [], torch.zeros(4, dtype=torch.long)
-    )
+    students = {name: dict(logits=torch.randn(4, 3)) for name in ('ce', 'other')}
+    found = model.distiller.compute_collective_losses(students)
     parsed = {key: names.parse_loss(key) for key in found}
     assert all(parsed.values())
     for key, parts in parsed.items():

@@ -25,7 +25,8 @@ class SaveOnNonFiniteHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Have the model call for a checkpoint before it stops."""
+        """Have the model call for a checkpoint before it stops, by its
+        ``before_stop``."""
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         if isinstance(model, CollectiveDistill):

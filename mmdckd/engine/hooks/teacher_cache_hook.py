@@ -20,7 +20,8 @@ class TeacherCacheHook(Hook):
     """Has the teacher's logits of all views of all images computed once, for
     every run that asks for the same.
 
-    The teacher does not run in training then: its logits are looked up. They
+    The teacher does not run in training then: its logits are looked up in
+    ``model.teacher_pass.cache``, which this hook sets. They
     are kept as float16, so they are those of the teacher but for a rounding
     by 1 in 2,000. The views are those of
     :class:`~mmdckd.datasets.EnumeratedCropFlip`, which takes the place of
@@ -59,7 +60,7 @@ class TeacherCacheHook(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         _check_model(model)
-        model.teacher_cache = None
+        model.teacher_pass.cache = None
         loader = runner.train_loop.dataloader
         views = _Views(loader, model)
         key, shape = views.key(), views.shape()
@@ -85,7 +86,7 @@ class TeacherCacheHook(Hook):
                 'the first process has written there is not what '
                 'this one reads. It should be on one disk.'
             )
-        model.teacher_cache = cache
+        model.teacher_pass.cache = cache
 
 
 class _Views:
@@ -178,8 +179,8 @@ class _Views:
 
     def _run(self, packed: List[dict]) -> np.ndarray:
         data = self.model.data_preprocessor(self.loader.collate_fn(packed))
-        (logits,), _ = self.model.run_teachers(data['inputs'], None)
-        return logits.float().cpu().numpy()
+        (recorded,), _ = self.model.teacher_pass.run(data['inputs'])
+        return recorded['logits'].float().cpu().numpy()
 
 
 def _check_model(model) -> None:

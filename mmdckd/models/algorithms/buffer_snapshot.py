@@ -53,21 +53,7 @@ class BufferSnapshot:
             torch._foreach_copy_(copies, originals)
 
     @torch.no_grad()
-    def restore(self, module: nn.Module) -> None:
-        """Go back to what the buffers of one of the modules, or of a module
-        in it, were.
-
-        Args:
-            module (nn.Module): The module.
-        """
-        wanted = {id(buffer) for buffer in module.buffers()}
-        for originals, copies in self._pairs.values():
-            for buffer, copy in zip(originals, copies):
-                if id(buffer) in wanted:
-                    buffer.copy_(copy)
-
-    @torch.no_grad()
-    def restore_all(self) -> None:
+    def restore(self) -> None:
         """Go back to what all the buffers were."""
         for originals, copies in self._pairs.values():
             torch._foreach_copy_(originals, copies)

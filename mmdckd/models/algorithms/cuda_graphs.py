@@ -33,7 +33,8 @@ class CUDAGraphs:
 
     The first batch on a GPU is captured. A batch of another shape, as the last
     one of an epoch, runs without graphs, and so does everything outside a
-    training step. See `CUDA graphs
+    training step. They are for one process, frozen teachers, and distillers
+    that record nothing but logits; on a CPU they have no effect. See `CUDA graphs
     <https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs>`_.
 
     Args:
@@ -186,7 +187,7 @@ def _capture(
             )
         return graphed
     finally:
-        buffers.restore_all()
+        buffers.restore()
         torch.cuda.set_rng_state(state, inputs.device)
         random.setstate(python)
         np.random.set_state(numpy)

@@ -60,4 +60,4 @@ class Recomputation:
         try:
             yield
         finally:
-            snapshot.restore_all()
+            snapshot.restore()

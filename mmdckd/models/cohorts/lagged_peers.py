@@ -1,11 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
-from typing import Optional
+from typing import Callable, Optional
 
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
-from ..distillers.recorders import LogitsRecorder
+from ..distillers.recorders import MemberRecorder, Tensors
 from .student_cohort import StudentCohort
 
 
@@ -27,13 +28,12 @@ class LaggedPeers(nn.Module):
 
     Args:
         cohort (StudentCohort): The students.
+        record (Callable): Attaches to a network what records the tensors that
+            collective losses read of it.
         momentum (float): m, the share of the students in a new copy, more
             than 0 and at most 1. Defaults to 1.0.
         interval (int): n, the number of steps from one copy to the next.
             Defaults to 1.
-        logits (dict, optional): Recorder config of the logits; see
-            :class:`~mmdckd.models.distillers.recorders.LogitsRecorder`.
-            Defaults to None, the output of ``head``.
 
     Raises:
         ValueError: If ``momentum`` or ``interval`` is another.
@@ -42,9 +42,9 @@ class LaggedPeers(nn.Module):
     def __init__(
         self,
         cohort: StudentCohort,
+        record: Callable[[BaseModel], MemberRecorder],
         momentum: float = 1.0,
         interval: int = 1,
-        logits: Optional[dict] = None,
     ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
@@ -69,9 +69,8 @@ class LaggedPeers(nn.Module):
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         # The same on the CPU; None where it has to be looked up.
         self._steps: Optional[int] = None
-        self._logits = {
-            name: LogitsRecorder(student, logits, 'distiller.student_logits')
-            for name, student in self.students.items()
+        self._recorders = {
+            name: record(student) for name, student in self.students.items()
         }
         self.eval()
 
@@ -104,7 +103,7 @@ class LaggedPeers(nn.Module):
         self._steps = None
 
     @torch.no_grad()
-    def forward(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, name: str, inputs: torch.Tensor) -> Tensors:
         """Run one of them.
 
         Args:
@@ -112,11 +111,12 @@ class LaggedPeers(nn.Module):
             inputs (Tensor): Preprocessed images (B, 3, H, W).
 
         Returns:
-            Tensor: Its logits (B, C).
+            Tensors: What is recorded of it, by recorder: its logits (B, C),
+            and features.
         """
-        with self._logits[name]:
+        with self._recorders[name]:
             self.students[name](inputs, mode='tensor')
-        return self._logits[name].pop()
+        return self._recorders[name].pop()
 
     def extra_repr(self) -> str:
         return f'momentum={self.momentum}, interval={self.interval}'

@@ -1,119 +1,90 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""MMRazor's recorders, with an error that helps when a source is wrong."""
+"""What collective losses read of a member, recorded while it runs."""
 
-import difflib
+from abc import ABCMeta, abstractmethod
 from functools import partial
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
-from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
-from mmrazor.models.task_modules.recorder import (
-    ModuleOutputsRecorder,
-    ParameterRecorder,
-)
-from torch import nn
 
-from ..tasks.heads import has_margin, knowledge_of
+from ..tasks.heads import knowledge_of
+from .recorder_checks import check_source
+
+#: What is recorded of a member, by recorder.
+Tensors = Dict[str, torch.Tensor]
 
 #: What stands for the scores of a network, whatever its head returns.
 HEAD = dict(type='ModuleOutputs', source='head')
 
 
-def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> None:
-    """Make sure that what is to be recorded exists.
-
-    Args:
-        recorders (RecorderManager): Recorders, not yet initialised.
-        network (nn.Module): The network they will record.
-        key (str): The config key of the recorders, for the message.
-
-    Raises:
-        ValueError: If a module or parameter does not exist; the message names
-            those whose names are nearest.
-    """
-    for name, recorder in recorders.recorders.items():
-        if isinstance(recorder, ModuleOutputsRecorder):
-            kind, known = 'module', dict(network.named_modules())
-        elif isinstance(recorder, ParameterRecorder):
-            kind, known = 'parameter', dict(network.named_parameters())
-        else:
-            continue
-        source = recorder.source
-        if not isinstance(source, str) or source not in known:
-            near = difflib.get_close_matches(str(source), known, 5, 0.4)
-            raise ValueError(
-                f'`{key}.{name}.source`={recorder.source!r} is no {kind} of '
-                f'the {type(network).__name__}. Near: '
-                f'{", ".join(near) or "nothing"}.'
-            )
-
-
-def returns_logits(distiller: BaseDistiller) -> bool:
-    """Tell whether a distiller of MMRazor sees nothing but the logits.
-
-    Args:
-        distiller (:obj:`BaseDistiller`): The distiller.
-    """
-    if type(distiller) is not ConfigurableDistiller:
-        return False
-    recorders = [
-        *distiller.student_recorders.recorders.values(),
-        *distiller.teacher_recorders.recorders.values(),
-    ]
-    return not distiller.deliveries.deliveries and all(
-        type(recorder) is ModuleOutputsRecorder
-        and recorder.source in ('head', 'head.fc')
-        for recorder in recorders
-    )
-
-
-def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
-    """Make sure that no loss takes what a head returns in training for what
-    it predicts with.
-
-    Args:
-        recorders (RecorderManager): The recorders of a network that trains.
-        network (nn.Module): The network.
-        key (str): The config key of the recorders, for the message.
-
-    Raises:
-        ValueError: If one records the output of such a head.
-    """
-    head = getattr(network, 'head', None)
-    for name, recorder in recorders.recorders.items():
-        if (
-            isinstance(recorder, ModuleOutputsRecorder)
-            and recorder.source == 'head'
-            and has_margin(head)
-        ):
-            raise ValueError(
-                f'Invalid `{key}.{name}.source`: expected scores without '
-                f"margins, got 'head', a {type(head).__name__}, whose output "
-                'in training has the margin of the label in it. Did you mean '
-                f'{knowledge_of(network, key).source!r}?'
-            )
-
-
-def _as_they_are(output):
-    return output
-
-
-class LogitsRecorder:
-    """Records the logits of one network while it runs.
-
-    They are the scores that its head predicts with, see
-    :func:`~mmdckd.models.tasks.heads.knowledge_of`: what the head returns,
-    for nearly every classifier of MMPretrain.
+class TensorRecorder(metaclass=ABCMeta):
+    """Records one tensor of a network while the network runs in its context.
 
     Args:
         network (:obj:`BaseModel`): The network.
-        cfg (dict, optional): A recorder config of MMRazor that says
-            otherwise, e.g. ``dict(type='ModuleOutputs', source='head.fc')``;
-            ``data_idx`` picks one item of a tuple. Defaults to None; the
-            output of ``head`` says the same.
+        cfg (dict): A recorder config of MMRazor, e.g.
+            ``dict(type='ModuleOutputs', source='backbone.layer4')``;
+            ``data_idx`` picks one item of a tuple.
+        key (str): The config key of ``cfg``, for the messages.
+
+    Raises:
+        ValueError: If the source does not exist.
+    """
+
+    def __init__(self, network: BaseModel, cfg: Dict, key: str) -> None:
+        self._key = key
+        cfg = dict(cfg)
+        self._data_idx = cfg.pop('data_idx', None)
+        with DefaultScope.overwrite_default_scope('mmdckd'):
+            manager = RecorderManager(dict(one=cfg))
+        self.recorder = manager.get_recorder('one')
+        check_source(self.recorder, network, key)
+        manager.initialize(network)
+
+    def __enter__(self) -> None:
+        self.recorder.__enter__()
+
+    def __exit__(self, *exc_info) -> None:
+        self.recorder.__exit__(*exc_info)
+
+    def pop(self) -> torch.Tensor:
+        """Take out what was recorded, so that no graph is kept.
+
+        Raises:
+            ValueError: If nothing was recorded.
+            TypeError: If it is no tensor of this kind.
+        """
+        if not self.recorder.data_buffer:
+            raise ValueError(
+                f'Invalid `{self._key}.source`: expected what runs in the '
+                f'forward pass, got {self.recorder.source!r}, which did not.'
+            )
+        output = self.recorder.get_record_data(data_idx=self._data_idx)
+        self.recorder.reset_data_buffer()
+        return self._tensor(output)
+
+    @abstractmethod
+    def _tensor(self, output: Any) -> torch.Tensor:
+        """Make the tensor of what was recorded."""
+
+
+class LogitsRecorder(TensorRecorder):
+    """Records the logits (B, C) of one network.
+
+    They are the scores that its head predicts with, see
+    :func:`~mmdckd.models.tasks.heads.knowledge_of`: what the head returns,
+    for nearly every classifier of MMPretrain. Where a network has several
+    classifiers, they are the mean of their logits, if its head does not say
+    otherwise.
+
+    Args:
+        network (:obj:`BaseModel`): The network.
+        cfg (dict, optional): A recorder config that says otherwise, e.g.
+            ``dict(type='ModuleOutputs', source='head.fc')``. Defaults to
+            None; the output of ``head`` says the same.
         key (str): The config key of ``cfg``, for the messages.
 
     Raises:
@@ -122,38 +93,14 @@ class LogitsRecorder:
     """
 
     def __init__(self, network: BaseModel, cfg: Optional[Dict], key: str) -> None:
-        self._key = key
         self._scores: Callable[[Any], Any] = _as_they_are
         if cfg is None or dict(cfg) == HEAD and hasattr(network, 'head'):
             knowledge = knowledge_of(network, key)
             cfg = dict(type='ModuleOutputs', source=knowledge.source)
             self._scores = partial(knowledge.scores, getattr(network, 'head', None))
-        cfg = dict(cfg)
-        self._data_idx = cfg.pop('data_idx', None)
-        with DefaultScope.overwrite_default_scope('mmdckd'):
-            self._recorders = RecorderManager({'logits': cfg})
-        check_sources(self._recorders, network, key)
-        self._recorders.initialize(network)
+        super().__init__(network, cfg, key)
 
-    def __enter__(self) -> None:
-        self._recorders.__enter__()
-
-    def __exit__(self, *exc_info) -> None:
-        self._recorders.__exit__(*exc_info)
-
-    def pop(self) -> torch.Tensor:
-        """Take out what was recorded, so that no graph is kept.
-
-        Returns:
-            Tensor: Logits (B, C). Where a network has several classifiers,
-            the mean of their logits, if its head does not say otherwise.
-
-        Raises:
-            TypeError: If what was recorded are no logits.
-        """
-        recorder = self._recorders.get_recorder('logits')
-        output = recorder.get_record_data(data_idx=self._data_idx)
-        recorder.reset_data_buffer()
+    def _tensor(self, output: Any) -> torch.Tensor:
         output = self._scores(getattr(output, 'logits', output))
         if (
             isinstance(output, (tuple, list))
@@ -165,12 +112,56 @@ class LogitsRecorder:
             output = torch.stack(tuple(output)).mean(0)
         if not _is_logits(output):
             raise TypeError(
-                f'`{self._key}`: {recorder.source!r} gave '
+                f'`{self._key}`: {self.recorder.source!r} gave '
                 f'{_describe(output)}, but logits of shape (B, C) are needed. '
                 'Name the module that returns them, e.g. '
                 "dict(type='ModuleOutputs', source='head.fc')."
             )
         return output
+
+
+class FeatureRecorder(TensorRecorder):
+    """Records a feature (B, ...) of one network: a floating-point tensor, the
+    last one of a tuple, as MMPretrain's heads take it."""
+
+    def _tensor(self, output: Any) -> torch.Tensor:
+        feature = output
+        while isinstance(feature, (tuple, list)) and feature:
+            feature = feature[-1]
+        if not isinstance(feature, torch.Tensor) or not feature.is_floating_point():
+            raise TypeError(
+                f'Invalid `{self._key}.source`: expected what returns a '
+                f'floating-point tensor, got {self.recorder.source!r}, which gave '
+                f'{_describe(output)}.'
+            )
+        return feature
+
+
+class MemberRecorder:
+    """Records several tensors of one member, by name.
+
+    Args:
+        recorders (Dict[str, TensorRecorder]): Name to what records it.
+    """
+
+    def __init__(self, recorders: Mapping[str, TensorRecorder]) -> None:
+        self.recorders = dict(recorders)
+
+    def __enter__(self) -> None:
+        for recorder in self.recorders.values():
+            recorder.__enter__()
+
+    def __exit__(self, *exc_info) -> None:
+        for recorder in reversed(self.recorders.values()):
+            recorder.__exit__(*exc_info)
+
+    def pop(self) -> Tensors:
+        """Take out what was recorded, by name, so that no graph is kept."""
+        return {name: recorder.pop() for name, recorder in self.recorders.items()}
+
+
+def _as_they_are(output):
+    return output
 
 
 def _is_logits(output) -> bool:

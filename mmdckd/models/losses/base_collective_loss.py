@@ -8,21 +8,28 @@ from torch import nn
 from ..collectors.labels import check_labels
 from ..tasks import Classification
 
+#: The name of what every network predicts with.
+LOGITS = 'logits'
+
 Logits = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 
 class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
-    """A loss on the logits of a whole cohort.
+    """A loss on what is recorded of a whole cohort, by default its logits.
 
     Student i's parameters are to get their gradient from value i of each term
     alone: what a student learns from is detached.
 
     Attributes:
+        inputs (Tuple[str, ...]): What the loss reads: ``'logits'``, or names
+            of ``distiller.student_recorders`` and, if it ``needs_teacher``, of
+            ``distiller.teacher_recorders``. Defaults to ``('logits',)``.
         task (Classification): What depends on the task of the cohort, such as
             how logits are distributions; one label an image before
             :meth:`use_task`.
     """
 
+    inputs: Tuple[str, ...] = (LOGITS,)
     #: Whether :meth:`take_prototypes` is called before training.
     needs_prototypes: bool = False
     #: Whether it looks at labels.
@@ -121,6 +128,14 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         preds_P: Optional[Logits] = None,
     ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
+
+        Shapes are those of logits. For the name of a recorder in
+        :attr:`inputs`, they are features instead: ``preds_S`` and ``preds_P``
+        are N tensors, one a student; ``preds_T`` are M tensors, one a
+        teacher, or, where students have views of their own, M times N. Their
+        first dimension is B; the others are those of the network, and may
+        differ between students. With several inputs, each argument is a dict
+        from name to this.
 
         Args:
             preds_S (Tensor or Sequence[Tensor]): Logits of N students,

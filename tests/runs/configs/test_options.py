@@ -81,7 +81,6 @@ CASES = dict(
             lagged_peers=dict(momentum=0.5, interval=2),
             module_inplace=False,
             channels_last=True,
-            on_nonfinite='stop',
         )
     ),
     views=dict(model=dict(views='independent', memory='checkpoint')),

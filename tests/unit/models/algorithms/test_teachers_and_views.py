@@ -185,7 +185,7 @@ def test_a_pipeline_with_another_number_of_views(batch, found):
 @pytest.mark.parametrize(
     'cfg, message',
     [
-        (dict(views='both'), '`views` should be one of'),
+        (dict(views='both'), 'Invalid `views`: expected one of'),
         (dict(views='independent', teacher_trainable=True), 'exclude each other'),
         (
             dict(

@@ -176,12 +176,11 @@ def test_activations_stay_in_place_where_logits_alone_are_recorded(cfg, expected
 def test_no_graph_is_kept_after_the_losses(batch):
     model = distil()
     losses_of(model, batch)
-    recorders = [
-        *model.distiller._student_logits.values(),
-        *model.distiller._teacher_logits,
-    ]
-    for recorder in recorders:
-        assert recorder._recorders.get_recorder('logits').data_buffer == []
+    recorders = model.distiller._recorders
+    members = [*recorders._students.values(), *recorders._teachers]
+    assert len(members) == 3
+    for member in members:
+        assert member.recorders['logits'].recorder.data_buffer == []
 
 
 def test_logits_from_elsewhere(batch):
@@ -201,7 +200,7 @@ def test_logits_from_elsewhere(batch):
     [
         (
             dict(student_logits=dict(type='ModuleOutputs', source='head.fcc')),
-            r"student_logits.logits.source`='head.fcc' is no module.*Near: head.fc",
+            r"student_logits.source`: expected a module .*'head.fcc'. Near: head.fc",
         ),
         (
             dict(
@@ -221,7 +220,7 @@ def test_logits_from_elsewhere(batch):
                     a=dict(type='Parameter', source='head.fc.weigth')
                 )
             ),
-            'is no parameter.*Near: head.fc.weight',
+            'a.source`: expected a parameter .*Near: head.fc.weight',
         ),
         (
             dict(collective_losses=dict(dckd=dict(type='mmdckd.DCKDLoss'))),

@@ -1,0 +1,286 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Build the parts of a :class:`.CollectiveDistill` from its config."""
+
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional, Union
+
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModel
+from torch import nn
+
+from mmdckd.names import student_names
+from mmdckd.registry import MODELS
+
+from ..cohorts.lagged_peers import LaggedPeers
+from ..cohorts.student_cohort import StudentCohort
+from ..distillers import CollectiveDistiller
+from ..tasks.labels import drop_partial_labels
+from ..teachers import FrozenTeacher, TrainableTeacher
+from .cuda_graphs import CUDAGraphs
+from .recomputation import Recomputation
+from .send_ahead import send_ahead
+from .view_preprocessor import ViewPreprocessor
+
+VIEWS = ('shared', 'independent')
+MEMORY = (None, 'checkpoint')
+#: Upper bound that catches typos before they exhaust memory.
+MOST_STUDENTS = 1024
+
+Teacher = Union[FrozenTeacher, TrainableTeacher]
+#: They are modules if they are trained.
+Teachers = Union[List[FrozenTeacher], nn.ModuleList]
+
+
+def check_choice(key: str, value: Any, choices: tuple) -> None:
+    """Check that an option is one of some."""
+    if value not in choices:
+        raise ValueError(f'Invalid `{key}`: expected one of {choices}, got {value!r}.')
+
+
+def train_students(
+    cohort: StudentCohort, trainable: bool, calculate_loss: bool
+) -> None:
+    """Set whether students learn.
+
+    Raises:
+        ValueError: If students that do not learn have a loss.
+    """
+    if trainable:
+        return
+    if calculate_loss:
+        raise ValueError(
+            '`student_trainable=False` and `calculate_student_loss=True` '
+            'exclude each other: the students would have a loss and not '
+            'learn from it. Set `calculate_student_loss=False` to train '
+            'connectors alone.'
+        )
+    # Several processes would wait for gradients that never come.
+    cohort.requires_grad_(False)
+
+
+def check_first_step(model: nn.Module, cohort: StudentCohort, views: str) -> None:
+    """Check, before the first step, that students are whole and differ."""
+    if getattr(model, '_is_fsdp_managed_module', False):
+        raise RuntimeError(
+            'A cohort cannot be sharded: validation, export and what '
+            'students know of each other need them whole. Train with '
+            'MMDistributedDataParallel, the default, in place of '
+            'FSDPStrategy or MMFullyShardedDataParallel.'
+        )
+    if views == 'shared':
+        cohort.check_distinct()
+
+
+def build_cohort(
+    architecture: Optional[dict],
+    num_students: Optional[int],
+    students: Optional[Dict[str, dict]],
+    data_preprocessor: Optional[dict],
+) -> StudentCohort:
+    """Build the students of either ``architecture`` and ``num_students``, or
+    ``students``."""
+    if (architecture is None) == (students is None):
+        raise ValueError(
+            'Give either `architecture` with `num_students`, for a cohort of '
+            'equal networks, or `students=dict(name=network, ...)`, for a '
+            'mixed one; '
+            + ('neither is' if students is None else 'both are')
+            + ' given.'
+        )
+    if students is not None:
+        if num_students is not None and num_students != len(students):
+            raise ValueError(
+                f'`num_students`={num_students}, but `students` '
+                f'names {len(students)}: {list(students)}.'
+            )
+        return StudentCohort(students, data_preprocessor)
+    num_students = 1 if num_students is None else num_students
+    if (
+        not isinstance(num_students, int)
+        or isinstance(num_students, bool)
+        or not 1 <= num_students <= MOST_STUDENTS
+    ):
+        raise ValueError(
+            '`num_students` should be a whole number from 1 to '
+            f'{MOST_STUDENTS}, but got {num_students!r}.'
+        )
+    assert architecture is not None
+    return StudentCohort(
+        dict.fromkeys(student_names(num_students), architecture),
+        data_preprocessor,
+        key='architecture',
+    )
+
+
+def teacher_builder(
+    trainable: bool, norm_eval: bool, allow_random: bool
+) -> Callable[..., Teacher]:
+    """What builds a teacher that is trained, or a frozen one."""
+    if trainable:
+        return partial(TrainableTeacher, norm_eval=norm_eval)
+    return partial(FrozenTeacher, allow_random=allow_random)
+
+
+def build_teachers(
+    teacher: Union[dict, BaseModel, List, None],
+    checkpoint: Optional[str],
+    build: Callable[..., Teacher],
+    cohort: StudentCohort,
+) -> Teachers:
+    """Build one teacher, several or none, that fit a cohort."""
+    if isinstance(teacher, (list, tuple)):
+        if checkpoint:
+            raise ValueError(
+                '`teacher_ckpt` is for one teacher, and `teacher` lists '
+                f'{len(teacher)}: give each its weights by `pretrained`.'
+            )
+        teachers = [build(cfg) for cfg in teacher]
+    elif teacher is not None:
+        teachers = [build(teacher, checkpoint)]
+    elif checkpoint:
+        raise ValueError(
+            f'`teacher_ckpt`={checkpoint!r} is given, but '
+            'there is no `teacher` to load it into.'
+        )
+    else:
+        teachers = []
+    for each in teachers:
+        _fit(each, cohort)
+    trained = any(isinstance(each, nn.Module) for each in teachers)
+    return nn.ModuleList(teachers) if trained else teachers
+
+
+def _fit(teacher: Teacher, cohort: StudentCohort) -> None:
+    """Have a teacher take the images as they are preprocessed for students."""
+    teacher.adapt.see_through(cohort.data_preprocessor)
+    theirs, ours = teacher.num_classes, cohort.num_classes
+    if theirs and ours and theirs != ours:
+        raise ValueError(
+            f'`teacher` predicts {theirs} classes and the students '
+            f'{ours}. A teacher and its students share their classes: '
+            'set `head.num_classes` alike, with a teacher trained on '
+            'them.'
+        )
+
+
+def members_by_key(
+    cohort: StudentCohort, teachers: Teachers, key: str
+) -> Dict[str, BaseModel]:
+    """Every network by its config key; equal students are one.
+
+    Args:
+        cohort (StudentCohort): The students.
+        teachers (List): The teachers.
+        key (str): The config key of the students, ``'students'`` or
+            ``'architecture'``.
+    """
+    networks = {
+        key if key == 'architecture' else f'{key}.{name}': student
+        for name, student in cohort.items()
+    }
+    several = len(teachers) > 1
+    for i, holder in enumerate(teachers):
+        networks[f'teacher[{i}]' if several else 'teacher'] = holder.model
+    return networks
+
+
+def build_preprocessor(
+    each: nn.Module, views: str, num_students: int, teacher_trainable: bool
+) -> nn.Module:
+    """Build the data preprocessor of a cohort.
+
+    Args:
+        each (nn.Module): That of one view.
+        views (str): ``'shared'`` or ``'independent'``.
+        num_students (int): The number of students.
+        teacher_trainable (bool): Whether the teacher is trained.
+
+    Raises:
+        ValueError: If there are no such views, they would not show the same,
+            or a teacher would learn from all.
+    """
+    check_choice('views', views, VIEWS)
+    each.register_forward_pre_hook(drop_partial_labels, with_kwargs=True)
+    if views == 'independent':
+        if getattr(each, 'batch_augments', None):
+            raise ValueError(
+                "`views='independent'` and batch augments (mixup, CutMix) "
+                "exclude each other: mixed differently, the students' images "
+                'would no longer show the same. Drop `train_cfg.augments`, or '
+                "set `views='shared'`."
+            )
+        if teacher_trainable:
+            raise ValueError(
+                "`views='independent'` and `teacher_trainable=True` exclude "
+                'each other: the teacher would learn from every view of an '
+                'image at once. Keep one.'
+            )
+        each = ViewPreprocessor(each, num_students)
+    each.register_forward_pre_hook(send_ahead)
+    return each
+
+
+def build_distiller(cfg: dict, cohort: StudentCohort, task: str) -> CollectiveDistiller:
+    """Build the distiller. Without a scope of its own, what it is made of is
+    looked up in mmdckd and in MMRazor."""
+    return MODELS.build(
+        {'_scope_': 'mmdckd', **cfg, 'student_names': cohort.names, 'task': task}
+    )
+
+
+def build_lagged_peers(
+    cfg: Optional[dict], cohort: StudentCohort, distiller: CollectiveDistiller
+) -> Optional[LaggedPeers]:
+    """Build the copies of the students that lag behind, if there are any.
+
+    Raises:
+        ValueError: If nothing learns from them.
+    """
+    if cfg is None:
+        return None
+    if not distiller.collective_losses:
+        raise ValueError(
+            '`lagged_peers` are for collective losses, but '
+            '`distiller.collective_losses` has none.'
+        )
+    return LaggedPeers(cohort, distiller.record_student, **cfg)
+
+
+def build_recomputation(
+    memory: Optional[str], cohort: StudentCohort, distiller: CollectiveDistiller
+) -> Optional[Recomputation]:
+    """Build what runs the students in less memory, if it is asked for."""
+    check_choice('memory', memory, MEMORY)
+    if memory is None:
+        return None
+    distiller.check_recomputable()
+    return Recomputation(cohort.students)
+
+
+def build_graphs(
+    cuda_graphs: Optional[bool],
+    cohort: StudentCohort,
+    teachers: Teachers,
+    distiller: CollectiveDistiller,
+    teacher_trainable: bool,
+    memory: Optional[str],
+) -> Optional[CUDAGraphs]:
+    """Build the CUDA graphs of all backbones, where nothing stands against it.
+
+    Raises:
+        ValueError: If something does, and the config asks for them.
+    """
+    obstacles = {
+        "`memory='checkpoint'`, which runs the students twice": memory is not None,
+        '`distiller` recording more than logits, inside the graphs': (
+            not distiller.records_logits_alone
+        ),
+        '`teacher_trainable=True`': teacher_trainable,
+        'several processes': get_world_size() > 1,
+    }
+    found = [what for what, is_there in obstacles.items() if is_there]
+    if cuda_graphs and found:
+        raise ValueError(
+            f'Invalid `cuda_graphs`: expected None or False with {found[0]}, got True.'
+        )
+    return None if found or cuda_graphs is False else CUDAGraphs(cohort, teachers)

@@ -1,0 +1,245 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Stop a run before a loss that is not finite changes anything."""
+
+import math
+from functools import reduce
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.logging import MessageHub
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmdckd.names import COLLECTIVE, is_loss, parse_loss, student_of
+
+from .buffer_snapshot import BufferSnapshot
+from .step import StepRecord
+
+
+class FiniteGuard:
+    """Stops a run whose losses are not finite, all as before the step.
+
+    A forward pass in training changes the statistics of BatchNorm layers; the
+    guard takes them back.
+
+    Args:
+        students (Dict[str, nn.Module]): Name to network.
+        others (Sequence[nn.Module]): What else has buffers that a step changes.
+    """
+
+    def __init__(
+        self, students: Mapping[str, nn.Module], others: Sequence[nn.Module]
+    ) -> None:
+        self._students = students
+        self._others = others
+        self._buffers: Optional[BufferSnapshot] = None
+        self._values: Dict[str, torch.Tensor] = {}
+
+    def remember(self) -> None:
+        """Remember how all is before a step."""
+        if self._buffers is None:
+            # Not earlier: a runner may convert BatchNorm layers.
+            self._buffers = BufferSnapshot(*self._students.values(), *self._others)
+        self._buffers.take()
+
+    def check(
+        self,
+        losses: Dict[str, torch.Tensor],
+        step: StepRecord,
+        save: Optional[Callable[[], str]] = None,
+    ) -> None:
+        """Check the losses of a step.
+
+        Args:
+            losses (Dict[str, Tensor]): Losses and statistics by name.
+            step (StepRecord): What was recorded.
+            save (Callable, optional): Called before the run stops, when all
+                is as before the step; returns the path of the checkpoint
+                that it has written. Defaults to None.
+
+        Raises:
+            FloatingPointError: If a loss is not finite in any process; it
+                says whose, when, and of which images.
+        """
+        self._values, finite = look_at(losses)
+        if all(finite.values()):
+            return
+        message = describe_losses(losses, _causes(finite, step), step.samples)
+        if self._buffers is not None:
+            self._buffers.restore()
+        spoilt = self._spoilt()
+        saved = save and save()
+        message += ' The run stops before anything is updated' + (
+            f'; {saved} has the state before this iteration.'
+            if saved
+            else '. To have the state before this iteration saved, add '
+            "dict(type='mmdckd.SaveOnNonFiniteHook') to `custom_hooks`."
+        )
+        if spoilt:
+            message += (
+                f' The weights of {", ".join(spoilt)} are not finite '
+                'themselves: a gradient of an earlier iteration was not. Go '
+                'back to a checkpoint from before.'
+            )
+        raise FloatingPointError(
+            f'{message} See whether the images are sound; if they are, lower '
+            'the learning rate, or clip gradients by '
+            '`optim_wrapper.clip_grad`.'
+        )
+
+    def values(
+        self, losses: Dict[str, torch.Tensor], log: Dict[str, torch.Tensor]
+    ) -> Dict[str, torch.Tensor]:
+        """The values to log of the losses that were checked last.
+
+        They were copied to the CPU at once, to see whether they are finite.
+        MMEngine would wait for the device for each.
+
+        Args:
+            losses (Dict[str, Tensor]): Losses and statistics by name.
+            log (Dict[str, Tensor]): What MMEngine would log, for losses that
+                were not checked.
+
+        Returns:
+            Dict[str, Tensor]: Their sum, ``loss``, and each mean by name.
+        """
+        values, self._values = self._values, {}
+        if list(values) != list(losses):
+            return look_at(log)[0]
+        terms = [value for name, value in values.items() if is_loss(name)]
+        return {'loss': sum(terms, torch.zeros(())), **values}
+
+    def _spoilt(self) -> List[str]:
+        """The students whose weights are not finite in every process."""
+        return [
+            name
+            for name, student in self._students.items()
+            if not all(_agreed_finite(student.parameters()))
+        ]
+
+
+def look_at(
+    losses: Dict[str, torch.Tensor],
+) -> Tuple[Dict[str, torch.Tensor], Dict[str, bool]]:
+    """Copy the mean of every entry to the CPU, and tell which are finite.
+
+    All are in one copy: the host waits for the device once.
+
+    Args:
+        losses (Dict[str, Tensor | List[Tensor]]): Losses and statistics by
+            name.
+
+    Returns:
+        tuple: The means on the CPU by name, without their graphs; and, of
+        each entry that MMEngine trains, one with "loss" in its name, whether
+        its mean is finite in every process.
+    """
+    if not losses:
+        return {}, {}
+    means = [_mean(value) for value in losses.values()]
+    dtype = reduce(torch.promote_types, [mean.dtype for mean in means])
+    stacked = torch.stack([mean.to(dtype) for mean in means])
+    if get_world_size() > 1:
+        finite = stacked.isfinite().int()
+        all_reduce(finite, 'min')
+        values, flags = torch.stack([stacked, finite.to(dtype)]).cpu()
+    else:
+        values = stacked.cpu()
+        flags = values.isfinite()
+    return dict(zip(losses, values.unbind())), {
+        name: flag for name, flag in zip(losses, flags.bool().tolist()) if is_loss(name)
+    }
+
+
+def describe_losses(
+    losses: Dict[str, torch.Tensor],
+    causes: Sequence[Optional[str]],
+    samples: Optional[Sequence[BaseDataElement]],
+) -> str:
+    """Say which losses of a step are not finite, when, and on which images.
+
+    Every process calls it, and gets the same: what all have found. When it
+    is comes from MMEngine's message hub, where its ``RuntimeInfoHook`` notes
+    ``iter`` and ``epoch``.
+
+    Args:
+        losses (Dict[str, Tensor]): Losses by name.
+        causes (Sequence[str]): The students that are the cause; None of a
+            teacher.
+        samples (Sequence[DataSample], optional): Those of the batch.
+    """
+    bad = {}
+    for name, loss in losses.items():
+        value = float(_mean(loss)) if is_loss(name) else 0.0
+        if not math.isfinite(value):
+            bad[name] = value
+    found = all_gather_object((bad, _images(samples) if bad else []))
+    terms = {name: value for bad, _ in found for name, value in bad.items()}
+    images = [image for _, images in found for image in images]
+
+    own = [name for name in terms if student_of(name) in causes]
+    own = own or list(terms)
+    listed = ', '.join(f'{name}={terms[name]}' for name in own)
+    if len(own) < len(terms):
+        listed += (
+            f', and with it {len(terms) - len(own)} losses of those that learn from it'
+        )
+    hub = MessageHub.get_current_instance()
+    step, epoch = hub.get_info('iter'), hub.get_info('epoch')
+    when = '' if step is None else f' in iteration {step + 1}'
+    if epoch is not None:
+        when += f' (epoch {epoch + 1})'
+    whose = ', '.join(cause or 'the teacher' for cause in causes)
+    return (
+        f'Not finite{when}: the loss of {whose}: {listed}. The images of '
+        f'the batch: {", ".join(images)}.'
+    )
+
+
+def _mean(loss) -> torch.Tensor:
+    """As MMEngine reduces a loss: a tensor, or a list of tensors."""
+    if not isinstance(loss, torch.Tensor):
+        return sum((_mean(each) for each in loss), torch.tensor(0.0))
+    return (loss if loss.ndim == 0 else loss.mean()).detach()
+
+
+def _images(samples: Optional[Sequence[BaseDataElement]]) -> List[str]:
+    return [
+        str(
+            sample.get('img_path')
+            or f'sample {sample.get("sample_idx", f"{i} of the batch")}'
+        )
+        for i, sample in enumerate(samples or [])
+    ]
+
+
+def _causes(finite: Dict[str, bool], step: StepRecord) -> List[Optional[str]]:
+    """Whose loss is not finite: the names of students, None of a teacher.
+
+    What is not finite in the tensors of one is so in the collective losses of
+    all that learn from it. The cause is where a student's own losses or
+    tensors are not.
+    """
+    bad = [name for name, is_finite in finite.items() if not is_finite]
+    causes = {student_of(name) for name in bad if not _is_collective(name)}
+    if any(map(_is_collective, bad)):
+        owners, tensors = zip(*step.owners())
+        flags = _agreed_finite(tensors)
+        causes.update(o for o, is_finite in zip(owners, flags) if not is_finite)
+    causes = causes or {student_of(name) for name in bad}
+    return sorted(causes, key=str)
+
+
+def _is_collective(key: str) -> bool:
+    found = parse_loss(key)
+    return found is not None and found.part == COLLECTIVE
+
+
+def _agreed_finite(tensors: Iterable[torch.Tensor]) -> List[bool]:
+    """Of each tensor, whether it is finite in every process."""
+    flags = torch.stack([tensor.isfinite().all() for tensor in tensors])
+    if get_world_size() > 1:
+        flags = flags.int()
+        all_reduce(flags, 'min')
+    return flags.bool().tolist()

@@ -1,0 +1,47 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Dict, List
+
+import torch
+from mmengine.structures import BaseDataElement
+
+from mmdckd.names import ENSEMBLE, teacher_names
+
+from ..cohorts.student_cohort import StudentCohort
+from ..tasks import Classification
+from .building import Teachers
+
+
+def predict_members(
+    cohort: StudentCohort,
+    teachers: Teachers,
+    task: Classification,
+    inputs: torch.Tensor,
+    data_samples: List[BaseDataElement],
+) -> Dict[str, List[BaseDataElement]]:
+    """Predict with every member, each once.
+
+    Args:
+        cohort (StudentCohort): The students.
+        teachers (List): The teachers.
+        task (Classification): Combines the students' predictions.
+        inputs (Tensor): Preprocessed images (B, 3, H, W).
+        data_samples (List[DataSample]): B data samples; they are left as they
+            are.
+
+    Returns:
+        Dict[str, List[DataSample]]: The predictions of each student, of the
+        ``ensemble`` (the mean of their probabilities, where there are two or
+        more) and of the teachers.
+    """
+    members = {
+        name: student(inputs, [s.new() for s in data_samples], mode='predict')
+        for name, student in cohort.items()
+    }
+    if len(members) > 1:
+        first = cohort.students[cohort.names[0]]
+        members[ENSEMBLE] = task.ensemble(
+            list(members.values()), getattr(first, 'head', None)
+        )
+    for name, teacher in zip(teacher_names(len(teachers)), teachers):
+        members[name] = teacher.predict(inputs, [s.new() for s in data_samples])
+    return members

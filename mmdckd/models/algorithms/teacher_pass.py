@@ -1,0 +1,105 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The forward pass of the teachers in a training step."""
+
+from typing import Dict, List, Optional, Tuple
+
+import torch
+from mmengine.structures import BaseDataElement
+
+from mmdckd.names import TEACHER, name_losses, teacher_names
+
+from ..distillers import CollectiveDistiller
+from ..distillers.recorders import Tensors
+from ..losses.base_collective_loss import LOGITS
+from ..tasks.labels import has_labels, missing_labels
+from ..teachers.logits_cache import LogitsCache, check_lookup
+from .building import Teachers
+from .step import StepRecord, View
+
+
+class TeacherPass:
+    """Runs the teachers on a view, or looks up what they said.
+
+    Args:
+        teachers (List): The teachers.
+        distiller (CollectiveDistiller): Records them.
+        trained (bool): Whether they are trained.
+
+    Attributes:
+        cache (LogitsCache, optional): Has the logits of the only teacher,
+            which then does not run;
+            :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Defaults
+            to None.
+    """
+
+    def __init__(
+        self, teachers: Teachers, distiller: CollectiveDistiller, trained: bool
+    ) -> None:
+        self._teachers = teachers
+        self._distiller = distiller
+        self._trained = trained
+        self.cache: Optional[LogitsCache] = None
+        self._checked = False
+
+    def __call__(
+        self, view: View, step: StepRecord, distilling: bool
+    ) -> Dict[str, torch.Tensor]:
+        """Run the teachers, if anything needs them, and record them.
+
+        Args:
+            view (View): The images.
+            step (StepRecord): Receives what is recorded.
+            distilling (bool): Whether the students learn from the teachers.
+
+        Returns:
+            Dict[str, Tensor]: The losses of teachers that are trained.
+
+        Raises:
+            ValueError: If there are no labels for a teacher that is trained;
+                at first, if the cache does not have what the teacher says.
+        """
+        if not (self._trained or distilling and self._distiller.needs_teacher):
+            return {}
+        if self._trained and not has_labels(view.samples):
+            raise missing_labels(
+                'the task loss of the teacher',
+                view.samples,
+                'set `model.teacher_trainable=False`',
+            )
+        losses: Dict[str, torch.Tensor] = {}
+        if self.cache is None:
+            tensors, losses = self.run(view.inputs, view.samples)
+        else:
+            tensors = self._look_up(self.cache, view)
+        step.teachers.append(tensors)
+        return losses
+
+    def run(
+        self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]] = None
+    ) -> Tuple[List[Tensors], Dict[str, torch.Tensor]]:
+        """Run every teacher once.
+
+        Args:
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[DataSample], optional): B data samples.
+                Defaults to None.
+
+        Returns:
+            tuple: What collective losses read of M teachers, by recorder, the
+            logits (B, C) as ``logits``; and the losses of those that are
+            trained.
+        """
+        losses: Dict[str, torch.Tensor] = {}
+        names = teacher_names(len(self._teachers))
+        with self._distiller.recording_teacher():
+            for name, teacher in zip(names, self._teachers):
+                losses.update(name_losses(TEACHER, name, teacher(inputs, data_samples)))
+        return self._distiller.pop_teachers(), losses
+
+    def _look_up(self, cache: LogitsCache, view: View) -> List[Tensors]:
+        logits = cache(view.inputs, view.samples)
+        if not self._checked:
+            (said,), _ = self.run(view.inputs)
+            check_lookup(logits, said[LOGITS])
+            self._checked = True
+        return [{LOGITS: logits}]

@@ -1,0 +1,123 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The recorders of what collective losses read, of all members."""
+
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from typing import Dict, Iterator, List, Optional
+
+from mmengine.model import BaseModel
+from torch import nn
+
+from ..cohorts.student_cohort import StudentCohort
+from ..losses.base_collective_loss import LOGITS
+from .recorders import (
+    FeatureRecorder,
+    LogitsRecorder,
+    MemberRecorder,
+    TensorRecorder,
+    Tensors,
+)
+
+#: Name to the config of a recorder; None for the default one of logits.
+Configs = Dict[str, Optional[dict]]
+
+
+class CohortRecorders:
+    """Records what collective losses read of students and teachers.
+
+    Args:
+        losses (nn.ModuleDict): Name to collective loss.
+        student_cfgs (dict): Name to the config of a student's recorder.
+        teacher_cfgs (dict): The same of a teacher's.
+    """
+
+    def __init__(
+        self, losses: nn.ModuleDict, student_cfgs: Configs, teacher_cfgs: Configs
+    ) -> None:
+        self._losses = losses
+        self._cfgs = dict(student=student_cfgs, teacher=teacher_cfgs)
+        # The statistics of a cohort are of logits.
+        read: Dict[str, List[str]] = dict(
+            student=[LOGITS] if len(losses) else [], teacher=[]
+        )
+        for loss in losses.values():
+            read['student'] += loss.inputs
+            read['teacher'] += loss.inputs if loss.needs_teacher else []
+        #: What is read of a ``student`` and of a ``teacher``.
+        self.inputs = {role: list(dict.fromkeys(each)) for role, each in read.items()}
+        self._students: Dict[str, MemberRecorder] = {}
+        self._teachers: List[MemberRecorder] = []
+
+    @property
+    def logits_alone(self) -> bool:
+        """bool: Whether nothing is recorded but what networks return, their
+        logits."""
+        return set(self.inputs['student']) <= {LOGITS} and all(
+            cfgs[LOGITS] is None for cfgs in self._cfgs.values()
+        )
+
+    def attach_students(self, cohort: StudentCohort) -> None:
+        """Attach the recorders of all students."""
+        self._students = {
+            name: self.record('student', each) for name, each in cohort.items()
+        }
+
+    def attach_teachers(self, teachers: List[BaseModel]) -> None:
+        """Attach the recorders of all teachers."""
+        self._teachers = [self.record('teacher', each) for each in teachers]
+
+    def record(self, role: str, network: BaseModel) -> MemberRecorder:
+        """Make the recorder of a network.
+
+        Args:
+            role (str): ``'student'`` or ``'teacher'``.
+            network (:obj:`BaseModel`): The network.
+
+        Raises:
+            ValueError: If there is no recorder of what a loss reads, or its
+                source does not exist.
+        """
+        recorders: Dict[str, TensorRecorder] = {}
+        cfgs = self._cfgs[role]
+        for name in self.inputs[role]:
+            if name == LOGITS:
+                key = f'distiller.{role}_logits'
+                recorders[name] = LogitsRecorder(network, cfgs[name], key)
+            else:
+                cfg = self._find(name, role)
+                key = f'distiller.{role}_recorders.{name}'
+                recorders[name] = FeatureRecorder(network, cfg, key)
+        return MemberRecorder(recorders)
+
+    def _find(self, name: str, role: str) -> dict:
+        cfg = self._cfgs[role].get(name)
+        if cfg is not None:
+            return cfg
+        reader = next(key for key, loss in self._losses.items() if name in loss.inputs)
+        known = [each for each in self._cfgs[role] if each != LOGITS]
+        near = get_close_matches(name, known, 1)
+        raise ValueError(
+            f'Invalid `distiller.{role}_recorders`: expected a recorder named '
+            f'{name!r}, which `distiller.collective_losses.{reader}` reads, got '
+            f'{known or None}.' + (f' Did you mean {near[0]!r}?' if near else '')
+        )
+
+    @contextmanager
+    def recording_teachers(self) -> Iterator[None]:
+        """Record the teachers while they run inside this context."""
+        with ExitStack() as stack:
+            for recorder in self._teachers:
+                stack.enter_context(recorder)
+            yield
+
+    def recording_student(self, name: str) -> MemberRecorder:
+        """A context in which one student is recorded while it runs."""
+        return self._students[name]
+
+    def pop_student(self, name: str) -> Tensors:
+        """Take out what is recorded of a student, by recorder."""
+        return self._students[name].pop()
+
+    def pop_teachers(self) -> List[Tensors]:
+        """Take out what is recorded of each of the M teachers."""
+        return [recorder.pop() for recorder in self._teachers]

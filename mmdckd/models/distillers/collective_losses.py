@@ -1,0 +1,155 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Build collective losses, and give them what they need."""
+
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional, Sequence
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from mmdckd.names import check_loss_name, is_loss
+from mmdckd.registry import MODELS
+
+from ..networks import classifier_weight
+from ..tasks import Classification
+from ..tasks.labels import missing_labels
+
+
+def build_collective_losses(
+    cfgs: Optional[Dict[str, dict]], task: Classification
+) -> nn.ModuleDict:
+    """Build collective losses.
+
+    Args:
+        cfgs (Dict[str, dict], optional): Name to config.
+        task (Classification): The task of the cohort.
+
+    Raises:
+        ValueError: If a name lacks "loss", or a loss has no meaning for the
+            task.
+        TypeError: If it is no dict of dicts by name.
+    """
+    check_named('collective_losses', cfgs)
+    losses = nn.ModuleDict()
+    for name, cfg in (cfgs or {}).items():
+        if not is_loss(name):
+            raise ValueError(
+                f'`distiller.collective_losses` has a loss named '
+                f'{name!r}; MMEngine trains what has "loss" in its name: '
+                f'call it "loss_{name}".'
+            )
+        loss = MODELS.build(cfg)
+        with _naming(name):
+            loss.use_task(task)
+        losses[name] = loss
+    return losses
+
+
+def check_cohort(losses: nn.ModuleDict, num_students: int, num_teachers: int) -> None:
+    """Check that every loss has the students and teachers it needs.
+
+    Raises:
+        ValueError: If it has not; the message has its config key.
+    """
+    for name, loss in losses.items():
+        with _naming(name):
+            loss.check_cohort(num_students, num_teachers)
+
+
+def gather_labels(
+    losses: nn.ModuleDict,
+    task: Classification,
+    samples: Optional[Sequence[BaseDataElement]],
+    logits: torch.Tensor,
+    check: bool,
+) -> Optional[torch.Tensor]:
+    """The labels of a batch, for losses that look at them.
+
+    Args:
+        losses (nn.ModuleDict): Name to loss.
+        task (Classification): The task of the cohort.
+        samples (List[DataSample], optional): The batch.
+        logits (Tensor): Those of a student (B, C).
+        check (bool): Whether losses look at the labels' values, which waits
+            for the device.
+
+    Returns:
+        Tensor, optional: (B,) or (B, C); None where there are none.
+
+    Raises:
+        ValueError: If a loss needs labels that are not there, or cannot use
+            those that are.
+    """
+    labels = task.gather_labels(samples, logits.shape[1])
+    for name, loss in losses.items():
+        if labels is None and loss.label_users:
+            key = f'`distiller.collective_losses.{name}`'
+            raise missing_labels(
+                f'{" and ".join(loss.label_users)} of {key}',
+                samples,
+                'choose another that looks at no labels',
+            )
+        if check and labels is not None:
+            loss.check_labels(labels.cpu(), logits)
+    return labels
+
+
+def give_prototypes(losses: nn.ModuleDict, teachers: List[BaseModel]) -> None:
+    """Give the weights of the teachers' last layers to losses that want them.
+
+    Raises:
+        ValueError: If a teacher has no linear last layer, or it is trained.
+    """
+    for name, loss in losses.items():
+        if loss.needs_prototypes:
+            key = f'distiller.collective_losses.{name}.cost'
+            loss.take_prototypes([_prototypes(each, key) for each in teachers])
+
+
+def _prototypes(teacher: BaseModel, key: str) -> torch.Tensor:
+    weight = classifier_weight(teacher)
+    if weight is None or weight.requires_grad:
+        reason = (
+            'whose last layer is not linear'
+            if weight is None
+            else 'that is trained itself'
+        )
+        raise ValueError(
+            f'Invalid `{key}`: expected the path of an .npy file for a teacher '
+            f'{reason}, got None.'
+        )
+    return weight
+
+
+@contextmanager
+def _naming(loss: str) -> Iterator[None]:
+    """Put the config key of a loss before what it says."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'`distiller.collective_losses.{loss}`: {error}') from error
+
+
+def check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
+    """Check that a part of a distiller's config is a dict of dicts by name.
+
+    Raises:
+        TypeError: If it is another.
+        ValueError: If a loss cannot be called so.
+    """
+    if part is None:
+        return
+    if not isinstance(part, dict):
+        raise TypeError(
+            f'`distiller.{key}` is a dict of names and configs, but got {part!r}.'
+        )
+    for name, cfg in part.items():
+        if key in ('collective_losses', 'distill_losses'):
+            check_loss_name(name, f'distiller.{key}')
+        # MMRazor chains the connectors of a list.
+        chained = key == 'connectors' and isinstance(cfg, list)
+        configs = cfg if chained else [cfg]
+        if not all(isinstance(each, dict) for each in configs):
+            raise TypeError(f'`distiller.{key}.{name}` is a dict, but got {cfg!r}.')

@@ -1,0 +1,63 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What is recorded of a cohort in a step, as collective losses take it."""
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+import torch
+
+from ..losses.base_collective_loss import LOGITS, BaseCollectiveLoss
+from .recorders import Tensors
+
+
+class CollectiveInputs:
+    """The tensors of students, teachers and peers, put together by recorder.
+
+    Args:
+        students (Dict[str, Tensors]): Those of N students, by name.
+        teachers (Sequence[Sequence[Tensors]]): Those of M teachers, on one
+            view or on each student's; empty where the teachers did not run.
+        peers (Dict[str, Tensors]): Those of N peers; empty where the students
+            are the peers.
+
+    Attributes:
+        students (dict): Recorder to the students' tensors: logits stacked
+            (N, B, C), features as N tensors, whose shapes may differ.
+        teachers (dict): The same of the teachers: logits (M, B, C) or
+            (M, N, B, C); features as M tensors, or as M times N.
+        peers (dict): The same of the peers, as ``students``.
+    """
+
+    def __init__(
+        self,
+        students: Mapping[str, Tensors],
+        teachers: Sequence[Sequence[Tensors]],
+        peers: Mapping[str, Tensors],
+    ) -> None:
+        self.students = _by_recorder(list(students.values()))
+        self.peers = _by_recorder(list(peers.values()))
+        each = [_by_recorder(views) for views in zip(*teachers)]
+        if len(teachers) == 1:
+            each = [{name: views[0] for name, views in of.items()} for of in each]
+        self.teachers = _by_recorder(each)
+
+    def of(self, loss: BaseCollectiveLoss) -> List[Any]:
+        """What a loss takes: ``preds_S``, ``preds_T`` and, of peers that are
+        others than the students, ``preds_P``."""
+        parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
+        return [_choose(part, loss.inputs) for part in parts]
+
+
+def _by_recorder(members: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    names = members[0] if members else ()
+    together: Dict[str, Any] = {
+        name: tuple(member[name] for member in members) for name in names
+    }
+    if LOGITS in together:
+        together[LOGITS] = torch.stack(together[LOGITS])
+    return together
+
+
+def _choose(part: Dict[str, Any], names: Sequence[str]) -> Any:
+    if len(names) == 1:
+        return part.get(names[0])
+    return {name: part[name] for name in names} if part else None

@@ -1,0 +1,101 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Whether what MMRazor's recorders are told to record can be recorded."""
+
+import difflib
+
+from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
+from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder import (
+    ModuleOutputsRecorder,
+    ParameterRecorder,
+)
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
+from torch import nn
+
+from ..tasks.heads import has_margin, knowledge_of
+
+
+def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> None:
+    """Make sure that what is to be recorded exists; see :func:`check_source`.
+
+    Args:
+        recorders (RecorderManager): Recorders, not yet initialised.
+        network (nn.Module): The network they will record.
+        key (str): The config key of the recorders, for the message.
+    """
+    for name, recorder in recorders.recorders.items():
+        check_source(recorder, network, f'{key}.{name}')
+
+
+def check_source(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
+    """Make sure that what one recorder is to record exists.
+
+    Args:
+        recorder (BaseRecorder): The recorder, not yet initialised.
+        network (nn.Module): The network it will record.
+        key (str): The config key of the recorder, for the message.
+
+    Raises:
+        ValueError: If a module or parameter does not exist; the message names
+            those whose names are nearest.
+    """
+    if isinstance(recorder, ModuleOutputsRecorder):
+        kind, known = 'module', dict(network.named_modules())
+    elif isinstance(recorder, ParameterRecorder):
+        kind, known = 'parameter', dict(network.named_parameters())
+    else:
+        return
+    source = recorder.source
+    if not isinstance(source, str) or source not in known:
+        near = difflib.get_close_matches(str(source), known, 5, 0.4)
+        raise ValueError(
+            f'Invalid `{key}.source`: expected a {kind} of the '
+            f'{type(network).__name__}, got {source!r}. Near: '
+            f'{", ".join(near) or "nothing"}.'
+        )
+
+
+def returns_logits(distiller: BaseDistiller) -> bool:
+    """Tell whether a distiller of MMRazor sees nothing but the logits.
+
+    Args:
+        distiller (:obj:`BaseDistiller`): The distiller.
+    """
+    if type(distiller) is not ConfigurableDistiller:
+        return False
+    recorders = [
+        *distiller.student_recorders.recorders.values(),
+        *distiller.teacher_recorders.recorders.values(),
+    ]
+    return not distiller.deliveries.deliveries and all(
+        type(recorder) is ModuleOutputsRecorder
+        and recorder.source in ('head', 'head.fc')
+        for recorder in recorders
+    )
+
+
+def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
+    """Make sure that no loss takes what a head returns in training for what
+    it predicts with.
+
+    Args:
+        recorders (RecorderManager): The recorders of a network that trains.
+        network (nn.Module): The network.
+        key (str): The config key of the recorders, for the message.
+
+    Raises:
+        ValueError: If one records the output of such a head.
+    """
+    head = getattr(network, 'head', None)
+    for name, recorder in recorders.recorders.items():
+        if (
+            isinstance(recorder, ModuleOutputsRecorder)
+            and recorder.source == 'head'
+            and has_margin(head)
+        ):
+            raise ValueError(
+                f'Invalid `{key}.{name}.source`: expected scores without '
+                f"margins, got 'head', a {type(head).__name__}, whose output "
+                'in training has the margin of the label in it. Did you mean '
+                f'{knowledge_of(network, key).source!r}?'
+            )

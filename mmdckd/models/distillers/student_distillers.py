@@ -1,0 +1,200 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""MMRazor's distillers, one for each student."""
+
+import copy
+from contextlib import ExitStack, contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.structures import BaseDataElement
+from mmrazor.models.distillers import BYOTDistiller, OFDDistiller
+from mmrazor.models.task_modules import RecorderManager
+from torch import nn
+
+from mmdckd.registry import MODELS
+
+from ..cohorts.student_cohort import StudentCohort, student_seed
+from ..tasks.labels import has_labels, missing_labels
+from .loss_selection import parts_for_student
+from .recorder_checks import check_margins, check_sources, returns_logits
+from .shape_guard import guard_shapes
+
+
+class StudentDistillers:
+    """MMRazor's distillers, one for each student, all of the same config.
+
+    A student's distiller has recorders, connectors and losses of its own. The
+    recorders of the teacher are shared, because it runs once for all.
+
+    Args:
+        cfg (dict): Config of the distiller. Empty for none.
+        names (List[str]): The names of the students.
+
+    Attributes:
+        modules (nn.ModuleDict): Student to distiller; empty without a config.
+    """
+
+    def __init__(self, cfg: dict, names: List[str]) -> None:
+        self.modules = nn.ModuleDict()
+        for index, name in enumerate(names if cfg else []):
+            parts = parts_for_student(cfg, name, names)
+            with student_seed(index), DefaultScope.overwrite_default_scope('mmrazor'):
+                self.modules[name] = MODELS.build(parts)
+            guard_shapes(self.modules[name])
+        #: Whether each student is its own teacher.
+        self.self_taught = any(isinstance(each, BYOTDistiller) for each in self._all)
+        if not self.self_taught:
+            for each in self._all:
+                each.teacher_recorders = self._all[0].teacher_recorders
+
+    @property
+    def _all(self) -> List[Any]:
+        return list(self.modules.values())
+
+    @property
+    def deliver(self) -> bool:
+        """bool: Whether the teacher's values replace the students'."""
+        return any(each.deliveries.deliveries for each in self._all)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """bool: Whether anything looks at the teacher."""
+        return self.deliver or any(
+            each.teacher_recorders.recorders and not self.self_taught
+            for each in self._all
+        )
+
+    @property
+    def records_logits_alone(self) -> bool:
+        """bool: Whether nothing is recorded but logits; see
+        :func:`~.recorder_checks.returns_logits`."""
+        return all(returns_logits(each) for each in self._all)
+
+    def attach_students(self, cohort: StudentCohort) -> None:
+        """Attach the students' recorders.
+
+        Raises:
+            ValueError: If a recorder's source does not exist.
+        """
+        key, teacher_key = 'distiller.student_recorders', 'distiller.teacher_recorders'
+        for name, each in self.modules.items():
+            student = cohort.students[name]
+            check_sources(each.student_recorders, student, key)
+            check_margins(each.student_recorders, student, key)
+            each.prepare_from_student(student)
+            if self.self_taught:
+                check_sources(each.teacher_recorders, student, teacher_key)
+                each.prepare_from_teacher(student)
+
+    def attach_teacher(self, teacher: BaseModel) -> None:
+        """Attach the recorders of the teacher, and take OFD's margins from it.
+
+        Raises:
+            ValueError: If a recorder's source does not exist.
+        """
+        if self._all and not self.self_taught:
+            first = self._all[0]
+            check_sources(
+                first.teacher_recorders, teacher, 'distiller.teacher_recorders'
+            )
+            first.prepare_from_teacher(teacher)
+        for each in self._all:
+            if isinstance(each, OFDDistiller):
+                each.init_ofd_connectors(teacher)
+
+    @contextmanager
+    def recording_teacher(self) -> Iterator[None]:
+        """Record the teacher while it runs inside this context."""
+        if not self._all:
+            yield
+            return
+        first, *others = self._all
+        first.set_deliveries_override(False)
+        with ExitStack() as stack:
+            if not self.self_taught:
+                stack.enter_context(first.teacher_recorders)
+            stack.enter_context(first.deliveries)
+            yield
+        if not self.self_taught:
+            _detach_records(first.teacher_recorders)
+        for each in others:
+            _hand_over(first.deliveries, each.deliveries)
+
+    @contextmanager
+    def recording_student(self, name: str) -> Iterator[None]:
+        """Record one student while it runs inside this context."""
+        if name not in self.modules:
+            yield
+            return
+        distiller: Any = self.modules[name]
+        distiller.set_deliveries_override(True)
+        with ExitStack() as stack:
+            stack.enter_context(distiller.student_recorders)
+            if self.self_taught:
+                stack.enter_context(distiller.teacher_recorders)
+            stack.enter_context(distiller.deliveries)
+            yield
+
+    def compute_losses(
+        self, name: str, samples: Optional[Sequence[BaseDataElement]]
+    ) -> Dict[str, torch.Tensor]:
+        """Compute MMRazor's losses of one student.
+
+        Args:
+            name (str): The student's name.
+            samples (Sequence[DataSample], optional): The batch.
+
+        Returns:
+            Dict[str, Tensor]: Loss to its value.
+
+        Raises:
+            ValueError: If there are no labels, and a loss needs what the
+                student's head records as it computes its task loss.
+        """
+        if name not in self.modules:
+            return {}
+        distiller: Any = self.modules[name]
+        if not has_labels(samples):
+            _check_unlabelled(distiller, samples)
+        return distiller.compute_distill_losses()
+
+
+def _check_unlabelled(
+    distiller: Any, samples: Optional[Sequence[BaseDataElement]]
+) -> None:
+    mappings = getattr(distiller, 'loss_forward_mappings', None) or {}
+    for loss, mapping in mappings.items():
+        for record in mapping.values():
+            if not record['from_student']:
+                continue
+            recorder = distiller.student_recorders.get_recorder(record['recorder'])
+            if not recorder.data_buffer:
+                raise missing_labels(
+                    f'`distiller.distill_losses.{loss}` (its recorder '
+                    f'{record["recorder"]!r} sees the task loss)',
+                    samples,
+                    'drop this loss',
+                )
+
+
+def _hand_over(source, target) -> None:
+    """Give a delivery manager what another has in its queues."""
+    for name, delivery in target.deliveries.items():
+        delivery.data_queue = copy.copy(source.deliveries[name].data_queue)
+
+
+def _detach_records(recorders: RecorderManager) -> None:
+    """Let no gradient into a trainable teacher; not every loss of MMRazor
+    detaches its target."""
+    for recorder in recorders.recorders.values():
+        recorder.data_buffer[:] = map(_detach, recorder.data_buffer)
+
+
+def _detach(record):
+    if isinstance(record, torch.Tensor):
+        return record.detach()
+    if type(record) in (tuple, list):
+        return type(record)(map(_detach, record))
+    return record
