@@ -6,13 +6,8 @@ import argparse
 import os.path as osp
 from typing import List, Optional
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
-from mmengine.config import Config
-
-from mmdckd.cli.errors import one_error_line
-from mmdckd.export import export_onnx, export_student
-from mmdckd.io.trust import trust_checkpoints
+from .arguments import add_trust_checkpoint, command_parser
+from .errors import one_error_line
 
 EXAMPLES = """examples:
   # the student that was best in validation
@@ -32,12 +27,7 @@ EXAMPLES = """examples:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd export'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
         'checkpoint', help='checkpoint file of a mmdckd.CollectiveDistill'
     )
@@ -64,18 +54,18 @@ def parse_args(
     parser.add_argument(
         '--config', help='the config of the run (default: the one in the checkpoint)'
     )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='let the checkpoint run code, which is refused otherwise; only '
-        'for files of people whom you trust',
-    )
+    add_trust_checkpoint(parser)
     return parser.parse_args(argv)
 
 
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
     args = parse_args(argv, prog)
+    from mmengine.config import Config
+
+    from mmdckd.export import export_onnx, export_student
+    from mmdckd.io.trust import trust_checkpoints
+
     if args.trust_checkpoint:
         trust_checkpoints()
     cfg = Config.fromfile(args.config) if args.config else None

@@ -5,20 +5,15 @@ import argparse
 import os
 import os.path as osp
 import sys
-from typing import Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Set, Tuple
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from rich.text import Text
-from torch import Tensor
+from .arguments import command_parser
+from .errors import one_error_line
 
-from mmdckd.cli.errors import one_error_line
-from mmdckd.inference import Predictor, annotate
-from mmdckd.io.files import path_below, replacing
-from mmdckd.io.images import MAX_PIXELS, find_files
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmdckd.inference import Predictor
 
 EXAMPLES = """examples:
   # the three classes that the student finds most likely, of each image
@@ -28,22 +23,19 @@ EXAMPLES = """examples:
   # an image that cannot be read is named, and the others are classified
   %(prog)s exported/student0.onnx images/ --out-dir predicted
 """
+#: Class names and their scores.
+Top = List[Tuple[str, float]]
 ENDINGS = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd predict'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
         'model',
         metavar='MODEL',
-        help='what tools/export_student.py has written: NAME.pth, NAME.py, '
+        help='what `mmdckd export` has written: NAME.pth, NAME.py, '
         'NAME.safetensors or NAME.onnx, with NAME.py beside it; that is a '
         'config, which is run',
     )
@@ -73,9 +65,8 @@ def parse_args(
     parser.add_argument(
         '--max-pixels',
         type=int,
-        default=MAX_PIXELS,
         help='how many pixels an image may have; one with more is not decoded '
-        '(default: %(default)s)',
+        '(default: the limit of Pillow, 178956970)',
     )
     parser.add_argument(
         '--on-broken',
@@ -86,13 +77,16 @@ def parse_args(
     )
     args = parser.parse_args(argv)
     for name in ('topk', 'batch_size', 'max_pixels'):
-        if getattr(args, name) < 1:
+        value = getattr(args, name)
+        if value is not None and value < 1:
             parser.error(f'--{name.replace("_", "-")} should be 1 or more')
     return args
 
 
 def find_images(paths: List[str]) -> List[str]:
     """The image files that paths name, those of a folder in order."""
+    from mmdckd.io.images import find_files
+
     files = []
     for path in paths:
         if osp.isdir(path):
@@ -112,43 +106,7 @@ def shown(text: str) -> str:
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def classify(
-    predictor: Predictor, paths: List[str], batch_size: int, unread: List[str]
-) -> Iterator[Tuple[str, Tensor]]:
-    """Classify images, as many of one size at a time as follow each other.
-
-    Args:
-        predictor (Predictor): The network.
-        paths (List[str]): The image files.
-        batch_size (int): How many images there are at most in a batch.
-        unread (List[str]): Takes a message for each that cannot be read.
-
-    Yields:
-        Tuple[str, Tensor]: The path and the scores, of shape (C, ).
-    """
-    batch: List[Tuple[str, dict]] = []
-
-    def scores() -> Iterator[Tuple[str, Tensor]]:
-        if batch:
-            names, images = zip(*batch)
-            yield from zip(names, predictor(list(images)))
-            batch.clear()
-
-    for path in paths:
-        try:
-            image = predictor.read(path)
-        except Exception as error:  # of pipelines and decoders, any
-            unread.append(f'{path}: {error.__cause__ or error}')
-            continue
-        if len(batch) == batch_size or (
-            batch and batch[0][1]['inputs'].shape != image['inputs'].shape
-        ):
-            yield from scores()
-        batch.append((path, image))
-    yield from scores()
-
-
-def top_of(predictor: Predictor, scores: Tensor, topk: int) -> List[Tuple[str, float]]:
+def top_of(predictor: 'Predictor', scores: 'Tensor', topk: int) -> Top:
     """The best classes and their scores."""
     best = scores.topk(min(topk, len(scores)))
     return [
@@ -156,8 +114,10 @@ def top_of(predictor: Predictor, scores: Tensor, topk: int) -> List[Tuple[str, f
     ]
 
 
-def picture_path(folder: str, path: str, taken: set) -> str:
+def picture_path(folder: str, path: str, taken: Set[str]) -> str:
     """Where the picture of an image goes; equal names get numbers."""
+    from mmdckd.io.files import path_below
+
     stem, name, number = osp.splitext(osp.basename(path))[0], '', 1
     stem = os.fsdecode(os.fsencode(stem)[:200])
     while not name or name in taken:
@@ -170,19 +130,22 @@ def picture_path(folder: str, path: str, taken: set) -> str:
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd predict') -> None:
     args = parse_args(argv, prog)
+    from rich.console import Console
+    from rich.progress import track
+
+    from mmdckd.inference import Predictor
+    from mmdckd.inference.batches import classify
+    from mmdckd.io.images import MAX_PIXELS
+
     paths = find_images(args.images)
-    predictor = Predictor(args.model, args.max_pixels)
-    table = Table('image', 'class', 'score', box=None, pad_edge=False)
-    table.columns[2].justify = 'right'
-    for column in table.columns[:2]:
-        column.overflow = 'fold'
-    unread: List[str] = []
-    taken: set = set()
+    predictor = Predictor(args.model, args.max_pixels or MAX_PIXELS)
     if args.out_dir:
         os.makedirs(args.out_dir, exist_ok=True)
-    predictions = classify(predictor, paths, args.batch_size, unread)
+    unread: List[str] = []
+    taken: Set[str] = set()
+    tops = []
     for path, scores in track(
-        predictions,
+        classify(predictor, paths, args.batch_size, unread),
         'images',
         total=len(paths),
         console=Console(stderr=True),
@@ -190,23 +153,51 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd predict') -> None
         disable=not sys.stderr.isatty(),
     ):
         top = top_of(predictor, scores, args.topk)
+        tops.append((path, top))
+        if args.out_dir:
+            try:
+                draw(path, top, args.out_dir, taken)
+            except (OSError, ValueError) as error:
+                unread.append(f'{path}: {error}')
+    if tops:
+        print_table(tops)
+    name_unread(unread, args.on_broken == 'error')
+
+
+def draw(path: str, top: Top, folder: str, taken: Set[str]) -> None:
+    """Write an image with its classes below it."""
+    from mmdckd.inference import annotate
+    from mmdckd.io.files import replacing
+
+    with replacing(picture_path(folder, path, taken)) as beside:
+        annotate(path, top).save(beside, 'PNG')
+
+
+def print_table(tops: List[Tuple[str, Top]]) -> None:
+    """Print the best classes of each image."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table('image', 'class', 'score', box=None, pad_edge=False)
+    table.columns[2].justify = 'right'
+    for column in table.columns[:2]:
+        column.overflow = 'fold'
+    for path, top in tops:
         for row, (name, score) in enumerate(top):
             table.add_row(
                 Text('' if row else shown(path)), Text(shown(name)), f'{score:.2%}'
             )
-        if args.out_dir:
-            try:
-                with replacing(picture_path(args.out_dir, path, taken)) as beside:
-                    annotate(path, top).save(beside, 'PNG')
-            except (OSError, ValueError) as error:
-                unread.append(f'{path}: {error}')
     # In a file or a pipe a line is as long as it needs to be.
     console = Console() if sys.stdout.isatty() else Console(width=10**4)
-    if table.rows:
-        console.print(table)
-    kind = 'error' if args.on_broken == 'error' else 'warning'
+    console.print(table)
+
+
+def name_unread(unread: List[str], fail: bool) -> None:
+    """Name the images that could not be read; exit where that is an error."""
+    kind = 'error' if fail else 'warning'
     lines = [f'{kind}: cannot read {shown(line)}' for line in unread]
-    if lines and kind == 'error':
+    if lines and fail:
         raise SystemExit('\n'.join(lines))
     for line in lines:
         print(line, file=sys.stderr)

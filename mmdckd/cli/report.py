@@ -7,11 +7,8 @@ import os.path as osp
 from collections import Counter
 from typing import List, Optional
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
-from mmdckd.cli.errors import one_error_line
-from mmdckd.report.recorded_run import read_run
-from mmdckd.report.report import write_report
+from .arguments import command_parser
+from .errors import one_error_line
 
 EXAMPLES = """examples:
   # one run: work_dirs/dckd_r34_r18_digits/report/report.html
@@ -27,12 +24,7 @@ EXAMPLES = """examples:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd report'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
         'work_dirs',
         nargs='+',
@@ -71,6 +63,9 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd report') -> None:
     args = parse_args(argv, prog)
+    from mmdckd.report.recorded_run import read_run
+    from mmdckd.report.report import write_report
+
     runs = [
         read_run(work_dir, name) for work_dir, name in zip(args.work_dirs, args.names)
     ]

@@ -40,9 +40,6 @@ MMENGINE_HOOKS = (
     'checkpoint',
 )
 
-#: More are a slip of the pen: torch would start them all.
-MOST_WORKERS = 1024
-
 
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and merge the arguments that are shared into it."""
@@ -108,45 +105,6 @@ def check_wrapper(cfg: Config) -> None:
                 'Every process holds all students (MMDistributedDataParallel, '
                 f'which is the default): leave `{key}` out.'
             )
-
-
-def set_dataloader_defaults(
-    cfg: Config, stage: str, pin_memory: bool = True, persistent_workers: bool = True
-) -> None:
-    """Complete a dataloader as MMPretrain does.
-
-    Args:
-        cfg (Config): The config of the run.
-        stage (str): 'train', 'val' or 'test'.
-        pin_memory (bool): Whether to pin memory where there is a GPU, unless
-            the config says otherwise. False says so for it. Defaults to True.
-        persistent_workers (bool): The same of keeping the workers from epoch
-            to epoch, where there are any. Defaults to True.
-    """
-    loader = cfg.get(f'{stage}_dataloader')
-    if loader is None:
-        return
-    if not isinstance(loader, dict):
-        raise SystemExit(f'error: `{stage}_dataloader` is a dict, but got {loader!r}')
-    if not isinstance(loader.get('dataset'), dict):
-        raise SystemExit(
-            f'error: `{stage}_dataloader.dataset` is a dict, but '
-            f'got {loader.get("dataset")!r}'
-        )
-    workers = loader.get('num_workers', 0)
-    if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
-        raise SystemExit(
-            f'error: `{stage}_dataloader.num_workers` is a whole '
-            f'number of processes, 0 to {MOST_WORKERS}, but got '
-            f'{workers!r}'
-        )
-    loader.setdefault('collate_fn', dict(type='default_collate'))
-    loader.setdefault('pin_memory', torch.cuda.is_available())
-    loader.setdefault('persistent_workers', loader.get('num_workers', 0) > 0)
-    if not pin_memory:
-        loader['pin_memory'] = False
-    if not persistent_workers:
-        loader['persistent_workers'] = False
 
 
 def build_runner(cfg: Config) -> Runner:

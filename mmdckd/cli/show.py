@@ -4,20 +4,16 @@ who learns what from whom. Weights and data are not needed."""
 
 import argparse
 import logging
-from typing import List, Optional
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Iterator, List, Optional
 
-from mmengine.config import Config, DictAction
-from mmengine.registry import DefaultScope
+from .arguments import add_cfg_options, command_parser
+from .errors import check_file, one_error_line
 
-from mmdckd.cli.config_errors import naming_config_keys
-from mmdckd.cli.errors import check_file, one_error_line
-from mmdckd.cli.run_config import read_config
-from mmdckd.engine.cohort_summary import as_table, summarise
-from mmdckd.models.algorithms import CollectiveDistill
-from mmdckd.registry import MODELS
-from mmdckd.report.image_size import train_image_size
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
-EXAMPLE = """example:
+EXAMPLES = """example:
   %(prog)s configs/dckd_r34_r18_digits.py \\
       --cfg-options model.num_students=2
 """
@@ -26,12 +22,7 @@ EXAMPLE = """example:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd show'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument('config', help='train config file path')
     parser.add_argument(
         '--size',
@@ -41,12 +32,7 @@ def parse_args(
         help='side, or height and width, of the images (default: what the '
         'pipeline of training ends with)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as pairs key=value',
-    )
+    add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
@@ -69,8 +55,28 @@ def drop_weights(model: dict) -> None:
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
     args = parse_args(argv, prog)
     check_file('config', args.config)
-    # How each parameter of a teacher starts.
+    with without_info():
+        print(summary_of(cohort_config(args), args.size))
+
+
+@contextmanager
+def without_info() -> Iterator[None]:
+    """Leave out how each parameter of a teacher starts."""
+    level = logging.root.manager.disable
     logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def cohort_config(args: argparse.Namespace) -> 'Config':
+    """The config that the arguments ask for, which describes a cohort."""
+    from mmdckd.models.algorithms import CollectiveDistill
+    from mmdckd.registry import MODELS
+
+    from .run_config import read_config
+
     cfg = read_config(args.config, args.cfg_options)
     kind = cfg.model.get('type')  # of a lazy config it is the class
     if isinstance(kind, str):
@@ -80,11 +86,10 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
             f'error: {args.config!r} builds a '
             f'{cfg.model.get("type")}, which is no cohort'
         )
-    with naming_config_keys(cfg):
-        print(summary_of(cfg, args.size))
+    return cfg
 
 
-def summary_of(cfg: Config, sides: Optional[List[int]]) -> str:
+def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
     """The table of the cohort that a config describes.
 
     Args:
@@ -92,10 +97,19 @@ def summary_of(cfg: Config, sides: Optional[List[int]]) -> str:
         sides (List[int], optional): The side, or height and width, of the
             images. None: what the pipeline of training ends with.
     """
+    from mmengine.registry import DefaultScope
+
+    from mmdckd.engine.cohort_summary import as_table, summarise
+    from mmdckd.registry import MODELS
+    from mmdckd.report.image_size import train_image_size
+
+    from .config_errors import naming_config_keys
+
     drop_weights(cfg.model)
     preprocessor = cfg.model.get('data_preprocessor', cfg.get('data_preprocessor'))
     cfg.model.data_preprocessor = preprocessor
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+    scope = cfg.get('default_scope', 'mmengine')
+    with naming_config_keys(cfg), DefaultScope.overwrite_default_scope(scope):
         model = MODELS.build(cfg.model)
     channels = len((preprocessor or {}).get('mean') or (0, 0, 0))
     size = train_image_size(cfg) if sides is None else sides * 2

@@ -2,28 +2,10 @@
 """Compare methods: run every one with several seeds, and report."""
 
 import argparse
-import os
-import os.path as osp
-import time
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
-import mmengine
-import torch
-from filelock import FileLock, Timeout
-
-from mmdckd.cli.errors import one_error_line
-from mmdckd.cli.run_config import set_dataloader_defaults
-from mmdckd.io.files import path_below
-from mmdckd.sweep.display import Display, duration
-from mmdckd.sweep.files import write_whole
-from mmdckd.sweep.lines import make_lines
-from mmdckd.sweep.page import Chapter, to_page
-from mmdckd.sweep.plan import Entry, Run, make_plan
-from mmdckd.sweep.plots import draw_plots
-from mmdckd.sweep.report import to_markdown
-from mmdckd.sweep.results import Results, figure_of, to_csv
-from mmdckd.sweep.scheduler import Scheduler, make_slots
-from mmdckd.sweep.spec import Spec, load_spec
+from .arguments import command_parser
+from .errors import one_error_line
 
 EXAMPLES = """examples:
   # teacher, plain training, KD, DML and DCKD on digits, five seeds each; stop
@@ -49,12 +31,7 @@ in mmdckd/sweep/results.py."""
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd sweep'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
         'spec',
         nargs='+',
@@ -114,171 +91,23 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd sweep') -> None:
     args = parse_args(argv, prog)
+    from mmdckd.sweep.running import run_sweep
+    from mmdckd.sweep.writing import write_page
+
     if args.page:
-        return write_page(args.page, args.spec)
-    spec = load_spec(args.spec[0])
-    args.work_dir = args.work_dir or path_below(
-        osp.join('work_dirs', 'sweeps'), spec.name
+        write_page(args.page, args.spec)
+        return
+    failed = run_sweep(
+        args.spec[0],
+        work_dir=args.work_dir,
+        out=args.out,
+        jobs=args.jobs,
+        only=args.only,
+        resume=args.resume,
+        report_only=args.report_only,
     )
-    args.out = args.out or args.work_dir
-    entries = make_plan(spec, args.work_dir)
-    chosen = choose(entries, args.only)
-    results = Results(osp.join(args.out, 'results.jsonl'))
-    failed = []
-    if not args.report_only:
-        os.makedirs(args.work_dir, exist_ok=True)
-        os.makedirs(args.out, exist_ok=True)
-        try:
-            with FileLock(osp.join(args.work_dir, '.lock'), timeout=0):
-                failed = run_all(args, spec, entries, chosen, results)
-        except Timeout as error:
-            raise SystemExit(
-                f'error: another sweep is at work in {args.work_dir!r}'
-            ) from error
-    if results.records:
-        report(args.out, spec, entries, results)
-    elif args.report_only:
-        raise SystemExit(f'error: there are no results in {results.path!r}')
     if failed:
         raise SystemExit(
             'error: these runs have failed:\n'
             + '\n'.join(f'  {run}: {run.log_file}' for run in failed)
         )
-
-
-def choose(entries: List[Entry], only: Optional[List[str]]) -> List[Entry]:
-    """The methods to run, by their names."""
-    methods = [entry for entry in entries if entry.role == 'method']
-    if only is None:
-        return methods
-    chosen = []
-    for name in only:
-        named = [
-            entry
-            for entry in methods
-            if name in (entry.name, f'{entry.pair}/{entry.name}')
-        ]
-        if not named:
-            known = list(dict.fromkeys(entry.name for entry in methods))
-            raise ValueError(f'--only {name!r} is none of the methods: {known}')
-        chosen += named
-    return chosen
-
-
-def run_all(
-    args: argparse.Namespace,
-    spec: Spec,
-    entries: List[Entry],
-    chosen: List[Entry],
-    results: Results,
-) -> List[Run]:
-    """Run what has no result yet; return the runs that have failed."""
-    keep_results(spec, entries, results)
-    runs = runs_to_do(chosen, results)
-    if not runs:
-        print('Every run is finished.')
-        return []
-    for run in runs:
-        for stage in ('train', 'val', 'test'):
-            set_dataloader_defaults(run.config, stage)
-    gpus = visible_gpus()
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count() or 1
-    )
-    slots = make_slots(args.jobs or len(gpus) or cores, cores, gpus)
-    failed = []
-    with (
-        Display(len(runs)) as display,
-        Scheduler(runs, slots, args.resume) as scheduler,
-    ):
-        while scheduler.busy:
-            for run, finished in scheduler.poll():
-                if finished:
-                    keep_results(spec, entries, results)
-                    text = outcome_of(run, spec)
-                else:
-                    failed.append(run)
-                    text = f'failed: {last_line(run.log_file)}'
-                display.end(run, text, scheduler.seconds_left())
-            display.update(scheduler)
-            time.sleep(0.2)
-    return failed
-
-
-def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
-    """Add what finished runs have left and the results lack."""
-    for entry in entries:
-        if results.find(entry) is None and osp.isfile(entry.run.result_file):
-            try:
-                results.add(spec, entry)
-            except ValueError as error:
-                raise SystemExit(f'error: {entry.run}: {error}') from error
-
-
-def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:
-    """The runs without a result and, before them, the teachers that they
-    lack."""
-    students = [e.run for e in chosen if results.find(e) is None]
-    teachers = [
-        run.teacher
-        for run in students
-        if run.teacher is not None and run.teacher.checkpoint is None
-    ]
-    return list(dict.fromkeys(teachers + students))
-
-
-def outcome_of(run: Run, spec: Spec) -> str:
-    """The figure and the time of a finished run."""
-    record = mmengine.load(run.result_file)
-    value = figure_of(record, record['last']['test'], spec.metric, 'mean')
-    seconds = record['train_seconds']
-    return f'{value:.2f}' + ('' if seconds is None else f' in {duration(seconds)}')
-
-
-def last_line(path: str) -> str:
-    """The last thing that a process said."""
-    if not osp.isfile(path):
-        return 'its teacher has failed'
-    with open(path, encoding='utf-8', errors='replace') as file:
-        lines = [line.strip() for line in file if line.strip()]
-    return lines[-1] if lines else 'it said nothing'
-
-
-def visible_gpus() -> List[str]:
-    """The GPUs to use, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get('CUDA_VISIBLE_DEVICES')
-    if named is not None:
-        return [name for name in named.split(',') if name]
-    return [str(index) for index in range(torch.cuda.device_count())]
-
-
-def report(
-    out: str, spec: Spec, entries: List[Entry], results: Results
-) -> List[Tuple[str, str]]:
-    """Write the tables and plots; return title and file of the plots."""
-    os.makedirs(out, exist_ok=True)
-    plots = draw_plots(make_lines(spec, entries, results), out)
-    page = osp.join(out, 'README.md')
-    write_whole(page, to_markdown(spec, entries, results, out, plots))
-    write_whole(osp.join(out, 'results.csv'), to_csv(results.records, spec.metric))
-    print(f'The report is {page}')
-    return plots
-
-
-def write_page(path: str, specs: List[str]) -> None:
-    """Write the reports of several sweeps, and one page of them."""
-    chapters = []
-    for each in specs:
-        spec = load_spec(each)
-        entries = make_plan(spec, '')
-        folder = f'results/{spec.name}'
-        out = path_below(osp.dirname(path), folder)
-        results = Results(osp.join(out, 'results.jsonl'))
-        plots = []
-        if results.records:
-            plots = report(out, spec, entries, results)
-        chapters.append(Chapter(spec, entries, results, out, folder, plots))
-    write_whole(path, to_page(chapters, path))
-    print(f'The page is {path}')

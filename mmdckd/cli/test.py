@@ -3,23 +3,13 @@
 or any model of MMPretrain."""
 
 import argparse
-from typing import List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
-import mmengine
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
+from .arguments import add_run_arguments, command_parser
+from .errors import check_file, one_error_line
 
-from mmdckd.cli.arguments import add_run_arguments
-from mmdckd.cli.config_errors import naming_config_keys
-from mmdckd.cli.errors import check_file, one_error_line
-from mmdckd.cli.run_config import (
-    build_runner,
-    leaving_processes,
-    load_config,
-    set_dataloader_defaults,
-)
-from mmdckd.io.plain_values import plain_values
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
@@ -35,12 +25,7 @@ EXAMPLES = """examples:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd test'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument('config', help='test config file path')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
@@ -86,15 +71,28 @@ def parse_args(
     return args
 
 
-def merge_args(cfg: Config, args: argparse.Namespace) -> None:
+@one_error_line()
+def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
+    args = parse_args(argv, prog)
+    from mmdckd.engine.dataloaders import set_dataloader_defaults
+
+    from .config_errors import naming_config_keys
+    from .run_config import leaving_processes, load_config
+
+    cfg = load_config(args)
+    merge_args(cfg, args)
+    set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
+    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
+        test(cfg, args)
+
+
+def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Merge the arguments of testing into the config."""
     check_file('checkpoint', args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
-    if (
-        args.out is not None
-        and args.out_item != 'metrics'
-        and 'CollectiveTestLoop' in str((cfg.get('test_cfg') or {}).get('type'))
+    if writes_predictions(args) and 'CollectiveTestLoop' in str(
+        (cfg.get('test_cfg') or {}).get('type')
     ):
         raise SystemExit(
             'error: --out writes the metrics of a cohort (add --out-item '
@@ -104,36 +102,44 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
-        if not (cfg.get('default_hooks') or {}).get('visualization'):
-            raise SystemExit(
-                'error: --show and --show-dir need `visualization=dict(type='
-                '"VisualizationHook")` in the `default_hooks` of '
-                f'{args.config!r}'
-            )
-        cfg.default_hooks.visualization.update(
-            enable=True,
-            show=args.show,
-            wait_time=args.wait_time,
-            out_dir=args.show_dir,
-            interval=args.interval,
+        draw_predictions(cfg, args)
+
+
+def writes_predictions(args: argparse.Namespace) -> bool:
+    return args.out is not None and args.out_item != 'metrics'
+
+
+def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
+    """Let the hook of the config draw as ``--show`` and its like say."""
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if not hook:
+        raise SystemExit(
+            'error: --show and --show-dir need `visualization=dict(type='
+            '"VisualizationHook")` in the `default_hooks` of '
+            f'{args.config!r}'
         )
-    set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
+    hook.update(
+        enable=True,
+        show=args.show,
+        wait_time=args.wait_time,
+        out_dir=args.show_dir,
+        interval=args.interval,
+    )
 
 
-def test(cfg: Config, args: argparse.Namespace) -> None:
+def test(cfg: 'Config', args: argparse.Namespace) -> None:
     """Test the model of the config; write what ``--out`` asks for."""
+    import mmengine
+    from mmengine.dist import is_main_process
+    from mmengine.evaluator import DumpResults
+
+    from mmdckd.io.plain_values import plain_values
+
+    from .run_config import build_runner
+
     runner = build_runner(cfg)
-    if args.out is not None and args.out_item != 'metrics':
+    if writes_predictions(args):
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()
     if args.out_item == 'metrics' and is_main_process():
         mmengine.dump(plain_values(metrics), args.out)
-
-
-@one_error_line()
-def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
-    args = parse_args(argv, prog)
-    cfg = load_config(args)
-    merge_args(cfg, args)
-    with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
-        test(cfg, args)

@@ -87,7 +87,9 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
 
 def config_of(args: argparse.Namespace) -> 'Config':
     """The config that the arguments ask for."""
-    from .run_config import load_config, set_dataloader_defaults
+    from mmdckd.engine.dataloaders import set_dataloader_defaults
+
+    from .run_config import load_config
 
     cfg = load_config(args)
     merge_args(cfg, args)

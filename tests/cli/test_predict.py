@@ -13,10 +13,10 @@ from PIL import Image
 
 from helpers.commands import call, run_tool
 from helpers.runs import run_config, train
-from mmdckd.cli import predict
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor
+from mmdckd.inference.batches import classify
 
 TOOL = 'tools/predict.py'
 
@@ -119,7 +119,7 @@ def test_images_of_several_sizes_come_in_order(student, images, tmp_path, monkey
         '_scores',
         lambda batch: batches.append(len(batch['inputs'])) or scores(batch),
     )
-    found = list(predict.classify(predictor, paths, 2, []))
+    found = list(classify(predictor, paths, 2, []))
     assert [path for path, _ in found] == paths
     assert batches == [2, 1, 2, 1]
 

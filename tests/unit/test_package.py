@@ -127,6 +127,8 @@ def test_installing_replaces_nothing(source, tmp_path):
 def test_wheel_holds_what_mim_looks_for(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        scripts = next(name for name in names if name.endswith('entry_points.txt'))
+        assert b'\nmmdckd = mmdckd.cli.main:main\n' in archive.read(scripts)
     assert {
         f'mmdckd/{path}'
         for path in files(ROOT / 'mmdckd', '**/*.py')

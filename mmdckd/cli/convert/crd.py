@@ -9,17 +9,10 @@ import argparse
 import os
 from typing import List, Optional
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
-import torch
-from mmengine.config import Config
+from ..arguments import add_trust_checkpoint, command_parser
+from ..errors import one_error_line
 
-from mmdckd.cli.errors import one_error_line
-from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
-from mmdckd.io.trust import trust_checkpoints
-from mmdckd.models.weights import read_state_dict
-
-EXAMPLE = """example:
+EXAMPLES = """example:
   %(prog)s \\
       resnet56_vanilla/ckpt_epoch_240.pth resnet56.pth
   mmdckd train configs/dckd/dckd_resnet56_resnet20_cifar100.py \\
@@ -30,26 +23,23 @@ EXAMPLE = """example:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument('src', help='the checkpoint of the reference code')
     parser.add_argument('dst', help='the file to write to')
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='let the checkpoint run code, which is refused otherwise; only '
-        'for files of people whom you trust',
-    )
+    add_trust_checkpoint(parser)
     return parser.parse_args(argv)
 
 
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd') -> None:
     args = parse_args(argv, prog)
+    import torch
+    from mmengine.config import Config
+
+    from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
+    from mmdckd.io.trust import trust_checkpoints
+    from mmdckd.models.weights import read_state_dict
+
     if args.trust_checkpoint:
         trust_checkpoints()
     # The code keeps its command line in the last checkpoint.

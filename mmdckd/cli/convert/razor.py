@@ -1,16 +1,15 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert a distillation config of MMRazor to one of a cohort."""
+"""Convert a classification distillation config of MMRazor to one in which
+several students learn together."""
 
 import argparse
 import os.path as osp
 from typing import List, Optional
 
-import mmdckd  # isort: skip  # noqa: F401
+from ..arguments import command_parser
+from ..errors import one_error_line
 
-from mmdckd.cli.errors import one_error_line
-from mmdckd.convert.razor import convert_config
-
-EXAMPLE = """example:
+EXAMPLES = """example:
   %(prog)s kd_r34_r18.py four.py --num-students 4
   mmdckd train four.py
 """
@@ -19,13 +18,7 @@ EXAMPLE = """example:
 def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor'
 ) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description='Convert a classification distillation config of MMRazor '
-        'to one in which several students learn together',
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument('config', help='a config file of MMRazor')
     parser.add_argument('out', help='the config file to write')
     parser.add_argument(
@@ -45,11 +38,13 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor') -> None:
     args = parse_args(argv, prog)
+    from mmdckd.convert.razor import convert_config
+
     config, notes = convert_config(args.config, args.num_students)
     with open(args.out, 'w', encoding='utf-8') as file:
         file.write(
             f'# Made from {osp.basename(args.config)} by '
-            'tools/convert_razor_config.py.\n' + config.pretty_text
+            'mmdckd convert razor.\n' + config.pretty_text
         )
     for note in notes:
         print(f'note: {note}')

@@ -20,7 +20,7 @@ def list_losses() -> List[str]:
     """
     from mmrazor.models import losses
 
-    from .models.losses import BaseCollectiveLoss
+    from .losses import BaseCollectiveLoss
 
     return _registered(BaseCollectiveLoss) + sorted(
         f'mmrazor.{name}' for name in losses.__all__
@@ -38,14 +38,14 @@ def list_collectors() -> List[str]:
         >>> 'mmdckd.MeanCollector' in mmdckd.list_collectors()
         True
     """
-    from .models.collectors import BaseCollector
+    from .collectors import BaseCollector
 
     return _registered(BaseCollector)
 
 
 def _registered(base: type) -> List[str]:
     """The registered classes of a kind, whoever has registered them."""
-    from .registry import MODELS
+    from ..registry import MODELS
 
     MODELS.import_from_location()
     return sorted(
