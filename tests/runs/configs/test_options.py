@@ -6,21 +6,47 @@ import copy
 import inspect
 import os.path as osp
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from yapf.yapflib import yapf_api
 
-from helpers.networks import PREPROCESSOR, multi_label, network
+from helpers.networks import PREPROCESSOR
+from helpers.paths import ROOT
 from mmdckd import names
+from mmdckd.engine.hooks import cohort_statistics_hook
 from mmdckd.models import losses
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.cohorts import StudentCohort
 from mmdckd.models.distillers import CollectiveDistiller
 
-CONFIGS = osp.join(osp.dirname(__file__), '..', '..', 'configs', '_base_')
-TINY = network(width=2)
-TEACHER = network(18, width=4)
+BASE = ROOT / 'configs' / '_base_'
+
+
+def network(width, depth=8, **head):
+    """The smallest of the CRD networks, narrow."""
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='mmdckd.CIFARResNet',
+            depth=depth,
+            stem_channels=width,
+            base_channels=width,
+        ),
+        neck=dict(type='GlobalAveragePooling'),
+        head={
+            'type': 'LinearClsHead',
+            'num_classes': 10,
+            'in_channels': 4 * width,
+            **head,
+        },
+    )
+
+
+TINY = network(2)
+TEACHER = network(4)
 HEAD = dict(type='ModuleOutputs', source='head.fc')
 POOLED = dict(type='ModuleOutputs', source='neck.gap')
 
@@ -43,7 +69,7 @@ MIMIC = dict(
     student_recorders=dict(pooled=POOLED, logits=HEAD),
     teacher_recorders=dict(pooled=POOLED, logits=HEAD),
     connectors=dict(
-        wider=dict(type='ConvModuleConnector', in_channel=16, out_channel=32)
+        wider=dict(type='ConvModuleConnector', in_channel=8, out_channel=16)
     ),
     distill_losses=dict(
         loss_mimic=dict(type='L2Loss'),
@@ -110,7 +136,7 @@ CASES = dict(
     ),
     deliveries=dict(
         model=dict(
-            teacher=network(34, width=2),
+            teacher=network(2, depth=14),
             distiller=dict(
                 type='mmdckd.CollectiveDistiller',
                 distill_deliveries=DELIVERY,
@@ -120,8 +146,8 @@ CASES = dict(
     ),
     several_labels=dict(
         model=dict(
-            architecture=multi_label(),
-            teacher=multi_label(34),
+            architecture=network(2, type='MultiLabelLinearClsHead'),
+            teacher=network(4, type='MultiLabelLinearClsHead'),
             task='multi_label',
             distiller=collective(
                 loss_a=dckd(task='multi_label', collector='max'),
@@ -225,8 +251,8 @@ INTERNAL = {CollectiveDistiller: {'student_names', 'task'}, StudentCohort: {'key
 
 
 def config(work_dir, case, tmp_path):
-    cfg = Config.fromfile(osp.join(CONFIGS, 'default_runtime.py'))
-    data = Config.fromfile(osp.join(CONFIGS, 'datasets', 'digits.py'))
+    cfg = Config.fromfile(BASE / 'default_runtime.py')
+    data = Config.fromfile(BASE / 'datasets' / 'digits.py')
     for split, count in dict(train=20, val=40).items():
         loader = data[f'{split}_dataloader']
         loader.dataset.indices = count  # so that all ten digits are there
@@ -294,8 +320,26 @@ def from_files(folder):
     )
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Without yapf, and without the figures, which one case draws."""
+
+    def quick(figures):
+        monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
+        if not figures:
+            monkeypatch.setattr(
+                cohort_statistics_hook, 'draw_correlations', lambda arrays: None
+            )
+            monkeypatch.setattr(
+                cohort_statistics_hook, 'to_image', lambda _: np.zeros((4, 4, 3))
+            )
+
+    return quick
+
+
 @pytest.mark.parametrize('case', CASES)
-def test_options_under_the_shipped_defaults(case, tmp_path):
+def test_options_under_the_shipped_defaults(case, tmp_path, quick):
+    quick(figures=case == 'members')
     case = CASES[case]
     runner = Runner.from_cfg(config(tmp_path / 'run', case, tmp_path))
     runner.train()
