@@ -331,7 +331,9 @@ def quick(monkeypatch):
                 cohort_statistics_hook, 'draw_correlations', lambda arrays: None
             )
             monkeypatch.setattr(
-                cohort_statistics_hook, 'to_image', lambda _: np.zeros((4, 4, 3))
+                cohort_statistics_hook,
+                'to_image',
+                lambda _: np.zeros((4, 4, 3), np.uint8),
             )
 
     return quick
