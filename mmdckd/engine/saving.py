@@ -10,11 +10,11 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.io.files import copy_file, replacing
 from mmdckd.io.latest import find_latest
@@ -55,7 +55,7 @@ def student_configs(model: nn.Module) -> Dict[str, dict]:
         where the model has no cohort. A config that holds more than values is
         left out, as nothing else may be in a checkpoint.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     cohort = getattr(model, 'cohort', None)
     configs: Dict[str, dict] = {}
     if not isinstance(cohort, StudentCohort):

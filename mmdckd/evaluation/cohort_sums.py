@@ -79,10 +79,13 @@ class CohortSums:
 
         Args:
             scores (Dict[str, Tensor]): Every member's probabilities (B, C),
-                always the same members in the same order.
+                always the same members in the same order. Nothing is compared
+                with a teacher that is not among them.
             labels (Tensor): Class indices (B,).
         """
         scores = {name: each.double() for name, each in scores.items()}
+        if self.teacher not in scores:
+            self.teacher = None
         for name, each in scores.items():
             if name not in self.members:
                 self.members[name] = PredictionSums(
@@ -141,32 +144,15 @@ class CohortSums:
             such image, the former two where no matrices are kept.
             ``cohort/agreement`` is the mean of A over pairs of students.
         """
-        scalars = {}
-        reference = None
+        scalars = {
+            metric_name(name, key): value
+            for name, sums in {**self.members, **self.targets}.items()
+            for key, value in sums.statistics().items()
+        }
         if self.teacher is not None:
-            reference = self.members[self.teacher].correlation
-        for name, sums in {**self.members, **self.targets}.items():
-            for key, value in sums.statistics().items():
-                scalars[metric_name(name, key)] = value
-            correlation = sums.correlation
-            if reference is None or correlation is None or name == self.teacher:
-                continue
-            for key, non_target in (
-                ('correlation_distance', False),
-                ('correlation_distance_non_target', True),
-            ):
-                scalars[metric_name(name, key)] = correlation_distance(
-                    correlation, reference, non_target
-                )
-        names = list(self.members)
-        if self.teacher is not None:
-            with_teacher = self.same[:, names.index(self.teacher)]
-            for i, key in enumerate(('agreement_right', 'agreement_wrong')):
-                for name, same in zip(names, with_teacher[i].tolist()):
-                    if name != self.teacher and self.counts[i]:
-                        share = same / float(self.counts[i])
-                        scalars[metric_name(name, key)] = share
-        own = [names.index(name) for name in self.students]
+            scalars.update(self._distances(self.teacher))
+            scalars.update(self._agreements(self.teacher))
+        own = [list(self.members).index(name) for name in self.students]
         if len(own) > 1:
             pairs = self.agreement[own][:, own]
             others = len(own) * (len(own) - 1)
@@ -174,6 +160,37 @@ class CohortSums:
                 (pairs.sum() - len(own)) / others
             )
         return scalars
+
+    def _distances(self, teacher: str) -> Dict[str, float]:
+        """How far all others are from the teacher, where matrices are kept."""
+        reference = self.members[teacher].correlation
+        if reference is None:
+            return {}
+        return {
+            metric_name(name, key): correlation_distance(
+                sums.correlation, reference, non_target
+            )
+            for name, sums in {**self.members, **self.targets}.items()
+            for key, non_target in (
+                ('correlation_distance', False),
+                ('correlation_distance_non_target', True),
+            )
+            if sums.correlation is not None and name != teacher
+        }
+
+    def _agreements(self, teacher: str) -> Dict[str, float]:
+        """How often members agree with the teacher, where it is right and
+        where it is wrong."""
+        names = list(self.members)
+        with_teacher = self.same[:, names.index(teacher)]
+        return {
+            metric_name(name, key): same / float(count)
+            for key, row, count in zip(
+                ('agreement_right', 'agreement_wrong'), with_teacher, self.counts
+            )
+            for name, same in zip(names, row.tolist())
+            if name != teacher and count
+        }
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """What is looked at as a whole.

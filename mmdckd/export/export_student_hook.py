@@ -6,9 +6,9 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
 
 from mmdckd.engine.saving import checkpoint_folder
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.export import export_student, plain_config
 from mmdckd.models.cohorts import StudentCohort
 from mmdckd.names import BEST
@@ -54,8 +54,7 @@ class ExportStudentHook(Hook):
 
     def before_train(self, runner) -> None:
         """Check that the student can be exported."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         cohort = getattr(model, 'cohort', None)
         if not isinstance(cohort, StudentCohort):
             raise ValueError(

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import default_collate
 from torch import Tensor, nn
 
+from mmdckd.inference.image_pipeline import ImagePipeline
 from mmdckd.inference.network import load_network
-from mmdckd.inference.predictor import CLASSES_KEY, INPUT, Predictor
+from mmdckd.inference.predictor import CLASSES_KEY, INPUT
 from mmdckd.io.files import replacing
 
 #: By how much of the largest logit PyTorch and ONNX may differ.
@@ -51,9 +53,9 @@ def export_onnx(config: str, out: str) -> float:
             f'ONNX needs {", ".join(missing)}, which Python does not find. '
             f'Install with: pip install {" ".join(missing)}'
         )
-    predictor = Predictor(config)
-    images = _random_images(predictor, 5)
-    model, classes = load_network(predictor.cfg, predictor.cfg.load_from)
+    cfg = Config.fromfile(config)
+    images = _random_images(cfg, 5)
+    model, classes = load_network(cfg, cfg.load_from)
     network = _Logits(model).eval()
     with torch.no_grad():
         expected = network(images)
@@ -100,18 +102,19 @@ class _Logits(nn.Module):
         return self.model(data['inputs'], mode='tensor')
 
 
-def _random_images(predictor: Predictor, count: int) -> Tensor:
+def _random_images(cfg: Config, count: int) -> Tensor:
     """Images as the pipeline packs them, from arrays of two sizes."""
+    pipeline = ImagePipeline(cfg)
     random = np.random.RandomState(0)
     sizes = [(240, 320) if i % 2 else (360, 240) for i in range(count)]
     packed = [
-        predictor.pack(random.randint(0, 256, (*size, 3), np.uint8)) for size in sizes
+        pipeline.pack(random.randint(0, 256, (*size, 3), np.uint8)) for size in sizes
     ]
     shapes = {tuple(each['inputs'].shape) for each in packed}
     if len(shapes) > 1:
         raise ValueError(
             'ONNX needs images of one size, and the pipeline of testing in '
-            f'{predictor.cfg.filename!r} ends with {sorted(shapes)}, among '
+            f'{cfg.filename!r} ends with {sorted(shapes)}, among '
             'others: let it resize to one.'
         )
     return default_collate(packed)['inputs']

@@ -2,18 +2,16 @@
 import os.path as osp
 from typing import Callable, List, Optional, Tuple
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, default_collate
+from mmengine.dataset import default_collate
 from mmengine.device import get_device
-from mmengine.registry import DefaultScope
-from mmpretrain.registry import TRANSFORMS
 from torch import Tensor
 
 from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
 
+from .image_pipeline import ImagePipeline
 from .network import load_network
 
 #: Where an ONNX file keeps the names of its classes.
@@ -75,59 +73,14 @@ class Predictor:
                 f'{config!r} names no weights as `load_from`; '
                 'give the file of weights beside it.'
             )
-        self._load, self._pack = self._build_pipeline(max_pixels)
+        self.pipeline = ImagePipeline(self.cfg, max_pixels)
         self._scores, self.classes = (
             _onnx(weights) if ending == '.onnx' else _pytorch(self.cfg, weights)
         )
 
-    def _build_pipeline(self, max_pixels: int) -> Tuple[Callable, Callable]:
-        dataset = (self.cfg.get('test_dataloader') or {}).get('dataset', {})
-        if not dataset.get('pipeline'):
-            raise ValueError(
-                f'{self.cfg.filename!r} has no '
-                '`test_dataloader.dataset.pipeline`, which says how an image '
-                'becomes the input of the network.'
-            )
-        load, *others = dataset['pipeline']
-        if not str(load['type']).endswith('LoadImageFromFile'):
-            raise ValueError(
-                f'`test_dataloader.dataset.pipeline` of {self.cfg.filename!r} '
-                f'should begin with LoadImageFromFile, not {load["type"]!r}.'
-            )
-        with DefaultScope.overwrite_default_scope(
-            self.cfg.get('default_scope') or 'mmpretrain'
-        ):
-            load = dict(load, type='mmdckd.LoadImage', max_pixels=max_pixels)
-            return (
-                TRANSFORMS.build(load),
-                Compose([TRANSFORMS.build(t) for t in others]),
-            )
-
     def read(self, path: str) -> dict:
-        """Read an image file as the network takes it.
-
-        Args:
-            path (str): The file.
-
-        Returns:
-            dict: With ``inputs``, of shape (3, H, W).
-
-        Raises:
-            OSError: If it cannot be read; the message names it.
-        """
-        return self.pack(self._load(dict(img_path=path))['img'])
-
-    def pack(self, image: np.ndarray) -> dict:
-        """Prepare an image as the network takes it.
-
-        Args:
-            image (np.ndarray): Of shape (H, W, 3), as OpenCV reads it (BGR).
-
-        Returns:
-            dict: As of :meth:`read`.
-        """
-        size = image.shape[:2]
-        return self._pack(dict(img=image, img_shape=size, ori_shape=size))
+        """Read an image file; see :meth:`ImagePipeline.read`."""
+        return self.pipeline.read(path)
 
     def __call__(self, images: List[dict]) -> Tensor:
         """Classify images of one size.

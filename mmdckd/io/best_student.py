@@ -24,7 +24,10 @@ def best_student_of(checkpoint: dict) -> Optional[BestStudent]:
     was written.
 
     Args:
-        checkpoint (dict): A checkpoint of MMEngine's runner.
+        checkpoint (dict): A checkpoint of MMEngine's runner. Read are
+            ``best_student`` and ``best_student_by`` in its message hub, which
+            :class:`~mmdckd.engine.loops.CollectiveValLoop` notes, or, for
+            older ones, ``last_val_iter``.
 
     Returns:
         BestStudent or None: None where no validation by

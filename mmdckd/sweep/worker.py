@@ -16,11 +16,11 @@ from typing import Any, Dict, List, Optional
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import is_number
 
 from .cost import StepCostHook
@@ -68,8 +68,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
             test=_floats(runner.test()),
         )
 
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(runner.model)
     cohort = dict(model.cohort.items()) if hasattr(model, 'cohort') else {}
     first = next(iter(cohort.values()), getattr(model, 'architecture', model))
     return dict(

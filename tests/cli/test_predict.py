@@ -110,8 +110,8 @@ def test_images_of_several_sizes_come_in_order(student, images, tmp_path, monkey
         mmcv.imwrite(
             mmcv.imresize(mmcv.imread(str(images / '0.png')), (side, side)), paths[-1]
         )
-    pack = predictor._pack.transforms[-1]
-    monkeypatch.setattr(predictor, '_pack', pack)
+    pack = predictor.pipeline._pack.transforms[-1]
+    monkeypatch.setattr(predictor.pipeline, '_pack', pack)
     batches = []
     scores = predictor._scores
     monkeypatch.setattr(

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.base_loop import BaseLoop
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.checkpoints import require_fit, state_dict_in
 from mmdckd.models.weights import BESIDE_MEMBERS
 
@@ -26,7 +26,7 @@ def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
     model = runner.model
     source = source_of(runner)
     for line in require_fit(
-        model.module if is_model_wrapper(model) else model,
+        unwrapped(model),
         state_dict_in(checkpoint),
         source,
         may_lack=beside,

@@ -2,9 +2,9 @@
 from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import check_monitor
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.models.networks import num_classes_of
@@ -47,8 +47,7 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
     elif isinstance(loop, CollectiveValLoop):
         values = loop.metrics_to_come()
     else:
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         cohort = getattr(model, 'cohort', None)
         num_classes = cohort.num_classes if cohort else num_classes_of(model)
         values = metrics_to_come(loop.evaluator, num_classes or 10)

@@ -4,8 +4,8 @@ from typing import Callable, Iterator, Set
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.checkpoints import class_names_in
 from mmdckd.models.networks import num_classes_of
 from mmdckd.registry import HOOKS
@@ -105,12 +105,7 @@ class CheckLabelsHook(Hook):
             return
         model = runner.model
         unknown = check_class_names(
-            {
-                **names,
-                **more(),
-                **self._loaded,
-                **names_of_members(model.module if is_model_wrapper(model) else model),
-            }
+            {**names, **more(), **self._loaded, **names_of_members(unwrapped(model))}
         )
         if unknown:
             print_log(
@@ -128,7 +123,7 @@ class CheckLabelsHook(Hook):
                 'whether its `data_root`, `data_prefix` and '
                 '`ann_file` are right.'
             )
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(model)
         cohort = getattr(model, 'cohort', None)
         num_classes = cohort.num_classes if cohort else num_classes_of(model)
         if num_classes is None:

@@ -2,9 +2,9 @@
 from typing import List
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner.base_loop import BaseLoop
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.weights import check_pretrained_parts
 from mmdckd.registry import HOOKS
@@ -54,7 +54,7 @@ class CheckRunHook(Hook):
         """Check what the parts of a network start from, and the optimizer."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         if not isinstance(model, CollectiveDistill):
             # A cohort checks its members itself.
             check_pretrained_parts(model, 'model')
@@ -70,7 +70,9 @@ class CheckRunHook(Hook):
     def before_train(self, runner) -> None:
         """Check what is followed, and the size of batches."""
         self._metrics_known = check_monitors(runner)
-        self._handles = check_single_images(_unwrapped(runner), runner.train_dataloader)
+        self._handles = check_single_images(
+            unwrapped(runner.model), runner.train_dataloader
+        )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Check what is followed, where it was not known before."""
@@ -91,8 +93,3 @@ class CheckRunHook(Hook):
         """End what looks at the first step."""
         while self._handles:
             self._handles.pop().remove()
-
-
-def _unwrapped(runner):
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

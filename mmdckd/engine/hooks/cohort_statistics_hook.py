@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
@@ -33,8 +33,9 @@ class CohortStatisticsHook(Hook):
     """Records, at every validation, what the members of a cohort have learned
     beside their accuracy.
 
-    It looks at the predictions of
-    :class:`~mmdckd.engine.loops.CollectiveValLoop`: no network runs for it.
+    It looks at the predictions that
+    :class:`~mmdckd.engine.loops.CollectiveValLoop` keeps as ``members``: no
+    network runs for it.
     What the quantities are is told by :class:`~mmdckd.evaluation.CohortSums`
     and :class:`~mmdckd.evaluation.PredictionSums`. Beside the members there
     is ``target``, what the collector of the collective loss makes of the
@@ -135,7 +136,6 @@ class CohortStatisticsHook(Hook):
             * (len(cohort.teacher_names) if cohort else 0)
         )
         if cohort and not cohort.teacher_trainable and kept > _MOST_SCORES:
-            self._sums.teacher = None
             for name in cohort.teacher_names:
                 scores.pop(name, None)
         elif cohort:
@@ -208,8 +208,7 @@ class CohortStatisticsHook(Hook):
         """The cohort, where all of it is validated."""
         if not isinstance(runner.val_loop, CollectiveValLoop):
             return None
-        model = runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrapped(runner.model)
 
     def _recall_teachers(
         self,
@@ -270,7 +269,7 @@ class CohortStatisticsHook(Hook):
 
 
 def _task_of(model) -> Classification:
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(model)
     return getattr(model, 'task', None) or find_task(None, dict(model=model))
 
 

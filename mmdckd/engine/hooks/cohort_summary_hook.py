@@ -7,9 +7,9 @@ import mmengine
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmdckd.engine.cohort_summary import as_table, summarise
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
 
@@ -48,8 +48,7 @@ class CohortSummaryHook(Hook):
         if self._done:
             return
         self._done = True
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         if not isinstance(model, CollectiveDistill):
             return
         if data_batch is None or 'inputs' not in data_batch:

@@ -47,8 +47,10 @@ class ExactResumeHook(Hook):
     Its checkpoints hold tensors, numbers and strings only:
     ``torch.load(weights_only=True)`` loads them in any process.
 
-    It needs the loops of ``train_cfg=dict(by_epoch=True | False, ...)``, and
-    random numbers drawn from the global generators. On a GPU, ``randomness=
+    The loop of the run keeps its state and gets another class, and its
+    dataloader another ``batch_sampler``. It needs the loops of
+    ``train_cfg=dict(by_epoch=True | False, ...)``, and random numbers drawn
+    from the global generators. On a GPU, ``randomness=
     dict(deterministic=True)`` is needed as well for two runs to be equal.
 
     Raises:
@@ -70,8 +72,9 @@ class ExactResumeHook(Hook):
         self._train_cfg: Optional[dict] = None
 
     def before_run(self, runner) -> None:
-        """Replace the loop, where there is training, and find the
-        checkpoint to resume from."""
+        """Give the loop another class, where there is training
+        (:func:`~mmdckd.engine.loops.exact_train_loops.make_exact`), and find
+        the checkpoint to resume from."""
         resume_from_latest(runner)
         if isinstance(runner._train_loop, BaseLoop):
             make_exact(runner._train_loop)
@@ -134,9 +137,6 @@ class ExactResumeHook(Hook):
                 'with another pass over the data.'
             )
             self._position = dict(epoch=loop.epoch, samples=0)
-        # Where a checkpoint that is saved before the next step is.
-        loop.batches.epoch = self._position['epoch']
-        loop.batches.samples = self._position['samples']
         loop.resume(**self._position)
         if self._train_cfg is not None:
             fast_forward(runner, self._train_cfg)
@@ -174,7 +174,9 @@ class ExactResumeHook(Hook):
             )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Note, before a checkpoint is saved, that this was validated."""
+        """Note, before a checkpoint is saved, that this was validated: as
+        ``last_val_iter``, for the loop of a run that resumes and for
+        :func:`~mmdckd.io.best_student.best_student_of`."""
         # What begins with 'val' would be logged among the metrics.
         runner.message_hub.update_info('last_val_iter', runner.iter)
 

@@ -16,9 +16,10 @@ class LossScaleHook(Hook):
     Where a scaled gradient is not finite, PyTorch's scaler skips the step and
     lowers the scale. ``amp/scale`` is the scale after the iteration, and
     ``amp/skipped_steps`` the number of steps skipped since the run began, in
-    resumed runs too. Both are brought from the device when the logger writes
-    a line, and before a checkpoint, so that other iterations do not wait for
-    the device. Without a scaler, as in full precision or with
+    resumed runs too (``amp_skipped_steps`` in the message hub). Both are
+    brought from the device when the logger writes a line, and before a
+    checkpoint, so that other iterations do not wait for the device. Without a
+    scaler, as in full precision or with
     ``loss_scale=dict(enabled=False)`` in bfloat16, it does nothing.
 
     Examples:

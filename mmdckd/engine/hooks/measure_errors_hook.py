@@ -4,10 +4,10 @@ from typing import Dict, List
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
 from mmdckd.engine.own_samples import OwnSamples
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.collectors import GeneralCollector
 from mmdckd.models.collectors.labels import soft_labels
 from mmdckd.registry import HOOKS
@@ -22,8 +22,8 @@ class MeasureErrorsHook(Hook):
                  (p_j(x_v) - y_v)^\top (p_k(x_v) - y_v)
 
     for every :class:`~mmdckd.models.collectors.GeneralCollector`, whose
-    weights these errors are. They are measured at the start of every
-    ``train_cfg.val_interval``-th epoch (or iteration, in a run by
+    weights these errors are: its buffer ``errors`` is set. They are measured
+    at the start of every ``train_cfg.val_interval``-th epoch (or iteration, in a run by
     iterations), from the networks as they are then, and kept in checkpoints:
     so a run that is resumed has the weights of a run that was not
     interrupted. It takes one pass of the members over the validation split.
@@ -81,7 +81,7 @@ class MeasureErrorsHook(Hook):
         """
         collectors = self._collectors(runner)
         names = {name for each in collectors.values() for name in each}
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         training = model.training
         model.eval()
         sums = {collector: torch.tensor(0.0) for collector in collectors}
@@ -110,7 +110,7 @@ class MeasureErrorsHook(Hook):
     @staticmethod
     def _collectors(runner) -> Dict[GeneralCollector, List[str]]:
         """The collectors, and the names of the members each collects from."""
-        model = _unwrapped(runner)
+        model = unwrapped(runner.model)
         found = {}
         for loss in model.distiller.collective_losses.values():
             collector = getattr(loss, 'collector', None)
@@ -132,8 +132,3 @@ def _errors(predictions: list) -> torch.Tensor:
         labels = torch.cat([s.gt_label for s in predictions])
     labels = soft_labels(labels.to(scores.device), scores.shape[1], scores.dtype)
     return scores - labels
-
-
-def _unwrapped(runner):
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -32,7 +32,9 @@ class PreemptionHook(Hook):
 
     A signal that comes during a validation is heeded after it. With
     accumulated gradients, the run ends after a step of the optimizer. Workers
-    that load data leave the signals to the process they work for.
+    that load data leave the signals to the process they work for: the
+    ``worker_init_fn`` of the dataloaders of training and validation is
+    wrapped.
 
     Args:
         interval (int): In several processes, after how many iterations they

@@ -4,9 +4,9 @@ from functools import partial
 
 from mmengine.dist import barrier
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmdckd.engine.saving import save_whole
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
 
@@ -17,8 +17,9 @@ class SaveOnNonFiniteHook(Hook):
 
     The checkpoint, ``stopped_at_iter_<n>.pth`` in the work folder, has the
     weights, statistics and optimizer of before the iteration that could not
-    be made; ``--resume`` without a path does not take it. A model that is no
-    cohort is left alone.
+    be made; ``--resume`` without a path does not take it. The cohort calls for
+    it by its attribute ``before_stop``. A model that is no cohort is left
+    alone.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.SaveOnNonFiniteHook')]
@@ -27,15 +28,13 @@ class SaveOnNonFiniteHook(Hook):
     def before_train(self, runner) -> None:
         """Have the model call for a checkpoint before it stops, by its
         ``before_stop``."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         if isinstance(model, CollectiveDistill):
             model.before_stop = partial(self._save, runner)
 
     def after_train(self, runner) -> None:
         """Let go of the runner."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         if isinstance(model, CollectiveDistill):
             model.before_stop = None
 

@@ -7,9 +7,9 @@ import torch
 from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmdckd.datasets import EnumeratedCropFlip
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
 from mmdckd.registry import HOOKS
@@ -57,8 +57,7 @@ class TeacherCacheHook(Hook):
 
     def before_train(self, runner) -> None:
         """Open the cache, or build it."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrapped(runner.model)
         _check_model(model)
         model.teacher_pass.cache = None
         loader = runner.train_loop.dataloader

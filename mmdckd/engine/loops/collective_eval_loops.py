@@ -5,12 +5,12 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop, autocast
 from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdckd import names
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule, is_number
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.io.best_student import best_student_of
@@ -61,8 +61,7 @@ class _MemberEvaluation:
 
     @property
     def _model(self):
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrapped(self.runner.model)
 
     def metrics_to_come(self) -> Optional[Dict[str, Any]]:
         """The metrics that :meth:`run` will return, with made-up values, and

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """MMEngine's loops, able to begin where a run was interrupted.
 
-They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` puts
-them in the place of MMEngine's, so that ``train_cfg`` stays what it is.
+They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` gives
+the loop of a run the class from here, so that ``train_cfg`` stays what it is.
 """
 
 from contextlib import closing
@@ -44,6 +44,8 @@ class ExactTrainLoop(BaseLoop):
         """
         self.start_epoch = epoch
         self.start_samples = samples
+        # Where a checkpoint is that is saved before the next step.
+        self.batches.epoch, self.batches.samples = epoch, samples
         if sampler_seed is not None:
             self.batches.index_sampler.seed = sampler_seed
 
@@ -83,7 +85,9 @@ class ExactTrainLoop(BaseLoop):
             self.runner.val_loop.run()
 
     def _make_up_validation(self, time: int, end: int) -> None:
-        """Validate where the run was interrupted before it had."""
+        """Validate where the run was interrupted before it had, by
+        ``last_val_iter`` in the message hub, which ``ExactResumeHook`` notes.
+        """
         validated = self.runner.message_hub.get_info('last_val_iter')
         if 0 < self._iter != validated:
             self._validate_if_due(time, end)
@@ -96,9 +100,9 @@ class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
         self, epoch: int, samples: int, sampler_seed: Optional[int] = None
     ) -> None:
         """Begin where a checkpoint was saved, maybe after its epoch."""
-        super().resume(
-            self._epoch, samples if epoch == self._epoch else 0, sampler_seed
-        )
+        super().resume(epoch, samples, sampler_seed)
+        if epoch != self._epoch:
+            self.start_epoch, self.start_samples = self._epoch, 0
 
     def run(self) -> nn.Module:
         """Launch training."""
@@ -177,6 +181,10 @@ _EXACT = {
 def make_exact(loop: BaseLoop) -> None:
     """Let a loop of MMEngine begin where a run was interrupted.
 
+    The loop keeps its state; only its class changes, and what its dataloader
+    asks for batches (:meth:`SeededBatches.install`). The runner built it from
+    ``train_cfg``, and others may hold it already.
+
     Args:
         loop (BaseLoop): The loop, which has not begun.
 
@@ -193,7 +201,6 @@ def make_exact(loop: BaseLoop) -> None:
             f'`train_cfg.type` is {type(loop).__name__}: leave `type` out, or '
             'the hook, without which a resumed run is another run.'
         )
-    # All that the loop was told is kept; only what it does is another's.
     loop.__class__ = _EXACT[type(loop)]
     if isinstance(loop, IterBasedTrainLoop):
         # It has begun to load, in workers where there are any: stop them.

@@ -23,6 +23,11 @@ class SeededBatches:
             is as random as its generator, its ``seed`` and ``set_epoch``, or
             torch's own generator make it.
         seed (int): The seed of the run.
+
+    Attributes:
+        seed (int): As given; ``ExactResumeHook`` sets that of the checkpoint.
+        epoch (int): The number of the pass.
+        samples (int): How many samples of it were trained on.
     """
 
     def __init__(self, batch_sampler: Any, seed: int) -> None:
@@ -36,7 +41,7 @@ class SeededBatches:
 
     @classmethod
     def install(cls, dataloader: DataLoader, seed: int) -> 'SeededBatches':
-        """Put it into a dataloader.
+        """Put it into a dataloader, in the place of its ``batch_sampler``.
 
         Args:
             dataloader (DataLoader): The dataloader of the training.

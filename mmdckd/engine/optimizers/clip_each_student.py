@@ -4,10 +4,10 @@ from typing import Callable, Dict, List
 
 import torch
 from mmengine.logging import MessageHub
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.names import grad_norm, owner_of_parameter
 from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -51,8 +51,7 @@ class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
                 '`optim_wrapper.clip_grad=dict(max_norm=...)`, or leave the '
                 'constructor out.'
             )
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrapped(model)
         wrapper.clip_func = _ClipEach(model, wrapper.clip_func)
         return wrapper
 

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Iterable, List, Tuple
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import LogProcessor
 
 from mmdckd import names
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.registry import LOG_PROCESSORS
 
 SEPARATOR = '  '  # between two values of a line of MMEngine's
@@ -17,9 +17,10 @@ class CohortLogProcessor(LogProcessor):
     ``scalars.json``, TensorBoard and the other back ends get what they get
     from MMEngine's ``LogProcessor``, every scalar of every member. The
     console and the log file get the total loss, the best student (by its task
-    loss in training, by the ``best_rule`` of the loop in validation) beside
-    the mean of all, and what there is of the ensemble and the teachers. The
-    time left (``eta``) is MMEngine's, of the training steps without
+    loss in training; in validation ``best_student`` in the message hub, which
+    the loop notes, by the loop's ``best_rule``) beside the mean of all, and
+    what there is of the ensemble and the teachers. The time left (``eta``) is
+    MMEngine's, of the training steps without
     validation.
 
     The arguments are those of ``LogProcessor``. The lines of a model that is
@@ -92,8 +93,7 @@ class CohortLogProcessor(LogProcessor):
 
 
 def _students(runner) -> List[str]:
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrapped(runner.model)
     cohort = getattr(model, 'cohort', None)
     return cohort.names if cohort else []
 
