@@ -19,9 +19,9 @@ from mmdckd.registry import HOOKS
 class ExportStudentHook(Hook):
     """Writes a student as a plain MMPretrain model at the end of training.
 
-    What is written is that of :func:`~mmdckd.export.export_student`:
-    ``<student>.py`` and ``<student>.pth``, which need neither mmdckd nor
-    mmrazor.
+    What is written is that of :func:`~mmdckd.export.export_student`, to the
+    folder ``export`` in the work folder: ``<student>.py`` and
+    ``<student>.pth``, which need neither mmdckd nor mmrazor.
 
     The weights are those of the checkpoint that ``CheckpointHook(save_best=
     ...)`` has kept (the first of several), and the best student is the one
@@ -35,8 +35,6 @@ class ExportStudentHook(Hook):
         student (str): The name of a student, or ``'best'``. Defaults to
             ``'best'``; a run that never validates has none, and the log says
             so.
-        out_dir (str, optional): The folder to write to. Defaults to None,
-            ``export`` in the work folder of the run.
 
     Raises:
         ValueError: Before the first step, if the model has no cohort or no
@@ -47,9 +45,8 @@ class ExportStudentHook(Hook):
         >>> custom_hooks = [dict(type='mmdckd.ExportStudentHook')]
     """
 
-    def __init__(self, student: str = BEST, out_dir: Optional[str] = None) -> None:
+    def __init__(self, student: str = BEST) -> None:
         self.student = student
-        self.out_dir = out_dir
         self._cfg: Optional[Config] = None
 
     def before_train(self, runner) -> None:
@@ -99,7 +96,7 @@ class ExportStudentHook(Hook):
                 'checkpoint.'
             )
             return
-        out_dir = self.out_dir or osp.join(runner.work_dir, 'export')
+        out_dir = osp.join(runner.work_dir, 'export')
         best = _best_checkpoint(runner)
         if best is not None and not osp.isfile(best):
             runner.logger.warning(

@@ -59,9 +59,6 @@ class CohortStatisticsHook(Hook):
     numbers, it is left out; the log says so.
 
     Args:
-        tau (float): The temperature of what is softened, the targets
-            included. The same for all runs keeps them comparable. Defaults
-            to 4.0, that of :class:`~mmdckd.models.losses.DCKDLoss`.
         image_interval (int): Every how many epochs the class correlations
             are drawn; in a run by iterations, every how many validations.
             Defaults to 5.
@@ -78,8 +75,11 @@ class CohortStatisticsHook(Hook):
     # After RuntimeInfoHook, which keeps the metrics, before LoggerHook.
     priority = 'NORMAL'
 
-    def __init__(self, tau: float = 4.0, image_interval: int = 5) -> None:
-        self.tau = tau
+    #: The temperature of what is softened, the targets included: the same for
+    #: all runs, so that they are comparable.
+    TAU = 4.0
+
+    def __init__(self, image_interval: int = 5) -> None:
         self.image_interval = image_interval
         # Of teachers that are asked in the first validation only: labels and
         # scores of each batch.
@@ -101,7 +101,7 @@ class CohortStatisticsHook(Hook):
         self._sums = CohortSums(
             cohort.cohort.names if cohort else [MODEL],
             cohort.teacher_names if cohort else [],
-            self.tau,
+            self.TAU,
         )
 
     @torch.no_grad()
@@ -257,13 +257,13 @@ class CohortStatisticsHook(Hook):
         if not losses:
             return []
         students, known = (
-            torch.stack([soften(scores[name].float(), self.tau) for name in chosen])
+            torch.stack([soften(scores[name].float(), self.TAU) for name in chosen])
             if chosen
             else None
             for chosen in (names, teachers)
         )
         return [
-            (name, loss.collector(None, students, known, labels, self.tau))
+            (name, loss.collector(None, students, known, labels, self.TAU))
             for name, loss in zip(target_names(losses), losses.values())
         ]
 

@@ -12,21 +12,12 @@ class DataTimeHook(Hook):
     """Warns where training waits for data.
 
     The first time that iterations spend too large a share of their time
-    waiting for their batch, over ``interval`` iterations, a warning says so,
-    with the share. The iterations in which workers start, at the beginning of
+    waiting for their batch (20% of 100 iterations), a warning says so, with the
+    share. The iterations in which workers start, at the beginning of
     the run, do not count.
 
     The times are those of MMEngine's ``IterTimerHook``, one of the default
     hooks; where a run is without it, nothing warns.
-
-    Args:
-        most (float): The share, 0 to 1, from which on it warns. Defaults to
-            0.2.
-        interval (int): How many iterations. Defaults to 100.
-
-    Raises:
-        ValueError: If ``most`` is no share or ``interval`` no number of
-            iterations.
 
     Examples:
         >>> default_hooks = dict(data_time=dict(type='mmdckd.DataTimeHook'))
@@ -35,20 +26,10 @@ class DataTimeHook(Hook):
     # After IterTimerHook, before LoggerHook.
     priority = 'NORMAL'
     PASSED_OVER = 10
-
-    def __init__(self, most: float = 0.2, interval: int = 100) -> None:
-        if not 0 < most <= 1:
-            raise ValueError(
-                '`most` of DataTimeHook is a share, more than 0 '
-                f'and at most 1, but got {most!r}.'
-            )
-        if interval < 1:
-            raise ValueError(
-                '`interval` of DataTimeHook is a number of '
-                f'iterations, but got {interval!r}.'
-            )
-        self.most = most
-        self.interval = interval
+    #: The share, 0 to 1, from which on it warns.
+    MOST = 0.2
+    #: How many iterations it is the share of.
+    INTERVAL = 100
 
     def before_train(self, runner) -> None:
         """Begin anew."""
@@ -72,14 +53,14 @@ class DataTimeHook(Hook):
             return
         self._waited += hub.get_scalar('train/data_time').current()
         self._took += hub.get_scalar('train/time').current()
-        if self._number < self.interval:
+        if self._number < self.INTERVAL:
             return
         share = self._waited / self._took
-        if share >= self.most:
+        if share >= self.MOST:
             self._warned = True
             workers = runner.train_dataloader.num_workers
             runner.logger.warning(
-                f'{share:.0%} of the time of the last {self.interval} '
+                f'{share:.0%} of the time of the last {self.INTERVAL} '
                 'iterations went by waiting for data. '
                 f'`train_dataloader.num_workers` is {workers}, and this '
                 f'machine has {os.cpu_count()} cores: set it higher, with '

@@ -36,11 +36,6 @@ class PreemptionHook(Hook):
     ``worker_init_fn`` of the dataloaders of training and validation is
     wrapped.
 
-    Args:
-        interval (int): In several processes, after how many iterations they
-            ask each other whether one was told to end; it takes a reduction
-            of one number. Defaults to 10.
-
     Raises:
         ValueError: Before the first step, if there is no ``ExactResumeHook``.
 
@@ -54,8 +49,11 @@ class PreemptionHook(Hook):
     FILENAME = 'interrupted.pth'
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
-    def __init__(self, interval: int = 10) -> None:
-        self.interval = interval
+    #: In several processes, after how many iterations they ask each other
+    #: whether one was told to end; it takes a reduction of one number.
+    INTERVAL = 10
+
+    def __init__(self) -> None:
         self._received = 0
         self._previous: Dict[int, Any] = {}
 
@@ -86,7 +84,7 @@ class PreemptionHook(Hook):
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
         if step_done is not None and not step_done():
             return
-        if get_world_size() == 1 or iteration % self.interval == 0:
+        if get_world_size() == 1 or iteration % self.INTERVAL == 0:
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=iteration))
 
     def after_val(self, runner) -> None:

@@ -20,15 +20,12 @@ class SkippedImagesHook(Hook):
     in batches yet to come. It is logged where the training has a
     :class:`~mmdckd.datasets.LoadImage` with ``on_broken='skip'``.
 
-    Args:
-        interval (int): After how many iterations to count. Defaults to 10.
-
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.SkippedImagesHook')]
     """
 
-    def __init__(self, interval: int = 10) -> None:
-        self.interval = interval
+    #: After how many iterations to count.
+    INTERVAL = 10
 
     def before_train(self, runner) -> None:
         """Find what loads the images."""
@@ -49,7 +46,7 @@ class SkippedImagesHook(Hook):
         """Count, before the logger logs."""
         loader = runner.train_loop.dataloader
         if self._loading and (
-            self.every_n_train_iters(runner, self.interval)
+            self.every_n_train_iters(runner, self.INTERVAL)
             or self.end_of_epoch(loader, batch_idx)
         ):
             skipped = torch.tensor(sum(each.num_skipped for each in self._loading))

@@ -19,6 +19,7 @@ from helpers.networks import network
 from helpers.runs import run_config
 from mmdckd.datasets import Digits, LoadImage
 from mmdckd.datasets.load_image import fault_of
+from mmdckd.engine.hooks import SkippedImagesHook
 
 PHOTO = load_sample_image('china.jpg')[:60, :80]
 ENDINGS = ('jpg', 'png', 'bmp', 'webp')
@@ -124,7 +125,7 @@ def config(tmp_path, folder, workers, **loading):
         val_evaluator=None,
         custom_hooks=[
             dict(type='mmdckd.ExactResumeHook'),
-            dict(type='mmdckd.SkippedImagesHook', interval=1),
+            dict(type='mmdckd.SkippedImagesHook'),
         ],
     )
     cfg.default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
@@ -144,7 +145,8 @@ def trained(cfg):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_skipped_images_are_counted_and_replaced_alike(tmp_path, folder):
+def test_skipped_images_are_counted_and_replaced_alike(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(SkippedImagesHook, 'INTERVAL', 1)
     records = [
         trained(config(tmp_path, folder, workers, on_broken='skip'))
         for workers in (0, 2)

@@ -63,14 +63,14 @@ def test_the_final_weights_without_save_best(tmp_path):
         run_with_hook(
             tmp_path,
             dict(students=dict(main=network(), peer=network(34))),
-            dict(student='peer', out_dir=str(tmp_path / 'out')),
+            dict(student='peer'),
             default_hooks=LAST_ONLY,
         )
     )
     written = export_student(
         str(Path(run.work_dir) / 'epoch_2.pth'), str(tmp_path / 'by_tool'), 'peer'
     )
-    assert_same_export(tmp_path / 'out' / 'peer.pth', written.checkpoint)
+    assert_same_export(Path(run.work_dir) / 'export' / 'peer.pth', written.checkpoint)
     weights = torch.load(written.checkpoint, weights_only=True)['state_dict']
     for key, value in run.model.cohort.students['peer'].state_dict().items():
         assert torch.equal(weights[key], value)
