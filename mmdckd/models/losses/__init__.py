@@ -6,6 +6,7 @@ from .dckd_loss import DCKDLoss
 from .entropy import entropy
 from .gated_ensemble_loss import GatedEnsembleLoss
 from .mlkd_loss import MLKDLoss
+from .relation_map_loss import RelationMapLoss
 from .standardize import standardize
 from .teacher_loss import TeacherLoss
 from .weight_ramp import WeightRamp
@@ -18,6 +19,7 @@ __all__ = [
     'DCKDLoss',
     'GatedEnsembleLoss',
     'MLKDLoss',
+    'RelationMapLoss',
     'TeacherLoss',
     'WKDLoss',
     'WeightRamp',

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from abc import ABCMeta, abstractmethod
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import nn
@@ -122,10 +122,10 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     @abstractmethod
     def forward(
         self,
-        preds_S: Logits,
-        preds_T: Optional[Logits] = None,
+        preds_S: Any,
+        preds_T: Optional[Any] = None,
         gt_labels: Optional[torch.Tensor] = None,
-        preds_P: Optional[Logits] = None,
+        preds_P: Optional[Any] = None,
     ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 

@@ -17,7 +17,7 @@ from mmdckd.registry import MODELS
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
 KDCL = ['kdcl_general', 'kdcl_linear', 'kdcl_minlogit', 'kdcl_naive']
-METHODS = ['codistillation', 'dml', 'ema_peers', 'kd', 'one', *KDCL]
+METHODS = ['codistillation', 'dml', 'ema_peers', 'kd', 'one', 'relation', *KDCL]
 
 
 def load(method):
@@ -64,7 +64,9 @@ def test_all_are_tested():
     assert names == {*METHODS, 'plain'}
 
 
-@pytest.mark.parametrize('method', ['codistillation', 'kdcl_general', 'one'])
+@pytest.mark.parametrize(
+    'method', ['codistillation', 'kdcl_general', 'one', 'relation']
+)
 def test_trains_and_validates(method, tmp_path):
     """Those with a hook, peers or parameters of their own."""
     cfg = load(method)

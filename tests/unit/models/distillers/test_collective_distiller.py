@@ -35,6 +35,22 @@ def test_statistics_by_their_formulas():
     }
 
 
+def test_each_term_is_credited_to_the_student_that_it_trains(batch):
+    model = distil(num_students=3)
+    losses = losses_of(model, batch)
+    weights = {n: each.backbone.conv1.weight for n, each in model.cohort.items()}
+    for name in weights:
+        for term in ('teacher', 'collective', 'correlation'):
+            gradients = torch.autograd.grad(
+                losses[f'collective.{name}.loss_dckd.{term}'],
+                weights.values(),
+                retain_graph=True,
+                allow_unused=True,
+            )
+            moved = [n for n, g in zip(weights, gradients) if g is not None and g.any()]
+            assert moved == [name], term
+
+
 def test_every_student_has_connectors_of_its_own(batch):
     feature = dict(type='ModuleOutputs', source='backbone.layer4.1.bn2')
     model = distil(

@@ -192,6 +192,20 @@ def test_a_size_that_is_none_is_refused(size):
         FrozenTeacher(dict(network(34), input_size=size), allow_random=True)
 
 
+@pytest.mark.parametrize('built', [False, True])
+def test_it_is_in_eval_mode_throughout(built, batch):
+    """Its BatchNorm layers neither use nor change what they see in a batch."""
+    teacher = build_network(resolve_network(network(34), 'teacher')).train()
+    model = distil(teacher=teacher if built else network(34))
+    model.train()
+    teacher = model.teachers[0].model
+    before = {key: value.clone() for key, value in teacher.state_dict().items()}
+    model(**model.data_preprocessor(batch, True), mode='loss')
+    assert not any(module.training for module in teacher.modules())
+    for key, value in teacher.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
 def test_nothing_is_kept_for_a_gradient():
     """Not of one layer, though the images would have one."""
     kept = []
