@@ -158,7 +158,8 @@ def resumed_from(runner) -> str:
 
 
 def resume_from_latest(runner) -> None:
-    """Where a run is to be resumed from its latest checkpoint, name that.
+    """Where a run is to be resumed from its latest checkpoint, name that: as
+    the runner's ``_load_from``, which it reads next, and ``_resume``.
 
     MMEngine follows ``last_checkpoint``, wherever it leads;
     :func:`~mmdckd.io.latest.find_latest` finds a checkpoint that is whole.

@@ -195,6 +195,11 @@ def _check_package(cfg_path: str, key: str) -> None:
 def build_network(spec: NetworkSpec) -> BaseModel:
     """Build a network and load its weights, if it has any.
 
+    Returns:
+        BaseModel: The network. Two attributes say what its head was trained on
+        before, for :func:`~mmdckd.engine.checks.class_names.names_of_members`:
+        ``has_pretrained_head`` and, where it has, ``pretrained_classes``.
+
     Raises:
         TypeError: If what is built is no :class:`mmengine.model.BaseModel`.
         ValueError: If the weights do not fit; see
@@ -213,7 +218,6 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
-    # Whether the head was trained before, and on which classes.
     network.has_pretrained_head = bool(spec.weights) and not spec.new_head
     network.pretrained_classes = None
     if spec.weights:

@@ -238,7 +238,8 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     student that was best in the validation of the checkpoint, so that nothing
     is chosen by looking at the test split. For a checkpoint that was written
     without a validation of its own it is that of the validation before; for
-    one before any validation, the best on this split. The log says so.
+    one before any validation, the best on this split. The log says so. A hook
+    that the loop registers takes ``best_student`` from the checkpoint.
     """
 
     stage = 'test'

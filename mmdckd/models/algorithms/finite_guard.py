@@ -168,6 +168,10 @@ def describe_losses(
         causes (Sequence[str]): The students that are the cause; None of a
             teacher.
         samples (Sequence[DataSample], optional): Those of the batch.
+
+    Returns:
+        str: The message. Iteration and epoch are those that MMEngine's
+        ``RuntimeInfoHook`` keeps in the message hub.
     """
     bad = {}
     for name, loss in losses.items():
