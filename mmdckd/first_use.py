@@ -32,12 +32,13 @@ def watch() -> None:
 
 
 def prepare() -> None:
-    """Make the toolbox importable and register the components of mmdckd."""
+    """Make the toolbox importable and register what mmdckd brings."""
     if _first_use in sys.meta_path:
         sys.meta_path.remove(_first_use)
     try:
         compat.apply()
         import_module('mmdckd.registry')
+        import_module('mmdckd.io.shipped_configs').register()
     except BaseException:
         # The next import fails in the same way, and not in a stranger one.
         sys.meta_path.insert(0, _first_use)

@@ -13,6 +13,7 @@ well, because that is the scope of what a config inherits from
 from importlib import import_module
 from typing import Callable, List, Optional, Type, Union
 
+import mmrazor.registry
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
@@ -37,18 +38,6 @@ from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
 from mmengine.registry import Registry
 
-from .compat import after_import
-
-# What `mmrazor.utils.register_all_modules` imports when a registry of MMRazor
-# is asked for a name; a registry with locations imports these instead.
-MMRAZOR_LOCATIONS = [
-    'mmrazor.datasets',
-    'mmrazor.engine',
-    'mmrazor.implementations',
-    'mmrazor.models',
-    'mmrazor.structures',
-]
-
 
 class TwinRegistry(Registry):
     """A registry whose components MMRazor's registry holds as well.
@@ -63,11 +52,9 @@ class TwinRegistry(Registry):
         super().__init__(
             parent.name, parent=parent, scope='mmdckd', locations=locations
         )
-        import_module('mmrazor.registry')
         self.twin: Optional[Registry] = parent.children.get('mmrazor')
-        # MMRazor looks names up while `mmrazor.models` is being imported;
-        # mmdckd needs it whole, so the twin learns its way here afterwards.
-        after_import('mmrazor.models', self._lead_twin_here)
+        if self.twin is not None:
+            self._lead_here(self.twin)
 
     def get(self, key: str) -> Optional[Type]:
         """Find a component.
@@ -100,11 +87,18 @@ class TwinRegistry(Registry):
             self.twin._register_module(module, module_name, force)
         super()._register_module(module, module_name, force)
 
-    def _lead_twin_here(self) -> None:
-        """Let MMRazor's registry import mmdckd's components too."""
-        if self.twin is not None:
-            self.twin._locations = MMRAZOR_LOCATIONS + self._locations
-            self.twin._imported = False
+    def _lead_here(self, twin: Registry) -> None:
+        """Let MMRazor's registry import mmdckd's components after its own."""
+        import_theirs = twin.import_from_location
+
+        def import_from_location() -> None:
+            import_theirs()
+            # MMRazor looks names up while its models are being imported, and
+            # mmdckd needs them whole: they are once the package has them.
+            if hasattr(mmrazor, 'models'):
+                self.import_from_location()
+
+        twin.import_from_location = import_from_location  # type: ignore[method-assign]
 
 
 #######################################################################
@@ -114,7 +108,7 @@ class TwinRegistry(Registry):
 # manage networks, algorithms, cohorts, distillers, losses and collectors
 MODELS = TwinRegistry(MMENGINE_MODELS, ['mmdckd.models'])
 # manage wrappers of a model like `MMDistributedDataParallel`
-MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.models'])
+MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.engine'])
 # manage weight initialization like `Kaiming`
 WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS, ['mmdckd.models'])
 # manage what serves a model without being one, like recorders

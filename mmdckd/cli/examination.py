@@ -50,6 +50,8 @@ def examine() -> Report:
     Returns:
         Report: What was found.
     """
+    # First, as it imports what some remedies are for.
+    faults = [fault for fault in (train_step(), find_config()) if fault]
     lines = ['Versions']
     lines += [f'  {name:12} {number}' for name, number in versions().items()]
     lines += ['', 'Patched, and why']
@@ -61,7 +63,6 @@ def examine() -> Report:
         f'  cuda:{index}: {torch.cuda.get_device_name(index)}'
         for index in range(torch.cuda.device_count())
     ]
-    faults = [fault for fault in (train_step(), find_config()) if fault]
     lines += ['', 'What would not work']
     lines += [f'  FAULT {fault}' for fault in faults]
     lines += [f'  {note}' for note in notes()]

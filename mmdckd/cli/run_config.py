@@ -109,11 +109,15 @@ def check_wrapper(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that the config asks for, by default MMEngine's."""
+    # Here, as a command line that is wrong needs no networks.
+    from mmdckd.engine.cpu_processes import use_cpu_processes
+
     default_hooks = dict(cfg.get('default_hooks') or {})
     # MMEngine drops a hook of its own that is None, and takes no other.
     for key, hook in default_hooks.items():
         if hook is None and key not in MMENGINE_HOOKS:
             del cfg.default_hooks[key]
+    use_cpu_processes(cfg)
     if 'runner_type' in cfg:
         runner = RUNNERS.build(cfg)
     else:

@@ -150,6 +150,13 @@ def _read_config(cfg_path: str, pretrained: bool, key: str, trusted: bool) -> Co
     else:
         if not trusted:
             _check_package(cfg_path, key)
+        package, _, path = cfg_path.partition('::')
+        if package == 'mmcls' and find_spec('mmcls') is None:
+            # MMEngine would install mmcls 0.25, which mmrazor does not stand.
+            raise ValueError(
+                f'Invalid `{key}.cfg_path`: expected a config of an installed '
+                f"package, got {cfg_path!r}. Did you mean 'mmpretrain::{path}'?"
+            )
         try:
             cfg = get_config(cfg_path, pretrained=pretrained)
         except (FileNotFoundError, AssertionError, KeyError) as error:

@@ -1,0 +1,181 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What keeps networks and losses of the toolbox from doing what they say."""
+
+import functools
+from collections import OrderedDict
+from importlib.util import find_spec
+from typing import Any, Callable, Optional
+
+from .remedy import remedy, replace
+
+
+@remedy
+def inplace_modules() -> Optional[str]:
+    """``BaseAlgorithm.set_module_inplace_false`` does nothing on torch >= 2.5.
+
+    It descends only into an ``OrderedDict``, and ``Module._modules`` is a
+    plain dict now. An in-place ReLU then overwrites what a recorder on the
+    layer before it has recorded.
+
+    See https://github.com/open-mmlab/mmrazor/pull/446, which introduced it.
+    """
+    import torch
+    from mmrazor.models import BaseAlgorithm
+
+    if isinstance(torch.nn.Module()._modules, OrderedDict):
+        return None
+    BaseAlgorithm.set_module_inplace_false = _set_module_inplace_false
+    return (
+        f'torch {torch.__version__} keeps submodules in a dict, mmrazor '
+        'looks for in-place ones in an OrderedDict'
+    )
+
+
+def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
+    """Turn off every in-place operation of a network.
+
+    Args:
+        architecture (nn.Module): The network.
+        varstr (str): Where it is found; not used.
+    """
+    for module in architecture.modules():
+        if hasattr(module, 'inplace'):
+            module.inplace = False
+
+
+@remedy
+def synchronised_batchnorm() -> Optional[str]:
+    """MMEngine loses the recorders of a BatchNorm that it converts.
+
+    ``sync_bn='torch'``, and in one process its reverse, puts a new layer in
+    the place of the old one, whose hooks are gone: a recorder on it records
+    nothing. And a layer whose weights are buffers, as those of a copy that is
+    never trained, cannot be converted; it needs no statistics and is left. No
+    issue is known upstream.
+    """
+    import torch
+    from mmengine.model import utils
+
+    sample = torch.nn.SyncBatchNorm(1)
+    sample.register_forward_hook(print)
+    if utils.revert_sync_batchnorm(sample)._forward_hooks:
+        return None
+    for convert in (utils.convert_sync_batchnorm, utils.revert_sync_batchnorm):
+        replace(convert, _converting(convert))
+    return 'mmengine converts BatchNorm layers without their hooks'
+
+
+def _converting(convert: Callable) -> Callable:
+
+    @functools.wraps(convert)
+    def convert_all(module: Any, *args, **kwargs) -> Any:
+        from torch.nn import Parameter
+        from torch.nn.modules.batchnorm import _BatchNorm
+
+        for name, child in list(module.named_children()):
+            module._modules[name] = convert_all(child, *args, **kwargs)
+        if not isinstance(module, _BatchNorm) or (
+            module.weight is not None and not isinstance(module.weight, Parameter)
+        ):
+            return module
+        converted = convert(module, *args, **kwargs)
+        for hooks in ('_forward_hooks', '_forward_pre_hooks'):
+            setattr(converted, hooks, getattr(module, hooks))
+        return converted
+
+    return convert_all
+
+
+@remedy
+def lora_state_dict() -> Optional[str]:
+    """MMPretrain's ``LoRAModel`` drops the weights of others when it is saved.
+
+    Its hook leaves only what LoRA has added, and of all keys collected so far:
+    where a network is not the first in a model, those before it are gone, the
+    heads of the other students for one. Here it keeps to its own. No issue is
+    known upstream.
+    """
+    import torch
+
+    try:
+        from mmpretrain.models.peft import LoRAModel
+    except ModuleNotFoundError:  # mmpretrain < 1.1
+        return None
+    register = LoRAModel._register_state_dict_hooks
+    sample, collected = torch.nn.Module(), {'before.weight': 0}
+    register(sample)
+    for drop_others in sample._state_dict_hooks.values():
+        drop_others(sample, collected, 'own.', {})
+    if collected:
+        return None
+
+    @functools.wraps(register)
+    def _register_state_dict_hooks(self) -> None:
+        register(self)
+        ((key, drop),) = self._state_dict_hooks.items()
+
+        def drop_own(module, state_dict, prefix, local_metadata) -> None:
+            own = {k: v for k, v in state_dict.items() if k.startswith(prefix)}
+            kept = dict(own)
+            drop(module, kept, prefix, local_metadata)
+            for name in own.keys() - kept.keys():
+                del state_dict[name]
+
+        self._state_dict_hooks[key] = drop_own
+
+    LoRAModel._register_state_dict_hooks = _register_state_dict_hooks
+    return 'mmpretrain saves a network with LoRA without what lies before it'
+
+
+@remedy
+def mmcls_parts() -> Optional[str]:
+    """mmrazor 1.0.0 takes parts of a loss and a head from mmcls alone.
+
+    Without mmcls ``KDSoftCELoss`` and ``DeiTClsHead`` cannot be built.
+    MMPretrain has what they need: the same soft cross-entropy, and the parent
+    of the head, which reads the tokens that MMPretrain's transformers return.
+
+    See https://github.com/open-mmlab/mmrazor/issues/602.
+    """
+    if find_spec('mmcls') is not None:
+        return None
+    from mmpretrain.models.heads import DeiTClsHead
+    from mmpretrain.models.losses.cross_entropy_loss import soft_cross_entropy
+    from mmrazor.models.architectures.heads import deit_head
+    from mmrazor.models.losses import kd_soft_ce_loss
+
+    kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
+    deit_head.DeiTClsHead.__bases__ = (DeiTClsHead,)
+    del deit_head.DeiTClsHead.pre_logits
+    return 'mmcls is not installed, and mmrazor takes parts from it'
+
+
+@remedy
+def contrastive_negatives() -> Optional[str]:
+    """``CRDLoss`` of mmrazor 1.0.0 does not run on a GPU.
+
+    It draws its negatives on the CPU, and looks them up in a memory that has
+    moved to the GPU; so with the indices of the batch, which MMPretrain's data
+    preprocessor leaves where they are. No issue is known upstream.
+    """
+    import mmrazor
+    from mmengine.utils import digit_version
+    from mmrazor.models.losses.crd_loss import ContrastMemory
+
+    if digit_version(mmrazor.__version__) > digit_version('1.0.0'):
+        return None
+    look_up = ContrastMemory.forward
+
+    @functools.wraps(look_up)
+    def forward(
+        self, feat_s: Any, feat_t: Any, idx: Any, sample_idx: Any = None
+    ) -> Any:
+        if sample_idx is None:
+            number = len(feat_s) * (self.neg_sample + 1)
+            sample_idx = self.multinomial.draw(number).view(len(feat_s), -1)
+            sample_idx.select(1, 0).copy_(idx)
+        device = self.memory_v1.device
+        return look_up(self, feat_s, feat_t, idx.to(device), sample_idx.to(device))
+
+    ContrastMemory.forward = forward
+    return 'mmrazor looks up CRD samples on the CPU in a memory on the GPU'

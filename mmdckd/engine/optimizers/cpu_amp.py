@@ -1,0 +1,56 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from contextlib import contextmanager
+from typing import Iterator, Optional, Union
+
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import nn
+
+from mmdckd.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(AmpOptimWrapper):
+    """Mixed precision on the CPU, which MMEngine's ``AmpOptimWrapper`` refuses.
+
+    ``tools/train.py --amp`` uses it where there is no accelerator.
+
+    Args:
+        loss_scale (str | float | dict): 'dynamic', a constant scale, or the
+            arguments of ``torch.amp.GradScaler``. Defaults to 'dynamic'.
+        dtype (str | torch.dtype, optional): 'bfloat16' or 'float16'. Defaults
+            to None, bfloat16.
+        **kwargs: Those of MMEngine's ``OptimWrapper``.
+
+    Raises:
+        TypeError: If ``loss_scale`` is something else.
+    """
+
+    def __init__(
+        self,
+        loss_scale: Union[str, float, dict] = 'dynamic',
+        dtype: Union[str, torch.dtype, None] = None,
+        **kwargs,
+    ) -> None:
+        # Past AmpOptimWrapper, which asserts that there is an accelerator.
+        OptimWrapper.__init__(self, **kwargs)
+        self._scale_update_param: Optional[float] = None
+        if isinstance(loss_scale, float):
+            self._scale_update_param = loss_scale
+            loss_scale = dict(init_scale=loss_scale)
+        elif loss_scale == 'dynamic':
+            loss_scale = {}
+        if not isinstance(loss_scale, dict):
+            raise TypeError(
+                "Invalid `optim_wrapper.loss_scale`: expected 'dynamic', a float or "
+                f'a dict, got {loss_scale!r}.'
+            )
+        self.loss_scaler = torch.amp.GradScaler('cpu', **loss_scale)
+        self.cast_dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass of a model in mixed precision."""
+        autocast = torch.autocast('cpu', self.cast_dtype or torch.bfloat16)
+        with OptimWrapper.optim_context(self, model), autocast:
+            yield
