@@ -9,6 +9,8 @@ from hand import MEAN, SGD, STD, HandLoop
 from measure import Context
 from runs import COHORT, PLAIN, Run, Setting, cifar, imagenet
 
+from mmdckd.engine.optimizers.cpu_amp import amp_type
+
 #: Name of a precision to what AmpOptimWrapper is told; None is float32.
 DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=None)
 
@@ -48,7 +50,7 @@ def build_run(
     wrapper = kwargs.pop('optim_wrapper', {})
     if DTYPES[precision] is not None:
         dtype = str(DTYPES[precision]).split('.')[-1]
-        wrapper = dict(wrapper, type='AmpOptimWrapper', dtype=dtype)
+        wrapper = dict(wrapper, type=amp_type(), dtype=dtype)
         if base == COHORT and dtype == 'bfloat16':
             wrapper.update(loss_scale=dict(enabled=False))  # as --amp does
     loader = dict(pin_memory=context.cuda, collate_fn=dict(type='default_collate'))

@@ -15,7 +15,7 @@ ITERATIONS = IMAGES // BATCH * EPOCHS
 
 _DCKD = 'model.distiller.collective_losses.loss_dckd'
 _EMA = dict(type='EMAHook', momentum=0.1)
-_AMP = {'optim_wrapper.type': 'AmpOptimWrapper'}
+_AMP = {'optim_wrapper.type': 'mmdckd.CPUAmpOptimWrapper'}
 _BY_ITERATION = {
     'train_cfg': dict(
         by_epoch=False, max_iters=ITERATIONS, val_interval=7, _delete_=True

@@ -33,7 +33,6 @@ import mmdckd  # isort: skip  # noqa: F401
 import torch
 import torch.distributed as dist
 from loss import Peak
-from mmengine.dist import init_dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
@@ -193,7 +192,7 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=port,
     )
-    init_dist('pytorch', backend='gloo')
+    dist.init_process_group('gloo')
     _check_spread(args)
     ways = dict(data_parallel=_data_parallel(args), spread=_spread(args))
     seconds: Dict[str, List[float]] = {name: [] for name in ways}

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from helpers.processes import run_processes
 from helpers.runs import run_config
 from mmdckd.cli.run_config import leaving_processes
+from mmdckd.engine.cpu_processes import use_cpu_processes
 
 
 class EndHook(Hook):
@@ -26,6 +27,7 @@ def threads_of_the_group():
 
 
 def train(cfg, told):
+    use_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     if told:
         runner.register_hook(EndHook())

@@ -8,6 +8,14 @@ import torch
 
 from helpers.networks import build, digits
 from helpers.runs import run_config
+from mmdckd.engine.optimizers.cpu_amp import amp_type
+from mmdckd.registry import OPTIM_WRAPPERS
+
+
+def amp(**kwargs):
+    """A wrapper of an optimizer for mixed precision on this device."""
+    return OPTIM_WRAPPERS.build(dict(type=amp_type(), **kwargs))
+
 
 #: What results may differ by, relative to the largest entry of the reference.
 #: TF32 is off; gradients come in the type of the logits.

@@ -5,8 +5,8 @@ import copy
 
 import pytest
 import torch
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from small import cohort, network
+from mmengine.optim import OptimWrapper
+from small import amp, cohort, network
 
 from helpers.networks import digits
 
@@ -33,7 +33,7 @@ def train(model, batches, kind='float32', **kwargs):
     if kind == 'float32':
         optim = OptimWrapper(optimizer, **kwargs)
     else:
-        optim = AmpOptimWrapper(optimizer=optimizer, dtype=kind, **kwargs)
+        optim = amp(optimizer=optimizer, dtype=kind, **kwargs)
     logs = []
     with optim.optim_context(model):
         optim.initialize_count_status(model, 0, len(batches))

@@ -7,11 +7,12 @@ from collections import Counter
 
 import pytest
 import torch
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from small import DCKD, cohort, network, preprocess, quick
+from small import DCKD, amp, cohort, network, preprocess, quick
 
 from helpers.networks import digits
+from mmdckd.engine.optimizers.cpu_amp import amp_type
 
 pytestmark = pytest.mark.gpu
 
@@ -20,7 +21,7 @@ def optim_wrapper(model, kind='float32', **kwargs):
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
     if kind == 'float32':
         return OptimWrapper(optimizer, **kwargs)
-    return AmpOptimWrapper(optimizer=optimizer, dtype=kind, **kwargs)
+    return amp(optimizer=optimizer, dtype=kind, **kwargs)
 
 
 def test_peak_memory_is_flat(cuda, measure):
@@ -138,7 +139,7 @@ def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
     cfg.default_hooks.logger.interval = 50
     cfg.train_dataloader.pin_memory = True
     if kind == 'float16':
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=kind)
+        cfg.optim_wrapper.update(type=amp_type(), dtype=kind)
     runner = Runner.from_cfg(cfg)
     loop, counts = runner.build_train_loop(cfg.train_cfg), []
     runner._train_loop = loop

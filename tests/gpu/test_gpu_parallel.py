@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.distributed as torch_dist
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from small import TOLERANCES, cohort, flat
+from mmengine.optim import OptimWrapper
+from small import TOLERANCES, amp, cohort, flat
 
 from helpers.networks import digits
 
@@ -33,7 +33,7 @@ def trained(model, device, kind, wrap):
     if kind == 'float32':
         optim = OptimWrapper(optimizer)
     else:
-        optim = AmpOptimWrapper(optimizer=optimizer, dtype=kind)
+        optim = amp(optimizer=optimizer, dtype=kind)
     trained = model
     if wrap:
         trained = MMDistributedDataParallel(

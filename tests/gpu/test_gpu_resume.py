@@ -13,6 +13,7 @@ from long_runs import exact
 
 from helpers.resumed import assert_equal, final, interrupted, logged, resumed
 from helpers.runs import train
+from mmdckd.engine.optimizers.cpu_amp import amp_type
 
 pytestmark = pytest.mark.gpu
 
@@ -41,7 +42,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
 def test_mixed_precision_is_resumed(tmp_path):
     """With the scaler, which counts its steps."""
     options = {
-        'optim_wrapper.type': 'AmpOptimWrapper',
+        'optim_wrapper.type': amp_type(),
         'optim_wrapper.dtype': 'float16',
         'train_cfg.max_epochs': 2,
     }

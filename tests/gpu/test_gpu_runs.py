@@ -14,6 +14,7 @@ from mmpretrain import get_model
 from small import TOLERANCES, losses, network, quick, run
 
 from helpers.runs import cohort_of, loader, train
+from mmdckd.engine.optimizers.cpu_amp import amp_type
 from mmdckd.export import export_onnx, export_student
 
 pytestmark = pytest.mark.gpu
@@ -28,7 +29,7 @@ def plain(tmp_path_factory):
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 def test_mixed_precision(device, compare, plain, tmp_path, dtype):
     cfg = quick(tmp_path, custom_hooks=[dict(type='mmdckd.LossScaleHook')])
-    cfg.optim_wrapper = dict(type='AmpOptimWrapper', dtype=dtype, **cfg.optim_wrapper)
+    cfg.optim_wrapper = dict(type=amp_type(), dtype=dtype, **cfg.optim_wrapper)
     runner = train(cfg)
     assert next(runner.model.parameters()).dtype == torch.float32
     names, ours = losses(runner)

@@ -7,8 +7,18 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from small import DCKD, TOLERANCES, cohort, flat, gradients, network, preprocess, total
+from mmengine.optim import OptimWrapper
+from small import (
+    DCKD,
+    TOLERANCES,
+    amp,
+    cohort,
+    flat,
+    gradients,
+    network,
+    preprocess,
+    total,
+)
 
 from helpers.networks import build, digits
 from helpers.poison import Poison
@@ -161,7 +171,7 @@ def wrapper(kind, model):
     optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9)
     if kind == 'float32':
         return OptimWrapper(optimizer)
-    return AmpOptimWrapper(optimizer=optimizer, dtype=kind)
+    return amp(optimizer=optimizer, dtype=kind)
 
 
 @pytest.mark.parametrize('kind', ['float32', 'float16', 'bfloat16'])
@@ -183,7 +193,7 @@ def test_nothing_is_updated_where_a_loss_is_not_a_number(device, kind):
 def test_a_scale_that_is_too_large_costs_one_step(device):
     """The gradient overflows in float16; the scaler skips and halves."""
     model = cohort(device)
-    optim = AmpOptimWrapper(
+    optim = amp(
         optimizer=torch.optim.SGD(model.parameters(), 0.05),
         dtype='float16',
         loss_scale=dict(init_scale=2.0**40, growth_interval=1000),

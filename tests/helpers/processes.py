@@ -8,7 +8,6 @@ import socket
 import traceback
 
 import torch.distributed
-from mmengine import dist
 
 
 def run_processes(function, *args, number=2):
@@ -55,7 +54,7 @@ def _run(results, rank, number, port, function, args):
         MASTER_PORT=port,
     )
     try:
-        dist.init_dist('pytorch', backend='gloo')
+        torch.distributed.init_process_group('gloo')
         results.put((rank, function(rank, *args), None))
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -12,6 +12,7 @@ from mmengine.runner import Runner, load_checkpoint
 from mmpretrain.registry import TRANSFORMS
 
 from helpers.networks import network
+from mmdckd.engine.cpu_processes import use_cpu_processes
 from mmdckd.registry import MODELS
 
 _number = itertools.count()
@@ -72,6 +73,7 @@ def run_config(work_dir, cohort=None, **kwargs):
 
 
 def train(cfg):
+    use_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner

@@ -127,7 +127,7 @@ def test_process_that_has_not_imported_mmdckd():
         run(f"""
 import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location('compat', {compat.__file__!r})
-compat = importlib.util.module_from_spec(spec)
+compat = sys.modules['compat'] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(compat)
 compat.torchvision_operators()
 from mmengine.registry import MODELS, DefaultScope

@@ -3,10 +3,16 @@ from contextlib import contextmanager
 from typing import Iterator, Optional, Union
 
 import torch
+from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
 from mmdckd.registry import OPTIM_WRAPPERS
+
+
+def amp_type() -> str:
+    """The type of ``optim_wrapper`` for mixed precision on this device."""
+    return 'mmdckd.CPUAmpOptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
 
 
 @OPTIM_WRAPPERS.register_module()

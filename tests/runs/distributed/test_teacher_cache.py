@@ -6,10 +6,12 @@ from mmengine.runner import Runner
 from helpers.networks import network
 from helpers.processes import run_processes
 from helpers.runs import run_config
+from mmdckd.engine.cpu_processes import use_cpu_processes
 
 
 def run(rank, cfg):
     """Train; tell what the teacher has seen, and the largest weight."""
+    use_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     model = runner.model.module
     seen = []

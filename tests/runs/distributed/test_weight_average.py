@@ -8,12 +8,14 @@ from mmengine.runner import Runner
 
 from helpers.processes import run_processes
 from helpers.runs import run_config
+from mmdckd.engine.cpu_processes import use_cpu_processes
 
 KEY = 'architecture.students.student0.backbone.bn1.running_mean'
 
 
 def run(rank, number, cfg):
     cfg.launcher = 'pytorch'
+    use_cpu_processes(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
     hook = next(h for h in runner.hooks if hasattr(h, 'ema_model'))

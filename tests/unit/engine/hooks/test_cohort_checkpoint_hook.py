@@ -316,3 +316,10 @@ def test_the_folder_that_out_dir_names_is_resumed_from(tmp_path):
     runner = train(cfg)
     assert Path(runner._load_from) == saved / 'epoch_2.pth'
     assert (saved / 'epoch_3.pth').exists()
+
+
+def test_checkpoint_hook_outside_of_training(tmp_path):
+    cfg = run_config(tmp_path, train_dataloader=None, train_cfg=None)
+    cfg.optim_wrapper = None
+    cfg.default_hooks.checkpoint.save_best = None
+    assert 'best/accuracy/top1' in Runner.from_cfg(cfg).val()

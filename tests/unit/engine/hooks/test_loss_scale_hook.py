@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 from torch.optim import SGD
 
 from helpers.networks import digits, distil, network
 from helpers.runs import run_config
+from mmdckd.engine.optimizers import CPUAmpOptimWrapper
 
 #: So large that float16 cannot hold a gradient, and steps are skipped.
 TOO_LARGE = 2.0**40
@@ -42,7 +42,9 @@ def config(tmp_path, **wrapper):
         dict(architecture=network(), num_students=2),
         custom_hooks=[dict(type='mmdckd.LossScaleHook')],
     )
-    cfg.optim_wrapper.update(dict(type='AmpOptimWrapper', dtype='float16', **wrapper))
+    cfg.optim_wrapper.update(
+        dict(type='mmdckd.CPUAmpOptimWrapper', dtype='float16', **wrapper)
+    )
     # float16 is slow on the CPU: four iterations of eight images an epoch.
     cfg.train_dataloader.update(batch_size=8)
     cfg.train_dataloader.dataset.indices = 32
@@ -189,7 +191,7 @@ def test_losses_are_in_float32_whatever_the_networks_compute(dtype):
 
 def test_a_loss_that_is_infinite_is_no_business_of_the_scaler():
     model = distil()
-    wrapper = AmpOptimWrapper(
+    wrapper = CPUAmpOptimWrapper(
         optimizer=SGD(model.parameters(), lr=0.1), dtype='float16'
     )
     # The largest number of float16 is 65504.

@@ -1,0 +1,73 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Processes without an accelerator; tests/runs/distributed trains in them."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from helpers.processes import run_processes
+from helpers.runs import run_config
+from mmdckd.engine import cpu_processes
+from mmdckd.engine.cpu_processes import CPUDataParallel, use_cpu_processes
+
+WRAPPER = 'mmdckd.CPUDataParallel'
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch):
+    monkeypatch.setattr(cpu_processes, 'get_device', lambda: 'cpu')
+
+
+@pytest.mark.parametrize(
+    'given, wrapper',
+    [
+        ({}, dict(broadcast_buffers=False, find_unused_parameters=False)),
+        (
+            dict(find_unused_parameters=True),
+            dict(broadcast_buffers=False, find_unused_parameters=True),
+        ),
+        (
+            dict(model_wrapper_cfg=dict(find_unused_parameters=True)),
+            dict(find_unused_parameters=True),
+        ),
+    ],
+)
+def test_the_wrapper_is_that_of_the_cpu(given, wrapper, monkeypatch):
+    monkeypatch.setattr(cpu_processes, 'is_distributed', lambda: True)
+    cfg = Config(dict(given, launcher='pytorch'))
+    use_cpu_processes(cfg)
+    assert cfg.model_wrapper_cfg == dict(wrapper, type=WRAPPER)
+
+
+def test_another_wrapper_is_kept(monkeypatch):
+    monkeypatch.setattr(cpu_processes, 'is_distributed', lambda: True)
+    cfg = Config(dict(launcher='pytorch', model_wrapper_cfg=dict(type='Mine')))
+    use_cpu_processes(cfg)
+    assert cfg.model_wrapper_cfg == dict(type='Mine')
+
+
+def test_nothing_is_done_without_need(monkeypatch):
+    cfg = Config(dict(launcher='none'))
+    use_cpu_processes(cfg)
+    monkeypatch.setattr(cpu_processes, 'get_device', lambda: 'cuda')
+    launched = Config(dict(launcher='pytorch'))
+    use_cpu_processes(launched)
+    assert 'model_wrapper_cfg' not in cfg and 'model_wrapper_cfg' not in launched
+
+
+def test_other_launchers_need_an_accelerator():
+    with pytest.raises(ValueError, match="`launcher`: expected 'pytorch'.*'slurm'"):
+        use_cpu_processes(Config(dict(launcher='slurm')))
+
+
+def build(rank, cfg):
+    torch.distributed.destroy_process_group()  # as a launcher starts a process
+    use_cpu_processes(cfg)
+    model = Runner.from_cfg(cfg).model
+    return type(model) is CPUDataParallel, torch.distributed.get_backend()
+
+
+def test_a_launched_runner_is_built(tmp_path):
+    cfg = run_config(tmp_path, launcher='pytorch')
+    assert run_processes(build, cfg) == [(True, 'gloo')] * 2
