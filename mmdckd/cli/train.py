@@ -126,12 +126,14 @@ def resume_from(cfg: 'Config', checkpoint: str) -> None:
 
 def use_amp(cfg: 'Config', path: str) -> None:
     """Train with automatic mixed precision."""
+    from mmdckd.engine.optimizers.cpu_amp import amp_type
+
     wrapper = cfg.get('optim_wrapper')
     if not wrapper:
         raise SystemExit(
             f'error: --amp needs `optim_wrapper` in {path!r}, and it has none'
         )
-    wrapper.type = 'AmpOptimWrapper'
+    wrapper.type = amp_type()
     # bfloat16 has the range of float32: there is nothing to scale.
     scaled = wrapper.get('dtype') != 'bfloat16'
     wrapper.setdefault('loss_scale', 'dynamic' if scaled else dict(enabled=False))

@@ -151,6 +151,8 @@ def _get_installed_path(package: str) -> str:
     """
     spec = find_spec(package)
     if spec is None:
-        names = distribution(package).read_text('top_level.txt')
+        names = distribution(package).read_text('top_level.txt') or ''
         spec = find_spec(names.split()[0])
+    if spec is None or spec.origin is None:
+        raise PackageNotFoundError(package)
     return osp.dirname(spec.origin)

@@ -28,7 +28,7 @@ def checkpoints_of_mmengine() -> Optional[str]:
 
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
-    torch.serialization.add_safe_globals(checkpoint_globals())
+    torch.serialization.add_safe_globals([*checkpoint_globals()])
     return f'torch {torch.__version__} loads weights only, and mmengine saves more'
 
 
