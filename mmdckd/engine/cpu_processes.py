@@ -1,7 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Several processes where there is no accelerator, talking through gloo."""
 
-from typing import Any
+import os
+import subprocess
+from typing import Any, Dict
 
 import torch
 from mmengine.config import Config
@@ -10,6 +12,20 @@ from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel
 
 from mmdckd.registry import MODEL_WRAPPERS
+
+#: Launcher to the variables in which a process of it finds what PyTorch asks
+#: for. That of PyTorch sets them itself.
+LAUNCHERS: Dict[str, Dict[str, str]] = dict(
+    pytorch={},
+    slurm=dict(
+        RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID'
+    ),
+    mpi=dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+)
 
 
 @MODEL_WRAPPERS.register_module()
@@ -33,26 +49,18 @@ def use_cpu_processes(cfg: Config) -> None:
     """Prepare a config for processes without an accelerator.
 
     MMEngine's launchers call ``torch.cuda.set_device``. Here the processes
-    that ``torchrun`` has started join a gloo group, and the model is wrapped in
+    that a launcher has started join a gloo group, and the model is wrapped in
     :class:`CPUDataParallel`. With an accelerator, or without a launcher,
     nothing happens.
 
     Args:
         cfg (Config): The config of the run, changed in place.
-
-    Raises:
-        ValueError: If there is no accelerator, and the launcher is neither
-            'pytorch' nor 'none'.
     """
     launcher = cfg.get('launcher', 'none')
-    if launcher == 'none' or get_device() != 'cpu':
+    if launcher not in LAUNCHERS or get_device() != 'cpu':
         return
     if not is_distributed():
-        if launcher != 'pytorch':
-            raise ValueError(
-                "Invalid `launcher`: expected 'pytorch' where there is no "
-                f'accelerator, got {launcher!r}.'
-            )
+        _name_ranks(launcher)
         torch.distributed.init_process_group('gloo')
     wrapper = cfg.get('model_wrapper_cfg') or dict(
         broadcast_buffers=False,
@@ -60,3 +68,13 @@ def use_cpu_processes(cfg: Config) -> None:
     )
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = dict(wrapper, type='mmdckd.CPUDataParallel')
+
+
+def _name_ranks(launcher: str) -> None:
+    """Say who a process is as PyTorch reads it."""
+    for key, variable in LAUNCHERS[launcher].items():
+        os.environ[key] = os.environ[variable]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        nodes = ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']]
+        os.environ['MASTER_ADDR'] = subprocess.check_output(nodes, text=True).split()[0]

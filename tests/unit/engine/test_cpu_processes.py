@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Processes without an accelerator; tests/runs/distributed trains in them."""
 
+import os
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -56,9 +58,15 @@ def test_nothing_is_done_without_need(monkeypatch):
     assert 'model_wrapper_cfg' not in cfg and 'model_wrapper_cfg' not in launched
 
 
-def test_other_launchers_need_an_accelerator():
-    with pytest.raises(ValueError, match="`launcher`: expected 'pytorch'.*'slurm'"):
-        use_cpu_processes(Config(dict(launcher='slurm')))
+def test_slurm_and_mpi_say_who_a_process_is(monkeypatch):
+    for key in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(key, 'before')
+    for launcher, variables in cpu_processes.LAUNCHERS.items():
+        for key, variable in variables.items():
+            monkeypatch.setenv(variable, f'{launcher} {key}')
+        cpu_processes._name_ranks(launcher)
+        for key in variables:
+            assert os.environ[key] == f'{launcher} {key}'
 
 
 def build(rank, cfg):
