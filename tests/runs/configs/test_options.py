@@ -93,6 +93,7 @@ DELIVERY = dict(
         method_path='mmpretrain.models.necks.gap.GlobalAveragePooling.forward',
     )
 )
+MAPS = dict(maps=dict(type='ModuleOutputs', source='backbone'))
 WEIGHTED = dict(type='weighted', weights=[1.0, 2.0])
 
 #: What a case changes of the model, or of the run.
@@ -188,58 +189,65 @@ CASES = dict(
     ),
     losses=dict(
         model=dict(
-            distiller=collective(
-                loss_dckd=dckd(
-                    alpha=0.5,
-                    beta=2.0,
-                    gamma=0.2,
-                    tau=2.0,
-                    correlation='non_target',
-                    standardize=True,
-                    ramp=dict(end=2, terms=['collective']),
-                ),
-                loss_gated=dict(
-                    type='GatedEnsembleLoss',
-                    num_students=2,
-                    num_classes=10,
-                    loss_weight=0.5,
-                    tau=2.0,
-                ),
-                loss_dkd=dict(
-                    type='CohortDKDLoss',
-                    alpha=0.5,
-                    beta=2.0,
-                    tau=2.0,
-                    standardize=True,
-                    ramp=dict(end=2, kind='linear'),
-                ),
-                loss_dist=dict(
-                    type='CohortDISTLoss',
-                    inter_loss_weight=1.0,
-                    intra_loss_weight=1.0,
-                    tau=1.0,
-                    standardize=True,
-                    ramp=dict(end=3, by_epoch=False),
-                ),
-                loss_mlkd=dict(
-                    type='MLKDLoss',
-                    instance_weight=0.5,
-                    batch_weight=0.5,
-                    class_weight=0.5,
-                    temperatures=[2.0, 4.0],
-                    standardize=True,
-                    ramp=dict(end=2),
-                ),
-                loss_wkd=dict(
-                    type='WKDLoss',
-                    target_weight=0.5,
-                    transport_weight=3.0,
-                    tau=3.0,
-                    cost=None,
-                    sharpness=2.0,
-                    regularization=0.1,
-                    num_iters=5,
-                    ramp=dict(end=2),
+            distiller=dict(
+                student_recorders=MAPS,
+                teacher_recorders=MAPS,
+                **collective(
+                    loss_dckd=dckd(
+                        alpha=0.5,
+                        beta=2.0,
+                        gamma=0.2,
+                        tau=2.0,
+                        correlation='non_target',
+                        standardize=True,
+                        ramp=dict(end=2, terms=['collective']),
+                    ),
+                    loss_gated=dict(
+                        type='GatedEnsembleLoss',
+                        num_students=2,
+                        num_classes=10,
+                        loss_weight=0.5,
+                        tau=2.0,
+                    ),
+                    loss_dkd=dict(
+                        type='CohortDKDLoss',
+                        alpha=0.5,
+                        beta=2.0,
+                        tau=2.0,
+                        standardize=True,
+                        ramp=dict(end=2, kind='linear'),
+                    ),
+                    loss_dist=dict(
+                        type='CohortDISTLoss',
+                        inter_loss_weight=1.0,
+                        intra_loss_weight=1.0,
+                        tau=1.0,
+                        standardize=True,
+                        ramp=dict(end=3, by_epoch=False),
+                    ),
+                    loss_mlkd=dict(
+                        type='MLKDLoss',
+                        instance_weight=0.5,
+                        batch_weight=0.5,
+                        class_weight=0.5,
+                        temperatures=[2.0, 4.0],
+                        standardize=True,
+                        ramp=dict(end=2),
+                    ),
+                    loss_wkd=dict(
+                        type='WKDLoss',
+                        target_weight=0.5,
+                        transport_weight=3.0,
+                        tau=3.0,
+                        cost=None,
+                        sharpness=2.0,
+                        regularization=0.1,
+                        num_iters=5,
+                        ramp=dict(end=2),
+                    ),
+                    loss_maps=dict(
+                        type='RelationMapLoss', alpha=1.0, beta=1.0, recorder='maps'
+                    ),
                 ),
             )
         )
