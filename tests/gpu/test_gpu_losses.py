@@ -132,21 +132,6 @@ def test_dckd_loss_with_lagged_peers(device, compare, dtype):
     )
 
 
-def test_dckd_loss_in_chunks(device, compare, monkeypatch):
-    """As with more classes than fit."""
-    from mmdckd.models.losses import cohort_terms
-
-    monkeypatch.setattr(cohort_terms, 'ACCELERATOR_CHUNK', 3000)
-    monkeypatch.setattr(cohort_terms, 'CHUNK', 3000)
-    against_float64(
-        DCKDLoss(correlation='non_target'),
-        'DCKDLoss in chunks',
-        compare,
-        device,
-        torch.float32,
-    )
-
-
 @pytest.mark.parametrize('dtype', DTYPES, ids=_name)
 @pytest.mark.parametrize('collector', ['logit_mean', 'linear'])
 def test_dckd_loss_under_autocast(device, collector, dtype):

@@ -5,17 +5,19 @@ from typing import List, Optional, Tuple
 import torch
 from torch import nn
 
+from ..options import check_bool
+from ..precision import at_least_float32
 from ..tasks import Classification
 from .labels import check_labels
 
 
 class BaseCollector(nn.Module, metaclass=ABCMeta):
-    r"""Collects what the others know into one target for each student.
+    r"""Combines the predictions of the others into one target for each student.
 
     .. math::
         C_i = \mathrm{collect}(\{\log P_j : j \in S_i\})
 
-    where :math:`P_j` are the softened probabilities of a member and
+    where :math:`P_j` are the softened probabilities of member j and
     :math:`S_i` is the collected set of student i: its peers
     :math:`j \ne i`, with ``include_self`` the student too, with
     ``include_teacher`` every teacher too.
@@ -35,7 +37,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             Defaults to False.
 
     Raises:
-        TypeError: If one is no bool.
+        ValueError: If one is no bool.
     """
 
     #: Whether it looks at labels, of classes that exclude each other.
@@ -49,14 +51,8 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         self, include_self: bool = False, include_teacher: bool = False
     ) -> None:
         super().__init__()
-        for key, value in dict(
-            include_self=include_self, include_teacher=include_teacher
-        ).items():
-            if not isinstance(value, bool):
-                raise TypeError(
-                    f'`{key}` of a {type(self).__name__} is True '
-                    f'or False, but got {value!r}.'
-                )
+        check_bool('include_self', include_self)
+        check_bool('include_teacher', include_teacher)
         self.include_self = include_self
         self.include_teacher = include_teacher
 
@@ -90,8 +86,8 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
     ) -> torch.Tensor:
         """Make one target of K members, all of one set.
 
-        What is in a row follows from that row of the members alone: a loss
-        may ask for some rows of the batch at a time.
+        What is in a row follows from that row of the members alone, so that a
+        batch may be split between processes.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C).
@@ -129,8 +125,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         """
         if self.include_teacher and not num_teachers:
             raise ValueError(
-                f'{type(self).__name__} has `include_teacher=True`, but '
-                'there is no teacher: set it to False, or give a teacher.'
+                f'Invalid `include_teacher` of {type(self).__name__}: expected '
+                'False without a teacher, got True. Set it to False, or give a '
+                'teacher.'
             )
         teachers = num_teachers if self.include_teacher else 0
         if not num_students - (not self.include_self) + teachers:
@@ -141,6 +138,44 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                 'or more, or set the weight of the collective term to 0.'
             )
         self.check_members(num_students + teachers)
+
+    def sources(self, index: int, peers: List[str], teachers: List[str]) -> List[str]:
+        """Tell who is in the set of a student.
+
+        Args:
+            index (int): The student, 0 to N - 1.
+            peers (List[str]): The names of the N students, or of the copies
+                that stand for them as peers.
+            teachers (List[str]): The names of the M teachers.
+
+        Returns:
+            List[str]: Names.
+        """
+        own = [name for i, name in enumerate(peers) if i != index or self.include_self]
+        return own + (list(teachers) if self.include_teacher else [])
+
+    @torch.no_grad()
+    def collect_all(
+        self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
+    ) -> torch.Tensor:
+        """Make one target of all members, as of several teachers.
+
+        Args:
+            log_probs (Tensor): Finite log-probabilities (K, B, C), or
+                (K, N, B, C) on N views.
+            gt_labels (Tensor, optional): Checked labels, class indices (B,)
+                or probabilities (B, C).
+            tau (float): The temperature they are softened with.
+
+        Returns:
+            Tensor: (B, C) or (N, B, C), without gradient.
+        """
+        views = log_probs.shape[1:-2]
+        if views and gt_labels is not None:
+            gt_labels = gt_labels.repeat(*views, *[1] * (gt_labels.ndim - 1))
+        members = list(range(len(log_probs)))
+        target = self.collect(log_probs.flatten(1, -2), gt_labels, tau, members)
+        return target.unflatten(0, log_probs.shape[1:-1])
 
     @torch.no_grad()
     def forward(
@@ -179,9 +214,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         """
         if log_probs is None:
             assert probs is not None, 'neither `probs` nor `log_probs`'
-            probs = _at_least_float32(probs)
+            probs = at_least_float32(probs)
             log_probs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
-        log_probs = _at_least_float32(log_probs)
+        log_probs = at_least_float32(log_probs)
         if log_probs.ndim != 3:
             raise ValueError(
                 'probabilities of the students have shape '
@@ -189,21 +224,11 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             )
         num_students, batch_size, num_classes = log_probs.shape
         if gt_labels is not None:
-            check_labels(gt_labels, batch_size, num_classes, self.needs_labels)
+            users = [type(self).__name__] if self.needs_labels else []
+            check_labels(gt_labels, batch_size, num_classes, users)
         num_teachers = 0
         if teacher_log_probs is not None:
-            teacher_log_probs = _at_least_float32(teacher_log_probs)
-            if teacher_log_probs.ndim == 2:
-                teacher_log_probs = teacher_log_probs.unsqueeze(0)
-            if tuple(teacher_log_probs.shape[1:]) not in (
-                tuple(log_probs.shape[1:]),
-                tuple(log_probs.shape),
-            ):
-                raise ValueError(
-                    'teacher and students differ in shape: '
-                    f'{tuple(teacher_log_probs.shape[1:])} against '
-                    f'{tuple(log_probs.shape[1:])}.'
-                )
+            teacher_log_probs = _stack_teachers(teacher_log_probs, log_probs)
             num_teachers = len(teacher_log_probs)
         self.check_cohort(num_students, num_teachers)
         teachers = teacher_log_probs if self.include_teacher else None
@@ -251,5 +276,13 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         )
 
 
-def _at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+def _stack_teachers(teachers: torch.Tensor, students: torch.Tensor) -> torch.Tensor:
+    """Teachers as (M, B, C) or (M, N, B, C)."""
+    if teachers.ndim == 2:
+        teachers = teachers.unsqueeze(0)
+    if teachers.shape[1:] not in (students.shape[1:], students.shape):
+        raise ValueError(
+            'teacher and students differ in shape: '
+            f'{tuple(teachers.shape[1:])} against {tuple(students.shape[1:])}.'
+        )
+    return at_least_float32(teachers)

@@ -1,11 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Optional
+from typing import Optional, Sequence
 
 import torch
 
 
 def check_labels(
-    gt_labels: torch.Tensor, batch_size: int, num_classes: int, exclusive: bool = True
+    gt_labels: torch.Tensor,
+    batch_size: int,
+    num_classes: int,
+    exclusive_for: Sequence[str] = (),
 ) -> None:
     """Check the labels of a batch.
 
@@ -16,9 +19,10 @@ def check_labels(
         gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
         batch_size (int): B.
         num_classes (int): C.
-        exclusive (bool): Whether classes exclude each other, so that a row
-            sums to 1. An image with several labels, each of probability 1,
-            has no such row. Defaults to True.
+        exclusive_for (Sequence[str]): What needs classes that exclude each
+            other, so that a row sums to 1, for the message. An image with
+            several labels, each of probability 1, has no such row. Defaults
+            to none.
 
     Raises:
         ValueError: If shape or type is another, an index is not in
@@ -56,15 +60,18 @@ def check_labels(
         return
     if not gt_labels.isfinite().all():
         raise ValueError('`gt_labels` are probabilities, but some are not finite.')
-    if not exclusive:
+    if not exclusive_for:
         return
     sums = gt_labels.double().sum(-1)
     if (gt_labels < 0).any() or not ((sums - 1).abs() < 1e-2).all():
         raise ValueError(
-            'a row of soft labels is non-negative and sums to 1, but in '
-            f'`gt_labels` the smallest entry is {gt_labels.min().item():g} '
-            f'and the sums are {sums.min().item():g} to '
-            f'{sums.max().item():g}.'
+            f'Invalid `gt_labels` for {" and ".join(exclusive_for)}: expected one '
+            'class an image, or a mixture (mixup, CutMix, soft labels) that is '
+            'non-negative and sums to 1, got entries from '
+            f'{gt_labels.min().item():g} and sums of {sums.min().item():g} to '
+            f'{sums.max().item():g}. For images with several labels choose '
+            "what looks at no labels, such as collector='logit_mean' and "
+            "correlation='all'."
         )
 
 

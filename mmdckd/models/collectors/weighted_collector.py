@@ -6,6 +6,7 @@ import torch
 
 from mmdckd.registry import MODELS
 
+from ..options import check_choice
 from .base_collector import BaseCollector
 
 
@@ -53,10 +54,7 @@ class WeightedCollector(BaseCollector):
             raise ValueError(
                 f'`weights` of a WeightedCollector are more than 0, but got {weights}.'
             )
-        if average not in self.AVERAGES:
-            raise ValueError(
-                f'`average` is one of {self.AVERAGES}, but got {average!r}.'
-            )
+        check_choice('average', average, self.AVERAGES)
         self.average = average
 
     def check_members(self, num_members: int) -> None:

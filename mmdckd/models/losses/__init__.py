@@ -3,8 +3,9 @@ from .base_collective_loss import BaseCollectiveLoss
 from .cohort_dist_loss import CohortDISTLoss
 from .cohort_dkd_loss import CohortDKDLoss
 from .dckd_loss import DCKDLoss
-from .entropy import entropy
+from .functional import entropy
 from .gated_ensemble_loss import GatedEnsembleLoss
+from .logit_loss import LogitLoss
 from .mlkd_loss import MLKDLoss
 from .relation_map_loss import RelationMapLoss
 from .standardize import standardize
@@ -18,6 +19,7 @@ __all__ = [
     'CohortDKDLoss',
     'DCKDLoss',
     'GatedEnsembleLoss',
+    'LogitLoss',
     'MLKDLoss',
     'RelationMapLoss',
     'TeacherLoss',

@@ -110,6 +110,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
         """Check the labels of a batch; the values on the CPU alone.
 
+        Labels that do not sum to 1, as those of an image with several labels,
+        are accepted where nothing looks at them.
+
         Args:
             gt_labels (Tensor): Class indices (B,) or probabilities (B, C).
             logits (Tensor): Those of a student (B, C).
@@ -117,7 +120,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         Raises:
             ValueError: If the loss cannot use them, saying why.
         """
-        check_labels(gt_labels, *logits.shape)
+        check_labels(gt_labels, logits.shape[0], logits.shape[1], self.label_users)
 
     @abstractmethod
     def forward(

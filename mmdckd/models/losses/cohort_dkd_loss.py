@@ -5,8 +5,8 @@ import torch
 
 from mmdckd.registry import MODELS
 
-from .cohort_terms import LEAST
-from .teacher_loss import TeacherLoss, divergence, log_softmax
+from .functional import LEAST, divergence, soften
+from .teacher_loss import TeacherLoss
 
 
 @MODELS.register_module()
@@ -79,16 +79,16 @@ class CohortDKDLoss(TeacherLoss):
         binary, rest = self._decouple(students, label)
         binary_t, rest_t = self._decouple(teacher, label)
         return dict(
-            target=self.tau**2 * divergence(binary_t, binary),
-            non_target=self.tau**2 * divergence(rest_t, rest),
+            target=self.tau**2 * divergence(binary_t.exp(), binary),
+            non_target=self.tau**2 * divergence(rest_t.exp(), rest),
         )
 
     def _decouple(
         self, logits: torch.Tensor, label: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
         """log b (..., B, 2) and log Q (..., B, C)."""
-        log_probs = log_softmax(self.scale(logits))
+        log_probs = soften(self.scale(logits))
         label = label.expand(*log_probs.shape[:-1], 1)
         others = log_probs.scatter(-1, label, LEAST)
         binary = [log_probs.gather(-1, label), others.logsumexp(-1, True)]
-        return torch.cat(binary, -1).clamp(LEAST, 0), log_softmax(others)
+        return torch.cat(binary, -1).clamp(LEAST, 0), soften(others)

@@ -1,7 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import math
-from numbers import Real
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +7,13 @@ from torch import nn
 
 from mmdckd.registry import MODELS
 
-from .base_collective_loss import BaseCollectiveLoss, Logits
-from .cohort_terms import CohortTerms, soften
-from .temperature import check_temperature
+from ..options import check_count, check_temperature, check_weight
+from .functional import divergence, soften
+from .logit_loss import LogitLoss
 
 
 @MODELS.register_module()
-class GatedEnsembleLoss(BaseCollectiveLoss):
+class GatedEnsembleLoss(LogitLoss):
     r"""A gated ensemble of the cohort teaches every student.
 
     .. math::
@@ -42,8 +40,7 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         tau (float): Temperature. Defaults to 3.0, as in the paper.
 
     Raises:
-        ValueError: If ``tau`` is none, ``loss_weight`` negative, or a number
-            is no whole one from 1 on.
+        ValueError: If an option is invalid.
 
     Examples:
         >>> loss = GatedEnsembleLoss(num_students=3, num_classes=10)
@@ -63,17 +60,9 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
     ) -> None:
         super().__init__()
         check_temperature(tau)
-        if not isinstance(loss_weight, Real) or not 0 <= loss_weight < math.inf:
-            raise ValueError(
-                f'`loss_weight` is a weight, 0 or more, but got {loss_weight!r}.'
-            )
-        for key, value in dict(
-            num_students=num_students, num_classes=num_classes
-        ).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f'`{key}` is a whole number from 1 on, but got {value!r}.'
-                )
+        check_weight('loss_weight', loss_weight)
+        check_count('num_students', num_students)
+        check_count('num_classes', num_classes)
         self.num_students = num_students
         self.num_classes = num_classes
         self.loss_weight = loss_weight
@@ -90,89 +79,53 @@ class GatedEnsembleLoss(BaseCollectiveLoss):
         return dict(collective=list(peers), gate=list(peers))
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
-        """Check, before training, that the gate fits the cohort.
-
-        Args:
-            num_students (int): N.
-            num_teachers (int): M; none is needed.
-
-        Raises:
-            ValueError: If there is one student, or not as many as the gate
-                is for.
-        """
+        """Check that the gate fits the cohort; see
+        :meth:`BaseCollectiveLoss.check_cohort`."""
         if num_students != self.num_students:
             raise ValueError(
-                f'`num_students={self.num_students}` of the gate, but the '
-                f'cohort has {num_students}: give both the same.'
+                f'Invalid `num_students` of the gate: expected {num_students}, as '
+                f'the cohort has, got {self.num_students}.'
             )
         if num_students < 2:
             raise ValueError(
-                'there is no peer: `num_students` is 1. Train two students or more.'
+                'Invalid `num_students`: expected 2 or more, as there is no peer to '
+                'learn from, got 1.'
             )
 
-    def forward(
+    def terms(
         self,
-        preds_S: Logits,
-        preds_T: Optional[Logits] = None,
-        gt_labels: Optional[torch.Tensor] = None,
-        preds_P: Optional[Logits] = None,
+        students: torch.Tensor,
+        teachers: Optional[torch.Tensor],
+        peers: Optional[torch.Tensor],
+        gt_labels: Optional[torch.Tensor],
     ) -> Dict[str, torch.Tensor]:
-        """Compute the loss of every student.
-
-        Args:
-            preds_S (Tensor or Sequence[Tensor]): Logits of N students,
-                (N, B, C), or N times (B, C).
-            preds_T (Tensor, optional): Not looked at. Defaults to None.
-            gt_labels (Tensor, optional): Class indices (B,) or probabilities
-                (B, C). Defaults to None, which is an error.
-            preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
-                members of the ensemble, of shapes as ``preds_S``. Defaults to
-                None, ``preds_S``.
-
-        Returns:
-            Dict[str, Tensor]: ``collective`` (N,), weight included, and
-            ``gate`` (N,), an Nth of the ensemble's cross-entropy each.
-
-        Raises:
-            ValueError: If shapes or labels are wrong, or there are none.
-        """
-        students = self.split_students(preds_S)
-        self.check_cohort(len(students), 0)
-        num_classes = students[0].shape[1]
+        """Compute ``collective``, weight included, and ``gate``, an Nth of the
+        ensemble's cross-entropy for each student; see
+        :meth:`LogitLoss.terms`."""
+        assert gt_labels is not None
+        number, _, num_classes = students.shape
         if num_classes != self.num_classes:
             raise ValueError(
-                f'`num_classes={self.num_classes}` of the gate, '
-                f'but the logits have {num_classes} classes.'
+                f'Invalid `num_classes` of the gate: expected {num_classes}, as the '
+                f'logits have, got {self.num_classes}.'
             )
-        if gt_labels is None:
-            raise ValueError(
-                'GatedEnsembleLoss trains its gate on labels, but `gt_labels` is None.'
-            )
-        self.check_labels(gt_labels, students[0])
-        members = self.split_peers(preds_S if preds_P is None else preds_P, students)
-        with torch.autocast(students[0].device.type, enabled=False):
-            ensemble = self._combine(members)
-            target = (ensemble.detach() / self.tau).softmax(-1)
-            collective = CohortTerms.apply(
-                lambda rows, _: (target[rows], None, None), False, self.tau, *students
-            )[0]
-            gt_labels = gt_labels.to(
-                torch.long if gt_labels.ndim == 1 else ensemble.dtype
-            )
-            gate = F.cross_entropy(ensemble, gt_labels)
+        ensemble = self._combine(students.detach() if peers is None else peers)
+        target = (ensemble.detach() / self.tau).softmax(-1)
+        collective = divergence(target, soften(students, self.tau))
+        labels = gt_labels.to(torch.long if gt_labels.ndim == 1 else ensemble.dtype)
+        gate = F.cross_entropy(ensemble, labels)
         return dict(
             collective=self.loss_weight * self.tau**2 * collective,
-            gate=(gate / len(students)).expand(len(students)),
+            gate=(gate / number).expand(number),
         )
 
-    def _combine(self, members: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The ensemble's logits (B, C), of the members', N times (B, C).
+    def _combine(self, members: torch.Tensor) -> torch.Tensor:
+        """The ensemble's logits (B, C), of the members' (N, B, C).
 
         Log-probabilities stand in for logits: a constant of each row makes
         one of the ensemble's, which is what it predicts all the same.
         """
         inputs = soften(members, self.tau).exp().transpose(0, 1).flatten(1)
-        shares = F.linear(
-            inputs, self.gate.weight.to(inputs), self.gate.bias.to(inputs)
-        ).softmax(-1)
-        return torch.einsum('bn,nbc->bc', shares, soften(members, 1.0))
+        weight, bias = self.gate.weight.to(inputs), self.gate.bias.to(inputs)
+        shares = F.linear(inputs, weight, bias).softmax(-1)
+        return torch.einsum('bn,nbc->bc', shares, soften(members))

@@ -5,9 +5,10 @@ import torch
 
 from mmdckd.registry import MODELS
 
+from ..options import check_temperature, invalid
+from .functional import divergence, soften
 from .standardize import standardize as standardized
-from .teacher_loss import TeacherLoss, divergence, log_softmax
-from .temperature import check_temperature
+from .teacher_loss import TeacherLoss
 
 
 @MODELS.register_module()
@@ -74,12 +75,9 @@ class MLKDLoss(TeacherLoss):
         )
         super().__init__(weights, standardize=standardize, ramp=ramp)
         if not isinstance(temperatures, (list, tuple)) or not temperatures:
-            raise ValueError(
-                'Invalid `temperatures`: expected one or more, '
-                f'such as (2., 4.), got {temperatures!r}.'
-            )
+            raise invalid('temperatures', 'one or more, as (2., 4.)', temperatures)
         for tau in temperatures:
-            check_temperature(tau)
+            check_temperature(tau, 'temperatures')
         self.instance_weight = instance_weight
         self.batch_weight = batch_weight
         self.class_weight = class_weight
@@ -106,7 +104,7 @@ class MLKDLoss(TeacherLoss):
         if self.standardize:
             students, teacher = map(standardized, plain)
         instance = sum(
-            tau**2 * divergence(log_softmax(teacher / tau), log_softmax(students / tau))
+            tau**2 * divergence(soften(teacher, tau).exp(), soften(students, tau))
             for tau in self.temperatures
         )
         probs = [[(z / tau).softmax(-1) for z in plain] for tau in self.temperatures]

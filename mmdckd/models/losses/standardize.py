@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import torch
 
+from ..precision import at_least_float32
+
 #: Keeps a constant row of logits from being divided by 0.
 EPS = 1e-7
 
@@ -30,8 +32,7 @@ def standardize(logits: torch.Tensor) -> torch.Tensor:
             'Invalid `standardize`: expected False for a single '
             'class, which has no standard deviation, got True.'
         )
-    if logits.dtype != torch.float64:
-        logits = logits.float()
+    logits = at_least_float32(logits)
     centred = logits - logits.mean(-1, keepdim=True)
     # The norm has a gradient at 0, torch.std has none.
     norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)

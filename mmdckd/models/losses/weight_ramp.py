@@ -4,6 +4,8 @@ import warnings
 
 from mmengine.logging import MessageHub
 
+from ..options import check_choice
+
 
 class WeightRamp:
     r"""A factor that rises to 1 as training goes on.
@@ -34,7 +36,7 @@ class WeightRamp:
 
     Raises:
         ValueError: If ``begin`` is negative, ``end`` is not after it, or
-            ``kind`` is another.
+            ``kind`` is invalid.
     """
 
     KINDS = ('exp', 'linear')
@@ -44,10 +46,10 @@ class WeightRamp:
     ) -> None:
         if not 0 <= begin < end:
             raise ValueError(
-                f'`ramp` has 0 <= `begin` < `end`, but got begin={begin} and end={end}.'
+                'Invalid `ramp`: expected 0 <= `begin` < `end`, got '
+                f'begin={begin} and end={end}.'
             )
-        if kind not in self.KINDS:
-            raise ValueError(f'`ramp.kind` is one of {self.KINDS}, but got {kind!r}.')
+        check_choice('ramp.kind', kind, self.KINDS)
         self.end = end
         self.begin = begin
         self.by_epoch = by_epoch

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 
 from mmdckd.registry import MODELS
 
-from .teacher_loss import TeacherLoss, check_weight, log_softmax
+from ..options import check_count, check_positive
+from .functional import soften
+from .teacher_loss import TeacherLoss
 
 #: Keeps the divisions of Sinkhorn's iterations finite.
 EPS = 1e-8
@@ -86,19 +88,9 @@ class WKDLoss(TeacherLoss):
             tau,
             ramp=ramp,
         )
-        for key, value in dict(
-            sharpness=sharpness, regularization=regularization
-        ).items():
-            check_weight(key, value)
-            if not value:
-                raise ValueError(
-                    f'Invalid `{key}`: expected more than 0, got {value!r}.'
-                )
-        if not isinstance(num_iters, int) or num_iters < 1:
-            raise ValueError(
-                'Invalid `num_iters`: expected a whole number '
-                f'from 1 on, got {num_iters!r}.'
-            )
+        check_positive('sharpness', sharpness)
+        check_positive('regularization', regularization)
+        check_count('num_iters', num_iters)
         self.target_weight = target_weight
         self.transport_weight = transport_weight
         self.cost = cost
@@ -152,7 +144,7 @@ class WKDLoss(TeacherLoss):
                 )
             )
         label = gt_labels.long().unsqueeze(-1)
-        log_p, log_t = log_softmax(students), log_softmax(teacher)
+        log_p, log_t = soften(students), soften(teacher)
         target = -_at(log_t, label).exp() * _at(log_p, label)
         start, end = (self._others(students, label), self._others(teacher, label))
         transport = self._transport(start, end, self.costs.to(start), label)

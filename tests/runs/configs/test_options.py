@@ -151,7 +151,7 @@ CASES = dict(
             teacher=network(4, type='MultiLabelLinearClsHead'),
             task='multi_label',
             distiller=collective(
-                loss_a=dckd(task='multi_label', collector='max'),
+                loss_a=dckd(collector='max'),
                 loss_b=dckd(collector=WEIGHTED),
             ),
         ),

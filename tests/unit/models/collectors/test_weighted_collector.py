@@ -101,7 +101,7 @@ def test_wrong_weights():
     for weights in ([1.0, 0.0], [1.0, -1.0], [float('nan')], [float('inf')]):
         with pytest.raises(ValueError, match='are more than 0'):
             WeightedCollector(weights)
-    with pytest.raises(ValueError, match="`average` is one of.*'mean'"):
+    with pytest.raises(ValueError, match="`average`: expected one of.*'mean'"):
         WeightedCollector([1.0], 'mean')
     with pytest.raises(ValueError, match='2 `weights`.*3 members'):
         WeightedCollector([1.0, 1.0])(None, batch()[0])

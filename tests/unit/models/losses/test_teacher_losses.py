@@ -526,7 +526,7 @@ def test_labels_are_one_class_each(name):
     loss = LOSSES[name]()
     soft = torch.full((IMAGES, CLASSES), 1 / CLASSES)
     for labels, message in (
-        (None, 'got None'),
+        (None, '`gt_labels` is None'),
         (soft, r'\(6, 5\).*mixup'),
         (LABELS + 4, 'out of range'),
     ):
@@ -555,9 +555,9 @@ def test_it_needs_a_teacher(name):
         (CohortDISTLoss, dict(inter_loss_weight='2'), '`inter_loss_weight`'),
         (MLKDLoss, dict(class_weight=math.inf), '`class_weight`'),
         (MLKDLoss, dict(temperatures=[]), '`temperatures`: expected one or more'),
-        (MLKDLoss, dict(temperatures=[0.0]), '`tau` is a temperature'),
-        (CohortDKDLoss, dict(tau=0.0), '`tau` is a temperature'),
-        (WKDLoss, dict(sharpness=0.0), '`sharpness`: expected more than 0'),
+        (MLKDLoss, dict(temperatures=[0.0]), 'expected a temperature'),
+        (CohortDKDLoss, dict(tau=0.0), 'expected a temperature'),
+        (WKDLoss, dict(sharpness=0.0), '`sharpness`: expected a number, more than 0'),
         (WKDLoss, dict(num_iters=0), '`num_iters`: expected a whole number'),
         (WKDLoss, dict(cost='nowhere.npy'), '`cost`.*does not exist'),
     ],

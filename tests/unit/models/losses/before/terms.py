@@ -5,7 +5,7 @@ import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .entropy import entropy
+from mmdckd.models.losses import entropy
 
 Terms = Tuple[Optional[torch.Tensor], ...]
 Targets = Callable[[slice, torch.Tensor], Terms]

@@ -1,0 +1,74 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Checks of the options of losses and collectors.
+
+Each raises a ``ValueError`` that names the option and what it expects.
+"""
+
+import contextlib
+import math
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any, Iterable, Iterator
+
+#: Beyond, the square of a temperature and what it softens leave float32.
+COLDEST, HOTTEST = 1e-4, 1e4
+
+
+def check_weight(key: str, value: Any) -> None:
+    """Check for a finite number, 0 or more."""
+    if not _is_number(value) or value < 0:
+        raise invalid(key, 'a weight, 0 or more', value)
+
+
+def check_positive(key: str, value: Any) -> None:
+    """Check for a finite number, more than 0."""
+    if not _is_number(value) or value <= 0:
+        raise invalid(key, 'a number, more than 0', value)
+
+
+def check_temperature(value: Any, key: str = 'tau') -> None:
+    """Check for a number from :data:`COLDEST` to :data:`HOTTEST`."""
+    if not _is_number(value) or not COLDEST <= value <= HOTTEST:
+        expected = f'a temperature, a number from {COLDEST:g} to {HOTTEST:g}'
+        raise invalid(key, expected, value)
+
+
+def check_count(key: str, value: Any) -> None:
+    """Check for a whole number, 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise invalid(key, 'a whole number, 1 or more', value)
+
+
+def check_bool(key: str, value: Any) -> None:
+    """Check for True or False."""
+    if not isinstance(value, bool):
+        raise invalid(key, 'True or False', value)
+
+
+def check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
+    """Check for one of several words."""
+    choices = tuple(choices)
+    if value not in choices:
+        near = get_close_matches(str(value), choices, 1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ValueError(f'{invalid(key, f"one of {choices}", value)}{hint}')
+
+
+def invalid(key: str, expected: str, value: Any) -> ValueError:
+    """The error of an option that is something else."""
+    return ValueError(f'Invalid `{key}`: expected {expected}, got {value!r}.')
+
+
+@contextlib.contextmanager
+def under(key: str) -> Iterator[None]:
+    """Put a config key in front of the errors of a part."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'`{key}`: {error}') from error
+
+
+def _is_number(value: Any) -> bool:
+    return (
+        isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    )
