@@ -151,8 +151,7 @@ CASES = dict(
             teacher=network(4, type='MultiLabelLinearClsHead'),
             task='multi_label',
             distiller=collective(
-                loss_a=dckd(collector='max'),
-                loss_b=dckd(collector=WEIGHTED),
+                loss_a=dckd(collector='max'), loss_b=dckd(collector=WEIGHTED)
             ),
         ),
         val_evaluator=dict(type='mmpretrain.MultiLabelMetric'),
