@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mmdckd.inference.image_pipeline import ImagePipeline
 from mmdckd.inference.network import load_network
-from mmdckd.inference.predictor import CLASSES_KEY, INPUT
+from mmdckd.inference.predictor import CLASSES_KEY, INPUT, TASK_KEY
 from mmdckd.io.files import replacing
+from mmdckd.models.tasks import find_task
 
 #: By how much of the largest logit PyTorch and ONNX may differ.
 TOLERANCE = 1e-4
@@ -27,7 +28,7 @@ def export_onnx(config: str, out: str) -> float:
     reads them (BGR). Normalisation and channel order are in the graph. The
     output is ``logits``, of shape (B, C). B is any; H and W are what the
     pipeline ends with. The names of the classes are in the metadata, as JSON
-    under ``classes``.
+    under ``classes``, and the name of the task under ``task``.
 
     Random images in batches of 1, 2 and 5 then go through onnxruntime and
     through PyTorch, both on the CPU.
@@ -76,6 +77,8 @@ def export_onnx(config: str, out: str) -> float:
         raise ValueError(
             f'{config!r} cannot be exported to ONNX: {str(error).splitlines()[0]}'
         ) from error
+    task = find_task(None, dict(model=model))
+    program.model.metadata_props[TASK_KEY] = task.name
     if classes is not None:
         program.model.metadata_props[CLASSES_KEY] = json.dumps(classes)
     with replacing(out) as partial:

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
+from mmdckd.models.tasks import Classification, build_task
 
 from .image_pipeline import ImagePipeline
 from .network import load_network
 
 #: Where an ONNX file keeps the names of its classes.
 CLASSES_KEY = 'classes'
+#: Where it keeps the name of its task.
+TASK_KEY = 'task'
 #: What it calls the images that it takes.
 INPUT = 'images'
 #: What the weights of an exported student may be.
@@ -89,7 +92,8 @@ class Predictor:
             images (List[dict]): B images, as :meth:`read` gives them.
 
         Returns:
-            Tensor: The scores, of shape (B, C); each row sums to 1.
+            Tensor: The scores, of shape (B, C): each row sums to 1, unless the
+            student is multi-label.
         """
         return self._scores(default_collate(images))
 
@@ -133,11 +137,13 @@ def _onnx(path: str) -> Tuple[Callable, Optional[List[str]]]:
             'tools/export_student.py --onnx: its inputs are '
             f'{names}, and not [{INPUT!r}].'
         )
-    classes = session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+    metadata = session.get_modelmeta().custom_metadata_map
+    classes = metadata.get(CLASSES_KEY)
+    task = build_task(metadata.get(TASK_KEY, Classification.name), TASK_KEY)
 
     def scores(batch: dict) -> Tensor:
         (logits,) = session.run(None, {INPUT: batch['inputs'].numpy()})
-        return torch.from_numpy(logits).softmax(1)
+        return task.scores(torch.from_numpy(logits))
 
     return scores, None if classes is None else _class_names(classes, path)
 

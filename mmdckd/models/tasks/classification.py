@@ -1,8 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Type
 
 import torch
 from mmengine.structures import BaseDataElement
+from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample, label_to_onehot
 from torch import nn
 
@@ -22,6 +23,8 @@ class Classification:
 
     #: What ``task`` of a config calls it.
     name = 'classification'
+    #: The heads of MMPretrain that are for it.
+    head_type: Type[nn.Module] = ClsHead
     #: Whether classes exclude each other, so that a label is one class, or a
     #: mixture of classes that sums to 1.
     exclusive = True
@@ -88,6 +91,18 @@ class Classification:
             Tensor: (..., R, K); rows sum to 1.
         """
         return scores / scores.sum(-1, keepdim=True)
+
+    @staticmethod
+    def scores(logits: torch.Tensor) -> torch.Tensor:
+        """The probability of each class, as heads predict it.
+
+        Args:
+            logits (Tensor): (..., C).
+
+        Returns:
+            Tensor: (..., C), by softmax.
+        """
+        return logits.softmax(-1)
 
     @staticmethod
     def entropy(logits: torch.Tensor) -> torch.Tensor:

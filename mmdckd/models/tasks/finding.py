@@ -4,12 +4,12 @@
 from difflib import get_close_matches
 from typing import Dict, Optional
 
-from mmpretrain.models.heads import ClsHead, MultiLabelClsHead
 from torch import nn
 
 from .classification import Classification
 from .multi_label import MultiLabel
 
+#: Where another task is added.
 TASKS = {task.name: task for task in (Classification(), MultiLabel())}
 
 
@@ -42,8 +42,8 @@ def find_task(name: Optional[str], networks: Dict[str, nn.Module]) -> Classifica
             decides.
 
     Returns:
-        Classification: ``multi_label`` where the head is MMPretrain's
-        :class:`MultiLabelClsHead` or a subclass, else ``classification``.
+        Classification: The one whose ``head_type`` the heads are of;
+        ``classification`` of others.
 
     Raises:
         ValueError: If there is no such task, or the heads are for different
@@ -51,21 +51,20 @@ def find_task(name: Optional[str], networks: Dict[str, nn.Module]) -> Classifica
     """
     if name is not None:
         return build_task(name)
-    found: Dict[str, bool] = {}
-    for key, network in networks.items():
-        head = getattr(network, 'head', None)
-        if isinstance(head, (ClsHead, MultiLabelClsHead)):
-            found[key] = isinstance(head, MultiLabelClsHead)
+    found = {
+        key: task.name
+        for key, network in networks.items()
+        for task in TASKS.values()
+        if isinstance(getattr(network, 'head', None), task.head_type)
+    }
     if len(set(found.values())) > 1:
         listed = ', '.join(
-            f'`{key}.head` is a {type(networks[key].head).__name__}' for key in found
+            f'`{key}.head` is a {type(networks[key].head).__name__} ({task})'
+            for key, task in found.items()
         )
         raise ValueError(
-            'Invalid heads: expected all of one label (softmax) or all of '
-            f'several (sigmoid), got others: {listed}. A member cannot learn '
-            'from one that predicts something else: change a head, or, if it '
-            'is meant so, set `task` to one of '
-            f'{list(TASKS)}.'
+            f'Invalid heads: expected all of one task, got {listed}. A member '
+            'cannot learn from one that predicts something else: change a head, '
+            f'or, if it is meant so, set `task` to one of {list(TASKS)}.'
         )
-    multi_label = next(iter(found.values()), False)
-    return TASKS[MultiLabel.name if multi_label else Classification.name]
+    return TASKS[next(iter(found.values()), Classification.name)]

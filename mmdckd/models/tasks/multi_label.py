@@ -3,6 +3,7 @@ from typing import Optional, Sequence
 
 import torch
 from mmengine.structures import BaseDataElement
+from mmpretrain.models.heads import MultiLabelClsHead
 from mmpretrain.structures import label_to_onehot
 from torch import nn
 
@@ -27,6 +28,7 @@ class MultiLabel(Classification):
     """
 
     name = 'multi_label'
+    head_type = MultiLabelClsHead
     exclusive = False
 
     @staticmethod
@@ -76,6 +78,11 @@ class MultiLabel(Classification):
         kept, as classes are no rivals."""
         there = scores[..., :1]
         return torch.cat([there, 1 - there], -1)
+
+    @staticmethod
+    def scores(logits: torch.Tensor) -> torch.Tensor:
+        """The probability of each class, by sigmoid."""
+        return logits.sigmoid()
 
     @staticmethod
     def entropy(logits: torch.Tensor) -> torch.Tensor:

@@ -61,6 +61,27 @@ def test_it_says_what_the_student_says_in_the_cohort(
     assert predictor.name_of(3) == '3'
 
 
+def test_onnx_has_the_scores_of_several_labels(student, images, tmp_path):
+    """They were those of one label."""
+    cfg = Config.fromfile(f'{student}.py')
+    head = cfg.model.head
+    cfg.model.head = dict(
+        type='MultiLabelLinearClsHead',
+        num_classes=head.num_classes,
+        in_channels=head.in_channels,
+    )
+    stem = str(tmp_path / 'several')
+    shutil.copy(f'{student}.pth', f'{stem}.pth')
+    cfg.load_from = f'{stem}.pth'
+    cfg.dump(f'{stem}.py')
+    export_onnx(f'{stem}.py', f'{stem}.onnx')
+    found = []
+    for ending in ('pth', 'onnx'):
+        predictor = Predictor(f'{stem}.{ending}')
+        found.append(predictor([predictor.read(path) for path in images]))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.integers(1, 40), seed=st.integers(0, 99))
 def test_onnx_gives_the_logits_of_pytorch_in_any_batch(student, batch, seed):
