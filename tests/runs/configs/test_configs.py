@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import functools
 import os.path as osp
 
 import pytest
@@ -30,6 +31,7 @@ def load(name):
     return Config.fromfile(osp.join(CONFIGS, name))
 
 
+@functools.cache
 def build(name):
     """The model of a config; a teacher, if it has one, has no weights."""
     cfg = load(name)
@@ -85,7 +87,7 @@ def test_config_names_what_is_registered(name):
 @pytest.mark.parametrize('name', NAMES)
 def test_config_builds_a_model_that_learns(name):
     model = build(name)
-    size = 224 if 'imagenet' in name else 8
+    size = 64 if 'imagenet' in name else 8
     data = model.data_preprocessor(
         dict(
             inputs=torch.randint(0, 256, (2, 3, size, size)).to(torch.uint8),
