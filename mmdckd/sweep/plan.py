@@ -283,6 +283,7 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
         for key, value in content.get('randomness', {}).items()
         if key != 'seed'
     }
+    # The keys are those of the results that are committed.
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

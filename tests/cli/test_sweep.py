@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Benchmarks from the command line, killed and started again."""
+"""Sweeps from the command line, killed and started again."""
 
 import json
 import re
@@ -140,7 +140,7 @@ def test_the_report_is_there(sweep):
         assert (sweep['out'] / name).stat().st_size > 0
 
 
-def test_a_finished_benchmark_makes_its_report_again(benchmark, run, tmp_path):
+def test_a_finished_sweep_makes_its_report_again(sweep, run, tmp_path):
     error, output = run(*sweep['args'])
     assert error is None and 'Every run is finished.' in output
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Benchmarks of seconds: real networks, 24 handwritten digits."""
+"""Sweeps of seconds: real networks, 24 handwritten digits."""
 
 from mmengine.config import Config
 

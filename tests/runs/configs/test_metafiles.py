@@ -47,9 +47,9 @@ def values_of(cfg, key):
             yield from values_of(value, key)
 
 
-def records_of(benchmark, config, role='method'):
+def records_of(sweep, config, role='method'):
     """What came out of the runs of a config, by seed."""
-    spec = load_spec(benchmark)
+    spec = load_spec(sweep)
     results = Results(f'docs/results/{spec.name}/results.jsonl')
     recipes = {m.name: m.recipe for m in spec.methods}
     recipes = (
@@ -110,11 +110,11 @@ def test_what_it_names_exists(path):
 def test_numbers_are_those_of_committed_results(name, model):
     meta = model['Metadata']
     numbers = list(values_of(model, TOP1))
-    if 'Benchmark' not in meta:
+    if 'Sweep' not in meta:
         assert not numbers and 'Results' not in model
         return
     (result,) = model['Results']
-    records, metric = records_of(meta['Benchmark'], model['Config'])
+    records, metric = records_of(meta['Sweep'], model['Config'])
     first = next(iter(records.values()))
     assert len(records) == meta['Runs']
     assert first['last']['epoch'] == meta['Epochs']
@@ -123,7 +123,7 @@ def test_numbers_are_those_of_committed_results(name, model):
     assert result['Metrics'][TOP1] == round(top1_of(records, metric), 2)
     for role, other in (('method', 'Student'), ('teacher', 'Teacher')):
         if other in meta:
-            records, metric = records_of(meta['Benchmark'], meta[other]['Config'], role)
+            records, metric = records_of(meta['Sweep'], meta[other]['Config'], role)
             assert meta[other]['Metrics'][TOP1] == round(top1_of(records, metric), 2), (
                 other
             )
