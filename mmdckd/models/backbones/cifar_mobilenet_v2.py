@@ -1,14 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Sequence, Tuple, Union
+from typing import Sequence, Union
 
 import torch
 from mmcv.cnn import ConvModule
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from mmdckd.registry import MODELS
 
 from .init_cfgs import NORMAL
+from .staged_backbone import StagedBackbone
 
 _NORM = dict(type='BN')
 _RELU = dict(type='ReLU')
@@ -56,7 +56,7 @@ class InvertedResidual(nn.Module):
 
 
 @MODELS.register_module()
-class CIFARMobileNetV2(BaseBackbone):
+class CIFARMobileNetV2(StagedBackbone):
     """MobileNetV2 for images of 32x32.
 
     `MobileNetV2 <https://arxiv.org/abs/1801.04381>`_ (Sandler et al., CVPR
@@ -102,12 +102,7 @@ class CIFARMobileNetV2(BaseBackbone):
         out_indices: Sequence[int] = (7,),
         init_cfg: Union[dict, Sequence[dict], None] = NORMAL,
     ) -> None:
-        super().__init__(init_cfg)
-        if not set(out_indices) <= set(range(8)):
-            raise ValueError(
-                f'`out_indices` should be stages from 0 to 7, but got {out_indices}.'
-            )
-        self.out_indices = out_indices
+        super().__init__(len(self.STAGES) + 1, out_indices, init_cfg)
         in_channels = int(32 * widen_factor)
         self.conv1 = ConvModule(3, in_channels, 3, 2, 1, norm_cfg=_NORM, act_cfg=_RELU)
         self.layers = nn.ModuleList()
@@ -134,21 +129,3 @@ class CIFARMobileNetV2(BaseBackbone):
                 act_cfg=_RELU,
             )
         )
-
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        """Compute features.
-
-        Args:
-            x (Tensor): Images (N, 3, H, W).
-
-        Returns:
-            Tuple[Tensor]: The features (N, C, H', W') of the stages in
-            ``out_indices``.
-        """
-        x = self.conv1(x)
-        outs = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x)
-            if index in self.out_indices:
-                outs.append(x)
-        return tuple(outs)

@@ -1,15 +1,15 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Sequence, Tuple, Union
+from typing import Sequence, Union
 
 import torch
 from mmcv.cnn import ConvModule
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from mmpretrain.models.utils import channel_shuffle
 from torch import nn
 
 from mmdckd.registry import MODELS
 
 from .init_cfgs import UNIFORM
+from .staged_backbone import StagedBackbone
 
 _NORM = dict(type='BN')
 _RELU = dict(type='ReLU')
@@ -75,7 +75,7 @@ class ShuffleUnit(nn.Module):
 
 
 @MODELS.register_module()
-class CIFARShuffleNetV1(BaseBackbone):
+class CIFARShuffleNetV1(StagedBackbone):
     """ShuffleNetV1 for images of 32x32.
 
     `ShuffleNet <https://arxiv.org/abs/1707.01083>`_ (Zhang et al., CVPR 2018)
@@ -108,12 +108,7 @@ class CIFARShuffleNetV1(BaseBackbone):
         out_indices: Sequence[int] = (2,),
         init_cfg: Union[dict, Sequence[dict], None] = UNIFORM,
     ) -> None:
-        super().__init__(init_cfg)
-        if not set(out_indices) <= set(range(3)):
-            raise ValueError(
-                f'`out_indices` should be stages from 0 to 2, but got {out_indices}.'
-            )
-        self.out_indices = out_indices
+        super().__init__(len(self.STAGES), out_indices, init_cfg)
         in_channels = 24
         # In a Sequential, whose ConvModule does not initialise itself.
         self.conv1 = nn.Sequential(
@@ -134,21 +129,3 @@ class CIFARShuffleNetV1(BaseBackbone):
                 )
                 in_channels = out_channels
             self.layers.append(nn.Sequential(*units))
-
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, ...]:
-        """Compute features.
-
-        Args:
-            x (Tensor): Images (N, 3, H, W).
-
-        Returns:
-            Tuple[Tensor]: The features (N, C, H', W') of the stages in
-            ``out_indices``.
-        """
-        x = self.conv1(x)
-        outs = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x)
-            if index in self.out_indices:
-                outs.append(x)
-        return tuple(outs)
