@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -15,12 +14,12 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmrazor.registry import MODELS as MMRAZOR_MODELS
 from PIL import Image
 
+from helpers import warm
+from helpers.paths import DOCS, ROOT
 from mmdckd import compat
 from mmdckd.registry import MODELS
 from mmdckd.sweep.spec import load_spec
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / 'docs'
 PAGES = sorted(path.name for path in DOCS.glob('*.md'))
 #: What makes a run of hours one of seconds.
 SHORTER = {
@@ -160,6 +159,7 @@ def test_commands(page, place):
     # What is installed is not installed again; neither MIM, a cluster nor a
     # screen is at hand.
     for name, script in dict(
+        mmdckd='exec python -m mmdckd "$@"',
         make='test "$*" = .venv/installed',
         mim='test "$1" = install || '
         'python tools/train.py $(find -L configs -name "$3") "${@:4}"',
@@ -169,6 +169,9 @@ def test_commands(page, place):
         path = place / 'bin' / name
         path.write_text(f'#!/bin/bash\n{script}\n')
         path.chmod(0o755)
+    # The first page is followed with the Python that users have.
+    if page != 'start.md':
+        (place / 'bin' / 'python').symlink_to(warm.python())
     ran = 0
     for kind, code in blocks(page):
         if kind == 'python':
