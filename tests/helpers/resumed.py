@@ -18,6 +18,7 @@ from mmdckd.registry import TRANSFORMS
 
 # Samples of the training: 3 batches of 32 and one of 4.
 SAMPLES = 100
+SHALLOW = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
 
 
 class Interrupted(Exception):
@@ -51,12 +52,13 @@ class Noise:
 
 
 def student():
-    """A network that drops features at random."""
+    """A network of two stages that drops features at random."""
     cfg = network()
+    cfg['backbone'].update(SHALLOW)
     cfg['head'] = dict(
         type='StackedLinearClsHead',
         num_classes=10,
-        in_channels=32,
+        in_channels=8,
         mid_channels=[16],
         dropout_rate=0.5,
     )
@@ -121,6 +123,7 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
             ),
         ),
     )
+    cfg.model.teacher = student()
     cfg.data_preprocessor = dict(
         num_classes=10,
         mean=[80.0] * 3,

@@ -3,22 +3,20 @@
 
 import os.path as osp
 import subprocess
-import sys
 
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from helpers import warm
+from helpers.commands import run
+from helpers.paths import TOOLS
 from mmdckd.convert.razor import convert_config
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
 from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
 
-TOOL = osp.join(
-    osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))),
-    'tools',
-    'convert_razor_config.py',
-)
+TOOL = str(TOOLS / 'convert_razor_config.py')
 DATA_FREE = {'dafl', 'dfad', 'zskt'}
 CONFIGS = razor_configs()
 CONVERTED = [path for path in CONFIGS if path.split(osp.sep)[0] not in DATA_FREE]
@@ -158,19 +156,10 @@ def test_deit_has_the_head_that_mmrazor_trains():
 def test_tool_writes_what_trains(tmp_path):
     """A user's SingleTeacherDistill trains after one command."""
     out = tmp_path / 'converted.py'
-    process = subprocess.run(
-        [
-            sys.executable,
-            TOOL,
-            osp.join(FOLDER, *KD.split('/')),
-            str(out),
-            '--num-students',
-            '2',
-        ],
-        capture_output=True,
-        text=True,
+    run(
+        *(warm.python(), TOOL, osp.join(FOLDER, *KD.split('/')), str(out)),
+        *('--num-students', '2'),
     )
-    assert process.returncode == 0, process.stderr
     config = Config.fromfile(str(out))
     logged = run_small(config, osp.basename(KD), str(tmp_path))
     assert fault_of_run(logged, config) is None
@@ -204,7 +193,7 @@ def test_tool_writes_what_trains(tmp_path):
 )
 def test_tool_says_what_is_wrong(args, message, tmp_path):
     process = subprocess.run(
-        [sys.executable, TOOL, *args], cwd=tmp_path, capture_output=True, text=True
+        [warm.python(), TOOL, *args], cwd=tmp_path, capture_output=True, text=True
     )
     assert process.returncode != 0
     assert message in process.stderr

@@ -2,11 +2,11 @@
 import json
 import os
 import subprocess
-import sys
 import time
 
 import pytest
 
+from helpers import warm
 from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.files import write_config
 from mmdckd.sweep.plan import make_plan
@@ -129,7 +129,7 @@ def test_a_worker_ends_when_its_input_does(tmp_path):
     )
     process = subprocess.Popen(
         [
-            sys.executable,
+            warm.python(),
             '-m',
             'mmdckd.sweep.worker',
             run.config_file,
