@@ -1,16 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import subprocess
-import sys
 
 import pytest
 
+from helpers import warm
 from mmdckd import compat
 from mmdckd.cli import examination as doctor
 
 
 def test_it_tells_versions_patches_and_devices():
     done = subprocess.run(
-        [sys.executable, '-m', 'mmdckd', 'doctor'], capture_output=True, text=True
+        [warm.python(), '-m', 'mmdckd', 'doctor'], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     for name, number in doctor.versions().items():

@@ -8,19 +8,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from helpers.runs import run_config, train
+from helpers import warm
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'export_student.py'
 
 
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    return train(run_config(tmp_path_factory.mktemp('tool')))
-
-
 def call(*args):
     return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, args)], capture_output=True, text=True
+        [warm.python(), str(TOOL), *map(str, args)], capture_output=True, text=True
     )
 
 
@@ -29,11 +24,11 @@ def call_here(monkeypatch, *args):
     runpy.run_path(str(TOOL), run_name='__main__')
 
 
-def test_it_exports_the_best_student_and_says_where(run, tmp_path):
-    checkpoint = Path(run.work_dir) / 'epoch_2.pth'
+def test_it_exports_the_best_student_and_says_where(trained, tmp_path):
+    checkpoint = trained.checkpoint
     done = call(checkpoint, '--out', tmp_path)
     assert done.returncode == 0, done.stderr
-    best = run.message_hub.get_info('best_student')
+    best = trained.best_student
     assert done.stdout.split() == [
         'student',
         best,
@@ -45,17 +40,17 @@ def test_it_exports_the_best_student_and_says_where(run, tmp_path):
         str(tmp_path / f'{best}.safetensors'),
     ]
     weights = torch.load(tmp_path / f'{best}.pth', weights_only=True)['state_dict']
-    for key, value in run.model.cohort.students[best].state_dict().items():
+    for key, value in trained.model.cohort.students[best].state_dict().items():
         assert torch.equal(weights[key], value)
 
 
-def test_another_student_and_config(run, tmp_path, monkeypatch):
-    cfg = Config(run.cfg.to_dict())
+def test_another_student_and_config(trained, tmp_path, monkeypatch):
+    cfg = Config(trained.cfg.to_dict())
     cfg.test_dataloader.batch_size = 5
     cfg.dump(str(tmp_path / 'run.py'))
     call_here(
         monkeypatch,
-        Path(run.work_dir) / 'epoch_2.pth',
+        trained.checkpoint,
         '--student',
         'student1',
         '--out',
@@ -67,8 +62,8 @@ def test_another_student_and_config(run, tmp_path, monkeypatch):
     assert plain.test_dataloader.batch_size == 5
 
 
-def test_an_error_is_one_line_and_nothing_is_written(run, tmp_path, monkeypatch):
-    checkpoint = Path(run.work_dir) / 'epoch_2.pth'
+def test_an_error_is_one_line_and_nothing_is_written(trained, tmp_path, monkeypatch):
+    checkpoint = trained.checkpoint
     for words, args in (
         ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
         ("checkpoint 'missing.pth', and there is no such file", ['missing.pth']),

@@ -3,16 +3,14 @@ import io
 import os
 import re
 import struct
-import sys
 import zlib
-from pathlib import Path
 
 import mmcv
 import pytest
 from PIL import Image
 
+from helpers import warm
 from helpers.commands import call, run_tool
-from helpers.runs import run_config, train
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor
@@ -32,10 +30,9 @@ def png(width, height):
 
 
 @pytest.fixture(scope='module')
-def student(tmp_path_factory):
+def student(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp('predict')
-    run = train(run_config(folder))
-    return export_student(str(Path(run.work_dir) / 'epoch_2.pth'), str(folder / 'out'))
+    return export_student(str(trained.checkpoint), str(folder / 'out'))
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +53,7 @@ def images(tmp_path_factory):
 def test_a_table_pictures_and_what_cannot_be_read(student, images, tmp_path):
     out = tmp_path / 'drawn'
     done = call(
-        sys.executable,
+        warm.python(),
         '-W',
         'ignore',
         TOOL,
@@ -143,7 +140,7 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     (folder / 'strip.png').write_bytes(png(1, 20000))
     (folder / 'bomb.png').write_bytes(png(20000, 20000))
     command = (
-        sys.executable,
+        warm.python(),
         '-W',
         'ignore',
         TOOL,
@@ -189,7 +186,7 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
 )
 def test_errors_are_one_line(student, tmp_path, arguments, words):
     done = call(
-        sys.executable,
+        warm.python(),
         '-W',
         'ignore',
         TOOL,
@@ -201,9 +198,10 @@ def test_errors_are_one_line(student, tmp_path, arguments, words):
 
 
 @pytest.mark.slow
-def test_it_exports_to_onnx_and_predicts_with_it(student, images, tmp_path):
-    checkpoint = next(Path(student.config).parents[1].glob('run*/epoch_2.pth'))
-    printed = run_tool('export_student.py', checkpoint, '--out', tmp_path, '--onnx')
+def test_it_exports_to_onnx_and_predicts_with_it(trained, student, images, tmp_path):
+    printed = run_tool(
+        'export_student.py', trained.checkpoint, '--out', tmp_path, '--onnx'
+    )
     path = re.search(r'onnx +(\S+) \(logits differ by up to (\S+)\)', printed)
     assert float(path[2]) < 1e-4
     with_onnx = run_tool('predict.py', path[1], images / '0.png', '--topk', 1)

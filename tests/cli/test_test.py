@@ -2,13 +2,13 @@
 import json
 import os.path as osp
 import pickle
-import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from helpers import warm
 from helpers.commands import COHORT, REPO, STUDENTS, TEACHER, call, run_tool
 from mmdckd.cli import test
 from mmdckd.datasets import Digits
@@ -126,7 +126,7 @@ def test_tests_a_model_of_mmpretrain(images, tmp_path, amp):
 
 def test_a_missing_file_is_one_line(tmp_path):
     checkpoint = str(tmp_path / 'nowhere.pth')
-    process = call(sys.executable, osp.join('tools', 'test.py'), COHORT, checkpoint)
+    process = call(warm.python(), osp.join('tools', 'test.py'), COHORT, checkpoint)
     assert process.returncode == 1
     assert process.stdout == ''
     assert process.stderr == f'error: there is no checkpoint {checkpoint!r}\n'

@@ -13,6 +13,7 @@ from helpers.commands import (
     STUDENTS,
     TEACHER,
     call,
+    call_tool,
     free_port,
     run,
     run_tool,
@@ -161,7 +162,7 @@ def test_script_without_arguments_says_how_it_is_used(script):
 
 
 def test_a_missing_config_is_one_line():
-    process = call(sys.executable, osp.join('tools', 'train.py'), 'nowhere.py')
+    process = call_tool('train.py', 'nowhere.py')
     assert process.returncode == 1
     assert process.stdout == ''
     assert process.stderr == "error: there is no config 'nowhere.py'\n"
