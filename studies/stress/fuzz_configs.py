@@ -2,7 +2,6 @@
 """Change what configs say at random, and see whether tools/train.py runs or
 says in one message which key is wrong."""
 
-import argparse
 import copy
 import json
 import os
@@ -17,6 +16,7 @@ import time
 from collections import Counter
 from typing import Any, Dict, List, NamedTuple, Tuple
 
+from fuzzing import finish, fuzz_parser
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -306,21 +306,14 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--cases', type=int, default=500)
+    parser = fuzz_parser(__doc__, EXAMPLE, 500)
     parser.add_argument('--first', type=int, default=0)
-    parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--timeout',
         type=float,
         default=120,
         help='the seconds after which a case hangs (default: %(default)s)',
     )
-    parser.add_argument('--out', help='the file to write the result to')
     parser.add_argument(
         '--show', action='store_true', help='print what every case printed'
     )
@@ -350,18 +343,13 @@ def main() -> None:
                     printed=printed[-600:],
                 )
             )
-            print(json.dumps(failures[-1], indent=2), flush=True)
-    result = dict(
-        command='studies/stress/fuzz_configs.py '
-        f'--cases {args.cases} --seed {args.seed}',
+    finish(
+        args,
+        'fuzz_configs',
         cases=args.cases,
         outcomes={outcome: counts[outcome] for outcome in OUTCOMES},
         failures=failures,
     )
-    print(json.dumps(result['outcomes']))
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(result, file, indent=2)
 
 
 if __name__ == '__main__':

@@ -2,10 +2,8 @@
 """Export students of hostile checkpoints, load what was written, and see
 whether anything runs or is written elsewhere."""
 
-import argparse
 import ast
 import copy
-import json
 import os
 import os.path as osp
 import random
@@ -17,6 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 # Before all of OpenMMLab, which it makes work on today's torch.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
+from fuzzing import finish, fuzz_parser
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
@@ -530,30 +529,12 @@ def fuzz(cases: int, seed: int, folder: str, first: int = 0) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--cases', type=int, default=2000)
+    parser = fuzz_parser(__doc__, EXAMPLE, 2000)
     parser.add_argument('--first', type=int, default=0)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='the file to write the result to')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = fuzz(args.cases, args.seed, folder, args.first)
-    result = dict(
-        command='studies/stress/fuzz_exports.py '
-        f'--cases {args.cases} --seed {args.seed}',
-        **result,
-    )
-    for failure in result['failures']:
-        print(json.dumps(failure, indent=2))
-    print(json.dumps(result['outcomes']))
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(result, file, indent=2)
-    sys.exit(bool(result['failures']))
+    finish(args, 'fuzz_exports', **result)
 
 
 if __name__ == '__main__':

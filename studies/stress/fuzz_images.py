@@ -1,16 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Read and draw hostile images as tools/predict.py does, in little memory."""
 
-import argparse
 import io
-import json
 import os
 import os.path as osp
 import random
 import resource
 import signal
 import struct
-import sys
 import tempfile
 import zlib
 from collections import Counter
@@ -19,6 +16,7 @@ from typing import Dict, Tuple
 # Before all of OpenMMLab, which it makes work on today's torch.
 import mmdckd  # isort: skip  # noqa: F401
 import numpy as np
+from fuzzing import finish, fuzz_parser
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
@@ -238,29 +236,11 @@ def fuzz(cases: int, seed: int, folder: str, seconds: int = 60) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--cases', type=int, default=2000)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='the file to write the result to')
+    parser = fuzz_parser(__doc__, EXAMPLE, 2000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = fuzz(args.cases, args.seed, folder)
-    result = dict(
-        command='studies/stress/fuzz_images.py '
-        f'--cases {args.cases} --seed {args.seed}',
-        **result,
-    )
-    for failure in result['failures']:
-        print(json.dumps(failure, indent=2))
-    print(json.dumps(result['outcomes']), f'{result["peak_mb"]} MB')
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(result, file, indent=2)
-    sys.exit(bool(result['failures']))
+    finish(args, 'fuzz_images', **result)
 
 
 if __name__ == '__main__':

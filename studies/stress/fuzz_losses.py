@@ -2,13 +2,12 @@
 """Give losses and collectors all kinds of logits and labels, and see whether
 what comes out is right, honestly not finite, or a clear error."""
 
-import argparse
-import json
 from collections import Counter
 from typing import NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
+from fuzzing import finish, fuzz_parser
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -363,14 +362,7 @@ def _kl(target: torch.Tensor, log_p: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--cases', type=int, default=5000)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', help='the file to write the result to')
+    parser = fuzz_parser(__doc__, EXAMPLE, 5000)
     args = parser.parse_args()
     counts: Counter = Counter()
     failures = []
@@ -397,17 +389,13 @@ def main() -> None:
             )
 
     fuzz()
-    result = dict(
-        command='studies/stress/fuzz_losses.py '
-        f'--cases {args.cases} --seed {args.seed}',
+    finish(
+        args,
+        'fuzz_losses',
         cases=sum(counts.values()),
         outcomes=dict(counts),
         failures=failures,
     )
-    print(json.dumps(result, indent=2))
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(result, file, indent=2)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,32 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What the fuzzers have in common: their options, and how they end."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+
+def fuzz_parser(about: str, example: str, cases: int) -> argparse.ArgumentParser:
+    """The options of every fuzzer; ``cases`` is how many it tries by default."""
+    parser = argparse.ArgumentParser(
+        description=about,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--cases', type=int, default=cases)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--out', help='the file to write the result to')
+    return parser
+
+
+def finish(args: argparse.Namespace, script: str, **result: Any) -> None:
+    """Print a result and write it; end with 1 where a case failed."""
+    command = f'studies/stress/{script}.py --cases {args.cases} --seed {args.seed}'
+    for failure in result['failures']:
+        print(json.dumps(failure, indent=2))
+    print(json.dumps(result['outcomes']))
+    if args.out:
+        with open(args.out, 'w') as file:
+            json.dump(dict(command=command, **result), file, indent=2)
+    sys.exit(bool(result['failures']))
