@@ -32,11 +32,13 @@ def watch() -> None:
 
 
 def prepare() -> None:
-    """Make the toolbox importable and register what mmdckd brings."""
+    """Make the toolbox importable and its loading safe, and register what
+    mmdckd brings."""
     if _first_use in sys.meta_path:
         sys.meta_path.remove(_first_use)
     try:
         compat.apply()
+        import_module('mmdckd.io.loading').apply()
         import_module('mmdckd.registry')
         import_module('mmdckd.io.shipped_configs').register()
     except BaseException:

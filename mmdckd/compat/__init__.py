@@ -3,8 +3,8 @@
 
 One function a fault. Each tests whether its fault is present in the installed
 packages, and changes something only then. Importing mmdckd applies
-:data:`REMEDIES`, without which the toolbox is not imported or loads files
-unsafely; importing ``mmdckd.models`` applies :data:`MODEL_REMEDIES`.
+:data:`REMEDIES`, without which the toolbox is not imported, and those of
+:mod:`mmdckd.io.loading`; importing ``mmdckd.models`` applies :data:`MODEL_REMEDIES`.
 :data:`APPLIED` tells what was changed and why.
 """
 
@@ -16,7 +16,6 @@ from .imports import (
     quantization_import,
     torchvision_operators,
 )
-from .loading import checkpoints_of_mmengine, unsafe_checkpoints
 from .models import (
     contrastive_negatives,
     inplace_modules,
@@ -52,10 +51,8 @@ REMEDIES = [
     mmcv_version,
     quantization_import,
     installed_packages,
-    checkpoints_of_mmengine,
-    unsafe_checkpoints,
 ]
-"""list[Callable]: What makes imports work and loading safe, in this order."""
+"""list[Callable]: What makes imports work, in this order."""
 
 MODEL_REMEDIES = [
     inplace_modules,
@@ -87,7 +84,7 @@ def require_packages() -> None:
 
 
 def apply() -> None:
-    """Make the toolbox importable, and its loading of files safe."""
+    """Make the toolbox importable."""
     for remedy in REMEDIES:
         remedy()
 

@@ -17,6 +17,7 @@ from PIL import Image
 from helpers import warm
 from helpers.paths import DOCS, ROOT
 from mmdckd import compat
+from mmdckd.io import loading
 from mmdckd.registry import MODELS
 from mmdckd.sweep.spec import load_spec
 
@@ -94,7 +95,7 @@ def test_every_block_is_of_a_kind_that_is_run():
 
 def test_every_remedy_is_in_the_docs():
     text = (DOCS / 'versions.md').read_text()
-    for remedy in compat.REMEDIES + compat.MODEL_REMEDIES:
+    for remedy in compat.REMEDIES + loading.REMEDIES + compat.MODEL_REMEDIES:
         assert re.search(rf'\b{remedy.__name__}\b', text), remedy
 
 

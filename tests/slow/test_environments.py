@@ -55,6 +55,7 @@ warnings.simplefilter('ignore')
 spec = importlib.util.spec_from_file_location('mmdckd', {mmdckd.__file__!r})
 sys.modules['mmdckd'] = importlib.util.module_from_spec(spec)
 compat = importlib.import_module('mmdckd.compat')
+loading = importlib.import_module('mmdckd.io.loading')
 
 def error(code):
     try:
@@ -64,7 +65,7 @@ def error(code):
 
 codes = json.loads(sys.argv[1])
 trials = dict()
-for remedy in compat.REMEDIES:
+for remedy in compat.REMEDIES + loading.REMEDIES:
     code = codes.get(remedy.__name__, '')
     trials[remedy.__name__] = error(code), remedy(), error(code)
 print(json.dumps(trials))

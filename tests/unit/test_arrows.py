@@ -61,7 +61,6 @@ def test_arrows_point_down():
         arrow
         for module, is_package, path in modules()
         for arrow in upward_arrows(path.read_text(), module, is_package)
-        if room_of(module) != 'compat'  # until it holds faults alone
     ]
     assert not found
 

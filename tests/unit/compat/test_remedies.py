@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from torch import nn
 
 import mmdckd
 from mmdckd import compat
+from mmdckd.io import loading
 
 # Gives a process the remedies of mmdckd, not yet applied: the package is not
 # executed, so nothing of it is imported but what they import.
@@ -20,6 +22,7 @@ warnings.simplefilter('ignore')
 spec = importlib.util.spec_from_file_location('mmdckd', {mmdckd.__file__!r})
 sys.modules['mmdckd'] = importlib.util.module_from_spec(spec)
 compat = importlib.import_module('mmdckd.compat')
+loading = importlib.import_module('mmdckd.io.loading')
 
 def error(code):
     try:
@@ -27,6 +30,8 @@ def error(code):
     except Exception:
         return traceback.format_exc()
 """
+
+REMEDIES = compat.REMEDIES + loading.REMEDIES + compat.MODEL_REMEDIES
 
 # What fails where a fault is present, and how.
 FAULTS = dict(
@@ -160,7 +165,7 @@ def trials():
     """
     return run(f"""
 trials = dict()
-for remedy in compat.REMEDIES + compat.MODEL_REMEDIES:
+for remedy in compat.REMEDIES + loading.REMEDIES + compat.MODEL_REMEDIES:
     code, _ = {FAULTS!r}.get(remedy.__name__, ('', ''))
     trials[remedy.__name__] = error(code), remedy(), error(code)
 print(json.dumps(trials))
@@ -184,8 +189,7 @@ def test_every_remedy_is_tested():
         'unsafe_checkpoints',
         'contrastive_negatives',  # on a GPU, tests/gpu
     }
-    remedies = compat.REMEDIES + compat.MODEL_REMEDIES
-    names = {remedy.__name__ for remedy in remedies}
+    names = {remedy.__name__ for remedy in REMEDIES}
     assert names == elsewhere | {*FAULTS}
 
 
@@ -204,8 +208,9 @@ print(json.dumps([mmdckd.compat.APPLIED, models]))
 
 
 def test_remedies_are_applied_once():
+    import_module('mmdckd.models')  # and with it those of models
     before = dict(compat.APPLIED)
-    assert not any(remedy() for remedy in compat.REMEDIES + compat.MODEL_REMEDIES)
+    assert not any(remedy() for remedy in REMEDIES)
     assert compat.APPLIED == before
     assert all(before.values())
 

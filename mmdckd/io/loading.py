@@ -1,12 +1,18 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What keeps MMEngine from loading its own checkpoints, and from doing so
-safely."""
+"""What lets MMEngine load its own checkpoints, and do so safely.
+
+Importing mmdckd applies both :data:`REMEDIES`: a file that is loaded runs no
+code, whoever loads it.
+"""
 
 import functools
 from importlib import import_module
 from typing import Any, Callable, Optional
 
-from .remedy import remedy, replace
+from mmdckd.compat.remedy import remedy, replace
+
+from .plain import restore_message_hub
+from .trust import checkpoint_globals, loading
 
 
 @remedy
@@ -23,8 +29,6 @@ def checkpoints_of_mmengine() -> Optional[str]:
     """
     import torch
     from mmengine.utils import digit_version
-
-    from mmdckd.io.trust import checkpoint_globals
 
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
@@ -58,9 +62,6 @@ def unsafe_checkpoints() -> Optional[str]:
     def load_checkpoint(
         cls, filename: str, map_location: Any = None, logger: Any = 'current'
     ) -> Any:
-        from mmdckd.io.plain import restore_message_hub
-        from mmdckd.io.trust import loading
-
         with loading(f'The checkpoint {filename!r}', filename):
             content = load(cls, filename, map_location, logger)
             if isinstance(content, dict):
@@ -87,9 +88,17 @@ def _loading_weights(loader: Callable) -> Callable:
 
     @functools.wraps(loader)
     def load_weights(filename: str, *args, **kwargs) -> Any:
-        from mmdckd.io.trust import loading
-
         with loading(f'The checkpoint {filename!r}', str(filename)):
             return loader(filename, *args, **kwargs)
 
     return load_weights
+
+
+REMEDIES = [checkpoints_of_mmengine, unsafe_checkpoints]
+"""list[Callable]: What makes loading safe, in this order."""
+
+
+def apply() -> None:
+    """Make loading work and safe."""
+    for each in REMEDIES:
+        each()
