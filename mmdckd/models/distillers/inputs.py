@@ -58,6 +58,8 @@ def _by_recorder(members: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def _choose(part: Dict[str, Any], names: Sequence[str]) -> Any:
-    if len(names) == 1:
-        return part.get(names[0])
-    return {name: part[name] for name in names} if part else None
+    """What is recorded by one name, or by several; None of members that were
+    not recorded for this loss."""
+    if not set(names) <= set(part):
+        return None
+    return part[names[0]] if len(names) == 1 else {name: part[name] for name in names}

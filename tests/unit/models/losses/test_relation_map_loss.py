@@ -186,10 +186,12 @@ def test_sources_that_give_no_features_are_named(source, error):
         losses_of(cohort(recorders=recorders))
 
 
-def test_graphs_are_refused():
+def test_graphs_and_cached_teachers_are_refused():
     with pytest.raises(ValueError, match='Invalid `cuda_graphs`.*more than logits'):
         cohort(cuda_graphs=True)
-    assert not cohort().module_inplace
+    model = cohort()
+    assert not model.module_inplace
+    assert not model.distiller.takes_teacher_logits_alone
 
 
 @MODELS.register_module()
@@ -197,7 +199,14 @@ class LogitsByFeatures(BaseCollectiveLoss):
     """One that reads two things."""
 
     inputs = ('logits', 'features')
-    needs_teacher = True
+
+    def __init__(self, needs_teacher):
+        super().__init__()
+        self._needs_teacher = needs_teacher
+
+    @property
+    def needs_teacher(self):
+        return self._needs_teacher
 
     def check_cohort(self, num_students, num_teachers):
         pass
@@ -205,18 +214,26 @@ class LogitsByFeatures(BaseCollectiveLoss):
     def forward(self, preds_S, preds_T=None, gt_labels=None, preds_P=None):
         assert preds_S['logits'].shape == (2, 16, 10)
         assert [len(each) for each in preds_S['features']] == [16, 16]
-        assert preds_T['logits'].shape == (1, 16, 10)
-        assert len(preds_T['features']) == 1 and len(gt_labels) == 16
+        assert len(gt_labels) == 16
+        if self.needs_teacher:
+            assert preds_T['logits'].shape == (1, 16, 10)
+            assert len(preds_T['features']) == 1
+        else:
+            assert preds_T is None
         return dict(term=preds_S['logits'].square().mean((1, 2)))
 
 
-def test_a_loss_that_reads_two_things_gets_them_by_name():
-    model = cohort()
+@pytest.mark.parametrize('needs_teacher', [True, False])
+def test_a_loss_that_reads_two_things_gets_them_by_name(needs_teacher):
     distiller = dict(
         type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_two=dict(type='LogitsByFeatures')),
+        collective_losses=dict(
+            loss_two=dict(type='LogitsByFeatures', needs_teacher=needs_teacher),
+            loss_dckd=dict(type='mmdckd.DCKDLoss'),
+        ),
         student_recorders=dict(features=LAYER4),
-        teacher_recorders=dict(features=LAYER4),
+        teacher_recorders=dict(features=LAYER4) if needs_teacher else None,
     )
-    model = cohort(distiller=distiller)
-    assert 'collective.wide.loss_two.term' in losses_of(model)
+    losses = losses_of(cohort(distiller=distiller))
+    assert 'collective.wide.loss_two.term' in losses
+    assert 'collective.wide.loss_dckd.teacher' in losses
