@@ -6,6 +6,8 @@ from typing import Any, Dict, List
 
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmdckd.names import with_stage
+
 
 def check_optimizer(before: dict, now: dict) -> None:
     """Check that the state of an optimizer is that of another.
@@ -113,7 +115,7 @@ def _as_list(schedulers: Any) -> List[Any]:
 def _scores(runner, scheduler: Any, times: List[int]) -> Dict[int, float]:
     """What a scheduler was told at each validation; the message hub may have
     forgotten the first ones."""
-    history = runner.message_hub.log_scalars.get(f'val/{scheduler.monitor}')
+    history = runner.message_hub.log_scalars.get(with_stage('val', scheduler.monitor))
     values = [] if history is None else [*history.data[0]]
     values = values[-len(times) :] if times else []
     return dict(zip(times[len(times) - len(values) :], values))

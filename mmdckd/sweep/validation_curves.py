@@ -6,6 +6,8 @@ from typing import Dict, List, Optional
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 
+from mmdckd.names import stage_of, without_stage
+
 INFO_KEY = 'benchmark_validations'
 
 
@@ -39,9 +41,9 @@ def validation_of(hub: MessageHub) -> Dict[str, float]:
         Dict[str, float]: By name; empty without validation.
     """
     return {
-        key[4:]: float(history.current())
+        without_stage(key): float(history.current())
         for key, history in hub.log_scalars.items()
-        if key.startswith('val/') and key not in ('val/time', 'val/data_time')
+        if stage_of(key) == 'val' and without_stage(key) not in ('time', 'data_time')
     }
 
 

@@ -103,7 +103,7 @@ def run_small(config: Config, name: str, folder: str) -> Dict[str, List]:
     return {
         key: scalar.data[0].tolist()
         for key, scalar in runner.message_hub.log_scalars.items()
-        if key.startswith(('train/', 'val/'))
+        if names.stage_of(key) in ('train', 'val')
     }
 
 
@@ -142,7 +142,7 @@ def fault_of_run(logged: Dict[str, List], config: Config) -> Optional[str]:
         str, optional: What is wrong; None where nothing is.
     """
     model = config.model
-    losses = {k: v for k, v in logged.items() if k.startswith('train/')}
+    losses = {k: v for k, v in logged.items() if names.stage_of(k) == 'train'}
     for student in names.student_names(model.num_students):
         expected = list(
             names.name_losses(
@@ -152,9 +152,10 @@ def fault_of_run(logged: Dict[str, List], config: Config) -> Optional[str]:
         if model.get('calculate_student_loss', True):
             expected += names.name_losses(names.STUDENT, student, dict(loss=None))
         for name in expected:
-            values = losses.get(f'train/{name}', [])
+            values = losses.get(names.with_stage('train', name), [])
             if len(values) != 2 or not np.isfinite(values).all():
                 return f'{name} is {values} in two iterations'
-        if f'val/{names.metric_name(student, "accuracy/top1")}' not in logged:
+        top1 = names.metric_name(student, 'accuracy/top1')
+        if names.with_stage('val', top1) not in logged:
             return f'{student} was not validated'
     return None

@@ -21,6 +21,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmdckd.export import export_student
+from mmdckd.names import parameter_prefix
 from mmdckd.registry import MODELS
 
 EXAMPLE = """example:
@@ -421,7 +422,7 @@ class Attack:
         content = dict(
             meta=dict(self.meta, cfg=self.prefix + '\n'.join(lines) + self.suffix),
             state_dict={
-                f'architecture.students.{self.student}.{key}': value
+                f'{parameter_prefix(self.student)}{key}': value
                 for key, value in states.items()
             },
         )

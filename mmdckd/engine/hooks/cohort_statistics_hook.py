@@ -14,7 +14,7 @@ from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
-from mmdckd.names import MODEL, target_names
+from mmdckd.names import MODEL, target_names, with_stage
 from mmdckd.registry import HOOKS
 from mmdckd.visualization.matrix_figures import draw_correlations
 from mmdckd.visualization.style import to_image
@@ -158,7 +158,7 @@ class CohortStatisticsHook(Hook):
             return
         self._sums.reduce()
         for name, value in self._sums.scalars().items():
-            runner.message_hub.update_scalar(f'val/{name}', value)
+            runner.message_hub.update_scalar(with_stage('val', name), value)
         if is_main_process():
             self._write(runner, self._sums.arrays())
 

@@ -4,6 +4,7 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 
+from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
 
@@ -46,13 +47,13 @@ class DataTimeHook(Hook):
     ) -> None:
         """Add up the times, and say what share they have."""
         hub = runner.message_hub
-        if self._warned or 'train/data_time' not in hub.log_scalars:
+        if self._warned or with_stage('train', 'data_time') not in hub.log_scalars:
             return
         self._number += 1
         if self._number <= 0:
             return
-        self._waited += hub.get_scalar('train/data_time').current()
-        self._took += hub.get_scalar('train/time').current()
+        self._waited += hub.get_scalar(with_stage('train', 'data_time')).current()
+        self._took += hub.get_scalar(with_stage('train', 'time')).current()
         if self._number < self.INTERVAL:
             return
         share = self._waited / self._took

@@ -13,6 +13,7 @@ from mmdckd.engine.resumed_settings import Difference, compare_settings, describ
 from mmdckd.engine.saving import resume_from_latest
 from mmdckd.io.config_text import parse_config_text
 from mmdckd.io.plain import make_plain
+from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
 
@@ -192,7 +193,7 @@ def _refuse_other_optimizer(differences: List[Difference]) -> None:
 
 
 def _resume_early_stopping(hook: EarlyStoppingHook, runner) -> None:
-    history = runner.message_hub.log_scalars.get(f'val/{hook.monitor}')
+    history = runner.message_hub.log_scalars.get(with_stage('val', hook.monitor))
     if history is None:
         return
     for score in history.data[0]:

@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.optim import AmpOptimWrapper
 
+from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
 
@@ -76,8 +77,10 @@ class LossScaleHook(Hook):
             or self.end_of_epoch(runner.train_dataloader, batch_idx)
         ):
             hub, scaler = runner.message_hub, runner.optim_wrapper.loss_scaler
-            hub.update_scalar('train/amp/skipped_steps', self._count(hub))
-            hub.update_scalar('train/amp/scale', scaler.get_scale())
+            hub.update_scalar(
+                with_stage('train', 'amp/skipped_steps'), self._count(hub)
+            )
+            hub.update_scalar(with_stage('train', 'amp/scale'), scaler.get_scale())
 
     def _count(self, hub) -> int:
         """Bring the count up to date, and return it."""

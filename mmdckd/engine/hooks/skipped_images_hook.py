@@ -6,6 +6,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 
 from mmdckd.datasets import LoadImage
+from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
 from .inner_datasets import inner_datasets
@@ -53,7 +54,9 @@ class SkippedImagesHook(Hook):
             all_reduce(skipped)
             total = self._before + int(skipped)
             runner.message_hub.update_info('skipped_images', total)
-            runner.message_hub.update_scalar('train/skipped_images', total)
+            runner.message_hub.update_scalar(
+                with_stage('train', 'skipped_images'), total
+            )
 
 
 def _transforms(dataset) -> Iterator:

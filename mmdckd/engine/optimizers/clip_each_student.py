@@ -8,7 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
 from mmdckd.engine.unwrapping import unwrapped
-from mmdckd.names import grad_norm, owner_of_parameter
+from mmdckd.names import grad_norm, owner_of_parameter, with_stage
 from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -83,5 +83,5 @@ class _ClipEach:
         *each, norm = torch.cat([norms, norm[None]]).cpu()
         hub = MessageHub.get_current_instance()
         for owner, value in zip(groups, each):
-            hub.update_scalar(f'train/{grad_norm(owner)}', float(value))
+            hub.update_scalar(with_stage('train', grad_norm(owner)), float(value))
         return norm

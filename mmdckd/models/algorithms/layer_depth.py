@@ -24,14 +24,15 @@ def layer_depth(algorithm: nn.Module, param_name: str) -> Tuple[int, int]:
     Raises:
         NotImplementedError: If the member's network does not tell.
     """
-    split = names.split_parameter(param_name)
-    if split is not None:
-        member, own = split
+    student = names.split_parameter(param_name)
+    teacher = names.split_teacher_parameter(param_name)
+    if student is not None:
+        member, own = student
         network = algorithm.cohort.students[member]
-    elif param_name.startswith('teachers.'):
-        _, index, _, own = param_name.split('.', 3)
-        member = algorithm.teacher_names[int(index)]
-        network = algorithm.teachers[int(index)].model
+    elif teacher is not None:
+        index, own = teacher
+        member = algorithm.teacher_names[index]
+        network = algorithm.teachers[index].model
     else:
         return 0, 1
     try:

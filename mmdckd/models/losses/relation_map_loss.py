@@ -6,8 +6,9 @@ import torch.nn.functional as F
 
 from mmdckd.registry import MODELS
 
+from ..options import check_weight
+from ..precision import at_least_float32
 from .base_collective_loss import BaseCollectiveLoss
-from .teacher_loss import check_weight
 
 Views = Union[torch.Tensor, Sequence[torch.Tensor]]
 
@@ -150,8 +151,7 @@ def _maps(features: Sequence[torch.Tensor]) -> torch.Tensor:
     # Squares of features leave the range of float16.
     with torch.autocast(features[0].device.type, enabled=False):
         for feature in features:
-            flat = feature.flatten(1)
-            flat = flat if flat.dtype == torch.float64 else flat.float()
+            flat = at_least_float32(feature.flatten(1))
             maps.append(F.normalize(flat @ flat.mT, dim=1))
     return torch.stack(maps)
 
