@@ -4,7 +4,7 @@ import os.path as osp
 import pytest
 import torch
 
-from helpers.commands import REPO, free_port, run, scalars
+from helpers.commands import REPO, free_port, run, scalars, warm_path
 from mmdckd.cli import train
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
@@ -49,6 +49,7 @@ def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
             'train_dataloader.dataset.indices=128',
             'default_hooks.logger.interval=1',
             *options,
+            PATH=warm_path(),
             PORT=free_port(),
             MAX_RESTARTS='1',
             PYTHONPATH=str(tmp_path),

@@ -2,7 +2,6 @@
 import math
 import os
 import os.path as osp
-import sys
 
 import pytest
 import torch
@@ -18,6 +17,7 @@ from helpers.commands import (
     run,
     run_tool,
     scalars,
+    warm_path,
 )
 from mmdckd.cli import train
 from mmdckd.engine.optimizers.cpu_amp import amp_type
@@ -103,6 +103,7 @@ def test_trains_on_two_processes(tmp_path):
         'train_cfg.max_epochs=1',
         'train_dataloader.batch_size=32',
         *SHORT,
+        PATH=warm_path(),
         PORT=free_port(),
     )
     assert 'Distributed training: True' in log
@@ -127,7 +128,6 @@ def test_trains_under_slurm(tmp_path):
         'SLURM_NODELIST=localhost "$@"\n'
     )
     srun.chmod(0o755)
-    binaries = osp.dirname(sys.executable)
     log = run(
         osp.join('tools', 'slurm_train.sh'),
         'partition',
@@ -137,7 +137,7 @@ def test_trains_under_slurm(tmp_path):
         '--cfg-options',
         'train_cfg.max_epochs=1',
         *SHORT,
-        PATH=os.pathsep.join([str(tmp_path), binaries, os.environ['PATH']]),
+        PATH=warm_path(tmp_path),
         GPUS='16',
         SRUN_ARGS='--quiet --exclusive',
         MASTER_ADDR='127.0.0.1',

@@ -62,6 +62,12 @@ def run_tool(name, *arguments):
     return run(warm.python(), osp.join('tools', name), *map(str, arguments))
 
 
+def warm_path(*folders):
+    """A search path whose ``python`` has imported the toolbox already."""
+    folders = *map(str, folders), osp.dirname(warm.python())
+    return os.pathsep.join([*folders, os.environ['PATH']])
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(('127.0.0.1', 0))
