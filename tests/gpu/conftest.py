@@ -2,7 +2,6 @@
 """The device, and arithmetic that can be compared with float64."""
 
 import os
-import signal
 
 # cuBLAS reads it once; `deterministic=True` asks for it.
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
@@ -79,14 +78,3 @@ def own_message_hub():
     yield
     MessageHub._instance_dict.clear()
     MessageHub._instance_dict.update(before)
-
-
-@pytest.fixture(autouse=True)
-def own_signals():
-    """A run that was interrupted keeps the handlers of its PreemptionHook: a
-    limit of time could not end the tests."""
-    numbers = signal.SIGTERM, signal.SIGUSR1, signal.SIGINT
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before):
-        signal.signal(number, handler)

@@ -75,6 +75,7 @@ class PreemptionHook(Hook):
                 number: signal.signal(number, self._receive) or signal.SIG_DFL
                 for number in self.SIGNALS
             }
+            runner.train_loop.at_end.callback(self._listen_no_longer)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
@@ -93,9 +94,7 @@ class PreemptionHook(Hook):
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner) -> None:
-        """Listen no longer, and drop what nothing will be resumed from."""
-        self._restore(*self._previous)
-        self._previous = {}
+        """Drop what nothing will be resumed from."""
         self._drop_checkpoint(runner)
 
     def _receive(self, number: int, frame) -> None:
@@ -108,6 +107,10 @@ class PreemptionHook(Hook):
                 b'\nSaving after this iteration. Press Ctrl-C once more '
                 b'to stop at once.\n',
             )
+
+    def _listen_no_longer(self) -> None:
+        self._restore(*self._previous)
+        self._previous = {}
 
     def _restore(self, *numbers: int) -> None:
         for number in numbers:
@@ -127,7 +130,6 @@ class PreemptionHook(Hook):
             'from there, start the same command again with `--resume` '
             f'(`resume=True`); what was saved is {path}'
         )
-        self._restore(*self._previous)
         raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
 
     def _save(self, runner, meta: Dict[str, int]) -> str:

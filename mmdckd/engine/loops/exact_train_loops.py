@@ -5,7 +5,7 @@ They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` gives
 the loop of a run the class from here, so that ``train_cfg`` stays what it is.
 """
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Generator, Optional, Sequence
 
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
@@ -25,11 +25,25 @@ class ExactTrainLoop(BaseLoop):
         start_epoch (int): The pass over the data that the run begins in.
         start_samples (int): How many samples of it were trained on before;
             0 once the pass has begun.
+        at_end (ExitStack): What is done when the training is over, be it by
+            an exception; for hooks to add to from ``before_train`` on.
     """
 
     batches: SeededBatches
     start_epoch = 0
     start_samples = 0
+    at_end: ExitStack
+
+    def run(self) -> nn.Module:
+        """Launch training."""
+        with ExitStack() as self.at_end:
+            self.runner.call_hook('before_train')
+            self._train()
+            self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def _train(self) -> None:
+        raise NotImplementedError
 
     def resume(
         self, epoch: int, samples: int, sampler_seed: Optional[int] = None
@@ -104,16 +118,12 @@ class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
         if epoch != self._epoch:
             self.start_epoch, self.start_samples = self._epoch, 0
 
-    def run(self) -> nn.Module:
-        """Launch training."""
-        self.runner.call_hook('before_train')
+    def _train(self) -> None:
         if not self.start_samples:
             self._make_up_validation(self._epoch, self._max_epochs)
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._validate_if_due(self._epoch, self._max_epochs)
-        self.runner.call_hook('after_train')
-        return self.runner.model
 
     def run_epoch(self) -> None:
         """Iterate one epoch, or what is left of it."""
@@ -135,9 +145,7 @@ class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
 class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
     """Trains by iterations, and loads nothing that was trained on."""
 
-    def run(self) -> nn.Module:
-        """Launch training."""
-        self.runner.call_hook('before_train')
+    def _train(self) -> None:
         # To MMEngine the whole training is one epoch.
         self.runner.call_hook('before_train_epoch')
         self._make_up_validation(self._iter, self._max_iters)
@@ -149,8 +157,6 @@ class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
                 self._validate_if_due(self._iter, self._max_iters)
         self._seed(Draw.AFTER_EPOCH)
         self.runner.call_hook('after_train_epoch')
-        self.runner.call_hook('after_train')
-        return self.runner.model
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:
         """Iterate one batch."""

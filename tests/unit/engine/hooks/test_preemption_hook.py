@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from helpers.resumed import assert_equal, config, final, logged, resumed
 from helpers.runs import run_config, train
+from mmdckd.engine.hooks import PreemptionHook
 
 FORK = multiprocessing.get_context('fork')
 
@@ -95,7 +98,23 @@ def test_it_needs_exact_resumption(tmp_path):
         train(cfg)
 
 
-def test_signals_mean_afterwards_what_they_meant_before(tmp_path):
-    before = [signal.getsignal(number) for number in (15, 10, 2)]
-    train(config(tmp_path, **{'train_cfg.max_epochs': 1}))
-    assert [signal.getsignal(number) for number in (15, 10, 2)] == before
+class Fail(Hook):
+    """Ends a run by an exception."""
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        raise RuntimeError('it failed')
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_signals_mean_afterwards_what_they_meant_before(tmp_path, by_epoch):
+    before = [signal.getsignal(number) for number in PreemptionHook.SIGNALS]
+    cfg = config(tmp_path, by_epoch, **{} if by_epoch else {'train_cfg.max_iters': 4})
+    if by_epoch:
+        cfg.train_cfg.max_epochs = 1
+    train(cfg)
+    assert [signal.getsignal(n) for n in PreemptionHook.SIGNALS] == before
+    runner = Runner.from_cfg(config(tmp_path / 'failed', by_epoch))
+    runner.register_hook(Fail())
+    with pytest.raises(RuntimeError, match='it failed'):
+        runner.train()
+    assert [signal.getsignal(n) for n in PreemptionHook.SIGNALS] == before
