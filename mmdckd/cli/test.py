@@ -3,6 +3,7 @@
 or any model of MMPretrain."""
 
 import argparse
+import os.path as osp
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from .arguments import add_run_arguments, command_parser
@@ -133,6 +134,7 @@ def test(cfg: 'Config', args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
 
+    from mmdckd.io.files import replacing
     from mmdckd.io.plain_values import plain_values
 
     from .run_config import build_runner
@@ -142,4 +144,6 @@ def test(cfg: 'Config', args: argparse.Namespace) -> None:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()
     if args.out_item == 'metrics' and is_main_process():
-        mmengine.dump(plain_values(metrics), args.out)
+        with replacing(args.out) as path:
+            kind = osp.splitext(args.out)[1][1:]
+            mmengine.dump(plain_values(metrics), path, file_format=kind)

@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import logging
-import os
 import os.path as osp
 from importlib.util import find_spec
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from mmdckd.inference.network import build_network
 from mmdckd.io.config_text import format_config
-from mmdckd.io.files import path_below, replacing
+from mmdckd.io.files import path_below, replacing, write_text
 from mmdckd.io.trust import are_trusted
 from mmdckd.models.weights import read_checkpoint
 from mmdckd.names import BEST
@@ -156,12 +155,9 @@ def export_student(
         for ending in ('py', 'pth', 'safetensors')
     )
     exported = ExportedStudent(name, config, weights, safetensors)
-    os.makedirs(out_dir, exist_ok=True)
     with replacing(weights) as path:
         torch.save(dict(meta=out_meta, state_dict=students[name]), path)
-    with replacing(config) as path:
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
+    write_text(config, text)
     if find_spec('safetensors') is None:
         print_log(
             'No safetensors file is written, as the package safetensors is '

@@ -6,6 +6,7 @@ import errno
 import os
 import os.path as osp
 import re
+import secrets
 import shutil
 from glob import escape, glob
 from typing import Iterator
@@ -75,7 +76,8 @@ def replacing(path: str) -> Iterator[str]:
     target = osp.realpath(path)
     folder = osp.dirname(target)
     os.makedirs(folder, exist_ok=True)
-    beside = f'{target}.{os.getpid()}.tmp'
+    # Not the process's id: processes of other machines may share the folder.
+    beside = f'{target}.{secrets.randbelow(10**12)}.tmp'
     try:
         yield beside
         with open(beside, 'rb+') as file:

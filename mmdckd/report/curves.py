@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os
+import os.path as osp
 from typing import Any, Dict, Iterable, Iterator, Optional, Tuple, Union
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from mmdckd import names
 from mmdckd.io.data import is_number, read_lines
+from mmdckd.io.files import replacing
 from mmdckd.visualization.style import line_style, new_figure, tidy
 
 #: The metric that a report is about.
@@ -91,7 +93,9 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike], title: str) -> No
     Raises:
         ValueError: If there is no student among the members.
     """
-    accuracy_figure(curves, title).savefig(path)
+    with replacing(str(path)) as beside:
+        kind = osp.splitext(path)[1][1:]
+        accuracy_figure(curves, title).savefig(beside, format=kind)
 
 
 def accuracy_figure(

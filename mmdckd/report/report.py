@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from mmdckd.io.files import path_below
+from mmdckd.io.files import path_below, write_text
 from mmdckd.names import TARGET, TEACHER, of_role
 from mmdckd.version import __version__
 from mmdckd.visualization.matrix_figures import (
@@ -108,8 +108,7 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
         rate=rate,
     )
     path = osp.join(out, 'report.html')
-    with open(path, 'w', encoding='utf-8') as file:
-        file.write(text)
+    write_text(path, text)
     return path
 
 

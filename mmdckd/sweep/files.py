@@ -10,16 +10,6 @@ from mmengine.config import Config
 from mmdckd.io.files import write_text
 
 
-def write_whole(path: str, text: str) -> None:
-    """Write a file so that a reader finds the old one or the new one.
-
-    Args:
-        path (str): The file; its folder exists.
-        text (str): What it is to hold.
-    """
-    write_text(path, text)
-
-
 def append_line(path: str, line: str) -> None:
     """Append a line and see it on the disk.
 
@@ -52,7 +42,7 @@ def write_config(path: str, cfg: Config) -> None:
         path (str): The file, a .py.
         cfg (Config): The config.
     """
-    write_whole(
+    write_text(
         path,
         '\n'.join(
             f'{key} = {pprint.pformat(value, sort_dicts=False)}'

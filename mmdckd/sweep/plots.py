@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from mmdckd.io.files import replacing
+
 from .curve_plots import draw_curves
 from .lines import Line
 from .statistics import summarize
@@ -38,7 +40,8 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
                 name = '_'.join(filter(None, [kind, pair]))
                 name = re.sub(r'[^\w.-]+', '_', name) + '.png'
                 figure.suptitle(title)
-                figure.savefig(osp.join(out, name), dpi=100)
+                with replacing(osp.join(out, name)) as path:
+                    figure.savefig(path, dpi=100, format='png')
                 drawn.append((title, name))
     return drawn
 

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
 
-from .files import write_whole
+from mmdckd.io.files import write_text
 
 
 class ProgressFileHook(Hook):
@@ -34,7 +34,7 @@ class ProgressFileHook(Hook):
             self._next = now + self.interval
             done = runner.iter + 1
             pace = (now - self._start) / (done - self._first)
-            write_whole(
+            write_text(
                 self.path,
                 f'{done / runner.max_iters} {pace * (runner.max_iters - done)}',
             )

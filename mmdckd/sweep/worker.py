@@ -22,9 +22,9 @@ from mmengine.utils import get_git_hash
 
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import is_number
+from mmdckd.io.files import write_text
 
 from .cost import StepCostHook
-from .files import write_whole
 from .progress import ProgressFileHook
 from .validation_curves import CurvesHook, curves_of, validation_of
 
@@ -129,7 +129,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.end_with_stdin:
         _end_with_parent()
     result = run(Config.fromfile(args.config), args.progress)
-    write_whole(args.result, json.dumps(result))
+    write_text(args.result, json.dumps(result))
 
 
 if __name__ == '__main__':

@@ -5,8 +5,9 @@ import os
 import os.path as osp
 from typing import List, Tuple
 
+from mmdckd.io.files import write_text
+
 from ..io.files import path_below
-from .files import write_whole
 from .lines import make_lines
 from .page import Chapter, to_page
 from .plan import Entry, make_plan
@@ -23,8 +24,8 @@ def write_report(
     os.makedirs(out, exist_ok=True)
     plots = draw_plots(make_lines(spec, entries, results), out)
     page = osp.join(out, 'README.md')
-    write_whole(page, to_markdown(spec, entries, results, out, plots))
-    write_whole(osp.join(out, 'results.csv'), to_csv(results.records, spec.metric))
+    write_text(page, to_markdown(spec, entries, results, out, plots))
+    write_text(osp.join(out, 'results.csv'), to_csv(results.records, spec.metric))
     print(f'The report is {page}')
     return plots
 
@@ -42,5 +43,5 @@ def write_page(path: str, specs: List[str]) -> None:
         if results.records:
             plots = write_report(out, spec, entries, results)
         chapters.append(Chapter(spec, entries, results, out, folder, plots))
-    write_whole(path, to_page(chapters, path))
+    write_text(path, to_page(chapters, path))
     print(f'The page is {path}')

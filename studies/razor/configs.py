@@ -6,7 +6,6 @@ two iterations, and write a table.
 """
 
 import argparse
-import os
 import os.path as osp
 import tempfile
 import warnings
@@ -18,6 +17,7 @@ from mmengine.logging import MMLogger
 
 from mmdckd.cli.errors import one_error_line
 from mmdckd.convert.razor import convert_config
+from mmdckd.io.files import write_text
 from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
 
 COMMAND = 'python -m studies.razor.configs --out docs/mmrazor_configs.md'
@@ -78,9 +78,7 @@ def main() -> None:
         row = row_of(path)
         print(': '.join(row), flush=True)
         lines.append(f'| {" | ".join(row)} |')
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        file.write(INTRODUCTION + '\n' + '\n'.join(lines) + '\n')
+    write_text(args.out, INTRODUCTION + '\n' + '\n'.join(lines) + '\n')
 
 
 if __name__ == '__main__':

@@ -6,8 +6,6 @@ table of what holds.
 """
 
 import argparse
-import os
-import os.path as osp
 import warnings
 from typing import Dict
 
@@ -16,6 +14,7 @@ import mmrazor
 from mmengine.logging import MMLogger
 
 from mmdckd.cli.errors import one_error_line
+from mmdckd.io.files import write_text
 from studies.razor.catalogue import CONNECTORS, LOSSES, Case
 from studies.razor.check import fault_of
 
@@ -103,9 +102,7 @@ def main() -> None:
         f'{INTRODUCTION}\n## Losses\n\n{table("loss", LOSSES)}\n\n'
         f'## Connectors\n\n{table("connector", CONNECTORS)}\n'
     )
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        file.write(text)
+    write_text(args.out, text)
     if '| no: ' in text:
         raise SystemExit(f'error: not all of it holds; see {args.out}')
 

@@ -6,6 +6,8 @@ import json
 import sys
 from typing import Any
 
+from mmdckd.io.files import write_text
+
 
 def fuzz_parser(about: str, example: str, cases: int) -> argparse.ArgumentParser:
     """The options of every fuzzer; ``cases`` is how many it tries by default."""
@@ -27,6 +29,5 @@ def finish(args: argparse.Namespace, script: str, **result: Any) -> None:
         print(json.dumps(failure, indent=2))
     print(json.dumps(result['outcomes']))
     if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(dict(command=command, **result), file, indent=2)
+        write_text(args.out, json.dumps(dict(command=command, **result), indent=2))
     sys.exit(bool(result['failures']))

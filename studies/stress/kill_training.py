@@ -36,6 +36,7 @@ from mmengine.runner import Runner, runner
 from work_folder import contents, damaged, differences
 
 from mmdckd.io import files
+from mmdckd.io.files import write_text
 
 EXAMPLE = """example:
   python studies/stress/kill_training.py --kills 15 --variants 'EMA' 'fp16'
@@ -336,8 +337,8 @@ def main() -> None:
             flush=True,
         )
         if args.out:
-            Path(args.out).write_text(
-                json.dumps(summary(args.seed, results), indent=2) + '\n', 'utf-8'
+            write_text(
+                args.out, json.dumps(summary(args.seed, results), indent=2) + '\n'
             )
     total = summary(args.seed, results)
     print(json.dumps({k: v for k, v in total.items() if k != 'variants'}))

@@ -13,7 +13,7 @@ import os.path as osp
 from dataclasses import asdict
 
 from mmdckd.cli.errors import one_error_line
-from mmdckd.sweep.files import write_whole
+from mmdckd.io.files import write_text
 from studies.zoo.entries import Entry, choose, families, wrapped_entries
 from studies.zoo.report import report
 from studies.zoo.run import Limits, Record, run
@@ -73,7 +73,7 @@ def choose_once(work_dir: str, names) -> tuple:
             chosen = json.load(file)
         return [Entry(**entry) for entry in chosen['entries']], chosen['unreadable']
     entries, unreadable = choose(names)
-    write_whole(
+    write_text(
         path,
         json.dumps(dict(entries=list(map(asdict, entries)), unreadable=unreadable)),
     )
@@ -108,7 +108,7 @@ def main() -> None:
         else 'docs/zoo_coverage.md'
     )
     text, summary = report(entries, unreadable, record)
-    write_whole(out, text)
+    write_text(out, text)
     print(f'{summary}\n{out}')
 
 

@@ -19,6 +19,7 @@ from PIL import features
 
 from glyph_rendering import CHARACTERS, SUFFIXES, FontGlyphs, UnusableFont, render_font
 from mmdckd.cli.errors import one_error_line
+from mmdckd.io.files import replacing, write_text
 from mmdckd.version import __version__
 
 EXAMPLE = """example:
@@ -155,9 +156,9 @@ def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:
             np.array([index for index, _ in fonts], np.uint16), len(CHARACTERS)
         ),
     )
-    with open(f'{path}.tmp', 'wb') as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(f'{path}.tmp', path)
+    with replacing(path) as beside:
+        with open(beside, 'wb') as file:
+            np.savez_compressed(file, **arrays)
     families = [font.glyphs.name.family for _, font in fonts]
     return dict(
         images=len(arrays['images']),
@@ -210,10 +211,7 @@ def write_set(
         ],
     )
     path = osp.join(out, 'manifest.json')
-    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
-        json.dump(manifest, file, indent=1, ensure_ascii=False)
-        file.write('\n')
-    os.replace(f'{path}.tmp', path)
+    write_text(path, json.dumps(manifest, indent=1, ensure_ascii=False) + '\n')
     return manifest
 
 

@@ -37,6 +37,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd') -> 
     from mmengine.config import Config
 
     from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
+    from mmdckd.io.files import replacing
     from mmdckd.io.trust import trust_checkpoints
     from mmdckd.models.weights import read_state_dict
 
@@ -50,8 +51,8 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd') -> 
         source=os.path.basename(args.src),
         cfg=Config(dict(default_scope='mmpretrain', model=model)).pretty_text,
     )
-    torch.save(dict(meta=meta, state_dict=converted), f'{args.dst}.tmp')
-    os.replace(f'{args.dst}.tmp', args.dst)
+    with replacing(args.dst) as path:
+        torch.save(dict(meta=meta, state_dict=converted), path)
     print(
         f'{args.dst} holds {len(converted)} tensors of\n'
         + Config(dict(model=model)).pretty_text

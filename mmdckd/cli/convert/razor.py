@@ -39,12 +39,13 @@ def parse_args(
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor') -> None:
     args = parse_args(argv, prog)
     from mmdckd.convert.razor import convert_config
+    from mmdckd.io.files import write_text
 
     config, notes = convert_config(args.config, args.num_students)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        file.write(
-            f'# Made from {osp.basename(args.config)} by '
-            'mmdckd convert razor.\n' + config.pretty_text
-        )
+    write_text(
+        args.out,
+        f'# Made from {osp.basename(args.config)} by '
+        'mmdckd convert razor.\n' + config.pretty_text,
+    )
     for note in notes:
         print(f'note: {note}')

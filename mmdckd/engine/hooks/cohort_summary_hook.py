@@ -1,15 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import json
 import os.path as osp
 from dataclasses import asdict
 from typing import Optional
 
-import mmengine
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.io.files import write_text
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import HOOKS
 
@@ -68,7 +69,7 @@ class CohortSummaryHook(Hook):
             f'{" x ".join(map(str, shape))}:\n'
             f'{as_table(members)}'
         )
-        mmengine.dump(
-            [asdict(member) for member in members],
+        write_text(
             osp.join(runner.log_dir, 'vis_data', FILE_NAME),
+            json.dumps([asdict(member) for member in members]),
         )

@@ -6,7 +6,6 @@ import json
 import os
 import os.path as osp
 import shutil
-import uuid
 from typing import Iterable, List, Optional, Union
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmdckd.io.data import read_json
+from mmdckd.io.files import replacing, write_text
 
 Part = Union[str, np.ndarray, torch.Tensor]
 
@@ -96,8 +96,7 @@ class LogitsCache:
                 f"and the teacher's logits {tuple(shape)} need "
                 f'{needed / 2**30:.2f} GiB.'
             )
-        new = f'{path}.{uuid.uuid4().hex}'
-        try:
+        with replacing(path) as new:
             written = np.lib.format.open_memmap(
                 new, mode='w+', dtype=np.float16, shape=tuple(shape)
             )
@@ -115,14 +114,8 @@ class LogitsCache:
                 start += len(batch)
             written.flush()
             del rows, written
-            with open(f'{new}.json', 'w', encoding='utf-8') as file:
-                json.dump(dict(blake2b=_checksum(new)), file)
-            os.replace(new, path)
-            os.replace(f'{new}.json', _noted(path))
-        finally:
-            for left in (new, f'{new}.json'):
-                if osp.exists(left):
-                    os.remove(left)
+            checksum = _checksum(new)
+        write_text(_noted(path), json.dumps(dict(blake2b=checksum)))
         return cls(np.load(path, mmap_mode='r', allow_pickle=False))
 
     def __deepcopy__(self, memo: dict) -> 'LogitsCache':

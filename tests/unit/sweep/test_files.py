@@ -1,27 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from mmdckd.sweep.files import append_line, whole_lines, write_config, write_whole
-
-
-def test_write_whole_replaces_the_old_content(tmp_path):
-    path = tmp_path / 'result.json'
-    write_whole(str(path), 'old and long')
-    write_whole(str(path), 'ä')
-    assert path.read_text(encoding='utf-8') == 'ä'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_write_whole_leaves_the_old_file_if_it_fails(tmp_path):
-    path = tmp_path / 'result.json'
-    write_whole(str(path), 'old')
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(str(path), 'new \ud800')
-    assert path.read_text() == 'old'
-
+from mmdckd.sweep.files import append_line, whole_lines, write_config
 
 TEXT = st.text(st.characters(exclude_categories=['Cs', 'Cc']))
 
