@@ -2,7 +2,7 @@
 """Build the parts of a :class:`.CollectiveDistill` from its config."""
 
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Callable, Dict, List, Optional, Union
 
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
@@ -14,6 +14,7 @@ from mmdckd.registry import MODELS
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
+from ..options import check_choice, invalid
 from ..tasks.labels import drop_partial_labels
 from ..teachers import FrozenTeacher, TrainableTeacher
 from .cuda_graphs import CUDAGraphs
@@ -22,19 +23,13 @@ from .send_ahead import send_ahead
 from .view_preprocessor import ViewPreprocessor
 
 VIEWS = ('shared', 'independent')
-MEMORY = (None, 'checkpoint')
+MEMORY = ('checkpoint',)
 #: Upper bound that catches typos before they exhaust memory.
 MOST_STUDENTS = 1024
 
 Teacher = Union[FrozenTeacher, TrainableTeacher]
 #: They are modules if they are trained.
 Teachers = Union[List[FrozenTeacher], nn.ModuleList]
-
-
-def check_choice(key: str, value: Any, choices: tuple) -> None:
-    """Check that an option is one of some."""
-    if value not in choices:
-        raise ValueError(f'Invalid `{key}`: expected one of {choices}, got {value!r}.')
 
 
 def train_students(
@@ -100,10 +95,8 @@ def build_cohort(
         or isinstance(num_students, bool)
         or not 1 <= num_students <= MOST_STUDENTS
     ):
-        raise ValueError(
-            '`num_students` should be a whole number from 1 to '
-            f'{MOST_STUDENTS}, but got {num_students!r}.'
-        )
+        expected = f'a whole number from 1 to {MOST_STUDENTS}'
+        raise invalid('num_students', expected, num_students)
     assert architecture is not None
     return StudentCohort(
         dict.fromkeys(student_names(num_students), architecture),
@@ -250,9 +243,9 @@ def build_recomputation(
     memory: Optional[str], cohort: StudentCohort, distiller: CollectiveDistiller
 ) -> Optional[Recomputation]:
     """Build what runs the students in less memory, if it is asked for."""
-    check_choice('memory', memory, MEMORY)
     if memory is None:
         return None
+    check_choice('memory', memory, MEMORY)
     distiller.check_recomputable()
     return Recomputation(cohort.students)
 

@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from ..distillers.recorders import MemberRecorder, Tensors
+from ..options import check_count, invalid
 from .student_cohort import StudentCohort
 
 
@@ -48,15 +49,9 @@ class LaggedPeers(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            raise ValueError(
-                '`lagged_peers.momentum` is more than 0 and at '
-                f'most 1, but got {momentum!r}.'
-            )
-        if not isinstance(interval, int) or interval < 1:
-            raise ValueError(
-                '`lagged_peers.interval` is a whole number of '
-                f'steps from 1 on, but got {interval!r}.'
-            )
+            expected = 'a number, more than 0 and at most 1'
+            raise invalid('lagged_peers.momentum', expected, momentum)
+        check_count('lagged_peers.interval', interval)
         self.momentum = momentum
         self.interval = interval
         self.students = copy.deepcopy(cohort.students)

@@ -1,8 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Build collective losses, and give them what they need."""
 
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -13,6 +12,7 @@ from mmdckd.names import check_loss_name, is_loss
 from mmdckd.registry import MODELS
 
 from ..networks import classifier_weight
+from ..options import under
 from ..tasks import Classification
 from ..tasks.labels import missing_labels
 
@@ -41,7 +41,7 @@ def build_collective_losses(
                 f'call it "loss_{name}".'
             )
         loss = MODELS.build(cfg)
-        with _naming(name):
+        with under(f'distiller.collective_losses.{name}'):
             loss.use_task(task)
         losses[name] = loss
     return losses
@@ -54,7 +54,7 @@ def check_cohort(losses: nn.ModuleDict, num_students: int, num_teachers: int) ->
         ValueError: If it has not; the message has its config key.
     """
     for name, loss in losses.items():
-        with _naming(name):
+        with under(f'distiller.collective_losses.{name}'):
             loss.check_cohort(num_students, num_teachers)
 
 
@@ -121,15 +121,6 @@ def _prototypes(teacher: BaseModel, key: str) -> torch.Tensor:
             f'{reason}, got None.'
         )
     return weight
-
-
-@contextmanager
-def _naming(loss: str) -> Iterator[None]:
-    """Put the config key of a loss before what it says."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f'`distiller.collective_losses.{loss}`: {error}') from error
 
 
 def check_named(key: str, part: Optional[Dict[str, dict]]) -> None:

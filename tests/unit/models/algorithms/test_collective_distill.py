@@ -342,9 +342,9 @@ def test_equal_students_with_dropout_may_start_equal(batch):
 @pytest.mark.parametrize(
     'cfg, message',
     [
-        (dict(num_students=0), '`num_students` should be .* got 0'),
-        (dict(num_students=-1), '`num_students` should be .* got -1'),
-        (dict(num_students='2'), "`num_students` should be .* got '2'"),
+        (dict(num_students=0), 'Invalid `num_students`: expected .* got 0'),
+        (dict(num_students=-1), 'Invalid `num_students`: expected .* got -1'),
+        (dict(num_students='2'), "Invalid `num_students`: expected .* got '2'"),
         (dict(students=dict(a=network()), architecture=network()), 'both are'),
         (dict(architecture=None), 'neither is'),
         (dict(students=dict(), architecture=None), '`students` .* is empty'),
