@@ -1,82 +1,35 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which part of a config an error comes from, wherever it was raised."""
+"""Names the part of a config that an error comes from.
 
+While a run is watched, the functions that build or run a part of a config say
+so to a :class:`_Watch`: ``Registry.build``, which is given the part; the
+methods of MMEngine's runner that are for one key; its hooks, transforms,
+evaluators, optimizer wrapper and data preprocessor. Between them, the point
+at which hooks were last called tells whether a batch was being loaded or a
+step being made. They are wrapped for that time and unwrapped at its end.
+"""
+
+import functools
 import re
-import traceback
-from contextlib import contextmanager
-from difflib import get_close_matches
-from importlib.util import find_spec
-from linecache import getline
-from types import FrameType
-from typing import Any, Iterator, List, Optional, Tuple
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
+from weakref import WeakKeyDictionary
 
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
-from mmengine.model import BaseDataPreprocessor, BaseModel
-from mmengine.optim import OptimWrapper, _ParamScheduler
-from mmengine.registry import MODELS, DefaultScope, build_functions
-from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
-from torch import nn
-from torch.utils.data.dataloader import DataLoader, _BaseDataLoaderIter
+from mmengine.model import BaseDataPreprocessor
+from mmengine.optim import OptimWrapper
+from mmengine.registry import Registry
+from mmengine.runner import Runner
 
-from mmdckd.cli.errors import keep_traceback, message_of
+from .config_keys import RUNNER_KEYS, RUNNER_METHODS
+from .errors import keep_traceback, message_of
 
-#: What a method of MMEngine's runner is busy with.
-RUNNER_METHODS = dict(
-    setup_env='env_cfg',
-    set_randomness='randomness',
-    build_logger='log_level',
-    build_visualizer='visualizer',
-    build_log_processor='log_processor',
-    build_model='model',
-    wrap_model='model_wrapper_cfg',
-    register_default_hooks='default_hooks',
-    register_custom_hooks='custom_hooks',
-    build_train_loop='train_cfg',
-    build_val_loop='val_cfg',
-    build_test_loop='test_cfg',
-    build_optim_wrapper='optim_wrapper',
-    scale_lr='auto_scale_lr',
-    build_param_scheduler='param_scheduler',
-    load_or_resume='load_from',
-)
-
-#: What a runner reads of a config, besides.
-RUNNER_KEYS = (
-    *RUNNER_METHODS.values(),
-    'work_dir',
-    'train_dataloader',
-    'val_dataloader',
-    'test_dataloader',
-    'val_evaluator',
-    'test_evaluator',
-    'data_preprocessor',
-    'default_scope',
-    'launcher',
-    'resume',
-    'experiment_name',
-    'runner_type',
-    'custom_imports',
-    'sync_bn',
-    'find_unused_parameters',
-    'compile',
-)
-
-#: What of it is a dict, or None.
-DICT_KEYS = (
-    'model',
-    'train_dataloader',
-    'val_dataloader',
-    'test_dataloader',
-    'train_cfg',
-    'val_cfg',
-    'test_cfg',
-    'optim_wrapper',
-    'default_hooks',
-    'data_preprocessor',
-)
+#: A key of a config, or a part of it.
+Part = Union[str, dict]
 
 #: What to do where the machine has too little of something, by what errors
 #: that come of it say.
@@ -109,11 +62,12 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
         folder (str, optional): The folder of that file. Defaults to None,
             that of temporary files.
     """
-    parts = cfg.to_dict()
+    watch = _Watch(cfg.to_dict())
     try:
-        yield
+        with watch.watching():
+            yield
     except Exception as error:
-        key = find_key(error, parts)
+        key = watch.key_of(error)
         reason = message_of(error)
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
         if named and named[1] in RUNNER_KEYS or reason.startswith('the checkpoint '):
@@ -131,120 +85,139 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
         ) from error
 
 
-def check_keys(cfg: Config) -> None:
-    """Exit where what MMEngine would pass over, or say of another key, is
-    wrong.
-
-    These are a config without a model, a key that is nearly one that a runner
-    reads, a scope that is no package, and a run of no length.
-    """
-    if 'model' not in cfg:
-        raise SystemExit('error: the config has no `model`')
-    for key in DICT_KEYS:
-        if not isinstance(cfg.get(key), (dict, type(None))):
-            raise SystemExit(f'error: `{key}` is a dict, but got {cfg[key]!r}')
-    for key, hook in (cfg.get('default_hooks') or {}).items():
-        if not isinstance(hook, (dict, type(None))):
-            raise SystemExit(
-                f'error: `default_hooks.{key}` is a dict, or '
-                f'None to leave it out, but got {hook!r}'
-            )
-    for key in cfg:
-        near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
-        if near and key not in RUNNER_KEYS and near[0] not in cfg:
-            raise SystemExit(
-                f'error: `{key}` is read by nothing. Did you mean `{near[0]}`?'
-            )
-    scope = cfg.get('default_scope') or 'mmengine'
-    if not isinstance(scope, str) or not (scope in MODELS.children or find_spec(scope)):
-        raise SystemExit(
-            f'error: `default_scope`={scope!r} is no package; '
-            "most configs have `default_scope='mmpretrain'`"
-        )
-    for key in ('val_evaluator', 'test_evaluator'):
-        if not isinstance(cfg.get(key), (dict, list, tuple, type(None))):
-            raise SystemExit(
-                f'error: `{key}` is a dict or a list of dicts, but got {cfg[key]!r}'
-            )
-    for key in ('max_epochs', 'max_iters'):
-        train_cfg = cfg.get('train_cfg')
-        length = train_cfg.get(key, 1) if isinstance(train_cfg, dict) else 1
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-            raise SystemExit(
-                f'error: `train_cfg.{key}` is a whole number '
-                f'from 1 on, but got {length!r}'
-            )
-
-
-def find_key(error: BaseException, cfg: dict) -> Optional[str]:
-    """Find the key of a config that an error comes from.
+class _Watch:
+    """Knows which part of a config is being built or run.
 
     Args:
-        error (BaseException): The error, as it was caught.
-        cfg (dict): The config, as it was read.
-
-    Returns:
-        str, optional: The key with dots, the innermost that was being built
-        or run; None where nothing was.
+        cfg (dict): The config.
     """
-    key, stage = None, None
-    frames = []
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        frames.append(frame)
-        owner = frame.f_locals.get('self')
-        if isinstance(owner, BaseLoop):
-            stage = _stage(owner)
-        key = _key_of_frame(frame, owner, stage, cfg, key) or key
-        if isinstance(owner, Runner) and frame.f_code.co_name == '__init__':
-            # A method that is called with the wrong arguments has no frame.
-            text = getline(frame.f_code.co_filename, line)
-            called = re.search(r'self\.(\w+)\(', text)
-            key = RUNNER_METHODS.get(called[1] if called else '', key or '') or None
-    module = _running_module(frames)
-    if key == 'model' and module:
-        return f'model ({module})'
-    return key
+
+    def __init__(self, cfg: dict) -> None:
+        self._cfg = cfg
+        # What is under way, outermost first: keys, and parts of the config as
+        # a registry is given them.
+        self._doing: List[Part] = []
+        self._failed: Optional[Tuple[Exception, List[Part]]] = None
+        self._stage = 'train'
+        self._next: Optional[str] = None
+        self._parts: WeakKeyDictionary = WeakKeyDictionary()
+        self._wrapped = ExitStack()
+
+    def key_of(self, error: Exception) -> Optional[str]:
+        """The key with dots of the innermost part in which an error was
+        raised; None where nothing of the config was built or run."""
+        key = self._next
+        if self._failed is not None and self._failed[0] in _chain(error):
+            for part in self._failed[1]:
+                key = part if isinstance(part, str) else _locate(part, self._cfg, key)
+        return key
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Wrap what builds and runs parts of a config."""
+        with self._wrapped:
+            self._wrap(Registry, 'build', self._build)
+            for name, key in RUNNER_METHODS.items():
+                self._wrap(Runner, name, self._naming(key))
+            self._wrap(Runner, 'build_dataloader', self._build_dataloader, staticmethod)
+            self._wrap(Runner, 'call_hook', self._call_hook)
+            self._wrap(Compose, '__call__', self._transform)
+            self._wrap(Evaluator, 'process', self._naming('{stage}_evaluator'))
+            self._wrap(Evaluator, 'evaluate', self._naming('{stage}_evaluator'))
+            self._wrap(OptimWrapper, 'update_params', self._naming('optim_wrapper'))
+            yield
+
+    def _wrap(
+        self, owner: type, name: str, wrapper: Callable, kind: Callable = lambda f: f
+    ) -> None:
+        """Wrap a method of a class until the end of :meth:`watching`."""
+        method, own = getattr(owner, name), vars(owner).get(name)
+        wrapped = functools.wraps(method)(functools.partial(wrapper, method))
+        setattr(owner, name, kind(lambda *args, **kwargs: wrapped(*args, **kwargs)))
+        self._wrapped.callback(
+            *((delattr, owner, name) if own is None else (setattr, owner, name, own))
+        )
+
+    @contextmanager
+    def _at(self, *parts: Part) -> Iterator[None]:
+        """Say what is under way, and keep it where it fails."""
+        self._doing += parts
+        try:
+            yield
+        except Exception as error:
+            if self._failed is None or self._failed[0] not in _chain(error):
+                self._failed = error, [*self._doing]
+            raise
+        finally:
+            del self._doing[-len(parts) :]
+
+    def _naming(self, key: str) -> Callable:
+        """The wrapper of a method that is for one key."""
+
+        def run(method: Callable, *args, **kwargs) -> Any:
+            with self._at(key.format(stage=self._stage)):
+                return method(*args, **kwargs)
+
+        return run
+
+    def _build(
+        self, build: Callable, registry: Registry, cfg: Any, *args, **kwargs
+    ) -> Any:
+        with self._at(cfg):
+            built = build(registry, cfg, *args, **kwargs)
+        if isinstance(built, (BaseTransform, Hook)):
+            self._parts[built] = cfg
+        if isinstance(built, BaseDataPreprocessor):
+            self._wrap(type(built), 'forward', self._naming('data_preprocessor'))
+        return built
+
+    def _build_dataloader(
+        self, build: Callable, dataloader: Any, *args, **kwargs
+    ) -> Any:
+        with self._at(dataloader):
+            return build(dataloader, *args, **kwargs)
+
+    def _call_hook(
+        self, call: Callable, runner: Runner, fn_name: str, **kwargs
+    ) -> None:
+        """Call the hooks as MMEngine does, and tell what comes next."""
+        for hook in runner.hooks:
+            if hasattr(hook, fn_name):
+                with self._at('default_hooks', self._parts.get(hook, 'default_hooks')):
+                    getattr(hook, fn_name)(runner, **kwargs)
+        moment, _, rest = fn_name.partition('_')
+        stage, _, unit = rest.partition('_')
+        if stage in ('train', 'val', 'test'):
+            self._stage = stage
+            loads = (moment == 'before') != (unit == 'iter')
+            step = 'model' if unit == 'iter' else f'{stage}_cfg'
+            self._next = f'{stage}_dataloader' if loads else step
+
+    def _transform(
+        self, call: Callable, compose: Compose, data: dict
+    ) -> Optional[dict]:
+        """Call the transforms as MMEngine does."""
+        dataloader = f'{self._stage}_dataloader'
+        for transform in compose.transforms:
+            with self._at(dataloader, self._parts.get(transform, dataloader)):
+                data = transform(data)
+            if data is None:
+                return None
+        return data
 
 
-def _key_of_frame(
-    frame: FrameType, owner: Any, stage: Optional[str], cfg: dict, key: Optional[str]
-) -> Optional[str]:
-    """What of the config one frame of a traceback is busy with."""
-    name = frame.f_code.co_name
-    if frame.f_code is build_functions.build_from_cfg.__code__:
-        return _locate(frame.f_locals['cfg'], cfg, key)
-    if name == 'build_dataloader' and 'dataloader' in frame.f_locals:
-        return _locate(frame.f_locals['dataloader'], cfg, key)
-    if name == 'build_network' and 'spec' in frame.f_locals:
-        return f'model.{frame.f_locals["spec"].key}'
-    if isinstance(owner, DefaultScope):
-        return 'default_scope' if key is None else None
-    if isinstance(owner, Runner):
-        if name == 'call_hook' and 'hook' in frame.f_locals:
-            return _hook_key(frame.f_locals['hook'], cfg)
-        return RUNNER_METHODS.get(name)
-    if isinstance(owner, BaseLoop):
-        return f'{stage}_cfg'
-    if isinstance(owner, (Evaluator, BaseMetric)):
-        return f'{stage or "val"}_evaluator'
-    if isinstance(owner, OptimWrapper):
-        return 'optim_wrapper'
-    if isinstance(owner, _ParamScheduler):
-        return 'param_scheduler'
-    if isinstance(owner, BaseDataPreprocessor):
-        return 'data_preprocessor'
-    if isinstance(owner, BaseModel) and name != '__init__':
-        return 'model'
-    if stage and isinstance(owner, (DataLoader, _BaseDataLoaderIter)):
-        return f'{stage}_dataloader'
-    if stage and isinstance(owner, Compose) and 't' in frame.f_locals:
-        index = owner.transforms.index(frame.f_locals['t'])
-        return f'{stage}_dataloader.dataset.pipeline[{index}]'
-    return None
+def _chain(error: Optional[BaseException]) -> List[BaseException]:
+    """An error and those that it was raised from."""
+    errors: List[BaseException] = []
+    while error is not None and error not in errors:
+        errors.append(error)
+        error = error.__cause__ or error.__context__
+    return errors
 
 
 def _locate(part: Any, cfg: dict, key: Optional[str]) -> Optional[str]:
-    """Find where a part of a config is; where it is twice, below ``key``."""
+    """Find where the config has an equal part; where it does twice, below
+    ``key``, and where it does not, ``key``."""
     found = [
         path
         for path, node in _walk(cfg)
@@ -253,7 +226,7 @@ def _locate(part: Any, cfg: dict, key: Optional[str]) -> Optional[str]:
         and all(k in part and _same(v, part[k]) for k, v in node.items())
     ]
     below = [path for path in found if key and path.startswith(key)]
-    return max(below or found[:1], key=len, default=None)
+    return max(below or found[:1], key=len, default=key)
 
 
 def _walk(node: Any, path: str = '') -> Iterator[Tuple[str, dict]]:
@@ -272,35 +245,6 @@ def _same(a: Any, b: Any) -> bool:
         return bool(a == b)
     except Exception:  # arrays, and whatever else a config may hold
         return False
-
-
-def _hook_key(hook: Hook, cfg: dict) -> str:
-    for group in ('default_hooks', 'custom_hooks'):
-        for path, node in _walk(cfg.get(group) or {}, group):
-            if str(node.get('type')).split('.')[-1] == type(hook).__name__:
-                return path
-    return 'default_hooks'
-
-
-def _stage(loop: BaseLoop) -> str:
-    if isinstance(loop, ValLoop):
-        return 'val'
-    return 'test' if isinstance(loop, TestLoop) else 'train'
-
-
-def _running_module(frames: List[FrameType]) -> Optional[str]:
-    """The name of the innermost module that was running."""
-    running = [
-        frame.f_locals['self']
-        for frame in frames
-        if frame.f_code.co_name in ('forward', '_call_impl')
-        and isinstance(frame.f_locals.get('self'), nn.Module)
-    ]
-    for outer in running:
-        names = {module: name for name, module in outer.named_modules()}
-        if running[-1] in names:
-            return names[running[-1]]
-    return None
 
 
 def _remedy_for(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmdckd.cli.config_errors import check_keys
+from mmdckd.cli.config_keys import check_keys
 from mmdckd.cli.errors import check_file, keep_traceback
 from mmdckd.io.trust import trust_checkpoints
 

@@ -136,12 +136,16 @@ def _member(
     adapt: Callable = lambda inputs: inputs,
 ) -> Member:
     parameters = list(network.parameters())
+    try:
+        macs = _macs(network, adapt(inputs.to(parameters[0])))
+    except Exception as error:
+        raise ValueError(
+            f'Invalid `model`: expected networks that take images of '
+            f'{tuple(inputs.shape[1:])}, but the {role} {name!r} raises '
+            f'{type(error).__name__}: {error}'
+        ) from error
     return Member(
-        name,
-        role,
-        _describe(network),
-        sum(p.numel() for p in parameters),
-        _macs(network, adapt(inputs.to(parameters[0]))),
+        name, role, _describe(network), sum(p.numel() for p in parameters), macs
     )
 
 

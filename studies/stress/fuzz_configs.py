@@ -14,15 +14,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from fuzzing import finish, fuzz_parser
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdckd import registry
-from mmdckd.cli import train
-from mmdckd.cli.config_errors import RUNNER_KEYS
+from mmdckd.cli import run_config, train
+from mmdckd.cli.config_keys import RUNNER_KEYS
 
 EXAMPLE = """example:
   python studies/stress/fuzz_configs.py --cases 50 --seed 1
@@ -267,6 +268,27 @@ def run_case(case: Case, timeout: float, memory: int = 8 << 30) -> Tuple[str, st
     return (judge(case, status, text) if ended else 'hang'), text
 
 
+class StopHook(Hook):
+    """Stops a run after its first validation, or four iterations."""
+
+    priority = 'LOWEST'
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        if runner.iter >= 3:
+            raise KeyboardInterrupt
+
+    def after_val_epoch(self, runner: Runner, *args, **kwargs) -> None:
+        raise KeyboardInterrupt
+
+
+def _with_stop(add_checks: Callable) -> Callable:
+    def add(runner: Runner, default_hooks: dict) -> None:
+        add_checks(runner, default_hooks)
+        runner.register_hook(StopHook())
+
+    return add
+
+
 def _train(path: str, folder: str, printed: str, memory: int) -> None:
     code = 70
     try:
@@ -277,16 +299,7 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
         os.dup2(file, 2)
         sys.stdout = sys.stderr = os.fdopen(file, 'w', buffering=1)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        call_hook = Runner.call_hook
-
-        def stop_in_time(runner, name: str, **kwargs) -> None:
-            call_hook(runner, name, **kwargs)
-            if name == 'after_val_epoch' or (
-                name == 'after_train_iter' and runner.iter >= 3
-            ):
-                raise KeyboardInterrupt
-
-        Runner.call_hook = stop_in_time
+        run_config.add_checks = _with_stop(run_config.add_checks)
         train.main([path, '--work-dir', osp.join(folder, 'work_dir')])
         code = 0
     except KeyboardInterrupt:

@@ -10,7 +10,8 @@ from mmengine.config import Config
 
 from helpers.commands import REPO
 from mmdckd.cli import train
-from mmdckd.cli.config_errors import check_keys, naming_config_keys
+from mmdckd.cli.config_errors import naming_config_keys
+from mmdckd.cli.config_keys import check_keys
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
@@ -50,7 +51,7 @@ def message(tmp_path, monkeypatch):
         ),
         (
             dict(model__architecture__head__in_channels=17),
-            r'`model \(head.fc\)`: RuntimeError: mat1',
+            "Invalid `model`: .* the student 'student0' raises RuntimeError: mat1",
         ),
         (
             dict(model__architecture__backbone__depth=19),

@@ -60,7 +60,7 @@ def test_cases_follow_from_their_seed(fuzz, cfgs):
     ],
 )
 def test_tells_what_came_out(fuzz, cfgs, monkeypatch, code, expected):
-    monkeypatch.setattr(fuzz.train, 'main', lambda: exec(code))
+    monkeypatch.setattr(fuzz.train, 'main', lambda argv: exec(code))
     name, cfg = next(iter(cfgs.items()))
     case = fuzz.Case(name, cfg, [], [('val_cfg', 'type')])
     assert fuzz.run_case(case, 2)[0] == expected
