@@ -59,7 +59,7 @@ def message(tmp_path, monkeypatch):
         ),
         (
             dict(model__distiller__collective_losses__loss_dckd__tau=-1.0),
-            '`model.distiller.collective_losses.loss_dckd`: `tau` is',
+            '`model.distiller.collective_losses.loss_dckd`: Invalid `tau`',
         ),
         (
             dict(optim_wrapper__optimizer__lr=-1.0),
