@@ -1,13 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Saving the checkpoints of a run whole, and finding the one to resume."""
+"""Saving the checkpoints of a run whole."""
 
 import hashlib
 import os.path as osp
 import pickle
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, Optional, Sequence
 
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import save_checkpoint
@@ -17,7 +17,6 @@ from torch import nn
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.io.files import copy_file, replacing
-from mmdckd.io.latest import find_latest
 from mmdckd.models.cohorts import StudentCohort
 
 
@@ -113,6 +112,28 @@ def give_name(backend: BaseStorageBackend, path: str, name: str) -> None:
         backend.put(backend.get(path), name)
 
 
+def remove_files(runner, backend: BaseStorageBackend, paths: Iterable[str]) -> None:
+    """Remove files of a run, those that are there, and say so in the log.
+
+    Args:
+        runner (Runner): The runner.
+        backend (BaseStorageBackend): Where they are.
+        paths (Iterable[str]): The files.
+    """
+    for path in paths:
+        if is_main_process() and backend.isfile(path):
+            backend.remove(path)
+            runner.logger.info(f'{osp.basename(path)} is removed.')
+
+
+def leave_names(info: Dict[str, Any]) -> None:
+    """Leave names where the runtime info of a message hub has the paths of
+    checkpoints, in place."""
+    for key, value in info.items():
+        if key == 'last_ckpt' or key.startswith('best_ckpt'):
+            info[key] = value and osp.basename(value)
+
+
 def bring(backend: BaseStorageBackend, source: str, path: str) -> bool:
     """Copy a file from the folder of another run, where it is not in one's
     own.
@@ -149,34 +170,3 @@ def checkpoint_folder(runner) -> str:
         return folder or work_dir
     # As MMEngine does before training.
     return osp.join(folder, osp.basename(work_dir.rstrip(osp.sep)))
-
-
-def resumed_from(runner) -> str:
-    """The checkpoint that a run was resumed from."""
-    # FlexibleRunner takes the path as `resume` too.
-    return runner._load_from or str(runner._resume)
-
-
-def resume_from_latest(runner) -> None:
-    """Where a run is to be resumed from its latest checkpoint, name that: as
-    the runner's ``_load_from``, which it reads next, and ``_resume``.
-
-    MMEngine follows ``last_checkpoint``, wherever it leads;
-    :func:`~mmdckd.io.latest.find_latest` finds a checkpoint that is whole.
-
-    Args:
-        runner (Runner): The runner, which has not loaded yet.
-    """
-    if (
-        not runner._resume
-        or isinstance(runner._resume, str)
-        or runner._load_from is not None
-    ):
-        return
-    found: List[Optional[str]] = [None]
-    if is_main_process():
-        found = [find_latest(runner.work_dir, checkpoint_folder(runner))]
-    broadcast_object_list(found)
-    runner._load_from = found[0]
-    # MMEngine would look for itself.
-    runner._resume = found[0] is not None

@@ -5,12 +5,13 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
+from mmdckd.engine.resuming import resume_from_latest, resumed_from
 from mmdckd.engine.saving import (
     bring,
     give_name,
+    leave_names,
     publish,
-    resume_from_latest,
-    resumed_from,
+    remove_files,
     save_whole,
     student_configs,
 )
@@ -45,10 +46,6 @@ class CohortCheckpointHook(CheckpointHook):
       removed.
     - ``resume=True`` takes the checkpoint that ``last_checkpoint`` names, or
       the latest that is whole.
-
-    Args:
-        *args: Those of MMEngine's ``CheckpointHook``.
-        **kwargs: Those of MMEngine's ``CheckpointHook``.
 
     Examples:
         >>> default_hooks = dict(
@@ -102,9 +99,7 @@ class CohortCheckpointHook(CheckpointHook):
         """Keep names in the place of paths, say what was best and what the
         students are, and leave nothing but tensors, numbers and strings."""
         info = checkpoint['message_hub']['runtime_info']
-        for key, value in info.items():
-            if key == 'last_ckpt' or key.startswith('best_ckpt'):
-                info[key] = value and osp.basename(value)
+        leave_names(info)
         meta = checkpoint['meta']
         # RuntimeInfoHook has noted where the last iteration, or what is
         # resumed, began.
@@ -168,6 +163,16 @@ class CohortCheckpointHook(CheckpointHook):
         """The path in this run's folder of a file of that name."""
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
 
+    def _save(self, runner, name: str, **kwargs: Any) -> None:
+        save_whole(
+            runner,
+            self.out_dir,
+            name,
+            file_client_args=self.file_client_args,
+            backend_args=self.backend_args,
+            **kwargs,
+        )
+
     def _save_checkpoint_with_step(
         self, runner, step: int, meta: Dict[str, int]
     ) -> None:
@@ -182,16 +187,13 @@ class CohortCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self._own(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        save_whole(
+        self._save(
             runner,
-            self.out_dir,
             name,
-            file_client_args=self.file_client_args,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=dict(meta, superseded=list(self._superseded)),
             by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
             **self.args,
         )
         if is_main_process():
@@ -242,16 +244,13 @@ class CohortCheckpointHook(CheckpointHook):
                 self._superseded.append(osp.basename(before))
             path = self._own(name)
             self._set_best(runner, metric, key, path)
-            save_whole(
+            self._save(
                 runner,
-                self.out_dir,
                 name,
-                file_client_args=self.file_client_args,
                 save_optimizer=False,
                 save_param_scheduler=False,
                 meta=dict(meta),
                 by_epoch=False,
-                backend_args=self.backend_args,
             )
             if metric == records[0][0]:
                 give_name(self.file_backend, path, self._own(BEST))
@@ -265,14 +264,8 @@ class CohortCheckpointHook(CheckpointHook):
     def _remove_superseded(self, runner) -> None:
         info = runner.message_hub.runtime_info
         kept = [self.last_ckpt, *(info.get(k) for *_, k in self._records())]
-        for path in map(self._own, self._superseded):
-            if (
-                is_main_process()
-                and path not in kept
-                and self.file_backend.isfile(path)
-            ):
-                self.file_backend.remove(path)
-                runner.logger.info(f'{osp.basename(path)} is removed.')
+        paths = [p for p in map(self._own, self._superseded) if p not in kept]
+        remove_files(runner, self.file_backend, paths)
         self._superseded = []
 
     @master_only

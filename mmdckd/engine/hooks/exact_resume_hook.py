@@ -10,7 +10,7 @@ from mmengine.runner.base_loop import BaseLoop
 from mmdckd.engine.loops.exact_train_loops import make_exact
 from mmdckd.engine.rescheduling import check_optimizer, fast_forward, take_settings
 from mmdckd.engine.resumed_settings import Difference, compare_settings, describe
-from mmdckd.engine.saving import resume_from_latest
+from mmdckd.engine.resuming import resume_from_latest
 from mmdckd.io.config_text import parse_config_text
 from mmdckd.io.plain import make_plain
 from mmdckd.names import with_stage
