@@ -11,6 +11,8 @@ import mmdckd  # isort: skip
 import torch
 from hostile_values import BREAKOUTS, NAMES, ODD, RUN, TYPES
 
+from mmdckd.names import parameter_prefix
+
 Tree = Any
 
 
@@ -297,7 +299,7 @@ class Attack:
         content = dict(
             meta=dict(self.meta, cfg=self.prefix + '\n'.join(lines) + self.suffix),
             state_dict={
-                f'architecture.students.{self.student}.{key}': value
+                f'{parameter_prefix(self.student)}{key}': value
                 for key, value in states.items()
             },
         )
