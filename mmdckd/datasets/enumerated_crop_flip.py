@@ -37,8 +37,8 @@ class EnumeratedCropFlip(BaseTransform):
     def __init__(self, padding: int = 4, flip: bool = True) -> None:
         if not isinstance(padding, int) or padding < 0:
             raise ValueError(
-                '`padding` of EnumeratedCropFlip is a number of '
-                f'pixels, 0 or more, but got {padding!r}.'
+                'Invalid `padding` of EnumeratedCropFlip: expected a number of '
+                f'pixels, 0 or more, got {padding!r}.'
             )
         self.padding = padding
         self.flip = flip

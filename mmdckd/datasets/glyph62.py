@@ -82,8 +82,7 @@ class Glyph62(BaseDataset):
     ) -> None:
         if split not in _SPLITS:
             raise ValueError(
-                f'`split` of mmdckd.Glyph62 must be one of '
-                f'{_SPLITS}, but got {split!r}.'
+                f'Invalid `split`: expected one of {_SPLITS}, got {split!r}.'
             )
         self.split = split
         self.size = size

@@ -64,8 +64,8 @@ class LoadImage(LoadImageFromFile):
         super().__init__(**kwargs)
         if on_broken not in self.ON_BROKEN:
             raise ValueError(
-                '`on_broken` of LoadImage should be one of '
-                f'{self.ON_BROKEN}, but got {on_broken!r}.'
+                'Invalid `on_broken` of LoadImage: expected one of '
+                f'{self.ON_BROKEN}, got {on_broken!r}.'
             )
         for name, value, least in (
             ('max_pixels', max_pixels, 1),

@@ -48,9 +48,8 @@ class PackCRDInputs(PackInputs):
         super().__init__(input_key, self.INDICES, meta_keys)
         if (num_images is None) != (num_negatives is None):
             raise ValueError(
-                '`PackCRDInputs` needs both `num_images` and '
-                '`num_negatives`, or neither, but got '
-                f'{num_images} and {num_negatives}.'
+                'Invalid `num_images` and `num_negatives` of PackCRDInputs: '
+                f'expected both or neither, got {num_images} and {num_negatives}.'
             )
         self.num_images = num_images
         self.num_negatives = num_negatives

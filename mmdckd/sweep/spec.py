@@ -109,8 +109,6 @@ def load_spec(path: str) -> Spec:
     metric           the evaluator's, greater is better. Defaults to
                      ``accuracy/top1``
     seeds            every method is run with each (``randomness.seed``)
-    figure           which figure of a cohort counts, see below. Defaults to
-                     ``mean``
     compare_with     methods that all are compared with, seed by seed.
                      Defaults to those of ``kd`` and ``dml`` that there are
     teachers         name to ``config``, ``cfg_options`` and ``seed``, which
@@ -131,7 +129,8 @@ def load_spec(path: str) -> Spec:
     has a ``teacher``; without ``teachers`` the config says itself where its
     teacher's weights are.
 
-    A cohort has several students, and one of these figures counts:
+    A cohort has several students, and its method's ``figure`` says which counts
+    (defaults to ``mean``):
 
     - ``mean``: the mean over its students. It tells the most of a method
       whose students are alike, with no student chosen.
@@ -165,7 +164,6 @@ def load_spec(path: str) -> Spec:
             'about',
             'metric',
             'seeds',
-            'figure',
             'compare_with',
             'teachers',
             'pairs',
@@ -181,9 +179,7 @@ def load_spec(path: str) -> Spec:
     for pair, shared in pairs.items():
         _check_keys(f'pairs.{pair}', shared, ['config', 'cfg_options', 'teacher'], [])
         for name, entry in _entries('methods', raw).items():
-            methods.append(
-                _method(name, entry, pair, shared, teachers, raw.get('figure', 'mean'))
-            )
+            methods.append(_method(name, entry, pair, shared, teachers))
     return Spec(
         path=path,
         name=str(raw['name']),
@@ -203,36 +199,32 @@ def _teacher(name: str, entry: dict) -> Teacher:
     seed = entry.get('seed', 0)
     if seed != 'each' and not _is_seed(seed):
         raise ValueError(
-            f'`{where}.seed` should be a whole number from 0 on '
-            f'or "each", but is {seed!r}.'
+            f'Invalid `{where}.seed`: expected a whole number from 0 on or '
+            f"'each', got {seed!r}."
         )
     return Teacher(name, _recipe(where, entry), seed)
 
 
 def _method(
-    name: str,
-    entry: dict,
-    pair: str,
-    shared: dict,
-    teachers: Dict[str, Teacher],
-    figure: str,
+    name: str, entry: dict, pair: str, shared: dict, teachers: Dict[str, Teacher]
 ) -> Method:
     where = f'methods.{name}'
     _check_keys(
         where, entry, ['config', 'cfg_options', 'teacher', 'figure', 'group'], []
     )
-    figure = entry.get('figure', figure)
+    figure = entry.get('figure', 'mean')
     if figure not in FIGURES:
         raise ValueError(
-            f'`{where}.figure` (or `figure`) should be one of '
-            f'{list(FIGURES)}, but is {figure!r}.'
+            f'Invalid `{where}.figure`: expected one of {list(FIGURES)}, '
+            f'got {figure!r}.'
         )
     default = next(iter(teachers)) if len(teachers) == 1 else None
     teacher = entry.get('teacher', shared.get('teacher', default))
     if teacher is not None and teacher not in teachers:
         key = where if 'teacher' in entry else f'pairs.{pair}'
         raise ValueError(
-            f'`{key}.teacher` is {teacher!r}, but `teachers` has only {list(teachers)}.'
+            f'Invalid `{key}.teacher`: expected one of {list(teachers)}, '
+            f'got {teacher!r}.'
         )
     recipe, own = _recipe(f'pairs.{pair}', shared), _recipe(where, entry)
     recipe = Recipe(
@@ -251,7 +243,8 @@ def _recipe(where: str, entry: dict) -> Recipe:
     options = entry.get('cfg_options') or {}
     if not isinstance(options, dict):
         raise ValueError(
-            f'`{where}.cfg_options` should map settings to values, but is {options!r}.'
+            f'Invalid `{where}.cfg_options`: expected settings and their values, '
+            f'got {options!r}.'
         )
     return Recipe(configs, options)
 
@@ -263,8 +256,8 @@ def _compare_with(raw: dict) -> Tuple[str, ...]:
     for name in named:
         if name not in raw['methods']:
             raise ValueError(
-                f'`compare_with` names {name!r}, but `methods` '
-                f'has only {list(raw["methods"])}.'
+                f'Invalid `compare_with`: expected names among '
+                f'{list(raw["methods"])}, got {name!r}.'
             )
     return tuple(named)
 
@@ -277,8 +270,8 @@ def _seeds(seeds: Any) -> Tuple[int, ...]:
         or len(set(seeds)) < len(seeds)
     ):
         raise ValueError(
-            '`seeds` should be a list of different whole numbers '
-            f'from 0 on, but is {seeds!r}.'
+            'Invalid `seeds`: expected a list of different whole numbers from '
+            f'0 on, got {seeds!r}.'
         )
     return tuple(seeds)
 
@@ -292,9 +285,11 @@ def _entries(key: str, raw: dict) -> Dict[str, dict]:
     if not isinstance(entries, dict) or not all(
         isinstance(entry, dict) for entry in entries.values()
     ):
-        raise ValueError(f'`{key}` should map names to settings, but is {entries!r}.')
+        raise ValueError(
+            f'Invalid `{key}`: expected names and their settings, got {entries!r}.'
+        )
     if key == 'methods' and not entries:
-        raise ValueError('`methods` is empty: what is to be compared?')
+        raise ValueError('Invalid `methods`: expected at least one, got none.')
     return entries
 
 
@@ -305,8 +300,10 @@ def _check_keys(
     for key in entry:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            hint = f'did you mean `{near[0]}`?' if near else f'known: {known}'
-            raise ValueError(f'`{prefix}{key}` is not known: {hint}')
+            hint = f' Did you mean `{near[0]}`?' if near else ''
+            raise ValueError(
+                f'Invalid `{prefix}{key}`: expected one of {list(known)}.{hint}'
+            )
     for key in needed:
         if key not in entry:
             raise ValueError(f'`{prefix}{key}` is missing.')

@@ -41,5 +41,5 @@ def test_without_negatives_there_is_the_index_alone():
 
 
 def test_half_of_what_is_needed_is_refused():
-    with pytest.raises(ValueError, match='both `num_images`'):
+    with pytest.raises(ValueError, match='`num_images` .* expected both'):
         PackCRDInputs(num_images=10)

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdckd.datasets import Digits
 from mmdckd.datasets.stratified import stratified_subset
 
 
@@ -38,16 +37,3 @@ def test_numbers_that_cannot_be(number):
     labels = np.array([0] * 4 + [1] * 5 + [2] * 6)
     with pytest.raises(ValueError, match='`num_images`: .* from 1 to 12, got'):
         choose(labels, number, 3)
-
-
-def test_digits():
-    """The same share of each digit, in the order of all of them."""
-    few, whole = Digits(num_images=300), Digits()
-    assert np.bincount(few.get_gt_labels()).tolist() == [30] * 10
-    places = {item['img'].tobytes(): i for i, item in enumerate(whole)}
-    found = [places[item['img'].tobytes()] for item in few]
-    assert found == sorted(found)
-    for split in ('val', 'test'):
-        assert not {item['img'].tobytes() for item in Digits(split=split)} & set(places)
-    with pytest.raises(ValueError, match='from 1 to 1020, got 1030'):
-        Digits(num_images=1030)

@@ -43,7 +43,6 @@ def test_every_method_is_run_for_every_pair(load):
     spec = load("""
 name: pairs
 seeds: [0]
-figure: first
 _wide: &wide {model.width: 8, model.depth: 20}
 teachers:
   small: {config: teacher.py, seed: 7}
@@ -52,7 +51,7 @@ pairs:
   a: {config: pair.py, teacher: small, cfg_options: *wide}
   b: {teacher: large}
 methods:
-  kd: {config: kd.py, cfg_options: {model.width: 4}}
+  kd: {config: kd.py, cfg_options: {model.width: 4}, figure: first}
   dckd: {config: [kd.py, dckd.py], figure: ensemble, group: dckd}
   own: {config: kd.py, teacher: small}
 """)
@@ -100,35 +99,35 @@ methods = {
 @pytest.mark.parametrize(
     'change, message',
     [
-        (('seeds', 'seed'), '`seed` is not known: did you mean `seeds`?'),
+        (('seeds', 'seed'), '`seed`: .* Did you mean `seeds`?'),
         (('seeds: [3, 1]', ''), '`seeds` is missing'),
-        (('[3, 1]', '[]'), '`seeds` should be .* but is \\[\\]'),
-        (('[3, 1]', '[1, 1]'), '`seeds` should be .* but is \\[1, 1\\]'),
-        (('[3, 1]', '[-1]'), '`seeds` should be .* but is \\[-1\\]'),
-        (('[3, 1]', '[true]'), '`seeds` should be .* but is \\[True\\]'),
-        (('[3, 1]', '5'), '`seeds` should be .* but is 5'),
+        (('[3, 1]', '[]'), '`seeds`: .* got \\[\\]'),
+        (('[3, 1]', '[1, 1]'), '`seeds`: .* got \\[1, 1\\]'),
+        (('[3, 1]', '[-1]'), '`seeds`: .* got \\[-1\\]'),
+        (('[3, 1]', '[true]'), '`seeds`: .* got \\[True\\]'),
+        (('[3, 1]', '5'), '`seeds`: .* got 5'),
         (
             ('{config: kd.py}', '{config: kd.py, cfg_option: {a: 1}}'),
-            '`methods.kd.cfg_option` is not known: did you mean `cfg_options`?',
+            '`methods.kd.cfg_option`: .* Did you mean `cfg_options`?',
         ),
         (
             ('{config: kd.py}', '{config: kd.py, cfg_options: a=1}'),
-            "`methods.kd.cfg_options` should map .* is 'a=1'",
+            "`methods.kd.cfg_options`: .* got 'a=1'",
         ),
         (
             ('{config: kd.py}', '{config: kd.py, figure: worst}'),
-            "`methods.kd.figure` .* is 'worst'",
+            "`methods.kd.figure`: .* got 'worst'",
         ),
         (
             ('{config: kd.py}', '{config: kd.py, teacher: tim}'),
-            "`methods.kd.teacher` is 'tim', but `teachers` has only \\[\\]",
+            "`methods.kd.teacher`: expected one of \\[\\], got 'tim'",
         ),
         (('{config: kd.py}', '{}'), '`methods.kd.config` is missing'),
-        (('{config: kd.py}', 'kd.py'), '`methods` should map names to settings'),
-        (('  kd: {config: kd.py}', '  {}'), '`methods` is empty'),
+        (('{config: kd.py}', 'kd.py'), '`methods`: expected names and their settings'),
+        (('  kd: {config: kd.py}', '  {}'), '`methods`: expected at least one'),
         (
             ('methods:', 'compare_with: [dml]\nmethods:'),
-            "`compare_with` names 'dml', but `methods` has only \\['kd'\\]",
+            "`compare_with`: expected names among \\['kd'\\], got 'dml'",
         ),
         (
             ('methods:', 'teachers: {t: {seed: 1}}\nmethods:'),
@@ -136,15 +135,15 @@ methods = {
         ),
         (
             ('methods:', 'teachers: {t: {config: kd.py, seed: all}}\nmethods:'),
-            "`teachers.t.seed` should be .* is 'all'",
+            "`teachers.t.seed`: .* got 'all'",
         ),
         (
             ('methods:', 'pairs: {p: {teacher: tim}}\nmethods:'),
-            "`pairs.p.teacher` is 'tim'",
+            "`pairs.p.teacher`: .* got 'tim'",
         ),
         (
             ('methods:', 'pairs: {p: {students: 2}}\nmethods:'),
-            '`pairs.p.students` is not known',
+            'Invalid `pairs.p.students`',
         ),
     ],
 )
