@@ -7,21 +7,25 @@ import gc
 
 def do_once():
     """Keep what each run would find out anew: the versions of the compiler,
-    the digits, and what yapf makes of a config, which MMEngine formats eight
-    times a run."""
+    the digits, MMPretrain's metafiles, all of which MMEngine reads for each
+    ``mmpretrain::`` in a config, and what yapf makes of a config, which MMEngine
+    formats eight times a run."""
+    import mmengine.config.utils
     import mmengine.runner.runner
     import sklearn.datasets
     from yapf.yapflib import yapf_api
 
-    cached = functools.lru_cache(maxsize=64)
     for module, name in (
         (mmengine.runner.runner, 'collect_env'),
         (sklearn.datasets, 'load_digits'),
+        (mmengine.config.utils, 'load'),
     ):
-        setattr(module, name, cached(getattr(module, name)))
+        setattr(module, name, functools.cache(getattr(module, name)))
 
     format_code = yapf_api.FormatCode
-    formatted = cached(lambda text, style: format_code(text, style_config=dict(style)))
+    formatted = functools.lru_cache(maxsize=64)(
+        lambda text, style: format_code(text, style_config=dict(style))
+    )
     yapf_api.FormatCode = lambda text, style_config: formatted(
         text, tuple(style_config.items())
     )
