@@ -24,14 +24,14 @@ import time
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import mmdckd  # isort: skip  # noqa: F401
 import torch
+from kill_events import Events
 from kill_variants import VARIANTS, config_of
 from mmengine.config import config
 from mmengine.fileio.backends import local_backend
-from mmengine.hooks import Hook
 from mmengine.runner import Runner, runner
 from work_folder import contents, damaged, differences
 
@@ -78,76 +78,6 @@ def parse_args() -> argparse.Namespace:
         '--keep', help='a folder to keep those work folders in that differ'
     )
     return parser.parse_args()
-
-
-class Events(Hook):
-    """Counts what a training does, and kills it at one of them.
-
-    Args:
-        work_dir (str): The work folder; other files do not count.
-        fatal (tuple[str, int], optional): At what to die, and at the
-            how-manyeth of it.
-    """
-
-    priority = 'LOWEST'
-
-    def __init__(self, work_dir: str, fatal: Optional[Tuple[str, int]]):
-        self.work_dir = work_dir
-        self.fatal = fatal
-        self.counts: Counter = Counter()
-
-    def before_val_iter(self, *args, **kwargs) -> None:
-        if self.happens('validation'):
-            self.die()
-
-    def happens(self, event: str) -> bool:
-        """Count an event; whether it is the fatal one."""
-        self.counts[event] += 1
-        return self.fatal == (event, self.counts[event])
-
-    @staticmethod
-    def die() -> None:
-        os.killpg(0, signal.SIGKILL)
-
-    def audit(self, name: str, args: tuple) -> None:
-        """What Python calls before it touches a file."""
-        if name not in ('os.rename', 'os.link', 'os.remove'):
-            return
-        if not str(args[0]).startswith(self.work_dir):
-            return
-        if name == 'os.rename' and f'{os.sep}export{os.sep}' in str(args[0]):
-            name = 'os.export'
-        if self.happens(name[3:]):
-            self.die()
-
-    def open(self, path: str, mode: str = 'r', **kwargs) -> Any:
-        """Open a file, half of which is written where that is fatal."""
-        file = open(path, mode, **kwargs)
-        if 'w' in mode and str(path).startswith(self.work_dir):
-            write = file.write
-            return _Writing(file, lambda content: self.write(file, write, content))
-        return file
-
-    def write(self, file: Any, write: Any, content: Any) -> None:
-        if self.happens('write'):
-            write(content[: random.randrange(len(content) or 1)])
-            file.flush()
-            self.die()
-        write(content)
-
-
-class _Writing:
-    """A file with a ``write`` of its own."""
-
-    def __init__(self, file: Any, write: Any) -> None:
-        self.file = file
-        self.write = write
-
-    def __enter__(self) -> '_Writing':
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.file.close()
 
 
 def train(
