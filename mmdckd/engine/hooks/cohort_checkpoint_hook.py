@@ -106,22 +106,11 @@ class CohortCheckpointHook(CheckpointHook):
         info.update(epoch=meta['epoch'], iter=meta['iter'])
         meta['best'] = {
             metric: dict(score=info[score], file=info[path])
-            for metric, score, path in self._records()
+            for metric, score, path in _records(self)
             if info.get(path) is not None
         }
         meta['students'] = student_configs(runner.model)
         make_plain(checkpoint)
-
-    def _records(self) -> Sequence[tuple]:
-        """Each metric of ``save_best``, and where the message hub has its
-        best score and the path of its checkpoint, as MMEngine names them."""
-        metrics = self.key_indicators if self.save_best else []
-        if len(metrics) == 1:
-            return [(metrics[0], 'best_score', 'best_ckpt')]
-        return [
-            (metric, f'best_score_{metric}', f'best_ckpt_{metric}')
-            for metric in metrics
-        ]
 
     def _set_best(self, runner, metric: str, key: str, path: Optional[str]) -> None:
         runner.message_hub.update_info(key, path)
@@ -134,14 +123,14 @@ class CohortCheckpointHook(CheckpointHook):
         """Find the files that the resumed checkpoint names in this folder."""
         info = runner.message_hub.runtime_info
         source = osp.dirname(osp.abspath(resumed_from(runner)))
-        for metric, score, key in self._records():
+        for metric, score, key in _records(self):
             if info.get(key) is None:
                 continue
             name = osp.basename(info[key])
             path = self._own(name)
             if bring(self.file_backend, osp.join(source, name), path):
                 self._set_best(runner, metric, key, path)
-                if metric == self._records()[0][0]:
+                if metric == _records(self)[0][0]:
                     give_name(self.file_backend, path, self._own(BEST))
             else:
                 runner.logger.warning(
@@ -229,7 +218,7 @@ class CohortCheckpointHook(CheckpointHook):
             self._init_rule(self.rules, [next(iter(metrics))])
         improved = False
         hub = runner.message_hub
-        records = self._records()
+        records = _records(self)
         for (metric, score_key, key), rule in zip(records, self.rules):
             score, best = metrics[metric], self.init_value_map[rule]
             if score_key in hub.runtime_info:
@@ -263,7 +252,7 @@ class CohortCheckpointHook(CheckpointHook):
 
     def _remove_superseded(self, runner) -> None:
         info = runner.message_hub.runtime_info
-        kept = [self.last_ckpt, *(info.get(k) for *_, k in self._records())]
+        kept = [self.last_ckpt, *(info.get(k) for *_, k in _records(self))]
         paths = [p for p in map(self._own, self._superseded) if p not in kept]
         remove_files(runner, self.file_backend, paths)
         self._superseded = []
@@ -273,3 +262,14 @@ class CohortCheckpointHook(CheckpointHook):
         """Write the keys of a checkpoint that are to be published."""
         if ckpt_path is not None:  # of a metric that was never improved
             publish(runner, ckpt_path, self.published_keys or (), self.backend_args)
+
+
+def _records(hook: CheckpointHook) -> Sequence[tuple]:
+    """Each metric of a hook's ``save_best``, and where the message hub has its
+    best score and the path of its checkpoint, as MMEngine names them."""
+    metrics = hook.key_indicators if hook.save_best else []
+    if len(metrics) == 1:
+        return [(metrics[0], 'best_score', 'best_ckpt')]
+    return [
+        (metric, f'best_score_{metric}', f'best_ckpt_{metric}') for metric in metrics
+    ]
