@@ -112,6 +112,17 @@ def student_names(count: int) -> List[str]:
     return [f'{STUDENT}{index}' for index in range(count)]
 
 
+def in_order(students: Iterable[str]) -> List[str]:
+    """Students in the order of a cohort: by name, ``student2`` before
+    ``student10``. It does not hang on a config, whose keys MMEngine sorts when
+    it saves it."""
+    return sorted(students, key=lambda name: re.sub(r'\d+', _padded, name))
+
+
+def _padded(number: re.Match) -> str:
+    return number[0].zfill(10)
+
+
 def teacher_names(count: int) -> List[str]:
     """``teacher``, or ``teacher0``, ``teacher1``, ... of several."""
     if count == 1:

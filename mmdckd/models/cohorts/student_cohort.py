@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from torch import nn
 
-from mmdckd.names import check_name
+from mmdckd.names import check_name, in_order
 from mmdckd.registry import MODELS
 
 from ..networks import build_network, num_classes_of, resolve_network
@@ -28,8 +28,9 @@ class StudentCohort(BaseModel):
     Args:
         students (Dict[str, dict]): Name to network config; see
             :func:`~mmdckd.models.networks.resolve_network` for the forms. The
-            order is kept; the first student is the one whose predictions
-            ``mode='predict'`` returns.
+            students are in the order of their names, see
+            :func:`~mmdckd.names.in_order`; the first is the one whose
+            predictions ``mode='predict'`` returns.
         data_preprocessor (dict, optional): The config of the data
             preprocessor, instead of what the students' configs say. Defaults
             to None.
@@ -82,10 +83,11 @@ class StudentCohort(BaseModel):
             )
         networks, self.configs = {}, {}
         self._keys: List[str] = []
-        for index, (name, cfg) in enumerate(students.items()):
+        for name in students:
             check_name(name, key)
+        for index, name in enumerate(in_order(students)):
             where = key if key == 'architecture' else f'{key}.{name}'
-            spec = resolve_network(cfg, where)
+            spec = resolve_network(students[name], where)
             if data_preprocessor is not None:
                 spec.data_preprocessor = ConfigDict(data_preprocessor)
             with student_seed(index):

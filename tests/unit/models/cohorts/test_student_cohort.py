@@ -56,6 +56,21 @@ def test_seeds_of_students_differ_between_runs():
         assert not any(torch.equal(a, b) for b in firsts[:i])
 
 
+def test_students_hang_on_their_names_and_not_on_their_places():
+    """MMEngine sorts the keys of the configs that it saves: a run of such a
+    config began with other students."""
+    names = ['b', 'student10', 'student2', 'a']
+    cohorts = []
+    for order in (names, sorted(names)):
+        torch.manual_seed(0)
+        cohorts.append(StudentCohort({name: network() for name in order}))
+        cohorts[-1].init_weights()
+    assert cohorts[0].names == cohorts[1].names == ['a', 'b', 'student2', 'student10']
+    torch.testing.assert_close(
+        cohorts[0].state_dict(), cohorts[1].state_dict(), rtol=0, atol=0
+    )
+
+
 def test_initialising_peers_leaves_the_runs_random_stream_alone():
     torch.manual_seed(0)
     cohort = StudentCohort(dict(a=network()))
