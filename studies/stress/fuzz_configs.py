@@ -17,35 +17,16 @@ from collections import Counter
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from fuzzing import finish, fuzz_parser
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from tiny_configs import CONFIGS, REPO, tiny_config
 
 from mmdckd import registry
 from mmdckd.cli import run_config, train
-from mmdckd.cli.config_keys import RUNNER_KEYS
 
 EXAMPLE = """example:
   python studies/stress/fuzz_configs.py --cases 50 --seed 1
 """
-REPO = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
-
-CONFIGS = (
-    'dckd_r34_r18_digits.py',
-    'dckd_r34_r18_imagenet.py',
-    'teachers/resnet34_digits.py',
-    'dml/dml_r18_digits.py',
-    'plain/plain_r18_digits.py',
-    'codistillation/codistillation_r18_digits.py',
-    'codistillation/ema_peers_r18_digits.py',
-    'kdcl/kdcl_general_r18_digits.py',
-    'kdcl/kdcl_linear_r18_digits.py',
-    'one/one_r18_digits.py',
-    'dckd/dckd_crd_r34_r18_imagenet.py',
-    'dckd/dckd_dist_r34_r18_imagenet.py',
-    'dckd/dckd_dkd_r34_r18_imagenet.py',
-    'dckd/dckd_fitnets_r34_r18_imagenet.py',
-)
 OUTCOMES = ('run', 'clear error', 'no key', 'traceback', 'hang', 'crash')
 WRONG = (
     None,
@@ -74,64 +55,6 @@ class Case(NamedTuple):
     cfg: dict
     changes: List[str]
     paths: List[Path]
-
-
-def tiny_config(name: str) -> dict:
-    """A config of the repository, on 32 digits, with two students that start
-    at random and a teacher that does too."""
-    cfg = Config.fromfile(osp.join(REPO, 'configs', name))
-    if 'imagenet' in cfg.get('dataset_type', '').lower():
-        _use_digits(cfg)
-    cfg.train_dataloader.update(batch_size=16)
-    cfg.train_dataloader.dataset.indices = 32
-    for stage in ('val', 'test'):
-        cfg[f'{stage}_dataloader'].update(batch_size=16)
-        cfg[f'{stage}_dataloader'].dataset.indices = 16
-    # So few images are not of every class.
-    cfg.default_hooks.check_labels.allow_missing = True
-    if 'num_students' in cfg.model:
-        cfg.model.num_students = 2
-        losses = cfg.model.distiller.get('collective_losses') or {}
-        for loss in losses.values():
-            if 'num_students' in loss:
-                loss.num_students = 2
-    if cfg.model.pop('teacher_ckpt', None) or 'teacher' in cfg.model:
-        cfg.model.allow_random_teacher = True
-    # Without the variables of a config file, which nothing reads any more.
-    return json.loads(
-        json.dumps(
-            {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
-        )
-    )
-
-
-def _use_digits(cfg: Config) -> None:
-    """Let a config of ImageNet read digits, with networks of their size."""
-    digits = Config.fromfile(
-        osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
-    )
-    crd = cfg.train_dataloader.dataset.pipeline[-1]
-    for key in (
-        'dataset_type',
-        'data_preprocessor',
-        'train_dataloader',
-        'val_dataloader',
-        'test_dataloader',
-        'train_pipeline',
-    ):
-        cfg[key] = digits[key]
-    cfg.pop('bgr_mean', None), cfg.pop('bgr_std', None)
-    if 'CRD' in crd.type:
-        cfg.train_dataloader.dataset.pipeline[-1] = dict(
-            crd, num_images=32, num_negatives=16
-        )
-        cfg.model.distiller.distill_losses.loss_crd.update(sample_n=32, neg_num=16)
-        for connector in cfg.model.distiller.connectors.values():
-            connector.dim_in = 64
-    for network in (cfg.model.teacher, cfg.model.architecture):
-        network.pop('pretrained')
-        network.backbone = dict(stem_channels=8, base_channels=8)
-        network.head = dict(num_classes=10, in_channels=64)
 
 
 def all_paths(node: Any, path: Path = ()) -> List[Path]:
