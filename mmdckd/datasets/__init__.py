@@ -5,6 +5,7 @@ from .digits import Digits
 from .enumerated_crop_flip import EnumeratedCropFlip
 from .fashion_mnist import FashionMNIST
 from .glyph62 import Glyph62
+from .image_folder import ImageFolder
 from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
 
@@ -13,6 +14,7 @@ __all__ = [
     'EnumeratedCropFlip',
     'FashionMNIST',
     'Glyph62',
+    'ImageFolder',
     'LoadImage',
     'PackCRDInputs',
 ]

@@ -22,6 +22,10 @@ from mmdckd.registry import MODELS
 
 from .weights import load_weights
 
+#: Networks of other libraries that MMPretrain wraps: these load the weights
+#: that the library lists by themselves.
+WRAPPERS = ('TimmClassifier', 'HuggingFaceClassifier')
+
 
 @dataclass
 class NetworkSpec:
@@ -57,7 +61,8 @@ def resolve_network(
       Further keys are merged over the ``model`` of that config.
     - ``dict(type='ImageClassifier', backbone=..., ...)``: a model config, with
       ``pretrained='a/file.pth'`` or ``init_cfg=dict(type='Pretrained',
-      checkpoint='a/file.pth')`` for its weights.
+      checkpoint='a/file.pth')`` for its weights. ``TimmClassifier`` and
+      ``HuggingFaceClassifier`` take ``pretrained=True`` as well.
 
     With ``new_head=True`` everything but the head comes from the weights, and
     the head starts anew: so a network is fine-tuned on other classes.
@@ -102,7 +107,9 @@ def resolve_network(
     elif 'type' in cfg:
         model = cfg
         preprocessor = model.pop('data_preprocessor', None)
-        if pretrained is True:
+        if pretrained is True and str(model.type).split('.')[-1] in WRAPPERS:
+            model.pretrained, pretrained = True, None
+        elif pretrained is True:
             raise ValueError(
                 f'`{key}.pretrained=True` needs a `cfg_path` whose package '
                 'lists the weights; with a `type`, give the path of a '
@@ -225,6 +232,10 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
+    if cfg.get('pretrained') is True:
+        # MMEngine would call what such a network initialises itself with.
+        for module in network.modules():
+            module._is_init = True
     network.has_pretrained_head = bool(spec.weights) and not spec.new_head
     network.pretrained_classes = None
     if spec.weights:

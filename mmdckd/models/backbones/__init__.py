@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Networks for images of 32x32, as the benchmark of CRD has them.
+"""Networks for images of 32x32, as the benchmark of CRD has them; and others' networks.
 
 `Contrastive Representation Distillation <https://arxiv.org/abs/1910.10699>`_
 (Tian et al., ICLR 2020) compared methods of distillation on these networks,
@@ -14,6 +14,7 @@ from .cifar_shufflenet_v1 import CIFARShuffleNetV1
 from .cifar_shufflenet_v2 import CIFARShuffleNetV2
 from .cifar_vgg import CIFARVGG
 from .cifar_wide_resnet import CIFARWideResNet
+from .module_backbone import ModuleBackbone
 
 __all__ = [
     'CIFARMobileNetV2',
@@ -22,4 +23,5 @@ __all__ = [
     'CIFARShuffleNetV2',
     'CIFARVGG',
     'CIFARWideResNet',
+    'ModuleBackbone',
 ]

@@ -1,0 +1,118 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import hashlib
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Sequence
+
+from mmpretrain.datasets import CustomDataset
+
+from mmdckd.registry import DATASETS
+
+
+@DATASETS.register_module()
+class ImageFolder(CustomDataset):
+    """A folder with a subfolder of images for each class, split in two.
+
+    The split is stratified, and depends on the content of the files and on
+    the seed alone: it stays the same when files are renamed, copied to
+    another machine or listed in another order, and two copies of an image are
+    always in the same part. A class gives ``round(val_ratio * n)`` of its n
+    images to validation, at least one.
+
+    Args:
+        data_root (str): The folder.
+        part (str, optional): ``'train'``, ``'val'`` or None, which takes all
+            images. Defaults to None.
+        val_ratio (float): The share of the images that ``'val'`` has, between
+            0 and 1. Defaults to 0.2.
+        seed (int): Which of the possible splits it is. Defaults to 0.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If an argument is invalid, if the folder has fewer than
+            two classes, or if a class has fewer than two different images and
+            the folder is to be split.
+
+    Examples:
+        >>> train = ImageFolder('photos', part='train')
+        >>> val = ImageFolder('photos', part='val', test_mode=True)
+    """
+
+    PARTS = (None, 'train', 'val')
+
+    def __init__(
+        self,
+        data_root: str,
+        part: Optional[str] = None,
+        val_ratio: float = 0.2,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if part not in self.PARTS:
+            raise ValueError(
+                f'Invalid `part`: expected one of {self.PARTS}, got {part!r}.'
+            )
+        if not 0 < val_ratio < 1:
+            raise ValueError(
+                f'Invalid `val_ratio`: expected a number between 0 and 1, got '
+                f'{val_ratio!r}.'
+            )
+        self.part = part
+        self.val_ratio = val_ratio
+        self.seed = seed
+        super().__init__(data_root=data_root, **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Find the images of the part.
+
+        Returns:
+            List[dict]: ``img_path`` and ``gt_label`` of each.
+        """
+        images = super().load_data_list()
+        names = self._metainfo['classes']
+        by_class: Dict[int, List[dict]] = defaultdict(list)
+        for image in images:
+            by_class[int(image['gt_label'])].append(image)
+        if len(by_class) < 2:
+            raise ValueError(
+                f'Invalid `data_root`: expected a subfolder of images for each of '
+                f'two or more classes, got {len(by_class)} in {self.data_root!r}.'
+            )
+        if self.part is None:
+            return images
+        chosen = []
+        for label, group in by_class.items():
+            val = self._validation(group, names[label])
+            chosen += [
+                image
+                for image in group
+                if (image['img_path'] in val) == (self.part == 'val')
+            ]
+        return chosen
+
+    def _validation(self, images: Sequence[dict], name: str) -> set:
+        """The paths of the images of one class that validation has."""
+        copies: Dict[bytes, List[str]] = defaultdict(list)
+        for image in images:
+            copies[self._digest(image['img_path'])].append(image['img_path'])
+        if len(copies) < 2:
+            raise ValueError(
+                f'Invalid `data_root`: expected two or more different images of '
+                f'each class, one to learn from and one to validate with, got '
+                f'{len(copies)} of {name!r} in {self.data_root!r}.'
+            )
+        wanted = max(1, round(self.val_ratio * len(images)))
+        val: List[str] = []
+        for digest in sorted(copies)[:-1]:
+            if len(val) >= wanted:
+                break
+            val += copies[digest]
+        return set(val)
+
+    def _digest(self, path: str) -> bytes:
+        """What stands for the content of a file in this split."""
+        digest = hashlib.blake2b(str(self.seed).encode(), digest_size=16)
+        with open(path, 'rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.digest()

@@ -1,0 +1,158 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The configs of a run, as a person would write them."""
+
+from typing import Dict, List, Optional
+
+from mmengine.config import Config
+
+from mmdckd.io.config_text import format_config
+from mmdckd.io.files import replacing
+
+from .folder import Folder
+from .networks import NamedNetwork
+from .recipe import Recipe
+
+#: What every config of a cohort inherits.
+BASE = 'mmdckd::_base_/cohort.py'
+#: Mean and standard deviation of the pixels of ImageNet, 0 to 255, RGB.
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def student_config(
+    folder: Folder,
+    recipe: Recipe,
+    student: NamedNetwork,
+    num_students: int,
+    teacher: Optional[dict] = None,
+    seed: int = 0,
+) -> dict:
+    """What the config of a cohort says that learns from a folder of images.
+
+    Args:
+        folder (Folder): The data.
+        recipe (Recipe): How it is trained.
+        student (NamedNetwork): The network of every student.
+        num_students (int): How many there are; 1 learns alone, or from the
+            teacher.
+        teacher (dict, optional): The config of a trained teacher. Defaults to
+            None: the students have only each other.
+        seed (int): The seed of the run. Defaults to 0.
+
+    Returns:
+        dict: The settings that :data:`BASE` leaves open.
+    """
+    losses: Dict[str, dict] = {}
+    if num_students > 1 or teacher is not None:
+        losses = dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))
+        if num_students == 1:
+            losses['loss_dckd'].update(beta=0.0, gamma=0.0)
+        elif teacher is None:
+            losses['loss_dckd'].update(alpha=0.0)
+    distiller: dict = dict(type='mmdckd.CollectiveDistiller')
+    if losses:
+        distiller['collective_losses'] = losses
+    model = dict(
+        architecture=student.config, num_students=num_students, distiller=distiller
+    )
+    if teacher is not None:
+        model['teacher'] = teacher
+    return dict(
+        model=model,
+        randomness=dict(seed=seed),
+        default_hooks=dict(logger=dict(interval=recipe.log_interval)),
+        **_data(folder, recipe),
+        **_schedule(recipe),
+    )
+
+
+def write_config(settings: dict, path: str) -> Config:
+    """Write a config file, and read it as ``mmdckd train`` does.
+
+    Args:
+        settings (dict): What it says beside :data:`BASE`.
+        path (str): The file.
+
+    Returns:
+        Config: The config.
+    """
+    with replacing(path) as new:
+        with open(new, 'w', encoding='utf-8') as file:
+            file.write(f'_base_ = {BASE!r}\n\n{format_config(settings)}')
+    return Config.fromfile(path)
+
+
+def _data(folder: Folder, recipe: Recipe) -> dict:
+    size = recipe.image_size
+    load = dict(type='mmdckd.LoadImage', on_broken='error')
+    if recipe.is_small:
+        train: List[dict] = [
+            dict(type='Resize', scale=(size, size)),
+            dict(type='RandomCrop', crop_size=size, padding=max(1, size // 8)),
+        ]
+        test: List[dict] = [dict(type='Resize', scale=(size, size))]
+    else:
+        train = [
+            dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.35, 1.0)),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+        ]
+        test = [
+            dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short'),
+            dict(type='CenterCrop', crop_size=size),
+        ]
+    pack = dict(type='PackInputs')
+
+    def loader(path: str, part: Optional[str], pipeline: List[dict]) -> dict:
+        dataset = dict(
+            type='mmdckd.ImageFolder', data_root=path, pipeline=[load, *pipeline, pack]
+        )
+        if part is not None:
+            dataset['part'] = part
+        return dict(
+            batch_size=recipe.batch_size,
+            num_workers=recipe.num_workers,
+            dataset=dataset,
+            sampler=dict(type='DefaultSampler', shuffle=pipeline is train),
+        )
+
+    split = folder.val is None
+    val = loader(folder.val or folder.train, 'val' if split else None, test)
+    testing = val if folder.test is None else loader(folder.test, None, test)
+    topk = (1, 5) if folder.num_classes > 5 else (1,)
+    evaluator = dict(type='Accuracy', topk=topk)
+    return dict(
+        data_preprocessor=dict(
+            num_classes=folder.num_classes, mean=MEAN, std=STD, to_rgb=True
+        ),
+        train_dataloader=loader(folder.train, 'train' if split else None, train),
+        val_dataloader=val,
+        test_dataloader=testing,
+        val_evaluator=evaluator,
+        test_evaluator=evaluator,
+    )
+
+
+def _schedule(recipe: Recipe) -> dict:
+    epochs = recipe.epochs
+    warm_up = max(1, epochs // 20)
+    schedule = [
+        dict(type='LinearLR', start_factor=0.1, end=warm_up, convert_to_iter_based=True)
+    ]
+    if epochs > warm_up:
+        schedule.append(
+            dict(
+                type='CosineAnnealingLR',
+                begin=warm_up,
+                T_max=epochs - warm_up,
+                end=epochs,
+                convert_to_iter_based=True,
+            )
+        )
+    return dict(
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=recipe.lr, momentum=0.9, weight_decay=0.0005)
+        ),
+        param_scheduler=schedule,
+        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+        val_cfg=dict(type='mmdckd.CollectiveValLoop'),
+        test_cfg=dict(type='mmdckd.CollectiveTestLoop'),
+    )

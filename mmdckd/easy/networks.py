@@ -1,0 +1,294 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""From the name of a network to its config."""
+
+import importlib
+import json
+import os.path as osp
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from glob import glob
+from typing import Any, Callable, Dict, Optional
+
+import mmpretrain
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import nn
+
+from mmdckd.models.weights import classifier_prefixes, read_state_dict
+
+FORMS = """a network is one of
+  NAME                      a config of MMPretrain's zoo: resnet34_8xb32_in1k
+  PATH.py                   a config file, or the config of an exported student
+  timm:NAME[,CHECKPOINT]    a network of timm
+  hf:FOLDER                 an image classifier of transformers, saved in a folder
+  torchvision:NAME          a network of torchvision
+  python:PACKAGE.FUNCTION   a function that returns an nn.Module; it is called
+                            with num_classes"""
+
+
+#: What makes a network of torchvision.
+TORCHVISION = 'mmdckd.models.backbones.torchvision_network.build_network'
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """What a name stands for.
+
+    Attributes:
+        config (dict): The network's config, for ``teacher`` or
+            ``architecture`` of a ``CollectiveDistill``.
+        name (str): A short name of it, for folders and tables.
+        has_weights (bool): Whether it comes with trained weights.
+        has_head (bool): Whether it comes with a trained head for the classes
+            of the data, too.
+    """
+
+    config: dict
+    name: str
+    has_weights: bool = False
+    has_head: bool = False
+
+
+def find_network(
+    spec: str, num_classes: int, pretrained: bool = False, key: str = 'network'
+) -> NamedNetwork:
+    """Find the network that a name stands for, with a head for the data.
+
+    Args:
+        spec (str): One of :data:`FORMS`.
+        num_classes (int): How many classes the data have.
+        pretrained (bool): Whether to start from the weights that the library
+            of the network lists. They are looked for where that library
+            keeps its downloads. Defaults to False.
+        key (str): What the name was given as, for the messages.
+
+    Returns:
+        NamedNetwork: The network.
+
+    Raises:
+        FileNotFoundError: If ``spec`` names a file that does not exist.
+        ModuleNotFoundError: If the library of the network is not installed.
+        ValueError: If there is no such network.
+    """
+    kind, colon, rest = spec.partition(':')
+    if colon and kind in _FINDERS:
+        return _FINDERS[kind](rest, num_classes, pretrained, key)
+    if spec.endswith('.py'):
+        return _from_config(spec, num_classes, pretrained, key)
+    if colon:
+        raise ValueError(f'Invalid `{key}`: expected a network, got {spec!r}; {FORMS}.')
+    return _from_zoo(spec, num_classes, pretrained, key)
+
+
+def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
+    zoo = _zoo()
+    if name not in zoo:
+        near = [each for each in zoo if each.startswith(name)][:3]
+        near = near or get_close_matches(name, zoo, 3, 0.5)
+        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        raise ValueError(
+            f"Invalid `{key}`: expected a config of MMPretrain's zoo, got "
+            f'{name!r}.{hint} Else, {FORMS}.'
+        )
+    config: dict = dict(cfg_path=f'mmpretrain::{zoo[name]}')
+    base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
+    theirs = base.model.get('head', {}).get('num_classes')
+    if theirs is None:
+        raise ValueError(
+            f'Invalid `{key}`: expected a classifier with one head, got {name!r}.'
+        )
+    if theirs != num_classes:
+        config['head'] = _head(base.model.head, num_classes)
+    if pretrained:
+        config['pretrained'] = True
+        if theirs != num_classes:
+            config['new_head'] = True
+            _say_new_head(name, theirs, num_classes)
+    return NamedNetwork(config, name, pretrained, pretrained and theirs == num_classes)
+
+
+def _from_config(
+    path: str, num_classes: int, pretrained: bool, key: str
+) -> NamedNetwork:
+    if not osp.isfile(path):
+        raise FileNotFoundError(f'Invalid `{key}`: there is no file {path!r}.')
+    name = osp.splitext(osp.basename(path))[0]
+    base = Config.fromfile(path)
+    if 'model' not in base:
+        raise ValueError(
+            f'Invalid `{key}`: expected the config of a network, with `model`, got '
+            f'{path!r}.'
+        )
+    head = base.model.get('head', {})
+    theirs = head.get('num_classes', base.model.get('num_classes'))
+    config: dict = dict(cfg_path=path)
+    weights = base.get('load_from')
+    if weights:
+        config['pretrained'] = weights
+    if theirs is not None and theirs != num_classes:
+        if 'num_classes' in head:
+            config['head'] = _head(head, num_classes)
+        else:
+            config['num_classes'] = num_classes
+        if weights:
+            config['new_head'] = True
+            _say_new_head(name, theirs, num_classes)
+    has_weights = bool(weights)
+    return NamedNetwork(
+        config, name, has_weights, has_weights and theirs == num_classes
+    )
+
+
+def _from_timm(rest: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
+    timm = _library('timm', key)
+    name, _, checkpoint = rest.partition(',')
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), 3, 0.5)
+        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        raise ValueError(
+            f'Invalid `{key}`: expected a network of timm, got {name!r}.{hint}'
+        )
+    config: dict = dict(type='TimmClassifier', model_name=name, num_classes=num_classes)
+    if checkpoint:
+        theirs = _classes_of(checkpoint, timm.create_model(name), key)
+        config['pretrained'] = checkpoint
+        if theirs != num_classes:
+            config['new_head'] = True
+            _say_new_head(name, theirs, num_classes)
+        return NamedNetwork(config, name, True, theirs == num_classes)
+    if pretrained:
+        # timm gives the network a head of `num_classes` itself.
+        config['pretrained'] = True
+        _say_new_head(name, None, num_classes)
+    return NamedNetwork(config, name, pretrained)
+
+
+def _classes_of(checkpoint: str, network: nn.Module, key: str) -> int:
+    """How many classes the weights of a network of timm are for."""
+    if not osp.isfile(checkpoint):
+        raise FileNotFoundError(f'Invalid `{key}`: there is no file {checkpoint!r}.')
+    weights = read_state_dict(checkpoint, key)
+    for prefix in classifier_prefixes(network):
+        for name, value in weights.items():
+            if name.startswith(prefix) and name.endswith('weight'):
+                return len(value)
+    raise ValueError(
+        f'Invalid `{key}`: expected the weights of a {type(network).__name__} of '
+        f'timm, got a file with no classifier, {checkpoint!r}.'
+    )
+
+
+def _from_transformers(
+    folder: str, num_classes: int, pretrained: bool, key: str
+) -> NamedNetwork:
+    _library('transformers', key)
+    if not osp.isfile(osp.join(folder, 'config.json')):
+        raise FileNotFoundError(
+            f'Invalid `{key}`: expected a folder with the config.json of an image '
+            f'classifier of transformers, got {folder!r}. Save one by '
+            '`network.save_pretrained(folder)`.'
+        )
+    config: dict = dict(
+        type='HuggingFaceClassifier',
+        model_name=folder,
+        num_labels=num_classes,
+        ignore_mismatched_sizes=True,
+    )
+    name = osp.basename(osp.normpath(folder))
+    weights = osp.join(folder, 'model.safetensors')
+    if not osp.isfile(weights):
+        return NamedNetwork(config, name)
+    with open(osp.join(folder, 'config.json'), encoding='utf-8') as file:
+        theirs = len(json.load(file).get('id2label', (0, 1)))
+    config['pretrained'] = weights
+    if theirs != num_classes:
+        config['new_head'] = True
+        _say_new_head(name, theirs, num_classes)
+    return NamedNetwork(config, name, True, theirs == num_classes)
+
+
+def _from_torchvision(
+    name: str, num_classes: int, pretrained: bool, key: str
+) -> NamedNetwork:
+    from torchvision import models
+
+    if name not in models.list_models(models):
+        near = get_close_matches(name, models.list_models(models), 3, 0.5)
+        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        raise ValueError(
+            f'Invalid `{key}`: expected a classifier of torchvision, got {name!r}.'
+            f'{hint}'
+        )
+    config = _module(TORCHVISION, num_classes, name=name)
+    if pretrained:
+        config['backbone']['weights'] = 'DEFAULT'
+        _say_new_head(name, None, num_classes)
+    return NamedNetwork(config, name, pretrained)
+
+
+def _from_python(
+    path: str, num_classes: int, pretrained: bool, key: str
+) -> NamedNetwork:
+    return NamedNetwork(_module(path, num_classes), path.rpartition('.')[2])
+
+
+def _module(path: str, num_classes: int, **kwargs: str) -> dict:
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='mmdckd.ModuleBackbone', module=path, num_classes=num_classes, **kwargs
+        ),
+        head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
+    )
+
+
+_FINDERS: Dict[str, Callable[[str, int, bool, str], NamedNetwork]] = dict(
+    timm=_from_timm,
+    hf=_from_transformers,
+    torchvision=_from_torchvision,
+    python=_from_python,
+)
+
+
+def _head(head: dict, num_classes: int) -> dict:
+    """The changes that give a head other classes."""
+    changes: dict = dict(num_classes=num_classes)
+    if isinstance(head.get('topk'), (list, tuple)):
+        changes['topk'] = tuple(k for k in head['topk'] if k <= num_classes)
+    return changes
+
+
+def _zoo_folder() -> str:
+    folder = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'configs')
+    if not osp.isdir(folder):
+        folder = osp.join(osp.dirname(osp.dirname(mmpretrain.__file__)), 'configs')
+    return folder
+
+
+@cache
+def _zoo() -> Dict[str, str]:
+    """The configs of MMPretrain by name, with their paths."""
+    folder = _zoo_folder()
+    return {
+        osp.splitext(osp.basename(path))[0]: osp.relpath(path, folder)
+        for path in sorted(glob(osp.join(folder, '*', '*.py')))
+    }
+
+
+def _library(name: str, key: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'Invalid `{key}`: the network needs {name}, which is not installed. '
+            f'Install it with: pip install {name}'
+        ) from error
+
+
+def _say_new_head(name: str, theirs: Optional[int], num_classes: int) -> None:
+    had = 'its classes' if theirs is None else f'{theirs} classes'
+    print_log(
+        f'{name}: the head for {had} is replaced by a new one for {num_classes}.',
+        logger='current',
+    )
