@@ -83,19 +83,23 @@ def write_config(settings: dict, path: str) -> Config:
 
 def _data(folder: Folder, recipe: Recipe) -> dict:
     size = recipe.image_size
-    load = dict(type='mmdckd.LoadImage', on_broken='error')
+    # What an exported student is tested with is MMPretrain's alone.
+    load, plain_load = dict(type='mmdckd.LoadImage'), dict(type='LoadImageFromFile')
     if recipe.is_small:
         train: List[dict] = [
+            load,
             dict(type='Resize', scale=(size, size)),
             dict(type='RandomCrop', crop_size=size, padding=max(1, size // 8)),
         ]
-        test: List[dict] = [dict(type='Resize', scale=(size, size))]
+        test: List[dict] = [plain_load, dict(type='Resize', scale=(size, size))]
     else:
         train = [
+            load,
             dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.35, 1.0)),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
         ]
         test = [
+            plain_load,
             dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short'),
             dict(type='CenterCrop', crop_size=size),
         ]

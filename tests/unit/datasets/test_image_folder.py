@@ -1,0 +1,87 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdckd.datasets import ImageFolder
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.RandomState(value).randint(0, 255, (4, 4, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for label, name in enumerate(['cat', 'dog']):
+        for i in range(10):
+            write(tmp_path / 'photos' / name / f'{i}.png', 100 * label + i)
+    return tmp_path / 'photos'
+
+
+def pixels(folder, part, **kwargs):
+    """The content of the files of a part."""
+    dataset = ImageFolder(str(folder), part, **kwargs)
+    return sorted(open(each['img_path'], 'rb').read() for each in dataset)
+
+
+def test_parts_are_stratified_and_share_nothing(photos):
+    train, val = (ImageFolder(str(photos), part) for part in ('train', 'val'))
+    assert np.bincount([each['gt_label'] for each in train]).tolist() == [8, 8]
+    assert np.bincount([each['gt_label'] for each in val]).tolist() == [2, 2]
+    assert train.metainfo['classes'] == val.metainfo['classes'] == ('cat', 'dog')
+    paths = {each['img_path'] for part in (train, val) for each in part}
+    assert len(paths) == 20 == len(ImageFolder(str(photos)))
+
+
+def test_the_split_follows_the_content(photos, tmp_path):
+    copy = tmp_path / 'elsewhere'
+    for path in photos.rglob('*.png'):
+        target = copy / path.parent.name / f'renamed_{9 - int(path.stem)}.png'
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    assert pixels(photos, 'val') == pixels(copy, 'val')
+    assert pixels(photos, 'val') != pixels(photos, 'val', seed=1)
+
+
+def test_copies_of_an_image_stay_together(photos):
+    for path in list((photos / 'cat').iterdir()):
+        shutil.copy(path, path.with_name(f'copy_of_{path.name}'))
+    train, val = pixels(photos, 'train'), pixels(photos, 'val')
+    assert not set(train) & set(val)
+    assert len(train) + len(val) == 30
+
+
+def test_every_class_keeps_an_image_of_each_part(tmp_path):
+    for name in ('cat', 'dog'):
+        for i in range(2):
+            write(
+                tmp_path / name / f'{i}.png', len(name) * 10 + i + (name == 'dog') * 5
+            )
+    assert len(ImageFolder(str(tmp_path), 'train')) == 2
+    assert len(ImageFolder(str(tmp_path), 'val', val_ratio=0.9)) == 2
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(part='test'), r"Invalid `part`: .* got 'test'"),
+        (dict(part='val', val_ratio=1.0), 'Invalid `val_ratio`'),
+    ],
+)
+def test_invalid_arguments(photos, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ImageFolder(str(photos), **kwargs)
+
+
+def test_too_few(photos):
+    shutil.rmtree(photos / 'dog')
+    with pytest.raises(ValueError, match='two or more classes, got 1'):
+        ImageFolder(str(photos), 'train')
+    write(photos / 'dog' / '0.png', 0)
+    shutil.copy(photos / 'dog' / '0.png', photos / 'dog' / '1.png')
+    with pytest.raises(ValueError, match="different images .* got 1 of 'dog'"):
+        ImageFolder(str(photos), 'train')
