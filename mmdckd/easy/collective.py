@@ -1,0 +1,160 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Collective distillation inside somebody's own training loop."""
+
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmdckd.models.losses import DCKDLoss
+from mmdckd.names import COLLECTIVE, STUDENT, check_name, name_losses, student_names
+
+
+class CollectiveLosses(NamedTuple):
+    """The losses of one batch.
+
+    Attributes:
+        total (Tensor): Their sum, to call ``backward()`` of.
+        terms (Dict[str, Tensor]): Each of them, detached:
+            ``student.<name>.loss``, the task loss of a student, and
+            ``collective.<name>.<term>``.
+        logits (Dict[str, Tensor]): The logits (B, C) of each student,
+            detached.
+    """
+
+    total: Tensor
+    terms: Dict[str, Tensor]
+    logits: Dict[str, Tensor]
+
+
+class Collective(nn.Module):
+    r"""Students that learn together, for a training loop of your own.
+
+    .. math:: L = \sum_i \big(L_{task}(z_i, y) + L_{collective, i}\big)
+
+    The students are plain networks; build the optimizer from
+    ``collective.parameters()``, and use a student alone when it is trained.
+
+    Args:
+        students (Sequence[nn.Module] | Mapping[str, nn.Module]): Networks
+            whose forward takes images and returns logits (B, C). They have to
+            start from different weights. Without names they are called
+            ``student0``, ``student1``, ...
+        teacher (nn.Module, optional): A trained network with the same
+            classes. It is set to evaluation mode, runs without gradient, and
+            is in neither ``parameters()`` nor ``state_dict()``; it follows
+            ``to()``. Defaults to None: the students have only each other.
+        loss (nn.Module, optional): A collective loss. Defaults to None,
+            :class:`~mmdckd.models.losses.DCKDLoss` with its defaults, and
+            ``alpha=0`` where there is no teacher.
+        task_loss (Callable): Makes a loss of logits and labels. Defaults to
+            the cross-entropy.
+
+    Raises:
+        TypeError: If a student or the teacher is no ``nn.Module``.
+        ValueError: If there are no students, or one is given twice.
+
+    Examples:
+        >>> collective = Collective([make_net() for _ in range(4)], teacher)
+        >>> optimizer = torch.optim.SGD(collective.parameters(), lr=0.1)
+        >>> for images, labels in loader:
+        ...     losses = collective(images, labels)
+        ...     optimizer.zero_grad()
+        ...     losses.total.backward()
+        ...     optimizer.step()
+    """
+
+    def __init__(
+        self,
+        students: Union[Sequence[nn.Module], Mapping[str, nn.Module]],
+        teacher: Optional[nn.Module] = None,
+        loss: Optional[nn.Module] = None,
+        task_loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    ) -> None:
+        super().__init__()
+        if not isinstance(students, Mapping):
+            students = dict(zip(student_names(len(students)), students))
+        if not students:
+            raise ValueError('Invalid `students`: expected one or more, got none.')
+        named = dict(students) if teacher is None else dict(students, teacher=teacher)
+        for name, network in named.items():
+            if not isinstance(network, nn.Module):
+                raise TypeError(
+                    f'Invalid `{name}`: expected an nn.Module, got a '
+                    f'{type(network).__name__}.'
+                )
+        if len({id(network) for network in named.values()}) < len(named):
+            raise ValueError(
+                'Invalid `students`: expected a network of its own for each, got the '
+                'same one twice. Did you mean [make() for _ in range(N)]?'
+            )
+        for name in students:
+            check_name(name, 'students')
+        self.students = nn.ModuleDict(students)
+        self._teacher = [] if teacher is None else [teacher.eval()]
+        if loss is None:
+            loss = DCKDLoss() if teacher is not None else DCKDLoss(alpha=0.0)
+        self.loss = loss
+        self.task_loss = task_loss
+
+    def forward(
+        self, images: Tensor, labels: Optional[Tensor] = None
+    ) -> CollectiveLosses:
+        """Compute the losses of a batch.
+
+        Args:
+            images (Tensor): The input of all networks, (B, ...).
+            labels (Tensor, optional): Class indices (B,), or probabilities
+                (B, C). Defaults to None: there is no task loss.
+
+        Returns:
+            CollectiveLosses: The losses.
+
+        Raises:
+            TypeError: If a network returns no logits of shape (B, C).
+        """
+        logits = {
+            name: self._logits(name, network, images)
+            for name, network in self.students.items()
+        }
+        taught = None
+        for teacher in self._teacher:
+            with torch.no_grad():
+                taught = self._logits('teacher', teacher.eval(), images)
+        terms: Dict[str, Tensor] = {}
+        if labels is not None:
+            for name, scores in logits.items():
+                task = self.task_loss(scores, labels)
+                terms.update(name_losses(STUDENT, name, dict(loss=task)))
+        for term, values in self.loss(list(logits.values()), taught, labels).items():
+            for name, value in zip(logits, values):
+                terms.update(name_losses(COLLECTIVE, name, {term: value}))
+        total = torch.stack(list(terms.values())).sum()
+        return CollectiveLosses(total, _detached(terms), _detached(logits))
+
+    @staticmethod
+    def _logits(name: str, network: nn.Module, images: Tensor) -> Tensor:
+        output = network(images)
+        logits = getattr(output, 'logits', output)
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            raise TypeError(
+                f'Invalid network {name!r}: expected its forward to return logits of '
+                f'shape (B, C), got a {type(output).__name__}'
+                + (
+                    f' of shape {tuple(logits.shape)}.'
+                    if hasattr(logits, 'shape')
+                    else '.'
+                )
+            )
+        return logits
+
+    def _apply(self, fn: Callable, *args, **kwargs) -> 'Collective':
+        """Move the teacher along, which is no part of this module."""
+        for teacher in self._teacher:
+            teacher._apply(fn, *args, **kwargs)
+        return super()._apply(fn, *args, **kwargs)
+
+
+def _detached(tensors: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in tensors.items()}

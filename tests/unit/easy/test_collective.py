@@ -1,0 +1,87 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmdckd.easy.collective import Collective
+from mmdckd.models.losses import DCKDLoss
+
+
+def make(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 5))
+
+
+@pytest.fixture
+def batch():
+    torch.manual_seed(9)
+    return torch.rand(6, 3, 2, 2), torch.arange(6) % 5
+
+
+@pytest.mark.parametrize('taught', [True, False])
+def test_the_sum_is_that_of_task_and_collective_losses(batch, taught):
+    images, labels = batch
+    teacher = make(7) if taught else None
+    collective = Collective([make(i) for i in range(3)], teacher)
+    losses = collective(images, labels)
+    logits = [make(i)(images) for i in range(3)]
+    expected = sum(F.cross_entropy(z, labels) for z in logits)
+    loss = DCKDLoss() if taught else DCKDLoss(alpha=0.0)
+    terms = loss(logits, make(7)(images) if taught else None, labels)
+    expected = expected + sum(values.sum() for values in terms.values())
+    torch.testing.assert_close(losses.total, expected)
+    assert set(losses.logits) == {'student0', 'student1', 'student2'}
+    assert f'collective.student2.{list(terms)[0]}' in losses.terms
+    losses.total.backward()
+    assert all(p.grad is not None for p in collective.parameters())
+
+
+def test_the_teacher_is_no_part(batch):
+    teacher = nn.Sequential(make(7), nn.BatchNorm1d(5))
+    collective = Collective(dict(main=make(0), peer=make(1)), teacher).train()
+    before = teacher[1].running_mean.clone()
+    collective(*batch).total.backward()
+    assert torch.equal(teacher[1].running_mean, before)
+    assert all(p.grad is None for p in teacher.parameters())
+    own = {name.split('.')[1] for name, _ in collective.named_parameters()}
+    assert own == {'main', 'peer'}
+    collective.double()
+    assert next(teacher.parameters()).dtype == torch.float64
+
+
+def test_it_learns(batch):
+    collective = Collective([make(0), make(1)], make(7))
+    optimizer = torch.optim.SGD(collective.parameters(), lr=0.5)
+    values = []
+    for _ in range(20):
+        losses = collective(*batch)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        values.append(float(losses.total))
+    assert values[-1] < 0.8 * values[0]
+
+
+def test_without_labels_there_is_no_task_loss(batch):
+    losses = Collective([make(0), make(1)], make(7))(batch[0])
+    assert all(name.startswith('collective.') for name in losses.terms)
+
+
+@pytest.mark.parametrize(
+    'students, error, message',
+    [
+        ([], ValueError, 'expected one or more'),
+        ([make(0), 3], TypeError, 'Invalid `student1`: .* got a int'),
+        ([make(0)] * 2, ValueError, 'same one twice'),
+        (dict(best=make(0)), ValueError, 'not reserved'),
+    ],
+)
+def test_what_is_no_cohort(students, error, message):
+    with pytest.raises(error, match=message):
+        Collective(students)
+
+
+def test_what_returns_no_logits(batch):
+    with pytest.raises(TypeError, match=r"'student1': .* shape \(6, 3, 2, 2\)"):
+        Collective([make(0), nn.Identity()])(*batch)
