@@ -138,14 +138,10 @@ class Collective(nn.Module):
         output = network(images)
         logits = getattr(output, 'logits', output)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
+            shape = f' of shape {tuple(logits.shape)}' if hasattr(logits, 'shape') else ''
             raise TypeError(
                 f'Invalid network {name!r}: expected its forward to return logits of '
-                f'shape (B, C), got a {type(output).__name__}'
-                + (
-                    f' of shape {tuple(logits.shape)}.'
-                    if hasattr(logits, 'shape')
-                    else '.'
-                )
+                f'shape (B, C), got a {type(output).__name__}{shape}.'
             )
         return logits
 
