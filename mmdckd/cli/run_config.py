@@ -12,8 +12,6 @@ from typing import Iterator, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
 
 from mmdckd.cli.config_keys import check_keys
 from mmdckd.cli.errors import check_file, keep_traceback
@@ -28,16 +26,6 @@ UNSUPPORTED = (
     'MMDeepSpeedEngineWrapper',
     'CollosalAIModelWrapper',
     'MMSeparateDistributedDataParallel',
-)
-
-#: The default hooks that MMEngine has by itself.
-MMENGINE_HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
 )
 
 
@@ -105,43 +93,6 @@ def check_wrapper(cfg: Config) -> None:
                 'Every process holds all students (MMDistributedDataParallel, '
                 f'which is the default): leave `{key}` out.'
             )
-
-
-def build_runner(cfg: Config) -> Runner:
-    """Build the runner that the config asks for, by default MMEngine's."""
-    # Here, as a command line that is wrong needs no networks.
-    from mmdckd.engine.cpu_processes import use_cpu_processes
-
-    default_hooks = dict(cfg.get('default_hooks') or {})
-    # MMEngine drops a hook of its own that is None, and takes no other.
-    for key, hook in default_hooks.items():
-        if hook is None and key not in MMENGINE_HOOKS:
-            del cfg.default_hooks[key]
-    use_cpu_processes(cfg)
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
-    add_checks(runner, default_hooks)
-    return runner
-
-
-def add_checks(runner: Runner, default_hooks: dict) -> None:
-    """Add what refuses a run that would silently be another, to a config that
-    does not name it; ``default_hooks.check_run=None`` leaves it out.
-
-    Args:
-        runner (Runner): The runner.
-        default_hooks (dict): Those of the config.
-    """
-    # Here, as a command line that is wrong needs no networks.
-    from mmdckd.engine.hooks import CheckLabelsHook, CheckRunHook
-
-    for key, kind in dict(check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
-        if default_hooks.get(key, ()) is not None and not any(
-            isinstance(hook, kind) for hook in runner.hooks
-        ):
-            runner.register_hook(kind())
 
 
 @contextmanager

@@ -134,10 +134,9 @@ def test(cfg: 'Config', args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.evaluator import DumpResults
 
+    from mmdckd.engine.runner.building import build_runner
     from mmdckd.io.files import replacing
     from mmdckd.io.plain_values import plain_values
-
-    from .run_config import build_runner
 
     runner = build_runner(cfg)
     if writes_predictions(args):

@@ -75,9 +75,10 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before all that takes time to import
     from mmdckd.engine.memory import keep_freed_memory
+    from mmdckd.engine.runner.building import build_runner
 
     from .config_errors import naming_config_keys
-    from .run_config import build_runner, leaving_processes
+    from .run_config import leaving_processes
 
     cfg = config_of(args)
     keep_freed_memory()

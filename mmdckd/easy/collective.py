@@ -138,10 +138,11 @@ class Collective(nn.Module):
         output = network(images)
         logits = getattr(output, 'logits', output)
         if not isinstance(logits, Tensor) or logits.ndim != 2:
-            shape = f' of shape {tuple(logits.shape)}' if hasattr(logits, 'shape') else ''
+            shape = getattr(logits, 'shape', None)
+            found = '' if shape is None else f' of shape {tuple(shape)}'
             raise TypeError(
                 f'Invalid network {name!r}: expected its forward to return logits of '
-                f'shape (B, C), got a {type(output).__name__}{shape}.'
+                f'shape (B, C), got a {type(output).__name__}{found}.'
             )
         return logits
 

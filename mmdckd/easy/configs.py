@@ -107,7 +107,7 @@ def _data(folder: Folder, recipe: Recipe) -> dict:
 
     def loader(path: str, part: Optional[str], pipeline: List[dict]) -> dict:
         dataset = dict(
-            type='mmdckd.ImageFolder', data_root=path, pipeline=[load, *pipeline, pack]
+            type='mmdckd.ImageFolder', data_root=path, pipeline=[*pipeline, pack]
         )
         if part is not None:
             dataset['part'] = part

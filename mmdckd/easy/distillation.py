@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 from torch import nn
 
+from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.export import ExportedStudent, export_student
 from mmdckd.inference import Predictor, load_network
@@ -227,6 +228,7 @@ def _train(settings: dict, work_dir: str) -> Config:
     cfg = write_config(settings, osp.join(work_dir, f'{name}.py'))
     cfg.work_dir = work_dir
     cfg.resume = True
+    _complete(cfg)
     build_runner(cfg).train()
     return cfg
 
@@ -236,6 +238,7 @@ def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, 
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = osp.join(osp.dirname(cfg.work_dir), 'test')
     cfg.resume, cfg.load_from = False, checkpoint
+    _complete(cfg)
     runner = build_runner(cfg)
     metrics = runner.test()
     model = runner.model
@@ -245,3 +248,8 @@ def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, 
         name: sum(parameter.numel() for parameter in network.parameters())
         for name, network in members.items()
     }
+
+
+def _complete(cfg: Config) -> None:
+    for stage in ('train', 'val', 'test'):
+        set_dataloader_defaults(cfg, stage)

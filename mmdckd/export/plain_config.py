@@ -11,6 +11,8 @@ from .config_types import walk_types
 
 #: What a plain config must do without.
 FOREIGN = ('mmdckd', 'mmrazor')
+#: The one exception: what holds a network that no config can describe.
+HOLDER = 'mmdckd.ModuleBackbone'
 
 
 def plain_config(
@@ -24,7 +26,9 @@ def plain_config(
     It holds the student's complete ``model``, its ``data_preprocessor`` and,
     as far as the run tells, how it is tested. The images of a dataset that
     MMPretrain does not have are replaced by a ``CustomDataset`` with the same
-    pipeline, whose ``data_root`` is to be filled in.
+    pipeline, whose ``data_root`` is to be filled in. A network inside a
+    :class:`~mmdckd.models.backbones.ModuleBackbone` is not MMPretrain's: its
+    config imports mmdckd, and the function that makes the network.
 
     Args:
         cfg (Config): The config of the run.
@@ -45,7 +49,10 @@ def plain_config(
             or if something in it is no plain value; the message names it.
     """
     spec = _student_spec(cfg, name, trusted)
-    packages = _require_plain(spec.model, MODELS, 'mmpretrain', spec.key)
+    held = trusted and _holds_module(spec.model)
+    packages = _require_plain(
+        spec.model, MODELS, 'mmpretrain', spec.key, (HOLDER,) if held else ()
+    )
     plain = dict(default_scope='mmpretrain', model=as_plain(spec.model))
     if spec.data_preprocessor is not None:
         packages += _require_plain(
@@ -71,6 +78,8 @@ def plain_config(
         for module in (cfg.get('custom_imports') or {}).get('imports', [])
         if module.partition('.')[0] in packages
     ]
+    if held:
+        imports.insert(0, 'mmdckd')
     if imports:
         plain['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
     for key, value in plain.items():
@@ -132,9 +141,15 @@ def _evaluators(evaluators: Any, scope: str) -> List[dict]:
     ] or [dict(type='Accuracy', topk=(1,))]
 
 
-def _require_plain(cfg: Any, registry: Registry, scope: str, key: str) -> List[str]:
+def _holds_module(model: Any) -> bool:
+    return any(kind == HOLDER for _, kind, _ in walk_types(model, '', 'mmpretrain'))
+
+
+def _require_plain(
+    cfg: Any, registry: Registry, scope: str, key: str, allowed: Sequence[str] = ()
+) -> List[str]:
     """Refuse what MMPretrain cannot build; return the packages it needs."""
-    foreign = _foreign(cfg, registry, scope, key)
+    foreign = _foreign(cfg, registry, scope, key, allowed)
     if foreign:
         raise ValueError(
             'A plain MMPretrain model cannot be made of what only '
@@ -144,11 +159,13 @@ def _require_plain(cfg: Any, registry: Registry, scope: str, key: str) -> List[s
     return [package for _, _, package in _types(cfg, registry, scope, key)]
 
 
-def _foreign(cfg: Any, registry: Registry, scope: str, key: str = '') -> List[str]:
+def _foreign(
+    cfg: Any, registry: Registry, scope: str, key: str = '', allowed: Sequence[str] = ()
+) -> List[str]:
     return [
         f'`{path}`={kind!r}'
         for path, kind, package in _types(cfg, registry, scope, key)
-        if package in FOREIGN
+        if package in FOREIGN and kind not in allowed
     ]
 
 

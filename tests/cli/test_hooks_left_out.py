@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from helpers.commands import REPO
-from mmdckd.cli.run_config import build_runner
+from mmdckd.engine.runner.building import build_runner
 
 DML = Config.fromfile(osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py'))
 _number = itertools.count()
