@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Train a cohort of students, or any model of MMPretrain."""
+"""Train a cohort of students, or any model of MMPretrain: by a config, or from a
+folder of images."""
 
 import argparse
 import os
@@ -7,6 +8,7 @@ import os.path as osp
 from typing import TYPE_CHECKING, List, Optional
 
 from .arguments import add_run_arguments, command_parser
+from .data_arguments import add_data_arguments, check_data_arguments, distill_folder
 from .errors import check_file, one_error_line
 from .preemption import exit_when_told
 
@@ -22,6 +24,10 @@ EXAMPLES = """examples:
   %(prog)s configs/dckd_r34_r18_digits.py --resume
   %(prog)s configs/dckd_r34_r18_digits.py \\
       --work-dir work_dirs/two --cfg-options model.num_students=2
+
+  # without a config: a folder with a subfolder of images for each class
+  %(prog)s --data photos --teacher resnet34_8xb32_in1k \\
+      --student resnet18_8xb32_in1k --work-dir work_dirs/photos
 """
 
 
@@ -29,7 +35,7 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd train'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('config', help='train config file path')
+    parser.add_argument('config', nargs='?', help='train config file path')
     parser.add_argument(
         '--work-dir',
         help='the folder of logs and checkpoints (default: that of the '
@@ -67,13 +73,19 @@ def parse_args(
         help='start the workers of the dataloaders anew every epoch',
     )
     add_run_arguments(parser)
-    return parser.parse_args(argv)
+    add_data_arguments(parser)
+    args = parser.parse_args(argv)
+    check_data_arguments(parser, args)
+    return args
 
 
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before all that takes time to import
+    if args.data:
+        distill_folder(args)
+        return
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.runner.building import build_runner
 

@@ -1,0 +1,154 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""From a folder of images to a student, as a user asks for it."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import nn
+
+from mmdckd.cli.train import main
+from mmdckd.easy.distillation import distill
+
+NAMES = ['zero', 'one', 'two']
+
+
+class Net(nn.Sequential):
+    """A network as anybody writes it."""
+
+    def __init__(self, num_classes, width=8):
+        super().__init__(
+            nn.Conv2d(3, width, 3, stride=2),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(4 * width, num_classes),
+        )
+
+
+def make_teacher(num_classes):
+    return Net(num_classes, 16)
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('photos')
+    digits = load_digits()
+    for label, name in enumerate(NAMES):
+        (folder / name).mkdir()
+        for i, image in enumerate(digits.images[digits.target == label][:20]):
+            picture = Image.fromarray((image * 15.9).astype(np.uint8))
+            picture.resize((16, 16)).save(folder / name / f'{i}.png')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def said():
+    return []
+
+
+@pytest.fixture(scope='module')
+def result(photos, said, tmp_path_factory):
+    return distill(
+        str(photos),
+        student=f'python:{__name__}.Net',
+        teacher=f'python:{__name__}.make_teacher',
+        num_students=2,
+        epochs=2,
+        work_dir=str(tmp_path_factory.mktemp('run')),
+        say=said.append,
+    )
+
+
+def test_what_comes_out(result, photos):
+    assert result.name in ('student0', 'student1')
+    assert result.measured_on == 'val'
+    assert {'best', 'teacher', 'ensemble', 'student0', 'student1'} <= {
+        key.split('/')[0] for key in result.metrics
+    }
+    student = result.student
+    assert not student.training
+    assert result.parameters[result.name] == sum(
+        p.numel() for p in student.parameters()
+    )
+    (scores,) = result.predict(str(photos / 'one' / '3.png'))
+    assert sorted(scores) == sorted(NAMES)
+    assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    lines = result.summary()
+    assert len(lines) == 5 and f'Use {result.name}' in lines[0]
+    assert f'{result.metrics["teacher/accuracy/top1"]:.2f} %' in lines[1]
+    assert '<html' in open(result.report).read()
+
+
+def test_each_choice_is_said(result, said):
+    assert '60 images of 3 classes' in said[0]
+    assert any(line.startswith('batch_size = ') for line in said)
+    assert not any(line.startswith('epochs = ') for line in said)
+
+
+def test_what_is_finished_is_not_done_again(result, photos):
+    path = f'{result.work_dir}/students/epoch_2.pth'
+    before = open(path, 'rb').read()
+    again = distill(
+        str(photos),
+        student=f'python:{__name__}.Net',
+        teacher=f'python:{__name__}.make_teacher',
+        num_students=2,
+        epochs=2,
+        work_dir=result.work_dir,
+        say=lambda line: None,
+    )
+    assert again.metrics == result.metrics
+    assert open(path, 'rb').read() == before
+
+
+def test_its_config_is_the_same_run(result, tmp_path):
+    run = f'{result.work_dir}/students'
+    main([f'{run}/students.py', '--work-dir', str(tmp_path)])
+    ours, theirs = (
+        torch.load(path, weights_only=True)['state_dict']
+        for path in (
+            f'{result.work_dir}/students/epoch_2.pth',
+            tmp_path / 'epoch_2.pth',
+        )
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(num_students=0), 'Invalid `num_students`'),
+        (dict(num_students=1), 'nobody to learn from'),
+        (dict(student='resnet18'), 'Invalid `student`: .*Did you mean'),
+        (dict(teacher='resnet'), 'Invalid `teacher`: .*Did you mean'),
+        (dict(batch_size=1000), 'Invalid `batch_size`'),
+        (dict(data='nowhere'), 'Invalid `data`: there is no folder'),
+    ],
+)
+def test_nothing_is_trained_where_it_cannot_be(photos, tmp_path, options, message):
+    run = dict(
+        data=str(photos), student=f'python:{__name__}.Net', work_dir=str(tmp_path)
+    )
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        distill(**{**run, **options})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([], 'give a config, or a folder'),
+        (['a.py', '--data', 'photos'], 'not both'),
+        (['--data', 'photos'], '--data needs --student'),
+        (['a.py', '--teacher', 'x'], '--teacher needs --data'),
+        (['--data', 'photos', '--student', 'x', '--amp'], '--amp needs a config'),
+    ],
+)
+def test_arguments_that_do_not_go_together(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
