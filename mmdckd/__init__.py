@@ -15,9 +15,26 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import registry
+    from .easy.collective import Collective
+    from .easy.distillation import distill
     from .models.listing import list_collectors, list_losses
 
-__all__ = ['__version__', 'compat', 'list_collectors', 'list_losses', 'registry']
+__all__ = [
+    'Collective',
+    '__version__',
+    'compat',
+    'distill',
+    'list_collectors',
+    'list_losses',
+    'registry',
+]
+#: What needs the toolbox, with the module that has it.
+_LATER = dict(
+    Collective='mmdckd.easy.collective',
+    distill='mmdckd.easy.distillation',
+    list_collectors='mmdckd.models.listing',
+    list_losses='mmdckd.models.listing',
+)
 
 compat.require_packages()
 first_use.watch()
@@ -27,6 +44,6 @@ def __getattr__(name: str) -> Any:
     """What needs the toolbox is imported when it is asked for."""
     if name == 'registry':
         return import_module('.registry', __name__)
-    if name in ('list_collectors', 'list_losses'):
-        return getattr(import_module('.models.listing', __name__), name)
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -2,9 +2,10 @@
 """``mmdckd train --data``: from a folder of images to a student."""
 
 import argparse
+from typing import Any, Dict
 
 #: The options that take the place of a config, with their defaults.
-DATA_OPTIONS = dict(
+DATA_OPTIONS: Dict[str, Any] = dict(
     teacher='none',
     student=None,
     students=4,

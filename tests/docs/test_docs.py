@@ -26,6 +26,10 @@ PAGES = sorted(path.name for path in DOCS.glob('*.md'))
 SHORTER = {
     'max_epochs=20': 'max_epochs=1',
     'epoch_20.pth': 'epoch_1.pth',
+    '--epochs 20': '--epochs 1',
+    ' epochs=20,': ' epochs=1,',
+    'resnet34_8xb16_cifar10': 'torchvision:shufflenet_v2_x0_5',
+    'resnet18_8xb16_cifar10': 'torchvision:shufflenet_v2_x0_5',
     'resnet34_digits.py\n': (
         'resnet34_digits.py --cfg-options train_cfg.val_interval=40 '
         'train_dataloader.dataset.indices=32 '

@@ -58,9 +58,7 @@ def test_copies_of_an_image_stay_together(photos):
 def test_every_class_keeps_an_image_of_each_part(tmp_path):
     for name in ('cat', 'dog'):
         for i in range(2):
-            write(
-                tmp_path / name / f'{i}.png', i + 5 * (name == 'dog')
-            )
+            write(tmp_path / name / f'{i}.png', i + 5 * (name == 'dog'))
     assert len(ImageFolder(str(tmp_path), 'train')) == 2
     assert len(ImageFolder(str(tmp_path), 'val', val_ratio=0.9)) == 2
 
