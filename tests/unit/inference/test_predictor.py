@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from helpers.runs import pack, student_scores
 from mmdckd.export import export_onnx, export_student
-from mmdckd.inference import Predictor
+from mmdckd.inference import Predictor, network
 
 
 @pytest.fixture(scope='module')
@@ -124,10 +124,15 @@ def test_a_pipeline_that_leaves_sizes_as_they_are_is_refused(student, tmp_path):
 def test_other_logits_are_refused_and_nothing_is_written(
     student, tmp_path, monkeypatch
 ):
+    loaded, read = [], network.read_checkpoint
+    monkeypatch.setattr(
+        network, 'read_checkpoint', lambda *args: loaded.append(args) or read(*args)
+    )
     monkeypatch.setattr('mmdckd.export.onnx_file.TOLERANCE', -1.0)
     with pytest.raises(ValueError, match='other logits as ONNX'):
         export_onnx(f'{student}.py', str(tmp_path / 'bad.onnx'))
     assert not list(tmp_path.iterdir())
+    assert len(loaded) == 1
 
 
 def test_missing_packages_are_named(student, tmp_path, monkeypatch):
