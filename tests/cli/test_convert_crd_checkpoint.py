@@ -3,15 +3,15 @@ import argparse
 import os
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmpretrain import get_model
 
 from helpers.crd_networks import NETWORKS
+from helpers.paths import TOOLS
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'convert_crd_checkpoint.py'
+TOOL = TOOLS / 'convert_crd_checkpoint.py'
 
 
 @pytest.fixture

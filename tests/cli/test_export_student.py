@@ -2,15 +2,15 @@
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from helpers import warm
+from helpers.paths import TOOLS
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'export_student.py'
+TOOL = TOOLS / 'export_student.py'
 
 
 def call(*args):

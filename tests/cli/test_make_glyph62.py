@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from glyph_rendering import CHARACTERS, render_font
+from helpers.paths import ROOT
 from mmdckd.datasets import Glyph62
 
-ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 FONTS = osp.join(osp.dirname(matplotlib.__file__), 'mpl-data', 'fonts', 'ttf')
 SPLITS = ('train', 'val', 'test')
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from helpers.paths import ROOT
 from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.spec import load_spec
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 TOOL = str(ROOT / 'tools' / 'sweep.py')
 
 

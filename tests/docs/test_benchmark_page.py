@@ -6,9 +6,9 @@ import runpy
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from helpers.paths import ROOT
+
 PAGE = ROOT / 'docs' / 'benchmark.md'
 COMMAND = re.search(
     r'^    (python tools/sweep.py .*--page .*)$', PAGE.read_text(), re.M

@@ -2,15 +2,14 @@
 """What the README says can be done."""
 
 import re
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
 
 import mmdckd  # noqa: F401
 from helpers.networks import build, digits
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / 'README.md').read_text()
 CONFIGS = [
     block

@@ -17,10 +17,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 import mmdckd
+from helpers.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 
 # What is installed, and the remedies that this makes necessary.
 SETS = dict(

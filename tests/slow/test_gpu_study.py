@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from helpers.paths import ROOT
+
 FAST = ROOT / 'studies/gpu/fast.py'
 
 pytestmark = pytest.mark.slow

@@ -1,11 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A short run of studies/stress/fuzz_images.py, and the whole one."""
 
-from pathlib import Path
-
 import pytest
 
-STRESS = Path(__file__).parents[2] / 'studies' / 'stress'
+from helpers.paths import STUDIES
+
+STRESS = STUDIES / 'stress'
 
 
 @pytest.fixture(scope='module')

@@ -4,13 +4,12 @@ for them."""
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import DOCS
 from mmdckd.models import DCKDLoss
 
-DOCS = Path(__file__).parents[2] / 'docs'
 ABLATIONS = dict(glyph62_ablation=2, digits_ablation=4)
 
 

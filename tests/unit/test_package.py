@@ -10,15 +10,14 @@ import sys
 import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from packaging.requirements import Requirement
 
 import mmdckd
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOURCES = [
     'mmdckd',
     'configs',

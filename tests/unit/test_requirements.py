@@ -3,15 +3,15 @@
 
 import ast
 import sys
-from pathlib import Path
 from typing import Iterator
 
 import pytest
 from packaging.requirements import Requirement
 
+from helpers.paths import ROOT
+
 tomllib = pytest.importorskip('tomllib', reason='needs Python 3.11')
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 EXTRAS = PROJECT['optional-dependencies']
 #: Modules that have another name than what pip installs.

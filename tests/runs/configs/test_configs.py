@@ -10,12 +10,11 @@ from mmengine.registry import DefaultScope
 from mmpretrain.datasets import build_dataset
 from mmpretrain.structures import DataSample
 
+from helpers.paths import ROOT
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import HOOKS, LOOPS, MODELS
 
-CONFIGS = osp.join(
-    osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))), 'configs'
-)
+CONFIGS = osp.join(ROOT, 'configs')
 DIGITS, IMAGENET = 'dckd_r34_r18_digits.py', 'dckd_r34_r18_imagenet.py'
 TEACHER = osp.join('teachers', 'resnet34_digits.py')
 BASELINES = osp.join('{0}', '{0}_r18_digits.py')

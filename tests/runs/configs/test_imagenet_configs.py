@@ -1,8 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The pairs of networks on ImageNet, and the stronger recipe."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -10,9 +8,9 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 
+from helpers.paths import CONFIGS
 from mmdckd.registry import MODELS
 
-CONFIGS = Path(__file__).parents[3] / 'configs'
 STRONG = 'dckd/dckd_r34_r18_strong_imagenet'
 SCHEDULE = '_base_/schedules/imagenet_bs256_200e_coslr_warmup.py'
 #: Config to the student's of MMPretrain, and the sizes torchvision documents

@@ -7,7 +7,6 @@ import math
 import os
 import os.path as osp
 import subprocess
-import sys
 from glob import glob
 from types import SimpleNamespace
 
@@ -18,9 +17,11 @@ from mmpretrain import FeatureExtractor, ImageClassificationInferencer, get_mode
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from helpers import warm
+from helpers.paths import ROOT
+
 pytestmark = pytest.mark.slow
 
-REPO = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
 TEACHER = 'resnet34_8xb32_in1k'
 STUDENTS = [f'student{i}' for i in range(4)]
 BATCH = 4
@@ -90,7 +91,7 @@ def top1_of(inferencer, imagenet):
 def call(tool, *args, cwd):
     """Run a tool as a user does, and return what it prints."""
     process = subprocess.run(
-        [sys.executable, osp.join(REPO, 'tools', tool), *args],
+        [warm.python(), osp.join(ROOT, 'tools', tool), *args],
         cwd=cwd,
         env=dict(os.environ, TORCH_HOME=str(cwd / 'torch')),
         stdout=subprocess.PIPE,
@@ -108,7 +109,7 @@ def train(cwd, max_epochs, *args):
         SimpleNamespace: The log, and what was logged of each iteration and
         each validation.
     """
-    config = osp.join(REPO, 'configs', 'dckd_r34_r18_imagenet.py')
+    config = osp.join(ROOT, 'configs', 'dckd_r34_r18_imagenet.py')
     log = call(
         'train.py',
         config,

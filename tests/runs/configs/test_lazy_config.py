@@ -3,14 +3,14 @@
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
-REPO = Path(__file__).parents[3]
+from helpers import warm
+from helpers.paths import ROOT
+
 NAME = 'dckd_r34_r18_imagenet'
 USER = """
 from mmengine.config import read_base
@@ -57,11 +57,11 @@ def plain(value):
 
 
 def test_is_equal_to_the_classic_one():
-    new = Config.fromfile(REPO / 'mmdckd' / 'configs' / f'{NAME}_lazy.py')
+    new = Config.fromfile(ROOT / 'mmdckd' / 'configs' / f'{NAME}_lazy.py')
     assert isinstance(new.model.type, type)
     assert isinstance(new.train_dataloader.dataset.type, type)
     new = new.to_dict()
-    old = Config.fromfile(REPO / 'configs' / f'{NAME}.py').to_dict()
+    old = Config.fromfile(ROOT / 'configs' / f'{NAME}.py').to_dict()
     # Parts that are named, and are what the rest is made of.
     for part in ('dataset_type', 'train_pipeline'):
         new.pop(part), old.pop(part)
@@ -79,7 +79,7 @@ def call(tmp_path):
 
     def call(tool, *arguments):
         process = subprocess.run(
-            [sys.executable, '-W', 'ignore', str(REPO / 'tools' / tool), *arguments],
+            [warm.python(), '-W', 'ignore', str(ROOT / 'tools' / tool), *arguments],
             cwd=tmp_path,
             env=dict(os.environ, CUDA_VISIBLE_DEVICES=''),
             capture_output=True,

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from modelindex.load_model_index import load
 
+from helpers.paths import ROOT
 from mmdckd.sweep.results import Results, figure_of
 from mmdckd.sweep.spec import load_spec
 from mmdckd.sweep.statistics import summarize
 
-ROOT = Path(__file__).parents[3]
 INDEX = ROOT / 'model-index.yml'
 IMPORTS = yaml.safe_load(INDEX.read_text())['Import']
 TOP1 = 'Top 1 Accuracy'

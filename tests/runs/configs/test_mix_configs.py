@@ -11,11 +11,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 
+from helpers.paths import ROOT
 from mmdckd.registry import MODELS
 
-CONFIGS = osp.join(
-    osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))), 'configs'
-)
+CONFIGS = osp.join(ROOT, 'configs')
 LOSSES = dict(
     dckd_dkd={'loss_dkd'},
     dckd_dist={'loss_dist'},

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from helpers.paths import ROOT
 from mmdckd.models.collectors import GeneralCollector
 from mmdckd.registry import MODELS
 
-ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
 KDCL = ['kdcl_general', 'kdcl_linear', 'kdcl_minlogit', 'kdcl_naive']
 METHODS = ['codistillation', 'dml', 'ema_peers', 'kd', 'one', 'relation', *KDCL]
 

@@ -20,9 +20,9 @@ from mmpretrain.structures import DataSample
 from sklearn.datasets import load_digits
 
 from helpers.crd_networks import NETWORKS
+from helpers.paths import ROOT
 from mmdckd.registry import MODELS
 
-ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
 BASE = 'configs/_base_'
 CRD = f'{BASE}/models/crd'
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.spec import load_spec
 
-ROOT = Path(__file__).parents[3]
 SPECS = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / 'configs' / 'sweeps').iterdir()

@@ -19,12 +19,11 @@ from mmpretrain.registry import TRANSFORMS
 from mmpretrain.visualization import UniversalVisualizer
 from sklearn.datasets import load_digits
 
+from helpers.paths import ROOT
 from mmdckd.datasets import Digits
 from mmdckd.datasets.digits import split_indices
 
-CONFIGS = osp.join(
-    osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))), 'configs'
-)
+CONFIGS = osp.join(ROOT, 'configs')
 SIZES = dict(train=1077, val=360, test=360)
 #: SHA-256 of a split's indices, as little-endian 64-bit integers.
 CHECKSUMS = dict(

@@ -11,10 +11,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.datasets import build_dataset
 
+from helpers.paths import ROOT
 from mmdckd.datasets import FashionMNIST
 from mmdckd.registry import DATASETS
 
-ROOT = osp.dirname(osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__)))))
 #: Images of every class.
 NUMBERS = dict(train=36, t10k=6)
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from helpers.paths import STUDIES
 from mmdckd.export import export_student
-
-STUDIES = Path(__file__).parents[3] / 'studies'
 
 
 @pytest.fixture(scope='module')

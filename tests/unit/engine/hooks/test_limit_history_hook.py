@@ -1,12 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import importlib.util
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import STUDIES
 from helpers.runs import run_config, train
 
-SCRIPT = Path(__file__).parents[4] / 'studies' / 'timing' / 'memory_slope.py'
+SCRIPT = STUDIES / 'timing' / 'memory_slope.py'
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,6 @@
 statistics."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 
 from helpers.networks import network
+from helpers.paths import ROOT
 from helpers.resumed import assert_equal, config, final, interrupted, resumed
 from helpers.runs import cohort_of, loader, run_config, student_scores, train
 from mmdckd.engine.hooks import WeightAverageHook
@@ -223,7 +223,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(
 
 @pytest.mark.parametrize('average', ['ema', 'swa'])
 def test_configs(average):
-    root = Path(__file__).parents[4]
+    root = ROOT
     cfg = Config.fromfile(root / 'configs' / '_base_' / f'{average}.py')
     (hook,) = cfg.custom_hooks
     assert HOOKS.build(hook).average == average

@@ -2,17 +2,14 @@
 """MMPretrain's label smoothing in the head of the students, with every
 method."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 
 from helpers.networks import digits, distil, network
+from helpers.paths import CONFIGS
 
-METHODS = sorted(
-    (Path(__file__).parents[4] / 'configs' / '_base_' / 'methods').glob('*.py')
-)
+METHODS = sorted((CONFIGS / '_base_' / 'methods').glob('*.py'))
 EPSILON = 0.1
 
 

@@ -10,10 +10,10 @@ from mmpretrain.models import heads
 from mmpretrain.registry import MODELS
 
 from helpers.networks import digits, distil, network
+from helpers.paths import ROOT
 from mmdckd.models.distillers.recorders import LogitsRecorder
 from mmdckd.models.tasks import Knowledge, knowledge_of
 
-REPO = osp.abspath(osp.join(osp.dirname(__file__), *['..'] * 4))
 C, D = 5, 6
 
 #: Every head that classifies: its config, and features of B images.
@@ -179,7 +179,7 @@ def test_heads_that_predict_no_classes_are_refused(name):
 
 
 def test_every_head_is_in_the_table():
-    with open(osp.join(REPO, 'docs', 'heads.md'), encoding='utf-8') as file:
+    with open(osp.join(ROOT, 'docs', 'heads.md'), encoding='utf-8') as file:
         table = re.findall(r'^\| `(\w+)`', file.read(), re.M)
     assert sorted(table) == sorted(heads.__all__)
     assert {*CLASSIFIERS, *OTHERS} == {*table}
