@@ -3,6 +3,7 @@
 
 import array
 import atexit
+import ctypes
 import json
 import os
 import random
@@ -14,6 +15,8 @@ import sys
 import threading
 import types
 import warnings
+
+PR_SET_PDEATHSIG = 1
 
 
 class Server:
@@ -105,6 +108,8 @@ def become(folder, environment, streams):
         os.dup2(stream, number)
         os.close(stream)
     os.setpgid(0, 0)
+    # Where the server is killed, no process stays.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
