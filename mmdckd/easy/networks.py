@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from mmdckd.models.weights import classifier_prefixes, read_state_dict
+from mmdckd.models.classifier_keys import classifier_prefixes
+from mmdckd.models.weights import read_state_dict
 
 FORMS = """a network is one of
   NAME                      a config of MMPretrain's zoo: resnet34_8xb32_in1k
