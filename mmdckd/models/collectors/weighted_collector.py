@@ -1,12 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import math
 from typing import List, Optional, Sequence
 
 import torch
 
 from mmdckd.registry import MODELS
 
-from ..options import check_choice
+from ..options import check_positive
 from .base_collector import BaseCollector
 
 
@@ -16,46 +15,34 @@ class WeightedCollector(BaseCollector):
 
     .. math::
         C_i = \frac{\sum_{j \in S_i} w_j P_j}{\sum_{j \in S_i} w_j}
-        \quad \text{or} \quad
-        C_i = \mathrm{softmax}\Big(
-              \frac{\sum_{j \in S_i} w_j \log P_j}{\sum_{j \in S_i} w_j}\Big)
 
     Args:
-        weights (Sequence[float]): One of each student, then one of each
-            teacher that is in the set; more than 0. As a
-            ``teacher_collector``, one of each teacher.
-        average (str): What is averaged, ``'probs'`` or ``'logits'``.
-            Defaults to ``'probs'``.
+        weights (Sequence[float]): One of each student, in the order of their
+            names, then one of each teacher that is in the set; more than 0.
+            As a ``teacher_collector``, one of each teacher.
         include_self (bool): Whether a student is in its own set. Defaults to
             False.
         include_teacher (bool): Whether every teacher is in every set.
             Defaults to False.
 
     Raises:
-        ValueError: If a weight is not more than 0, or ``average`` is another.
+        ValueError: If a weight is not more than 0.
 
     Examples:
         >>> DCKDLoss(
         ...     teacher_collector=dict(type='weighted', weights=[2., 1.]))
     """
 
-    AVERAGES = ('probs', 'logits')
-
     def __init__(
         self,
         weights: Sequence[float],
-        average: str = 'probs',
         include_self: bool = False,
         include_teacher: bool = False,
     ) -> None:
         super().__init__(include_self, include_teacher)
         self.weights = [float(weight) for weight in weights]
-        if not all(0 < weight < math.inf for weight in self.weights):
-            raise ValueError(
-                f'`weights` of a WeightedCollector are more than 0, but got {weights}.'
-            )
-        check_choice('average', average, self.AVERAGES)
-        self.average = average
+        for weight in self.weights:
+            check_positive('weights', weight)
 
     def check_members(self, num_members: int) -> None:
         if len(self.weights) != num_members:
@@ -77,11 +64,7 @@ class WeightedCollector(BaseCollector):
         )
         weights = (weights / weights.sum()).view(-1, 1, 1)
         weights = weights.to(log_probs.device, non_blocking=True)
-        if self.average == 'logits':
-            return (weights * log_probs).sum(0).softmax(-1)
         return (weights * log_probs.exp()).sum(0)
 
     def extra_repr(self) -> str:
-        return (
-            f'weights={self.weights}, average={self.average!r}, {super().extra_repr()}'
-        )
+        return f'weights={self.weights}, {super().extra_repr()}'

@@ -176,7 +176,7 @@ CASES = dict(
                         'cross_entropy',
                     )
                 },
-                loss_weighted=dckd(collector=dict(WEIGHTED, average='logits')),
+                loss_weighted=dckd(collector=WEIGHTED),
                 loss_general=dckd(
                     collector=dict(
                         type='general', include_self=True, include_teacher=True

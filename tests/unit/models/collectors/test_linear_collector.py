@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import minimize
 
 from mmdckd.models.collectors import LinearCollector
-from mmdckd.models.collectors.linear_collector import best_combination
+from mmdckd.models.collectors.best_combination import best_combination
 
 
 def cross_entropy(alpha, logits, label):

@@ -42,17 +42,15 @@ def general(errors, **kwargs):
     return collector
 
 
-@pytest.mark.parametrize('average', ['probs', 'logits'])
 @pytest.mark.parametrize('include_self', [False, True])
 @pytest.mark.parametrize('num_teachers', [0, 2])
-def test_weighted_formula(average, include_self, num_teachers):
+def test_weighted_formula(include_self, num_teachers):
     students, teachers = batch(3, num_teachers)
     weights = [0.5, 2.0, 1.0, 3.0, 0.1][: 3 + num_teachers]
     collector = build_collector(
         dict(
             type='weighted',
             weights=weights,
-            average=average,
             include_self=include_self,
             include_teacher=num_teachers > 0,
         )
@@ -65,22 +63,16 @@ def test_weighted_formula(average, include_self, num_teachers):
                 continue
             log_p = students[j] if j < 3 else teachers[j - 3]
             total += weights[j]
-            mean = mean + weights[j] * (log_p.exp() if average == 'probs' else log_p)
-        mean = mean / total
-        torch.testing.assert_close(
-            targets[i], mean if average == 'probs' else mean.softmax(-1)
-        )
+            mean = mean + weights[j] * log_p.exp()
+        torch.testing.assert_close(targets[i], mean / total)
 
 
-@pytest.mark.parametrize(
-    'average, equal', [('probs', 'mean'), ('logits', 'logit_mean')]
-)
-def test_equal_weights_are_none(average, equal):
+def test_equal_weights_are_none():
     students, teachers = batch(4, 2)
     options = dict(include_teacher=True)
     torch.testing.assert_close(
-        WeightedCollector([2.0] * 6, average, **options)(None, students, teachers),
-        build_collector(dict(type=equal, **options))(None, students, teachers),
+        WeightedCollector([2.0] * 6, **options)(None, students, teachers),
+        build_collector(dict(type='mean', **options))(None, students, teachers),
     )
 
 
@@ -99,10 +91,10 @@ def test_a_teacher_has_one_weight_on_every_view():
 
 def test_wrong_weights():
     for weights in ([1.0, 0.0], [1.0, -1.0], [float('nan')], [float('inf')]):
-        with pytest.raises(ValueError, match='are more than 0'):
+        with pytest.raises(
+            ValueError, match='`weights`: expected a number, more than 0'
+        ):
             WeightedCollector(weights)
-    with pytest.raises(ValueError, match="`average`: expected one of.*'mean'"):
-        WeightedCollector([1.0], 'mean')
     with pytest.raises(ValueError, match='2 `weights`.*3 members'):
         WeightedCollector([1.0, 1.0])(None, batch()[0])
 

@@ -93,19 +93,13 @@ def test_the_collective_term(collector, include_self, include_teacher):
 
 def test_weighted_members():
     z, weights = logits(), [1.0, 2.0, 4.0]
-    for average in ('probs', 'logits'):
-        cfg = dict(type='weighted', weights=weights, average=average)
-        terms = loss(alpha=0.0, gamma=0.0, collector=cfg)(z)
-        for i, value in enumerate(terms['collective']):
-            others = [j for j in range(3) if j != i]
-            w = torch.tensor([weights[j] for j in others]).double()
-            w = (w / w.sum()).view(-1, 1, 1)
-            target = (
-                sigmoid((w * z[others]).sum(0))
-                if (average == 'logits')
-                else (w * sigmoid(z[others])).sum(0)
-            )
-            torch.testing.assert_close(value, TAU**2 * kl(target, sigmoid(z[i])))
+    cfg = dict(type='weighted', weights=weights)
+    terms = loss(alpha=0.0, gamma=0.0, collector=cfg)(z)
+    for i, value in enumerate(terms['collective']):
+        others = [j for j in range(3) if j != i]
+        w = torch.tensor([weights[j] for j in others]).double()
+        target = ((w / w.sum()).view(-1, 1, 1) * sigmoid(z[others])).sum(0)
+        torch.testing.assert_close(value, TAU**2 * kl(target, sigmoid(z[i])))
 
 
 def test_the_correlation_gain():
