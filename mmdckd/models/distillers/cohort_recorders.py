@@ -3,13 +3,14 @@
 
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Set
 
 from mmengine.model import BaseModel
 from torch import nn
 
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
+from .recorder_checks import check_margin
 from .recorders import (
     FeatureRecorder,
     LogitsRecorder,
@@ -49,10 +50,15 @@ class CohortRecorders:
         self._teachers: List[MemberRecorder] = []
 
     @property
+    def features(self) -> Set[str]:
+        """Set[str]: What is read beside logits."""
+        return set(self.inputs['student']) - {LOGITS}
+
+    @property
     def logits_alone(self) -> bool:
         """bool: Whether nothing is recorded but what networks return, their
         logits."""
-        return set(self.inputs['student']) <= {LOGITS} and all(
+        return not self.features and all(
             cfgs[LOGITS] is None for cfgs in self._cfgs.values()
         )
 
@@ -87,6 +93,8 @@ class CohortRecorders:
                 cfg = self._find(name, role)
                 key = f'distiller.{role}_recorders.{name}'
                 recorders[name] = FeatureRecorder(network, cfg, key)
+                if role == 'student':
+                    check_margin(recorders[name].recorder, network, key)
         return MemberRecorder(recorders)
 
     def _find(self, name: str, role: str) -> dict:

@@ -22,6 +22,7 @@ from .collective_losses import (
     give_prototypes,
 )
 from .inputs import CollectiveInputs
+from .loss_selection import without_recorders
 from .recorders import MemberRecorder, Tensors
 from .statistics import cohort_statistics
 from .student_distillers import StudentDistillers
@@ -102,7 +103,7 @@ class CollectiveDistiller(BaseDistiller):
         super().__init__(init_cfg)
         self.student_names = list(student_names)
         self.task = build_task(task)
-        parts = dict(
+        parts: Dict[str, Optional[dict]] = dict(
             student_recorders=student_recorders,
             teacher_recorders=teacher_recorders,
             distill_deliveries=distill_deliveries,
@@ -118,7 +119,7 @@ class CollectiveDistiller(BaseDistiller):
             {**(student_recorders or {}), LOGITS: student_logits},
             {**(teacher_recorders or {}), LOGITS: teacher_logits},
         )
-        cfg: Dict[str, Any] = {k: part for k, part in parts.items() if part}
+        cfg: Dict[str, Any] = without_recorders(parts, self._recorders.features)
         if student_distiller or cfg:
             cfg.update(student_distiller or {})
             cfg.setdefault('type', 'ConfigurableDistiller')

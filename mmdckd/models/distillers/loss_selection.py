@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which student has which of MMRazor's losses."""
+"""What of a distiller's config is MMRazor's, and which student has it."""
 
 import copy
-from typing import Dict, Iterable, List, Set
+from typing import Dict, Iterable, List, Optional, Set
 
 
 def parts_for_student(parts: dict, student: str, names: List[str]) -> dict:
@@ -49,6 +49,31 @@ def parts_for_student(parts: dict, student: str, names: List[str]) -> dict:
         for part in _used(kind, dropped.values()) - _used(kind, kept.values()):
             parts.get(kind, {}).pop(part, None)
     return parts
+
+
+def without_recorders(parts: Dict[str, Optional[dict]], read: Set[str]) -> dict:
+    """Leave the recorders to collective losses that they alone read.
+
+    MMRazor's would keep what they recorded, and its graph, until the next
+    step.
+
+    Args:
+        parts (dict): The parts of the config of an MMRazor distiller.
+        read (Set[str]): The names of recorders that collective losses read.
+
+    Returns:
+        dict: The parts that are left, none empty.
+    """
+    mappings = (parts['loss_forward_mappings'] or {}).values()
+    records = [record for mapping in mappings for record in mapping.values()]
+    read = read - {each.get('recorder') for each in records if isinstance(each, dict)}
+    left = {}
+    for key, part in parts.items():
+        if key.endswith('_recorders'):
+            part = {name: cfg for name, cfg in (part or {}).items() if name not in read}
+        if part:
+            left[key] = part
+    return left
 
 
 def _check_students(loss: str, students: List[str], names: List[str]) -> None:

@@ -75,27 +75,39 @@ def returns_logits(distiller: BaseDistiller) -> bool:
 
 
 def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
+    """Check every recorder of a network that trains; see
+    :func:`check_margin`.
+
+    Args:
+        recorders (RecorderManager): The recorders.
+        network (nn.Module): The network.
+        key (str): The config key of the recorders, for the message.
+    """
+    for name, recorder in recorders.recorders.items():
+        check_margin(recorder, network, f'{key}.{name}')
+
+
+def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     """Make sure that no loss takes what a head returns in training for what
     it predicts with.
 
     Args:
-        recorders (RecorderManager): The recorders of a network that trains.
+        recorder (BaseRecorder): A recorder of a network that trains.
         network (nn.Module): The network.
-        key (str): The config key of the recorders, for the message.
+        key (str): The config key of the recorder, for the message.
 
     Raises:
-        ValueError: If one records the output of such a head.
+        ValueError: If it records the output of such a head.
     """
     head = getattr(network, 'head', None)
-    for name, recorder in recorders.recorders.items():
-        if (
-            isinstance(recorder, ModuleOutputsRecorder)
-            and recorder.source == 'head'
-            and has_margin(head)
-        ):
-            raise ValueError(
-                f'Invalid `{key}.{name}.source`: expected scores without '
-                f"margins, got 'head', a {type(head).__name__}, whose output "
-                'in training has the margin of the label in it. Did you mean '
-                f'{knowledge_of(network, key).source!r}?'
-            )
+    if (
+        isinstance(recorder, ModuleOutputsRecorder)
+        and recorder.source == 'head'
+        and has_margin(head)
+    ):
+        raise ValueError(
+            f'Invalid `{key}.source`: expected scores without '
+            f"margins, got 'head', a {type(head).__name__}, whose output "
+            'in training has the margin of the label in it. Did you mean '
+            f'{knowledge_of(network, key).source!r}?'
+        )

@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -184,6 +186,13 @@ def test_sources_that_give_no_features_are_named(source, error):
     # The task loss does not run where the teacher does.
     with pytest.raises(ValueError, match='`distiller.teacher_recorders.features.sou'):
         losses_of(cohort(recorders=recorders))
+
+
+def test_no_feature_is_kept_after_a_step():
+    model = cohort()
+    losses_of(model)
+    assert not model.distiller.student_distillers
+    copy.deepcopy(model)  # refused of what has a graph
 
 
 def test_graphs_and_cached_teachers_are_refused():
