@@ -12,7 +12,7 @@ step being made. They are wrapped for that time and unwrapped at its end.
 import functools
 import re
 from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, Iterator, List, Optional, Set, Tuple, Union
 from weakref import WeakKeyDictionary
 
 from mmcv.transforms import BaseTransform
@@ -101,6 +101,7 @@ class _Watch:
         self._stage = 'train'
         self._next: Optional[str] = None
         self._parts: WeakKeyDictionary = WeakKeyDictionary()
+        self._kinds: Set[type] = set()
         self._wrapped = ExitStack()
 
     def key_of(self, error: Exception) -> Optional[str]:
@@ -132,8 +133,12 @@ class _Watch:
     ) -> None:
         """Wrap a method of a class until the end of :meth:`watching`."""
         method, own = getattr(owner, name), vars(owner).get(name)
-        wrapped = functools.wraps(method)(functools.partial(wrapper, method))
-        setattr(owner, name, kind(lambda *args, **kwargs: wrapped(*args, **kwargs)))
+
+        @functools.wraps(method)
+        def wrapped(*args, **kwargs) -> Any:
+            return wrapper(method, *args, **kwargs)
+
+        setattr(owner, name, kind(wrapped))
         self._wrapped.callback(
             *((delattr, owner, name) if own is None else (setattr, owner, name, own))
         )
@@ -148,6 +153,8 @@ class _Watch:
             if self._failed is None or self._failed[0] not in _chain(error):
                 self._failed = error, [*self._doing]
             raise
+        else:
+            self._failed = None  # what failed inside has been caught there
         finally:
             del self._doing[-len(parts) :]
 
@@ -167,7 +174,8 @@ class _Watch:
             built = build(registry, cfg, *args, **kwargs)
         if isinstance(built, (BaseTransform, Hook)):
             self._parts[built] = cfg
-        if isinstance(built, BaseDataPreprocessor):
+        if isinstance(built, BaseDataPreprocessor) and type(built) not in self._kinds:
+            self._kinds.add(type(built))
             self._wrap(type(built), 'forward', self._naming('data_preprocessor'))
         return built
 

@@ -1,12 +1,19 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What tools/train.py says of a config with something wrong in it."""
 
+import contextlib
 import json
 import os.path as osp
 import re
 
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS, Registry
+from mmengine.runner import Runner
 
 from helpers.commands import REPO
 from mmdckd.cli import train
@@ -177,3 +184,61 @@ def test_a_key_that_nothing_reads():
 def test_what_shards_a_model_is_refused(message, key, name):
     code = message(**{key: dict(type=name)})
     assert code.startswith(f"error: `{key}.type`='{name}': a cohort is not sharded.")
+
+
+@HOOKS.register_module()
+class FailingHook(Hook):
+    def __init__(self, size):
+        self.size = size
+
+    def after_train_iter(self, runner, *args, **kwargs):
+        raise RuntimeError('a hook fails')
+
+
+@pytest.fixture
+def watched():
+    """A model of two parts, and how an action inside a watch ends."""
+    cfg = Config(dict(model=dict(type='Outer', part=dict(type='Inner', size=3))))
+
+    def end_of(action):
+        with pytest.raises(SystemExit) as end, naming_config_keys(cfg):
+            action(cfg.model)
+        return end.value.code.partition('\n')[0]
+
+    return end_of
+
+
+def test_the_innermost_part_that_fails_is_named(watched):
+    def fail(size):
+        raise KeyError(size)
+
+    registry = Registry('watched')
+    registry.register_module('Outer', module=lambda part: registry.build(part))
+    registry.register_module('Inner', module=fail)
+    assert watched(registry.build).startswith('error: `model.part`: KeyError: 3')
+    assert Registry.build.__module__ == Registry.__module__
+    assert not hasattr(Registry.build, '__wrapped__')
+
+
+def test_a_failure_that_was_caught_is_not_named(watched):
+    registry = Registry('watched')
+
+    def fall_back(cfg):
+        with contextlib.suppress(KeyError):
+            registry.build(cfg)
+        raise TypeError('of something else')
+
+    assert watched(fall_back) == 'error: TypeError: of something else'
+
+
+def test_all_is_as_it_was_afterwards():
+    owners = (Registry, Runner, Compose, Evaluator, OptimWrapper)
+    before = [dict(vars(owner)) for owner in owners]
+    with naming_config_keys(Config()):
+        assert before != [dict(vars(owner)) for owner in owners]
+    assert before == [dict(vars(owner)) for owner in owners]
+
+
+def test_a_hook_is_named_by_its_part(message):
+    code = message(custom_hooks=[dict(type='mmengine.FailingHook', size=3)])
+    assert code.startswith('error: `custom_hooks[0]`: RuntimeError: a hook fails')
