@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / 'mmdckd'
 #: The rooms, from the roof to the ground: those of a floor share a line, and
 #: the first floor is the public face.
 FLOORS = (
-    ('', '__main__', 'cli', 'configs', 'first_use'),
+    ('', '__main__', 'cli', 'configs', 'easy', 'first_use'),
     ('sweep', 'report', 'export', 'convert', 'inference'),
     ('engine',),
     ('models', 'datasets', 'evaluation', 'visualization'),
