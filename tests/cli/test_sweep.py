@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from helpers import warm
 from helpers.paths import ROOT
 from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.plan import make_plan
@@ -25,7 +26,7 @@ TOOL = str(ROOT / 'tools' / 'sweep.py')
 
 def start(*args):
     return subprocess.Popen(
-        [sys.executable, TOOL, *map(str, args)],
+        [warm.python(), TOOL, *map(str, args)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

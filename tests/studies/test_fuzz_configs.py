@@ -31,7 +31,7 @@ def test_a_run_or_a_clear_error(fuzz, cfgs, number):
 @pytest.mark.slow
 def test_many_configs(fuzz):
     cfgs = {name: fuzz.tiny_config(name) for name in fuzz.CONFIGS}
-    for number in range(30):
+    for number in range(15):
         check(fuzz, fuzz.make_case(cfgs, f'slow-{number}'))
 
 

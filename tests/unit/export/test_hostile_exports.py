@@ -206,7 +206,7 @@ def test_hostile_checkpoints(fuzz, tmp_path):
 
 @pytest.mark.slow
 def test_many_hostile_checkpoints(fuzz, tmp_path):
-    assert not fuzz.fuzz(2000, 0, str(tmp_path))['failures']
+    assert not fuzz.fuzz(500, 0, str(tmp_path))['failures']
 
 
 def test_the_fuzzer_finds_code(fuzz, tmp_path, monkeypatch):
