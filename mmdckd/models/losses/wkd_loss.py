@@ -1,14 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import os.path as osp
 from typing import Dict, List, Optional
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mmdckd.registry import MODELS
 
 from ..options import check_count, check_positive
+from .class_distances import read_distances
 from .functional import soften
 from .teacher_loss import TeacherLoss
 
@@ -102,7 +101,7 @@ class WKDLoss(TeacherLoss):
         self.costs: Optional[torch.Tensor]
         self.register_buffer('costs', None, persistent=False)
         if cost is not None:
-            self._set_distances(_read_distances(cost))
+            self._set_distances(read_distances(cost))
 
     def take_prototypes(self, prototypes: List[torch.Tensor]) -> None:
         """Take how classes resemble each other from the teachers' last layer.
@@ -185,32 +184,3 @@ class WKDLoss(TeacherLoss):
 def _at(log_probs: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     label = label.expand(*log_probs.shape[:-1], 1)
     return log_probs.gather(-1, label).squeeze(-1)
-
-
-def _read_distances(path: str) -> torch.Tensor:
-    if not osp.isfile(path):
-        raise ValueError(
-            f'Invalid `cost`: expected an .npy file of the '
-            f'distances of classes, got {path!r}, which does '
-            'not exist.'
-        )
-    try:
-        distances = torch.from_numpy(np.load(path, allow_pickle=False)).float()
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f'Invalid `cost`: expected an .npy file of numbers, got {path!r}: {error}'
-        ) from error
-    shape = tuple(distances.shape)
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError(
-            'Invalid `cost`: expected distances of shape (C, C), '
-            f'got {shape} in {path!r}.'
-        )
-    # What rounding makes of 0 is not refused.
-    if not distances.isfinite().all() or distances.min() < -1e-3:
-        raise ValueError(
-            'Invalid `cost`: expected finite distances, 0 or '
-            f'more, got {distances.min():g} to '
-            f'{distances.max():g} in {path!r}.'
-        )
-    return distances

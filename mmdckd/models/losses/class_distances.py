@@ -1,0 +1,44 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+
+import numpy as np
+import torch
+
+
+def read_distances(path: str) -> torch.Tensor:
+    """Read how far classes are from each other.
+
+    Args:
+        path (str): An ``.npy`` file of distances (C, C), 0 or more.
+
+    Returns:
+        Tensor: (C, C), in float32.
+
+    Raises:
+        ValueError: If it is no such file, naming the option ``cost``.
+    """
+    if not osp.isfile(path):
+        raise ValueError(
+            'Invalid `cost`: expected an .npy file of the distances of classes, '
+            f'got {path!r}, which does not exist.'
+        )
+    try:
+        distances = torch.from_numpy(np.load(path, allow_pickle=False)).float()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'Invalid `cost`: expected an .npy file of numbers, got {path!r}: {error}'
+        ) from error
+    shape = tuple(distances.shape)
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ValueError(
+            'Invalid `cost`: expected distances of shape (C, C), '
+            f'got {shape} in {path!r}.'
+        )
+    # What rounding makes of 0 is not refused.
+    if not distances.isfinite().all() or distances.min() < -1e-3:
+        raise ValueError(
+            'Invalid `cost`: expected finite distances, 0 or '
+            f'more, got {distances.min():g} to '
+            f'{distances.max():g} in {path!r}.'
+        )
+    return distances
