@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
 import torch
 from mmpretrain.models import ImageClassifier, TimmClassifier
 from mmpretrain.models.classifiers.base import BaseClassifier
@@ -7,7 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 from helpers.networks import PREPROCESSOR, digits, distil
-from mmdckd.models.networks import num_classes_of
+from mmdckd.models.networks import num_classes_of, resolve_network
 
 
 @MODELS.register_module()
@@ -85,3 +86,17 @@ def test_classes_of_networks():
         head=dict(type='LinearClsHead', num_classes=5, in_channels=84),
     )
     assert num_classes_of(with_head) == 5
+
+
+def test_a_config_of_mmcls_is_refused_with_that_of_mmpretrain():
+    """MMEngine would install mmcls 0.25."""
+    path = 'resnet/resnet18_8xb32_in1k.py'
+    with pytest.raises(ValueError, match=f"`key.cfg_path`.*'mmpretrain::{path}'"):
+        resolve_network(dict(cfg_path=f'mmcls::{path}'), 'key')
+
+
+@pytest.mark.parametrize(
+    'path', ['dckd_r34_r18_digits.py', 'teachers/resnet34_digits.py']
+)
+def test_configs_that_are_shipped_are_found(path):
+    assert resolve_network(dict(cfg_path=f'mmdckd::{path}'), 'key').key == 'key'
