@@ -1,5 +1,5 @@
-# Four students, taught by the teacher and by what is collected of the others,
-# in this project's formulation.
+# DCKD in this project's formulation: four students learn from the teacher and
+# from the combined predictions of the other students.
 model = dict(
     num_students=4,
     distiller=dict(

@@ -1,5 +1,5 @@
-# One student, taught by the teacher how classes and images correlate (DIST,
-# Huang et al., NeurIPS 2022; MMRazor's loss).
+# One student learns the correlations between classes and between images from
+# the teacher (DIST, Huang et al., NeurIPS 2022; MMRazor's loss).
 model = dict(
     num_students=1,
     distiller=dict(

@@ -1,6 +1,6 @@
-# One student, taught by the teacher of the label and of the other classes
-# apart (DKD, Zhao et al., CVPR 2022; MMRazor's loss). Its authors weigh the
-# other classes (beta) by 2 to 8, depending on the pair of networks.
+# One student learns from the teacher, with separate weights for the label's
+# class and the other classes (DKD, Zhao et al., CVPR 2022; MMRazor's loss). The
+# authors set beta from 2 to 8, depending on the pair of networks.
 model = dict(
     num_students=1,
     distiller=dict(

@@ -1,4 +1,4 @@
-# Four students, taught by each other (deep mutual learning, Zhang et al., CVPR
+# Four students learn from each other (deep mutual learning, Zhang et al., CVPR
 # 2018).
 model = dict(
     teacher=None,

@@ -1,4 +1,4 @@
-# One student, taught by the teacher (Hinton et al., 2015).
+# One student learns from the teacher (Hinton et al., 2015).
 model = dict(
     num_students=1,
     distiller=dict(

@@ -1,4 +1,4 @@
-# Four students, taught by the teacher as in kd.py and by each other as in
+# Four students learn from the teacher as in kd.py and from each other as in
 # dml.py.
 model = dict(
     num_students=4,

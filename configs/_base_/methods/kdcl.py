@@ -1,5 +1,5 @@
-# Four students, all taught by one target, of each class the smallest margin
-# over the label that any of them has (KDCL-MinLogit, Guo et al., CVPR 2020).
+# Four students learn from one target: for each class, the smallest margin over
+# the label among all students (KDCL-MinLogit, Guo et al., CVPR 2020).
 model = dict(
     teacher=None,
     teacher_ckpt=None,

@@ -1,6 +1,6 @@
-# One student, taught the teacher's predictions, how images resemble each other
-# in them and how classes do, at five temperatures (MLKD, Jin et al., CVPR
-# 2023), with one view of each image.
+# One student learns the teacher's predictions, and the similarities of images
+# and of classes in them, at five temperatures (MLKD, Jin et al., CVPR 2023), from
+# one view of each image.
 model = dict(
     num_students=1,
     distiller=dict(

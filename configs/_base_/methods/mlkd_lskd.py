@@ -1,4 +1,4 @@
-# MLKD, its predictions of standardised logits (LSKD, Sun et al., CVPR 2024).
+# MLKD on standardised logits (LSKD, Sun et al., CVPR 2024).
 _base_ = 'mlkd.py'
 
 model = dict(

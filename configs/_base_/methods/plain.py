@@ -1,4 +1,4 @@
-# One student, trained alone.
+# One student is trained alone.
 model = dict(
     teacher=None,
     teacher_ckpt=None,

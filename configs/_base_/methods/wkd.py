@@ -1,7 +1,7 @@
-# One student, taught by what it costs to move its predictions to the
-# teacher's, where classes that resemble each other are near (WKD-L, Lv et al.,
-# NeurIPS 2024). The weight and the temperature are those for ImageNet; on
-# CIFAR-100 its authors take transport_weight=600 and tau=8.
+# One student minimises the cost of moving its predictions to the teacher's,
+# which is low between similar classes (WKD-L, Lv et al., NeurIPS 2024). The weight
+# and the temperature are the authors' for ImageNet; on CIFAR-100 they use
+# transport_weight=600 and tau=8.
 model = dict(
     num_students=1,
     distiller=dict(
