@@ -120,7 +120,9 @@ class _Watch:
             self._wrap(Registry, 'build', self._build)
             for name, key in RUNNER_METHODS.items():
                 self._wrap(Runner, name, self._naming(key))
-            self._wrap(Runner, 'build_dataloader', self._build_dataloader, staticmethod)
+            loader = self._naming('{stage}_dataloader')
+            self._wrap(Runner, 'build_dataloader', loader, staticmethod)
+            self._wrap(Runner, 'build_evaluator', self._naming('{stage}_evaluator'))
             self._wrap(Runner, 'call_hook', self._call_hook)
             self._wrap(Compose, '__call__', self._transform)
             self._wrap(Evaluator, 'process', self._naming('{stage}_evaluator'))
@@ -162,10 +164,17 @@ class _Watch:
         """The wrapper of a method that is for one key."""
 
         def run(method: Callable, *args, **kwargs) -> Any:
-            with self._at(key.format(stage=self._stage)):
+            with self._at(key.format(stage=self._stage_of_now())):
                 return method(*args, **kwargs)
 
         return run
+
+    def _stage_of_now(self) -> str:
+        """The stage whose loop is being built, or else whose loop runs."""
+        for stage in ('train', 'val', 'test'):
+            if f'{stage}_cfg' in self._doing:
+                return stage
+        return self._stage
 
     def _build(
         self, build: Callable, registry: Registry, cfg: Any, *args, **kwargs
@@ -178,12 +187,6 @@ class _Watch:
             self._kinds.add(type(built))
             self._wrap(type(built), 'forward', self._naming('data_preprocessor'))
         return built
-
-    def _build_dataloader(
-        self, build: Callable, dataloader: Any, *args, **kwargs
-    ) -> Any:
-        with self._at(dataloader):
-            return build(dataloader, *args, **kwargs)
 
     def _call_hook(
         self, call: Callable, runner: Runner, fn_name: str, **kwargs

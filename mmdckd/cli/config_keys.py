@@ -62,6 +62,8 @@ DICT_KEYS = (
     'optim_wrapper',
     'default_hooks',
     'data_preprocessor',
+    'randomness',
+    'env_cfg',
 )
 
 
@@ -77,7 +79,7 @@ def check_keys(cfg: Config) -> None:
         raise SystemExit('error: the config has no `model`')
     check_types(cfg)
     check_spelling(cfg)
-    check_scope(cfg.get('default_scope') or 'mmengine')
+    check_scope('mmengine' if cfg.get('default_scope') is None else cfg.default_scope)
     for key in ('max_epochs', 'max_iters'):
         length = (cfg.get('train_cfg') or {}).get(key, 1)
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:

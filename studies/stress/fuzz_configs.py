@@ -20,9 +20,10 @@ from fuzzing import finish, fuzz_parser
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from tiny_configs import CONFIGS, REPO, tiny_config
+from torch import nn
 
 from mmdckd import registry
-from mmdckd.cli import run_config, train
+from mmdckd.cli import train
 
 EXAMPLE = """example:
   python studies/stress/fuzz_configs.py --cases 50 --seed 1
@@ -204,12 +205,12 @@ class StopHook(Hook):
         raise KeyboardInterrupt
 
 
-def _with_stop(add_checks: Callable) -> Callable:
-    def add(runner: Runner, default_hooks: dict) -> None:
-        add_checks(runner, default_hooks)
+def _stopping(train: Callable) -> Callable:
+    def train_and_stop(runner: Runner) -> nn.Module:
         runner.register_hook(StopHook())
+        return train(runner)
 
-    return add
+    return train_and_stop
 
 
 def _train(path: str, folder: str, printed: str, memory: int) -> None:
@@ -222,7 +223,7 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
         os.dup2(file, 2)
         sys.stdout = sys.stderr = os.fdopen(file, 'w', buffering=1)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        run_config.add_checks = _with_stop(run_config.add_checks)
+        Runner.train = _stopping(Runner.train)
         train.main([path, '--work-dir', osp.join(folder, 'work_dir')])
         code = 0
     except KeyboardInterrupt:

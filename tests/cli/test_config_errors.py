@@ -95,6 +95,9 @@ def message(tmp_path, monkeypatch):
             '`data_preprocessor.mean` has 3 numbers and .*std` 2',
         ),
         (dict(val_dataloader__sampler=5), '`val_dataloader`: '),
+        (dict(val_evaluator=[{}]), '`val_evaluator`: KeyError'),
+        (dict(randomness=3), '`randomness` is a dict, but got 3'),
+        (dict(default_scope=0), '`default_scope`=0 is no package'),
     ],
 )
 def test_names_the_key(message, changes, expected):
