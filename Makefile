@@ -19,7 +19,7 @@ demo: .venv/installed
 	$(BIN)/python tools/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 tests
 
 slow: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or gpu' \
