@@ -20,11 +20,7 @@ class ConfidenceCollector(FoldCollector):
     For each image, a member has the weight of the probability, unsoftened,
     that it gives the label. With soft labels that is the one they expect.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """
 
     needs_labels = True

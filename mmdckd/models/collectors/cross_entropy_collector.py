@@ -25,11 +25,7 @@ class CrossEntropyCollector(FoldCollector):
     weight 1. Here they weight what is collected; there, a loss for each
     teacher, whose gradient is the same.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """
 
     needs_labels = True

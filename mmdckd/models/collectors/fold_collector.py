@@ -20,11 +20,7 @@ class FoldCollector(BaseCollector):
     (:meth:`values`), how two contributions become one (:meth:`fold`) and how
     the result becomes a distribution (:meth:`normalise`).
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
 
     Examples:
         >>> @MODELS.register_module()

@@ -29,11 +29,7 @@ class LinearCollector(BaseCollector):
     images of a batch are solved at once, see :func:`best_combination`. Without
     ``include_self`` there is one problem a student.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True

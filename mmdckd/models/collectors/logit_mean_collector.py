@@ -22,11 +22,7 @@ class LogitMeanCollector(FoldCollector):
     constant in each row, which softmax takes no notice of. It is the
     normalised geometric mean of the members' distributions.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """
 
     def values(

@@ -19,11 +19,7 @@ class MaxCollector(FoldCollector):
     A class that one member finds plausible survives. Of several labels,
     :math:`C_i[c]` is the largest probability itself: classes are no rivals.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """
 
     def values(

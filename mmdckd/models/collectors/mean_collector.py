@@ -20,11 +20,7 @@ class MeanCollector(FoldCollector):
     :math:`\frac{1}{|S_i|} \sum_j KL(P_j \| P_i)`: deep mutual learning (Zhang
     et al., CVPR 2018).
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """
 
     def values(

@@ -27,11 +27,7 @@ class MinLogitCollector(FoldCollector):
     :math:`\log P_j` stands in for :math:`z_j / \tau`: the constant of each row
     cancels.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True

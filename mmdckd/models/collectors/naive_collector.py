@@ -23,11 +23,7 @@ class NaiveCollector(FoldCollector):
     Members are judged unsoftened, as there. Members that are equally good, to
     the last bit, give their mean.
 
-    Args:
-        include_self (bool): Whether a student is in its own set. Defaults to
-            False.
-        include_teacher (bool): Whether every teacher is in every set.
-            Defaults to False.
+    Its arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True
