@@ -29,6 +29,7 @@ gpu: .venv/installed
 	PYTHON=$(BIN)/python bash studies/gpu/run
 
 docs: .venv/docs-installed
+	$(BIN)/python docs/tables.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 types: .venv/lint-installed
