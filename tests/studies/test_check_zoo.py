@@ -41,6 +41,7 @@ def checked(tmp_path_factory):
     return work_dir, check_zoo(work_dir, *FAMILIES)
 
 
+@pytest.mark.slow
 def test_every_family_learns_and_teaches(checked):
     work_dir, printed = checked
     assert '5 of 5 learn in a cohort' in printed
@@ -60,6 +61,7 @@ def test_every_family_learns_and_teaches(checked):
     assert 'conformer-tiny-p16_8xb128_in1k.py' in rows
 
 
+@pytest.mark.slow
 def test_what_has_run_is_not_run_again(checked):
     work_dir, _ = checked
     results = work_dir / 'results.jsonl'

@@ -43,7 +43,7 @@ class ModuleBackbone(BaseModule):
     def __init__(self, module: Union[str, dict], **kwargs: Any) -> None:
         super().__init__()
         if isinstance(module, dict):
-            network = MODELS.build({**module, **kwargs})
+            network = MODELS.build({'_scope_': 'mmdckd', **module, **kwargs})
         else:
             network = find_function(module, 'backbone.module')(**kwargs)
         if not isinstance(network, nn.Module):

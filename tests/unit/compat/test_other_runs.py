@@ -70,6 +70,7 @@ def outcomes(tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 def test_mmengine_does_what_it_did(outcomes):
     without, imported = outcomes
     assert not without.pop('mmdckd') and imported.pop('mmdckd')
@@ -78,6 +79,7 @@ def test_mmengine_does_what_it_did(outcomes):
         assert without[name] == imported[name], name
 
 
+@pytest.mark.slow
 def test_the_situations_are_what_they_say(outcomes):
     ours = outcomes[1]
     kept = {name for name in ours['few_kept_and_the_best'][0] if name[-4:] == '.pth'}

@@ -153,6 +153,7 @@ def test_deit_has_the_head_that_mmrazor_trains():
     assert config.data_preprocessor.batch_augments.augments
 
 
+@pytest.mark.slow
 def test_tool_writes_what_trains(tmp_path):
     """A user's SingleTeacherDistill trains after one command."""
     out = tmp_path / 'converted.py'

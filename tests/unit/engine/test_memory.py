@@ -37,6 +37,7 @@ def run(**environment):
     return output[0] == 'True', int(output[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != 'linux' or torch.cuda.is_available(),
     reason='for trainings on the CPU, with glibc',

@@ -61,7 +61,8 @@ def test_a_classifier_is_the_network_itself():
 
 def test_a_registered_network():
     MODELS.register_module(name='TestNet', module=Net, force=True)
-    backbone = ModuleBackbone(dict(type='TestNet'), num_classes=3)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        backbone = ModuleBackbone(dict(type='TestNet'), num_classes=3)
     assert isinstance(backbone.module, Net)
     assert backbone(torch.rand(1, 3, 8, 8))[0].shape == (1, 3)
 
