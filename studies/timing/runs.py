@@ -3,6 +3,7 @@
 
 import itertools
 import os.path as osp
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -11,7 +12,7 @@ import mmdckd  # isort: skip  # noqa: F401
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COHORT = str(ROOT / 'configs/_base_/cohort.py')
 PLAIN = 'mmpretrain::_base_/default_runtime.py'
 FC = dict(type='mmrazor.ModuleOutputs', source='head.fc')
@@ -210,6 +211,7 @@ class Run:
 
     def _begin(self) -> None:
         """What a loop does before its first iteration."""
+        self.loop.at_end = ExitStack()  # it never ends
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()

@@ -28,6 +28,7 @@ SECTIONS = [
     'confusions',
     'agreement',
     'calibration',
+    'metrics',
     'cost',
     'config',
     'environment',
@@ -136,6 +137,7 @@ def test_figures_are_files_too(single, several):
             'agreement-epochs',
             'calibration',
             'calibration-epochs',
+            'metrics',
         )
     } == drawn
     other = {path.name for path in (several.parent / 'figures').iterdir()}
@@ -143,6 +145,7 @@ def test_figures_are_files_too(single, several):
     assert {name for name in other if name.startswith('alone')} == {
         'alone_accuracy.png',
         'alone_losses.png',
+        'alone_metrics.png',
     }
     for path in (single.parent / 'figures').iterdir():
         image = np.asarray(Image.open(path).convert('L'))
