@@ -46,7 +46,7 @@ def part(rank, cfg, told):
     return code, threads_of_the_group()
 
 
-@pytest.mark.parametrize('told', [False, True])
+@pytest.mark.parametrize('told', [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_thread_is_left_to_abort_a_process_that_exits(tmp_path, told):
     cfg = run_config(tmp_path, launcher='pytorch')
     ends = run_processes(part, cfg, told)

@@ -91,6 +91,7 @@ def test_trains_a_teacher_then_a_cohort_and_resumes(tmp_path):
             assert not torch.equal(weight, after['state_dict'][key]), key
 
 
+@pytest.mark.slow
 def test_trains_on_two_processes(tmp_path):
     log = run(
         osp.join('tools', 'dist_train.sh'),

@@ -7,6 +7,8 @@ import shlex
 import shutil
 import sys
 
+import pytest
+
 from helpers.paths import ROOT
 
 PAGE = ROOT / 'docs' / 'benchmark.md'
@@ -24,6 +26,7 @@ def test_every_sweep_with_results_is_on_the_page():
     }
 
 
+@pytest.mark.slow
 def test_the_page_is_made_of_the_committed_results(tmp_path, monkeypatch):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     for path in ROOT.glob('docs/results/*/results.jsonl'):

@@ -15,6 +15,7 @@ def call(*arguments, **kwargs):
     )
 
 
+@pytest.mark.slow
 def test_it_runs_what_python_runs(tmp_path):
     (tmp_path / 'beside.py').write_text('name = "beside"\n')
     script = tmp_path / 'script.py'

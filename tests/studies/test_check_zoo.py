@@ -85,6 +85,7 @@ def test_a_family_that_is_none_is_told(tmp_path):
         check_zoo(tmp_path, 'lenett')
 
 
+@pytest.mark.slow
 def test_limits_end_a_check_and_not_the_run(tmp_path):
     entries, unreadable = choose(['lenet'], report=lambda line: None)
     assert not unreadable and len(entries) == 1

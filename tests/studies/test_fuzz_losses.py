@@ -21,6 +21,7 @@ def test_what_comes_out_is_right_honest_or_a_clear_error(case):
     assert fuzz_losses.judge(case) in ('right', 'finite', 'not finite', 'error')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'module, name, value',
     [

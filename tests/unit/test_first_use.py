@@ -106,7 +106,7 @@ assert MODELS.get('mmdckd.DCKDLoss') is mmdckd.registry.MODELS.get('DCKDLoss')
 """
 
 
-@pytest.mark.parametrize('code', [LIGHT, USE])
+@pytest.mark.parametrize('code', [LIGHT, pytest.param(USE, marks=pytest.mark.slow)])
 def test_in_a_process_of_its_own(code):
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
 

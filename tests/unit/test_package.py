@@ -166,6 +166,7 @@ print(config.model.type, config.model.num_students)
 """
 
 
+@pytest.mark.slow
 def test_config_inherits_from_an_installed_wheel(wheel, tmp_path):
     target = tmp_path / 'target'
     pip('install', '--no-deps', '--target', target, wheel, cwd=tmp_path)

@@ -121,6 +121,7 @@ def run(code):
     return json.loads(process.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_process_that_has_not_imported_mmdckd():
     # The remedy is for `mmpretrain`, which is imported before mmdckd here.
     assert (

@@ -67,6 +67,7 @@ def test_two_processes_train_as_one(tmp_path):
         assert first['metrics'][key] == pytest.approx(value, abs=1.1), key
 
 
+@pytest.mark.slow
 def test_checkpoints_of_two_processes_are_those_of_one(tmp_path):
     two_then_one, one_then_two = tmp_path / 'two', tmp_path / 'one'
     first, _ = run_processes(run, 2, config(two_then_one))

@@ -27,7 +27,9 @@ def run(rank, number, cfg):
     )
 
 
-@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize(
+    'by_epoch', [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_two_processes_measure_the_same_statistics(by_epoch, tmp_path):
     train_cfg = (
         dict(by_epoch=True, max_epochs=2)

@@ -75,7 +75,9 @@ def resume(before, cfg):
     return runner, text.read_text()
 
 
-@pytest.mark.parametrize('schedule', [cosine, steps])
+@pytest.mark.parametrize(
+    'schedule', [cosine, pytest.param(steps, marks=pytest.mark.slow)]
+)
 def test_a_longer_schedule_is_followed_as_if_from_the_beginning(tmp_path, schedule):
     whole = train(config(tmp_path / 'whole', 5, schedule))
     before = config(tmp_path / 'resumed', 3, schedule)

@@ -170,6 +170,7 @@ def test_training_is_not_changed(run, tmp_path):
         assert torch.equal(value, run.model.state_dict()[key]), key
 
 
+@pytest.mark.slow
 def test_a_resumed_run_asks_the_teacher_again(run, tmp_path):
     cfg = with_hook(tmp_path)
     cfg.default_hooks.checkpoint.interval = 1

@@ -28,7 +28,14 @@ def top1(weights, name, cfg):
         dict(type='mmengine.EMAHook'),
         dict(type='mmpretrain.EMAHook'),
         dict(type='mmpretrain.EMAHook', evaluate_on_origin=True),
-        dict(type='mmpretrain.EMAHook', evaluate_on_ema=False, evaluate_on_origin=True),
+        pytest.param(
+            dict(
+                type='mmpretrain.EMAHook',
+                evaluate_on_ema=False,
+                evaluate_on_origin=True,
+            ),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=['mmengine', 'ema', 'both', 'origin'],
 )

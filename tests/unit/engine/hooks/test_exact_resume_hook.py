@@ -34,10 +34,12 @@ def never_interrupted(tmp_path_factory):
         (0, False, 'iter', 7),
         (2, True, 'iter', 7),
         (0, False, 'val', 12),
-        (2, False, 'val', 8),
+        pytest.param(2, False, 'val', 8, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize('by_epoch', [True, False])
+@pytest.mark.parametrize(
+    'by_epoch', [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_a_resumed_run_is_the_run_that_never_stopped(
     tmp_path, never_interrupted, by_epoch, workers, persistent, stage, iteration
 ):

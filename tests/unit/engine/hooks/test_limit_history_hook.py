@@ -47,6 +47,7 @@ def test_the_latest_values_are_kept(tmp_path):
     assert resumed['train/loss'] == every['train/loss'][-2:]
 
 
+@pytest.mark.slow
 def test_no_tensor_stays(memory_slope):
     points = memory_slope.measure(40, 5)
     counts = [tensors for _, _, tensors in points]

@@ -97,6 +97,7 @@ def test_it_measures_at_the_start_of_every_epoch(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_weights_of_one_that_was_not(tmp_path):
     whole = hook_of(train(config(tmp_path)))
     half = train(config(tmp_path))

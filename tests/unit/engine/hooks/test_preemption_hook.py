@@ -55,7 +55,12 @@ def never_interrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    'number, code', [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)]
+    'number, code',
+    [
+        (signal.SIGTERM, 75),
+        pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_saves_says_so_and_is_resumed(tmp_path, never_interrupted, number, code, capfd):
     cfg = long_config(tmp_path, workers=2)

@@ -204,7 +204,9 @@ def test_networks_without_statistics_and_layers_in_eval_mode(tmp_path):
     'hook, iteration, by_epoch',
     [
         (dict(average='swa', begin_iter=1, interval=2), 7, True),
-        (dict(momentum=0.2, norm_images=50), 10, False),
+        pytest.param(
+            dict(momentum=0.2, norm_images=50), 10, False, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_resumed_run_is_the_run_that_never_stopped(

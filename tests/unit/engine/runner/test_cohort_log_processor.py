@@ -81,6 +81,7 @@ def test_nothing_is_missing_in_the_file(run, tmp_path):
     assert len(lines(without, 'train')[0]) > 1000
 
 
+@pytest.mark.slow
 def test_a_run_by_iterations_with_hierarchy(tmp_path):
     runner = train(
         config(

@@ -356,7 +356,14 @@ def test_invariant_to_a_shift_of_a_row(collector, correlation, batch, shift):
     )
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    'dtype',
+    [
+        torch.float32,
+        pytest.param(torch.float16, marks=pytest.mark.slow),
+        pytest.param(torch.bfloat16, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize('collector', ALL_COLLECTORS)
 @given(
     batch=batches(elements=st.sampled_from([-1e4, 0.0, 1e4]) | st.floats(-1e4, 1e4)),
