@@ -2,6 +2,7 @@
 """Processes without an accelerator; tests/runs/distributed trains in them."""
 
 import os
+import socket
 
 import pytest
 import torch
@@ -69,8 +70,9 @@ def test_slurm_and_mpi_say_who_a_process_is(monkeypatch):
             assert os.environ[key] == f'{launcher} {key}'
 
 
-def build(rank, cfg):
+def build(rank, cfg, port):
     torch.distributed.destroy_process_group()  # as a launcher starts a process
+    os.environ['MASTER_PORT'] = port  # the old one may still be closing
     use_cpu_processes(cfg)
     model = Runner.from_cfg(cfg).model
     return type(model) is CPUDataParallel, torch.distributed.get_backend()
@@ -78,4 +80,7 @@ def build(rank, cfg):
 
 def test_a_launched_runner_is_built(tmp_path):
     cfg = run_config(tmp_path, launcher='pytorch')
-    assert run_processes(build, cfg) == [(True, 'gloo')] * 2
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    assert run_processes(build, cfg, port) == [(True, 'gloo')] * 2
