@@ -48,7 +48,7 @@ def prepare() -> None:
 
 
 class _FirstUse(MetaPathFinder):
-    """Finds modules as ever, and prepares before the first one is loaded."""
+    """Finds modules as usual, and prepares before the first one is loaded."""
 
     def find_spec(
         self,

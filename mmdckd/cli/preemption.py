@@ -23,7 +23,7 @@ def exit_when_told() -> None:
     def receive(number: int, frame=None) -> None:
         if os.getpid() == process:
             _exit(number)
-        # A worker, which ends as ever.
+        # A worker, which ends as usual.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from glob import glob
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import mmpretrain
 from mmengine.config import Config
@@ -85,12 +85,9 @@ def find_network(
 def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
     zoo = _zoo()
     if name not in zoo:
-        near = [each for each in zoo if each.startswith(name)][:3]
-        near = near or get_close_matches(name, zoo, 3, 0.5)
-        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
         raise ValueError(
             f"Invalid `{key}`: expected a config of MMPretrain's zoo, got "
-            f'{name!r}.{hint} Else, {FORMS}.'
+            f'{name!r}.{_did_you_mean(name, list(zoo))} Else, {FORMS}.'
         )
     config: dict = dict(cfg_path=f'mmpretrain::{zoo[name]}')
     base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
@@ -145,8 +142,7 @@ def _from_timm(rest: str, num_classes: int, pretrained: bool, key: str) -> Named
     timm = _library('timm', key)
     name, _, checkpoint = rest.partition(',')
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), 3, 0.5)
-        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        hint = _did_you_mean(name, timm.list_models())
         raise ValueError(
             f'Invalid `{key}`: expected a network of timm, got {name!r}.{hint}'
         )
@@ -215,8 +211,7 @@ def _from_torchvision(
     from torchvision import models
 
     if name not in models.list_models(models):
-        near = get_close_matches(name, models.list_models(models), 3, 0.5)
-        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        hint = _did_you_mean(name, models.list_models(models))
         raise ValueError(
             f'Invalid `{key}`: expected a classifier of torchvision, got {name!r}.'
             f'{hint}'
@@ -250,6 +245,13 @@ _FINDERS: Dict[str, Callable[[str, int, bool, str], NamedNetwork]] = dict(
     torchvision=_from_torchvision,
     python=_from_python,
 )
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    """The end of a message about a name that is not known."""
+    near = [each for each in known if each.startswith(name)][:3]
+    near = near or get_close_matches(name, known, 3, 0.5)
+    return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
 
 
 def _head(head: dict, num_classes: int) -> dict:
