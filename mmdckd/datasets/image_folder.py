@@ -1,10 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import hashlib
+import os.path as osp
 from collections import defaultdict
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmpretrain.datasets import CustomDataset
 
+from mmdckd.io.images import ENDINGS, find_files, subfolders
 from mmdckd.registry import DATASETS
 
 
@@ -25,7 +27,8 @@ class ImageFolder(CustomDataset):
         val_ratio (float): The share of the images that ``'val'`` has, between
             0 and 1. Defaults to 0.2.
         seed (int): Which of the possible splits it is. Defaults to 0.
-        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`;
+            ``extensions`` defaults to :data:`~mmdckd.io.images.ENDINGS`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -60,7 +63,28 @@ class ImageFolder(CustomDataset):
         self.part = part
         self.val_ratio = val_ratio
         self.seed = seed
+        kwargs.setdefault('extensions', ENDINGS)
         super().__init__(data_root=data_root, **kwargs)
+
+    def _find_samples(self) -> List[Tuple[str, int]]:
+        """The path below the folder and the class of each image.
+
+        Hidden files and folders are left out. MMPretrain enters hidden
+        folders, and makes a class of ``.ipynb_checkpoints``.
+        """
+        root = self.img_prefix
+        names = subfolders(root)
+        given = self._metainfo.setdefault('classes', tuple(names))
+        if len(given) != len(names):
+            raise ValueError(
+                f'Invalid `metainfo.classes`: expected a name for each of the '
+                f'{len(names)} subfolders of {root!r}, got {len(given)}.'
+            )
+        return [
+            (osp.relpath(path, root), label)
+            for label, name in enumerate(names)
+            for path in find_files(osp.join(root, name), self.extensions)[0]
+        ]
 
     def load_data_list(self) -> List[dict]:
         """Find the images of the part.
@@ -90,29 +114,57 @@ class ImageFolder(CustomDataset):
             ]
         return chosen
 
-    def _validation(self, images: Sequence[dict], name: str) -> set:
+    def _validation(self, images: Sequence[dict], name: str) -> Set[str]:
         """The paths of the images of one class that validation has."""
-        copies: Dict[bytes, List[str]] = defaultdict(list)
-        for image in images:
-            copies[self._digest(image['img_path'])].append(image['img_path'])
-        if len(copies) < 2:
+        digests = {
+            image['img_path']: file_digest(image['img_path'], self.seed)
+            for image in images
+        }
+        different = len(set(digests.values()))
+        if different < 2:
             raise ValueError(
                 f'Invalid `data_root`: expected two or more different images of '
                 f'each class, one to learn from and one to validate with, got '
-                f'{len(copies)} of {name!r} in {self.data_root!r}.'
+                f'{different} of {name!r} in {self.data_root!r}.'
             )
-        wanted = max(1, round(self.val_ratio * len(images)))
-        val: List[str] = []
-        for digest in sorted(copies)[:-1]:
-            if len(val) >= wanted:
-                break
-            val += copies[digest]
-        return set(val)
+        return validation_part(digests, self.val_ratio)
 
-    def _digest(self, path: str) -> bytes:
-        """What stands for the content of a file in this split."""
-        digest = hashlib.blake2b(str(self.seed).encode(), digest_size=16)
-        with open(path, 'rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.digest()
+
+def validation_part(digests: Mapping[str, bytes], val_ratio: float = 0.2) -> Set[str]:
+    """Choose the images of one class that validation has.
+
+    Args:
+        digests (Mapping[str, bytes]): What stands for the content of each
+            image, by its path.
+        val_ratio (float): The share of them. Defaults to 0.2.
+
+    Returns:
+        Set[str]: The paths: those of the lowest digests, copies together.
+    """
+    copies: Dict[bytes, List[str]] = defaultdict(list)
+    for path, digest in digests.items():
+        copies[digest].append(path)
+    wanted = max(1, round(val_ratio * len(digests)))
+    chosen: Set[str] = set()
+    for digest in sorted(copies)[:-1]:
+        if len(chosen) >= wanted:
+            break
+        chosen.update(copies[digest])
+    return chosen
+
+
+def file_digest(path: str, seed: int = 0) -> bytes:
+    """What stands for the content of a file in a split.
+
+    Args:
+        path (str): The file.
+        seed (int): Which of the possible splits it is. Defaults to 0.
+
+    Returns:
+        bytes: 16 of them.
+    """
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=16)
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()

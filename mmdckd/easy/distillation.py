@@ -176,6 +176,8 @@ def distill(
         folder, image_size, batch_size, epochs, lr, students.has_weights
     )
     say(f'{len(folder):,} images of {folder.num_classes} classes in {folder.train}')
+    for warning in folder.warnings:
+        say(f'warning: {warning}')
     for reason in recipe.reasons:
         say(reason)
     os.makedirs(work_dir, exist_ok=True)

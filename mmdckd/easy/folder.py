@@ -1,20 +1,32 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A folder of images: what is in it, checked before anything is trained."""
 
-import os
 import os.path as osp
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
-from mmdckd.datasets.load_image import fault_of
-from mmdckd.io.images import find_files, open_image, size_fault
+from mmdckd.datasets.image_folder import validation_part
+from mmdckd.io.images import ENDINGS, find_files, subfolders
 
-ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
-#: How many images of a part are opened to learn how large images are.
-SAMPLE = 1000
-_SHOWN = 5
+from .folder_checks import (
+    check_faults,
+    content_warnings,
+    copy_warnings,
+    few_images,
+    remark,
+    shorten,
+)
+from .image_facts import ImageFacts, look_at
+
+#: The names of the subfolders that are parts of the data, beside ``train``.
+PARTS = dict(val=('val', 'valid', 'validation'), test=('test',))
+#: Upper bound on the images that are decoded to find broken ones; of more,
+#: evenly chosen ones are. The header and the end of all are read.
+MOST_DECODED = 20_000
+
+#: The images of a part, by class.
+Part = Dict[str, List[ImageFacts]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,9 @@ class Folder:
         counts (Dict[str, int]): How many images of each class ``train`` has.
         short_side (int): The median of the shorter sides of its images, in
             pixels.
+        num_train (int): How many images there are to learn from: those of
+            ``train`` without what is split off.
+        warnings (List[str]): What a user should know about the images.
     """
 
     path: str
@@ -40,6 +55,8 @@ class Folder:
     classes: List[str]
     counts: Dict[str, int]
     short_side: int
+    num_train: int
+    warnings: List[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -55,7 +72,7 @@ def read_folder(path: str) -> Folder:
 
     It has a subfolder for each class; or ``train``, ``val`` (or ``valid``,
     ``validation``) and ``test``, each with a subfolder for each class, of
-    which ``train`` alone is needed.
+    which ``train`` alone is needed. Every image is read.
 
     Args:
         path (str): The folder.
@@ -70,79 +87,142 @@ def read_folder(path: str) -> Folder:
     """
     if not osp.isdir(path):
         raise FileNotFoundError(f'Invalid `data`: there is no folder {path!r}.')
-    parts = {name.lower(): osp.join(path, name) for name in _subfolders(path)}
-    train = parts.get('train', path)
-    val, test = None, None
-    if 'train' in parts:
-        val = next(
-            (parts[name] for name in ('val', 'valid', 'validation') if name in parts),
-            None,
-        )
-        test = parts.get('test')
-    classes = _subfolders(train)
-    if len(classes) < 2:
-        raise ValueError(
-            f'Invalid `data`: expected a subfolder of images for each of two or more '
-            f'classes, got {len(classes)} in {train!r}.'
-        )
-    files = {name: find_files(osp.join(train, name), ENDINGS)[0] for name in classes}
-    counts = {name: len(found) for name, found in files.items()}
-    least = 1 if val else 2
-    few = [f'{name!r} ({n})' for name, n in counts.items() if n < least]
-    if few:
-        wanted = 'an image' if val else 'two images, one to validate with,'
-        raise ValueError(
-            f'Invalid `data`: expected at least {wanted} of each class in {train!r}, '
-            f'got fewer of {_shorten(few)}.'
-        )
-    for part in filter(None, (val, test)):
-        theirs = _subfolders(part)
-        if theirs != classes:
-            differ = sorted(set(theirs) ^ set(classes))
-            raise ValueError(
-                f'Invalid `data`: expected the classes of {train!r} in {part!r}, '
-                f'got others: {_shorten(differ)}.'
-            )
-    sides = _short_sides([file for found in files.values() for file in found], train)
-    return Folder(path, train, val, test, classes, counts, round(median(sides)))
-
-
-def _subfolders(path: str) -> List[str]:
-    """The folders in a folder, as MMPretrain orders classes."""
-    return sorted(
-        entry.name
-        for entry in os.scandir(path)
-        if entry.is_dir() and not entry.name.startswith('.')
+    roots = _find_parts(path)
+    train = roots['train']
+    classes = _check_classes(roots)
+    warnings = _left_out(path, roots)
+    files: Dict[str, Dict[str, List[str]]] = {}
+    for part, root in roots.items():
+        files[part] = {}
+        for name in classes:
+            found, skipped = find_files(osp.join(root, name), ENDINGS)
+            files[part][name] = found
+            if skipped:
+                warnings.append(remark('files', skipped, 'They are left out.'))
+    split = 'val' not in roots
+    warnings += few_images(files, roots, split)
+    facts = _look_at_all(files)
+    everything = [fact for part in facts.values() for fact in _flat(part)]
+    check_faults(everything, path)
+    num_train = _num_train(facts['train'], split, train)
+    warnings += copy_warnings(facts, path) + content_warnings(everything)
+    return Folder(
+        path,
+        train,
+        roots.get('val'),
+        roots.get('test'),
+        classes,
+        {name: len(found) for name, found in files['train'].items()},
+        round(median(fact.short_side for fact in _flat(facts['train']))),
+        num_train,
+        warnings,
     )
 
 
-def _short_sides(files: Sequence[str], folder: str) -> List[int]:
-    """The shorter sides of images, of a sample where there are many.
+def _find_parts(path: str) -> Dict[str, str]:
+    """The folder of each part, by ``'train'``, ``'val'`` and ``'test'``."""
+    inside = {name.lower(): osp.join(path, name) for name in subfolders(path)}
+    if 'train' not in inside:
+        if inside and set(inside) <= {
+            name for names in PARTS.values() for name in names
+        }:
+            raise ValueError(
+                f'Invalid `data`: expected a folder train beside {shorten(inside)} '
+                f'in {path!r}, got none.'
+            )
+        return dict(train=path)
+    found = dict(train=inside['train'])
+    for part, names in PARTS.items():
+        present = [name for name in names if name in inside]
+        if len(present) > 1:
+            raise ValueError(
+                f'Invalid `data`: expected one folder to validate with in {path!r}, '
+                f'got {shorten(present)}.'
+            )
+        if present:
+            found[part] = inside[present[0]]
+    return found
 
-    Raises:
-        ValueError: If some of them cannot be read.
-    """
-    step = max(1, len(files) // SAMPLE)
-    sides, faults = [], []
-    for path in files[::step]:
-        with open(path, 'rb') as file:
-            content = file.read()
-        fault = size_fault(content) or fault_of(content)
-        if fault:
-            faults.append(f'{path}: {fault}')
-            continue
-        with open_image(content) as image:
-            sides.append(min(image.size))
-    if faults:
-        kinds = Counter(line.rpartition(': ')[2] for line in faults)
+
+def _check_classes(roots: Dict[str, str]) -> List[str]:
+    """The classes, which all parts have."""
+    train = roots['train']
+    classes = subfolders(train)
+    if len(classes) < 2:
+        deeper = classes and subfolders(osp.join(train, classes[0]))
+        hint = f' Did you mean {osp.join(train, classes[0])!r}?' if deeper else ''
         raise ValueError(
-            f'Invalid `data`: {len(faults)} of {len(files[::step])} images in '
-            f'{folder!r} cannot be read ({kinds.most_common(1)[0][0]}): '
-            f'{_shorten(faults)}. Mend or remove them.'
+            f'Invalid `data`: expected a subfolder of images for each of two or more '
+            f'classes, got {len(classes)} in {train!r}.{hint}'
         )
-    return sides
+    for root in roots.values():
+        differ = sorted(set(subfolders(root)) ^ set(classes))
+        if differ:
+            raise ValueError(
+                f'Invalid `data`: expected the classes of {train!r} in {root!r}, '
+                f'got others: {shorten(differ)}.'
+            )
+    return classes
 
 
-def _shorten(items: Sequence[str]) -> str:
-    rest = len(items) - _SHOWN
-    return ', '.join(items[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')
+def _left_out(path: str, roots: Dict[str, str]) -> List[str]:
+    """Warn of what is in the folder and is not used."""
+    lines = []
+    if roots['train'] != path:
+        folders = [osp.join(path, name) for name in subfolders(path)]
+        beside = [folder for folder in folders if folder not in roots.values()]
+        if beside:
+            lines.append(remark('folders beside train', beside, 'They are left out.'))
+    for root in roots.values():
+        images, files = (find_files(root, ends)[0] for ends in (ENDINGS, ['']))
+        loose = [file for file in images if osp.dirname(file) == root]
+        if loose:
+            lines.append(
+                remark('images in no class folder', loose, 'They are left out.')
+            )
+        others = sorted(set(files) - set(images))
+        if others:
+            lines.append(
+                remark(
+                    'files of other kinds',
+                    others,
+                    f'They are left out: images end in {", ".join(ENDINGS)}.',
+                )
+            )
+    return lines
+
+
+def _look_at_all(files: Dict[str, Dict[str, List[str]]]) -> Dict[str, Part]:
+    count = sum(len(found) for part in files.values() for found in part.values())
+    step = -(-count // MOST_DECODED)
+    facts: Dict[str, Part] = {}
+    index = 0
+    for part, by_class in files.items():
+        facts[part] = {}
+        for name, found in by_class.items():
+            facts[part][name] = [
+                look_at(file, decode=(index + i) % step == 0)
+                for i, file in enumerate(found)
+            ]
+            index += len(found)
+    return facts
+
+
+def _num_train(train: Part, split: bool, root: str) -> int:
+    """How many images there are to learn from."""
+    if not split:
+        return len(_flat(train))
+    count = 0
+    for name, images in train.items():
+        digests = {fact.path: fact.digest for fact in images}
+        if len(set(digests.values())) < 2:
+            raise ValueError(
+                f'Invalid `data`: expected two or more different images of {name!r} '
+                f'in {root!r}, one to validate with, got {len(images)} copies of one.'
+            )
+        count += len(images) - len(validation_part(digests))
+    return count
+
+
+def _flat(part: Part) -> List[ImageFacts]:
+    return [fact for images in part.values() for fact in images]

@@ -81,7 +81,7 @@ def choose_recipe(
         reasons.append(f'{name} = {value}: {why}')
         return value
 
-    num_train = len(folder) if folder.val else int(0.8 * len(folder))
+    num_train = folder.num_train
     size = choose(
         'image_size',
         image_size,

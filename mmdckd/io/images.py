@@ -11,6 +11,8 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 from PIL import Image, UnidentifiedImageError
 
+#: The endings of the image files that are read, in lower case.
+ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 #: Upper bound on the pixels of an image, that of Pillow.
 MAX_PIXELS = 178_956_970
 #: Upper bound on the ratio of its sides. Pipelines that resize the shorter
@@ -146,6 +148,15 @@ def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str
                     )
                 )
     return sorted(files), sorted(skipped)
+
+
+def subfolders(path: str) -> List[str]:
+    """The names of the folders in a folder, in order, without hidden ones."""
+    return sorted(
+        entry.name
+        for entry in os.scandir(path)
+        if entry.is_dir() and not entry.name.startswith('.')
+    )
 
 
 def _identity(path: str) -> Tuple[int, int]:

@@ -68,6 +68,7 @@ def test_every_class_keeps_an_image_of_each_part(tmp_path):
     [
         (dict(part='test'), r"Invalid `part`: .* got 'test'"),
         (dict(part='val', val_ratio=1.0), 'Invalid `val_ratio`'),
+        (dict(metainfo=dict(classes=['cat'])), 'Invalid `metainfo.classes`'),
     ],
 )
 def test_invalid_arguments(photos, kwargs, message):

@@ -1,10 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os
 import shutil
 
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmdckd.datasets import ImageFolder
 from mmdckd.easy.folder import read_folder
 from mmdckd.easy.recipe import choose_recipe
 
@@ -16,6 +19,17 @@ def fill(folder, classes=('cat', 'dog'), count=10, size=(40, 32)):
             pixels = np.random.RandomState(i).randint(0, 255, (*size, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f'{i}.png')
     return folder
+
+
+def damage(path):
+    """Change what lies behind the header of an image."""
+    content = bytearray(path.read_bytes())
+    content[100:200] = bytes(100)
+    path.write_bytes(content)
+
+
+def warnings(path):
+    return read_folder(str(path)).warnings
 
 
 def test_classes_in_a_folder(tmp_path):
@@ -51,7 +65,38 @@ def test_parts_in_a_folder(tmp_path):
             lambda path: (path / 'dog' / '3.png').write_bytes(
                 (path / 'dog' / '4.png').read_bytes()[:-20]
             ),
-            '1 of 20 images',
+            '1 of 20 images .*truncated',
+        ),
+        (
+            lambda path: (path / 'dog' / '3.png').write_bytes(b''),
+            r'1 of 20 images .*it is empty.*3\.png',
+        ),
+        (
+            lambda path: damage(path / 'dog' / '3.png'),
+            r'1 of 20 images .*cannot be decoded.*3\.png',
+        ),
+        (
+            lambda path: Image.new('F', (8, 8)).save(path / 'dog' / 'x.tiff'),
+            '1 of 21 images .*32 bits a channel',
+        ),
+        (lambda path: (path / 'horse').mkdir(), r"got fewer of 'horse' \(0\)"),
+        (
+            lambda path: [
+                shutil.copy(path / 'dog' / '0.png', path / 'dog' / f'{i}.png')
+                for i in range(1, 10)
+            ],
+            "different images of 'dog' .* got 10 copies of one",
+        ),
+        (
+            lambda path: [shutil.move(path / 'dog', path / 'cat')],
+            "got 1 in .*Did you mean '.*cat'",
+        ),
+        (
+            lambda path: [
+                (path / a).rename(path / b)
+                for a, b in (('cat', 'val'), ('dog', 'test'))
+            ],
+            'expected a folder train beside test, val',
         ),
     ],
 )
@@ -66,6 +111,133 @@ def test_parts_with_other_classes(tmp_path):
     fill(tmp_path / 'val', ('cat', 'horse'))
     with pytest.raises(ValueError, match='got others: dog, horse'):
         read_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_broken_images_of_every_part(tmp_path, part):
+    for name in {'train', 'val', part}:
+        fill(tmp_path / name, count=2)
+    (tmp_path / part / 'cat' / '0.png').write_bytes(b'')
+    with pytest.raises(ValueError, match=rf'1 of .*{part}.cat.0\.png: it is empty'):
+        read_folder(str(tmp_path))
+
+
+def test_no_images_to_validate_with(tmp_path):
+    fill(tmp_path / 'train')
+    fill(tmp_path / 'val', count=0)
+    with pytest.raises(ValueError, match="expected images in '.*val', got none"):
+        read_folder(str(tmp_path))
+
+
+def test_two_folders_to_validate_with(tmp_path):
+    for name in ('train', 'val', 'valid'):
+        fill(tmp_path / name)
+    with pytest.raises(ValueError, match='got val, valid'):
+        read_folder(str(tmp_path))
+
+
+def test_what_is_checked_is_what_is_trained_on(tmp_path):
+    fill(tmp_path)
+    cat = tmp_path / 'cat'
+    (cat / 'nested' / 'deeper').mkdir(parents=True)
+    shutil.move(cat / '0.png', cat / 'nested' / 'deeper' / '0.png')
+    (cat / '1.png').rename(cat / '1.PNG')
+    Image.open(cat / '2.png').save(cat / '2.WebP', lossless=True)
+    (cat / '2.png').unlink()
+    shutil.copy(cat / '3.png', cat / '.hidden.png')
+    (cat / '.thumbnails').mkdir()
+    shutil.copy(cat / '3.png', cat / '.thumbnails' / '3.png')
+    shutil.copytree(cat, tmp_path / '.ipynb_checkpoints')
+    (cat / 'notes.txt').write_text('text')
+    os.symlink(cat / 'nowhere.png', cat / 'broken.png')
+    os.mkfifo(cat / 'pipe.png')
+    folder = read_folder(str(tmp_path))
+    parts = [
+        [each['img_path'] for each in ImageFolder(str(tmp_path), part)]
+        for part in ('train', 'val')
+    ]
+    assert len(folder) == 20 == sum(map(len, parts))
+    assert folder.num_train == len(parts[0])
+    text = ' '.join(folder.warnings)
+    assert 'notes.txt' in text and 'broken.png' in text and 'hidden' not in text
+
+
+def test_the_split_stays_when_files_are_renamed(tmp_path):
+    fill(tmp_path, ('cat',), count=12)
+    fill(tmp_path, ('dog',), count=12, size=(20, 20))
+
+    def validation():
+        images = ImageFolder(str(tmp_path), 'val')
+        return {open(each['img_path'], 'rb').read() for each in images}
+
+    before = validation()
+    for path in sorted(tmp_path.rglob('*.png'), reverse=True):
+        nested = path.parent / 'nested'
+        nested.mkdir(exist_ok=True)
+        path.rename(nested / f'{17 * int(path.stem) % 101}.PNG')
+    assert validation() == before and len(before) == 4
+
+
+def test_images_of_two_parts_are_named(tmp_path):
+    fill(tmp_path / 'train', count=4)
+    fill(tmp_path / 'test', count=2)
+    fill(tmp_path / 'val', count=2)
+    (tmp_path / 'val' / 'dog' / '0.png').rename(tmp_path / 'val' / 'dog' / 'z.png')
+    for part in ('val', 'test'):
+        for name in ('cat', 'dog'):
+            damage_colour(tmp_path / part / name / '1.png', part + name)
+    text = ' '.join(warnings(tmp_path))
+    for pair in ('train and val', 'train and test', 'val and test'):
+        assert f'images in both {pair} (1): ' in text
+    assert 'train/cat/0.png = val/cat/0.png' in text
+
+
+def damage_colour(path, seed):
+    """Put another image in the place of one."""
+    pixels = np.random.RandomState(len(seed) + ord(seed[-1])).randint(0, 255, (8, 8))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def test_an_image_of_two_classes_is_named(tmp_path):
+    (line,) = warnings(fill(tmp_path, count=2))
+    assert line.startswith('images in several classes (2): cat/0.png = dog/0.png')
+
+
+@pytest.mark.parametrize(
+    'image, warning',
+    [
+        (Image.new('L', (8, 8), 9), None),
+        (Image.new('CMYK', (8, 8), 9), None),
+        (Image.new('P', (8, 8), 9), None),
+        (Image.new('RGBA', (8, 8), 9), 'transparency (1)'),
+        (Image.new('LA', (8, 8), 9), 'transparency (1)'),
+        (Image.fromarray(np.full((8, 8), 900, np.uint16)), '16 bits a channel (1)'),
+    ],
+)
+def test_other_kinds_of_pixels(tmp_path, image, warning):
+    fill(tmp_path, count=4)
+    path = tmp_path / 'dog' / ('x.tif' if image.mode == 'CMYK' else 'x.png')
+    image.save(path)
+    lines = [line for line in warnings(tmp_path) if 'x.' in line]
+    assert [warning in line for line in lines] == ([True] if warning else [])
+    assert ImageFolder(  # what a warning says is read can be read
+        str(tmp_path), pipeline=[dict(type='mmdckd.LoadImage')]
+    )[-1]['img'].shape == (8, 8, 3)
+
+
+def test_sixteen_bits_in_colour(tmp_path):
+    fill(tmp_path, count=2)
+    mmcv.imwrite(np.full((8, 8, 3), 900, np.uint16), str(tmp_path / 'dog' / 'x.png'))
+    assert any('16 bits a channel (1)' in line for line in warnings(tmp_path))
+
+
+def test_what_is_left_out_is_named(tmp_path):
+    fill(tmp_path / 'train')
+    fill(tmp_path / 'raw')
+    Image.new('RGB', (8, 8)).save(tmp_path / 'train' / 'loose.png')
+    text = ' '.join(warnings(tmp_path))
+    assert 'folders beside train (1): ' in text and 'raw' in text
+    assert 'images in no class folder (1): ' in text and 'loose.png' in text
 
 
 def test_no_folder(tmp_path):

@@ -1,0 +1,169 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What is wrong with a folder of images, and what is only remarkable."""
+
+import os.path as osp
+from collections import Counter, defaultdict
+from itertools import combinations
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+
+from .image_facts import ImageFacts
+
+_SHOWN = 5
+
+
+def few_images(
+    files: Mapping[str, Mapping[str, Sequence[str]]],
+    roots: Mapping[str, str],
+    split: bool,
+) -> List[str]:
+    """Check how many images each class has.
+
+    Args:
+        files (Mapping): The images of each class of each part.
+        roots (Mapping[str, str]): The folder of each part.
+        split (bool): Whether images to validate with are split off ``train``.
+
+    Returns:
+        List[str]: A warning for each part in which classes have no image.
+
+    Raises:
+        ValueError: If there are too few to train or to validate with.
+    """
+    least = 2 if split else 1
+    few = [
+        f'{name!r} ({len(f)})' for name, f in files['train'].items() if len(f) < least
+    ]
+    if few:
+        wanted = 'two images, one to validate with,' if split else 'an image'
+        raise ValueError(
+            f'Invalid `data`: expected at least {wanted} of each class in '
+            f'{roots["train"]!r}, got fewer of {shorten(few)}.'
+        )
+    warnings = []
+    for part, by_class in files.items():
+        none = [name for name, found in by_class.items() if not found]
+        if len(none) == len(by_class):
+            raise ValueError(
+                f'Invalid `data`: expected images in {roots[part]!r}, got none.'
+            )
+        if none:
+            warnings.append(
+                remark(
+                    f'classes without an image in {part}',
+                    none,
+                    'How well they are told apart is not measured.',
+                )
+            )
+    return warnings
+
+
+def check_faults(facts: Sequence[ImageFacts], folder: str) -> None:
+    """Raise where images cannot be trained on.
+
+    Args:
+        facts (Sequence[ImageFacts]): All images.
+        folder (str): The folder that they are in.
+
+    Raises:
+        ValueError: If there are some; it names them.
+    """
+    faults = [fact for fact in facts if fact.fault]
+    if not faults:
+        return
+    kinds = Counter(fact.fault for fact in faults)
+    raise ValueError(
+        f'Invalid `data`: {len(faults)} of {len(facts)} images in {folder!r} cannot be '
+        f'read ({kinds.most_common(1)[0][0]}): '
+        f'{shorten([f"{fact.path}: {fact.fault}" for fact in faults])}. '
+        'Mend or remove them.'
+    )
+
+
+def copy_warnings(
+    facts: Mapping[str, Mapping[str, Sequence[ImageFacts]]], folder: str
+) -> List[str]:
+    """Warn of images that are in several parts, or in several classes.
+
+    Args:
+        facts (Mapping): The images of each class of each part.
+        folder (str): The folder, which paths are relative to.
+
+    Returns:
+        List[str]: A warning for each pair of parts, and one for the classes.
+    """
+    places: Dict[bytes, List[Tuple[str, str, str]]] = defaultdict(list)
+    for part, by_class in facts.items():
+        for name, images in by_class.items():
+            for fact in images:
+                path = osp.relpath(fact.path, folder)
+                places[fact.digest].append((part, name, path))
+    shared: Dict[Tuple[str, str], List[str]] = defaultdict(list)
+    contradictory = []
+    for copies in places.values():
+        first: Dict[str, str] = {}
+        for part, _, path in copies:
+            first.setdefault(part, path)
+        for one, other in combinations(first, 2):
+            shared[one, other].append(f'{first[one]} = {first[other]}')
+        if len({name for _, name, _ in copies}) > 1:
+            contradictory.append(' = '.join(path for *_, path in copies))
+    lines = [
+        remark(
+            f'images in both {one} and {other}',
+            pairs,
+            'Accuracy looks better than it is; remove them from one.',
+        )
+        for (one, other), pairs in shared.items()
+    ]
+    if contradictory:
+        lines.append(
+            remark(
+                'images in several classes',
+                contradictory,
+                'Keep each in the one that is right.',
+            )
+        )
+    return lines
+
+
+def content_warnings(facts: Sequence[ImageFacts]) -> List[str]:
+    """Warn of images of which training does not see all.
+
+    Args:
+        facts (Sequence[ImageFacts]): All images.
+
+    Returns:
+        List[str]: A warning of each kind.
+    """
+    lines = []
+    deep = [fact.path for fact in facts if fact.is_deep]
+    if deep:
+        lines.append(
+            remark(
+                'images with 16 bits a channel',
+                deep,
+                'The upper 8 bits are read; rescale those that look dark then.',
+            )
+        )
+    transparent = [fact.path for fact in facts if fact.is_transparent]
+    if transparent:
+        lines.append(
+            remark(
+                'images with transparency',
+                transparent,
+                'It is dropped, and the colour below shows; flatten them.',
+            )
+        )
+    return lines
+
+
+def remark(what: str, items: Sequence[str], advice: str) -> str:
+    """What is remarkable, how often it is there, where, and what to do."""
+    return f'{what} ({len(items)}): {shorten(items)}. {advice}'
+
+
+def shorten(items: Iterable[str]) -> str:
+    """The first of a list, and how many more there are."""
+    items = list(items)
+    rest = len(items) - _SHOWN
+    return ', '.join(items[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')

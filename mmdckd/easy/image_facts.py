@@ -1,0 +1,85 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a look at an image file tells, before anything is trained."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from PIL import Image
+
+from mmdckd.datasets.image_folder import file_digest
+from mmdckd.datasets.load_image import fault_of
+from mmdckd.io.images import file_fault, open_image, size_fault
+
+# Where the header of a PNG has the bits of a channel.
+_PNG_DEPTH = 24
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image file.
+
+    Attributes:
+        path (str): The file.
+        digest (bytes): Stands for its content; empty if it cannot be read.
+        fault (str, optional): Why it cannot be trained on; None if it can.
+        short_side (int): Its shorter side, in pixels.
+        is_deep (bool): Whether it has 16 bits a channel, of which training
+            sees the upper 8.
+        is_transparent (bool): Whether it has transparency, which training
+            does not see.
+    """
+
+    path: str
+    digest: bytes = b''
+    fault: Optional[str] = None
+    short_side: int = 0
+    is_deep: bool = False
+    is_transparent: bool = False
+
+
+def look_at(path: str, decode: bool = True) -> ImageFacts:
+    """Read an image file.
+
+    Args:
+        path (str): The file.
+        decode (bool): Whether to decode it, too, which finds what is broken
+            behind the header. Defaults to True.
+
+    Returns:
+        ImageFacts: What is found; an unreadable file is a fault, no error.
+    """
+    fault = file_fault(path)
+    if fault:
+        return ImageFacts(path, fault=fault)
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+        digest = file_digest(path)
+    except OSError as error:
+        return ImageFacts(path, fault=f'it cannot be opened ({error.strerror})')
+    fault = fault_of(content) or size_fault(content)
+    if fault:
+        return ImageFacts(path, digest, fault)
+    with open_image(content) as image:
+        if image.format == 'TIFF' and image.mode in ('I', 'F'):
+            return ImageFacts(path, digest, 'it has 32 bits a channel')
+        if decode:
+            try:
+                image.load()
+            except Exception:  # decoders raise what they like
+                return ImageFacts(path, digest, 'it cannot be decoded')
+        return ImageFacts(
+            path,
+            digest,
+            short_side=min(image.size),
+            is_deep=_is_deep(image, content),
+            is_transparent=image.mode in ('RGBA', 'LA', 'PA')
+            or 'transparency' in image.info,
+        )
+
+
+def _is_deep(image: Image.Image, content: bytes) -> bool:
+    # Pillow reads a PNG of 16 bits in colour as one of 8.
+    if image.format == 'PNG':
+        return content[_PNG_DEPTH] == 16
+    return image.mode.startswith('I;16')
