@@ -8,6 +8,7 @@ from .glyph62 import Glyph62
 from .image_folder import ImageFolder
 from .load_image import LoadImage
 from .pack_crd_inputs import PackCRDInputs
+from .without_fold import WithoutFold
 
 __all__ = [
     'Digits',
@@ -17,4 +18,5 @@ __all__ = [
     'ImageFolder',
     'LoadImage',
     'PackCRDInputs',
+    'WithoutFold',
 ]

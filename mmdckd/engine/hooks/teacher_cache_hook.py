@@ -14,6 +14,8 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
 from mmdckd.registry import HOOKS
 
+from .inner_datasets import inner_datasets
+
 
 @HOOKS.register_module()
 class TeacherCacheHook(Hook):
@@ -97,7 +99,7 @@ class _Views:
     """
 
     def __init__(self, loader, model: CollectiveDistill) -> None:
-        self.dataset = loader.dataset
+        self.dataset = _whole(loader.dataset)
         self.loader = loader
         self.model = model
         transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', [])
@@ -110,7 +112,7 @@ class _Views:
             raise ValueError(
                 '`TeacherCacheHook` needs one `mmdckd.EnumeratedCropFlip` in '
                 '`train_dataloader.dataset.pipeline`, in the place of what '
-                'is random there, and a dataset without wrappers, but found '
+                'is random there, and one dataset, but found '
                 f'{[type(t).__name__ for t in transforms]} in a '
                 f'{type(self.dataset).__name__}.'
             )
@@ -180,6 +182,13 @@ class _Views:
         data = self.model.data_preprocessor(self.loader.collate_fn(packed))
         (recorded,), _ = self.model.teacher_pass.run(data['inputs'])
         return recorded['logits'].float().cpu().numpy()
+
+
+def _whole(dataset):
+    """The dataset in wrappers that choose images of one, by whose indices
+    ``sample_idx`` counts."""
+    inner = inner_datasets(dataset)
+    return _whole(inner[0]) if len(inner) == 1 else dataset
 
 
 def _check_model(model) -> None:

@@ -77,6 +77,28 @@ def test_a_run_is_what_it_is_without_but_for_the_rounding(tmp_path, teacher):
     assert cached.model.state_dict().keys() == plain.model.state_dict().keys()
 
 
+def test_all_parts_of_a_dataset_share_a_file(tmp_path, teacher):
+    def blind(fold):
+        cfg = config(tmp_path, teacher)
+        cfg.train_dataloader.dataset.indices = 300
+        cfg.train_dataloader.dataset = dict(
+            type='RepeatDataset',
+            times=1,
+            dataset=dict(
+                type='mmdckd.WithoutFold',
+                dataset=cfg.train_dataloader.dataset,
+                num_folds=2,
+                fold=fold,
+            ),
+        )
+        return cfg
+
+    assert train(config(tmp_path / 'whole', teacher))[1] == 1 + 48 * 18 + 32
+    assert train(blind(0))[1] == 1 + 300 * 18 + 32
+    for fold in (1, None):
+        assert train(blind(fold))[1] == 1 + 32
+
+
 def test_a_damaged_file_is_built_anew(tmp_path, teacher):
     train(config(tmp_path, teacher))
     (path,) = (tmp_path / 'logits').glob('*.npy')

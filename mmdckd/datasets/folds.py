@@ -1,0 +1,271 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Divide training images into folds that never change."""
+
+import hashlib
+import os.path as osp
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import numpy as np
+
+from mmdckd.io.data import ArraySpec, read_arrays
+from mmdckd.io.files import replacing
+
+#: The fold of an image without a label, which no student is blind to.
+NO_FOLD = -1
+#: The label of an image without a label.
+NO_LABEL = -1
+
+#: One number an image.
+Numbers = Union[Sequence[int], np.ndarray]
+
+_SPECS = dict(
+    identities=ArraySpec('u', 1),
+    labels=ArraySpec('i', 1),
+    folds=ArraySpec('i', 1),
+    num_folds=ArraySpec('i', 0),
+    seed=ArraySpec('i', 0),
+)
+
+
+def fold_table(
+    labels: Numbers, identities: Numbers, num_folds: int, seed: int
+) -> np.ndarray:
+    """Assign every image to a fold, so that folds have the same classes.
+
+    The distinct images of a class are sorted by a hash of ``seed`` and their
+    identity, and dealt out in turn; class c begins with fold c modulo K. So
+    the fold of an image depends on ``num_folds``, ``seed``, its identity and
+    label, and on which other images its class has. It does not depend on the
+    order of the images, on how often one occurs, on other classes, or on the
+    number of processes and workers. All copies of an image have one fold; where
+    their labels differ, the smallest counts.
+
+    Args:
+        labels (Sequence[int]): The labels of N images, -1 for none.
+        identities (Sequence[int]): Their N identities, as
+            :func:`image_identity` makes them.
+        num_folds (int): The number K of folds, 2 or more.
+        seed (int): Which of the possible divisions it is.
+
+    Returns:
+        np.ndarray: The folds (N,), 0 to K - 1; -1 for an image that has no
+        label in any of its copies.
+
+    Raises:
+        ValueError: If K is no whole number from 2 on, a class has fewer than
+            K distinct images, or all images of a class are in one fold.
+
+    Examples:
+        >>> fold_table([0, 0, 1, 1], [11, 12, 13, 14], num_folds=2, seed=0)
+        array([0, 1, 0, 1])
+    """
+    check_num_folds('num_folds', num_folds)
+    classes = np.asarray(labels, np.int64)
+    known, places = np.unique(np.asarray(identities, np.uint64), return_inverse=True)
+    label_of = np.full(len(known), np.iinfo(np.int64).max)
+    labelled = classes != NO_LABEL
+    np.minimum.at(label_of, places[labelled], classes[labelled])
+    fold_of = np.full(len(known), NO_FOLD)
+    for label in np.unique(classes[labelled]):
+        members = np.flatnonzero(label_of == label)
+        ordered = sorted(members, key=lambda place: _rank(seed, int(known[place])))
+        fold_of[ordered] = (label + np.arange(len(members))) % num_folds
+    folds = fold_of[places]
+    _check_classes(classes, places, folds, num_folds)
+    return folds
+
+
+class Folds:
+    """The folds of the images of a dataset.
+
+    Args:
+        identities (np.ndarray): The identities of N images, uint64.
+        labels (np.ndarray): Their labels, -1 for none.
+        num_folds (int): The number of folds.
+        seed (int): Which of the possible divisions it is.
+
+    Attributes:
+        folds (np.ndarray): The folds of the N images; see :func:`fold_table`.
+
+    Raises:
+        ValueError: See :func:`fold_table`.
+    """
+
+    def __init__(
+        self, identities: Numbers, labels: Numbers, num_folds: int, seed: int
+    ) -> None:
+        self.identities = np.asarray(identities, np.uint64)
+        self.labels = np.asarray(labels, np.int64)
+        self.num_folds = num_folds
+        self.seed = seed
+        self.folds = fold_table(self.labels, self.identities, num_folds, seed)
+        self._known, first = np.unique(self.identities, return_index=True)
+        self._fold_of = self.folds[first]
+
+    @classmethod
+    def of(cls, dataset: Any, num_folds: int, seed: int) -> 'Folds':
+        """Divide the images of a dataset, whatever it is wrapped in.
+
+        Args:
+            dataset (Dataset): A dataset of MMPretrain, or such in wrappers of
+                MMEngine.
+            num_folds (int): The number of folds.
+            seed (int): Which of the possible divisions it is.
+        """
+        roots = image_roots(dataset)
+        infos = map(dataset.get_data_info, range(len(dataset)))
+        pairs = [(image_identity(info, roots), _label(info)) for info in infos]
+        identities, labels = zip(*pairs) if pairs else ((), ())
+        return cls(identities, labels, num_folds, seed)
+
+    @property
+    def digest(self) -> str:
+        """str: A hash of the images, their labels and how they are divided,
+        whatever their order."""
+        order = np.lexsort((self.labels, self.identities))
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(f'{self.num_folds} {self.seed}'.encode())
+        for array in (self.identities, self.labels, self.folds):
+            digest.update(np.ascontiguousarray(array[order]).tobytes())
+        return digest.hexdigest()
+
+    def fold_of(self, identity: int) -> Optional[int]:
+        """The fold of an image, -1 for none; None of an unknown image."""
+        place = int(np.searchsorted(self._known, np.uint64(identity)))
+        if place == len(self._known) or self._known[place] != np.uint64(identity):
+            return None
+        return int(self._fold_of[place])
+
+    def save(self, path: str) -> None:
+        """Write them to a file, whole or not at all."""
+        with replacing(path) as beside, open(beside, 'wb') as file:
+            np.savez(
+                file,
+                identities=self.identities,
+                labels=self.labels,
+                folds=self.folds,
+                num_folds=np.int64(self.num_folds),
+                seed=np.int64(self.seed),
+            )
+
+    @classmethod
+    def load(cls, path: str) -> 'Folds':
+        """Read what :meth:`save` has written.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        arrays = read_arrays(path, _SPECS)
+        lengths = {len(arrays[name]) for name in ('identities', 'labels', 'folds')}
+        folds = None
+        if len(lengths) == 1:
+            folds = cls(
+                arrays['identities'],
+                arrays['labels'],
+                int(arrays['num_folds']),
+                int(arrays['seed']),
+            )
+        if folds is None or not np.array_equal(folds.folds, arrays['folds']):
+            raise ValueError(
+                f'Invalid file {path!r}: expected folds as mmdckd writes them, got '
+                'others than its images and seed have.'
+            )
+        return folds
+
+
+def image_identity(info: Dict[str, Any], roots: Sequence[str] = ()) -> int:
+    """What stands for an image, wherever its dataset lies.
+
+    Args:
+        info (dict): What ``get_data_info`` of a dataset returns.
+        roots (Sequence[str]): Folders of images; see :func:`image_roots`.
+
+    Returns:
+        int: A hash of the pixels, where the dataset has them decoded
+        (``img``); else of the path below the folder of images
+        (``img_path``). Files are not read: copies under two names are two
+        images.
+
+    Raises:
+        ValueError: If it has neither.
+    """
+    if 'img' in info:
+        img = np.ascontiguousarray(info['img'])
+        parts = [f'{img.dtype}{img.shape}'.encode(), img.tobytes()]
+    elif 'img_path' in info:
+        path = osp.abspath(str(info['img_path']))
+        inside = [root for root in roots if path.startswith(osp.join(root, ''))]
+        if inside:
+            path = osp.relpath(path, max(inside, key=len))
+        parts = [path.replace(osp.sep, '/').encode()]
+    else:
+        raise ValueError(
+            'Invalid dataset: expected `img_path` or `img` of each image, by which '
+            f'it is in a fold, got {sorted(info)}.'
+        )
+    return int.from_bytes(_hash(parts), 'little')
+
+
+def image_roots(dataset: Any) -> List[str]:
+    """The folders in which the images of a dataset lie."""
+    inner = getattr(dataset, 'dataset', None)
+    several = getattr(dataset, 'datasets', None) or ([] if inner is None else [inner])
+    if several:
+        return [root for each in several for root in image_roots(each)]
+    prefix = getattr(dataset, 'data_prefix', None) or {}
+    root = prefix.get('img_path') or getattr(dataset, 'data_root', None)
+    return [osp.abspath(root)] if root else []
+
+
+def check_num_folds(key: str, num_folds: Any) -> None:
+    """Check for a whole number from 2 on.
+
+    Raises:
+        ValueError: If it is another.
+    """
+    if not isinstance(num_folds, int) or isinstance(num_folds, bool) or num_folds < 2:
+        raise ValueError(
+            f'Invalid `{key}`: expected a whole number, 2 or more, got {num_folds!r}.'
+        )
+
+
+def _check_classes(
+    labels: np.ndarray, images: np.ndarray, folds: np.ndarray, num_folds: int
+) -> None:
+    """Check that a class is in every fold, and outside of each."""
+    for label in np.unique(labels[labels != NO_LABEL]):
+        of_class = labels == label
+        distinct = len(np.unique(images[of_class]))
+        if distinct < num_folds:
+            raise ValueError(
+                f'Invalid `num_folds`: expected at most {distinct}, the number of '
+                f'different images of class {label}, got {num_folds}.'
+            )
+        if len(np.unique(folds[of_class])) < 2:
+            raise ValueError(
+                f'Invalid labels: expected images of class {label} in two folds or '
+                f'more, got all in fold {folds[of_class][0]}: without that fold, no '
+                'student learns the class. Its images are copies of those of other '
+                'classes.'
+            )
+
+
+def _label(info: Dict[str, Any]) -> int:
+    label = np.asarray(info.get('gt_label', NO_LABEL))
+    if label.size != 1:
+        raise ValueError(
+            'Invalid dataset: expected one label of each image, by which folds have '
+            f'the same classes, got {label.tolist()}.'
+        )
+    return int(label.reshape(()))
+
+
+def _rank(seed: int, identity: int) -> tuple:
+    return _hash([str(seed).encode(), identity.to_bytes(8, 'little')]), identity
+
+
+def _hash(parts: Sequence[bytes]) -> bytes:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, 'little') + part)
+    return digest.digest()

@@ -1,0 +1,177 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmpretrain.datasets import CustomDataset
+
+from mmdckd.datasets import Digits
+from mmdckd.datasets.folds import Folds, fold_table, image_identity
+
+
+@st.composite
+def images(draw):
+    """Labels, distinct identities, and a number of folds that fits."""
+    num_folds = draw(st.integers(2, 5))
+    counts = draw(st.lists(st.integers(num_folds, 13), min_size=1, max_size=6))
+    labels = np.repeat(np.arange(len(counts)), counts)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    identities = rng.choice(2**40, len(labels), replace=False).astype(np.uint64)
+    return labels, identities, num_folds, draw(st.integers(0, 2**31))
+
+
+@settings(deadline=None)
+@given(images())
+def test_every_fold_has_its_share_of_every_class(drawn):
+    labels, identities, num_folds, seed = drawn
+    folds = fold_table(labels, identities, num_folds, seed)
+    for label in np.unique(labels):
+        counts = np.bincount(folds[labels == label], minlength=num_folds)
+        assert len(counts) == num_folds
+        assert counts.min() >= 1 and counts.max() - counts.min() <= 1
+
+
+@settings(deadline=None)
+@given(images(), st.data())
+def test_a_fold_depends_on_the_images_of_its_class_alone(drawn, data):
+    labels, identities, num_folds, seed = drawn
+    folds = fold_table(labels, identities, num_folds, seed)
+    order = np.array(data.draw(st.permutations(range(len(labels)))))
+    again = fold_table(labels[order], identities[order], num_folds, seed)
+    np.testing.assert_array_equal(again, folds[order])
+    # Without another class, and with copies.
+    label = data.draw(st.sampled_from(sorted(set(labels))))
+    one = np.flatnonzero(labels == label)
+    one = np.concatenate([one, one[: data.draw(st.integers(0, len(one)))]])
+    again = fold_table(labels[one], identities[one], num_folds, seed)
+    np.testing.assert_array_equal(again, folds[one])
+
+
+@settings(deadline=None)
+@given(images(), st.data())
+def test_copies_share_a_fold_whatever_their_labels(drawn, data):
+    labels, identities, num_folds, seed = drawn
+    copied = data.draw(st.lists(st.integers(0, len(labels) - 1), max_size=9))
+    others = data.draw(
+        st.lists(
+            st.integers(-1, int(labels.max())),
+            min_size=len(copied),
+            max_size=len(copied),
+        )
+    )
+    labels = np.concatenate([labels, np.array(others, int)])
+    identities = np.concatenate([identities, identities[copied]])
+    try:
+        folds = fold_table(labels, identities, num_folds, seed)
+    except ValueError:
+        assume(False)
+    by_identity = {}
+    for identity, fold in zip(identities, folds):
+        assert by_identity.setdefault(identity, fold) == fold
+    # A copy without a label is in the fold of the one that has one.
+    assert (folds >= 0).all()
+
+
+def test_seeds_divide_differently():
+    labels = np.zeros(64, int)
+    tables = {tuple(fold_table(labels, range(64), 4, seed)) for seed in range(5)}
+    assert len(tables) == 5
+
+
+def test_folds_are_those_of_the_first_release():
+    # A table that another release divides is of no use to a run that goes on.
+    folds = fold_table([0] * 4 + [1] * 4 + [-1], range(9), 2, 0)
+    assert folds.tolist() == [0, 0, 1, 1, 1, 0, 1, 0, -1]
+
+
+@pytest.mark.parametrize('number', [1, 0, -1, 2.0, True, None, '4'])
+def test_numbers_of_folds_that_cannot_be(number):
+    with pytest.raises(ValueError, match='Invalid `num_folds`: expected a whole'):
+        fold_table([0, 0], [1, 2], number, 0)
+
+
+def test_a_class_with_too_few_images_is_named():
+    with pytest.raises(ValueError, match='at most 2, .* class 1, got 3'):
+        fold_table([0] * 3 + [1] * 3, [1, 2, 3, 4, 5, 5], 3, 0)
+
+
+def test_a_class_that_is_in_one_fold_alone_is_named():
+    # Its images are copies of images of class 0, all in one fold.
+    identities = list(range(8))
+    folds = fold_table([0] * 8, identities, 2, 0)
+    copies = [i for i in identities if folds[i] == 0][:3]
+    with pytest.raises(ValueError, match='class 1 in two folds .* all in fold 0'):
+        fold_table([0] * 8 + [1] * 3, identities + copies, 2, 0)
+
+
+def test_wrappers_keep_the_folds():
+    digits = Digits()
+    folds = Folds.of(digits, 4, 0)
+    repeated = Folds.of(RepeatDataset(digits, 2), 4, 0)
+    np.testing.assert_array_equal(repeated.folds, np.tile(folds.folds, 2))
+    both = Folds.of(ConcatDataset([Digits(split='val'), digits]), 4, 0)
+    assert both.digest != folds.digest
+    assert len(both.folds) == 360 + 1077
+
+
+def test_a_fold_is_found_by_the_pixels():
+    digits = Digits()
+    folds = Folds.of(digits, 4, 0)
+    for index in (0, 5, 1076):
+        identity = image_identity(digits.get_data_info(index))
+        assert folds.fold_of(identity) == folds.folds[index]
+    unknown = image_identity(Digits(split='test').get_data_info(0))
+    assert folds.fold_of(unknown) is None
+
+
+def test_a_folder_may_move(tmp_path):
+    tables = []
+    for root in (tmp_path / 'a', tmp_path / 'b' / 'c'):
+        for name in ('cat', 'dog'):
+            (root / name).mkdir(parents=True)
+            for number in range(5):
+                (root / name / f'{number}.png').touch()
+        tables.append(Folds.of(CustomDataset(data_root=str(root)), 2, 3))
+    assert tables[0].digest == tables[1].digest
+    np.testing.assert_array_equal(tables[0].folds, tables[1].folds)
+
+
+def test_digest_is_of_images_labels_and_division_in_any_order():
+    folds = Folds(np.arange(8), np.array([0, 1] * 4), 2, 0)
+    order = np.array([3, 1, 0, 2, 7, 6, 4, 5])
+    same = Folds(np.arange(8)[order], np.array([0, 1] * 4)[order], 2, 0)
+    assert same.digest == folds.digest
+    others = [
+        Folds(np.arange(1, 9), np.array([0, 1] * 4), 2, 0),
+        Folds(np.arange(8), np.array([1, 0] * 4), 2, 0),
+        Folds(np.arange(8), np.array([0, 1] * 4), 2, 1),
+        Folds(np.arange(8), np.array([0, 1] * 4), 4, 0),
+    ]
+    assert len({folds.digest, *(each.digest for each in others)}) == 5
+
+
+def test_a_file_is_what_was_saved(tmp_path):
+    path = str(tmp_path / 'folds.npz')
+    folds = Folds.of(Digits(), 4, 7)
+    folds.save(path)
+    loaded = Folds.load(path)
+    assert loaded.digest == folds.digest
+    np.testing.assert_array_equal(loaded.folds, folds.folds)
+    arrays = dict(np.load(path))
+    arrays['folds'] = arrays['folds'][::-1]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match='Invalid file'):
+        Folds.load(path)
+    (tmp_path / 'folds.npz').write_bytes(b'PK')
+    with pytest.raises(ValueError, match='Invalid file'):
+        Folds.load(path)
+
+
+def test_several_labels_have_no_folds():
+    class Several(Digits):
+        def load_data_list(self):
+            return [dict(each, gt_label=[0, 1]) for each in super().load_data_list()]
+
+    with pytest.raises(ValueError, match=r'expected one label .* got \[0, 1\]'):
+        Folds.of(Several(), 4, 0)
