@@ -16,14 +16,15 @@ smallest config.
 
 - **As student**: two students of this network and a small teacher go through
   one training step with `DCKDLoss` and one validation step. Losses are finite
-  and both learn; what they learn from is what their own heads predict from;
+  and both learn; what they learn from is what their own heads predict from,
+  or the half of it that a distillation classifier gives;
   each scores bit for bit what MMPretrain alone makes of its weights; saving
   and loading loses nothing.
 - **As teacher**: the network, with random weights, teaches two small students
   for one training step and one validation step. It stays as it is, and scores
   what it scores alone.
-- **Control**: MMPretrain alone does the same. What it cannot train is no
-  student, and what it cannot ask is no teacher.
+- **Control**: MMPretrain alone does the same. What it cannot ask is neither
+  student nor teacher.
 
 No config has a recorder: the logits are found. The batch is two photographs,
 in the form and size that the pipelines of the config give them.
@@ -50,12 +51,14 @@ def report(
         tuple: The page, and its summary in one line.
     """
     rows, counts = [], dict(student=[0, 0], teacher=[0, 0])
+    trained = 0
     for entry in sorted(entries, key=_place):
         control = record.of(entry.config, 'control')
         cells, reasons = {}, []
-        for role, needs in dict(student='trains', teacher='predicts').items():
+        trained += bool(control and not control['trains'])
+        for role in counts:
             result = record.of(entry.config, role)
-            if control and control[needs]:
+            if control and control['predicts']:
                 cells[role] = '–'
                 continue
             passed = bool(result and not result['reason'])
@@ -72,10 +75,9 @@ def report(
         )
     summary = (
         f'{len(entries)} networks of {len({e.family for e in entries})} '
-        'families. Of those that MMPretrain alone trains, '
-        f'{counts["student"][0]} of {counts["student"][1]} learn in a '
-        'cohort; of those that it can ask, '
-        f'{counts["teacher"][0]} of {counts["teacher"][1]} teach one.'
+        f'families. {counts["student"][0]} of {counts["student"][1]} learn in a '
+        f'cohort, and {counts["teacher"][0]} of {counts["teacher"][1]} teach one. '
+        f'MMPretrain alone trains {trained}.'
     )
     page = _HEADER.format(summary=summary) + '\n'.join(rows) + '\n'
     return page + _left_out(entries, unreadable) + _versions(), summary

@@ -45,6 +45,34 @@ def multi_label(depth=18, num_classes=10, **head):
     return cfg
 
 
+def token_network(head, size=8):
+    """A small network with a class and a distillation classifier.
+
+    Args:
+        head (str): ``'DeiTClsHead'``, whose features are two tokens of a
+            transformer, ``'LeViTClsHead'`` or ``'EfficientFormerClsHead'``.
+        size (int): The side of the images of a transformer.
+    """
+    if head != 'DeiTClsHead':
+        cfg = network()
+        cfg['head']['type'] = head
+        return cfg
+    arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='DistilledVisionTransformer', arch=arch, img_size=size, patch_size=4
+        ),
+        head=dict(
+            type=head,
+            num_classes=10,
+            in_channels=16,
+            loss=dict(type='CrossEntropyLoss'),
+            init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+        ),
+    )
+
+
 def build(scope='mmpretrain', **cfg):
     cfg.setdefault('type', 'mmdckd.CollectiveDistill')
     cfg.setdefault('data_preprocessor', PREPROCESSOR)

@@ -24,6 +24,7 @@ from .building import (
     build_teachers,
     check_first_step,
     members_by_key,
+    part_classifiers,
     teacher_builder,
     train_students,
 )
@@ -146,6 +147,7 @@ class CollectiveDistill(BaseAlgorithm):
         )
 
         self.distiller = build_distiller(distiller, cohort, self.task.name)
+        part_classifiers(cohort, key, self.distiller, calculate_student_loss)
         if module_inplace is None:
             module_inplace = self.distiller.records_logits_alone
         self.module_inplace = module_inplace

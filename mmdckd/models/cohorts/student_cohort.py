@@ -12,7 +12,6 @@ from mmdckd.names import check_name, in_order
 from mmdckd.registry import MODELS
 
 from ..networks import build_network, num_classes_of, resolve_network
-from ..tasks.heads import check_trains
 from ..weights import check_pretrained_parts
 
 
@@ -92,7 +91,6 @@ class StudentCohort(BaseModel):
                 spec.data_preprocessor = ConfigDict(data_preprocessor)
             with student_seed(index):
                 networks[name] = build_network(spec)
-            check_trains(networks[name], where)
             self.configs[name] = spec.model.to_dict()
             self._keys.append(f'model.{spec.key}')
             if index == 0:

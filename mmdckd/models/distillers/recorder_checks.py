@@ -12,7 +12,7 @@ from mmrazor.models.task_modules.recorder import (
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
-from ..tasks.heads import has_margin, knowledge_of
+from ..tasks.heads import knowledge_of, why_not_the_head
 
 
 def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> None:
@@ -89,7 +89,7 @@ def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> N
 
 def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     """Make sure that no loss takes what a head returns in training for what
-    it predicts with.
+    it learns with.
 
     Args:
         recorder (BaseRecorder): A recorder of a network that trains.
@@ -99,15 +99,12 @@ def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     Raises:
         ValueError: If it records the output of such a head.
     """
-    head = getattr(network, 'head', None)
-    if (
-        isinstance(recorder, ModuleOutputsRecorder)
-        and recorder.source == 'head'
-        and has_margin(head)
-    ):
+    if not isinstance(recorder, ModuleOutputsRecorder) or recorder.source != 'head':
+        return
+    why = why_not_the_head(network)
+    if why is not None:
         raise ValueError(
-            f'Invalid `{key}.source`: expected scores without '
-            f"margins, got 'head', a {type(head).__name__}, whose output "
-            'in training has the margin of the label in it. Did you mean '
-            f'{knowledge_of(network, key).source!r}?'
+            f'Invalid `{key}.source`: expected a module whose output is learnt '
+            f"from, got 'head', a {type(network.head).__name__}, {why}. Did you "
+            f'mean {knowledge_of(network, key).source!r}?'
         )

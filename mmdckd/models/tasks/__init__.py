@@ -1,9 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from .classification import Classification
 from .finding import TASKS, build_task, find_task
-from .heads import Knowledge, check_trains, knowledge_of
+from .heads import Knowledge, knowledge_of
 from .labels import has_labels
 from .multi_label import MultiLabel
+from .token_heads import check_trains, learn_by_token
 
 __all__ = [
     'Classification',
@@ -15,4 +16,5 @@ __all__ = [
     'find_task',
     'has_labels',
     'knowledge_of',
+    'learn_by_token',
 ]

@@ -6,10 +6,12 @@ heads return them, in training too; ``docs/heads.md`` has the table.
 """
 
 import inspect
-from typing import Any, Callable, Dict, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from mmpretrain.models import heads
 from torch import nn
+
+from .token_heads import token_source
 
 
 class Knowledge(NamedTuple):
@@ -54,12 +56,17 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
 
     Returns:
         Knowledge: The output of ``head``, or what else its type says; of a
-        network without a head, the output of ``model``.
+        network without a head, the output of ``model``. Of one whose two
+        classifiers learn apart, the output of that for distillation; see
+        :mod:`~.token_heads`.
 
     Raises:
         ValueError: If the head predicts no classes, several tasks, or looks
             at labels and is none that is known.
     """
+    by_token = token_source(network)
+    if by_token is not None:
+        return Knowledge(by_token)
     head = getattr(network, 'head', None)
     if head is None:
         return Knowledge('model')
@@ -91,9 +98,21 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
     return Knowledge('head')
 
 
-def has_margin(head: nn.Module) -> bool:
-    """Whether what a head returns in training has the margin of the label."""
-    return isinstance(head, heads.ArcFaceClsHead)
+def why_not_the_head(network: nn.Module) -> Optional[str]:
+    """Why no loss can take what a network's head returns in training.
+
+    Args:
+        network (nn.Module): The network.
+
+    Returns:
+        str, optional: The end of a sentence about the head; None where a loss
+        can.
+    """
+    if token_source(network) is not None:
+        return 'whose two classifiers learn apart'
+    if isinstance(getattr(network, 'head', None), heads.ArcFaceClsHead):
+        return 'whose output in training has the margin of the label in it'
+    return None
 
 
 def _looks_at_labels(head: nn.Module) -> bool:
@@ -106,30 +125,3 @@ def _looks_at_labels(head: nn.Module) -> bool:
         )
         > 1
     )
-
-
-def check_trains(network: nn.Module, key: str) -> None:
-    """Check that MMPretrain can train a network's head.
-
-    Args:
-        network (nn.Module): The network.
-        key (str): Its config key, for the message.
-
-    Raises:
-        ValueError: If it cannot: those with a second classifier for
-            MMPretrain's own distillation raise in the first step.
-    """
-    head = getattr(network, 'head', None)
-    distils = (
-        isinstance(head, heads.LeViTClsHead)
-        and head.distillation
-        or isinstance(head, heads.EfficientFormerClsHead)
-        and head.dist
-    )
-    if distils:
-        raise ValueError(
-            f'Invalid `{key}.head.distillation`: expected False, as '
-            f'MMPretrain cannot train the second classifier of a '
-            f'{type(head).__name__}, got True. As a frozen teacher it can '
-            'have one.'
-        )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_image
 
-from helpers.networks import network
+from helpers.networks import network, token_network
 from helpers.runs import run_config, train
 from mmdckd.datasets import Digits
 
@@ -34,6 +34,16 @@ def mixed_run(folder):
         local=dict(cfg_path=str(local)),
         inline=network(18, 6),
     )
+    return train(run_config(folder, dict(students=students)))
+
+
+@pytest.fixture(scope='session')
+def token_run(folder):
+    """A run whose students have a class and a distillation classifier."""
+    heads = dict(
+        deit='DeiTClsHead', former='EfficientFormerClsHead', levit='LeViTClsHead'
+    )
+    students = {name: token_network(head, 12) for name, head in heads.items()}
     return train(run_config(folder, dict(students=students)))
 
 

@@ -46,13 +46,16 @@ def in_plain_mmpretrain(folder, jobs):
 
 
 def test_mmpretrain_alone_gives_the_same_scores(
-    run, mixed_run, images, digit_folder, tmp_path
+    run, mixed_run, token_run, images, digit_folder, tmp_path
 ):
     cases = [
         (run, 'best'),
         (mixed_run, 'package'),
         (mixed_run, 'local'),
         (mixed_run, 'inline'),
+        (token_run, 'deit'),
+        (token_run, 'former'),
+        (token_run, 'levit'),
     ]
     jobs, exported = [], []
     for index, (of, student) in enumerate(cases):
