@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any, Iterable, Iterator, Tuple
 
 import mmengine.registry
+import mmpretrain.registry
 from mmcv.transforms import BaseTransform
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.evaluator import BaseMetric
@@ -93,7 +94,9 @@ def _is_registered(name: str) -> bool:
     """Whether a registry has it; without a scope, one of any package."""
     scope, dot, own = name.partition('.')
     own = own if dot else name
-    for root in vars(mmengine.registry).values():
+    # MMPretrain's batch augments have no root in MMEngine.
+    roots = dict(vars(mmpretrain.registry), **vars(mmengine.registry))
+    for root in roots.values():
         if isinstance(root, Registry):
             for registry in (root, *root.children.values()):
                 if not dot or registry.scope == scope:

@@ -127,11 +127,10 @@ def learn_by_token(network: nn.Module) -> None:
     head = getattr(network, 'head', None)
     if type(head) in _TOKEN_HEADS and _has_two(head):
         head.__class__ = _TOKEN_HEADS[type(head)]
-    model = getattr(network, 'model', None)
     if type(network) is TimmClassifier and isinstance(
-        getattr(model, 'head_dist', None), nn.Module
+        getattr(network.model, 'head_dist', None), nn.Module
     ):
-        model.set_distilled_training(True)
+        network.model.set_distilled_training(True)
         network.__class__ = TokenTimmClassifier
 
 

@@ -26,6 +26,12 @@ PAIRS = {
         25_557_032,
         2_278_604,
     ),
+    # The teacher as its metafile says, the student as timm has it.
+    'dckd/dckd_convnext_small_deit_tiny_imagenet': (
+        'deit/deit-tiny-distilled_4xb256_in1k',
+        50_223_688,
+        5_910_800,
+    ),
 }
 
 

@@ -102,14 +102,14 @@ def call(tool, *args, cwd):
     return process.stdout
 
 
-def train(cwd, max_epochs, *args):
-    """Train with the ImageNet config, shortened on the command line alone.
+def train(cwd, max_epochs, *args, name='dckd_r34_r18_imagenet', options=()):
+    """Train with an ImageNet config, shortened on the command line alone.
 
     Returns:
         SimpleNamespace: The log, and what was logged of each iteration and
         each validation.
     """
-    config = osp.join(ROOT, 'configs', 'dckd_r34_r18_imagenet.py')
+    config = osp.join(ROOT, 'configs', f'{name}.py')
     log = call(
         'train.py',
         config,
@@ -126,6 +126,7 @@ def train(cwd, max_epochs, *args):
         'default_hooks.checkpoint.max_keep_ckpts=1',
         # Not each of the 1,000 classes has a photograph here.
         'default_hooks.check_labels.allow_missing=True',
+        *options,
         cwd=cwd,
     )
     scalars = max(cwd.glob('run/*/vis_data/scalars.json'))
@@ -213,3 +214,33 @@ def test_exports_a_plain_resnet18(run):
     assert top1_of(inferencer, run.imagenet) == pytest.approx(
         validation['best/accuracy/top1']
     )
+
+
+def test_a_distilled_transformer_trains_by_its_config(tmp_path):
+    """Two students of random networks, on the photographs."""
+    imagenet = tmp_path / 'data' / 'imagenet'
+    make_imagenet(imagenet)
+    run = train(
+        tmp_path,
+        1,
+        name='dckd/dckd_convnext_small_deit_tiny_imagenet',
+        options=(
+            'model.num_students=2',
+            'model.teacher.pretrained=False',
+            'model.allow_random_teacher=True',
+            'param_scheduler.1.begin=0',
+        ),
+    )
+    for record in run.iterations:
+        for name in STUDENTS[:2]:
+            assert math.isfinite(record[f'student.{name}.loss'])
+            assert record[f'collective.{name}.loss_dckd.teacher'] >= 0
+    (record,) = run.validations
+    assert 'ensemble/accuracy/top1' in record
+    (best,) = glob(str(tmp_path / 'run' / 'best_*.pth'))
+    call('export_student.py', best, '--out', 'exported', cwd=tmp_path)
+    (config,) = glob(str(tmp_path / 'exported' / 'student*.py'))
+    inferencer = ImageClassificationInferencer(config)
+    head = inferencer.model.head
+    assert type(head).__module__ == 'mmpretrain.models.heads.deit_head'
+    assert top1_of(inferencer, imagenet) == pytest.approx(record['best/accuracy/top1'])

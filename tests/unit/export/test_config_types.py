@@ -48,6 +48,8 @@ def test_it_does_where_checkpoints_are_trusted(malicious, tmp_path, monkeypatch)
     [
         'ResNet',
         'mmpretrain.ResNet',
+        'Mixup',
+        'mmpretrain.CutMix',
         'mmdckd.Digits',
         'mmengine.DefaultSampler',
         'torch.nn.ReLU',

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from helpers.networks import network
 from helpers.paths import HELPERS
 from helpers.runs import cohort_of, pack, run_config, student_scores, train
-from mmdckd.export import export_student
+from mmdckd.export import export_onnx, export_student
 from mmdckd.models import networks
 
 CHILD = HELPERS / 'plain_mmpretrain.py'
@@ -94,6 +94,12 @@ def test_mmpretrain_alone_gives_the_same_scores(
             metrics = tester.test()
             for key in ('accuracy/top1', 'accuracy/top5'):
                 assert result['metrics'][key] == metrics[f'{student}/{key}']
+
+
+@pytest.mark.parametrize('name', ['deit', 'former', 'levit'])
+def test_a_student_with_two_classifiers_becomes_onnx(token_run, name, tmp_path):
+    written = export_student(last(token_run), str(tmp_path), name)
+    assert export_onnx(written.config, str(tmp_path / 'student.onnx')) < 1e-4
 
 
 @pytest.fixture
