@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmdckd.io.config_text import format_config
 from mmdckd.io.files import replacing
 
-from .folder import Folder
 from .networks import NamedNetwork
 from .recipe import Recipe
+from .source import FILES, TENSORS, Source
 
 #: What every config of a cohort inherits.
 BASE = 'mmdckd::_base_/cohort.py'
@@ -19,17 +19,17 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
 def student_config(
-    folder: Folder,
+    source: Source,
     recipe: Recipe,
     student: NamedNetwork,
     num_students: int,
     teacher: Optional[dict] = None,
     seed: int = 0,
 ) -> dict:
-    """What the config of a cohort says that learns from a folder of images.
+    """What the config of a cohort says that learns from labelled images.
 
     Args:
-        folder (Folder): The data.
+        source (Source): The data.
         recipe (Recipe): How it is trained.
         student (NamedNetwork): The network of every student.
         num_students (int): How many there are; 1 learns alone, or from the
@@ -60,7 +60,7 @@ def student_config(
         model=model,
         randomness=dict(seed=seed),
         default_hooks=dict(logger=dict(interval=recipe.log_interval)),
-        **_data(folder, recipe),
+        **_data(source, recipe),
         **_schedule(recipe),
     )
 
@@ -81,55 +81,55 @@ def write_config(settings: dict, path: str) -> Config:
     return Config.fromfile(path)
 
 
-def _data(folder: Folder, recipe: Recipe) -> dict:
+def _data(source: Source, recipe: Recipe) -> dict:
     size = recipe.image_size
-    # What an exported student is tested with is MMPretrain's alone.
-    load, plain_load = dict(type='mmdckd.LoadImage'), dict(type='LoadImageFromFile')
-    if recipe.is_small:
-        train: List[dict] = [
-            load,
+    train: List[dict]
+    test: List[dict]
+    if source.kind == TENSORS:
+        train = test = []
+    elif recipe.is_small:
+        train = [
             dict(type='Resize', scale=(size, size)),
             dict(type='RandomCrop', crop_size=size, padding=max(1, size // 8)),
         ]
-        test: List[dict] = [plain_load, dict(type='Resize', scale=(size, size))]
+        test = [dict(type='Resize', scale=(size, size))]
     else:
         train = [
-            load,
             dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.35, 1.0)),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
         ]
         test = [
-            plain_load,
             dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short'),
             dict(type='CenterCrop', crop_size=size),
         ]
-    pack = dict(type='PackInputs')
+    if source.kind == FILES:
+        # What an exported student is tested with is MMPretrain's alone.
+        train = [dict(type='mmdckd.LoadImage'), *train]
+        test = [dict(type='LoadImageFromFile'), *test]
 
-    def loader(path: str, part: Optional[str], pipeline: List[dict]) -> dict:
-        dataset = dict(
-            type='mmdckd.ImageFolder', data_root=path, pipeline=[*pipeline, pack]
-        )
-        if part is not None:
-            dataset['part'] = part
+    def loader(dataset: dict, pipeline: List[dict], shuffle: bool = False) -> dict:
+        # A dataset of tensors packs them itself: an exported student cannot
+        # make them of files.
+        if source.kind != TENSORS:
+            dataset = dict(dataset, pipeline=[*pipeline, dict(type='PackInputs')])
         return dict(
             batch_size=recipe.batch_size,
             num_workers=recipe.num_workers,
             dataset=dataset,
-            sampler=dict(type='DefaultSampler', shuffle=pipeline is train),
+            sampler=dict(type='DefaultSampler', shuffle=shuffle),
         )
 
-    split = folder.val is None
-    val = loader(folder.val or folder.train, 'val' if split else None, test)
-    testing = val if folder.test is None else loader(folder.test, None, test)
-    topk = (1, 5) if folder.num_classes > 5 else (1,)
+    val = loader(source.val, test)
+    topk = (1, 5) if source.num_classes > 5 else (1,)
     evaluator = dict(type='Accuracy', topk=topk)
+    preprocessor: dict = dict(num_classes=source.num_classes)
+    if source.kind != TENSORS:
+        preprocessor.update(mean=MEAN, std=STD, to_rgb=True)
     return dict(
-        data_preprocessor=dict(
-            num_classes=folder.num_classes, mean=MEAN, std=STD, to_rgb=True
-        ),
-        train_dataloader=loader(folder.train, 'train' if split else None, train),
+        data_preprocessor=preprocessor,
+        train_dataloader=loader(source.train, train, shuffle=True),
         val_dataloader=val,
-        test_dataloader=testing,
+        test_dataloader=val if source.test is None else loader(source.test, test),
         val_evaluator=evaluator,
         test_evaluator=evaluator,
     )

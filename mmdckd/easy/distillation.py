@@ -19,9 +19,9 @@ from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
 from .configs import student_config, write_config
-from .folder import Folder, read_folder
 from .networks import NamedNetwork, find_network
 from .recipe import Recipe, choose_recipe
+from .source import Data, Source, read_source
 
 METRIC = 'accuracy/top1'
 #: What students learn from where nobody names a teacher.
@@ -103,7 +103,7 @@ class Result:
 
 
 def distill(
-    data: str,
+    data: Data,
     student: str,
     teacher: str = NONE,
     num_students: int = 4,
@@ -115,6 +115,7 @@ def distill(
     pretrained: bool = False,
     seed: int = 0,
     say: Callable[[str], None] = print,
+    val_data: Optional[Data] = None,
 ) -> Result:
     """Train students on a folder of images, and export the best one.
 
@@ -123,7 +124,7 @@ def distill(
     begun is resumed.
 
     Args:
-        data (str): The folder of images; see
+        data (str | dict | Dataset): A folder of images; see
             :func:`~mmdckd.easy.folder.read_folder`.
         student (str): The network of every student; see
             :data:`~mmdckd.easy.networks.FORMS`.
@@ -142,6 +143,8 @@ def distill(
         seed (int): The seed of all trainings. Defaults to 0.
         say (Callable): Told each setting that was chosen, and why. Defaults
             to ``print``.
+        val_data (str | dict | Dataset, optional): What to validate with.
+            Defaults to None: see ``data``.
 
     Returns:
         Result: The best student, and what was measured.
@@ -167,16 +170,16 @@ def distill(
             "Invalid `num_students`: expected 2 or more with `teacher='none'`, got "
             '1, which has nobody to learn from.'
         )
-    folder = read_folder(data)
-    students = find_network(student, folder.num_classes, pretrained, 'student')
+    source = read_source(data, val_data)
+    students = find_network(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if teacher != NONE:
-        taught_by = find_network(teacher, folder.num_classes, pretrained, 'teacher')
+        taught_by = find_network(teacher, source.num_classes, pretrained, 'teacher')
     recipe = choose_recipe(
-        folder, image_size, batch_size, epochs, lr, students.has_weights
+        source, image_size, batch_size, epochs, lr, students.has_weights
     )
-    say(f'{len(folder):,} images of {folder.num_classes} classes in {folder.train}')
-    for warning in folder.warnings:
+    say(f'{len(source):,} images of {source.num_classes} classes in {source.name}')
+    for warning in source.warnings:
         say(f'warning: {warning}')
     for reason in recipe.reasons:
         say(reason)
@@ -185,8 +188,8 @@ def distill(
     if taught_by is not None:
         teacher_cfg = taught_by.config
         if not taught_by.has_head:
-            teacher_cfg = _train_teacher(folder, recipe, taught_by, work_dir, seed, say)
-    settings = student_config(folder, recipe, students, num_students, teacher_cfg, seed)
+            teacher_cfg = _train_teacher(source, recipe, taught_by, work_dir, seed, say)
+    settings = student_config(source, recipe, students, num_students, teacher_cfg, seed)
     run = osp.join(work_dir, 'students')
     say(f'{num_students} x {students.name}: training in {run}')
     cfg = _train(settings, run)
@@ -198,7 +201,7 @@ def distill(
         name=exported.name,
         exported=exported,
         metrics=metrics,
-        measured_on='val' if folder.test is None else 'test',
+        measured_on='val' if source.test is None else 'test',
         parameters=parameters,
         report=report,
         work_dir=work_dir,
@@ -206,7 +209,7 @@ def distill(
 
 
 def _train_teacher(
-    folder: Folder,
+    source: Source,
     recipe: Recipe,
     teacher: NamedNetwork,
     work_dir: str,
@@ -216,7 +219,7 @@ def _train_teacher(
     """Train a network alone, and return the config of it as a teacher."""
     run = osp.join(work_dir, TEACHER)
     say(f'the teacher, {teacher.name}, has no weights for the data: training in {run}')
-    cfg = _train(student_config(folder, recipe, teacher, 1, None, seed), run)
+    cfg = _train(student_config(source, recipe, teacher, 1, None, seed), run)
     exported = export_student(
         osp.join(run, 'best.pth'), osp.join(run, 'exported'), cfg=cfg
     )

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import List, Optional
 
-from .folder import Folder
+from .source import Source
 
 #: Images larger than this see random crops of other scales, as photographs
 #: do; smaller ones, often glyphs or digits, are only moved.
@@ -42,7 +42,7 @@ class Recipe:
 
 
 def choose_recipe(
-    folder: Folder,
+    folder: Source,
     image_size: Optional[int] = None,
     batch_size: Optional[int] = None,
     epochs: Optional[int] = None,
@@ -52,7 +52,7 @@ def choose_recipe(
     """Choose what is not given.
 
     Args:
-        folder (Folder): The data.
+        folder (Source): The data.
         image_size (int, optional): See :class:`Recipe`.
         batch_size (int, optional): See :class:`Recipe`.
         epochs (int, optional): See :class:`Recipe`.
