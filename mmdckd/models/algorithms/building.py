@@ -15,7 +15,7 @@ from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
 from ..options import check_choice, invalid
-from ..tasks import check_trains, learn_by_token
+from ..tasks import train_classifiers
 from ..tasks.labels import drop_partial_labels
 from ..teachers import FrozenTeacher, TrainableTeacher
 from .cuda_graphs import CUDAGraphs
@@ -33,14 +33,20 @@ Teacher = Union[FrozenTeacher, TrainableTeacher]
 Teachers = Union[List[FrozenTeacher], nn.ModuleList]
 
 
-def train_students(
-    cohort: StudentCohort, trainable: bool, calculate_loss: bool
+def set_learning(
+    cohort: StudentCohort,
+    distiller: CollectiveDistiller,
+    trainable: bool,
+    calculate_loss: bool,
 ) -> None:
-    """Set whether students learn.
+    """Set whether students learn, and their second classifiers from whom.
 
     Raises:
         ValueError: If students that do not learn have a loss.
     """
+    both = calculate_loss and bool(distiller.collective_losses)
+    for student in cohort.students.values():
+        train_classifiers(student, apart=both)
     if trainable:
         return
     if calculate_loss:
@@ -157,27 +163,6 @@ def _fit(teacher: Teacher, cohort: StudentCohort) -> None:
         )
 
 
-def part_classifiers(
-    cohort: StudentCohort, key: str, distiller: CollectiveDistiller, with_loss: bool
-) -> None:
-    """Let the class classifier of students that have two learn from labels,
-    and the distillation classifier from others.
-
-    Args:
-        cohort (StudentCohort): The students.
-        key (str): As of :func:`members_by_key`.
-        distiller (CollectiveDistiller): Whose collective losses they learn from.
-        with_loss (bool): Whether they have a task loss.
-
-    Raises:
-        ValueError: If they cannot learn so, nor as MMPretrain trains them.
-    """
-    for name, student in cohort.items():
-        if with_loss and distiller.collective_losses:
-            learn_by_token(student)
-        check_trains(student, _key_of(key, name))
-
-
 def members_by_key(
     cohort: StudentCohort, teachers: Teachers, key: str
 ) -> Dict[str, BaseModel]:
@@ -189,15 +174,14 @@ def members_by_key(
         key (str): The config key of the students, ``'students'`` or
             ``'architecture'``.
     """
-    networks = {_key_of(key, name): student for name, student in cohort.items()}
+    networks = {
+        key if key == 'architecture' else f'{key}.{name}': student
+        for name, student in cohort.items()
+    }
     several = len(teachers) > 1
     for i, holder in enumerate(teachers):
         networks[f'teacher[{i}]' if several else 'teacher'] = holder.model
     return networks
-
-
-def _key_of(key: str, name: str) -> str:
-    return key if key == 'architecture' else f'{key}.{name}'
 
 
 def build_preprocessor(

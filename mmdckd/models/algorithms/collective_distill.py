@@ -24,9 +24,8 @@ from .building import (
     build_teachers,
     check_first_step,
     members_by_key,
-    part_classifiers,
+    set_learning,
     teacher_builder,
-    train_students,
 )
 from .finite_guard import FiniteGuard
 from .layer_depth import layer_depth
@@ -131,7 +130,6 @@ class CollectiveDistill(BaseAlgorithm):
     ) -> None:
         cohort = build_cohort(architecture, num_students, students, data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
-        train_students(cohort, student_trainable, calculate_student_loss)
         self.student_trainable = student_trainable
         self.calculate_student_loss = calculate_student_loss
         self.teacher_trainable = teacher_trainable
@@ -147,7 +145,7 @@ class CollectiveDistill(BaseAlgorithm):
         )
 
         self.distiller = build_distiller(distiller, cohort, self.task.name)
-        part_classifiers(cohort, key, self.distiller, calculate_student_loss)
+        set_learning(cohort, self.distiller, student_trainable, calculate_student_loss)
         if module_inplace is None:
             module_inplace = self.distiller.records_logits_alone
         self.module_inplace = module_inplace

@@ -4,7 +4,7 @@ from .finding import TASKS, build_task, find_task
 from .heads import Knowledge, knowledge_of
 from .labels import has_labels
 from .multi_label import MultiLabel
-from .token_heads import check_trains, learn_by_token
+from .token_heads import train_classifiers
 
 __all__ = [
     'Classification',
@@ -12,9 +12,8 @@ __all__ = [
     'MultiLabel',
     'TASKS',
     'build_task',
-    'check_trains',
     'find_task',
     'has_labels',
     'knowledge_of',
-    'learn_by_token',
+    'train_classifiers',
 ]

@@ -18,16 +18,18 @@ from torch import nn
 Pair = Tuple[torch.Tensor, torch.Tensor]
 
 
-class TokenHead:
-    """A head of MMPretrain whose two classifiers learn apart.
+class TokenHead(heads.ClsHead):
+    """A head of MMPretrain with two classifiers, which trains.
 
-    It has the weights of that head and predicts as it does, to the bit. The
-    task loss sees the class classifier alone; the distillation classifier is
-    the network's knowledge, see :func:`~.heads.knowledge_of`.
+    It has the weights of that head and predicts as it does, to the bit.
     """
 
     #: The distillation classifier, a module of the network.
     source: str
+    #: Whether the class classifier alone learns from labels. Then the
+    #: distillation classifier is the network's knowledge, see
+    #: :func:`~.heads.knowledge_of`; else both learn by their mean.
+    apart = False
 
     def classify(self, feats: tuple) -> Pair:
         """The logits of the class and the distillation classifier."""
@@ -41,14 +43,13 @@ class TokenHead:
     def loss(
         self, feats: tuple, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, torch.Tensor]:
-        """The losses of the class classifier; the other one runs, to be
-        recorded."""
-        scores, _ = self.classify(feats)
-        return self._get_loss(scores, data_samples, **kwargs)  # type: ignore[attr-defined]
+        """The losses of what learns from labels."""
+        scores = self.classify(feats)[0] if self.apart else self(feats)
+        return self._get_loss(scores, data_samples, **kwargs)
 
 
 class TokenDeiTClsHead(TokenHead, heads.DeiTClsHead):
-    """A ``DeiTClsHead`` whose two classifiers learn apart."""
+    """A ``DeiTClsHead`` whose two classifiers learn."""
 
     source = 'head.layers.head_dist'
 
@@ -58,7 +59,7 @@ class TokenDeiTClsHead(TokenHead, heads.DeiTClsHead):
 
 
 class TokenLeViTClsHead(TokenHead, heads.LeViTClsHead):
-    """A ``LeViTClsHead`` whose two classifiers learn apart."""
+    """A ``LeViTClsHead`` whose two classifiers learn."""
 
     source = 'head.head_dist'
 
@@ -68,7 +69,7 @@ class TokenLeViTClsHead(TokenHead, heads.LeViTClsHead):
 
 
 class TokenEfficientFormerClsHead(TokenHead, heads.EfficientFormerClsHead):
-    """An ``EfficientFormerClsHead`` whose two classifiers learn apart."""
+    """An ``EfficientFormerClsHead`` whose two classifiers learn."""
 
     source = 'head.dist_head'
 
@@ -109,55 +110,38 @@ def token_source(network: nn.Module) -> Optional[str]:
     Returns:
         str, optional: The name of the module; None of other networks.
     """
-    for owner in (network, getattr(network, 'head', None)):
-        if isinstance(owner, (TokenHead, TokenTimmClassifier)):
-            return owner.source
-    return None
+    if isinstance(network, TokenTimmClassifier):
+        return network.source
+    head = getattr(network, 'head', None)
+    return head.source if isinstance(head, TokenHead) and head.apart else None
 
 
-def learn_by_token(network: nn.Module) -> None:
-    """Let the two classifiers of a network learn apart, if it has two.
+def train_classifiers(network: nn.Module, apart: bool) -> None:
+    """Let both classifiers of a network learn, if it has two.
 
     Its weights, its config and what it predicts stay as they are; only the
     class of its head changes.
 
     Args:
         network (nn.Module): A classifier of MMPretrain.
+        apart (bool): Whether one learns from labels and the other one from
+            teacher and peers. Otherwise labels teach their mean, as
+            MMPretrain trains DeiT's.
     """
     head = getattr(network, 'head', None)
-    if type(head) in _TOKEN_HEADS and _has_two(head):
+    if isinstance(head, nn.Module) and type(head) in _TOKEN_HEADS and _has_two(head):
         head.__class__ = _TOKEN_HEADS[type(head)]
-    if type(network) is TimmClassifier and isinstance(
-        getattr(network.model, 'head_dist', None), nn.Module
+        head.apart = apart
+    if (
+        apart
+        and type(network) is TimmClassifier
+        and isinstance(getattr(network.model, 'head_dist', None), nn.Module)
     ):
         network.model.set_distilled_training(True)
         network.__class__ = TokenTimmClassifier
 
 
-def check_trains(network: nn.Module, key: str) -> None:
-    """Check that MMPretrain can train a network's head.
-
-    Args:
-        network (nn.Module): The network.
-        key (str): Its config key, for the message.
-
-    Raises:
-        ValueError: If it cannot: LeViT and EfficientFormer with a second
-            classifier raise in the first step.
-    """
-    head = getattr(network, 'head', None)
-    refused = (heads.LeViTClsHead, heads.EfficientFormerClsHead)
-    if isinstance(head, refused) and _has_two(head) and not isinstance(head, TokenHead):
-        raise ValueError(
-            f'Invalid `{key}.head.distillation`: expected False, as only students '
-            'with a task loss and `distiller.collective_losses` train the second '
-            f'classifier of a {type(head).__name__}, got True.'
-        )
-
-
-def _has_two(head: Optional[nn.Module]) -> bool:
+def _has_two(head: nn.Module) -> bool:
     if isinstance(head, heads.LeViTClsHead):
         return head.distillation
-    if isinstance(head, heads.EfficientFormerClsHead):
-        return head.dist
-    return isinstance(head, heads.DeiTClsHead)
+    return head.dist if isinstance(head, heads.EfficientFormerClsHead) else True

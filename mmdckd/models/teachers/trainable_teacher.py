@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..networks import num_classes_of
-from ..tasks import check_trains
+from ..tasks import train_classifiers
 from .building import build_teacher
 
 
@@ -23,9 +23,6 @@ class TrainableTeacher(nn.Module):
         checkpoint (str, optional): Its weights. Defaults to None.
         norm_eval (bool): Whether its BatchNorm layers keep their statistics.
             Defaults to True, as in MMRazor.
-
-    Raises:
-        ValueError: If MMPretrain cannot train its head.
     """
 
     def __init__(
@@ -36,7 +33,7 @@ class TrainableTeacher(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.adapt = build_teacher(cfg, checkpoint, True)
-        check_trains(self.model, 'teacher')
+        train_classifiers(self.model, apart=False)
         self.norm_eval = norm_eval
 
     @property
