@@ -15,9 +15,21 @@ DATA_OPTIONS: Dict[str, Any] = dict(
     lr=None,
     pretrained=False,
     seed=0,
+    optimizer=None,
+    augmentation=None,
+    workers=None,
 )
 #: Those of a run by a config that a run without one has, too.
-SHARED = ('work_dir', 'resume', 'local_rank')
+SHARED = (
+    'work_dir',
+    'resume',
+    'amp',
+    'fast',
+    'device',
+    'cfg_options',
+    'trust_checkpoint',
+    'local_rank',
+)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +65,21 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         '--image-size', type=int, metavar='S', help='the side of the images, in pixels'
     )
     group.add_argument('--batch-size', type=int, metavar='B', help='images in a batch')
-    group.add_argument('--lr', type=float, help='the largest learning rate of SGD')
+    group.add_argument('--lr', type=float, help='the largest learning rate')
+    group.add_argument(
+        '--optimizer',
+        choices=['sgd', 'adamw'],
+        help='sgd for convolutional networks, adamw for transformers (default: sgd)',
+    )
+    group.add_argument(
+        '--augmentation',
+        choices=['none', 'shift', 'flip', 'crop'],
+        help='how training images change at random: shifted by up to an eighth; '
+        'shifted and mirrored; or scaled, cropped and mirrored',
+    )
+    group.add_argument(
+        '--workers', type=int, metavar='N', help='processes that load images'
+    )
     group.add_argument(
         '--pretrained',
         action='store_true',
@@ -71,6 +97,8 @@ def check_data_arguments(
     if args.data is None:
         if args.config is None:
             parser.error('give a config, or a folder of images with --data')
+        if args.amp is False:
+            parser.error('--no-amp needs --data; a config has it if it says so')
         if given:
             parser.error(
                 f'{_flag(given[0])} needs --data; of a config, change settings with '
@@ -79,6 +107,11 @@ def check_data_arguments(
         return
     if args.config is not None:
         parser.error(f'give a config, {args.config}, or --data, not both')
+    if args.resume not in (None, 'auto'):
+        parser.error(
+            '--data goes on by itself where it was stopped; --resume PATH needs a '
+            'config, such as students/students.py in the work folder'
+        )
     if args.student is None:
         parser.error('--data needs --student, the network to train')
     others = [
@@ -89,20 +122,31 @@ def check_data_arguments(
     ]
     if others:
         parser.error(
-            f'{_flag(others[0])} needs a config; --data writes one, students.py in '
-            'the work folder'
+            f'{_flag(others[0])} needs a config; --data writes one, '
+            'students/students.py in the work folder'
         )
 
 
 def distill_folder(args: argparse.Namespace) -> None:
     """Train from a folder of images, and say what came out."""
     from mmdckd.easy.distillation import distill
+    from mmdckd.engine.memory import keep_freed_memory
+    from mmdckd.io.trust import trust_checkpoints
 
+    from .run_config import check_work_dir
+
+    if args.trust_checkpoint:
+        trust_checkpoints()
+    if args.work_dir:
+        check_work_dir(args.work_dir)
+    keep_freed_memory()
     options = {
         name: default if getattr(args, name) is None else getattr(args, name)
         for name, default in DATA_OPTIONS.items()
     }
     options['num_students'] = options.pop('students')
+    options['num_workers'] = options.pop('workers')
+    options.update(amp=args.amp, fast=args.fast, cfg_options=args.cfg_options)
     if args.work_dir:
         options['work_dir'] = args.work_dir
     result = distill(args.data, **options)

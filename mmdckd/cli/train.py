@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from .arguments import add_run_arguments, command_parser
 from .data_arguments import add_data_arguments, check_data_arguments, distill_folder
+from .device import use_device
 from .errors import check_file, one_error_line
 from .preemption import exit_when_told
 
@@ -50,7 +51,15 @@ def parse_args(
         'in the work folder, if there is any',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='train with automatic mixed precision'
+        '--amp',
+        action=argparse.BooleanOptionalAction,
+        help='train with automatic mixed precision (default: as the config says; '
+        'with --data, on a GPU where images are larger than 64 pixels)',
+    )
+    parser.add_argument(
+        '--device',
+        choices=['cpu', 'cuda'],
+        help='where to train (default: on a GPU where there is one)',
     )
     parser.add_argument(
         '--fast',
@@ -83,6 +92,7 @@ def parse_args(
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before all that takes time to import
+    use_device(args.device)
     if args.data:
         distill_folder(args)
         return
@@ -115,13 +125,20 @@ def config_of(args: argparse.Namespace) -> 'Config':
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Merge the arguments of training into the config."""
+    from mmdckd.engine.speed import make_fast, use_amp
+
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     resume = 'auto' if _restarted(cfg.work_dir) else args.resume
     if resume is not None:
         resume_from(cfg, resume)
     if args.amp:
-        use_amp(cfg, args.config)
+        if not cfg.get('optim_wrapper'):
+            raise SystemExit(
+                f'error: --amp needs `optim_wrapper` in {args.config!r}, and it has '
+                'none'
+            )
+        use_amp(cfg.optim_wrapper)
     if args.fast:
         make_fast(cfg)
     if args.auto_scale_lr:
@@ -135,31 +152,6 @@ def resume_from(cfg: 'Config', checkpoint: str) -> None:
     if checkpoint != 'auto':
         check_file('checkpoint', checkpoint)
         cfg.load_from = checkpoint
-
-
-def use_amp(cfg: 'Config', path: str) -> None:
-    """Train with automatic mixed precision."""
-    from mmdckd.engine.optimizers.cpu_amp import amp_type
-
-    wrapper = cfg.get('optim_wrapper')
-    if not wrapper:
-        raise SystemExit(
-            f'error: --amp needs `optim_wrapper` in {path!r}, and it has none'
-        )
-    wrapper.type = amp_type()
-    # bfloat16 has the range of float32: there is nothing to scale.
-    scaled = wrapper.get('dtype') != 'bfloat16'
-    wrapper.setdefault('loss_scale', 'dynamic' if scaled else dict(enabled=False))
-
-
-def make_fast(cfg: 'Config') -> None:
-    """Choose what is faster on most devices and differs by rounding."""
-    if cfg.model.type == 'mmdckd.CollectiveDistill':
-        cfg.model.channels_last = True
-    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
-    if optimizer.get('type') in ('SGD', 'Adam', 'AdamW'):
-        optimizer.fused = True
-    cfg.setdefault('env_cfg', {})['cudnn_benchmark'] = True
 
 
 def scale_lr(cfg: 'Config', path: str) -> None:

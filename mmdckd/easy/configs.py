@@ -1,15 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The configs of a run, as a person would write them."""
 
-from typing import Dict, List, Optional
+import copy
+from typing import Callable, Dict, List, Optional
 
 from mmengine.config import Config
 
+from mmdckd.engine.speed import use_amp
 from mmdckd.io.config_text import format_config
 from mmdckd.io.files import replacing
 
 from .networks import NamedNetwork
-from .recipe import Recipe
+from .recipe import OPTIMIZERS, Recipe
 from .source import FILES, TENSORS, Source
 
 #: What every config of a cohort inherits.
@@ -65,43 +67,68 @@ def student_config(
     )
 
 
-def write_config(settings: dict, path: str) -> Config:
+def write_config(
+    settings: dict, path: str, change: Optional[Callable[[Config], None]] = None
+) -> Config:
     """Write a config file, and read it as ``mmdckd train`` does.
 
     Args:
         settings (dict): What it says beside :data:`BASE`.
         path (str): The file.
+        change (Callable, optional): Changes the config in place; what it
+            changes is written, too. Defaults to None.
 
     Returns:
         Config: The config.
     """
+    if change is not None:
+        base = _write({}, path)
+        cfg = _write(settings, path)
+        before = copy.deepcopy(cfg)
+        change(cfg)
+        for key, value in cfg.to_dict().items():
+            if value != before.get(key):
+                # All of it: what is left out of it does not come from the base.
+                whole = isinstance(value, dict) and key in base
+                settings = {
+                    **settings,
+                    key: dict(_delete_=True, **value) if whole else value,
+                }
+    return _write(settings, path)
+
+
+def _write(settings: dict, path: str) -> Config:
     with replacing(path) as new:
         with open(new, 'w', encoding='utf-8') as file:
             file.write(f'_base_ = {BASE!r}\n\n{format_config(settings)}')
     return Config.fromfile(path)
 
 
-def _data(source: Source, recipe: Recipe) -> dict:
+def _train_pipeline(recipe: Recipe) -> List[dict]:
     size = recipe.image_size
-    train: List[dict]
-    test: List[dict]
-    if source.kind == TENSORS:
-        train = test = []
-    elif recipe.is_small:
-        train = [
-            dict(type='Resize', scale=(size, size)),
-            dict(type='RandomCrop', crop_size=size, padding=max(1, size // 8)),
-        ]
-        test = [dict(type='Resize', scale=(size, size))]
-    else:
-        train = [
-            dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.35, 1.0)),
-            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-        ]
-        test = [
-            dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short'),
-            dict(type='CenterCrop', crop_size=size),
-        ]
+    moved = dict(type='RandomCrop', crop_size=size, padding=max(1, size // 8))
+    mirrored = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+    scaled = dict(type='RandomResizedCrop', scale=size, crop_ratio_range=(0.35, 1.0))
+    return {
+        'none': _to_size(recipe),
+        'shift': [*_to_size(recipe), moved],
+        'flip': [*_to_size(recipe), moved, mirrored],
+        'crop': [scaled, mirrored],
+    }[recipe.augmentation]
+
+
+def _to_size(recipe: Recipe) -> List[dict]:
+    size = recipe.image_size
+    if recipe.is_small:
+        return [dict(type='Resize', scale=(size, size))]
+    return [
+        dict(type='ResizeEdge', scale=round(size * 8 / 7), edge='short'),
+        dict(type='CenterCrop', crop_size=size),
+    ]
+
+
+def _data(source: Source, recipe: Recipe) -> dict:
+    train, test = _train_pipeline(recipe), _to_size(recipe)
     if source.kind == FILES:
         # What an exported student is tested with is MMPretrain's alone.
         train = [dict(type='mmdckd.LoadImage'), *train]
@@ -119,6 +146,9 @@ def _data(source: Source, recipe: Recipe) -> dict:
             sampler=dict(type='DefaultSampler', shuffle=shuffle),
         )
 
+    train_loader = loader(source.train, train, shuffle=True)
+    if recipe.drop_last:
+        train_loader['drop_last'] = True
     val = loader(source.val, test)
     topk = (1, 5) if source.num_classes > 5 else (1,)
     evaluator = dict(type='Accuracy', topk=topk)
@@ -127,7 +157,7 @@ def _data(source: Source, recipe: Recipe) -> dict:
         preprocessor.update(mean=MEAN, std=STD, to_rgb=True)
     return dict(
         data_preprocessor=preprocessor,
-        train_dataloader=loader(source.train, train, shuffle=True),
+        train_dataloader=train_loader,
         val_dataloader=val,
         test_dataloader=val if source.test is None else loader(source.test, test),
         val_evaluator=evaluator,
@@ -136,8 +166,7 @@ def _data(source: Source, recipe: Recipe) -> dict:
 
 
 def _schedule(recipe: Recipe) -> dict:
-    epochs = recipe.epochs
-    warm_up = max(1, epochs // 20)
+    epochs, warm_up = recipe.epochs, recipe.warm_up
     schedule = [
         dict(type='LinearLR', start_factor=0.1, end=warm_up, convert_to_iter_based=True)
     ]
@@ -151,10 +180,17 @@ def _schedule(recipe: Recipe) -> dict:
                 convert_to_iter_based=True,
             )
         )
+    _, weight_decay = OPTIMIZERS[recipe.optimizer]
+    optimizer = (
+        dict(type='SGD', lr=recipe.lr, momentum=0.9, weight_decay=weight_decay)
+        if recipe.optimizer == 'sgd'
+        else dict(type='AdamW', lr=recipe.lr, weight_decay=weight_decay)
+    )
+    wrapper: dict = dict(optimizer=optimizer)
+    if recipe.amp:
+        use_amp(wrapper)
     return dict(
-        optim_wrapper=dict(
-            optimizer=dict(type='SGD', lr=recipe.lr, momentum=0.9, weight_decay=0.0005)
-        ),
+        optim_wrapper=wrapper,
         param_scheduler=schedule,
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         val_cfg=dict(type='mmdckd.CollectiveValLoop'),

@@ -5,7 +5,7 @@ import copy
 import os
 import os.path as osp
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from torch import nn
@@ -18,6 +18,7 @@ from mmdckd.names import BEST, TEACHER, metric_name
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
+from .changes import Changes
 from .configs import student_config, write_config
 from .networks import NamedNetwork, find_network
 from .recipe import Recipe, choose_recipe
@@ -116,6 +117,12 @@ def distill(
     seed: int = 0,
     say: Callable[[str], None] = print,
     val_data: Optional[Data] = None,
+    optimizer: Optional[str] = None,
+    augmentation: Optional[str] = None,
+    amp: Optional[bool] = None,
+    num_workers: Optional[int] = None,
+    fast: bool = False,
+    cfg_options: Optional[Dict[str, Any]] = None,
 ) -> Result:
     """Train students on a folder of images, and export the best one.
 
@@ -145,6 +152,22 @@ def distill(
             to ``print``.
         val_data (str | dict | Dataset, optional): What to validate with.
             Defaults to None: see ``data``.
+        optimizer (str, optional): ``'sgd'`` or ``'adamw'``. Defaults to None:
+            it is chosen, as are the next three.
+        augmentation (str, optional): How training images change at random:
+            ``'none'``, ``'shift'``, ``'flip'`` (shifted and mirrored) or
+            ``'crop'`` (scaled, cropped and mirrored). Defaults to None.
+        amp (bool, optional): Whether to train in mixed precision. Defaults to
+            None.
+        num_workers (int, optional): Processes that load images. Defaults to
+            None.
+        fast (bool): Whether results may differ by rounding for speed. Defaults
+            to False.
+        cfg_options (Dict[str, Any], optional): Settings of the config that is
+            written, by keys with dots, such as
+            ``{'optim_wrapper.optimizer.weight_decay': 0.001}``. All but those
+            of ``model`` hold for a teacher that is trained, too. Defaults to
+            None.
 
     Returns:
         Result: The best student, and what was measured.
@@ -170,13 +193,23 @@ def distill(
             "Invalid `num_students`: expected 2 or more with `teacher='none'`, got "
             '1, which has nobody to learn from.'
         )
+    changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data)
     students = find_network(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if teacher != NONE:
         taught_by = find_network(teacher, source.num_classes, pretrained, 'teacher')
     recipe = choose_recipe(
-        source, image_size, batch_size, epochs, lr, students.has_weights
+        source,
+        students.has_weights,
+        image_size=image_size,
+        augmentation=augmentation,
+        batch_size=batch_size,
+        epochs=epochs,
+        optimizer=optimizer,
+        lr=lr,
+        amp=amp,
+        num_workers=num_workers,
     )
     say(f'{len(source):,} images of {source.num_classes} classes in {source.name}')
     for warning in source.warnings:
@@ -188,11 +221,13 @@ def distill(
     if taught_by is not None:
         teacher_cfg = taught_by.config
         if not taught_by.has_head:
-            teacher_cfg = _train_teacher(source, recipe, taught_by, work_dir, seed, say)
+            teacher_cfg = _train_teacher(
+                source, recipe, taught_by, work_dir, seed, changes.without_model(), say
+            )
     settings = student_config(source, recipe, students, num_students, teacher_cfg, seed)
     run = osp.join(work_dir, 'students')
     say(f'{num_students} x {students.name}: training in {run}')
-    cfg = _train(settings, run)
+    cfg = _train(settings, run, changes)
     best = osp.join(run, 'best.pth')
     metrics, parameters = _measure(cfg, best)
     exported = export_student(best, osp.join(work_dir, 'exported'), cfg=cfg)
@@ -214,28 +249,52 @@ def _train_teacher(
     teacher: NamedNetwork,
     work_dir: str,
     seed: int,
+    changes: Changes,
     say: Callable[[str], None],
 ) -> dict:
     """Train a network alone, and return the config of it as a teacher."""
     run = osp.join(work_dir, TEACHER)
     say(f'the teacher, {teacher.name}, has no weights for the data: training in {run}')
-    cfg = _train(student_config(source, recipe, teacher, 1, None, seed), run)
+    settings = student_config(source, recipe, teacher, 1, None, seed)
+    cfg = _train(settings, run, changes)
     exported = export_student(
         osp.join(run, 'best.pth'), osp.join(run, 'exported'), cfg=cfg
     )
     return dict(cfg_path=exported.config, pretrained=exported.checkpoint)
 
 
-def _train(settings: dict, work_dir: str) -> Config:
-    """Train by a config that is written into the folder of the run."""
-    os.makedirs(work_dir, exist_ok=True)
-    name = osp.basename(work_dir)
-    cfg = write_config(settings, osp.join(work_dir, f'{name}.py'))
+def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
+    """Train by a config that is written beside the folder of the run.
+
+    In it, MMEngine writes the same with all that it inherits.
+    """
+    path = f'{work_dir}.py'
+    _check_same_run(settings, path, work_dir)
+    cfg = write_config(settings, path, changes)
     cfg.work_dir = work_dir
     cfg.resume = True
     _complete(cfg)
     build_runner(cfg).train()
     return cfg
+
+
+def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
+    """Raise where another run was begun in the folder."""
+    if not osp.isfile(path) or not osp.isfile(osp.join(work_dir, 'last_checkpoint')):
+        return
+    before = Config.fromfile(path)
+    now = Config(settings)
+    for key, old, new in (
+        ('model.architecture', before.model.architecture, now.model.architecture),
+        ('model.num_students', before.model.num_students, now.model.num_students),
+        ('data', *(c.train_dataloader.dataset.data_root for c in (before, now))),
+    ):
+        if old != new:
+            raise ValueError(
+                f'Invalid `work_dir`: expected a new folder, or that of the run to go '
+                f'on with, got {osp.dirname(work_dir)!r}, which has another run '
+                f'(of another `{key}`).'
+            )
 
 
 def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, int]]:

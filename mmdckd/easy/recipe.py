@@ -1,15 +1,23 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Settings that fit the data, each with its reason."""
+"""Settings that fit the data and the device, each with its reason."""
 
+import math
 import os
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
-from .source import Source
+from mmengine.device import get_device
+
+from .source import TENSORS, Source
 
 #: Images larger than this see random crops of other scales, as photographs
 #: do; smaller ones, often glyphs or digits, are only moved.
 SMALL = 64
+#: Optimizer to what is right for it: a learning rate for batches of 64, and
+#: the weight decay.
+OPTIMIZERS = dict(sgd=(0.05, 0.0005), adamw=(0.0005, 0.05))
+#: How training images are changed at random; see the configs.
+AUGMENTATIONS = ('none', 'shift', 'flip', 'crop')
 
 
 @dataclass(frozen=True)
@@ -18,9 +26,15 @@ class Recipe:
 
     Attributes:
         image_size (int): The side of the square images that networks see.
+        augmentation (str): One of :data:`AUGMENTATIONS`.
         batch_size (int): Images in a batch.
+        drop_last (bool): Whether the rest of an epoch is left out.
         epochs (int): Passes over the training images.
-        lr (float): The largest learning rate of SGD.
+        optimizer (str): One of :data:`OPTIMIZERS`.
+        lr (float): Its largest learning rate.
+        warm_up (int): The epochs in which the learning rate rises; in the
+            others it falls as a cosine.
+        amp (bool): Whether to train in mixed precision.
         num_workers (int): Processes that load images.
         log_interval (int): Steps from a line of the log to the next.
         reasons (List[str]): For each setting that was chosen, a line that
@@ -28,9 +42,14 @@ class Recipe:
     """
 
     image_size: int
+    augmentation: str
     batch_size: int
+    drop_last: bool
     epochs: int
+    optimizer: str
     lr: float
+    warm_up: int
+    amp: bool
     num_workers: int
     log_interval: int
     reasons: List[str]
@@ -42,23 +61,17 @@ class Recipe:
 
 
 def choose_recipe(
-    folder: Source,
-    image_size: Optional[int] = None,
-    batch_size: Optional[int] = None,
-    epochs: Optional[int] = None,
-    lr: Optional[float] = None,
-    pretrained: bool = False,
+    source: Source, pretrained: bool = False, device: Optional[str] = None, **given: Any
 ) -> Recipe:
     """Choose what is not given.
 
     Args:
-        folder (Source): The data.
-        image_size (int, optional): See :class:`Recipe`.
-        batch_size (int, optional): See :class:`Recipe`.
-        epochs (int, optional): See :class:`Recipe`.
-        lr (float, optional): See :class:`Recipe`.
+        source (Source): The data.
         pretrained (bool): Whether the students start from trained weights.
             Defaults to False.
+        device (str, optional): What they are trained on, ``'cpu'`` or
+            ``'cuda'``. Defaults to None, the one that MMEngine finds.
+        **given: Settings of :class:`Recipe`; None stands for a choice.
 
     Returns:
         Recipe: All settings.
@@ -66,66 +79,130 @@ def choose_recipe(
     Raises:
         ValueError: If a value is invalid, or a batch is larger than the data.
     """
-    for name, value in dict(
-        image_size=image_size, batch_size=batch_size, epochs=epochs
-    ).items():
-        if value is not None and value < 1:
+    given = {name: value for name, value in given.items() if value is not None}
+    _check(given, source)
+    chosen: Dict[str, Any] = {}
+    reasons: List[str] = []
+
+    def choose(name: str, value: Any, why: str) -> Any:
+        if name not in given:
+            shown = ('off', 'on')[value] if isinstance(value, bool) else value
+            reasons.append(f'{name} = {shown}: {why}')
+        chosen[name] = given.get(name, value)
+        return chosen[name]
+
+    device = device or get_device()
+    reasons.append(
+        f'device = {device}: '
+        + ('torch finds no GPU' if device == 'cpu' else 'torch finds one')
+    )
+    size = choose('image_size', *_image_size(source))
+    choose('augmentation', *_augmentation(size, source.kind))
+    batch = choose('batch_size', *_batch_size(source.num_train, device))
+    rest = source.num_train % batch
+    chosen['drop_last'] = rest == 1 < source.num_train
+    if chosen['drop_last']:
+        reasons.append(
+            'drop_last = on: the last batch would be one image, too few for BatchNorm'
+        )
+    steps = max(1, source.num_train // batch)
+    epochs = choose('epochs', *_epochs(steps))
+    optimizer = choose('optimizer', 'sgd', 'convolutional networks learn best with it')
+    choose('lr', *_lr(optimizer, batch, pretrained))
+    choose(
+        'warm_up',
+        max(1, epochs // 20),
+        'a twentieth of the epochs; then the learning rate falls as a cosine',
+    )
+    choose('amp', *_amp(size, device))
+    choose('num_workers', *_num_workers(size, device))
+    total = steps * epochs
+    choose(
+        'log_interval',
+        max(1, min(50, total // 10, steps)),
+        f'at least ten lines in {total:,} steps',
+    )
+    return Recipe(**chosen, reasons=reasons)
+
+
+def _check(given: Dict[str, Any], source: Source) -> None:
+    """Check what a user gives."""
+    least = dict(image_size=1, batch_size=1, epochs=1, num_workers=0)
+    for name, least_value in least.items():
+        value = given.get(name, least_value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least_value:
             raise ValueError(
-                f'Invalid `{name}`: expected a whole number, 1 or more, got {value!r}.'
+                f'Invalid `{name}`: expected a whole number, {least_value} or more, '
+                f'got {value!r}.'
             )
-    reasons = []
+    if not 0 < given.get('lr', 1) < math.inf:
+        raise ValueError(
+            f'Invalid `lr`: expected a positive number, got {given["lr"]!r}.'
+        )
+    for name, known in dict(optimizer=OPTIMIZERS, augmentation=AUGMENTATIONS).items():
+        if name in given and given[name] not in known:
+            raise ValueError(
+                f'Invalid `{name}`: expected one of {", ".join(known)}, got '
+                f'{given[name]!r}.'
+            )
+    if given.get('batch_size', 1) > source.num_train:
+        raise ValueError(
+            f'Invalid `batch_size`: expected at most {source.num_train}, the number of '
+            f'training images, got {given["batch_size"]}.'
+        )
 
-    def choose(name, given, value, why):
-        if given is not None:
-            return given
-        reasons.append(f'{name} = {value}: {why}')
-        return value
 
-    num_train = folder.num_train
-    size = choose(
-        'image_size',
-        image_size,
-        min(224, max(16, 8 * round(folder.short_side / 8))),
-        f'the shorter side of half of the images has {folder.short_side} pixels or '
+def _image_size(source: Source) -> tuple:
+    if source.kind == TENSORS:
+        return source.short_side, 'tensors stay as they are'
+    return (
+        min(224, max(16, 8 * round(source.short_side / 8))),
+        f'the shorter side of half of the images has {source.short_side} pixels or '
         'fewer; more than 224 costs much and helps little',
     )
-    batch = choose(
-        'batch_size',
-        batch_size,
-        max(2, min(64, num_train // 8)),
-        f'at least 8 steps in an epoch of {num_train} images, at most 64 images',
-    )
-    if batch > num_train:
-        raise ValueError(
-            f'Invalid `batch_size`: expected at most {num_train}, the number of '
-            f'training images, got {batch}.'
+
+
+def _augmentation(size: int, kind: str) -> tuple:
+    if kind == TENSORS:
+        return 'none', 'tensors stay as they are; the dataset may change them'
+    if size <= SMALL:
+        return 'shift', (
+            'images this small are often characters, and another one when mirrored'
         )
-    steps = max(1, num_train // batch)
-    length = choose(
-        'epochs',
-        epochs,
-        min(100, max(10, round(4000 / steps))),
-        'about 4,000 steps, 10 to 100 epochs: a collective helps where more steps '
-        'no longer do',
-    )
-    rate = choose(
-        'lr',
-        lr,
-        round((0.005 if pretrained else 0.05) * batch / 64, 6),
-        '0.05 of SGD in batches of 64 in the recipe of CRD, in proportion to the '
-        'batch' + ('; a tenth, as the weights are trained' if pretrained else ''),
-    )
+    return 'crop', 'photographs show the same at other scales, and mirrored'
+
+
+def _batch_size(num_train: int, device: str) -> tuple:
+    most = 64 if device == 'cpu' else 128
+    why = f'at least 8 steps in an epoch of {num_train:,} images, at most {most} images'
+    return max(min(2, num_train), min(most, num_train // 8)), why
+
+
+def _epochs(steps: int) -> tuple:
+    why = 'about 4,000 steps, 10 to 100 epochs: a collective helps where more steps'
+    return min(100, max(10, round(4000 / steps))), f'{why} no longer do'
+
+
+def _lr(optimizer: str, batch: int, pretrained: bool) -> tuple:
+    of_64 = OPTIMIZERS[optimizer][0]
+    why = f'{of_64:g} for batches of 64, in proportion to the batch'
+    if pretrained:
+        of_64, why = of_64 / 10, f'{why}; a tenth, as the weights are trained'
+    return round(of_64 * batch / 64, 8), why
+
+
+def _amp(size: int, device: str) -> tuple:
+    if device != 'cuda':
+        return False, 'it is for GPUs; on a CPU few are faster with it'
+    if size <= SMALL:
+        return False, 'images this small leave a GPU idle anyway'
+    return True, 'a GPU computes in half precision about twice as fast'
+
+
+def _num_workers(size: int, device: str) -> tuple:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
-    workers = 0 if size <= SMALL else min(4, cores)
-    reasons.append(
-        f'num_workers = {workers}: '
-        + (
-            'images this small load faster than they pass between processes'
-            if workers == 0
-            else f'{cores} processor cores'
-        )
-    )
-    total = steps * length
-    interval = max(1, min(50, total // 10, steps))
-    reasons.append(f'log_interval = {interval}: at least ten lines in {total:,} steps')
-    return Recipe(size, batch, length, rate, workers, interval, reasons)
+    if size <= SMALL:
+        return 0, 'images this small load faster than they pass between processes'
+    if device == 'cpu':
+        return min(2, cores // 2), f'half of {cores} processor cores, which also train'
+    return min(8, cores), f'{cores} processor cores'

@@ -145,7 +145,6 @@ def test_nothing_is_trained_where_it_cannot_be(photos, tmp_path, options, messag
         (['a.py', '--data', 'photos'], 'not both'),
         (['--data', 'photos'], '--data needs --student'),
         (['a.py', '--teacher', 'x'], '--teacher needs --data'),
-        (['--data', 'photos', '--student', 'x', '--amp'], '--amp needs a config'),
     ],
 )
 def test_arguments_that_do_not_go_together(arguments, message, capsys):

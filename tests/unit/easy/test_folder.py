@@ -9,7 +9,6 @@ from PIL import Image
 
 from mmdckd.datasets import ImageFolder
 from mmdckd.easy.folder import read_folder
-from mmdckd.easy.recipe import choose_recipe
 
 
 def fill(folder, classes=('cat', 'dog'), count=10, size=(40, 32)):
@@ -243,26 +242,3 @@ def test_what_is_left_out_is_named(tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match='Invalid `data`'):
         read_folder(str(tmp_path / 'nowhere'))
-
-
-def test_what_is_chosen_has_a_reason(tmp_path):
-    recipe = choose_recipe(read_folder(str(fill(tmp_path))))
-    assert recipe.image_size == 32 and recipe.is_small
-    assert recipe.batch_size == 2 and recipe.epochs == 100
-    for name in ('image_size', 'batch_size', 'epochs', 'lr', 'num_workers'):
-        (line,) = [r for r in recipe.reasons if r.startswith(f'{name} = ')]
-        assert f' = {getattr(recipe, name)}: ' in line
-
-
-def test_what_is_given_stays(tmp_path):
-    given = dict(image_size=48, batch_size=4, epochs=3, lr=0.2)
-    recipe = choose_recipe(read_folder(str(fill(tmp_path))), **given)
-    assert {name: getattr(recipe, name) for name in given} == given
-    assert not any(r.startswith(tuple(given)) for r in recipe.reasons)
-
-
-@pytest.mark.parametrize('given', [dict(batch_size=17), dict(epochs=0)])
-def test_what_cannot_be(tmp_path, given):
-    (name,) = given
-    with pytest.raises(ValueError, match=f'Invalid `{name}`'):
-        choose_recipe(read_folder(str(fill(tmp_path))), **given)

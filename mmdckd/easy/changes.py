@@ -1,0 +1,76 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""What a user changes in a config that is written for the data."""
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Dict
+
+from mmengine.config import Config
+
+from mmdckd.engine.speed import make_fast
+
+#: What ``distill`` says of its runs itself, and by which argument.
+OWN_KEYS = dict(
+    work_dir='work_dir',
+    resume='work_dir, whose run goes on by itself',
+    load_from='teacher, student and pretrained',
+    launcher='mmdckd train on the config that is written',
+)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is changed in a written config.
+
+    Attributes:
+        options (Dict[str, Any]): Settings, by keys with dots.
+        fast (bool): Whether results may differ by rounding for speed; see
+            :func:`~mmdckd.engine.speed.make_fast`.
+
+    Raises:
+        ValueError: If an option is set by an argument.
+    """
+
+    options: Dict[str, Any] = field(default_factory=dict)
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        for key in self.options:
+            top = key.split('.')[0]
+            if top in OWN_KEYS:
+                raise ValueError(
+                    f'Invalid `cfg_options`: `{top}` is set by {OWN_KEYS[top]}.'
+                )
+
+    def __call__(self, cfg: Config) -> None:
+        """Change a config.
+
+        Args:
+            cfg (Config): The config, changed in place.
+
+        Raises:
+            ValueError: If an option is nearly one of its keys, or does not fit.
+        """
+        for key in self.options:
+            top = key.split('.')[0]
+            near = get_close_matches(top, list(cfg), 1, 0.85)
+            if top not in cfg and near:
+                raise ValueError(
+                    f'Invalid `cfg_options`: expected a key of the config, got '
+                    f'{top!r}. Did you mean {near[0]!r}?'
+                )
+        try:
+            cfg.merge_from_dict(self.options)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'Invalid `cfg_options`: {error}') from error
+        if self.fast:
+            make_fast(cfg)
+
+    def without_model(self) -> 'Changes':
+        """Those for another model, the teacher that is trained first."""
+        options = {
+            key: value
+            for key, value in self.options.items()
+            if key.split('.')[0] != 'model'
+        }
+        return Changes(options, self.fast)
