@@ -1,27 +1,38 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Write one student of a cohort as a plain MMPretrain model, a config and a
-checkpoint that need neither mmdckd nor mmrazor."""
+"""Write students of a run as plain MMPretrain models, each a config and a
+checkpoint that need neither mmdckd nor mmrazor; also as ONNX and INT8."""
 
 import argparse
 import os.path as osp
-from typing import List, Optional
+import sys
+from typing import TYPE_CHECKING, List, Optional
 
 from .arguments import add_trust_checkpoint, command_parser
 from .errors import one_error_line
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmdckd.export.cohort_checkpoint import Cohort
+    from mmdckd.export.labelled_images import LabelledImages
+
 EXAMPLES = """examples:
-  # the student that was best in validation
-  %(prog)s \\
-      work_dirs/dckd_r34_r18_digits/epoch_60.pth --out exported
+  # the student that was best in validation, to work_dirs/flowers/exported
+  %(prog)s work_dirs/flowers
 
   # as ONNX too, checked against PyTorch (pip install 'mmdckd[onnx]')
-  %(prog)s CHECKPOINT --out exported --onnx
+  %(prog)s RUN --onnx
+
+  # with 8-bit integers, and how accurate, large and fast that is
+  %(prog)s RUN --int8 --calibrate data/flowers/train
 
   # another one, and then: classify an image with it, with MMPretrain alone
   %(prog)s CHECKPOINT --student student2 --out exported
   python -c "from mmpretrain import ImageClassificationInferencer as Infer; \\
       print(Infer('exported/student2.py')('image.png'))"
 """
+#: The loss of accuracy, in points, above which INT8 is warned of.
+_MOST_LOST = 1.0
 
 
 def parse_args(
@@ -29,21 +40,24 @@ def parse_args(
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
-        'checkpoint', help='checkpoint file of a mmdckd.CollectiveDistill'
+        'run',
+        metavar='RUN',
+        help='the folder of a run, whose best checkpoint is taken, or a checkpoint '
+        'file of a mmdckd.CollectiveDistill',
     )
     parser.add_argument(
         '--student',
         default='best',
         metavar='NAME',
-        help='the name of the student, or best, the one that was best in the '
+        help='the name of the student; all; or best, the one that was best in the '
         'last validation before the checkpoint was written (default: '
         '%(default)s)',
     )
     parser.add_argument(
         '--out',
-        required=True,
         metavar='DIR',
-        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to',
+        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to '
+        '(default: exported/ in RUN, or beside the checkpoint)',
     )
     parser.add_argument(
         '--onnx',
@@ -52,10 +66,37 @@ def parse_args(
         'onnxruntime gives the same logits',
     )
     parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='write NAME.onnx and NAME.int8.onnx, which computes with 8-bit '
+        'integers, and measure both beside PyTorch; needs --calibrate',
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='DIR',
+        help='a folder of images such as the student was trained on, with or '
+        'without subfolders; their activations give the ranges of the integers',
+    )
+    parser.add_argument(
+        '--test',
+        metavar='DIR',
+        help='a folder with a subfolder of images for each class, to measure the '
+        'accuracy on (default: the test images of the run)',
+    )
+    parser.add_argument(
         '--config', help='the config of the run (default: the one in the checkpoint)'
     )
     add_trust_checkpoint(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.int8 and args.calibrate is None:
+        parser.error(
+            '--int8 needs --calibrate DIR, a folder of images such as the student '
+            'was trained on'
+        )
+    for name in ('calibrate', 'test'):
+        if getattr(args, name) is not None and not args.int8:
+            parser.error(f'--{name} needs --int8, which it is for')
+    return args
 
 
 @one_error_line()
@@ -63,20 +104,108 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
     args = parse_args(argv, prog)
     from mmengine.config import Config
 
-    from mmdckd.export import export_onnx, export_student
+    from mmdckd.export.cohort_checkpoint import read_cohort
+    from mmdckd.export.int8 import calibration_images
+    from mmdckd.export.onnx_file import require_onnx
+    from mmdckd.export.run_checkpoint import find_checkpoint
+    from mmdckd.io.files import check_writable
     from mmdckd.io.trust import trust_checkpoints
 
     if args.trust_checkpoint:
         trust_checkpoints()
+    if args.onnx or args.int8:
+        require_onnx()
+    checkpoint = find_checkpoint(args.run)
+    calibration = calibration_images(args.calibrate) if args.int8 else []
     cfg = Config.fromfile(args.config) if args.config else None
-    exported = export_student(args.checkpoint, args.out, args.student, cfg)
-    onnx = osp.join(args.out, f'{exported.name}.onnx')
-    difference = export_onnx(exported.config, onnx) if args.onnx else None
+    cohort = read_cohort(checkpoint, args.student)
+    images = find_images(args, cohort, cfg) if args.int8 else None
+    folder = args.run if osp.isdir(args.run) else osp.dirname(checkpoint)
+    args.out = args.out or osp.join(folder, 'exported')
+    check_writable(args.out, '--out')
+    for name in cohort.students:
+        export(checkpoint, name, cfg, args, calibration, images)
+
+
+def find_images(
+    args: argparse.Namespace, cohort: 'Cohort', cfg: Optional['Config']
+) -> Optional['LabelledImages']:
+    """The labelled images to measure on; without any, a warning says why."""
+    from mmdckd.export.labelled_images import FolderImages, RunImages
+    from mmdckd.io.trust import are_trusted
+
+    if args.test is not None:
+        if cohort.classes is None:
+            raise ValueError(
+                'Invalid `--test`: expected a checkpoint that knows the names of its '
+                f'classes, got {args.run!r}, which does not.'
+            )
+        return FolderImages(args.test, cohort.classes)
+    try:
+        if cfg is not None:
+            return RunImages(cfg, True)
+        if cohort.config is None:
+            raise ValueError('the checkpoint carries no config')
+        return RunImages(cohort.config, are_trusted())
+    except ValueError as error:
+        print(
+            f'warning: the accuracy will not be measured: {error}. Give labelled '
+            'images with --test.',
+            file=sys.stderr,
+        )
+        return None
+
+
+def export(
+    checkpoint: str,
+    name: str,
+    cfg: Optional['Config'],
+    args: argparse.Namespace,
+    calibration: List[str],
+    images: Optional['LabelledImages'],
+) -> None:
+    """Write one student in all the forms that are asked for, and say where."""
+    from mmdckd.export import export_int8, export_onnx, export_student
+
+    exported = export_student(checkpoint, args.out, name, cfg)
     print(
         f'student     {exported.name}\n'
         f'config      {exported.config}\n'
         f'checkpoint  {exported.checkpoint}\n'
         f'safetensors {exported.safetensors}'
     )
-    if args.onnx:
-        print(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
+    if not (args.onnx or args.int8):
+        return
+    onnx = osp.join(args.out, f'{name}.onnx')
+    difference = export_onnx(exported.config, onnx)
+    print(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
+    if args.int8:
+        int8 = osp.join(args.out, f'{name}.int8.onnx')
+        export_int8(exported.config, onnx, int8, calibration)
+        print(f'int8        {int8} (calibrated on {len(calibration)} images)')
+        compare([exported.checkpoint, onnx, int8], images)
+
+
+def compare(paths: List[str], images: Optional['LabelledImages']) -> None:
+    """Measure the float, the ONNX and the INT8 file, and print the table."""
+    from mmdckd.export.measuring import measure
+
+    found = measure(paths, images)
+    print(f'\n{"":8} {"top-1":>8} {"bytes":>12} {"one image":>12} {"ratio":>6}')
+    for kind, each in zip(('PyTorch', 'ONNX', 'INT8'), found):
+        top1 = '-' if each.top1 is None else f'{each.top1:.2f} %'
+        print(
+            f'{kind:8} {top1:>8} {each.size:>12,} {each.seconds * 1e3:>9.3f} ms '
+            f'{each.seconds / found[0].seconds:>6.2f}'
+        )
+    print(
+        (f'top-1 on {images}; ' if images else '')
+        + 'time: median, in turns, one CPU thread'
+    )
+    plain, _, int8 = (each.top1 for each in found)
+    if plain is not None and int8 is not None and plain - int8 > _MOST_LOST:
+        print(
+            f'warning: INT8 loses {plain - int8:.2f} points. Calibrate with images '
+            'that are nearer to those of use, or use the ONNX file.',
+            file=sys.stderr,
+        )

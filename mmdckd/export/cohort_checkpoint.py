@@ -3,7 +3,7 @@
 
 import logging
 from collections import OrderedDict
-from typing import Any, Dict, List
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from mmdckd.io.best_student import best_student_of
 from mmdckd.io.config_text import check_values, parse_config_text
+from mmdckd.models.weights import read_checkpoint
 from mmdckd.names import (
+    ALL,
     BEST,
     check_name,
     choose_student,
@@ -144,3 +146,42 @@ def config_of(meta: Dict[str, Any], name: str, path: str) -> Config:
     except ValueError as error:
         raise ValueError(f'{path!r}: {error}. Give the config of its run.') from error
     return cfg
+
+
+class Cohort(NamedTuple):
+    """What a checkpoint can be exported as.
+
+    Attributes:
+        students (List[str]): The names of the students that were asked for.
+        classes (List[str], optional): The names of the classes.
+        config (Config, optional): The config of the run; None where the checkpoint
+            carries none.
+    """
+
+    students: List[str]
+    classes: Optional[List[str]]
+    config: Optional[Config]
+
+
+def read_cohort(path: str, student: str) -> Cohort:
+    """Read what can be exported of a checkpoint.
+
+    Args:
+        path (str): The checkpoint.
+        student (str): The name of a student, ``'best'`` or ``'all'``.
+
+    Returns:
+        Cohort: What it holds.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint of a cohort, or has no such student.
+    """
+    content = read_checkpoint(path, 'checkpoint')
+    students = list(students_of(content.get('state_dict', content), path))
+    if student != ALL:
+        students = [choose(student, students, content, path)]
+    meta = meta_of(content, path)
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    config = config_of(meta, students[0], path) if meta.get('cfg') else None
+    return Cohort(students, None if classes is None else list(classes), config)

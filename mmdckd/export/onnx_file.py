@@ -48,14 +48,9 @@ def export_onnx(config: str, out: str) -> float:
             by more than :data:`TOLERANCE` of the largest one. Nothing is
             written then.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        raise ModuleNotFoundError(
-            f'ONNX needs {", ".join(missing)}, which Python does not find. '
-            f'Install with: pip install {" ".join(missing)}'
-        )
+    require_onnx()
     cfg = Config.fromfile(config)
-    images = _random_images(cfg, 5)
+    images = random_images(cfg, 5)
     model, classes = load_network(cfg, cfg.load_from)
     network = _Logits(model).eval()
     with torch.no_grad():
@@ -93,6 +88,21 @@ def export_onnx(config: str, out: str) -> float:
     return difference
 
 
+def require_onnx() -> None:
+    """Refuse to go on without the packages of the extra ``onnx``.
+
+    Raises:
+        ModuleNotFoundError: If one is missing; the message says how to install it.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f'ONNX needs {", ".join(missing)}, which Python does not find. '
+            f"Install the extra `onnx` (pip install 'mmdckd[onnx]'), or: "
+            f'pip install {" ".join(missing)}'
+        )
+
+
 class _Logits(nn.Module):
     """The network from packed images to logits."""
 
@@ -105,7 +115,7 @@ class _Logits(nn.Module):
         return self.model(data['inputs'], mode='tensor')
 
 
-def _random_images(cfg: Config, count: int) -> Tensor:
+def random_images(cfg: Config, count: int) -> Tensor:
     """Images as the pipeline packs them, from arrays of two sizes."""
     pipeline = ImagePipeline(cfg)
     random = np.random.RandomState(0)

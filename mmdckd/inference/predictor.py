@@ -23,6 +23,8 @@ TASK_KEY = 'task'
 INPUT = 'images'
 #: What the weights of an exported student may be.
 ENDINGS = ('.pth', '.safetensors', '.onnx')
+#: How the name of a quantised file ends; it has the config of the others.
+INT8 = '.int8.onnx'
 
 
 class Predictor:
@@ -33,12 +35,14 @@ class Predictor:
 
     Args:
         model (str): Any of the files that an export writes, ``NAME.py``,
-            ``NAME.pth``, ``NAME.safetensors`` or ``NAME.onnx``; ``NAME.py``,
-            which is run, has to lie beside. Without weights in the name they
-            are those that the config names as ``load_from``. It may be any
-            config of an MMPretrain classifier.
+            ``NAME.pth``, ``NAME.safetensors``, ``NAME.onnx`` or
+            ``NAME.int8.onnx``; ``NAME.py``, which is run, has to lie beside.
+            Without weights in the name they are those that the config names as
+            ``load_from``. It may be any config of an MMPretrain classifier.
         max_pixels (int): How many pixels an image may have; one with more is
             not decoded. Defaults to 178,956,970, Pillow's limit.
+        device (str, optional): ``'cpu'``, or another device of PyTorch, which
+            ONNX files take for any. Defaults to None, a GPU where there is one.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -54,7 +58,9 @@ class Predictor:
         torch.Size([1, 10])
     """
 
-    def __init__(self, model: str, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, model: str, max_pixels: int = MAX_PIXELS, device: Optional[str] = None
+    ) -> None:
         stem, ending = osp.splitext(model)
         if ending not in ENDINGS and ending != '.py':
             raise ValueError(
@@ -63,7 +69,7 @@ class Predictor:
             )
         if not osp.isfile(model):
             raise FileNotFoundError(f'There is no {model!r}.')
-        config = f'{stem}.py'
+        config = f'{osp.splitext(stem)[0] if model.endswith(INT8) else stem}.py'
         if not osp.isfile(config):
             raise FileNotFoundError(
                 f'Beside {model!r} lies no {osp.basename(config)!r}, the '
@@ -78,7 +84,9 @@ class Predictor:
             )
         self.pipeline = ImagePipeline(self.cfg, max_pixels)
         self._scores, self.classes = (
-            _onnx(weights) if ending == '.onnx' else _pytorch(self.cfg, weights)
+            _onnx(weights, device)
+            if ending == '.onnx'
+            else _pytorch(self.cfg, weights, device)
         )
 
     def read(self, path: str) -> dict:
@@ -104,9 +112,11 @@ class Predictor:
         return self.classes[label]
 
 
-def _pytorch(cfg: Config, path: str) -> Tuple[Callable, Optional[List[str]]]:
+def _pytorch(
+    cfg: Config, path: str, device: Optional[str]
+) -> Tuple[Callable, Optional[List[str]]]:
     model, classes = load_network(cfg, path)
-    model.to(get_device())
+    model.to(device or get_device())
 
     @torch.no_grad()
     def scores(batch: dict) -> Tensor:
@@ -117,16 +127,23 @@ def _pytorch(cfg: Config, path: str) -> Tuple[Callable, Optional[List[str]]]:
     return scores, classes
 
 
-def _onnx(path: str) -> Tuple[Callable, Optional[List[str]]]:
+def _onnx(path: str, device: Optional[str]) -> Tuple[Callable, Optional[List[str]]]:
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{path!r} needs onnxruntime: pip install onnxruntime'
+            f'{path!r} needs onnxruntime. Install the extra `onnx` '
+            "(pip install 'mmdckd[onnx]'), or: pip install onnxruntime"
         ) from error
     try:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(
-            path, providers=onnxruntime.get_available_providers()
+            path,
+            options,
+            providers=['CPUExecutionProvider']
+            if device == 'cpu'
+            else onnxruntime.get_available_providers(),
         )
         names = [each.name for each in session.get_inputs()]
     except Exception as error:  # it has a dozen, without a parent

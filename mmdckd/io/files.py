@@ -8,6 +8,7 @@ import os.path as osp
 import re
 import secrets
 import shutil
+import tempfile
 from glob import escape, glob
 from typing import Iterator
 
@@ -98,6 +99,29 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         _remove(beside)
     _flush_folder(folder)
+
+
+def check_writable(folder: str, key: str) -> None:
+    """Refuse a folder that files cannot be written to; nothing is left in it.
+
+    Args:
+        folder (str): The folder; it need not exist.
+        key (str): What gave it, for the message.
+
+    Raises:
+        ValueError: If it cannot be written to, or made.
+    """
+    nearest = osp.abspath(folder)
+    while not osp.exists(nearest):
+        nearest = osp.dirname(nearest)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'Invalid `{key}`: expected a folder to write to, got {folder!r}: '
+            f'{nearest!r}: {error.strerror}.'
+        ) from error
 
 
 def write_text(path: str, text: str) -> None:

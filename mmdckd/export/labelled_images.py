@@ -1,0 +1,155 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The labelled images that an exported student is measured on."""
+
+import os
+import random
+from difflib import get_close_matches
+from typing import Any, Iterator, List, Sequence, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+from mmpretrain.datasets import CIFAR10, MNIST, CustomDataset, ImageNet
+
+from mmdckd.datasets import Digits, FashionMNIST, Glyph62, ImageFolder
+from mmdckd.inference.image_files import check_readable, images_in, label_of
+from mmdckd.inference.image_pipeline import ImagePipeline
+
+from .config_types import check_types
+
+#: How many images are measured on, at most.
+MOST_IMAGES = 5000
+#: Datasets that read images and labels and run nothing, whoever wrote the config.
+#: MMEngine's own reads annotations from a pickle where the config names one.
+HARMLESS = (
+    CIFAR10,
+    CustomDataset,
+    Digits,
+    FashionMNIST,
+    Glyph62,
+    ImageFolder,
+    ImageNet,
+    MNIST,
+)
+#: An image as it is packed, and its label.
+Labelled = Tuple[dict, int]
+
+
+class FolderImages:
+    """The images of a folder with a subfolder for each class.
+
+    Args:
+        folder (str): The folder.
+        classes (Sequence[str]): The names of the classes in the order of labels.
+
+    Raises:
+        ValueError: If there is no image, if a subfolder is called like no class, or
+            if an image cannot be read.
+    """
+
+    def __init__(self, folder: str, classes: Sequence[str]) -> None:
+        self.folder = folder
+        found = images_in(folder, '--test')
+        for name in sorted(os.listdir(folder)):
+            inside = os.path.isdir(os.path.join(folder, name))
+            if inside and not name.startswith('.') and name not in classes:
+                near = get_close_matches(name, classes, 1)
+                raise ValueError(
+                    'Invalid `--test`: expected a subfolder of images for each class '
+                    f'({", ".join(classes[:10])}{", ..." if classes[10:] else ""}), '
+                    f'got {name!r} in {folder!r}.'
+                    + (f' Did you mean {near[0]!r}?' if near else '')
+                )
+        labels = [(path, label_of(path, folder, classes)) for path in found]
+        known = [(path, label) for path, label in labels if label is not None]
+        if not known:
+            raise ValueError(
+                'Invalid `--test`: expected a subfolder of images for each class, got '
+                f'images without one in {folder!r}.'
+            )
+        self._files = _some(known)
+        check_readable([path for path, _ in self._files], '--test')
+
+    def __str__(self) -> str:
+        return f'{len(self._files):,} images in {self.folder}'
+
+    def read(self, pipeline: ImagePipeline) -> Iterator[Labelled]:
+        """Read them one after another, each with its label."""
+        for path, label in self._files:
+            yield pipeline.read(path), label
+
+
+class RunImages:
+    """The images that a run tests on, or, if it has none, validates on.
+
+    Args:
+        cfg (Config): The config of the run.
+        trusted (bool): Whether the config may build any dataset; one that comes
+            out of a checkpoint may build those of :data:`HARMLESS`.
+
+    Raises:
+        ValueError: If the config names none, if it names one that may not be
+            built, or if the images or their labels cannot be read.
+    """
+
+    def __init__(self, cfg: Config, trusted: bool) -> None:
+        self.stage = 'test' if cfg.get('test_dataloader') else 'val'
+        dataset = (cfg.get(f'{self.stage}_dataloader') or {}).get('dataset')
+        if not dataset:
+            raise ValueError('the config of the run has no `test_dataloader.dataset`')
+        if not trusted:
+            check_types(dataset, f'{self.stage}_dataloader.dataset')
+        scope = cfg.get('default_scope') or 'mmengine'
+        with DefaultScope.overwrite_default_scope(scope):
+            kind = DATASETS.get(dataset['type'])
+            if not trusted and kind not in HARMLESS:
+                raise ValueError(
+                    f'a {dataset["type"]} is built from the config that the '
+                    'checkpoint holds only with --trust-checkpoint, or give --config'
+                )
+            settings: dict = dict(dataset, test_mode=True)
+            if issubclass(kind, (CIFAR10, MNIST)):
+                settings['download'] = False
+            self._dataset: Any = _build(settings)
+        self._indices = _some(range(len(self._dataset)))
+        for sample in map(self._sample, self._indices[:1]):
+            if len(sample[1].get('gt_label', ())) != 1:
+                raise ValueError(f'the {self.stage} images have no single label each')
+
+    def __str__(self) -> str:
+        return f'{len(self._indices):,} {self.stage} images of the run'
+
+    def read(self, pipeline: ImagePipeline) -> Iterator[Labelled]:
+        """Read them one after another, each with its label.
+
+        Args:
+            pipeline (ImagePipeline): Not used: the dataset has its own.
+        """
+        for index in self._indices:
+            inputs, sample = self._sample(index)
+            yield inputs, int(sample.gt_label)
+
+    def _sample(self, index: int) -> Tuple[dict, Any]:
+        item = self._dataset[index]
+        return dict(inputs=item['inputs']), item['data_samples']
+
+
+LabelledImages = Union[FolderImages, RunImages]
+
+
+def _build(settings: dict) -> Any:
+    try:
+        return DATASETS.build(settings)
+    except Exception as error:  # what a dataset raises without its files differs
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f'the images of the run cannot be read ({line})') from error
+
+
+def _some(items: Sequence) -> List:
+    """At most :data:`MOST_IMAGES` of them, always the same."""
+    items = list(items)
+    if len(items) <= MOST_IMAGES:
+        return items
+    return [
+        items[i]
+        for i in sorted(random.Random(0).sample(range(len(items)), MOST_IMAGES))
+    ]
