@@ -123,6 +123,8 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
     folder = args.run if osp.isdir(args.run) else osp.dirname(checkpoint)
     args.out = args.out or osp.join(folder, 'exported')
     check_writable(args.out, '--out')
+    if checkpoint != args.run:
+        print(f'from        {checkpoint}')
     for name in cohort.students:
         export(checkpoint, name, cfg, args, calibration, images)
 

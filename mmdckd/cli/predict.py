@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Classify images with an exported student, and show what it says."""
+"""Classify images with an exported student: show the classes of each image, or
+write those of a folder to a CSV file and sum them up."""
 
 import argparse
 import os
@@ -14,18 +15,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmdckd.inference import Predictor
+    from mmdckd.inference.summary import Prediction
 
 EXAMPLES = """examples:
   # the three classes that the student finds most likely, of each image
   %(prog)s exported/student0.pth image.png photo.jpg --topk 3
 
-  # all images in a folder, each with a picture of what was said; with ONNX;
+  # all images in a folder: predictions.csv, and how many are of which class;
   # an image that cannot be read is named, and the others are classified
-  %(prog)s exported/student0.onnx images/ --out-dir predicted
+  %(prog)s exported/student0.pth images/
+
+  # with ONNX or INT8, each with a picture of what was said
+  %(prog)s exported/student0.int8.onnx images/ --out-dir predicted
 """
 #: Class names and their scores.
 Top = List[Tuple[str, float]]
-ENDINGS = ('.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
 def parse_args(
@@ -36,14 +40,21 @@ def parse_args(
         'model',
         metavar='MODEL',
         help='what `mmdckd export` has written: NAME.pth, NAME.py, '
-        'NAME.safetensors or NAME.onnx, with NAME.py beside it; that is a '
-        'config, which is run',
+        'NAME.safetensors, NAME.onnx or NAME.int8.onnx, with NAME.py beside it; '
+        'that is a config, which is run',
     )
     parser.add_argument(
         'images',
         nargs='+',
         metavar='IMAGE',
-        help='an image file, or a folder: all images in it and below',
+        help='an image file, or a folder: all images in it and below; with a '
+        'folder, a CSV file and a summary take the place of the table',
+    )
+    parser.add_argument(
+        '--csv',
+        metavar='FILE',
+        help='the CSV file to write: a line an image, with its --topk classes and at '
+        'least two (default with a folder: predictions.csv, in --out-dir if given)',
     )
     parser.add_argument(
         '--topk',
@@ -83,11 +94,13 @@ def parse_args(
     return args
 
 
-def find_images(paths: List[str]) -> List[str]:
-    """The image files that paths name, those of a folder in order."""
+def find_images(paths: List[str]) -> List[Tuple[str, str]]:
+    """The image files that paths name, those of a folder in order, each with the
+    folder that it was found in, or ''."""
+    from mmdckd.inference.image_files import ENDINGS
     from mmdckd.io.images import find_files
 
-    files = []
+    files: List[Tuple[str, str]] = []
     for path in paths:
         if osp.isdir(path):
             inside, skipped = find_files(path, ENDINGS)
@@ -95,9 +108,9 @@ def find_images(paths: List[str]) -> List[str]:
                 print(f'warning: skipped {shown(line)}', file=sys.stderr)
             if not inside:
                 raise SystemExit(f'error: there is no image in {path!r}')
-            files += inside
+            files += [(file, path) for file in inside]
         else:
-            files.append(path)
+            files.append((path, ''))
     return files
 
 
@@ -107,8 +120,8 @@ def shown(text: str) -> str:
 
 
 def top_of(predictor: 'Predictor', scores: 'Tensor', topk: int) -> Top:
-    """The best classes and their scores."""
-    best = scores.topk(min(topk, len(scores)))
+    """The best classes and their scores, two at least."""
+    best = scores.topk(min(max(topk, 2), len(scores)))
     return [
         (predictor.name_of(int(label)), float(score)) for score, label in zip(*best)
     ]
@@ -135,33 +148,64 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd predict') -> None
 
     from mmdckd.inference import Predictor
     from mmdckd.inference.batches import classify
+    from mmdckd.inference.image_files import label_of
+    from mmdckd.inference.summary import Prediction, summarize, write_csv
     from mmdckd.io.images import MAX_PIXELS
 
-    paths = find_images(args.images)
+    images = find_images(args.images)
+    out = csv_path(args)
     predictor = Predictor(args.model, args.max_pixels or MAX_PIXELS)
     if args.out_dir:
         os.makedirs(args.out_dir, exist_ok=True)
     unread: List[str] = []
     taken: Set[str] = set()
-    tops = []
+    folders = dict(images)
+    predictions = []
     for path, scores in track(
-        classify(predictor, paths, args.batch_size, unread),
+        classify(predictor, [path for path, _ in images], args.batch_size, unread),
         'images',
-        total=len(paths),
+        total=len(images),
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     ):
         top = top_of(predictor, scores, args.topk)
-        tops.append((path, top))
+        names = [predictor.name_of(label) for label in range(len(scores))]
+        label = label_of(path, folders[path], names) if folders[path] else None
+        predictions.append(
+            Prediction(path, top, None if label is None else names[label])
+        )
         if args.out_dir:
             try:
-                draw(path, top, args.out_dir, taken)
+                draw(path, top[: args.topk], args.out_dir, taken)
             except (OSError, ValueError) as error:
                 unread.append(f'{path}: {error}')
-    if tops:
-        print_table(tops)
+    if predictions and out:
+        write_csv(predictions, out)
+    if predictions and any(folders.values()):
+        for line in summarize(predictions):
+            print(shown(line))
+    elif predictions:
+        print_table(predictions, args.topk)
+    if predictions and out:
+        print(f'{len(predictions):,} images in {shown(out)}')
     name_unread(unread, args.on_broken == 'error')
+
+
+def csv_path(args: argparse.Namespace) -> Optional[str]:
+    """The CSV file to write, if any; a place that it cannot have is refused."""
+    from mmdckd.io.files import check_writable
+
+    path = args.csv
+    if path is None and any(map(osp.isdir, args.images)):
+        path = osp.join(args.out_dir or '', 'predictions.csv')
+    if path is not None:
+        if osp.isdir(path):
+            raise ValueError(
+                f'Invalid `--csv`: expected a file, got the folder {path!r}.'
+            )
+        check_writable(osp.dirname(path) or '.', '--csv')
+    return path
 
 
 def draw(path: str, top: Top, folder: str, taken: Set[str]) -> None:
@@ -173,7 +217,7 @@ def draw(path: str, top: Top, folder: str, taken: Set[str]) -> None:
         annotate(path, top).save(beside, 'PNG')
 
 
-def print_table(tops: List[Tuple[str, Top]]) -> None:
+def print_table(predictions: List['Prediction'], topk: int) -> None:
     """Print the best classes of each image."""
     from rich.console import Console
     from rich.table import Table
@@ -183,8 +227,8 @@ def print_table(tops: List[Tuple[str, Top]]) -> None:
     table.columns[2].justify = 'right'
     for column in table.columns[:2]:
         column.overflow = 'fold'
-    for path, top in tops:
-        for row, (name, score) in enumerate(top):
+    for path, top, _ in predictions:
+        for row, (name, score) in enumerate(top[:topk]):
             table.add_row(
                 Text('' if row else shown(path)), Text(shown(name)), f'{score:.2%}'
             )

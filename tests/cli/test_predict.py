@@ -1,9 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import csv
 import io
 import os
 import re
 import struct
 import zlib
+from collections import Counter
 
 import mmcv
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 from helpers import warm
 from helpers.commands import call, run_tool
+from mmdckd.cli.predict import main
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor
@@ -52,13 +55,14 @@ def images(tmp_path_factory):
 
 def test_a_table_pictures_and_what_cannot_be_read(student, images, tmp_path):
     out = tmp_path / 'drawn'
+    files = sorted(str(path) for path in images.rglob('*.[pj][np]g'))
     done = call(
         warm.python(),
         '-W',
         'ignore',
         TOOL,
         student.checkpoint,
-        str(images),
+        *files,
         'missing.png',
         '--topk',
         '2',
@@ -96,6 +100,87 @@ def test_a_table_pictures_and_what_cannot_be_read(student, images, tmp_path):
         '4.png',
         '5.png',
     ]
+
+
+def predict(*arguments):
+    main([str(argument) for argument in arguments])
+
+
+def rows_of(path):
+    with open(path, newline='', encoding='utf-8') as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_gives_a_csv_file(student, images, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    predict(student.checkpoint, images, '--topk', 3, '--on-broken', 'skip')
+    rows = rows_of(tmp_path / 'predictions.csv')
+    names = [f'{i}.png' for i in range(6)] + [os.path.join('more', '0.png')]
+    assert [row['path'] for row in rows] == [str(images / name) for name in names]
+    predictor = Predictor(student.checkpoint)
+    for row in rows:
+        (scores,) = predictor([predictor.read(row['path'])])
+        best = scores.topk(3)
+        for rank, ending in enumerate(('', '_2', '_3')):
+            assert row[f'class{ending}'] == str(int(best.indices[rank]))
+            assert float(row[f'probability{ending}']) == pytest.approx(
+                float(best.values[rank]), abs=1e-6
+            )
+        assert row['label'] == '' and 'class_4' not in row
+    printed = capsys.readouterr().out
+    for name, count in Counter(row['class'] for row in rows).items():
+        assert re.search(rf'^{name} +{count} +{count / 7:.1%}$', printed, re.M)
+    assert 'accuracy' not in printed and '7 images in predictions.csv' in printed
+    unsure = [
+        r for r in rows if 2 * float(r['probability_2']) >= float(r['probability'])
+    ]
+    assert f'unsure of {len(unsure)} images' in printed
+    assert all(row['path'] in printed for row in unsure)
+
+
+def test_folders_called_like_classes_give_an_accuracy(
+    student, images, tmp_path, capsys
+):
+    digits = Digits(split='test')
+    for index in range(0, 40, 2):
+        name = f'{digits[index]["gt_label"]}/part/{index}.png'
+        mmcv.imwrite(digits[index]['img'], str(tmp_path / 'in' / name))
+    mmcv.imwrite(digits[1]['img'], str(tmp_path / 'in' / 'other' / '1.png'))
+    out = tmp_path / 'out' / 'here.csv'
+    predict(student.checkpoint, tmp_path / 'in', '--topk', 1, '--csv', out)
+    rows = rows_of(out)
+    labelled = [row for row in rows if row['label']]
+    assert len(rows) == 21 and len(labelled) == 20
+    for row in labelled:
+        assert row['label'] == row['path'].split(os.sep)[-3]
+    right = sum(row['class'] == row['label'] for row in labelled)
+    printed = capsys.readouterr().out
+    assert 0 < right < 20
+    assert f'accuracy {right / 20:.2%}: {right} of 20 images' in printed
+
+
+def test_a_csv_file_of_files_keeps_the_table(student, images, tmp_path, capsys):
+    out = tmp_path / 'x.csv'
+    predict(student.checkpoint, images / '0.png', '--csv', out, '--topk', 1)
+    (row,) = rows_of(out)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ['image', 'class', 'score']
+    assert lines[1].split()[:2] == [row['path'], row['class']]
+    assert len(lines) == 3 and 'unsure' not in ''.join(lines)
+
+
+@pytest.mark.parametrize(
+    'place, words',
+    [('file/x.csv', 'Not a directory'), ('in', 'expected a file, got the folder')],
+)
+def test_a_csv_file_that_cannot_be_is_refused_first(
+    student, images, tmp_path, monkeypatch, place, words
+):
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'in').mkdir()
+    monkeypatch.setattr('mmdckd.inference.batches.classify', None)
+    with pytest.raises(SystemExit, match=f'Invalid `--csv`.*{words}'):
+        predict(student.checkpoint, images, '--csv', tmp_path / place)
 
 
 def test_images_of_several_sizes_come_in_order(student, images, tmp_path, monkeypatch):
@@ -153,14 +238,17 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     )
     done = call(*command, '--on-broken', 'skip')
     assert done.returncode == 0, done.stderr
-    names = [line.split()[0] for line in done.stdout.splitlines()[1:]]
-    assert [name[len(str(folder)) + 1 :] for name in names] == [
-        ':smile:.png',
-        '[nope].png',
-        '[red]a[/red].png',
-        'a\\x1b[31mb.png',
-        'w[/x].png',
-    ]
+    rows = rows_of(tmp_path / 'out' / 'predictions.csv')
+    names = [':smile:.png', '[nope].png', '[red]a[/red].png', 'a\x1b[31mb.png']
+    names.append('w[/x].png')
+    assert [row['path'][len(str(folder)) + 1 :] for row in rows] == names
+    files = map(str, sorted(folder.rglob('*.png')))
+    files = [path for path in files if path[len(str(folder)) + 1 :] in names]
+    table = call(*command[:-5], *files, '--topk', '1').stdout
+    shown = [line.split()[0] for line in table.splitlines()[1:]]
+    names[3] = 'a\\x1b[31mb.png'
+    assert [name[len(str(folder)) + 1 :] for name in shown] == names
+    assert '\x1b' not in table
     assert '\x1b' not in done.stdout + done.stderr
     for line in (
         'skipped {}/pipe.png: it is no regular file',
@@ -169,7 +257,7 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
         'cannot read {}/bomb.png: it has 20,000 x 20,000 pixels',
     ):
         assert f'warning: {line.format(folder)}' in done.stderr
-    assert len([*(tmp_path / 'out').iterdir()]) == 5
+    assert len([*(tmp_path / 'out').glob('*.png')]) == 5
     done = call(*command)
     assert done.returncode == 1
     assert f'error: cannot read {folder}/bomb.png' in done.stderr
