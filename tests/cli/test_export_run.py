@@ -1,0 +1,161 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""`mmdckd export` takes the folder of a run, and refuses others first."""
+
+import os
+import shutil
+
+import pytest
+import torch
+
+from mmdckd.cli.export import main
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of a run's folder that may be changed."""
+    folder = tmp_path / 'run'
+    shutil.copytree(trained.work_dir, folder)
+    for path in folder.glob('best*.pth'):
+        path.unlink()
+    change(folder / 'epoch_2.pth', folder / 'best.pth')
+    return folder
+
+
+def change(source, target):
+    """Copy a checkpoint with other weights."""
+    content = torch.load(source, weights_only=True)
+    for value in content['state_dict'].values():
+        value += 1
+    torch.save(content, target)
+
+
+def export(*arguments):
+    main([str(argument) for argument in arguments])
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def assert_is(folder, name, checkpoint):
+    """The student in a folder is that of a checkpoint."""
+    found = weights(folder / f'{name}.pth')
+    prefix = f'architecture.students.{name}.'
+    expected = {
+        k[len(prefix) :]: v
+        for k, v in weights(checkpoint).items()
+        if k.startswith(prefix)
+    }
+    assert found.keys() == expected.keys() and found
+    assert all(torch.equal(value, expected[key]) for key, value in found.items())
+
+
+def test_the_best_student_of_the_best_checkpoint(run, capsys):
+    export(run)
+    (path,) = (run / 'exported').glob('*.pth')
+    assert_is(run / 'exported', path.stem, run / 'best.pth')
+    printed = capsys.readouterr().out
+    assert printed.split()[:4] == ['from', str(run / 'best.pth'), 'student', path.stem]
+
+
+def test_the_folder_of_the_one_command(run, tmp_path):
+    """In it the students are a run, and so is the teacher."""
+    (tmp_path / 'flowers' / 'teacher').mkdir(parents=True)
+    shutil.move(run, tmp_path / 'flowers' / 'students')
+    export(tmp_path / 'flowers', '--student', 'student1')
+    assert_is(
+        tmp_path / 'flowers' / 'exported',
+        'student1',
+        tmp_path / 'flowers' / 'students' / 'best.pth',
+    )
+
+
+def test_all_students(run, tmp_path):
+    export(run, '--student', 'all', '--out', tmp_path / 'out')
+    for name in ('student0', 'student1'):
+        assert_is(tmp_path / 'out', name, run / 'best.pth')
+
+
+def test_without_a_best_one_the_newest_checkpoint_counts(run):
+    """MMEngine's hook has no `best.pth`; without `save_best` there is none."""
+    best = run / 'best_best_accuracy_top1_epoch_1.pth'
+    (run / 'best.pth').rename(best)
+    export(run, '--student', 'student0')
+    assert_is(run / 'exported', 'student0', best)
+    best.unlink()
+    export(run, '--student', 'student0')
+    assert_is(run / 'exported', 'student0', run / 'epoch_2.pth')
+
+
+def test_a_checkpoint_is_exported_beside_itself(run):
+    export(run / 'epoch_2.pth', '--student', 'student0')
+    assert_is(run / 'exported', 'student0', run / 'epoch_2.pth')
+
+
+def listed(folder):
+    return sorted(str(path) for path in folder.rglob('*'))
+
+
+def bad_input(run, tmp_path):
+    """What is asked for, and words of the error."""
+    for path in run.glob('*.pth'):
+        path.rename(tmp_path / path.name)
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'file').write_text('')
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'a.png').write_text('nothing')
+    best = tmp_path / 'best.pth'
+    int8 = [best, '--int8', '--calibrate']
+    yield [run], 'has no checkpoint yet'
+    yield [tmp_path / 'photos'], "expected a checkpoint or the folder of a run, got '"
+    yield [tmp_path / 'nothing'], 'there is no such file'
+    yield [best, '--student', 'studnet1'], "did you mean 'student1'"
+    yield [*int8, tmp_path / 'photos'], 'Invalid `--calibrate`: expected images'
+    yield [*int8, tmp_path / 'nothing'], 'nothing.*, which does not exist'
+    yield [*int8, tmp_path / 'file'], 'file.*, which is a file'
+    yield [*int8, tmp_path / 'broken'], 'Invalid `--calibrate`.*1 of 1.*a.png'
+
+
+def test_bad_input_ends_it_before_anything_is_written(run, tmp_path):
+    cases = list(bad_input(run, tmp_path))
+    before = listed(tmp_path)
+    for arguments, words in cases:
+        with pytest.raises(SystemExit, match=words):
+            export(*arguments, '--out', tmp_path / 'out')
+    assert listed(tmp_path) == before
+
+
+def test_a_folder_of_runs_names_the_newest(run, tmp_path):
+    with pytest.raises(SystemExit, match=f"Did you mean '{run}'"):
+        export(tmp_path)
+
+
+@pytest.mark.parametrize('where', ['file/out', '/proc/self/out'])
+def test_a_folder_that_cannot_be_written_to(run, tmp_path, where):
+    (tmp_path / 'file').write_text('')
+    out = os.path.join(tmp_path, where)
+    with pytest.raises(SystemExit, match='Invalid `--out`: expected a folder to write'):
+        export(run, '--out', out)
+    assert (tmp_path / 'file').read_text() == ''
+
+
+@pytest.mark.parametrize(
+    'arguments, words',
+    [
+        (['--int8'], '--int8 needs --calibrate DIR'),
+        (['--calibrate', '.'], '--calibrate needs --int8'),
+        (['--onnx', '--test', '.'], '--test needs --int8'),
+    ],
+)
+def test_arguments_that_need_each_other(tmp_path, capsys, arguments, words):
+    with pytest.raises(SystemExit, match='2'):
+        export(tmp_path, *arguments)
+    assert words in capsys.readouterr().err
+
+
+def test_missing_packages_name_the_extra_first(run, monkeypatch):
+    monkeypatch.setattr('mmdckd.export.onnx_file._NEEDED', ('onnx', 'nonnx'))
+    before = listed(run)
+    with pytest.raises(SystemExit, match=r"nonnx.*pip install 'mmdckd\[onnx\]'"):
+        export(run, '--onnx')
+    assert listed(run) == before
