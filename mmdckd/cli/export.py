@@ -125,7 +125,9 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
     check_writable(args.out, '--out')
     if checkpoint != args.run:
         print(f'from        {checkpoint}')
-    for name in cohort.students:
+    for number, name in enumerate(cohort.students):
+        if number:
+            print()
         export(checkpoint, name, cfg, args, calibration, images)
 
 

@@ -93,21 +93,24 @@ class RunImages:
 
     def __init__(self, cfg: Config, trusted: bool) -> None:
         self.stage = 'test' if cfg.get('test_dataloader') else 'val'
-        dataset = (cfg.get(f'{self.stage}_dataloader') or {}).get('dataset')
-        if not dataset:
+        loader = cfg.get(f'{self.stage}_dataloader')
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        if not isinstance(dataset, dict) or 'type' not in dataset:
             raise ValueError('the config of the run has no `test_dataloader.dataset`')
         if not trusted:
             check_types(dataset, f'{self.stage}_dataloader.dataset')
         scope = cfg.get('default_scope') or 'mmengine'
         with DefaultScope.overwrite_default_scope(scope):
-            kind = DATASETS.get(dataset['type'])
+            kind: Any = dataset['type']
+            if isinstance(kind, str):
+                kind = DATASETS.get(kind)
             if not trusted and kind not in HARMLESS:
                 raise ValueError(
-                    f'a {dataset["type"]} is built from the config that the '
-                    'checkpoint holds only with --trust-checkpoint, or give --config'
+                    f'the checkpoint names the dataset {dataset["type"]!r}, which is '
+                    'built with --config or --trust-checkpoint alone'
                 )
             settings: dict = dict(dataset, test_mode=True)
-            if issubclass(kind, (CIFAR10, MNIST)):
+            if isinstance(kind, type) and issubclass(kind, (CIFAR10, MNIST)):
                 settings['download'] = False
             self._dataset: Any = _build(settings)
         self._indices = _some(range(len(self._dataset)))
