@@ -7,6 +7,7 @@ default_hooks = dict(
     save_on_nonfinite=dict(type='mmdckd.SaveOnNonFiniteHook'),
     loss_scale=dict(type='mmdckd.LossScaleHook'),
     skipped_images=dict(type='mmdckd.SkippedImagesHook'),
+    unlabeled_share=dict(type='mmdckd.UnlabeledShareHook'),
     data_time=dict(type='mmdckd.DataTimeHook'),
     limit_history=dict(type='mmdckd.LimitHistoryHook'),
     exact_resume=dict(type='mmdckd.ExactResumeHook'),

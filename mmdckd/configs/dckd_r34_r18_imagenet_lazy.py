@@ -39,6 +39,7 @@ from mmdckd.engine.hooks import (
     PreemptionHook,
     SaveOnNonFiniteHook,
     SkippedImagesHook,
+    UnlabeledShareHook,
 )
 from mmdckd.engine.loops import CollectiveTestLoop, CollectiveValLoop
 from mmdckd.engine.runner import CohortLogProcessor
@@ -142,6 +143,7 @@ default_hooks = dict(
     save_on_nonfinite=dict(type=SaveOnNonFiniteHook),
     loss_scale=dict(type=LossScaleHook),
     skipped_images=dict(type=SkippedImagesHook),
+    unlabeled_share=dict(type=UnlabeledShareHook),
     data_time=dict(type=DataTimeHook),
     limit_history=dict(type=LimitHistoryHook),
     exact_resume=dict(type=ExactResumeHook),

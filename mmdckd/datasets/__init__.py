@@ -7,7 +7,10 @@ from .fashion_mnist import FashionMNIST
 from .glyph62 import Glyph62
 from .image_folder import ImageFolder
 from .load_image import LoadImage
+from .mixed_batch_sampler import MixedBatchSampler
 from .pack_crd_inputs import PackCRDInputs
+from .unlabeled import Unlabeled
+from .with_unlabeled import WithUnlabeled
 from .without_fold import WithoutFold
 
 __all__ = [
@@ -17,6 +20,9 @@ __all__ = [
     'Glyph62',
     'ImageFolder',
     'LoadImage',
+    'MixedBatchSampler',
     'PackCRDInputs',
+    'Unlabeled',
+    'WithUnlabeled',
     'WithoutFold',
 ]

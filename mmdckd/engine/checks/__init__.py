@@ -7,6 +7,7 @@ from .class_names import check_class_names
 from .custom_keys import check_custom_keys
 from .monitors import check_monitors
 from .single_images import check_single_images
+from .unlabeled_images import check_unlabeled_images, has_unlabeled
 
 __all__ = [
     'check_checkpoint',
@@ -14,4 +15,6 @@ __all__ = [
     'check_custom_keys',
     'check_monitors',
     'check_single_images',
+    'check_unlabeled_images',
+    'has_unlabeled',
 ]

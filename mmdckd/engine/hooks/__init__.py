@@ -13,6 +13,7 @@ from .preemption_hook import PreemptionHook
 from .save_on_nonfinite_hook import SaveOnNonFiniteHook
 from .skipped_images_hook import SkippedImagesHook
 from .teacher_cache_hook import TeacherCacheHook
+from .unlabeled_share_hook import UnlabeledShareHook
 from .weight_average_hook import WeightAverageHook
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     'SaveOnNonFiniteHook',
     'SkippedImagesHook',
     'TeacherCacheHook',
+    'UnlabeledShareHook',
     'WeightAverageHook',
 ]

@@ -5,6 +5,7 @@ from typing import Callable, Iterator, Set
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmdckd.datasets import Unlabeled
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.checkpoints import class_names_in
 from mmdckd.models.networks import num_classes_of
@@ -18,7 +19,7 @@ from ..checks.class_names import (
     names_of_members,
     names_of_test_split,
 )
-from .inner_datasets import inner_datasets
+from ..inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()
@@ -171,6 +172,8 @@ def _with_folder(dataset) -> Set[int]:
 
 def _labelled_parts(dataset) -> Iterator:
     """The datasets with labels inside MMEngine's wrappers."""
+    if isinstance(dataset, Unlabeled):
+        return
     if hasattr(dataset, 'get_gt_labels'):
         yield dataset
         return

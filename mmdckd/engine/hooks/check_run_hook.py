@@ -14,6 +14,7 @@ from ..checks import (
     check_custom_keys,
     check_monitors,
     check_single_images,
+    check_unlabeled_images,
 )
 from ..loops import CollectiveTestLoop
 
@@ -29,6 +30,8 @@ class CheckRunHook(Hook):
       validation loop follow has to be there. The log says by which the best
       student is chosen.
     - ``custom_keys`` of the optimizer have to match parameters.
+    - What looks at labels has to have them of all images, and batches have to
+      be mixed of images with and without labels.
     - A batch of one image, the last of an epoch, must not reach a BatchNorm
       layer that sees one value a channel.
 
@@ -70,6 +73,7 @@ class CheckRunHook(Hook):
     def before_train(self, runner) -> None:
         """Check what is followed, and the size of batches."""
         self._metrics_known = check_monitors(runner)
+        check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
         self._handles = check_single_images(
             unwrapped(runner.model), runner.train_dataloader
         )

@@ -9,7 +9,7 @@ from mmdckd.datasets import LoadImage
 from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
-from .inner_datasets import inner_datasets
+from ..inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()

@@ -16,7 +16,7 @@ from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
 from ..options import check_choice, invalid
 from ..tasks import train_classifiers
-from ..tasks.labels import drop_partial_labels
+from ..tasks.labels import drop_partial_labels, remove_empty_labels
 from ..teachers import FrozenTeacher, TrainableTeacher
 from .cuda_graphs import CUDAGraphs
 from .recomputation import Recomputation
@@ -201,6 +201,7 @@ def build_preprocessor(
     """
     check_choice('views', views, VIEWS)
     each.register_forward_pre_hook(drop_partial_labels, with_kwargs=True)
+    each.register_forward_hook(remove_empty_labels, with_kwargs=True)
     if views == 'independent':
         if getattr(each, 'batch_augments', None):
             raise ValueError(

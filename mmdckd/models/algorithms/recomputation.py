@@ -2,7 +2,7 @@
 """Run a student without keeping its activations."""
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 from mmengine.model import BaseModel
 from torch.utils.checkpoint import checkpoint
@@ -33,24 +33,22 @@ class Recomputation:
             name: BufferSnapshot(student) for name, student in students.items()
         }
 
-    def __call__(self, name: str, student: BaseModel, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, name: str, run: Callable, *args: Any) -> Any:
         """Run a student.
 
         Args:
             name (str): Its name.
-            student (BaseModel): Its network.
-            *args: What it takes.
-            **kwargs: What it takes.
+            run (Callable): Runs its network.
+            *args: What that takes.
 
         Returns:
-            Any: What it returns.
+            Any: What that returns.
         """
         return checkpoint(
-            student,
+            run,
             *args,
             use_reentrant=False,
             context_fn=lambda: (nullcontext(), self._keep_buffers(name)),
-            **kwargs,
         )
 
     @contextmanager

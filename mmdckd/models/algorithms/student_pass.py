@@ -2,7 +2,8 @@
 """The forward pass of a student in a training step."""
 
 from contextlib import nullcontext
-from typing import Any, Dict, Optional
+from functools import partial
+from typing import Callable, Dict, Optional
 
 import torch
 
@@ -11,7 +12,8 @@ from mmdckd.names import STUDENT, name_losses
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
-from ..tasks.labels import has_labels, missing_labels
+from ..tasks.labels import has_labels, labeled_rows, missing_labels
+from ..tasks.task_loss import task_losses
 from .recomputation import Recomputation
 from .step import StepRecord, View
 
@@ -43,6 +45,9 @@ class StudentPass:
         self._recompute = recompute if trained else None
         self._trained = trained
         self._with_loss = with_loss
+        self._distills = bool(
+            distiller.collective_losses or len(distiller.student_distillers)
+        )
 
     def __call__(
         self, name: str, view: View, step: StepRecord, distilling: bool
@@ -56,7 +61,12 @@ class StudentPass:
             distilling (bool): Whether others learn from it.
 
         Returns:
-            Dict[str, Tensor]: The losses of its task.
+            Dict[str, Tensor]: The losses of its task, of the images with labels;
+            none where no image has labels.
+
+        Raises:
+            ValueError: If images lack labels and do not say that this is meant,
+                or there is nothing to learn from.
         """
         lagged_peers = self._lagged_peers if distilling else None
         if lagged_peers is not None and not step.students:
@@ -65,21 +75,38 @@ class StudentPass:
             self._distiller.recording_student(name),
             nullcontext() if self._trained else torch.no_grad(),
         ):
-            output = self._run(name, view)
+            losses = self._run(name, view)
         step.students[name] = self._distiller.pop_student(name)
         if lagged_peers is not None:
             step.peers[name] = lagged_peers(name, view.inputs)
-        return name_losses(STUDENT, name, output) if self._with_loss else {}
+        if self._with_loss and not losses and not (distilling and self._distills):
+            raise missing_labels(
+                'the task loss, the only one of this step,',
+                view.samples,
+                'add `distiller.collective_losses`, or have some in every batch',
+            )
+        return name_losses(STUDENT, name, losses) if self._with_loss else {}
 
-    def _run(self, name: str, view: View) -> Any:
-        student = self._cohort.students[name]
-        mode = 'loss' if has_labels(view.samples) else 'tensor'
-        if mode == 'tensor' and self._with_loss:
+    def _run(self, name: str, view: View) -> Dict[str, torch.Tensor]:
+        """Run a student: the losses of its task on the images with labels, none
+        where there are none."""
+        student, samples = self._cohort.students[name], view.samples
+        if self._with_loss and labeled_rows(samples) is None:
             raise missing_labels(
                 'the task loss of the students',
-                view.samples,
+                samples,
                 'set `model.calculate_student_loss=False`',
             )
+        # Recorders of MMRazor look at the labels where all images have some.
+        with_loss = self._with_loss or has_labels(samples)
+        run = partial(task_losses if with_loss else _without_loss, student)
         if self._recompute is None:
-            return student(view.inputs, view.samples, mode=mode)
-        return self._recompute(name, student, view.inputs, view.samples, mode=mode)
+            return run(view.inputs, samples)
+        return self._recompute(name, run, view.inputs, samples)
+
+
+def _without_loss(
+    student: Callable, inputs: torch.Tensor, samples: Optional[list]
+) -> Dict[str, torch.Tensor]:
+    student(inputs, samples, mode='tensor')
+    return {}

@@ -11,7 +11,7 @@ from mmdckd.names import TEACHER, name_losses, teacher_names
 from ..distillers import CollectiveDistiller
 from ..distillers.recorders import Tensors
 from ..losses.base_collective_loss import LOGITS
-from ..tasks.labels import has_labels, missing_labels
+from ..tasks.labels import labeled_rows, missing_labels
 from ..teachers.logits_cache import LogitsCache, check_lookup
 from .building import Teachers
 from .step import StepRecord, View
@@ -60,7 +60,7 @@ class TeacherPass:
         """
         if not (self._trained or distilling and self._distiller.needs_teacher):
             return {}
-        if self._trained and not has_labels(view.samples):
+        if self._trained and labeled_rows(view.samples) is None:
             raise missing_labels(
                 'the task loss of the teacher',
                 view.samples,

@@ -11,12 +11,14 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from mmrazor.models.distillers import BYOTDistiller, OFDDistiller
 from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules.recorder import ParameterRecorder
+from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
 from mmdckd.registry import MODELS
 
 from ..cohorts.student_cohort import StudentCohort, student_seed
-from ..tasks.labels import has_labels, missing_labels
+from ..tasks.labels import has_labels, labeled_rows, missing_labels
 from .loss_selection import parts_for_student
 from .recorder_checks import check_margins, check_sources, returns_logits
 from .shape_guard import guard_shapes
@@ -170,13 +172,29 @@ def _check_unlabelled(
             if not record['from_student']:
                 continue
             recorder = distiller.student_recorders.get_recorder(record['recorder'])
-            if not recorder.data_buffer:
+            if _sees_task_loss(recorder, samples):
                 raise missing_labels(
                     f'`distiller.distill_losses.{loss}` (its recorder '
                     f'{record["recorder"]!r} sees the task loss)',
                     samples,
                     'drop this loss',
                 )
+
+
+def _sees_task_loss(
+    recorder: BaseRecorder, samples: Optional[Sequence[BaseDataElement]]
+) -> bool:
+    """Whether a recorder recorded nothing, or as many rows as the task loss is
+    of, where some images have no labels."""
+    rows = labeled_rows(samples)
+    if not recorder.data_buffer or not rows or isinstance(recorder, ParameterRecorder):
+        return not recorder.data_buffer
+    record = recorder.data_buffer[-1]
+    tensors = record if isinstance(record, (tuple, list)) else [record]
+    return any(
+        isinstance(x, torch.Tensor) and x.ndim > 0 and len(x) == len(rows)
+        for x in tensors
+    )
 
 
 def _hand_over(source, target) -> None:

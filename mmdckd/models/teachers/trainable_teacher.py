@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..networks import num_classes_of
 from ..tasks import train_classifiers
+from ..tasks.task_loss import task_losses
 from .building import build_teacher
 
 
@@ -53,7 +54,7 @@ class TrainableTeacher(nn.Module):
     def forward(
         self, inputs: torch.Tensor, data_samples: Optional[list] = None
     ) -> Dict:
-        """Run the teacher in ``loss`` mode.
+        """Run the teacher, and compute its task loss on images with labels.
 
         Args:
             inputs (Tensor): Images as preprocessed for the students,
@@ -61,9 +62,10 @@ class TrainableTeacher(nn.Module):
             data_samples (list, optional): B data samples with the labels.
 
         Returns:
-            Dict[str, Tensor]: The losses of its task.
+            Dict[str, Tensor]: The losses of its task; none where no image has
+            labels.
         """
-        return self.model(self.adapt(inputs), data_samples, mode='loss')
+        return task_losses(self.model, self.adapt(inputs), data_samples)
 
     def predict(
         self, inputs: torch.Tensor, data_samples: Optional[list] = None

@@ -1,0 +1,124 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from itertools import islice
+from typing import Iterator, List
+
+import torch
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from mmdckd.registry import DATA_SAMPLERS
+
+from .with_unlabeled import WithUnlabeled
+
+
+@DATA_SAMPLERS.register_module()
+class MixedBatchSampler:
+    """Batches of labelled and unlabelled images, of a share that is asked for.
+
+    Labelled images come from the dataloader's ``sampler``, whichever it is,
+    in its order: an epoch is one pass over them. Unlabelled images have passes
+    of their own, each shuffled anew, that go on from epoch to epoch; every
+    image is seen once before any is seen again. Of several processes, each
+    takes its own part of both.
+
+    Of ``batch_size`` images, ``round(unlabeled_share * batch_size)`` are
+    unlabelled. The last batch of an epoch may have fewer labelled images than
+    the others, and has fewer unlabelled ones in proportion, at least one.
+
+    Which images a batch has follows from the seed and the epoch of the
+    sampler alone, so a run resumes inside an epoch
+    (:class:`~mmdckd.engine.hooks.ExactResumeHook`).
+
+    Args:
+        sampler (Sampler): The sampler of a :class:`WithUnlabeled`, such as
+            MMEngine's ``DefaultSampler`` or ``InfiniteSampler``.
+        batch_size (int): Images in a batch of one process, all together.
+        unlabeled_share (float): The share of unlabelled images in a batch,
+            from 0 to less than 1. Defaults to 0.5.
+        drop_last (bool): Whether to leave out a last batch with fewer
+            labelled images. Defaults to False.
+
+    Raises:
+        ValueError: If the dataset is another, or a batch would have no
+            labelled image, or no unlabelled one in spite of a share.
+
+    Examples:
+        >>> batch_sampler=dict(
+        ...     type='mmdckd.MixedBatchSampler', unlabeled_share=0.75)
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        batch_size: int,
+        unlabeled_share: float = 0.5,
+        drop_last: bool = False,
+    ) -> None:
+        dataset = getattr(sampler, 'dataset', None)
+        if not isinstance(dataset, WithUnlabeled):
+            raise ValueError(
+                'Invalid `train_dataloader.dataset` for MixedBatchSampler: expected '
+                f'mmdckd.WithUnlabeled, got {type(dataset).__name__}.'
+            )
+        if not 0 <= unlabeled_share < 1:
+            raise ValueError(
+                'Invalid `unlabeled_share`: expected a number from 0 to less than 1, '
+                f'got {unlabeled_share!r}.'
+            )
+        num_unlabeled = round(unlabeled_share * batch_size)
+        if not 0 < num_unlabeled < batch_size and unlabeled_share:
+            raise ValueError(
+                'Invalid `unlabeled_share`: expected one that leaves at least one '
+                f'labelled and one unlabelled image in a batch of {batch_size}, got '
+                f'{unlabeled_share!r}. Take a larger `train_dataloader.batch_size`.'
+            )
+        self.sampler = sampler
+        self.drop_last = drop_last
+        self.num_labeled = batch_size - num_unlabeled
+        self.num_unlabeled = num_unlabeled
+        self._first = len(dataset)
+        self._size = len(dataset.unlabeled)
+        self._rank, self._world_size = get_dist_info()
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        whole, rest = divmod(len(self.sampler), self.num_labeled)  # type: ignore
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[List[int]]:
+        labeled = iter(self.sampler)
+        unlabeled = self._unlabeled()
+        while batch := list(islice(labeled, self.num_labeled)):
+            if len(batch) < self.num_labeled and self.drop_last:
+                return
+            yield batch + list(islice(unlabeled, self._beside(len(batch))))
+
+    def _beside(self, num_labeled: int) -> int:
+        """How many unlabelled images there are beside so many labelled ones."""
+        share = self.num_unlabeled / self.num_labeled
+        return max(round(share * num_labeled), min(1, self.num_unlabeled))
+
+    def _unlabeled(self) -> Iterator[int]:
+        """Indices of unlabelled images from the beginning of this epoch on.
+
+        All passes are one endless row, of which the processes take turns.
+        """
+        whole, rest = divmod(len(self.sampler), self.num_labeled)  # type: ignore
+        an_epoch = whole * self.num_unlabeled
+        if rest and not self.drop_last:
+            an_epoch += self._beside(rest)
+        place = an_epoch * getattr(self.sampler, 'epoch', 0)
+        place = place * self._world_size + self._rank
+        number, order = -1, torch.empty(0)
+        while True:
+            if place // self._size != number:
+                number = place // self._size
+                order = self._order(number)
+            yield self._first + int(order[place % self._size])
+            place += self._world_size
+
+    def _order(self, number: int) -> torch.Tensor:
+        """The order of a pass over the unlabelled images."""
+        generator = torch.Generator()
+        generator.manual_seed((getattr(self.sampler, 'seed', None) or 0) + number)
+        return torch.randperm(self._size, generator=generator)

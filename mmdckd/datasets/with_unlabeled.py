@@ -1,0 +1,84 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Any, List, Union
+
+from mmengine.dataset import BaseDataset
+
+from mmdckd.registry import DATASETS
+
+from .unlabeled import Unlabeled, build_dataset
+
+
+@DATASETS.register_module()
+class WithUnlabeled:
+    """A labelled dataset, and images without labels beside it.
+
+    Its length is that of the labelled dataset: an epoch, and all that counts
+    epochs, is a pass over the labelled images, and any sampler draws from
+    them as ever. :class:`MixedBatchSampler` adds unlabelled images to each
+    batch; their indices go on where those of the labelled ones end.
+
+    Args:
+        dataset (dict or BaseDataset): The labelled images.
+        unlabeled (dict or BaseDataset): The others; labels that they have are
+            ignored, see :class:`Unlabeled`.
+
+    Raises:
+        ValueError: If there is no unlabelled image.
+
+    Examples:
+        >>> train_dataloader = dict(
+        ...     batch_size=64,
+        ...     num_workers=2,
+        ...     dataset=dict(
+        ...         type='mmdckd.WithUnlabeled',
+        ...         dataset=dict(
+        ...             type='CustomDataset', data_root='photos/train', pipeline=...),
+        ...         unlabeled=dict(
+        ...             type='CustomDataset', data_root='more_photos',
+        ...             with_label=False, pipeline=...)),
+        ...     sampler=dict(type='DefaultSampler', shuffle=True),
+        ...     batch_sampler=dict(
+        ...         type='mmdckd.MixedBatchSampler', unlabeled_share=0.5))
+    """
+
+    def __init__(
+        self, dataset: Union[dict, BaseDataset], unlabeled: Union[dict, BaseDataset]
+    ) -> None:
+        self.dataset = build_dataset(dataset)
+        self.unlabeled = Unlabeled(unlabeled)
+        if not len(self.unlabeled):
+            raise ValueError(
+                'Invalid `unlabeled` of WithUnlabeled: expected one image or more, '
+                'got none. See whether its `data_root` is right.'
+            )
+
+    @property
+    def datasets(self) -> List[Any]:
+        """list: Both datasets, the labelled one first."""
+        return [self.dataset, self.unlabeled]
+
+    @property
+    def metainfo(self) -> dict:
+        """dict: That of the labelled dataset."""
+        return self.dataset.metainfo
+
+    def full_init(self) -> None:
+        """Load the lists of images."""
+        for part in self.datasets:
+            part.full_init()
+
+    def get_data_info(self, idx: int) -> dict:
+        """What is known of an image before it is loaded."""
+        part, own = self._locate(idx)
+        return part.get_data_info(own)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, idx: int) -> dict:
+        part, own = self._locate(idx)
+        return part[own]
+
+    def _locate(self, idx: int) -> tuple:
+        beyond = idx - len(self.dataset)
+        return (self.dataset, idx) if beyond < 0 else (self.unlabeled, beyond)
