@@ -14,7 +14,7 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
 from mmdckd.registry import HOOKS
 
-from .inner_datasets import inner_datasets
+from ..inner_datasets import inner_datasets
 
 
 @HOOKS.register_module()

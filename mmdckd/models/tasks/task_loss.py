@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from mmengine.structures import BaseDataElement
+from mmpretrain.models.heads import ArcFaceClsHead
 
-from .heads import has_margin
 from .labels import has_labels, labeled_rows
 
 Samples = Optional[Sequence[BaseDataElement]]
@@ -49,7 +49,7 @@ def _loss_of_rows(
 ) -> Dict[str, torch.Tensor]:
     head = getattr(network, 'head', None) or network
     compute = getattr(head, '_get_loss', None)
-    if compute is None or has_margin(head):
+    if compute is None or isinstance(head, ArcFaceClsHead):
         raise _other_head(head)
     chosen = torch.tensor(rows, device=inputs.device)
     called = []
