@@ -20,7 +20,7 @@ from . import compat
 
 TOOLBOX = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain', 'mmrazor')
 #: The modules of mmdckd that need no toolbox by themselves.
-LIGHT = ('__main__', 'cli', 'compat', 'version')
+LIGHT = ('__main__', 'cli', 'compat', 'console', 'version')
 
 
 def watch() -> None:

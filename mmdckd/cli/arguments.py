@@ -16,12 +16,19 @@ def command_parser(
         examples (str): Commands that a user can copy, with ``%(prog)s`` for
             ``prog``.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=prog,
         description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='print what other packages say, too: environment, config, hooks and '
+        'warnings, which of a run are in its log file anyway',
+    )
+    return parser
 
 
 class DictAction(argparse.Action):

@@ -29,6 +29,7 @@ SHARED = (
     'cfg_options',
     'trust_checkpoint',
     'local_rank',
+    'verbose',
 )
 
 
@@ -149,7 +150,7 @@ def distill_folder(args: argparse.Namespace) -> None:
     options.update(amp=args.amp, fast=args.fast, cfg_options=args.cfg_options)
     if args.work_dir:
         options['work_dir'] = args.work_dir
-    result = distill(args.data, **options)
+    result = distill(args.data, verbose=args.verbose, **options)
     print('\n'.join(['', *result.summary()]))
 
 

@@ -6,11 +6,15 @@ import argparse
 import os.path as osp
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import add_run_arguments, command_parser
 from .errors import check_file, one_error_line
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from mmdckd.console.calm_console import CalmConsole
 
 EXAMPLES = """examples:
   # top-1 of all members; the best is the student that was best in validation
@@ -75,6 +79,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose) as console:
+        run(args, console)
+
+
+def run(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
+    """Test what the arguments name."""
     from mmdckd.engine.dataloaders import set_dataloader_defaults
 
     from .config_errors import naming_config_keys
@@ -84,7 +94,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
     merge_args(cfg, args)
     set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
-        test(cfg, args)
+        test(cfg, args, console)
 
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
@@ -128,7 +138,9 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
     )
 
 
-def test(cfg: 'Config', args: argparse.Namespace) -> None:
+def test(
+    cfg: 'Config', args: argparse.Namespace, console: Optional['CalmConsole']
+) -> None:
     """Test the model of the config; write what ``--out`` asks for."""
     import mmengine
     from mmengine.dist import is_main_process
@@ -138,7 +150,7 @@ def test(cfg: 'Config', args: argparse.Namespace) -> None:
     from mmdckd.io.files import replacing
     from mmdckd.io.plain_values import plain_values
 
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, console)
     if writes_predictions(args):
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

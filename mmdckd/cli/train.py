@@ -7,6 +7,8 @@ import os
 import os.path as osp
 from typing import TYPE_CHECKING, List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import add_run_arguments, command_parser
 from .data_arguments import add_data_arguments, check_data_arguments, distill_folder
 from .device import use_device
@@ -15,6 +17,8 @@ from .preemption import exit_when_told
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+
+    from mmdckd.console.calm_console import CalmConsole
 
 EXAMPLES = """examples:
   # a teacher, then four students that learn from it and from each other
@@ -93,9 +97,15 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before all that takes time to import
     use_device(args.device)
-    if args.data:
-        distill_folder(args)
-        return
+    with open_console(args.verbose) as console:
+        if args.data:
+            distill_folder(args)
+        else:
+            train(args, console)
+
+
+def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
+    """Train by a config."""
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.runner.building import build_runner
 
@@ -105,7 +115,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     cfg = config_of(args)
     keep_freed_memory()
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
-        build_runner(cfg).train()
+        build_runner(cfg, console).train()
 
 
 def config_of(args: argparse.Namespace) -> 'Config':

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 from torch import nn
 
+from mmdckd.console.calm_console import current_console, on_console
 from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.export import ExportedStudent, export_student
@@ -103,6 +104,7 @@ class Result:
         ]
 
 
+@on_console
 def distill(
     data: Data,
     student: str,
@@ -123,6 +125,7 @@ def distill(
     num_workers: Optional[int] = None,
     fast: bool = False,
     cfg_options: Optional[Dict[str, Any]] = None,
+    verbose: bool = False,
 ) -> Result:
     """Train students on a folder of images, and export the best one.
 
@@ -168,6 +171,8 @@ def distill(
             ``{'optim_wrapper.optimizer.weight_decay': 0.001}``. All but those
             of ``model`` hold for a teacher that is trained, too. Defaults to
             None.
+        verbose (bool): Whether to print what other packages say, too, which is
+            in the log files anyway. Defaults to False.
 
     Returns:
         Result: The best student, and what was measured.
@@ -274,7 +279,7 @@ def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
     cfg.work_dir = work_dir
     cfg.resume = True
     _complete(cfg)
-    build_runner(cfg).train()
+    build_runner(cfg, current_console()).train()
     return cfg
 
 
@@ -303,7 +308,7 @@ def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, 
     cfg.work_dir = osp.join(osp.dirname(cfg.work_dir), 'test')
     cfg.resume, cfg.load_from = False, checkpoint
     _complete(cfg)
-    runner = build_runner(cfg)
+    runner = build_runner(cfg, current_console())
     metrics = runner.test()
     model = runner.model
     members = dict(model.cohort.items())

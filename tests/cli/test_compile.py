@@ -31,6 +31,7 @@ def test_a_compiled_cohort_trains_as_any_other(tmp_path):
         config,
         '--work-dir',
         compiled,
+        '--verbose',
         '--cfg-options',
         'compile.backend=aot_eager',
     )

@@ -16,7 +16,7 @@ FLOORS = (
     ('sweep', 'report', 'export', 'convert', 'inference'),
     ('engine',),
     ('models', 'datasets', 'evaluation', 'visualization'),
-    ('io', 'names', 'registry', 'version'),
+    ('console', 'io', 'names', 'registry', 'version'),
     ('compat',),
 )
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}

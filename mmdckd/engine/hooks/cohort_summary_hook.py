@@ -8,6 +8,7 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
+from mmdckd.console.messages import tell
 from mmdckd.engine.cohort_summary import as_table, summarise
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.files import write_text
@@ -64,10 +65,11 @@ class CohortSummaryHook(Hook):
             image = image[0]
         shape = image.shape[-3:]
         members = summarise(model, shape)
-        runner.logger.info(
+        tell(
             'The cohort, for images of '
             f'{" x ".join(map(str, shape))}:\n'
-            f'{as_table(members)}'
+            f'{as_table(members)}',
+            runner.logger,
         )
         write_text(
             osp.join(runner.log_dir, 'vis_data', FILE_NAME),

@@ -1,10 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdckd.console.calm_console import CalmConsole
+
 from ..cpu_processes import use_cpu_processes
-from ..hooks import CheckLabelsHook, CheckRunHook
+from ..hooks import CheckLabelsHook, CheckRunHook, CohortSummaryHook
+from ..hooks.console_hook import ConsoleHook
+from .console_runner import with_console
 
 #: The default hooks that MMEngine has by itself.
 MMENGINE_HOOKS = (
@@ -17,11 +23,13 @@ MMENGINE_HOOKS = (
 )
 
 
-def build_runner(cfg: Config) -> Runner:
+def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
     """Build the runner that a config asks for, by default MMEngine's.
 
     Args:
         cfg (Config): The config of the run, changed in place.
+        console (CalmConsole, optional): What to show the run on. Defaults to
+            None: MMEngine's output.
 
     Returns:
         Runner: The runner, with the checks that refuse a run that would
@@ -33,11 +41,18 @@ def build_runner(cfg: Config) -> Runner:
         if hook is None and key not in MMENGINE_HOOKS:
             del cfg.default_hooks[key]
     use_cpu_processes(cfg)
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
+    kind = cfg.get('runner_type', Runner)
+    if isinstance(kind, str):
+        kind = RUNNERS.get(kind)
+    if kind is None:
+        runner = RUNNERS.build(cfg)  # which says what it does not know
+    elif console is None:
+        runner = kind.from_cfg(cfg)
     else:
-        runner = Runner.from_cfg(cfg)
+        runner = with_console(kind, console).from_cfg(cfg)
     _add_checks(runner, default_hooks)
+    if console is not None:
+        _add_console(runner, default_hooks, console)
     return runner
 
 
@@ -54,3 +69,12 @@ def _add_checks(runner: Runner, default_hooks: dict) -> None:
             isinstance(hook, kind) for hook in runner.hooks
         ):
             runner.register_hook(kind())
+
+
+def _add_console(runner: Runner, default_hooks: dict, console: CalmConsole) -> None:
+    """Add what tells a person how far a run is, and what it trains."""
+    runner.register_hook(ConsoleHook(console))
+    if default_hooks.get('cohort_summary', ()) is not None and not any(
+        isinstance(hook, CohortSummaryHook) for hook in runner.hooks
+    ):
+        runner.register_hook(CohortSummaryHook())

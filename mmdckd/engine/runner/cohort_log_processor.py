@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Iterable, List, Tuple
+from typing import Iterable, Tuple
 
 from mmengine.runner import LogProcessor
 
 from mmdckd import names
-from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.engine.student_losses import students_of, task_losses
 from mmdckd.registry import LOG_PROCESSORS
 
 SEPARATOR = '  '  # between two values of a line of MMEngine's
@@ -33,19 +33,10 @@ class CohortLogProcessor(LogProcessor):
     def get_log_after_iter(self, runner, batch_idx: int, mode: str) -> Tuple[dict, str]:
         """See ``LogProcessor``."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
-        students = _students(runner)
+        students = students_of(runner)
         if not students or mode != 'train':
             return tag, line
-        losses = dict.fromkeys(students, 0.0)
-        for key, value in tag.items():
-            found = names.parse_loss(key)
-            if (
-                found
-                and found.part == names.STUDENT
-                and found.student in losses
-                and names.is_loss(found.name)
-            ):
-                losses[found.student] += value
+        losses = task_losses(tag, students)
         best = min(losses, key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
         line = _without(line, filter(_is_of_a_student, tag))
@@ -62,7 +53,7 @@ class CohortLogProcessor(LogProcessor):
         tag, line = super().get_log_after_epoch(
             runner, batch_idx, mode, with_non_scalar
         )
-        students = _students(runner)
+        students = students_of(runner)
         loop = getattr(runner, f'{mode}_loop')
         rule = getattr(loop, 'best_rule', None)
         if not students or rule is None:
@@ -90,12 +81,6 @@ class CohortLogProcessor(LogProcessor):
         ]
         line = _without(line, filter(names.split_metric, tag))
         return tag, f'{line}{SEPARATOR}{", ".join(shown)}'
-
-
-def _students(runner) -> List[str]:
-    model = unwrapped(runner.model)
-    cohort = getattr(model, 'cohort', None)
-    return cohort.names if cohort else []
 
 
 def _is_of_a_student(key: str) -> bool:

@@ -1,0 +1,189 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+from typing import List, Optional, Tuple
+
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
+
+from mmdckd import names
+from mmdckd.console.calm_console import CalmConsole
+from mmdckd.console.duration import duration
+from mmdckd.console.pace import Pace
+from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook
+from mmdckd.engine.student_losses import students_of, task_losses
+from mmdckd.evaluation.best_rule import is_number
+
+from .cohort_checkpoint_hook import BEST
+
+
+class ConsoleHook(Hook):
+    """Tells a person who watches a run how far it is and what came out.
+
+    What is written to the log file, to ``scalars.json`` and to other back
+    ends remains MMEngine's ``LoggerHook``'s.
+
+    Args:
+        console (CalmConsole): Where to say it.
+    """
+
+    priority = 'LOWEST'  # after what counts, and saves
+
+    def __init__(self, console: CalmConsole) -> None:
+        self._console = console
+
+    def before_train(self, runner) -> None:
+        """Say where everything goes."""
+        self._console.say(f'Training in {runner.work_dir}; log: {_log_file(runner)}')
+        if runner.iter:
+            self._console.say(f'Resumed after step {runner.iter}/{runner.max_iters}.')
+        self._pace = Pace(runner.max_iters, runner.iter)
+        self._best = _best_so_far(runner)
+
+    def after_train_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
+        """Say how far the training is, where a line is due."""
+        done = runner.iter + 1
+        since = self._pace.step(done)
+        epoch = _epoch(runner, runner.epoch + 1)
+        note = []
+        if self._best:
+            note.append(f'best {self._best}')
+        left = self._pace.seconds_left
+        if left:
+            note.append(f'{duration(left)} left')
+        self._console.show_bar(
+            epoch or 'training', done, runner.max_iters, '  '.join(note)
+        )
+        if since:
+            parts = [epoch, f'step {done}/{runner.max_iters}', *_losses(runner, since)]
+            self._console.say('  '.join(filter(None, [*parts, *note])))
+
+    def after_train(self, runner) -> None:
+        """Say what came out."""
+        self._console.hide_bar()
+        line = f'Trained in {duration(self._pace.seconds)}.'
+        if self._best:
+            line += f' Best in validation: {self._best}.'
+        path = osp.join(checkpoint_folder(runner), BEST)
+        if osp.isfile(path):
+            line += f' Its weights: {path}'
+        self._console.say(line)
+
+    def before_val(self, runner) -> None:
+        """Begin to count batches."""
+        self._begin(runner.val_loop)
+
+    def after_val_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
+        """Say how far the validation is, where it takes long."""
+        self._count('validation', batch_idx)
+
+    def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        """Say how good each member is."""
+        when = 'validation'
+        if isinstance(runner._train_loop, BaseLoop):  # else it is not built
+            when = _epoch(runner, runner.epoch) or f'step {runner.iter}'
+            self._best = _best_so_far(runner)
+        self._console.say(f'{when}  {_figures(runner, runner.val_loop, metrics)}')
+
+    def before_test(self, runner) -> None:
+        """Say where everything goes."""
+        self._console.say(f'Testing; log: {_log_file(runner)}')
+        self._begin(runner.test_loop)
+
+    def after_test_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
+        """Say how far the test is, where it takes long."""
+        self._count('test', batch_idx)
+
+    def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
+        """Say how good each member is."""
+        self._console.hide_bar()
+        self._console.say(f'test  {_figures(runner, runner.test_loop, metrics)}')
+
+    def _begin(self, loop) -> None:
+        self._batches = Pace(len(loop.dataloader), lines=0)
+
+    def _count(self, what: str, batch_idx: int) -> None:
+        pace = self._batches
+        since = pace.step(batch_idx + 1)
+        self._console.show_bar(what, pace.done, pace.total, '')
+        if since:
+            self._console.say(f'{what}  batch {pace.done}/{pace.total}')
+
+
+def _log_file(runner) -> str:
+    return runner.logger.log_file
+
+
+def _epoch(runner, number: int) -> str:
+    """Which epoch a run is in; nothing where it goes by iterations."""
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        return ''
+    return f'epoch {number}/{runner.max_epochs}'
+
+
+def _losses(runner, window: int) -> List[str]:
+    """The means of the losses of the latest steps: the loss, and the student
+    that learns its task best."""
+    means = {
+        names.without_stage(key): float(history.mean(window))
+        for key, history in runner.message_hub.log_scalars.items()
+        if names.stage_of(key) == 'train'
+    }
+    shown = []
+    if 'loss' in means:
+        shown.append(f'loss {means["loss"]:.4f}')
+    losses = task_losses(means, students_of(runner))
+    if losses:
+        least = min(losses, key=losses.__getitem__)
+        shown.append(f'least task loss: {least} {losses[least]:.4f}')
+    return shown
+
+
+def _best_so_far(runner) -> Optional[str]:
+    """The best of all validations; None before the first."""
+    rule = getattr(runner.val_loop, 'best_rule', None)
+    if rule is None:
+        score = runner.message_hub.runtime_info.get('best_score')
+        return None if score is None else _shown(score)
+    scores = {}
+    for name in students_of(runner):
+        key = names.with_stage('val', names.metric_name(name, rule.metric))
+        history = runner.message_hub.log_scalars.get(key)
+        if history is not None:
+            value = history.max() if rule.rule == 'greater' else history.min()
+            scores[name] = {rule.metric: value}
+    if not scores:
+        return None
+    best = rule.best(scores)
+    return f'{best} ({_shown(scores[best][rule.metric])})'
+
+
+def _figures(runner, loop, metrics: Optional[dict]) -> str:
+    """The metric that tells which is best, of each member; of a network alone,
+    the metric that tells which checkpoint is best, or all."""
+    metrics = {k: v for k, v in (metrics or {}).items() if is_number(v)}
+    rule = getattr(loop, 'best_rule', None)
+    if rule is None:
+        return ', '.join(f'{k} {_shown(v)}' for k, v in _of_network(runner, metrics))
+    best = runner.message_hub.runtime_info.get('best_student')
+    values = {
+        member: value
+        for member, value in (
+            (names.member_of(key, rule.metric), value) for key, value in metrics.items()
+        )
+        if member and member != names.BEST
+    }
+    return f'{rule.metric}: ' + ', '.join(
+        f'{member} {_shown(value)}{" (best)" if member == best else ""}'
+        for member, value in values.items()
+    )
+
+
+def _of_network(runner, metrics: dict) -> List[Tuple[str, float]]:
+    hook = checkpoint_hook(runner)
+    monitored = hook.key_indicators if hook and hook.save_best else []
+    chosen = [(key, metrics[key]) for key in monitored if key in metrics]
+    return chosen or list(metrics.items())
+
+
+def _shown(value: float) -> str:
+    return f'{float(value):.{2 if abs(float(value)) >= 1 else 4}f}'

@@ -1,0 +1,32 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Type
+
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from mmdckd.console.calm_console import CalmConsole
+
+
+class _ConsoleRunner:
+    """Hands its logger to a console before anything is logged."""
+
+    console: CalmConsole
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """See ``Runner``."""
+        logger = super().build_logger(*args, **kwargs)  # type: ignore[misc]
+        self.console.attach(logger)
+        return logger
+
+
+def with_console(kind: Type[Runner], console: CalmConsole) -> Type[Runner]:
+    """Make a class of runners that leave the console to mmdckd.
+
+    Args:
+        kind (type): MMEngine's ``Runner`` or a class of one's own.
+        console (CalmConsole): The console.
+
+    Returns:
+        type: The class, by the name of ``kind``. Its log files are the same.
+    """
+    return type(kind.__name__, (_ConsoleRunner, kind), dict(console=console))

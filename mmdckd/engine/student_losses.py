@@ -1,0 +1,38 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Dict, List, Mapping
+
+from mmdckd import names
+
+from .unwrapping import unwrapped
+
+
+def students_of(runner) -> List[str]:
+    """The names of the students that a runner has; none of a model that is no
+    cohort."""
+    cohort = getattr(unwrapped(runner.model), 'cohort', None)
+    return cohort.names if cohort else []
+
+
+def task_losses(scalars: Mapping[str, float], students: List[str]) -> Dict[str, float]:
+    """The task loss of each student.
+
+    Args:
+        scalars (Mapping[str, float]): What is logged of a training step, by
+            name.
+        students (List[str]): The names of the students.
+
+    Returns:
+        Dict[str, float]: Student to the sum of its task's losses, in the
+        order of ``students``.
+    """
+    losses = dict.fromkeys(students, 0.0)
+    for key, value in scalars.items():
+        found = names.parse_loss(key)
+        if (
+            found
+            and found.part == names.STUDENT
+            and found.student in losses
+            and names.is_loss(found.name)
+        ):
+            losses[found.student] += value
+    return losses
