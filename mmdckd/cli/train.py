@@ -96,8 +96,8 @@ def parse_args(
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before all that takes time to import
-    use_device(args.device)
     with open_console(args.verbose) as console:
+        use_device(args.device)
         if args.data:
             distill_folder(args)
         else:
