@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from .agreement_collector import AgreementCollector
 from .base_collector import BaseCollector
 from .builder import build_collector
 from .confidence_collector import ConfidenceCollector
@@ -14,6 +15,7 @@ from .naive_collector import NaiveCollector
 from .weighted_collector import WeightedCollector
 
 __all__ = [
+    'AgreementCollector',
     'BaseCollector',
     'ConfidenceCollector',
     'CrossEntropyCollector',

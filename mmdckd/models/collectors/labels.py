@@ -3,6 +3,8 @@ from typing import Optional, Sequence
 
 import torch
 
+from ..tasks.labels import NO_LABEL
+
 
 def check_labels(
     gt_labels: torch.Tensor,
@@ -16,7 +18,8 @@ def check_labels(
     wait.
 
     Args:
-        gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
+        gt_labels (Tensor): Class indices (B,), or probabilities (B, C). An image
+            without labels, where nothing looks at them, is -1.
         batch_size (int): B.
         num_classes (int): C.
         exclusive_for (Sequence[str]): What needs classes that exclude each
@@ -51,7 +54,9 @@ def check_labels(
     if gt_labels.device.type != 'cpu':
         return
     if hard:
-        wrong = gt_labels[(gt_labels < 0) | (gt_labels >= num_classes)]
+        # Nothing looks at the label of an image that has none.
+        least = 0 if exclusive_for else NO_LABEL
+        wrong = gt_labels[(gt_labels < least) | (gt_labels >= num_classes)]
         if len(wrong):
             raise ValueError(
                 f'`gt_labels`: label {wrong[0].item()} is out of range: the '

@@ -14,7 +14,7 @@ from mmdckd.registry import MODELS
 from ..networks import classifier_weight
 from ..options import under
 from ..tasks import Classification
-from ..tasks.labels import missing_labels
+from ..tasks.labels import has_labels, missing_labels
 
 
 def build_collective_losses(
@@ -84,7 +84,7 @@ def gather_labels(
     """
     labels = task.gather_labels(samples, logits.shape[1])
     for name, loss in losses.items():
-        if labels is None and loss.label_users:
+        if loss.label_users and not has_labels(samples):
             key = f'`distiller.collective_losses.{name}`'
             raise missing_labels(
                 f'{" and ".join(loss.label_users)} of {key}',

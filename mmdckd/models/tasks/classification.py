@@ -7,7 +7,7 @@ from mmpretrain.models.heads import ClsHead
 from mmpretrain.structures import DataSample, label_to_onehot
 from torch import nn
 
-from .labels import has_labels
+from .labels import NO_LABEL, labeled_rows
 
 
 class Classification:
@@ -42,14 +42,19 @@ class Classification:
         Returns:
             Tensor, optional: Soft labels (B, C) where the samples have
             ``gt_score``; (B,) where each has one ``gt_label``; (B, C) with a
-            1 for each where one has none or several. None where a sample has
-            no labels.
+            1 for each where one has none or several. An image that has no
+            labels on purpose, beside others that have some, is -1, or a row of
+            zeros. None where all lack labels, or one by mistake.
         """
-        if samples is None or not has_labels(samples):
+        rows = labeled_rows(samples)
+        if not samples or not rows:
             return None
-        if 'gt_score' in samples[0]:
-            return torch.stack([sample.gt_score for sample in samples])
-        labels = [sample.gt_label for sample in samples]
+        first = samples[rows[0]]
+        if 'gt_score' in first:
+            nothing = torch.zeros_like(first.gt_score)
+            return torch.stack([sample.get('gt_score', nothing) for sample in samples])
+        no_label = first.gt_label.new_full((1,), NO_LABEL)
+        labels = [sample.get('gt_label', no_label) for sample in samples]
         if any(label.numel() != 1 for label in labels):
             return torch.stack(
                 [label_to_onehot(label, num_classes) for label in labels]
@@ -133,11 +138,21 @@ class Classification:
         Returns:
             Tensor: One number in [0, 1].
         """
-        number, batch, num_classes = logits.shape
-        votes = torch.zeros(batch, num_classes, device=logits.device)
-        top = logits.argmax(-1).t()
-        votes.scatter_add_(1, top, torch.ones_like(top, dtype=votes.dtype))
-        return (votes * (votes - 1)).sum(1).mean() / (number * (number - 1))
+        number = len(logits)
+        return _agreeing_pairs(logits).mean() / (number * (number - 1))
+
+    @staticmethod
+    def agreement_by_image(logits: torch.Tensor) -> torch.Tensor:
+        """The same of each image, of which :meth:`agreement` is the mean.
+
+        Args:
+            logits (Tensor): Those of N > 1 members, (N, B, C).
+
+        Returns:
+            Tensor: In [0, 1], (B,).
+        """
+        number = len(logits)
+        return _agreeing_pairs(logits) / (number * (number - 1))
 
     @classmethod
     def ensemble(
@@ -181,3 +196,12 @@ class Classification:
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
+
+
+def _agreeing_pairs(logits: torch.Tensor) -> torch.Tensor:
+    """How many ordered pairs of members have the same top-1, (B,)."""
+    _, batch, num_classes = logits.shape
+    votes = torch.zeros(batch, num_classes, device=logits.device)
+    top = logits.argmax(-1).t()
+    votes.scatter_add_(1, top, torch.ones_like(top, dtype=votes.dtype))
+    return (votes * (votes - 1)).sum(1)

@@ -10,6 +10,8 @@ from mmengine.structures import BaseDataElement
 FIELDS = ('gt_label', 'gt_score')
 #: The meta information of a sample by which it has no labels on purpose.
 UNLABELED = 'unlabeled'
+#: The class index of an image without labels.
+NO_LABEL = -1
 
 
 def has_labels(samples: Optional[Sequence[BaseDataElement]]) -> bool:

@@ -1,0 +1,112 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import List, Optional, Union
+
+import torch
+
+from mmdckd.registry import MODELS
+
+from ..options import under
+from ..tasks import Classification
+from .base_collector import BaseCollector
+from .builder import build_collector
+
+
+@MODELS.register_module()
+class AgreementCollector(BaseCollector):
+    r"""Another collector, whose targets count less for images without labels
+    on which the students disagree.
+
+    .. math::
+        C'_i = w C_i + (1 - w) P_i, \qquad
+        w = \frac{\sum_c n_c (n_c - 1)}{N (N - 1)}
+
+    with :math:`C_i` what ``collector`` makes, :math:`P_i` what the student
+    itself predicts, softened, and :math:`n_c` the number of the N students
+    whose top-1 is class c. The weight is the share of pairs of students that
+    agree, a number in [0, 1] for each image without labels. An image with
+    labels has weight 1, and :math:`C'_i = C_i`.
+
+    The target is detached, so the gradient of the divergence is w times that
+    of the target :math:`C_i`:
+
+    .. math::
+        \frac{\partial KL(C'_i \| P_i)}{\partial z_i}
+        = \frac{1}{\tau} (P_i - C'_i) = \frac{w}{\tau} (P_i - C_i)
+
+    In MMEngine's runs, :class:`~mmdckd.datasets.Unlabeled` says which images
+    have no labels. Without any labels, every image is weighted.
+
+    The use of agreement is that of co-training, whose views label for each
+    other what they are sure of; the formula is this project's own.
+
+    Args:
+        collector (str, dict or BaseCollector): What combines the predictions;
+            see :class:`~mmdckd.models.losses.DCKDLoss`. Defaults to
+            'logit_mean'.
+
+    Raises:
+        ValueError: If that looks at labels, which such images do not have.
+
+    Examples:
+        >>> DCKDLoss(collector=dict(type='agreement', collector='mean'))
+    """
+
+    # Classes that are no rivals have another agreement.
+    tasks = ('classification',)
+
+    def __init__(
+        self, collector: Union[str, dict, BaseCollector] = 'logit_mean'
+    ) -> None:
+        with under('collector'):
+            inner = build_collector(collector)
+        super().__init__(inner.include_self, inner.include_teacher)
+        if inner.needs_labels:
+            raise ValueError(
+                'Invalid `collector` of AgreementCollector: expected one that looks '
+                f'at no labels, got {type(inner).__name__}, which does.'
+            )
+        self.collector = inner
+
+    def use_task(self, task: Classification) -> None:
+        super().use_task(task)
+        self.collector.use_task(task)
+
+    def check_members(self, num_members: int) -> None:
+        self.collector.check_members(num_members)
+
+    def check_cohort(self, num_students: int, num_teachers: int) -> None:
+        """Check that there are two students or more, whose agreement it is; see
+        :meth:`BaseCollector.check_cohort`."""
+        super().check_cohort(num_students, num_teachers)
+        if num_students < 2:
+            raise ValueError(
+                'Invalid `num_students`: expected 2 or more for AgreementCollector, '
+                f'got {num_students}.'
+            )
+
+    def collect(
+        self,
+        log_probs: torch.Tensor,
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+        members: List[int],
+    ) -> torch.Tensor:
+        return self.collector.collect(log_probs, gt_labels, tau, members)
+
+    def _collect_sets(
+        self,
+        students: torch.Tensor,
+        teachers: Optional[torch.Tensor],
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+    ) -> torch.Tensor:
+        targets = self.collector._collect_sets(students, teachers, None, tau)
+        weights = self.task.agreement_by_image(students).to(targets)
+        if gt_labels is not None:
+            labels = gt_labels if gt_labels.ndim == 1 else gt_labels.sum(-1) - 0.5
+            weights = weights.masked_fill(labels >= 0, 1.0)
+        weights = weights[:, None]
+        return weights * targets + (1 - weights) * students.exp()
+
+    def extra_repr(self) -> str:
+        return ''
