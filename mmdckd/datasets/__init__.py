@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Datasets of real images that need no download, and transforms."""
 
+from .dataset_part import DatasetPart
 from .digits import Digits
 from .enumerated_crop_flip import EnumeratedCropFlip
 from .fashion_mnist import FashionMNIST
@@ -9,11 +10,13 @@ from .image_folder import ImageFolder
 from .load_image import LoadImage
 from .mixed_batch_sampler import MixedBatchSampler
 from .pack_crd_inputs import PackCRDInputs
+from .pair_dataset import PairDataset
 from .unlabeled import Unlabeled
 from .with_unlabeled import WithUnlabeled
 from .without_fold import WithoutFold
 
 __all__ = [
+    'DatasetPart',
     'Digits',
     'EnumeratedCropFlip',
     'FashionMNIST',
@@ -22,6 +25,7 @@ __all__ = [
     'LoadImage',
     'MixedBatchSampler',
     'PackCRDInputs',
+    'PairDataset',
     'Unlabeled',
     'WithUnlabeled',
     'WithoutFold',

@@ -10,9 +10,10 @@ from mmdckd.engine.speed import use_amp
 from mmdckd.io.config_text import format_config
 from mmdckd.io.files import replacing
 
+from .given_data import FILES, TENSORS
 from .networks import NamedNetwork
 from .recipe import OPTIMIZERS, Recipe
-from .source import FILES, TENSORS, Source
+from .source import Source
 
 #: What every config of a cohort inherits.
 BASE = 'mmdckd::_base_/cohort.py'

@@ -4,8 +4,7 @@
 import copy
 import os
 import os.path as osp
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config
 from torch import nn
@@ -13,102 +12,34 @@ from torch import nn
 from mmdckd.console.calm_console import current_console, on_console
 from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
-from mmdckd.export import ExportedStudent, export_student
-from mmdckd.inference import Predictor, load_network
-from mmdckd.names import BEST, TEACHER, metric_name
+from mmdckd.export import export_student
+from mmdckd.io.given import giving
+from mmdckd.names import TEACHER
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
 from .changes import Changes
 from .configs import student_config, write_config
+from .exported_program import export_program
+from .given_data import TENSORS
+from .given_networks import given_network, keep_weights, objects_of
 from .networks import NamedNetwork, find_network
 from .recipe import Recipe, choose_recipe
+from .result import Result
 from .source import Data, Source, read_source
+from .trial import check_differ, try_networks, two_images
 
-METRIC = 'accuracy/top1'
 #: What students learn from where nobody names a teacher.
 NONE = 'none'
-
-
-@dataclass
-class Result:
-    """What a distillation has made.
-
-    Attributes:
-        name (str): The name of the best student.
-        exported (ExportedStudent): The files of the best student.
-        metrics (Dict[str, float]): The metrics of all members, in percent, on
-            the test images, or where there are none on those of validation.
-        measured_on (str): ``'test'`` or ``'val'``.
-        parameters (Dict[str, int]): How many parameters the student and the
-            teacher have.
-        report (str): The path of the report.
-        work_dir (str): The folder of all that was written.
-    """
-
-    name: str
-    exported: ExportedStudent
-    metrics: Dict[str, float]
-    measured_on: str
-    parameters: Dict[str, int]
-    report: str
-    work_dir: str
-
-    @property
-    def student(self) -> nn.Module:
-        """nn.Module: The best student, in evaluation mode, on the CPU."""
-        return load_network(
-            Config.fromfile(self.exported.config), self.exported.checkpoint
-        ).model
-
-    def predict(self, images: Union[str, Sequence[str]]) -> List[Dict[str, float]]:
-        """Classify image files with the best student.
-
-        Args:
-            images (str | Sequence[str]): The paths of the files.
-
-        Returns:
-            List[Dict[str, float]]: For each image, the probability of every
-            class by its name, the likeliest first.
-        """
-        predictor = Predictor(self.exported.checkpoint)
-        found = []
-        for path in [images] if isinstance(images, str) else images:
-            scores = predictor([predictor.read(path)])[0]
-            order = scores.argsort(descending=True).tolist()
-            found.append({predictor.name_of(i): float(scores[i]) for i in order})
-        return found
-
-    def summary(self) -> List[str]:
-        """Tell in five lines what came out.
-
-        Returns:
-            List[str]: Which student, how good, how large, and where it is.
-        """
-        own = self.metrics[metric_name(BEST, METRIC)]
-        size = self.parameters[self.name]
-        lines = [
-            f'Use {self.name}, the student that is best in validation.',
-            f'It classifies {own:.2f} % of the {self.measured_on} images correctly.',
-            f'It has {size:,} parameters.',
-        ]
-        teacher = self.metrics.get(metric_name(TEACHER, METRIC))
-        if teacher is not None:
-            ratio = self.parameters[TEACHER] / size
-            lines[1] = lines[1][:-1] + f'; the teacher {teacher:.2f} %.'
-            lines[2] = lines[2][:-1] + f', the teacher {ratio:.1f} times as many.'
-        return [
-            *lines,
-            f'It is in {self.exported.checkpoint} and {self.exported.config}.',
-            f'The report is {self.report}.',
-        ]
+#: A network: its name, or itself, or what makes one.
+Network = Union[str, nn.Module, Callable[..., nn.Module]]
 
 
 @on_console
 def distill(
     data: Data,
-    student: str,
-    teacher: str = NONE,
+    student: Network,
+    teacher: Optional[Network] = NONE,
     num_students: int = 4,
     work_dir: str = 'work_dirs/distill',
     image_size: Optional[int] = None,
@@ -135,11 +66,21 @@ def distill(
 
     Args:
         data (str | dict | Dataset): A folder of images; see
-            :func:`~mmdckd.easy.folder.read_folder`.
-        student (str): The network of every student; see
-            :data:`~mmdckd.easy.networks.FORMS`.
-        teacher (str): The network of the teacher; ``'none'`` if the students
-            have only each other. Defaults to ``'none'``.
+            :func:`~mmdckd.easy.folder.read_folder`; the config of a dataset
+            of MMPretrain; or a ``torch.utils.data.Dataset`` of pairs of an
+            image and a label. An image is a PIL image, an array or tensor of
+            uint8 (RGB), which is resized, augmented and normalised; or a
+            tensor of floats, which networks take as it is.
+        student (str | nn.Module | Callable): The network of every student: its
+            name, see :data:`~mmdckd.easy.networks.FORMS`; an ``nn.Module``
+            whose forward takes images and returns logits (B, C), of which
+            every student is a copy with layers initialised anew, each from
+            its own seed; or what makes such a network when it is called with
+            ``num_classes``.
+        teacher (str | nn.Module | Callable, optional): The network of the
+            teacher, in the same forms; an ``nn.Module`` is taken as it is,
+            trained. ``'none'`` or None if the students have only each other.
+            Defaults to ``'none'``.
         num_students (int): How many students learn together. Defaults to 4.
         work_dir (str): The folder for all that is written. Defaults to
             ``'work_dirs/distill'``.
@@ -149,12 +90,14 @@ def distill(
         epochs (int, optional): Passes over the images. Defaults to None.
         lr (float, optional): The largest learning rate. Defaults to None.
         pretrained (bool): Whether teacher and students start from the weights
-            that the libraries of their networks list. Defaults to False.
+            that the libraries of their networks list, students that are
+            copies of an ``nn.Module`` from its weights. Defaults to False.
         seed (int): The seed of all trainings. Defaults to 0.
         say (Callable): Told each setting that was chosen, and why. Defaults
             to ``print``.
-        val_data (str | dict | Dataset, optional): What to validate with.
-            Defaults to None: see ``data``.
+        val_data (str | dict | Dataset, optional): What to validate with,
+            where ``data`` is no folder. Defaults to None: a fifth of each
+            class is split off.
         optimizer (str, optional): ``'sgd'`` or ``'adamw'``. Defaults to None:
             it is chosen, as are the next three.
         augmentation (str, optional): How training images change at random:
@@ -188,22 +131,16 @@ def distill(
         ...     student='resnet18_8xb32_in1k', work_dir='work_dirs/photos')
         >>> result.predict('photo.jpg')[0]
     """
-    if num_students < 1:
-        raise ValueError(
-            'Invalid `num_students`: expected a whole number, 1 or more, got '
-            f'{num_students!r}.'
-        )
-    if num_students == 1 and teacher == NONE:
-        raise ValueError(
-            "Invalid `num_students`: expected 2 or more with `teacher='none'`, got "
-            '1, which has nobody to learn from.'
-        )
+    alone = teacher is None or teacher == NONE
+    _check_num_students(num_students, alone)
     changes = Changes(cfg_options or {}, fast)
-    source = read_source(data, val_data)
-    students = find_network(student, source.num_classes, pretrained, 'student')
+    source = read_source(data, val_data, image_size)
+    students = _find(student, source.num_classes, pretrained, 'student')
     taught_by = None
-    if teacher != NONE:
-        taught_by = find_network(teacher, source.num_classes, pretrained, 'teacher')
+    if not alone:
+        taught_by = _find(teacher, source.num_classes, pretrained, 'teacher')
+    if source.kind == TENSORS:
+        image_size, augmentation = _as_they_are(source, image_size, augmentation)
     recipe = choose_recipe(
         source,
         students.has_weights,
@@ -221,23 +158,42 @@ def distill(
         say(f'warning: {warning}')
     for reason in recipe.reasons:
         say(reason)
-    os.makedirs(work_dir, exist_ok=True)
-    teacher_cfg = None
-    if taught_by is not None:
-        teacher_cfg = taught_by.config
-        if not taught_by.has_head:
-            teacher_cfg = _train_teacher(
-                source, recipe, taught_by, work_dir, seed, changes.without_model(), say
-            )
-    settings = student_config(source, recipe, students, num_students, teacher_cfg, seed)
-    run = osp.join(work_dir, 'students')
-    say(f'{num_students} x {students.name}: training in {run}')
-    cfg = _train(settings, run, changes)
-    best = osp.join(run, 'best.pth')
-    metrics, parameters = _measure(cfg, best)
-    exported = export_student(best, osp.join(work_dir, 'exported'), cfg=cfg)
+    objects = {**source.objects, **objects_of(student=students, teacher=taught_by)}
+    with giving(objects):
+        settings = student_config(source, recipe, students, num_students, None, seed)
+        networks = dict(student=students)
+        if taught_by is not None:
+            networks['teacher'] = taught_by
+        try_networks(networks, settings, source.num_classes)
+        check_differ(students, num_students)
+        os.makedirs(work_dir, exist_ok=True)
+        students = keep_weights(students, osp.join(work_dir, 'student.pth'))
+        teacher_cfg = None
+        if taught_by is not None:
+            taught_by = keep_weights(taught_by, osp.join(work_dir, 'teacher.pth'))
+            teacher_cfg = taught_by.config
+            if not taught_by.has_head:
+                teacher_cfg = _train_teacher(
+                    source,
+                    recipe,
+                    taught_by,
+                    work_dir,
+                    seed,
+                    changes.without_model(),
+                    say,
+                )
+        settings = student_config(
+            source, recipe, students, num_students, teacher_cfg, seed
+        )
+        run = osp.join(work_dir, 'students')
+        say(f'{num_students} x {students.name}: training in {run}')
+        cfg = _train(settings, run, changes)
+        best = osp.join(run, 'best.pth')
+        metrics, parameters = _measure(cfg, best)
+        exported = export_student(best, osp.join(work_dir, 'exported'), cfg=cfg)
+        images = two_images(settings)
     report = write_report([read_run(run)], work_dir)
-    return Result(
+    result = Result(
         name=exported.name,
         exported=exported,
         metrics=metrics,
@@ -245,7 +201,46 @@ def distill(
         parameters=parameters,
         report=report,
         work_dir=work_dir,
+        objects=objects_of(student=students),
     )
+    if result.objects:
+        program = osp.join(work_dir, 'exported', f'{exported.name}.pt2')
+        export_program(result.student, images, program)
+    return result
+
+
+def _check_num_students(num_students: int, alone: bool) -> None:
+    if num_students < 1:
+        raise ValueError(
+            'Invalid `num_students`: expected a whole number, 1 or more, got '
+            f'{num_students!r}.'
+        )
+    if num_students == 1 and alone:
+        raise ValueError(
+            "Invalid `num_students`: expected 2 or more with `teacher='none'`, got "
+            '1, which has nobody to learn from.'
+        )
+
+
+def _find(
+    network: Network, num_classes: int, pretrained: bool, key: str
+) -> NamedNetwork:
+    if isinstance(network, str):
+        return find_network(network, num_classes, pretrained, key)
+    # Nobody gives a teacher to have it forget what it knows.
+    return given_network(network, num_classes, key, pretrained or key == TEACHER)
+
+
+def _as_they_are(
+    source: Source, image_size: Optional[int], augmentation: Optional[str]
+) -> Tuple[int, str]:
+    """The size and the augmentation of tensors, which no transform changes."""
+    if augmentation not in (None, 'none'):
+        raise ValueError(
+            "Invalid `augmentation`: expected None or 'none' with tensors of floats, "
+            f'which networks take as they are, got {augmentation!r}.'
+        )
+    return image_size or source.short_side, 'none'
 
 
 def _train_teacher(
@@ -292,7 +287,7 @@ def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
     for key, old, new in (
         ('model.architecture', before.model.architecture, now.model.architecture),
         ('model.num_students', before.model.num_students, now.model.num_students),
-        ('data', *(c.train_dataloader.dataset.data_root for c in (before, now))),
+        ('data', _images_of(before), _images_of(now)),
     ):
         if old != new:
             raise ValueError(
@@ -300,6 +295,12 @@ def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
                 f'on with, got {osp.dirname(work_dir)!r}, which has another run '
                 f'(of another `{key}`).'
             )
+
+
+def _images_of(cfg: Config) -> dict:
+    """What the config of a run says of its images."""
+    dataset = cfg.train_dataloader.dataset.to_dict()
+    return {key: value for key, value in dataset.items() if key != 'pipeline'}
 
 
 def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, int]]:

@@ -28,6 +28,8 @@ FORMS = """a network is one of
                             with num_classes"""
 
 
+#: What holds a network that is not MMPretrain's.
+HOLDER = 'mmdckd.ModuleBackbone'
 #: What makes a network of torchvision.
 TORCHVISION = 'mmdckd.models.backbones.torchvision_network.build_network'
 
@@ -43,12 +45,15 @@ class NamedNetwork:
         has_weights (bool): Whether it comes with trained weights.
         has_head (bool): Whether it comes with a trained head for the classes
             of the data, too.
+        given (nn.Module | Callable, optional): The Python object that the
+            config names; None where the config alone describes the network.
     """
 
     config: dict
     name: str
     has_weights: bool = False
     has_head: bool = False
+    given: Optional[Callable[..., Any]] = None
 
 
 def find_network(
@@ -216,7 +221,7 @@ def _from_torchvision(
             f'Invalid `{key}`: expected a classifier of torchvision, got {name!r}.'
             f'{hint}'
         )
-    config = _module(TORCHVISION, num_classes, name=name)
+    config = config_of_module(TORCHVISION, num_classes, name=name)
     if pretrained:
         config['backbone']['weights'] = 'DEFAULT'
         _say_new_head(name, None, num_classes)
@@ -226,15 +231,20 @@ def _from_torchvision(
 def _from_python(
     path: str, num_classes: int, pretrained: bool, key: str
 ) -> NamedNetwork:
-    return NamedNetwork(_module(path, num_classes), path.rpartition('.')[2])
+    return NamedNetwork(config_of_module(path, num_classes), path.rpartition('.')[2])
 
 
-def _module(path: str, num_classes: int, **kwargs: str) -> dict:
+def config_of_module(path: str, num_classes: int, **kwargs: str) -> dict:
+    """The config of a network that a function makes.
+
+    Args:
+        path (str): The import path of the function.
+        num_classes (int): What it is called with.
+        **kwargs (str): The same.
+    """
     return dict(
         type='ImageClassifier',
-        backbone=dict(
-            type='mmdckd.ModuleBackbone', module=path, num_classes=num_classes, **kwargs
-        ),
+        backbone=dict(type=HOLDER, module=path, num_classes=num_classes, **kwargs),
         head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
     )
 

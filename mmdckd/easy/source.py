@@ -3,18 +3,21 @@
 
 import os
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Dict, List, Mapping, Optional, Union
 
+import numpy as np
 from torch.utils.data import Dataset
 
+from mmdckd.datasets.stratified_part import stratified_part
+
 from .folder import Folder, read_folder
+from .folder_checks import shorten
+from .given_data import FILES, IMAGES, TENSORS, Facts, look_at_config, look_at_pairs
 
 #: What distillation learns from: a folder, the config of a dataset of
 #: MMPretrain, or a dataset of PyTorch.
 Data = Union[str, 'os.PathLike[str]', Mapping[str, Any], Dataset]
-#: How images come: from files, decoded, or as tensors that networks take as
-#: they are.
-FILES, IMAGES, TENSORS = 'files', 'images', 'tensors'
 
 
 @dataclass(frozen=True)
@@ -61,29 +64,142 @@ class Source:
         return len(self.classes)
 
 
-def read_source(data: Data, val_data: Optional[Data] = None) -> Source:
+def read_source(
+    data: Data, val_data: Optional[Data] = None, image_size: Optional[int] = None
+) -> Source:
     """Look at labelled images.
 
     Args:
         data (str | dict | Dataset): A folder, see
-            :func:`~mmdckd.easy.folder.read_folder`.
-        val_data (str | dict | Dataset, optional): What to validate with.
-            Defaults to None: a folder may have a part for it; else it is
-            split off.
+            :func:`~mmdckd.easy.folder.read_folder`; the config of a dataset
+            of MMPretrain; or a dataset of PyTorch, of pairs of an image and a
+            label.
+        val_data (str | dict | Dataset, optional): What to validate with, in
+            one of the last two forms. Defaults to None: a folder may have a
+            part for it; else a fifth of each class is split off.
+        image_size (int, optional): The side that images are resized to.
+            Defaults to None.
 
     Returns:
         Source: What is there.
 
     Raises:
         FileNotFoundError: If there is no such folder.
+        TypeError: If it is none of these.
         ValueError: If the data are invalid.
     """
     if isinstance(data, (str, os.PathLike)):
+        if val_data is not None:
+            raise ValueError(
+                'Invalid `val_data`: expected none beside a folder, which has a '
+                f'subfolder val/ for it, got {val_data!r}.'
+            )
         return _of_folder(read_folder(os.fspath(data)))
+    train = _look_at(data, 'data')
+    val = None if val_data is None else _look_at(val_data, 'val_data')
+    return _of_facts(_name_of(data), train, val, image_size)
+
+
+def _look_at(data: Data, key: str) -> Facts:
+    if isinstance(data, Mapping):
+        return look_at_config(data, key)
+    if hasattr(data, '__getitem__') or isinstance(data, Dataset):
+        return look_at_pairs(data, key)
     raise TypeError(
-        'Invalid `data`: expected a folder, the config of a dataset or a dataset of '
+        f'Invalid `{key}`: expected a folder, the config of a dataset or a dataset of '
         f'PyTorch, got a {type(data).__name__}.'
     )
+
+
+def _name_of(data: Data) -> str:
+    name = data.get('type') if isinstance(data, Mapping) else type(data).__name__
+    return str(name)
+
+
+def _of_facts(
+    name: str, train: Facts, val: Optional[Facts], image_size: Optional[int]
+) -> Source:
+    count = int(train.labels.max()) + 1
+    classes = train.classes or [str(label) for label in range(count)]
+    if len(classes) < count:
+        raise ValueError(
+            f'Invalid `data`: expected labels below {len(classes)}, the number of its '
+            f'classes, got {count - 1}.'
+        )
+    counts = np.bincount(train.labels, minlength=len(classes)).tolist()
+    _check_counts(dict(zip(classes, counts)), 2 if val is None else 1)
+    if val is not None:
+        _check_val(train, val, len(classes))
+    _check_shapes([train] if val is None else [train, val], image_size)
+
+    def dataset(facts: Facts, part: Optional[str]) -> dict:
+        config: dict = dict(facts.config)
+        if config['type'] != 'mmdckd.PairDataset' and (part or facts.kind == IMAGES):
+            # Decoded images of MMPretrain's datasets are RGB.
+            config = dict(type='mmdckd.DatasetPart', dataset=config)
+            config['rgb'] = facts.kind == IMAGES
+        if part is not None:
+            config['part'] = part
+        if facts.kind == TENSORS and image_size is not None:
+            config['size'] = image_size
+        if facts.objects or train.classes is None:
+            config['metainfo'] = dict(classes=classes)
+        return config
+
+    split = val is None
+    return Source(
+        name=name,
+        train=dataset(train, 'train' if split else None),
+        val=dataset(train if val is None else val, 'val' if split else None),
+        test=None,
+        classes=classes,
+        counts=dict(zip(classes, counts)),
+        short_side=round(median(min(shape[-2:]) for shape in train.shapes)),
+        num_train=len(stratified_part(train.labels, 'train' if split else None)),
+        kind=train.kind,
+        objects={**train.objects, **(val.objects if val is not None else {})},
+    )
+
+
+def _check_counts(counts: Dict[str, int], least: int) -> None:
+    if len(counts) < 2:
+        raise ValueError(
+            f'Invalid `data`: expected two or more classes, got {len(counts)}.'
+        )
+    few = [f'{name!r} ({count})' for name, count in counts.items() if count < least]
+    if few:
+        wanted = 'an image' if least == 1 else 'two images, one to validate with,'
+        raise ValueError(
+            f'Invalid `data`: expected at least {wanted} of each class, labels from 0 '
+            f'to {len(counts) - 1}, got fewer of {shorten(few)}.'
+        )
+
+
+def _check_val(train: Facts, val: Facts, num_classes: int) -> None:
+    others = val.classes and train.classes and val.classes != train.classes
+    if others or val.labels.max() >= num_classes:
+        raise ValueError(
+            f'Invalid `val_data`: expected the {num_classes} classes of `data`, got '
+            f'labels up to {val.labels.max()} of the classes {val.classes}.'
+        )
+    if val.kind != train.kind:
+        raise ValueError(
+            f'Invalid `val_data`: expected {train.kind}, as in `data`, got {val.kind}.'
+        )
+
+
+def _check_shapes(parts: List[Facts], image_size: Optional[int]) -> None:
+    """Check that tensors, which no transform changes, are of one size."""
+    if parts[0].kind != TENSORS:
+        return
+    shapes = sorted({shape for facts in parts for shape in facts.shapes})
+    sizes = {shape if image_size is None else shape[:-2] for shape in shapes}
+    if len(sizes) > 1 or any(len(shape) != 3 for shape in shapes):
+        raise ValueError(
+            'Invalid `data`: expected tensors (C, H, W) of one size, got '
+            f'{shorten([str(shape) for shape in shapes])}. Give `image_size` to '
+            'resize them.'
+        )
 
 
 def _of_folder(folder: Folder) -> Source:

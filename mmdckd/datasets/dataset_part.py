@@ -1,0 +1,67 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Any, List, Optional
+
+import numpy as np
+from mmpretrain.datasets import BaseDataset
+
+from mmdckd.registry import DATASETS
+
+from .stratified_part import stratified_part
+
+
+@DATASETS.register_module()
+class DatasetPart(BaseDataset):
+    """A part of a dataset of MMPretrain, with a pipeline of its own.
+
+    Args:
+        dataset (dict): The config of the dataset; its ``pipeline`` is not
+            used.
+        part (str, optional): ``'train'`` or ``'val'``, a fixed stratified
+            split; None takes all. Defaults to None.
+        rgb (bool): Whether decoded images in it are RGB, as those of CIFAR.
+            They are given as BGR, as images from files are. Defaults to
+            False.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`, such
+            as ``pipeline``.
+
+    Examples:
+        >>> cifar = dict(type='CIFAR10', data_root='data', split='train')
+        >>> val = DatasetPart(cifar, part='val', rgb=True)
+    """
+
+    def __init__(
+        self,
+        dataset: dict,
+        part: Optional[str] = None,
+        rgb: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.part = part
+        self.rgb = rgb
+        self._config = dict(dataset, pipeline=[])
+        super().__init__(ann_file='', **kwargs)
+
+    def load_data_list(self) -> List[dict]:
+        """Take the samples of the part.
+
+        Returns:
+            List[dict]: What the dataset has of each.
+        """
+        dataset = DATASETS.build(self._config)
+        dataset.full_init()
+        self._metainfo = {**dataset.metainfo, **self._metainfo}
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        labels = np.array([info['gt_label'] for info in infos])
+        return [
+            self._as_from_file(infos[index])
+            for index in stratified_part(labels, self.part)
+        ]
+
+    def _as_from_file(self, info: dict) -> dict:
+        if self.rgb and 'img' in info:
+            image = np.asarray(info['img'])
+            if image.ndim == 2:
+                image = np.repeat(image[..., None], 3, axis=-1)
+            info['img'] = np.ascontiguousarray(image[..., ::-1])
+            info['img_shape'] = info['ori_shape'] = image.shape[:2]
+        return info

@@ -1,0 +1,37 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+import numpy as np
+
+PARTS = (None, 'train', 'val')
+
+
+def stratified_part(
+    labels: np.ndarray, part: Optional[str], val_ratio: float = 0.2, seed: int = 0
+) -> np.ndarray:
+    """Choose the samples of a part, so that each has its share of every class.
+
+    Args:
+        labels (np.ndarray): The labels of all samples, of shape (N,).
+        part (str, optional): ``'train'``, ``'val'``, or None for all.
+        val_ratio (float): The share of ``'val'``, at least one sample of a
+            class. Defaults to 0.2.
+        seed (int): Which of the possible splits it is. Defaults to 0.
+
+    Returns:
+        np.ndarray: The indices of the samples, ascending.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    if part not in PARTS:
+        raise ValueError(f'Invalid `part`: expected one of {PARTS}, got {part!r}.')
+    if part is None:
+        return np.arange(len(labels))
+    order = np.random.RandomState(seed).permutation(len(labels))
+    chosen = []
+    for label in np.unique(labels):
+        group = order[labels[order] == label]
+        num_val = max(1, round(val_ratio * len(group)))
+        chosen.append(group[:num_val] if part == 'val' else group[num_val:])
+    return np.sort(np.concatenate(chosen))

@@ -1,0 +1,171 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Looks at labelled images that are no folder."""
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmdckd.datasets.pictures import as_bgr, is_input
+
+from .folder_checks import check_faults
+from .image_facts import look_at
+
+#: How images come: from files, decoded, or as tensors that networks take as
+#: they are.
+FILES, IMAGES, TENSORS = 'files', 'images', 'tensors'
+#: Upper bound on the images that are looked at, evenly chosen, where the
+#: labels of all are known without.
+SAMPLE = 1000
+
+
+class Facts(NamedTuple):
+    """What is known of a dataset.
+
+    Attributes:
+        labels (np.ndarray): The label of each image, (N,).
+        shapes (List[tuple]): The heights and widths of images, or the shapes
+            of tensors; of some, where there are many.
+        kind (str): :data:`FILES`, :data:`IMAGES` or :data:`TENSORS`.
+        classes (List[str], optional): The names of the classes, where the
+            dataset knows them.
+        config (dict): The config of the dataset, without ``pipeline``.
+        objects (Dict[str, Any]): The Python objects that it names.
+    """
+
+    labels: np.ndarray
+    shapes: List[tuple]
+    kind: str
+    classes: Optional[List[str]]
+    config: dict
+    objects: Dict[str, Any]
+
+
+def look_at_config(config: Mapping[str, Any], key: str) -> Facts:
+    """Look at a dataset of MMPretrain.
+
+    Args:
+        config (Mapping[str, Any]): Its config. Its ``pipeline`` is not used.
+        key (str): What it was given as, for the messages.
+
+    Returns:
+        Facts: What is found.
+
+    Raises:
+        ValueError: If it cannot be built, or is no labelled dataset.
+    """
+    own = {name: value for name, value in config.items() if name != 'pipeline'}
+    try:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            dataset = DATASETS.build(dict(own, pipeline=[]))
+            infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    except Exception as error:  # of the dataset, any
+        raise ValueError(
+            f'Invalid `{key}`: expected the config of a dataset of MMPretrain, got '
+            f'{own!r}, which cannot be built: {error}'
+        ) from error
+    labels = _whole([info.get('gt_label') for info in infos], key)
+    some = infos[:: max(1, len(infos) // SAMPLE)]
+    if 'img' in infos[0]:
+        kind, shapes = IMAGES, [np.asarray(info['img']).shape[:2] for info in some]
+    else:
+        kind = FILES
+        facts = [look_at(info['img_path'], decode=False) for info in some]
+        check_faults(facts, key)
+        shapes = [(fact.short_side, fact.short_side) for fact in facts]
+    classes = dataset.metainfo.get('classes')
+    return Facts(labels, shapes, kind, classes and list(classes), own, {})
+
+
+def look_at_pairs(pairs: Any, key: str) -> Facts:
+    """Look at a dataset of PyTorch, or another sequence of pairs.
+
+    Every image is asked for once; where the dataset lists its ``targets``, as
+    those of torchvision do, some.
+
+    Args:
+        pairs (Dataset): The dataset, of pairs of an image and a label.
+        key (str): What it was given as, for the messages, and what its config
+            calls it.
+
+    Returns:
+        Facts: What is found.
+
+    Raises:
+        ValueError: If it has no length, or something in it is no such pair.
+    """
+    try:
+        count = len(pairs)
+    except TypeError as error:
+        raise ValueError(
+            f'Invalid `{key}`: expected a dataset with a length, got a '
+            f'{type(pairs).__name__}, which has none. Give one with __len__ and '
+            '__getitem__.'
+        ) from error
+    if count == 0:
+        raise ValueError(f'Invalid `{key}`: expected images, got an empty dataset.')
+    known = _targets(pairs, count)
+    indices = range(0, count, 1 if known is None else max(1, count // SAMPLE))
+    found = [_look_at_pair(pairs[index], index, key) for index in indices]
+    labels = _whole([label for label, _, _ in found], key)
+    if known is not None and np.array_equal(known[indices], labels):
+        labels = known
+    elif known is not None:
+        rest = (pairs[index] for index in range(count))
+        labels = _whole([_look_at_pair(p, i, key)[0] for i, p in enumerate(rest)], key)
+    kinds = {kind for _, kind, _ in found}
+    if len(kinds) > 1:
+        raise ValueError(
+            f'Invalid `{key}`: expected images alone or tensors of floats alone, got '
+            'both.'
+        )
+    classes = getattr(pairs, 'classes', None)
+    return Facts(
+        labels,
+        [shape for _, _, shape in found],
+        kinds.pop(),
+        [str(name) for name in classes] if isinstance(classes, (list, tuple)) else None,
+        dict(type='mmdckd.PairDataset', name=key),
+        {key: (pairs, labels)},
+    )
+
+
+def _targets(pairs: Any, count: int) -> Optional[np.ndarray]:
+    """The labels that a dataset lists, if it does."""
+    targets = getattr(pairs, 'targets', None)
+    if targets is None or len(targets) != count:
+        return None
+    labels = np.asarray(targets)
+    return labels if labels.ndim == 1 and labels.dtype.kind in 'iu' else None
+
+
+def _look_at_pair(pair: Any, index: int, key: str) -> Tuple[Any, str, tuple]:
+    """The label of a pair, and the kind and the shape of its image."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            f'Invalid `{key}`: expected pairs of an image and a label, got a '
+            f'{type(pair).__name__} as number {index}.'
+        )
+    image, label = pair
+    if is_input(image):
+        return label, TENSORS, tuple(image.shape)
+    return label, IMAGES, as_bgr(image, f'{key}[{index}]').shape[:2]
+
+
+def _whole(labels: List[Any], key: str) -> np.ndarray:
+    """Labels as whole numbers."""
+    for index, label in enumerate(labels):
+        value = label.item() if _is_scalar(label) else label
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError(
+                f'Invalid `{key}`: expected labels that are whole numbers from 0 on, '
+                f'got {label!r} for image {index}.'
+            )
+    return np.array([int(label) for label in labels])
+
+
+def _is_scalar(label: Any) -> bool:
+    return isinstance(label, np.generic) or (
+        isinstance(label, (np.ndarray, torch.Tensor)) and label.ndim == 0
+    )

@@ -1,0 +1,101 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Networks that are given as Python objects."""
+
+from dataclasses import replace
+from typing import Any, Callable, Dict, Optional, Union
+
+import torch
+from torch import nn
+
+from mmdckd.io.files import replacing
+from mmdckd.models.backbones.module_backbone import find_function
+
+from .networks import NamedNetwork, config_of_module
+
+#: What builds the network of a config that names a Python object.
+GIVEN = 'mmdckd.models.backbones.given_network.build_network'
+
+
+def given_network(
+    network: Union[nn.Module, Callable[..., nn.Module]],
+    num_classes: int,
+    key: str,
+    pretrained: bool,
+) -> NamedNetwork:
+    """Describe a network that is a Python object.
+
+    Args:
+        network (nn.Module | Callable): The network; or what makes one, when
+            it is called with ``num_classes``.
+        num_classes (int): How many classes the data have.
+        key (str): What it was given as, by which the config names it.
+        pretrained (bool): Whether the weights of a network are kept. If not,
+            it is initialised anew.
+
+    Returns:
+        NamedNetwork: The network. One that is made by a function of a module
+        is described by its import path.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if isinstance(network, nn.Module):
+        config = config_of_module(GIVEN, num_classes, name=key)
+        if not pretrained:
+            config['backbone']['reset'] = True
+        return NamedNetwork(
+            config, type(network).__name__, pretrained, pretrained, given=network
+        )
+    if not callable(network):
+        raise TypeError(
+            f'Invalid `{key}`: expected the name of a network, an nn.Module or what '
+            f'makes one, got a {type(network).__name__}.'
+        )
+    name = getattr(network, '__name__', key)
+    path = _import_path(network)
+    if path is not None:
+        return NamedNetwork(config_of_module(path, num_classes), name)
+    config = config_of_module(GIVEN, num_classes, name=key)
+    return NamedNetwork(config, name, given=network)
+
+
+def _import_path(function: Callable) -> Optional[str]:
+    """The path by which another process can import a function, if it can."""
+    module = getattr(function, '__module__', None)
+    path = f'{module}.{getattr(function, "__qualname__", "")}'
+    if module in (None, '__main__'):
+        return None
+    try:
+        found = find_function(path, 'network')
+    except ValueError:
+        return None
+    return path if found is function else None
+
+
+def keep_weights(network: NamedNetwork, path: str) -> NamedNetwork:
+    """Keep the weights of a given network, if they are used, in a file.
+
+    So the config of a run names them, as it does those of any other network.
+
+    Args:
+        network (NamedNetwork): The network.
+        path (str): The file.
+
+    Returns:
+        NamedNetwork: The network; its config names the file.
+    """
+    if not isinstance(network.given, nn.Module) or not network.has_weights:
+        return network
+    weights = network.given.state_dict()
+    with replacing(path) as new:
+        torch.save({f'backbone.module.{key}': v for key, v in weights.items()}, new)
+    return replace(network, config=dict(network.config, pretrained=path))
+
+
+def objects_of(**networks: Optional[NamedNetwork]) -> Dict[str, Any]:
+    """The Python objects that the configs of networks name."""
+    return {
+        key: network.given
+        for key, network in networks.items()
+        if network is not None and network.given is not None
+    }

@@ -1,0 +1,180 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DATASETS, DefaultScope
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch.utils.data import Dataset, IterableDataset
+
+from mmdckd.easy.source import read_source
+from mmdckd.io.given import giving
+
+DIGITS = load_digits()
+
+
+def pixels(index):
+    return (DIGITS.images[index] * 15.9).astype(np.uint8)
+
+
+FORMS = dict(
+    pil=lambda index: Image.fromarray(pixels(index)),
+    grey=pixels,
+    rgb=lambda index: np.repeat(pixels(index)[..., None], 3, axis=-1),
+    bytes=lambda index: torch.from_numpy(pixels(index))[None],
+    floats=lambda index: torch.from_numpy(pixels(index))[None] / 255,
+)
+
+
+class Pairs(Dataset):
+    """A dataset as anybody writes it."""
+
+    def __init__(self, labels, image=FORMS['pil']):
+        self.labels, self.image = labels, image
+        self.asked = []
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        return self.image(index), self.labels[index]
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+def labels(count=30, classes=3):
+    return [index % classes for index in range(count)]
+
+
+def build(source, part):
+    config = getattr(source, part)
+    with giving(source.objects), DefaultScope.overwrite_default_scope('mmpretrain'):
+        return DATASETS.build(config)
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_forms_of_images(form):
+    source = read_source(Pairs(labels(), FORMS[form]))
+    assert source.num_classes == 3 and len(source) == 30
+    assert source.counts == {'0': 10, '1': 10, '2': 10}
+    assert source.kind == ('tensors' if form == 'floats' else 'images')
+    assert source.num_train == 24 and source.short_side == 8
+    sample = build(source, 'val')[0]
+    expected = torch.from_numpy(pixels(sample['data_samples'].get('sample_idx', 0)))
+    assert sample['inputs'].shape == ((1 if form == 'floats' else 3), 8, 8)
+    assert expected.shape == (8, 8)
+
+
+def test_pixels_are_those_of_a_file(tmp_path):
+    colours = np.random.RandomState(0).randint(0, 255, (4, 5, 3), dtype=np.uint8)
+    source = read_source([(colours, 0), (colours, 1)] * 2)
+    path = str(tmp_path / '0.png')
+    Image.fromarray(colours).save(path)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        from mmpretrain.registry import TRANSFORMS
+
+        load = TRANSFORMS.build(dict(type='LoadImageFromFile'))
+    expected = load(dict(img_path=path))['img']
+    inputs = build(source, 'train')[0]['inputs']
+    assert np.array_equal(inputs.permute(1, 2, 0).numpy(), expected)
+
+
+def test_the_split_is_stratified_and_fixed():
+    source = read_source(Pairs(labels(50, 5)))
+    train, val = build(source, 'train'), build(source, 'val')
+    assert len(train) == 40 and len(val) == 10
+    assert sorted(val.get_gt_labels().tolist()) == sorted(labels(10, 5))
+    taken = [[d.get_data_info(i)['index'] for i in range(len(d))] for d in (train, val)]
+    assert not set(taken[0]) & set(taken[1])
+    again = build(read_source(Pairs(labels(50, 5))), 'val')
+    assert [again.get_data_info(i)['index'] for i in range(10)] == taken[1]
+
+
+def test_validation_data_of_its_own():
+    source = read_source(Pairs(labels(6)), Pairs(labels(3)))
+    assert source.num_train == 6
+    assert len(build(source, 'train')) == 6 and len(build(source, 'val')) == 3
+
+
+def test_targets_save_a_pass():
+    pairs = Pairs(labels(5000, 5), lambda index: FORMS['grey'](index % 1797))
+    pairs.targets = pairs.labels
+    pairs.classes = list('abcde')
+    source = read_source(pairs)
+    assert len(source) == 5000 and len(pairs.asked) == 1000
+    assert source.classes == list('abcde')
+    assert build(source, 'val').metainfo['classes'] == list('abcde')
+
+
+def test_targets_that_are_not_the_labels():
+    pairs = Pairs(labels(30))
+    pairs.targets = [2 - label for label in labels(30)]
+    source = read_source(pairs)
+    assert build(source, 'val').get_gt_labels().shape == (6,)
+    assert np.array_equal(source.objects['data'][1], labels(30))
+
+
+def test_a_config_of_a_dataset():
+    source = read_source(dict(type='mmdckd.Digits', split='train'))
+    assert source.num_classes == 10 and len(source) == 1077
+    assert len(build(source, 'train')) == source.num_train
+    val = dict(type='mmdckd.Digits', split='val')
+    source = read_source(dict(type='mmdckd.Digits'), val)
+    assert source.num_train == 1077 and len(build(source, 'val')) == 360
+    sample = build(source, 'val').prepare_data(0)
+    assert sample['img'].shape == (8, 8, 3)
+
+
+class Both(Pairs):
+    def __getitem__(self, index):
+        form = FORMS['pil'] if index else FORMS['floats']
+        return form(index), self.labels[index]
+
+
+@pytest.mark.parametrize(
+    'data, message',
+    [
+        (Stream(), 'expected a dataset with a length, got a Stream'),
+        ([], 'empty dataset'),
+        ([1, 2], 'expected pairs .* got a int'),
+        (Pairs([0, 1.5]), r'whole numbers from 0 on, got 1\.5 for image 1'),
+        (Pairs([0, 1.0]), 'whole numbers'),
+        (Pairs([0, True]), 'whole numbers'),
+        (Pairs([0, -1]), 'whole numbers'),
+        (Pairs([0, torch.tensor([1, 0])]), 'whole numbers'),
+        (Pairs(['cat', 'dog']), "whole numbers from 0 on, got 'cat'"),
+        (Pairs([0] * 4), 'two or more classes, got 1'),
+        (Pairs([0, 0, 1]), r"two images, .* got fewer of '1' \(1\)"),
+        (Pairs([1, 1, 2, 2]), r"labels from 0 to 2, got fewer of '0' \(0\)"),
+        (Pairs(labels(), lambda index: DIGITS.images[index]), 'array of float64|uint8'),
+        (
+            Pairs(labels(), lambda index: torch.zeros(1, 8, 8 + index % 2)),
+            r'one size, got \(1, 8, 8\), \(1, 8, 9\).*`image_size`',
+        ),
+        (Pairs(labels(), lambda index: torch.zeros(8)), r'\(C, H, W\)'),
+        (Both(labels()), 'got both'),
+        (dict(type='Nowhere'), 'config of a dataset of MMPretrain'),
+    ],
+)
+def test_bad_data(data, message):
+    with pytest.raises(ValueError, match=f'Invalid `data.*{message}'):
+        read_source(data)
+
+
+def test_what_is_no_data():
+    with pytest.raises(TypeError, match='Invalid `data`: .* got a int'):
+        read_source(3)
+    with pytest.raises(ValueError, match='Invalid `val_data`: .* 3 classes'):
+        read_source(Pairs(labels()), Pairs([3]))
+    with pytest.raises(ValueError, match='Invalid `val_data`: expected images'):
+        read_source(Pairs(labels()), Pairs(labels(), FORMS['floats']))
+
+
+def test_tensors_are_resized_where_that_is_asked_for():
+    data = Pairs(labels(), lambda index: torch.rand(1, 8, 8 + index % 2))
+    source = read_source(data, image_size=12)
+    assert build(source, 'train')[0]['inputs'].shape == (1, 12, 12)
