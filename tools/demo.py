@@ -1,46 +1,44 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""See collective distillation at work on handwritten digits: train a teacher,
-let four students learn from it and from each other, test them all, export the
-best one as a plain MMPretrain model and classify with it."""
+"""See collective distillation at work on handwritten digits, by the command
+`mmdckd train --data`: a plain student, one that learns from a teacher (KD), and
+four that learn from the teacher and from each other."""
 
 import argparse
+import json
 import os
 import os.path as osp
-import subprocess
-import sys
+import shlex
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from glob import glob
-from typing import Dict, List, Optional
+from typing import Dict, List
 
-# Before all of OpenMMLab, which it makes work on today's torch.
-import mmdckd  # isort: skip  # noqa: F401
+# Networks this small are far slower on several threads.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import mmcv
-import mmengine
-from demo_progress import Watch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.table import Table
 
+import mmdckd  # noqa: F401
 from mmdckd import names
-from mmdckd.cli.errors import one_error_line
+from mmdckd.cli.train import main as train
 from mmdckd.datasets import Digits
-from mmdckd.registry import MODELS
-from mmdckd.report import draw_curves, read_curves
+from mmdckd.report.recorded_run import read_run
+from mmdckd.report.report import write_report
 from mmdckd.sweep.display import duration
 
 REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
 TEACHER = osp.join('configs', 'teachers', 'resnet34_digits.py')
-COHORT = osp.join('configs', 'dckd_r34_r18_digits.py')
-#: The images of the test split to classify.
-SHOWN = (0, 80, 160, 240)
+STUDENT = osp.join('configs', '_base_', 'models', 'resnet18_digits.py')
+TOP1 = 'accuracy/top1'
+#: The weight of the teacher in the loss; without it, one student is plain.
+ALPHA = 'model.distiller.collective_losses.loss_dckd.alpha'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='example:\n  python tools/demo.py --fast',
+        epilog='example:\n  python tools/demo.py --epochs 2',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -49,273 +47,108 @@ def parse_args() -> argparse.Namespace:
         'work_dirs/demo/ and the time)',
     )
     parser.add_argument(
-        '--seed',
+        '--epochs',
         type=int,
-        default=0,
-        help='the seed of both trainings (default: %(default)s)',
+        default=30,
+        help='the length of all trainings (default: %(default)s)',
     )
     parser.add_argument(
-        '--fast',
-        action='store_true',
-        help='train for two epochs, to see the steps and not the accuracy',
+        '--seed', type=int, default=0, help='the seed of all (default: %(default)s)'
     )
     args = parser.parse_args()
-    args.work_dir = osp.abspath(
-        args.work_dir
-        or osp.join(REPO, 'work_dirs', 'demo', time.strftime('%Y%m%d_%H%M%S'))
+    args.work_dir = args.work_dir or osp.join(
+        REPO, 'work_dirs', 'demo', time.strftime('%Y%m%d_%H%M%S')
     )
     if osp.exists(args.work_dir) and os.listdir(args.work_dir):
         parser.error(f'--work-dir {args.work_dir!r} is not empty')
-    if set(' ,()[]*?') & set(osp.relpath(args.work_dir, REPO)):
-        parser.error(
-            f'--work-dir {args.work_dir!r} has a blank or one of '
-            ',()[]*? in it, which --cfg-options cannot carry'
-        )
+    args.work_dir = osp.relpath(args.work_dir, REPO)
     return args
 
 
-class Demo:
-    """The steps, each by the tool that a user would call.
-
-    Args:
-        folder (str): The folder to write to.
-        seed (int): The seed of both trainings.
-        epochs (int, optional): How long both are; None for what their configs
-            say.
-        watch (Watch): Told how far everything is.
-    """
-
-    def __init__(
-        self, folder: str, seed: int, epochs: Optional[int], watch: Watch
-    ) -> None:
-        self.folder = folder
-        self.seed = seed
-        self.epochs = epochs
-        self.watch = watch
-
-    def path(self, *names: str) -> str:
-        """The path of something in the folder."""
-        return osp.join(self.folder, *names)
-
-    def find(self, *pattern: str) -> str:
-        """The path of the one thing in the folder that a pattern fits."""
-        (path,) = glob(self.path(*pattern))
-        return path
-
-    def run(self) -> None:
-        """Do all that there is a tool for."""
-        self.train('teacher', TEACHER)
-        teacher = f'model.teacher_ckpt={self.teacher_checkpoint()}'
-        self.train('cohort', COHORT, teacher)
-        best = self.path('cohort', 'best.pth')
-        self.call(
-            'test',
-            'test.py',
-            COHORT,
-            best,
-            '--work-dir',
-            self.path('test'),
-            '--out',
-            self.path('metrics.json'),
-            '--out-item',
-            'metrics',
-            '--cfg-options',
-            teacher,
-        )
-        self.call('export', 'export_student.py', best, '--out', self.path('exported'))
-
-    def teacher_checkpoint(self) -> str:
-        """The path of the teacher's last epoch."""
-        with open(self.path('teacher', 'last_checkpoint')) as file:
-            name = osp.basename(file.read().strip())
-        return osp.relpath(self.path('teacher', name), REPO)
-
-    def train(self, step: str, config: str, *options: str) -> None:
-        """Train, and report how far it is."""
-        epochs = Config.fromfile(config).train_cfg.max_epochs
-        if self.epochs is not None:
-            epochs = self.epochs
-        self.call(
-            step,
-            'train.py',
-            config,
-            '--work-dir',
-            self.path(step),
-            '--cfg-options',
-            f'randomness.seed={self.seed}',
-            f'train_cfg.max_epochs={epochs}',
-            *options,
-            epochs=epochs,
-        )
-
-    def call(self, step: str, tool: str, *args: str, epochs: int = 0) -> None:
-        """Run a tool; what it prints goes to ``<step>.log``.
-
-        Raises:
-            SystemExit: If it fails, with the end of what it has printed.
-        """
-        self.watch.update(step)
-        log = self.path(f'{step}.log')
-        command = [sys.executable, osp.join('tools', tool), *args]
-        with open(log, 'w', encoding='utf-8') as file:
-            process = subprocess.Popen(
-                command,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                # Networks this small are far slower on several threads.
-                env=dict(os.environ, OMP_NUM_THREADS='1'),
-            )
-        try:
-            while process.poll() is None:
-                time.sleep(0.5)
-                if epochs:
-                    self.report(step, epochs)
-        finally:
-            process.terminate()
-            process.wait()
-        if process.returncode != 0:
-            with open(log, encoding='utf-8') as file:
-                end = ''.join(file.readlines()[-20:])
-            raise SystemExit(
-                f'{end}\nerror: `{" ".join(command)}` has ended with '
-                f'{process.returncode}; above is the end of {log}'
-            )
-
-    def curves(self, step: str) -> Dict[str, Dict[int, float]]:
-        """What a training has written of its validations."""
-        files = glob(self.path(step, '*', 'vis_data', 'scalars.json'))
-        return read_curves(files[0]) if files else {}
-
-    def report(self, step: str, epochs: int) -> None:
-        """Show how far a training is."""
-        curves = self.curves(step)
-        top1 = curves.get(names.BEST) or curves.get(names.MODEL)
-        if top1:
-            epoch = max(top1)
-            self.watch.update(
-                step, epoch / epochs, f': epoch {epoch}, {top1[epoch]:.1f} %'
-            )
-
-    def parameters(self) -> Dict[str, int]:
-        """Count the parameters of every member."""
-        cfg = Config.fromfile(COHORT)
-        cfg.model.teacher_ckpt = self.teacher_checkpoint()
-        with DefaultScope.overwrite_default_scope(cfg.default_scope):
-            model = MODELS.build(cfg.model)
-        members = dict(model.cohort.items(), teacher=model.teachers[0].model)
-        return {
-            name: sum(p.numel() for p in network.parameters())
-            for name, network in members.items()
-        }
-
-    def classify(self) -> List[dict]:
-        """Classify images of the test split with the exported student.
-
-        Returns:
-            List[dict]: What MMPretrain's inferencer returns, and with it the
-            image ``img`` and its label ``gt_label``.
-        """
-        # Here, so that what it prints goes to the log.
-        from mmpretrain import ImageClassificationInferencer
-
-        digits = Digits(split='test')
-        paths = []
-        for index in SHOWN:
-            paths.append(self.path('images', f'test{index}.png'))
-            mmcv.imwrite(digits[index]['img'], paths[-1])
-        inferencer = ImageClassificationInferencer(self.find('exported', '*.py'))
-        return [
-            {**digits[index], **result}
-            for index, result in zip(SHOWN, inferencer(paths))
-        ]
+def write_digits(folder: str) -> None:
+    """Write the digits of scikit-learn as PNG files, a folder for each class."""
+    for part in ('train', 'val', 'test'):
+        for index, item in enumerate(Digits(split=part)):
+            path = osp.join(folder, part, str(item['gt_label']), f'{index}.png')
+            mmcv.imwrite(item['img'], path)
 
 
-def make_table(
-    metrics: Dict[str, float], parameters: Dict[str, int], best: str
-) -> Table:
-    """The one table: every member, its parameters, its top-1."""
-    students = names.of_role(parameters, names.STUDENT)
-    rows = [(name, name, parameters[name]) for name in [names.TEACHER, *students]]
-    rows.append(
-        (
-            f'ensemble of the {len(students)} students',
-            names.ENSEMBLE,
-            sum(parameters[name] for name in students),
-        )
+def run(console: Console, title: str, *arguments: str) -> None:
+    """Train as a user does who gives these arguments."""
+    console.print(f'\n[bold]{title}[/bold]\n  mmdckd train {shlex.join(arguments)}')
+    train(list(arguments))
+
+
+def tested(folder: str) -> Dict[str, float]:
+    """What the test of a run has measured."""
+    (path,) = glob(osp.join(folder, 'test', '*', '*.json'))
+    with open(path) as file:
+        return json.load(file)
+
+
+def make_table(collective: Dict, others: Dict[str, Dict]) -> Table:
+    """The top-1 of all on the test split, side by side."""
+    table = Table('network', title='Top-1 on the 360 test images')
+    table.add_column('%', justify='right')
+    rows = [('teacher, ResNet-34', collective[names.metric_name(names.TEACHER, TOP1)])]
+    rows += [
+        (title, metrics[names.metric_name(names.BEST, TOP1)])
+        for title, metrics in others.items()
+    ]
+    students = names.of_role(
+        [key.split('/')[0] for key in collective if key.endswith(TOP1)], names.STUDENT
     )
-    rows.append((f'best in validation: {best}', names.BEST, parameters[best]))
-    table = Table('member', title='Top-1 on the test split')
-    table.add_column('parameters', justify='right')
-    table.add_column('top-1, %', justify='right')
-    for text, member, count in rows:
-        top1 = metrics[names.metric_name(member, 'accuracy/top1')]
-        table.add_row(text, f'{count:,}', f'{top1:.2f}')
+    each = [collective[names.metric_name(name, TOP1)] for name in students]
+    best = collective[names.metric_name(names.BEST, TOP1)]
+    rows += [
+        ('collective: mean of the four', sum(each) / len(each)),
+        ('collective: the best in validation', best),
+        (
+            'collective: ensemble of the four',
+            collective[names.metric_name(names.ENSEMBLE, TOP1)],
+        ),
+    ]
+    for title, top1 in rows:
+        table.add_row(title, f'{top1:.2f}')
     return table
 
 
-def draw_digits(items: List[dict]) -> str:
-    """Draw classified images side by side, in characters."""
-    shades = ' ░▒▓█'
-    lines = []
-    for row in range(8):
-        lines.append(
-            '   '.join(
-                ''.join(2 * shades[pixel // 52] for pixel in item['img'][row, :, 0])
-                for item in items
-            )
-        )
-    for text in (
-        'it is a {gt_label}',
-        'predicted {pred_class}',
-        'score {pred_score:.3f}',
-    ):
-        lines.append('   '.join(text.format(**item).ljust(16) for item in items))
-    return '\n'.join(lines)
-
-
-@one_error_line()
 def main() -> None:
     args = parse_args()
-    os.makedirs(args.work_dir, exist_ok=True)
-    start = os.getcwd()
-    # The configs name each other from here.
-    os.chdir(REPO)
+    start = time.monotonic()
+    os.chdir(REPO)  # configs name each other from here
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        'Collective distillation of a ResNet-34 into four ResNet-18, all '
-        'narrow, on\n1,797 handwritten digits. The formulation is this '
-        "project's: the equations of\nthe paper (arXiv:2304.08878) were not "
-        'available.\n'
+    data, *folders = (
+        osp.join(args.work_dir, name) for name in ('digits', 'collective', 'kd', 'plain')
     )
-    with Watch(console) as watch:
-        demo = Demo(args.work_dir, args.seed, 2 if args.fast else None, watch)
-        demo.run()
-        watch.update('classify')
-        with (
-            open(demo.path('classify.log'), 'w', encoding='utf-8') as log,
-            redirect_stdout(log),
-            redirect_stderr(log),
-        ):
-            parameters = demo.parameters()
-            items = demo.classify()
-    draw_curves(
-        demo.curves('cohort'),
-        demo.path('accuracy.png'),
-        'Digits: four ResNet-18 learn from a ResNet-34 and each other',
+    write_digits(data)
+    common = ['--data', data, '--student', STUDENT]
+    common += ['--epochs', str(args.epochs), '--seed', str(args.seed)]
+    collective, kd, plain = folders
+    run(
+        console,
+        'A teacher, then four students that learn from it and from each other',
+        *[*common, '--teacher', TEACHER, '--work-dir', collective],
     )
-    best = osp.basename(demo.find('exported', '*.py'))[:-3]
-    metrics = mmengine.load(demo.path('metrics.json'))
-    console.print(make_table(metrics, parameters, best))
-    console.print(f'\n{draw_digits(items)}\n')
-    folder = osp.relpath(args.work_dir, start)
+    taught = ['--teacher', osp.join(collective, 'teacher', 'exported', 'student0.py')]
+    alone = [*common, *taught, '--students', '1']
+    run(console, 'One student of this teacher (KD)', *alone, '--work-dir', kd)
+    without = ['--cfg-options', f'{ALPHA}=0.0', '--work-dir', plain]
+    run(console, 'One student that learns from labels alone', *alone, *without)
+
+    others = {
+        'plain student, ResNet-18': tested(plain),
+        'student of the teacher (KD)': tested(kd),
+    }
+    console.print()
+    console.print(make_table(tested(collective), others))
+    runs: List[str] = [osp.join(folder, 'students') for folder in (collective, kd, plain)]
+    report = write_report([read_run(folder) for folder in runs], args.work_dir)
     console.print(
-        f'Written to {args.work_dir if folder.startswith("..") else folder}:\n'
-        f'  exported/{best}.py, .pth  the best student, for MMPretrain alone\n'
-        '  accuracy.png               accuracy by epoch\n'
-        '  *.log                      what the tools have printed',
+        f'All three side by side: {report}\nThe best student: {collective}/exported\n'
+        f'Done in {duration(time.monotonic() - start)}.',
         markup=False,
     )
-    console.print(f'\nDone in {duration(watch.elapsed)}.')
 
 
 if __name__ == '__main__':
