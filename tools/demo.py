@@ -10,7 +10,7 @@ import os.path as osp
 import shlex
 import time
 from glob import glob
-from typing import Dict, List
+from typing import Dict
 
 # Networks this small are far slower on several threads.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -123,6 +123,7 @@ def main() -> None:
     )
     write_digits(data)
     common = ['--data', data, '--student', STUDENT]
+    common += ['--image-size', '8']  # as they are
     common += ['--epochs', str(args.epochs), '--seed', str(args.seed)]
     collective, kd, plain = folders
     run(
@@ -142,8 +143,11 @@ def main() -> None:
     }
     console.print()
     console.print(make_table(tested(collective), others))
-    runs: List[str] = [osp.join(folder, 'students') for folder in (collective, kd, plain)]
-    report = write_report([read_run(folder) for folder in runs], args.work_dir)
+    runs = [
+        read_run(osp.join(folder, 'students'), osp.basename(folder))
+        for folder in folders
+    ]
+    report = write_report(runs, args.work_dir)
     console.print(
         f'All three side by side: {report}\nThe best student: {collective}/exported\n'
         f'Done in {duration(time.monotonic() - start)}.',
