@@ -6,7 +6,7 @@ LOCK := requirements/lock.txt
 .PHONY: help demo test slow gpu docs types lint clean
 
 help:
-	@echo 'make demo   train a teacher and a cohort on digits, and show them'
+	@echo 'make demo   compare plain training, KD and the collective on digits'
 	@echo 'make test   run the tests'
 	@echo 'make slow   run the slow tests: other environments, full size'
 	@echo 'make gpu    test and measure on a GPU, see studies/gpu/run'

@@ -119,7 +119,8 @@ def main() -> None:
     os.chdir(REPO)  # configs name each other from here
     console = Console(highlight=False, soft_wrap=True)
     data, *folders = (
-        osp.join(args.work_dir, name) for name in ('digits', 'collective', 'kd', 'plain')
+        osp.join(args.work_dir, name)
+        for name in ('digits', 'collective', 'kd', 'plain')
     )
     write_digits(data)
     common = ['--data', data, '--student', STUDENT]
