@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--epochs',
         type=int,
-        default=30,
+        default=20,
         help='the length of all trainings (default: %(default)s)',
     )
     parser.add_argument(

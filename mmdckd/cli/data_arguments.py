@@ -111,7 +111,7 @@ def check_data_arguments(
     if args.resume not in (None, 'auto'):
         parser.error(
             '--data goes on by itself where it was stopped; --resume PATH needs a '
-            'config, such as students/students.py in the work folder'
+            'config, such as students.py in the work folder'
         )
     if args.student is None:
         parser.error('--data needs --student, the network to train')
@@ -124,12 +124,13 @@ def check_data_arguments(
     if others:
         parser.error(
             f'{_flag(others[0])} needs a config; --data writes one, '
-            'students/students.py in the work folder'
+            'students.py in the work folder'
         )
 
 
 def distill_folder(args: argparse.Namespace) -> None:
     """Train from a folder of images, and say what came out."""
+    print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
     from mmdckd.easy.distillation import distill
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.io.trust import trust_checkpoints

@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument('--teacher', default='torchvision:resnet18')
     parser.add_argument('--student', default='torchvision:shufflenet_v2_x0_5')
     parser.add_argument('--students', default='4')
-    parser.add_argument('--epochs', default='20')
+    parser.add_argument('--epochs', default='10')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(dict(command='mmdckd --help', **call(['--help'], folder))))
