@@ -44,6 +44,7 @@ RUNNER_KEYS = (
     'resume',
     'experiment_name',
     'runner_type',
+    'phases',
     'custom_imports',
     'sync_bn',
     'find_unused_parameters',

@@ -86,11 +86,12 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
 def run(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     """Test what the arguments name."""
     from mmdckd.engine.dataloaders import set_dataloader_defaults
+    from mmdckd.engine.runner.phases import last_phase
 
     from .config_errors import naming_config_keys
     from .run_config import leaving_processes, load_config
 
-    cfg = load_config(args)
+    cfg = last_phase(load_config(args))
     merge_args(cfg, args)
     set_dataloader_defaults(cfg, 'test', not args.no_pin_memory)
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():

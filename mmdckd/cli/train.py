@@ -17,6 +17,7 @@ from .preemption import exit_when_told
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
     from mmdckd.console.calm_console import CalmConsole
 
@@ -108,14 +109,20 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     """Train by a config."""
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.runner.building import build_runner
+    from mmdckd.engine.runner.phases import train_phases
 
     from .config_errors import naming_config_keys
     from .run_config import leaving_processes
 
+    def run(cfg: 'Config') -> 'Runner':
+        runner = build_runner(cfg, console)
+        runner.train()
+        return runner
+
     cfg = config_of(args)
     keep_freed_memory()
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
-        build_runner(cfg, console).train()
+        train_phases(cfg, run)
 
 
 def config_of(args: argparse.Namespace) -> 'Config':

@@ -61,10 +61,12 @@ class EnumeratedCropFlip(BaseTransform):
         places = 2 * self.padding + 1
         flipped, place = divmod(number, places**2)
         top, left = divmod(place, places)
-        img, pad = results['img'], (self.padding, self.padding)
-        height, width = img.shape[:2]
-        img = np.pad(img, (pad, pad, (0, 0)))
-        img = img[top : top + height, left : left + width]
+        pad, img = self.padding, results['img']
+        height, width, channels = img.shape
+        # Several times as fast as np.pad.
+        padded = np.zeros((height + 2 * pad, width + 2 * pad, channels), img.dtype)
+        padded[pad : pad + height, pad : pad + width] = img
+        img = padded[top : top + height, left : left + width]
         if flipped:
             img = img[:, ::-1]
         return dict(results, img=np.ascontiguousarray(img), view=number)

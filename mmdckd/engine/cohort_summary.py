@@ -21,8 +21,8 @@ class Member:
 
     Attributes:
         name (str): Its name in logs.
-        role (str): ``'student'``, ``'teacher'``, ``'trainable teacher'`` or
-            ``'lagged peer'``.
+        role (str): ``'student'``, ``'teacher'``, ``'trainable teacher'``,
+            ``'lagged peer'`` or ``'finished peer'``.
         network (str): What it is.
         parameters (int): How many it has.
         macs (int): Multiply-accumulate operations of the matrix products and
@@ -50,8 +50,8 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
         shape (Sequence[int]): The shape of one image, (C, H, W).
 
     Returns:
-        List[Member]: The teachers, the lagged copies of the students where
-        there are any, then the students.
+        List[Member]: The teachers, the lagged copies of the students or the
+        finished peers where there are any, then the students.
     """
     inputs = torch.zeros(1, *shape)
     role = 'trainable teacher' if model.teacher_trainable else 'teacher'
@@ -66,6 +66,12 @@ def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
         for name, student in model.cohort.items()
     }
     peers = model.cohort.names
+    if model.finished_peers is not None:
+        peers = list(model.finished_peers.networks)
+        members += [
+            _member(name, 'finished peer', peer.model, inputs, peer.adapt)
+            for name, peer in model.finished_peers.networks.items()
+        ]
     if model.lagged_peers is not None:
         peers = [names.lagged_name(name) for name in peers]
         members += [

@@ -135,6 +135,11 @@ def lagged_name(student: str) -> str:
     return f'lagged {student}'
 
 
+def finished_name(index: int) -> str:
+    """The name of a peer that has finished its training."""
+    return f'finished peer {index}'
+
+
 def target_names(losses: Iterable[str]) -> List[str]:
     """The names of what each of several collective losses collects."""
     losses = list(losses)

@@ -9,8 +9,10 @@ import argparse
 import importlib
 import json
 import os
+import os.path as osp
 import threading
 import time
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -20,14 +22,18 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
+from mmdckd.engine.runner.phases import Phase, phases_of, train_phases
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import is_number
+from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
 
 from .cost import StepCostHook
 from .progress import ProgressFileHook
 from .validation_curves import CurvesHook, curves_of, validation_of
 
+#: What a training costs, in the folder of its run.
+_COST = 'cost.json'
 PACKAGES = ('mmdckd', 'torch', 'mmengine', 'mmpretrain', 'mmrazor')
 
 
@@ -42,13 +48,8 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
     Returns:
         Dict[str, Any]: What :mod:`.results` describes, from ``students`` on.
     """
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    cost = StepCostHook()
-    runner.register_hook(cost)
-    runner.register_hook(CurvesHook())
-    runner.register_hook(ProgressFileHook(progress_file))
     start = time.perf_counter()
-    runner.train()
+    runner = train_phases(cfg, partial(_train, progress_file=progress_file))
     seconds = time.perf_counter() - start
 
     best_file = runner.message_hub.get_info('best_ckpt')
@@ -79,7 +80,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         parameters=sum(p.numel() for p in first.parameters()),
         # A resumed run does not know the time before.
         train_seconds=None if cfg.resume else seconds,
-        train_flops=cost.flops * runner.iter,
+        train_flops=sum(map(_read_cost, phases_of(cfg))),
         test_is_val=_test_is_val(cfg),
         device=_device(),
         threads=torch.get_num_threads(),
@@ -87,6 +88,23 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         versions={name: importlib.import_module(name).__version__ for name in PACKAGES},
         commit=get_git_hash(digits=8),
     )
+
+
+def _train(cfg: Config, progress_file: str) -> Runner:
+    """Train, and write what it costs into the folder of the run."""
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    cost = StepCostHook()
+    runner.register_hook(cost)
+    runner.register_hook(CurvesHook())
+    runner.register_hook(ProgressFileHook(progress_file))
+    runner.train()
+    note = dict(train_flops=cost.flops * runner.iter)
+    write_text(osp.join(cfg.work_dir, _COST), json.dumps(note))
+    return runner
+
+
+def _read_cost(phase: Phase) -> int:
+    return read_json(osp.join(phase.config.work_dir, _COST), 4096)['train_flops']
 
 
 def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:

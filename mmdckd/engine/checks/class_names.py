@@ -112,6 +112,9 @@ def names_of_members(model: nn.Module) -> Names:
             names[f'the checkpoint of {name!r}'] = getattr(
                 teacher.model, 'pretrained_classes', None
             )
+    peers = getattr(model, 'finished_peers', None)
+    for name, peer in peers.networks.items() if peers else ():
+        names[f'the checkpoint of {name!r}'] = peer.model.pretrained_classes
     cohort = getattr(model, 'cohort', None)
     for name, student in cohort.items() if cohort else ():
         if student.has_pretrained_head:

@@ -243,7 +243,8 @@ class CohortStatisticsHook(Hook):
         labels: torch.Tensor,
     ) -> List[Tuple[str, torch.Tensor]]:
         """What every collector makes of the students now."""
-        if cohort.lagged_peers is not None or not (
+        others = (cohort.lagged_peers, cohort.finished_peers)
+        if any(each is not None for each in others) or not (
             set(cohort.teacher_names) <= set(scores)
         ):
             return []  # What is collected from does not predict.

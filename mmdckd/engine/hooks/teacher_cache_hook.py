@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import time
-from typing import Iterator, List
+from functools import partial
+from typing import Callable, Iterator, List
 
 import numpy as np
 import torch
@@ -11,21 +12,24 @@ from mmengine.hooks import Hook
 from mmdckd.datasets import EnumeratedCropFlip
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.teachers import FrozenTeacher
 from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
 from mmdckd.registry import HOOKS
 
 from ..inner_datasets import inner_datasets
 
+Run = Callable[[torch.Tensor], torch.Tensor]
+
 
 @HOOKS.register_module()
 class TeacherCacheHook(Hook):
-    """Has the teacher's logits of all views of all images computed once, for
-    every run that asks for the same.
+    """Has the logits of the teacher, and of every finished peer, of all views
+    of all images computed once, for every run that asks for the same.
 
-    The teacher does not run in training then: its logits are looked up in
-    ``model.teacher_pass.cache``, which this hook sets. They
-    are kept as float16, so they are those of the teacher but for a rounding
-    by 1 in 2,000. The views are those of
+    These networks do not run in training then: their logits are looked up in
+    ``model.teacher_pass.cache`` and ``model.finished_peers.caches``, which
+    this hook sets. They are kept as float16, so they are those of the network
+    but for a rounding by 1 in 2,000. The views are those of
     :class:`~mmdckd.datasets.EnumeratedCropFlip`, which takes the place of
     what is random in the pipeline; ``PackInputs`` passes on their numbers.
 
@@ -62,8 +66,21 @@ class TeacherCacheHook(Hook):
         model = unwrapped(runner.model)
         _check_model(model)
         model.teacher_pass.cache = None
-        loader = runner.train_loop.dataloader
-        views = _Views(loader, model)
+        if model.teachers:
+            model.teacher_pass.cache = self._cache(
+                runner, model.teachers[0], model.teacher_pass.logits
+            )
+        if model.finished_peers is not None:
+            peers = model.finished_peers
+            peers.caches = {}
+            peers.caches = {
+                name: self._cache(runner, peer, partial(peers.run, name))
+                for name, peer in peers.networks.items()
+            }
+
+    def _cache(self, runner, network: FrozenTeacher, run: Run) -> LogitsCache:
+        """The cache of one network, built where there is none."""
+        views = _Views(runner.train_loop.dataloader, runner.model, network, run)
         key, shape = views.key(), views.shape()
         cache = LogitsCache.open(self.folder, key, shape)
         if cache is None and is_main_process():
@@ -87,21 +104,27 @@ class TeacherCacheHook(Hook):
                 'the first process has written there is not what '
                 'this one reads. It should be on one disk.'
             )
-        model.teacher_pass.cache = cache
+        return cache
 
 
 class _Views:
-    """All views of the images of a training, and what the teacher says.
+    """All views of the images of a training, and what a network says.
 
     Args:
         loader (DataLoader): The dataloader of the training.
         model (CollectiveDistill): The model.
+        network (FrozenTeacher): The network.
+        run (Callable): Runs it on images (B, 3, H, W): its logits (B, C).
     """
 
-    def __init__(self, loader, model: CollectiveDistill) -> None:
+    def __init__(
+        self, loader, model: CollectiveDistill, network: FrozenTeacher, run: Run
+    ) -> None:
         self.dataset = _whole(loader.dataset)
         self.loader = loader
-        self.model = model
+        self.preprocess = unwrapped(model).data_preprocessor
+        self.network = network
+        self.run = run
         transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', [])
         places = [
             i
@@ -122,7 +145,7 @@ class _Views:
 
     def key(self) -> str:
         """What the logits are of, as a name of a file."""
-        teacher = self.model.teachers[0].model
+        teacher = self.network.model
         state = teacher.state_dict()
         digest = hash_of(
             str(teacher),
@@ -175,13 +198,12 @@ class _Views:
         return results
 
     def _teacher_inputs(self, packed: List[dict]) -> torch.Tensor:
-        data = self.model.data_preprocessor(self.loader.collate_fn(packed))
-        return self.model.teachers[0].adapt(data['inputs'])
+        data = self.preprocess(self.loader.collate_fn(packed))
+        return self.network.adapt(data['inputs'])
 
     def _run(self, packed: List[dict]) -> np.ndarray:
-        data = self.model.data_preprocessor(self.loader.collate_fn(packed))
-        (recorded,), _ = self.model.teacher_pass.run(data['inputs'])
-        return recorded['logits'].float().cpu().numpy()
+        data = self.preprocess(self.loader.collate_fn(packed))
+        return self.run(data['inputs']).float().cpu().numpy()
 
 
 def _whole(dataset):
@@ -194,12 +216,13 @@ def _whole(dataset):
 def _check_model(model) -> None:
     if (
         not isinstance(model, CollectiveDistill)
-        or len(model.teachers) != 1
+        or len(model.teachers) > 1
         or model.teacher_trainable
+        or not (model.teachers or model.finished_peers)
     ):
         raise ValueError(
-            '`TeacherCacheHook` is for a `CollectiveDistill` '
-            'with one `teacher` that is not trained.'
+            '`TeacherCacheHook` is for a `CollectiveDistill` with one `teacher` '
+            'that is not trained, with `finished_peers`, or with both.'
         )
     if model.views != 'shared' or getattr(
         model.data_preprocessor, 'batch_augments', None
@@ -209,7 +232,7 @@ def _check_model(model) -> None:
             '(mixup, CutMix) exclude each other: what the teacher sees could '
             'not be numbered. Drop one.'
         )
-    if not model.distiller.takes_teacher_logits_alone:
+    if model.teachers and not model.distiller.takes_teacher_logits_alone:
         raise ValueError(
             '`TeacherCacheHook` has the logits for `distiller.'
             'collective_losses`, and nothing else of a teacher: it does not '

@@ -2,7 +2,7 @@
 """Build the parts of a :class:`.CollectiveDistill` from its config."""
 
 from functools import partial
-from typing import Callable, Dict, List, Optional, Union
+from typing import Callable, Dict, List, Optional, Sequence, Union
 
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
@@ -11,6 +11,7 @@ from torch import nn
 from mmdckd.names import student_names
 from mmdckd.registry import MODELS
 
+from ..cohorts.finished_peers import FinishedPeers
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
@@ -245,6 +246,35 @@ def build_lagged_peers(
             '`distiller.collective_losses` has none.'
         )
     return LaggedPeers(cohort, distiller.record_student, **cfg)
+
+
+def build_finished_peers(
+    cfg: Union[str, dict, Sequence[dict], None],
+    cohort: StudentCohort,
+    distiller: CollectiveDistiller,
+    lagged_peers: Optional[LaggedPeers],
+) -> Optional[FinishedPeers]:
+    """Build the peers that have finished their training, if there are any.
+
+    Raises:
+        ValueError: If nothing learns from them, they predict other classes,
+            or there are lagged peers too.
+    """
+    if cfg is None:
+        return None
+    if lagged_peers is not None:
+        raise invalid('finished_peers', 'None with `lagged_peers`', cfg)
+    peers = FinishedPeers(cfg, distiller.record_student)
+    distiller.use_finished_peers(len(peers))
+    for name, peer in peers.networks.items():
+        peer.adapt.see_through(cohort.data_preprocessor)
+        theirs, ours = peer.num_classes, cohort.num_classes
+        if theirs and ours and theirs != ours:
+            raise ValueError(
+                f'Invalid `model.finished_peers`: expected networks of {ours} '
+                f'classes, as the students have, got {theirs} of {name}.'
+            )
+    return peers
 
 
 def build_recomputation(

@@ -1,7 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from contextlib import nullcontext
 from itertools import cycle
-from typing import Callable, ContextManager, Dict, List, Optional, Tuple, Union
+from typing import (
+    Callable,
+    ContextManager,
+    Dict,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 from mmengine.model import BaseModel
@@ -17,6 +26,7 @@ from ..weights import loading_whole
 from .building import (
     build_cohort,
     build_distiller,
+    build_finished_peers,
     build_graphs,
     build_lagged_peers,
     build_preprocessor,
@@ -72,6 +82,11 @@ class CollectiveDistill(BaseAlgorithm):
         lagged_peers (dict, optional): ``momentum`` and ``interval`` of
             :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`, from
             which collective losses then collect. Defaults to None.
+        finished_peers (str | dict | Sequence[dict], optional): Networks that
+            have finished their training, from which collective losses then
+            collect, in place of the students; see
+            :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
+            Defaults to None.
         allow_random_teacher (bool): Whether a teacher without weights is
             accepted. Defaults to False.
         student_trainable (bool): Whether the students learn, and not only
@@ -117,6 +132,7 @@ class CollectiveDistill(BaseAlgorithm):
         students: Optional[Dict[str, dict]] = None,
         views: str = 'shared',
         lagged_peers: Optional[dict] = None,
+        finished_peers: Union[str, dict, Sequence[dict], None] = None,
         allow_random_teacher: bool = False,
         student_trainable: bool = True,
         calculate_student_loss: bool = True,
@@ -154,6 +170,9 @@ class CollectiveDistill(BaseAlgorithm):
             for network in (cohort, *networks):
                 self.set_module_inplace_false(network, 'network')
         self.lagged_peers = build_lagged_peers(lagged_peers, cohort, self.distiller)
+        self.finished_peers = build_finished_peers(
+            finished_peers, cohort, self.distiller, self.lagged_peers
+        )
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers(networks)
 
@@ -235,12 +254,15 @@ class CollectiveDistill(BaseAlgorithm):
             for i, (name, view) in enumerate(zip(self.cohort.names, cycle(views))):
                 if i < len(views):  # The first student that sees this view.
                     losses.update(self.teacher_pass(view, step, distilling))
+                    if distilling and self.finished_peers is not None:
+                        said = self.finished_peers(view.inputs, view.samples)
+                        step.finished.append(said)
                 losses.update(self.student_pass(name, view, step, distilling))
                 if distilling:
                     losses.update(distiller.compute_distill_losses(name, view.samples))
         if distilling:
             collective = distiller.compute_collective_losses(
-                step.students, step.teachers, step.samples, step.peers
+                step.students, step.teachers, step.samples, step.peers, step.finished
             )
             losses.update(collective)
         self._first_step = False
@@ -280,9 +302,11 @@ class CollectiveDistill(BaseAlgorithm):
         return predict_members(self.cohort, teachers, self.task, inputs, data_samples)
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
-        """Frozen teachers follow to every device and type, though they are no
+        """Frozen networks follow to every device and type, though they are no
         modules of this one."""
         if not self.teacher_trainable:
             for teacher in self.teachers:
                 teacher.apply(fn)
+        if self.finished_peers is not None:
+            self.finished_peers.apply(fn)
         return super()._apply(fn, *args, **kwargs)

@@ -59,16 +59,20 @@ class StepRecord:
             run.
         peers (Dict[str, Tensors]): Student to the tensors of its lagged copy;
             empty without lagged peers.
+        finished (List[List[Tensors]]): Those of P finished peers, as
+            ``teachers``; empty without.
     """
 
     samples: Optional[List[BaseDataElement]] = None
     students: Dict[str, Tensors] = field(default_factory=dict)
     teachers: List[List[Tensors]] = field(default_factory=list)
     peers: Dict[str, Tensors] = field(default_factory=dict)
+    finished: List[List[Tensors]] = field(default_factory=list)
 
     def owners(self) -> List[Tuple[Optional[str], torch.Tensor]]:
         """What learning is from, each tensor with the student whose it is;
         None of a teacher."""
         members: List[Tuple[Optional[str], Tensors]] = list(self.students.items())
-        members += [(None, each) for view in self.teachers for each in view]
+        frozen = [*self.teachers, *self.finished]
+        members += [(None, each) for view in frozen for each in view]
         return [(owner, x) for owner, each in members for x in each.values()]

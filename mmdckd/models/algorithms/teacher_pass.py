@@ -12,7 +12,7 @@ from ..distillers import CollectiveDistiller
 from ..distillers.recorders import Tensors
 from ..losses.base_collective_loss import LOGITS
 from ..tasks.labels import labeled_rows, missing_labels
-from ..teachers.logits_cache import LogitsCache, check_lookup
+from ..teachers.logits_cache import LogitsCache
 from .building import Teachers
 from .step import StepRecord, View
 
@@ -39,7 +39,6 @@ class TeacherPass:
         self._distiller = distiller
         self._trained = trained
         self.cache: Optional[LogitsCache] = None
-        self._checked = False
 
     def __call__(
         self, view: View, step: StepRecord, distilling: bool
@@ -70,7 +69,8 @@ class TeacherPass:
         if self.cache is None:
             tensors, losses = self.run(view.inputs, view.samples)
         else:
-            tensors = self._look_up(self.cache, view)
+            logits = self.cache.look_up(view.inputs, view.samples, self.logits)
+            tensors = [{LOGITS: logits}]
         step.teachers.append(tensors)
         return losses
 
@@ -96,10 +96,11 @@ class TeacherPass:
                 losses.update(name_losses(TEACHER, name, teacher(inputs, data_samples)))
         return self._distiller.pop_teachers(), losses
 
-    def _look_up(self, cache: LogitsCache, view: View) -> List[Tensors]:
-        logits = cache(view.inputs, view.samples)
-        if not self._checked:
-            (said,), _ = self.run(view.inputs)
-            check_lookup(logits, said[LOGITS])
-            self._checked = True
-        return [{LOGITS: logits}]
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Run the only teacher on images (B, 3, H, W).
+
+        Returns:
+            Tensor: Its logits (B, C).
+        """
+        (said,), _ = self.run(inputs)
+        return said[LOGITS]

@@ -112,12 +112,16 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             ValueError: If it cannot, saying what would be right.
         """
 
-    def check_cohort(self, num_students: int, num_teachers: int) -> None:
+    def check_cohort(
+        self, num_students: int, num_teachers: int, num_finished: int = 0
+    ) -> None:
         """Check that there is someone to collect from.
 
         Args:
             num_students (int): N.
             num_teachers (int): M, 0 without a teacher.
+            num_finished (int): P, how many finished peers take the place of
+                the students. Defaults to 0, none.
 
         Raises:
             ValueError: If the teacher is in the set and there is none, if
@@ -130,6 +134,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
                 'teacher.'
             )
         teachers = num_teachers if self.include_teacher else 0
+        if num_finished:
+            self.check_members(num_finished + self.include_self + teachers)
+            return
         if not num_students - (not self.include_self) + teachers:
             raise ValueError(
                 'there is no peer to collect from: `num_students` is '
@@ -139,20 +146,64 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             )
         self.check_members(num_students + teachers)
 
-    def sources(self, index: int, peers: List[str], teachers: List[str]) -> List[str]:
+    def sources(
+        self, index: int, peers: List[str], teachers: List[str], finished: bool = False
+    ) -> List[str]:
         """Tell who is in the set of a student.
 
         Args:
             index (int): The student, 0 to N - 1.
             peers (List[str]): The names of the N students, or of the copies
-                that stand for them as peers.
+                that stand for them as peers; or of the finished peers.
             teachers (List[str]): The names of the M teachers.
+            finished (bool): Whether the peers are finished ones, of which no
+                one is the student itself. Defaults to False.
 
         Returns:
             List[str]: Names.
         """
-        own = [name for i, name in enumerate(peers) if i != index or self.include_self]
+        own = [
+            name
+            for i, name in enumerate(peers)
+            if finished or i != index or self.include_self
+        ]
         return own + (list(teachers) if self.include_teacher else [])
+
+    @torch.no_grad()
+    def collect_finished(
+        self,
+        peer_log_probs: torch.Tensor,
+        log_probs: torch.Tensor,
+        teacher_log_probs: Optional[torch.Tensor] = None,
+        gt_labels: Optional[torch.Tensor] = None,
+        tau: float = 1.0,
+    ) -> torch.Tensor:
+        """Collect from peers that have finished their training, in place of
+        the students that train.
+
+        Args:
+            peer_log_probs (Tensor): Those of P peers on each student's view
+                (P, N, B, C).
+            log_probs (Tensor): Those of the students (N, B, C), which are in
+                their sets with ``include_self``.
+            teacher_log_probs (Tensor, optional): As in :meth:`forward`.
+                Defaults to None.
+            gt_labels (Tensor, optional): As in :meth:`forward`. Defaults to
+                None.
+            tau (float): As in :meth:`forward`. Defaults to 1.0.
+
+        Returns:
+            Tensor: Targets (N, B, C), without gradient; rows sum to 1.
+        """
+        members = [peer_log_probs]
+        if self.include_self:
+            members.append(log_probs.unsqueeze(0))
+        if self.include_teacher and teacher_log_probs is not None:
+            teachers = _stack_teachers(teacher_log_probs, log_probs)
+            if teachers.ndim == log_probs.ndim:
+                teachers = teachers.unsqueeze(1).expand(-1, len(log_probs), -1, -1)
+            members.append(teachers)
+        return self.collect_all(torch.cat(members), gt_labels, tau)
 
     @torch.no_grad()
     def collect_all(

@@ -12,6 +12,7 @@ from mmdckd.registry import MODELS
 
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
+from ..options import under
 from ..tasks import build_task
 from .cohort_recorders import CohortRecorders
 from .collective_losses import (
@@ -185,6 +186,27 @@ class CollectiveDistiller(BaseDistiller):
         give_prototypes(self.collective_losses, teachers)
         self._recorders.attach_teachers(teachers)
 
+    def use_finished_peers(self, number: int) -> None:
+        """Have collective losses learn from peers that have finished their
+        training.
+
+        Args:
+            number (int): How many there are.
+
+        Raises:
+            ValueError: If no loss can.
+        """
+        learns = False
+        for name, loss in self.collective_losses.items():
+            with under(f'distiller.collective_losses.{name}'):
+                learns |= loss.use_finished_peers(number)
+        if not learns:
+            raise ValueError(
+                'Invalid `model.finished_peers`: expected None where no loss '
+                'of `distiller.collective_losses` learns from peers, as '
+                f'mmdckd.DCKDLoss does with `beta`, got {number}.'
+            )
+
     def record_student(self, student: BaseModel) -> MemberRecorder:
         """Attach to a network, a student or a copy of one, recorders of what
         collective losses read."""
@@ -238,6 +260,7 @@ class CollectiveDistiller(BaseDistiller):
         teachers: Sequence[Sequence[Tensors]] = (),
         samples: Optional[Sequence[BaseDataElement]] = None,
         peers: Optional[Mapping[str, Tensors]] = None,
+        finished: Sequence[Sequence[Tensors]] = (),
     ) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
@@ -252,6 +275,8 @@ class CollectiveDistiller(BaseDistiller):
             peers (Dict[str, Tensors], optional): The same of the N students
                 as peers, where these are others than ``students``. Defaults
                 to None.
+            finished (List[List[Tensors]]): The same of P finished peers, as
+                ``teachers``. Defaults to (): there are none.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
@@ -264,7 +289,7 @@ class CollectiveDistiller(BaseDistiller):
         if not self.collective_losses:
             return {}
         parts = self.collective_losses
-        inputs = CollectiveInputs(students, teachers, peers or {})
+        inputs = CollectiveInputs(students, teachers, peers or {}, finished)
         logits = inputs.students[LOGITS]
         first, self._first = self._first, False
         labels = gather_labels(parts, self.task, samples, logits[0], first)

@@ -18,13 +18,16 @@ class CollectiveInputs:
             view or on each student's; empty where the teachers did not run.
         peers (Dict[str, Tensors]): Those of N peers; empty where the students
             are the peers.
+        finished (Sequence[Sequence[Tensors]]): Those of P finished peers, on
+            one view or on each student's; empty where there are none.
 
     Attributes:
         students (dict): Recorder to the students' tensors: logits stacked
             (N, B, C), features as N tensors, whose shapes may differ.
         teachers (dict): The same of the teachers: logits (M, B, C) or
             (M, N, B, C); features as M tensors, or as M times N.
-        peers (dict): The same of the peers, as ``students``.
+        peers (dict): The same of the peers, as ``students``; of finished ones
+            the logits on each student's view, (P, N, B, C).
     """
 
     def __init__(
@@ -32,19 +35,30 @@ class CollectiveInputs:
         students: Mapping[str, Tensors],
         teachers: Sequence[Sequence[Tensors]],
         peers: Mapping[str, Tensors],
+        finished: Sequence[Sequence[Tensors]] = (),
     ) -> None:
         self.students = _by_recorder(list(students.values()))
         self.peers = _by_recorder(list(peers.values()))
-        each = [_by_recorder(views) for views in zip(*teachers)]
-        if len(teachers) == 1:
-            each = [{name: views[0] for name, views in of.items()} for of in each]
-        self.teachers = _by_recorder(each)
+        self.teachers = _of_views(teachers)
+        if finished:
+            logits = _of_views(finished)[LOGITS]
+            if len(finished) == 1:
+                logits = logits.unsqueeze(1).expand(-1, len(students), -1, -1)
+            self.peers = {LOGITS: logits}
 
     def of(self, loss: BaseCollectiveLoss) -> List[Any]:
         """What a loss takes: ``preds_S``, ``preds_T`` and, of peers that are
         others than the students, ``preds_P``."""
         parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
         return [_choose(part, loss.inputs) for part in parts]
+
+
+def _of_views(views: Sequence[Sequence[Tensors]]) -> Dict[str, Any]:
+    """The tensors of several networks, on one view or on each student's."""
+    each = [_by_recorder(of_one) for of_one in zip(*views)]
+    if len(views) == 1:
+        each = [{name: seen[0] for name, seen in of.items()} for of in each]
+    return _by_recorder(each)
 
 
 def _by_recorder(members: Sequence[Dict[str, Any]]) -> Dict[str, Any]:

@@ -55,6 +55,25 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             )
         self.task = task
 
+    def use_finished_peers(self, number: int) -> bool:
+        """Learn from peers that have finished their training, in place of
+        the students that train.
+
+        Args:
+            number (int): P, how many there are.
+
+        Returns:
+            bool: Whether the loss learns from peers.
+
+        Raises:
+            ValueError: If it does, and has no such form; by default.
+        """
+        raise ValueError(
+            f'{type(self).__name__} learns from the students that train, and cannot '
+            'learn from `finished_peers`. Choose another loss, such as '
+            'mmdckd.DCKDLoss.'
+        )
+
     @property
     def label_users(self) -> List[str]:
         """List[str]: What of the loss asks for labels; empty where it does
@@ -151,8 +170,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 (B, C). Defaults to None.
             preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
                 students as peers to learn from, of shapes as ``preds_S``,
-                where these are others, as of lagged copies. Defaults to
-                None, ``preds_S``.
+                where these are others, as of lagged copies. Or, of P finished
+                peers on each student's view, (P, N, B, C). Defaults to None,
+                ``preds_S``.
 
         Returns:
             Dict[str, Tensor]: Term to its values (N,), one for each student,
@@ -196,18 +216,20 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
         Args:
             preds_P (Tensor or Sequence[Tensor]): (N, B, C), or N times
-                (B, C).
+                (B, C); or (P, N, B, C) of finished peers.
             students (Sequence[Tensor]): The students' logits, N times (B, C).
 
         Returns:
-            Tuple[Tensor, ...]: N times (B, C).
+            Tuple[Tensor, ...]: N times (B, C), or P times (N, B, C).
 
         Raises:
             ValueError: If there are not as many as students, or a shape is
                 not the students'.
         """
         peers = _tensors(preds_P, 'preds_P')
-        if [z.shape for z in peers] != [z.shape for z in students]:
+        shapes = [tuple(z.shape) for z in peers]
+        one = tuple(students[0].shape)
+        if shapes != [one] * len(students) and set(shapes) != {(len(students), *one)}:
             raise ValueError(
                 'peers and students differ in number or shape: `preds_P` has '
                 f'{_describe(preds_P)}, but there are {len(students)} '

@@ -32,7 +32,9 @@ class DCKDLoss(LogitLoss):
     over classes of Bernoullis :math:`p_{ic} = sigmoid(z_{ic} / \tau)`, see
     :class:`~mmdckd.models.tasks.MultiLabel`. A term of weight 0 is not
     computed. Teachers and peers are detached:
-    :math:`\partial L_i / \partial z_j = 0`.
+    :math:`\partial L_i / \partial z_j = 0`. With ``model.finished_peers``,
+    :math:`C_i` is collected from these, and the students that train are no
+    peers.
 
     The idea, that a student learns from its teacher and from the combined
     predictions of the other students, and keeps the correlation between
@@ -85,6 +87,8 @@ class DCKDLoss(LogitLoss):
     TERMS = ('teacher', 'collective', 'correlation')
     CORRELATIONS = ('all', 'non_target')
     tasks = ('classification', 'multi_label')
+    #: How many finished peers there are, 0 where the students are the peers.
+    num_finished_peers = 0
 
     def __init__(
         self,
@@ -143,7 +147,12 @@ class DCKDLoss(LogitLoss):
             values['teacher'] = divergence(target, log_p)
         if self.beta:
             log_peers = log_p if peers is None else self._soften(peers)
-            collected = self.collector(None, log_peers, log_t, labels, self.tau)
+            if log_peers.ndim == log_p.ndim:
+                collected = self.collector(None, log_peers, log_t, labels, self.tau)
+            else:
+                collected = self.collector.collect_finished(
+                    log_peers, log_p, log_t, labels, self.tau
+                )
             values['collective'] = divergence(collected, log_p)
         if self.gamma:
             non_target = self.correlation == 'non_target'
@@ -202,6 +211,12 @@ class DCKDLoss(LogitLoss):
             self.collector.use_task(task)
         super().use_task(task)
 
+    def use_finished_peers(self, number: int) -> bool:
+        """Collect from peers that have finished their training; see
+        :meth:`BaseCollectiveLoss.use_finished_peers`."""
+        self.num_finished_peers = number
+        return bool(self.beta)
+
     @property
     def label_users(self) -> List[str]:
         """List[str]: The options that look at labels."""
@@ -222,11 +237,10 @@ class DCKDLoss(LogitLoss):
     ) -> Dict[str, List[str]]:
         """Tell whose knowledge is in the terms of one student's loss; see
         :meth:`BaseCollectiveLoss.sources`."""
-        names = dict(
-            teacher=list(teachers),
-            collective=self.collector.sources(index, peers, teachers),
-            correlation=[],
+        collected = self.collector.sources(
+            index, peers, teachers, finished=bool(self.num_finished_peers)
         )
+        names = dict(teacher=list(teachers), collective=collected, correlation=[])
         return {term: names[term] for term in self.weights(0)}
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
@@ -239,7 +253,9 @@ class DCKDLoss(LogitLoss):
                 self.teacher_collector.check_members(num_teachers)
         if self.beta:
             with under('collector'):
-                self.collector.check_cohort(num_students, num_teachers)
+                self.collector.check_cohort(
+                    num_students, num_teachers, self.num_finished_peers
+                )
 
     def extra_repr(self) -> str:
         return (

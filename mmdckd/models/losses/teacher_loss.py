@@ -81,6 +81,11 @@ class TeacherLoss(LogitLoss):
         :meth:`BaseCollectiveLoss.sources`."""
         return {term: list(teachers) for term, weight in self.weights.items() if weight}
 
+    def use_finished_peers(self, number: int) -> bool:
+        """Leave peers alone; see
+        :meth:`BaseCollectiveLoss.use_finished_peers`."""
+        return False
+
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
         """Check that there is a teacher; see
         :meth:`BaseCollectiveLoss.check_cohort`."""

@@ -6,7 +6,7 @@ import json
 import os
 import os.path as osp
 import shutil
-from typing import Iterable, List, Optional, Union
+from typing import Callable, Iterable, List, Optional, Union
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class LogitsCache:
 
     def __init__(self, logits: np.ndarray) -> None:
         self.logits = logits
+        self._checked = False
 
     @classmethod
     def open(cls, folder: str, key: str, shape: tuple) -> Optional['LogitsCache']:
@@ -121,6 +122,33 @@ class LogitsCache:
     def __deepcopy__(self, memo: dict) -> 'LogitsCache':
         """A copy of a model that has it, an EMA for instance, shares it."""
         return self
+
+    def look_up(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Optional[List[BaseDataElement]],
+        run: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Look up the logits of a batch; at first, compare them with what the
+        network says.
+
+        Args:
+            inputs (Tensor): The images (B, 3, H, W).
+            data_samples (List[DataSample]): With ``sample_idx`` and ``view``.
+            run (Callable): Runs the network on the images.
+
+        Returns:
+            Tensor: float32 of shape (B, C).
+
+        Raises:
+            ValueError: If a sample does not say which it is; at first, if the
+                network says something else.
+        """
+        logits = self(inputs, data_samples)
+        if not self._checked:
+            check_lookup(logits, run(inputs))
+            self._checked = True
+        return logits
 
     def __call__(
         self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]]

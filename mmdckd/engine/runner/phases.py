@@ -1,0 +1,207 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Runs of several phases, of which the later learn from the earlier."""
+
+import copy
+import hashlib
+import json
+import os.path as osp
+import re
+from dataclasses import dataclass
+from typing import Any, Callable, List, Optional
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner import Runner
+
+from mmdckd.io.data import read_json
+from mmdckd.io.files import write_text
+
+from .building import build_runner
+
+#: What a phase is known by when a run is resumed: what changes its numbers.
+_KEYS = (
+    'model',
+    'train_dataloader',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+    'randomness',
+)
+_NOTE = 'phase.json'
+_SEEDS_APART = 1000
+_LARGEST_NOTE = 4096
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training of a run.
+
+    Attributes:
+        name (str): ``phase0``, ``phase1``, ...
+        config (Config): The config of the training, complete.
+    """
+
+    name: str
+    config: Config
+
+    @property
+    def checkpoint(self) -> str:
+        """str: The weights of its last epoch; '' before it has finished.
+
+        Raises:
+            ValueError: If another config than this has finished.
+        """
+        path = osp.join(self.config.work_dir, _NOTE)
+        if not osp.isfile(path):
+            return ''
+        note = read_json(path, _LARGEST_NOTE)
+        if note['config'] != _fingerprint(self.config):
+            raise ValueError(
+                f'Invalid `phases`: expected {self.name} as it was trained in '
+                f'{self.config.work_dir!r}, got another config. Train in another '
+                '`work_dir`, or without `resume`.'
+            )
+        return osp.join(self.config.work_dir, note['checkpoint'])
+
+    def finish(self) -> None:
+        """Note that it has finished."""
+        folder = self.config.work_dir
+        with open(osp.join(folder, 'last_checkpoint'), encoding='utf-8') as file:
+            name = osp.basename(file.read().strip())
+        note = dict(config=_fingerprint(self.config), checkpoint=name)
+        write_text(osp.join(folder, _NOTE), json.dumps(note))
+
+
+def phases_of(cfg: Config) -> List[Phase]:
+    """The trainings that a config asks for, in order.
+
+    Each item of ``cfg.phases`` has the settings of one phase over those of the
+    config, as ``--cfg-options`` has them. All but the last work in a folder of
+    their own below ``work_dir``, named like the phase, ``phase0`` and so on.
+    ``model.finished_peers='phase0'`` names the students of that phase after
+    its last epoch. The last phase has the seed of the config, each before it
+    one that is larger by 1,000: no student starts as its own peer did.
+
+    Args:
+        cfg (Config): The config of the run, with ``work_dir``.
+
+    Returns:
+        List[Phase]: One phase where the config has no ``phases``.
+
+    Raises:
+        ValueError: If ``phases`` is no list of dicts, or a phase learns from
+            one that is not before it.
+    """
+    overrides = cfg.get('phases')
+    if overrides is None:
+        return [Phase('phase0', cfg)]
+    if (
+        not isinstance(overrides, (list, tuple))
+        or not overrides
+        or not all(isinstance(each, dict) for each in overrides)
+    ):
+        raise ValueError(
+            'Invalid `phases`: expected a list of dicts, the settings of each '
+            f'phase, got {overrides!r}.'
+        )
+    base = copy.deepcopy(cfg)
+    base.pop('phases')
+    phases: List[Phase] = []
+    for index, settings in enumerate(overrides):
+        config = copy.deepcopy(base)
+        config.merge_from_dict(copy.deepcopy(dict(settings)))
+        name, is_last = f'phase{index}', index == len(overrides) - 1
+        if not is_last:
+            config.work_dir = osp.join(cfg.work_dir, name)
+            config.load_from = None
+            _add_to_seed(config, _SEEDS_APART * (len(overrides) - 1 - index))
+        _check_peers(config.model.get('finished_peers'), index)
+        phases.append(Phase(name, config))
+    return phases
+
+
+def train_phases(
+    cfg: Config, train: Optional[Callable[[Config], Runner]] = None
+) -> Runner:
+    """Train the phases of a config, one after another.
+
+    Args:
+        cfg (Config): The config. With ``resume``, phases that have finished
+            are not trained again.
+        train (Callable, optional): Trains by the config of a phase, and
+            returns the runner. Defaults to None, :func:`.build_runner` and
+            its ``train``.
+
+    Returns:
+        Runner: That of the last phase.
+
+    Raises:
+        ValueError: As of :func:`phases_of`, and if a finished phase was
+            trained by another config.
+    """
+    train = train or _train
+    phases = phases_of(cfg)
+    for phase in phases[:-1]:
+        if cfg.get('resume') and phase.checkpoint:
+            continue
+        train(_with_peers(phase, phases))
+        if is_main_process():
+            phase.finish()
+        barrier()
+    return train(_with_peers(phases[-1], phases))
+
+
+def last_phase(cfg: Config) -> Config:
+    """The config of the phase whose students a run is for.
+
+    Args:
+        cfg (Config): The config of the run.
+
+    Returns:
+        Config: With the checkpoints of earlier phases, where these have
+        finished.
+    """
+    phases = phases_of(cfg)
+    return _with_peers(phases[-1], phases)
+
+
+def _train(cfg: Config) -> Runner:
+    runner = build_runner(cfg)
+    runner.train()
+    return runner
+
+
+def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
+    """The config of a phase with the checkpoint of that it learns from."""
+    cfg = copy.deepcopy(phase.config)
+    index = _index_of(cfg.model.get('finished_peers'))
+    if index is not None:
+        cfg.model.finished_peers = phases[index].checkpoint
+    return cfg
+
+
+def _add_to_seed(cfg: Config, number: int) -> None:
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None:
+        cfg.randomness.seed = seed + number
+
+
+def _index_of(peers: Any) -> Any:
+    found = re.fullmatch(r'phase(\d+)', peers) if isinstance(peers, str) else None
+    return int(found[1]) if found else None
+
+
+def _check_peers(peers: Any, index: int) -> None:
+    named = _index_of(peers)
+    if named is not None and named >= index:
+        before = ' or '.join(f"'phase{i}'" for i in range(index)) or 'None'
+        raise ValueError(
+            f'Invalid `phases[{index}].model.finished_peers`: expected {before}, '
+            f'got {peers!r}.'
+        )
+
+
+def _fingerprint(cfg: Config) -> str:
+    """A hash of what changes the numbers of a training."""
+    parts = Config({key: cfg[key] for key in _KEYS if key in cfg})
+    return hashlib.blake2b(parts.dump().encode(), digest_size=16).hexdigest()
