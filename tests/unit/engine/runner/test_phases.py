@@ -1,0 +1,134 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import os.path as osp
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from helpers.networks import network
+from helpers.runs import run_config, train
+from mmdckd.engine.runner.phases import last_phase, phases_of, train_phases
+
+BETA = 'model.distiller.collective_losses.loss_dckd.beta'
+PHASES = [
+    {'model.num_students': 2, BETA: 0.0},
+    {'model.finished_peers': 'phase0', 'train_cfg.max_epochs': 3},
+]
+
+
+def config(tmp_path, phases=PHASES, **kwargs):
+    cfg = run_config(
+        tmp_path, dict(architecture=network(), num_students=1), phases=phases, **kwargs
+    )
+    # The only peer of one student is in a phase before it.
+    cfg.model.distiller.collective_losses.loss_dckd.gamma = 0.0
+    return cfg
+
+
+def states(runner):
+    return runner.model.state_dict()
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_each_phase_has_its_settings_and_its_folder(tmp_path):
+    cfg = config(tmp_path, load_from='a.pth')
+    first, last = phases_of(cfg)
+    assert first.config.model.num_students == 2
+    assert first.config.train_cfg.max_epochs == 2
+    assert first.config.work_dir == osp.join(cfg.work_dir, 'phase0')
+    assert first.config.randomness.seed == 1001
+    assert first.config.load_from is None
+    assert last.config.model.num_students == 1
+    assert last.config.train_cfg.max_epochs == 3
+    assert last.config.work_dir == cfg.work_dir
+    assert last.config.randomness.seed == 1
+    assert last.config.load_from == 'a.pth'
+    assert 'phases' in cfg and 'phases' not in last.config
+
+
+def test_a_config_without_phases_is_its_only_phase(tmp_path):
+    cfg = run_config(tmp_path)
+    (only,) = phases_of(cfg)
+    assert only.config is cfg
+
+
+def test_the_run_is_that_of_its_phases_one_by_one(tmp_path):
+    runner = train_phases(config(tmp_path))
+    by_hand = phases_of(config(tmp_path / 'by_hand'))
+    train(by_hand[0].config)
+    by_hand[1].config.model.finished_peers = osp.join(
+        by_hand[0].config.work_dir, 'epoch_2.pth'
+    )
+    assert_same(states(runner), states(train(by_hand[1].config)))
+    assert osp.isfile(osp.join(runner.work_dir, 'best.pth'))
+
+
+def test_a_resumed_run_trains_what_is_left(tmp_path):
+    cfg = config(tmp_path)
+    whole = train_phases(cfg.copy())
+    trained = []
+
+    def interrupt(phase):
+        trained.append(osp.basename(phase.work_dir))
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return train(phase)
+
+    cfg = config(tmp_path / 'resumed')
+    name = osp.basename(cfg.work_dir)
+    with pytest.raises(KeyboardInterrupt):
+        train_phases(cfg, interrupt)
+    assert trained == ['phase0', name]
+    cfg.resume = True
+    trained = [None, None]
+    resumed = train_phases(cfg, interrupt)
+    assert trained[2:] == [name]
+    assert_same(states(whole), states(resumed))
+
+
+def test_a_finished_phase_of_another_config_is_not_used(tmp_path):
+    cfg = config(tmp_path)
+    train_phases(cfg)
+    cfg.resume = True
+    cfg.phases[0]['optim_wrapper.optimizer.lr'] = 0.01
+    with pytest.raises(ValueError, match='phase0 as it was trained'):
+        train_phases(cfg)
+
+
+def test_what_is_logged_may_change(tmp_path):
+    cfg = config(tmp_path)
+    train_phases(cfg)
+    cfg.resume = True
+    cfg.merge_from_dict({'default_hooks.logger': dict(type='LoggerHook', interval=1)})
+    train_phases(cfg)
+
+
+def test_the_last_phase_is_what_is_tested(tmp_path):
+    cfg = config(tmp_path)
+    train_phases(cfg)
+    last = last_phase(cfg)
+    assert last.model.finished_peers == osp.join(cfg.work_dir, 'phase0', 'epoch_2.pth')
+    note = json.load(open(osp.join(cfg.work_dir, 'phase0', 'phase.json')))
+    assert note['checkpoint'] == 'epoch_2.pth'
+
+
+@pytest.mark.parametrize(
+    'phases, message',
+    [
+        ([], 'Invalid `phases`: expected a list of dicts'),
+        (3, 'Invalid `phases`: expected a list of dicts'),
+        ([dict(), 'phase0'], 'Invalid `phases`: expected a list of dicts'),
+        ([{'model.finished_peers': 'phase0'}], r'phases\[0\].*expected None'),
+        ([{}, {'model.finished_peers': 'phase2'}], r"phases\[1\].*expected 'phase0'"),
+    ],
+)
+def test_bad_phases_are_refused(tmp_path, phases, message):
+    cfg = Config(dict(work_dir=str(tmp_path), model=dict(), phases=phases))
+    with pytest.raises(ValueError, match=message):
+        phases_of(cfg)
