@@ -118,6 +118,19 @@ def check_spelling(cfg: Config) -> None:
             )
 
 
+def check_phases(cfg: Config) -> None:
+    """Exit where a phase has a setting that nothing reads."""
+    for index, phase in enumerate(cfg.get('phases') or ()):
+        for key in dict.fromkeys(key.split('.')[0] for key in phase):
+            if key in RUNNER_KEYS or key in cfg:
+                continue
+            near = get_close_matches(key, RUNNER_KEYS, 1)
+            raise SystemExit(
+                f'error: `phases[{index}].{key}` is read by nothing.'
+                + (f' Did you mean `{near[0]}`?' if near else '')
+            )
+
+
 def check_scope(scope: Any) -> None:
     """Exit where the default scope is no package."""
     if not isinstance(scope, str) or not (scope in MODELS.children or find_spec(scope)):

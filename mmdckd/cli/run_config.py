@@ -13,8 +13,9 @@ from typing import Iterator, Optional
 import torch
 from mmengine.config import Config
 
-from mmdckd.cli.config_keys import check_keys
+from mmdckd.cli.config_keys import check_keys, check_phases
 from mmdckd.cli.errors import check_file, keep_traceback
+from mmdckd.engine.runner.phases import phases_of
 from mmdckd.io.trust import trust_checkpoints
 
 #: What shards a model, or wraps its parts one by one.
@@ -79,6 +80,10 @@ def read_config(path: str, options: Optional[dict] = None) -> Config:
             f'{keep_traceback()}'
         ) from error
     check_keys(cfg)
+    phases = phases_of(cfg)
+    check_phases(cfg)
+    for phase in phases:
+        check_keys(phase.config)
     return cfg
 
 

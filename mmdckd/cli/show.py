@@ -43,6 +43,8 @@ def drop_weights(model: dict) -> None:
     teachers = model.get('teacher') or []
     networks = list(teachers if isinstance(teachers, (list, tuple)) else [teachers])
     networks += (model.get('students') or {}).values()
+    peers = model.get('finished_peers')
+    networks += peers if isinstance(peers, (list, tuple)) else []
     networks.append(model.get('architecture') or {})
     for network in networks:
         network.pop('pretrained', None)
@@ -56,7 +58,8 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
     args = parse_args(argv, prog)
     check_file('config', args.config)
     with without_info():
-        print(summary_of(cohort_config(args), args.size))
+        tables = tables_of(cohort_config(args), args.size)
+    print('\n\n'.join(tables))
 
 
 @contextmanager
@@ -87,6 +90,17 @@ def cohort_config(args: argparse.Namespace) -> 'Config':
             f'{cfg.model.get("type")}, which is no cohort'
         )
     return cfg
+
+
+def tables_of(cfg: 'Config', sides: Optional[List[int]]) -> List[str]:
+    """A table for each phase of a config; see :func:`summary_of`."""
+    from mmdckd.engine.runner.phases import phases_of, with_untrained_peers
+
+    phases = phases_of(cfg)
+    tables = [summary_of(with_untrained_peers(each, phases), sides) for each in phases]
+    if len(phases) == 1:
+        return tables
+    return [f'{phase.name}\n{table}' for phase, table in zip(phases, tables)]
 
 
 def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:

@@ -184,6 +184,7 @@ def scale_lr(cfg: 'Config', path: str) -> None:
 def _restarted(work_dir: str) -> bool:
     """Whether torch's launcher, after a process died, starts this one anew,
     and there is a checkpoint to go on from."""
-    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0 and osp.isfile(
-        osp.join(work_dir, 'last_checkpoint')
+    folders = (work_dir, osp.join(work_dir, 'phase0'))
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0 and any(
+        osp.isfile(osp.join(folder, 'last_checkpoint')) for folder in folders
     )

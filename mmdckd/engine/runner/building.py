@@ -35,6 +35,11 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
         Runner: The runner, with the checks that refuse a run that would
         silently be another.
     """
+    if cfg.get('phases') is not None:
+        raise ValueError(
+            'Invalid `phases`: expected the config of one phase, got several. Train '
+            'them by `mmdckd train` or mmdckd.engine.runner.phases.train_phases.'
+        )
     default_hooks = dict(cfg.get('default_hooks') or {})
     # MMEngine drops a hook of its own that is None, and takes no other.
     for key, hook in default_hooks.items():

@@ -4,9 +4,11 @@
 import copy
 import hashlib
 import json
+import logging
 import os.path as osp
 import re
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, List, Optional
 
 from mmengine.config import Config
@@ -18,15 +20,9 @@ from mmdckd.io.files import write_text
 
 from .building import build_runner
 
-#: What a phase is known by when a run is resumed: what changes its numbers.
-_KEYS = (
-    'model',
-    'train_dataloader',
-    'optim_wrapper',
-    'param_scheduler',
-    'train_cfg',
-    'randomness',
-)
+#: What a phase is known by when a run is resumed.
+_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+_LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
 _LARGEST_NOTE = 4096
@@ -46,22 +42,24 @@ class Phase:
 
     @property
     def checkpoint(self) -> str:
-        """str: The weights of its last epoch; '' before it has finished.
+        """str: The weights of its last epoch; '' before it has finished."""
+        note = self._note()
+        return osp.join(self.config.work_dir, note['checkpoint']) if note else ''
+
+    def has_finished(self) -> bool:
+        """Whether it was trained to its end.
 
         Raises:
-            ValueError: If another config than this has finished.
+            ValueError: If another config than this was.
         """
-        path = osp.join(self.config.work_dir, _NOTE)
-        if not osp.isfile(path):
-            return ''
-        note = read_json(path, _LARGEST_NOTE)
-        if note['config'] != _fingerprint(self.config):
+        note = self._note()
+        if note and note['config'] != _fingerprint(self.config):
             raise ValueError(
                 f'Invalid `phases`: expected {self.name} as it was trained in '
                 f'{self.config.work_dir!r}, got another config. Train in another '
                 '`work_dir`, or without `resume`.'
             )
-        return osp.join(self.config.work_dir, note['checkpoint'])
+        return bool(note)
 
     def finish(self) -> None:
         """Note that it has finished."""
@@ -70,6 +68,10 @@ class Phase:
             name = osp.basename(file.read().strip())
         note = dict(config=_fingerprint(self.config), checkpoint=name)
         write_text(osp.join(folder, _NOTE), json.dumps(note))
+
+    def _note(self) -> dict:
+        path = osp.join(self.config.work_dir, _NOTE)
+        return read_json(path, _LARGEST_NOTE) if osp.isfile(path) else {}
 
 
 def phases_of(cfg: Config) -> List[Phase]:
@@ -83,7 +85,7 @@ def phases_of(cfg: Config) -> List[Phase]:
     one that is larger by 1,000: no student starts as its own peer did.
 
     Args:
-        cfg (Config): The config of the run, with ``work_dir``.
+        cfg (Config): The config of the run.
 
     Returns:
         List[Phase]: One phase where the config has no ``phases``.
@@ -112,7 +114,7 @@ def phases_of(cfg: Config) -> List[Phase]:
         config.merge_from_dict(copy.deepcopy(dict(settings)))
         name, is_last = f'phase{index}', index == len(overrides) - 1
         if not is_last:
-            config.work_dir = osp.join(cfg.work_dir, name)
+            config.work_dir = osp.join(cfg.get('work_dir') or '', name)
             config.load_from = None
             _add_to_seed(config, _SEEDS_APART * (len(overrides) - 1 - index))
         _check_peers(config.model.get('finished_peers'), index)
@@ -141,8 +143,10 @@ def train_phases(
     """
     train = train or _train
     phases = phases_of(cfg)
+    for phase in phases[1:]:
+        _rehearse(with_untrained_peers(phase, phases))
     for phase in phases[:-1]:
-        if cfg.get('resume') and phase.checkpoint:
+        if cfg.get('resume') and phase.has_finished():
             continue
         train(_with_peers(phase, phases))
         if is_main_process():
@@ -163,6 +167,40 @@ def last_phase(cfg: Config) -> Config:
     """
     phases = phases_of(cfg)
     return _with_peers(phases[-1], phases)
+
+
+def with_untrained_peers(phase: Phase, phases: List[Phase]) -> Config:
+    """The config of a phase, where the students of an earlier phase that it
+    learns from are as they begin: to look at, not to train."""
+    cfg = copy.deepcopy(phase.config)
+    index = _index_of(cfg.model.get('finished_peers'))
+    if index is not None:
+        model = phases[index].config.model
+        students = list((model.get('students') or {}).values())
+        cfg.model.finished_peers = students or [model.architecture] * model.get(
+            'num_students', 1
+        )
+    return cfg
+
+
+def _rehearse(cfg: Config) -> None:
+    """Build what a later phase consists of, so that a fault in its settings is
+    found before the first is trained."""
+    with TemporaryDirectory() as folder:
+        # A name of its own: MMEngine shares the logs of runs of one name.
+        cfg.experiment_name = osp.basename(folder)
+        cfg.update(work_dir=folder, visualizer=None, log_level='ERROR', resume=False)
+        cfg.load_from = None
+        cfg.model.allow_random_teacher = True
+        runner = build_runner(cfg)
+        runner.build_train_loop(cfg.train_cfg)
+        optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)
+        runner.optim_wrapper = optimizer  # what schedulers are built for
+        if cfg.get('param_scheduler') is not None:
+            runner.build_param_scheduler(cfg.param_scheduler)
+        for handler in list(runner.logger.handlers):
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
 
 
 def _train(cfg: Config) -> Runner:
@@ -203,5 +241,9 @@ def _check_peers(peers: Any, index: int) -> None:
 
 def _fingerprint(cfg: Config) -> str:
     """A hash of what changes the numbers of a training."""
-    parts = Config({key: cfg[key] for key in _KEYS if key in cfg})
-    return hashlib.blake2b(parts.dump().encode(), digest_size=16).hexdigest()
+    content = cfg.to_dict()
+    loader = content.get('train_dataloader') or {}
+    parts = [content.get(key) for key in _KEYS]
+    parts += [loader.get(key) for key in _LOADER_KEYS]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -253,6 +253,7 @@ def build_finished_peers(
     cohort: StudentCohort,
     distiller: CollectiveDistiller,
     lagged_peers: Optional[LaggedPeers],
+    allow_random: bool,
 ) -> Optional[FinishedPeers]:
     """Build the peers that have finished their training, if there are any.
 
@@ -264,7 +265,7 @@ def build_finished_peers(
         return None
     if lagged_peers is not None:
         raise invalid('finished_peers', 'None with `lagged_peers`', cfg)
-    peers = FinishedPeers(cfg, distiller.record_student)
+    peers = FinishedPeers(cfg, distiller.record_student, allow_random)
     distiller.use_finished_peers(len(peers))
     for name, peer in peers.networks.items():
         peer.adapt.see_through(cohort.data_preprocessor)

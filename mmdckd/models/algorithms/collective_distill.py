@@ -87,8 +87,8 @@ class CollectiveDistill(BaseAlgorithm):
             collect, in place of the students; see
             :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
             Defaults to None.
-        allow_random_teacher (bool): Whether a teacher without weights is
-            accepted. Defaults to False.
+        allow_random_teacher (bool): Whether a teacher, or a finished peer,
+            without weights is accepted. Defaults to False.
         student_trainable (bool): Whether the students learn, and not only
             modules of the distiller, such as connectors. Defaults to True.
         calculate_student_loss (bool): Whether the students have a task loss.
@@ -171,7 +171,11 @@ class CollectiveDistill(BaseAlgorithm):
                 self.set_module_inplace_false(network, 'network')
         self.lagged_peers = build_lagged_peers(lagged_peers, cohort, self.distiller)
         self.finished_peers = build_finished_peers(
-            finished_peers, cohort, self.distiller, self.lagged_peers
+            finished_peers,
+            cohort,
+            self.distiller,
+            self.lagged_peers,
+            allow_random_teacher,
         )
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers(networks)

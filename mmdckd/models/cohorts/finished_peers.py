@@ -34,6 +34,8 @@ class FinishedPeers:
             :func:`~mmdckd.models.networks.resolve_network`.
         record (Callable): Attaches to a network what records the tensors that
             collective losses read of it.
+        allow_random (bool): Whether networks without weights are accepted.
+            Defaults to False.
 
     Attributes:
         networks (Dict[str, FrozenTeacher]): Name to peer.
@@ -49,10 +51,15 @@ class FinishedPeers:
         self,
         cfg: Union[str, dict, Sequence[dict]],
         record: Callable[[BaseModel], MemberRecorder],
+        allow_random: bool = False,
     ) -> None:
         # They take nothing from the students' stream of random numbers.
         with torch.random.fork_rng(devices=[]):
-            networks = read_students(cfg) if isinstance(cfg, str) else _build(cfg)
+            networks = (
+                read_students(cfg)
+                if isinstance(cfg, str)
+                else _build(cfg, allow_random)
+            )
         self.networks = {
             finished_name(i): FrozenTeacher(each) for i, each in enumerate(networks)
         }
@@ -112,7 +119,7 @@ class FinishedPeers:
         )
 
 
-def _build(cfgs: Union[dict, Sequence[dict]]) -> List[BaseModel]:
+def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseModel]:
     if isinstance(cfgs, dict):
         cfgs = [cfgs]
     if not isinstance(cfgs, (list, tuple)) or not cfgs:
@@ -121,7 +128,7 @@ def _build(cfgs: Union[dict, Sequence[dict]]) -> List[BaseModel]:
     networks = []
     for i, cfg in enumerate(cfgs):
         spec = resolve_network(cfg, f'finished_peers[{i}]')
-        if not spec.weights or spec.new_head:
+        if spec.new_head or not (spec.weights or allow_random):
             raise ValueError(
                 f'Invalid `{KEY}[{i}]`: expected a network that has finished its '
                 'training, with the path of its weights as `pretrained`, got '

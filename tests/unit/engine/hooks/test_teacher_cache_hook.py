@@ -151,6 +151,35 @@ def test_losses_that_learn_from_the_teacher_alone_take_it(tmp_path, teacher):
         assert any(f'student1.{name}.' in key for key in scalars)
 
 
+@pytest.mark.parametrize('taught', [True, False])
+def test_finished_peers_are_looked_up_too(tmp_path, teacher, taught):
+    loss = dict(type='mmdckd.DCKDLoss', alpha=float(taught), gamma=0.0)
+    options = dict(
+        num_students=1,
+        distiller=dict(DISTILLER, collective_losses=dict(loss_dckd=loss)),
+        finished_peers=[dict(network(18, width=8), pretrained=teacher)] * 2,
+    )
+    runs = []
+    for cached in (True, False):
+        cfg = config(tmp_path, teacher, cached, **options)
+        if not taught:
+            cfg.model.teacher = None
+        runner = Runner.from_cfg(cfg)
+        seen = []
+        for peer in runner.model.finished_peers.networks.values():
+            peer.model.register_forward_pre_hook(
+                lambda module, args: seen.append(len(args[0]))
+            )
+        runner.train()
+        runs.append((runner, sum(seen)))
+    (cached, seen), (plain, seen_plain) = runs
+    # The second peer is the first, as is a teacher of these weights: one file.
+    assert seen_plain == 2 * 48
+    assert seen == 2 * (1 + 32) + (0 if taught else 48 * 18)
+    for p, q in zip(cached.model.parameters(), plain.model.parameters()):
+        torch.testing.assert_close(p, q, rtol=1e-2, atol=1e-3)
+
+
 def test_something_random_beside_the_views_is_found(tmp_path, teacher):
     pipeline = copy.deepcopy(PIPELINE)
     pipeline.insert(2, dict(type='RandomErasing', erase_prob=1.0))

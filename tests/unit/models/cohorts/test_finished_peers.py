@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 from helpers.networks import digits, distil, network
 from helpers.runs import run_config, train
 
+ALONE = dict(teacher=None, allow_random_teacher=False)
 LOSS = dict(type='mmdckd.DCKDLoss', alpha=0.5, beta=2.0, gamma=0.0, tau=3.0)
 
 
@@ -176,7 +177,7 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
 @pytest.mark.parametrize(
     'cfg, options, message',
     [
-        (network(), {}, r'finished_peers\[0\].*`pretrained`, got none'),
+        (network(), ALONE, r'finished_peers\[0\].*`pretrained`, got none'),
         ([], {}, 'finished_peers.*configs of one or more'),
         (3, {}, 'finished_peers.*configs of one or more'),
         ('missing.pth', {}, 'missing.pth'),
