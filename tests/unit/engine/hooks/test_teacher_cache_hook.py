@@ -168,7 +168,7 @@ def test_finished_peers_are_looked_up_too(tmp_path, teacher, taught):
         seen = []
         for peer in runner.model.finished_peers.networks.values():
             peer.model.register_forward_pre_hook(
-                lambda module, args: seen.append(len(args[0]))
+                lambda module, args, seen=seen: seen.append(len(args[0]))
             )
         runner.train()
         runs.append((runner, sum(seen)))
