@@ -74,10 +74,17 @@ class AgreementCollector(BaseCollector):
     def check_members(self, num_members: int) -> None:
         self.collector.check_members(num_members)
 
-    def check_cohort(self, num_students: int, num_teachers: int) -> None:
+    def check_cohort(
+        self, num_students: int, num_teachers: int, num_finished: int = 0
+    ) -> None:
         """Check that there are two students or more, whose agreement it is; see
         :meth:`BaseCollector.check_cohort`."""
-        super().check_cohort(num_students, num_teachers)
+        super().check_cohort(num_students, num_teachers, num_finished)
+        if num_finished:
+            raise ValueError(
+                'Invalid `collector`: expected another with `finished_peers` than '
+                'AgreementCollector, which looks at the students that train.'
+            )
         if num_students < 2:
             raise ValueError(
                 'Invalid `num_students`: expected 2 or more for AgreementCollector, '
