@@ -1,10 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from mmdckd.registry import DATASETS
+
+from .stratified import stratified_subset
 
 # Of every class, in the order of the data: the last 36 images are tested on,
 # the 36 before them validate, the rest trains.
@@ -44,11 +46,15 @@ class Digits(BaseDataset):
 
     Args:
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        num_images (int, optional): How many images of the split to keep, of
+            every class the same number (or one more). Which ones is fixed,
+            and fewer are part of more. Defaults to None, all.
         **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`,
             such as ``pipeline``.
 
     Raises:
-        ValueError: If ``split`` is none of the three.
+        ValueError: If ``split`` is none of the three, or ``num_images`` is more
+            than there are.
         ImportError: If scikit-learn is not installed.
 
     Examples:
@@ -62,12 +68,15 @@ class Digits(BaseDataset):
 
     METAINFO = dict(classes=tuple('0123456789'))
 
-    def __init__(self, split: str = 'train', **kwargs) -> None:
+    def __init__(
+        self, split: str = 'train', num_images: Optional[int] = None, **kwargs
+    ) -> None:
         if split not in _PARTS:
             raise ValueError(
                 f'Invalid `split`: expected one of {list(_PARTS)}, got {split!r}.'
             )
         self.split = split
+        self.num_images = num_images
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> List[dict]:
@@ -88,6 +97,12 @@ class Digits(BaseDataset):
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         chosen = split_indices(digits.target, self.split)
+        if self.num_images is not None:
+            chosen = chosen[
+                stratified_subset(
+                    digits.target[chosen], self.num_images, 10, 'num_images'
+                )
+            ]
         data_list = []
         for index in chosen:
             img = np.repeat(images[index][..., None], 3, axis=-1)

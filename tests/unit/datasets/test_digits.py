@@ -2,6 +2,7 @@
 import hashlib
 import os.path as osp
 import sys
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -206,3 +207,12 @@ def test_says_that_scikit_learn_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
     with pytest.raises(ImportError, match='pip install scikit-learn'):
         Digits()
+
+
+def test_few_images_have_all_classes_and_are_part_of_more():
+    few, more = (Digits(num_images=number) for number in (25, 100))
+    assert sorted(Counter(few.get_gt_labels().tolist()).values()) == [2] * 5 + [3] * 5
+    images = {each['img'].tobytes() for each in more}
+    assert len(more) == 100 and {each['img'].tobytes() for each in few} <= images
+    with pytest.raises(ValueError, match='Invalid `num_images`: expected a number of'):
+        Digits(num_images=2000)
