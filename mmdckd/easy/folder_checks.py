@@ -57,12 +57,15 @@ def few_images(
     return warnings
 
 
-def check_faults(facts: Sequence[ImageFacts], folder: str) -> None:
+def check_faults(
+    facts: Sequence[ImageFacts], folder: str, key: str = 'data'
+) -> None:
     """Raise where images cannot be trained on.
 
     Args:
         facts (Sequence[ImageFacts]): All images.
         folder (str): The folder that they are in.
+        key (str): The argument that names it. Defaults to ``'data'``.
 
     Raises:
         ValueError: If there are some; it names them.
@@ -72,8 +75,8 @@ def check_faults(facts: Sequence[ImageFacts], folder: str) -> None:
         return
     kinds = Counter(fact.fault for fact in faults)
     raise ValueError(
-        f'Invalid `data`: {len(faults)} of {len(facts)} images in {folder!r} cannot be '
-        f'read ({kinds.most_common(1)[0][0]}): '
+        f'Invalid `{key}`: {len(faults)} of {len(facts)} images in {folder!r} cannot '
+        f'be read ({kinds.most_common(1)[0][0]}): '
         f'{shorten([f"{fact.path}: {fact.fault}" for fact in faults])}. '
         'Mend or remove them.'
     )

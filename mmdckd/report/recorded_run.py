@@ -79,6 +79,13 @@ class RecordedRun:
         return float(np.median(times)) if times else None
 
     @property
+    def unlabeled_share(self) -> Optional[float]:
+        """float, optional: Which share of the images that were trained on had
+        no labels, where some had none."""
+        shares = [r['unlabeled_share'] for r in self.training if 'unlabeled_share' in r]
+        return shares[-1] if shares else None
+
+    @property
     def images_per_second(self) -> Optional[float]:
         """float, optional: How many images all processes have trained on in
         a second."""
