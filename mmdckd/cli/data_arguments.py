@@ -18,6 +18,7 @@ DATA_OPTIONS: Dict[str, Any] = dict(
     optimizer=None,
     augmentation=None,
     workers=None,
+    unlabeled=None,
 )
 #: Those of a run by a config that a run without one has, too.
 SHARED = (
@@ -48,6 +49,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help='a folder with a subfolder of images for each class; or with train/, '
         'val/ and test/, each with such subfolders. Without val/, a fifth of the '
         'images is split off, the same ones every time',
+    )
+    group.add_argument(
+        '--unlabeled',
+        metavar='DIR',
+        help='a folder of images without labels, which the students learn from, too; '
+        'its subfolders are no classes',
     )
     group.add_argument(
         '--teacher',

@@ -28,6 +28,7 @@ from .recipe import Recipe, choose_recipe
 from .result import Result
 from .source import Data, Source, read_source
 from .trial import check_differ, try_networks, two_images
+from .unlabeled import read_unlabeled
 
 #: What students learn from where nobody names a teacher.
 NONE = 'none'
@@ -57,6 +58,7 @@ def distill(
     fast: bool = False,
     cfg_options: Optional[Dict[str, Any]] = None,
     verbose: bool = False,
+    unlabeled: Optional[str] = None,
 ) -> Result:
     """Train students on a folder of images, and export the best one.
 
@@ -116,6 +118,9 @@ def distill(
             None.
         verbose (bool): Whether to print what other packages say, too, which is
             in the log files anyway. Defaults to False.
+        unlabeled (str, optional): A folder of images without labels, which the
+            students learn from, too; see
+            :func:`~mmdckd.easy.unlabeled.read_unlabeled`. Defaults to None.
 
     Returns:
         Result: The best student, and what was measured.
@@ -135,15 +140,14 @@ def distill(
     _check_num_students(num_students, alone)
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
+    others = read_unlabeled(unlabeled, source)
     students = _find(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if not alone:
         taught_by = _find(teacher, source.num_classes, pretrained, 'teacher')
     if source.kind == TENSORS:
         image_size, augmentation = _as_they_are(source, image_size, augmentation)
-    recipe = choose_recipe(
-        source,
-        students.has_weights,
+    given = dict(
         image_size=image_size,
         augmentation=augmentation,
         batch_size=batch_size,
@@ -153,11 +157,11 @@ def distill(
         amp=amp,
         num_workers=num_workers,
     )
+    recipe = choose_recipe(others.extend(source), students.has_weights, **given)
     say(f'{len(source):,} images of {source.num_classes} classes in {source.name}')
-    for warning in source.warnings:
-        say(f'warning: {warning}')
-    for reason in recipe.reasons:
-        say(reason)
+    warnings = [f'warning: {warning}' for warning in source.warnings]
+    for line in [*others.lines(), *warnings, *recipe.reasons]:
+        say(line)
     objects = {**source.objects, **objects_of(student=students, teacher=taught_by)}
     with giving(objects):
         settings = student_config(source, recipe, students, num_students, None, seed)
@@ -173,21 +177,17 @@ def distill(
             taught_by = keep_weights(taught_by, osp.join(work_dir, 'teacher.pth'))
             teacher_cfg = taught_by.config
             if not taught_by.has_head:
+                # From labelled images alone, which are fewer.
+                own = choose_recipe(source, students.has_weights, **given)
                 teacher_cfg = _train_teacher(
-                    source,
-                    recipe,
-                    taught_by,
-                    work_dir,
-                    seed,
-                    changes.without_model(),
-                    say,
+                    source, own, taught_by, work_dir, seed, changes.without_model(), say
                 )
         settings = student_config(
             source, recipe, students, num_students, teacher_cfg, seed
         )
         run = osp.join(work_dir, 'students')
         say(f'{num_students} x {students.name}: training in {run}')
-        cfg = _train(settings, run, changes)
+        cfg = _train(others.mix_into(settings), run, changes)
         best = osp.join(run, 'best.pth')
         metrics, parameters = _measure(cfg, best)
         exported = export_student(best, osp.join(work_dir, 'exported'), cfg=cfg)

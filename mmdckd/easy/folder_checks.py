@@ -57,9 +57,7 @@ def few_images(
     return warnings
 
 
-def check_faults(
-    facts: Sequence[ImageFacts], folder: str, key: str = 'data'
-) -> None:
+def check_faults(facts: Sequence[ImageFacts], folder: str, key: str = 'data') -> None:
     """Raise where images cannot be trained on.
 
     Args:

@@ -3,7 +3,7 @@
 
 import os.path as osp
 from dataclasses import dataclass, replace
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from mmdckd.io.images import find_files
 from mmdckd.registry import DATASETS
@@ -23,7 +23,7 @@ class UnlabeledFolder:
     """Images without labels.
 
     Attributes:
-        path (str): The folder.
+        path (str): The folder; empty without any.
         num_images (int): How many images are below it.
         num_labeled (int): How many labelled images there are to learn from.
     """
@@ -39,8 +39,18 @@ class UnlabeledFolder:
         beside = min(self.num_images, MOST_FOR_ONE * self.num_labeled)
         return beside / (beside + self.num_labeled)
 
+    def lines(self) -> List[str]:
+        """How many there are, and what follows, as lines for a user."""
+        if not self.num_images:
+            return []
+        return [
+            f'{self.num_images:,} images without labels in {self.path}: '
+            f'{100 * self.share:.0f} % of a batch, so that all are seen as often, at '
+            f'most {MOST_FOR_ONE} for each labelled one'
+        ]
+
     def extend(self, source: Source) -> Source:
-        """The labelled images with as many more as an epoch has of these.
+        """The labelled images, counted with as many of these as an epoch has.
 
         Args:
             source (Source): The labelled images.
@@ -51,16 +61,21 @@ class UnlabeledFolder:
         """
         return replace(source, num_train=round(self.num_labeled / (1 - self.share)))
 
-    def mix_into(self, settings: dict) -> None:
-        """Add these images to the config of a run, in place.
+    def mix_into(self, settings: dict) -> dict:
+        """Add these images to the config of a run.
 
         Args:
             settings (dict): With ``train_dataloader``.
 
+        Returns:
+            dict: The same with both kinds of images.
+
         Raises:
             ValueError: If a batch has no room for them.
         """
-        loader = settings['train_dataloader']
+        if not self.num_images:
+            return settings
+        loader = dict(settings['train_dataloader'])
         size = loader['batch_size']
         if size < 2:
             raise ValueError(
@@ -83,9 +98,10 @@ class UnlabeledFolder:
         )
         # A last batch has an unlabelled image beside a labelled one.
         loader.pop('drop_last', None)
+        return dict(settings, train_dataloader=loader)
 
 
-def read_unlabeled(path: Optional[str], source: Source) -> Optional[UnlabeledFolder]:
+def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
     """Look at a folder of images without labels. Every image is read.
 
     Args:
@@ -94,7 +110,7 @@ def read_unlabeled(path: Optional[str], source: Source) -> Optional[UnlabeledFol
         source (Source): The labelled images.
 
     Returns:
-        UnlabeledFolder, optional: What is in it.
+        UnlabeledFolder: What is in it.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -103,7 +119,7 @@ def read_unlabeled(path: Optional[str], source: Source) -> Optional[UnlabeledFol
             no files.
     """
     if path is None:
-        return None
+        return UnlabeledFolder('', 0, source.num_train)
     if not osp.isdir(path):
         raise FileNotFoundError(f'Invalid `unlabeled`: there is no folder {path!r}.')
     if source.kind != FILES:
