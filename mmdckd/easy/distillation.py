@@ -147,7 +147,7 @@ def distill(
         taught_by = _find(teacher, source.num_classes, pretrained, 'teacher')
     if source.kind == TENSORS:
         image_size, augmentation = _as_they_are(source, image_size, augmentation)
-    given = dict(
+    given: Dict[str, Any] = dict(
         image_size=image_size,
         augmentation=augmentation,
         batch_size=batch_size,

@@ -75,6 +75,10 @@ def place(tmp_path, monkeypatch):
             folder.mkdir(parents=True)
             for i in range(4):
                 Image.new('RGB', (64, 48), colour).save(folder / f'{i}.jpg')
+    others = tmp_path / 'data' / 'more_flowers'
+    others.mkdir()
+    for i, colour in enumerate(('yellow', 'blue', 'pink')):
+        Image.new('RGB', (64, 48), colour).save(others / f'{i}.jpg')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     for registry in (MODELS, MMRAZOR_MODELS, MMPRETRAIN_MODELS):

@@ -76,7 +76,14 @@ def test_copies_of_validation_images_are_named(folders):
     ) as error:
         read_unlabeled(str(more), source)
     assert validating[0] in str(error.value)
-    assert read_unlabeled(None, source) is None
+
+
+def test_no_such_images(folders):
+    source = read_source(str(folders[0]))
+    none = read_unlabeled(None, source)
+    settings = dict(train_dataloader=dict(batch_size=1))
+    assert none.extend(source) == source
+    assert none.mix_into(settings) is settings and none.lines() == []
 
 
 def read_images(cfg):
@@ -119,15 +126,11 @@ def test_the_share_follows_from_the_numbers(unlabeled, labeled, share, epoch, fo
     'number, size, share', [(1, 8, 0.125), (10_000, 8, 0.875), (10_000, 2, 0.5)]
 )
 def test_every_batch_has_both(number, size, share):
-    settings = dict(
-        train_dataloader=dict(
-            batch_size=size, drop_last=True, dataset=dict(pipeline=[])
-        )
-    )
-    UnlabeledFolder('more', number, 500).mix_into(settings)
-    loader = settings['train_dataloader']
-    assert loader['batch_sampler']['unlabeled_share'] == share
-    assert 'drop_last' not in loader
+    before = dict(batch_size=size, drop_last=True, dataset=dict(pipeline=[]))
+    settings = dict(train_dataloader=before)
+    after = UnlabeledFolder('more', number, 500).mix_into(settings)['train_dataloader']
+    assert after['batch_sampler']['unlabeled_share'] == share
+    assert 'drop_last' not in after and 'drop_last' in before
 
 
 def test_a_batch_of_one_has_no_room():
