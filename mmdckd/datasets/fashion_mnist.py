@@ -10,6 +10,12 @@ from mmdckd.registry import DATASETS
 
 from .stratified import stratified_subset
 
+#: What its four files are called, compressed; those of MNIST are called so too.
+FILES = tuple(
+    f'{part}-{kind}-ubyte.gz'
+    for part in ('train', 't10k')
+    for kind in ('images-idx3', 'labels-idx1')
+)
 _SPLITS = ('train', 'val', 'trainval', 'test')
 #: Of every class, the last of so many parts validates: 5,000 of 60,000.
 _PARTS = 12
@@ -59,7 +65,7 @@ class FashionMNIST(MMPretrainFashionMNIST):
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If ``split`` is none of the four, ``num_images`` is more
-            than there are, or a file is none of the dataset.
+            than there are, or a file is none of the dataset, such as MNIST's.
 
     Examples:
         >>> from mmdckd.datasets import FashionMNIST
@@ -102,6 +108,14 @@ class FashionMNIST(MMPretrainFashionMNIST):
                 f'Invalid `data_root`: expected Fashion-MNIST, images of '
                 f'28x28 with a label from 0 to 9 each, got {images.shape} and '
                 f'{labels.shape} in {self.data_root!r}.'
+            )
+        counts = np.bincount(labels, minlength=10)
+        if counts.min() != counts.max():
+            raise ValueError(
+                'Invalid `data_root`: expected Fashion-MNIST, with as many images of '
+                f'every class, got {counts.min()} to {counts.max()} in '
+                f'{self.data_root!r}. MNIST has files of the same names: its dataset '
+                "is dict(type='MNIST')."
             )
         chosen = np.arange(len(labels))
         if self.part in ('train', 'val'):

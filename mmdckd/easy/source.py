@@ -9,6 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 import numpy as np
 from torch.utils.data import Dataset
 
+from mmdckd.datasets.fashion_mnist import FILES as CLOTHES
+from mmdckd.datasets.fashion_mnist import FashionMNIST
 from mmdckd.datasets.stratified_part import stratified_part
 
 from .folder import Folder, read_folder
@@ -71,7 +73,8 @@ def read_source(
 
     Args:
         data (str | dict | Dataset): A folder, see
-            :func:`~mmdckd.easy.folder.read_folder`; the config of a dataset
+            :func:`~mmdckd.easy.folder.read_folder`, or that of the files of
+            :class:`~mmdckd.datasets.FashionMNIST`; the config of a dataset
             of MMPretrain; or a dataset of PyTorch, of pairs of an image and a
             label.
         val_data (str | dict | Dataset, optional): What to validate with, in
@@ -94,7 +97,10 @@ def read_source(
                 'Invalid `val_data`: expected none beside a folder, which has a '
                 f'subfolder val/ for it, got {val_data!r}.'
             )
-        return _of_folder(read_folder(os.fspath(data)))
+        path = os.fspath(data)
+        if _holds_fashion_mnist(path):
+            return _of_fashion_mnist(path)
+        return _of_folder(read_folder(path))
     train = _look_at(data, 'data')
     val = None if val_data is None else _look_at(val_data, 'val_data')
     return _of_facts(_name_of(data), train, val, image_size)
@@ -218,4 +224,29 @@ def _of_folder(folder: Folder) -> Source:
         short_side=folder.short_side,
         num_train=folder.num_train,
         warnings=folder.warnings,
+    )
+
+
+def _holds_fashion_mnist(path: str) -> bool:
+    names = [*CLOTHES, *(name[: -len('.gz')] for name in CLOTHES)]
+    return any(os.path.isfile(os.path.join(path, name)) for name in names)
+
+
+def _of_fashion_mnist(path: str) -> Source:
+    def dataset(split: str) -> dict:
+        return dict(type='mmdckd.FashionMNIST', data_root=path, split=split)
+
+    # All four files are read, so that one that is missing is told at once.
+    clothes, _ = FashionMNIST(path, 'trainval'), FashionMNIST(path, 'test')
+    counts = np.bincount(clothes.get_gt_labels()).tolist()
+    return Source(
+        name=path,
+        train=dataset('train'),
+        val=dataset('val'),
+        test=dataset('test'),
+        classes=list(clothes.CLASSES),
+        counts=dict(zip(clothes.CLASSES, counts)),
+        short_side=28,
+        num_train=len(FashionMNIST(path, 'train')),
+        kind=IMAGES,
     )
