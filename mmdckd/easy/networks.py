@@ -175,9 +175,12 @@ def _classes_of(checkpoint: str, network: nn.Module, key: str) -> int:
         for name, value in weights.items():
             if name.startswith(prefix) and name.endswith('weight'):
                 return len(value)
+    hint = ''
+    if '_fc.weight' in weights:
+        hint = ' Did you mean what `mmdckd convert efficientnet` makes of it?'
     raise ValueError(
         f'Invalid `{key}`: expected the weights of a {type(network).__name__} of '
-        f'timm, got a file with no classifier, {checkpoint!r}.'
+        f'timm, got a file with no classifier, {checkpoint!r}.{hint}'
     )
 
 

@@ -9,6 +9,7 @@ from ..main import run_command
 COMMANDS = dict(
     razor='a distillation config of MMRazor to one of a cohort',
     crd="a checkpoint of the reference code of CRD's CIFAR benchmark",
+    efficientnet='weights of an EfficientNet to those of a network of timm',
 )
 
 

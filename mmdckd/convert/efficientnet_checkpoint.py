@@ -1,0 +1,86 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""From the EfficientNets of the package efficientnet-pytorch to timm's."""
+
+import re
+from typing import Dict, List
+
+from torch import Tensor
+
+StateDict = Dict[str, Tensor]
+
+_AROUND = {
+    '_conv_stem': 'conv_stem',
+    '_bn0': 'bn1',
+    '_conv_head': 'conv_head',
+    '_bn1': 'bn2',
+    '_fc': 'classifier',
+}
+_SQUEEZE = {'_se_reduce': 'se.conv_reduce', '_se_expand': 'se.conv_expand'}
+#: Layers of a block that widens first, and of one that does not.
+_WIDENING = {
+    '_expand_conv': 'conv_pw',
+    '_bn0': 'bn1',
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn2',
+    '_project_conv': 'conv_pwl',
+    '_bn2': 'bn3',
+    **_SQUEEZE,
+}
+_PLAIN = {
+    '_depthwise_conv': 'conv_dw',
+    '_bn1': 'bn1',
+    '_project_conv': 'conv_pw',
+    '_bn2': 'bn2',
+    **_SQUEEZE,
+}
+
+
+def convert_efficientnet_state_dict(
+    state_dict: StateDict, target: StateDict
+) -> StateDict:
+    """Rename the weights of an EfficientNet as timm does.
+
+    The names are those of `EfficientNet-PyTorch
+    <https://github.com/lukemelas/EfficientNet-PyTorch>`_, which several packages
+    of weights share. Its blocks are numbered through, timm's by stage.
+
+    Args:
+        state_dict (Dict[str, Tensor]): Named as there, for instance
+            ``_blocks.0._depthwise_conv.weight``.
+        target (Dict[str, Tensor]): The state dict of the network of timm.
+
+    Returns:
+        Dict[str, Tensor]: The same tensors in the order of ``target``.
+
+    Raises:
+        ValueError: If a key is unknown or missing, or a shape is another.
+    """
+    blocks = list(dict.fromkeys(re.findall(r'blocks\.\d+\.\d+', '\n'.join(target))))
+    converted = {_rename(key, state_dict, blocks): key for key in state_dict}
+    faults = [key for new, key in converted.items() if new not in target]
+    faults += [key for key in target if key not in converted]
+    faults += [
+        f'{key}: {tuple(state_dict[key].shape)} instead of {tuple(target[new].shape)}'
+        for new, key in converted.items()
+        if new in target and state_dict[key].shape != target[new].shape
+    ]
+    if faults:
+        more = ', ...' if len(faults) > 4 else ''
+        raise ValueError(
+            'Invalid `src`: expected the weights of this EfficientNet, named as in '
+            f'efficientnet-pytorch, got other keys: {", ".join(faults[:4])}{more}.'
+        )
+    return {key: state_dict[converted[key]] for key in target}
+
+
+def _rename(key: str, state_dict: StateDict, blocks: List[str]) -> str:
+    layer, _, name = key.rpartition('.')
+    found = re.fullmatch(r'_blocks\.(\d+)\.(\w+)', layer)
+    if found is None:
+        return f'{_AROUND.get(layer, layer)}.{name}'
+    number, part = int(found[1]), found[2]
+    if number >= len(blocks):
+        return key
+    widens = f'_blocks.{number}._expand_conv.weight' in state_dict
+    own = (_WIDENING if widens else _PLAIN).get(part, part)
+    return f'{blocks[number]}.{own}.{name}'
