@@ -27,7 +27,7 @@ into tiles of {side} pixels that do not overlap. A tile is of the class of its
 photograph. {train} tiles are learnt from, {val} validate. Two students of the
 same network as the teacher train for {epochs} epochs on a CPU.
 
-| students start from | teacher starts from | teacher | best | mean | ensemble | seconds |
+| students from | teacher from | teacher | best | mean | ensemble | seconds |
 | --- | --- | --: | --: | --: | --: | --: |
 {rows}
 

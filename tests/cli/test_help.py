@@ -56,9 +56,9 @@ def test_what_there_is_no_command_for_is_refused(capsys):
 
 def test_the_table_of_commands_has_them_all():
     table = Path(REPO, 'docs', 'commands.md').read_text()
+    # doctor is last here.
     assert re.findall(r'^\| `mmdckd ((?:convert )?\w+)', table, re.M) == [
-        *NAMES[:-3],
-        *NAMES[-2:],
+        *(name for name in NAMES if name != 'doctor'),
         'doctor',
     ]
     scripts = {

@@ -1,0 +1,7 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""``mmdckd convert efficientnet``, for those who look for it here."""
+
+from mmdckd.cli.convert.efficientnet import main
+
+if __name__ == '__main__':
+    main(prog='python tools/convert_efficientnet_checkpoint.py')
