@@ -13,7 +13,7 @@ from ..version import __version__
 COMMANDS = dict(
     train='train a cohort of students, or any model of MMPretrain',
     test='test every student, their ensemble and the teacher in one pass',
-    export='write one student as a plain MMPretrain model',
+    export='write students as plain MMPretrain models, ONNX and INT8',
     predict='classify images with an exported student',
     report='write what trainings have learned as one HTML file',
     show='print what a config will build, and what each network costs',

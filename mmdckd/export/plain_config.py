@@ -13,6 +13,9 @@ from .config_types import walk_types
 FOREIGN = ('mmdckd', 'mmrazor')
 #: The one exception: what holds a network that no config can describe.
 HOLDER = 'mmdckd.ModuleBackbone'
+#: The functions that make a network and nothing else, whatever they are given: a
+#: config that is not trusted may name no other.
+HARMLESS = ('mmdckd.models.backbones.torchvision_network.build_network',)
 
 
 def plain_config(
@@ -49,7 +52,15 @@ def plain_config(
             or if something in it is no plain value; the message names it.
     """
     spec = _student_spec(cfg, name, trusted)
-    held = trusted and _holds_module(spec.model)
+    made_by = list(_made_by(spec.model))
+    held = bool(made_by) and (trusted or set(made_by) <= {*HARMLESS})
+    if made_by and not held:
+        raise ValueError(
+            f'The student {name!r} is made by {made_by[0]!r}, a function that the '
+            'config of a checkpoint may not name. Give the config of its run '
+            '(--config), or, if you trust where the checkpoint comes from, '
+            '--trust-checkpoint.'
+        )
     packages = _require_plain(
         spec.model, MODELS, 'mmpretrain', spec.key, (HOLDER,) if held else ()
     )
@@ -141,8 +152,15 @@ def _evaluators(evaluators: Any, scope: str) -> List[dict]:
     ] or [dict(type='Accuracy', topk=(1,))]
 
 
-def _holds_module(model: Any) -> bool:
-    return any(kind == HOLDER for _, kind, _ in walk_types(model, '', 'mmpretrain'))
+def _made_by(part: Any) -> Iterator[str]:
+    """What makes each network that no config can describe."""
+    if isinstance(part, dict):
+        if part.get('type') == HOLDER:
+            yield str(part.get('module'))
+        part = list(part.values())
+    if isinstance(part, (list, tuple)):
+        for each in part:
+            yield from _made_by(each)
 
 
 def _require_plain(

@@ -159,3 +159,32 @@ def test_missing_packages_name_the_extra_first(run, monkeypatch):
     with pytest.raises(SystemExit, match=r"nonnx.*pip install 'mmdckd\[onnx\]'"):
         export(run, '--onnx')
     assert listed(run) == before
+
+
+def test_networks_made_by_functions(run, tmp_path):
+    """Those of torchvision need no trust; a function of anybody's does."""
+    from mmdckd.models.backbones.torchvision_network import build_network
+
+    network = build_network('shufflenet_v2_x0_5', num_classes=10)
+    content = torch.load(run / 'best.pth', weights_only=True)
+    prefix = 'architecture.students.student0.'
+    content['state_dict'] = {
+        f'{prefix}backbone.module.{key}': value
+        for key, value in network.state_dict().items()
+    }
+    backbone = dict(
+        type='mmdckd.ModuleBackbone',
+        module='mmdckd.models.backbones.torchvision_network.build_network',
+        name='shufflenet_v2_x0_5',
+        num_classes=10,
+    )
+    model = dict(type='ImageClassifier', backbone=backbone, head=dict(type='ClsHead'))
+    content['meta']['students'] = dict(student0=model)
+    torch.save(content, run / 'best.pth')
+    export(run, '--student', 'student0')
+    assert 'mmdckd' in (run / 'exported' / 'student0.py').read_text()
+    backbone['module'] = 'os.system'
+    torch.save(content, run / 'best.pth')
+    with pytest.raises(SystemExit, match="made by 'os.system'.*--config"):
+        export(run, '--student', 'student0', '--out', tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
