@@ -4,16 +4,10 @@
 _base_ = '../dckd_r34_r18_digits.py'
 
 model = dict(
-    num_students=1,
-    distiller=dict(collective_losses=dict(loss_dckd=dict(gamma=0.0))),
+    num_students=1, distiller=dict(collective_losses=dict(loss_dckd=dict(gamma=0.0)))
 )
 
 phases = [
     {'model.distiller.collective_losses.loss_dckd.beta': 0.0},
-    {
-        'model.finished_peers': 'phase0',
-        'train_cfg.max_epochs': 160,
-        'param_scheduler.1.T_max': 156,
-        'param_scheduler.1.end': 160,
-    },
+    {'times': 4, 'model.finished_peers': 'phase0'},
 ]

@@ -14,7 +14,7 @@ OPTIONS = [
     'model.allow_random_teacher=True',
     'train_dataloader.dataset.indices=128',
     'train_cfg.max_epochs=1',
-    'phases.1.train_cfg.max_epochs=2',
+    'phases.1.times=2',
     'phases.0.model.num_students=2',
 ]
 
@@ -44,7 +44,7 @@ def test_it_is_resumed_tested_exported_and_reported_as_one(folder, tmp_path):
         folder,
         '--resume',
         *OPTIONS,
-        'phases.1.train_cfg.max_epochs=3',
+        'phases.1.times=3',
     )
     assert epochs(folder / 'phase0') == [1]
     assert epochs(folder)[-1] == 3

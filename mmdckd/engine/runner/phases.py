@@ -17,11 +17,25 @@ from mmengine.runner import Runner
 
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
+from mmdckd.models.options import invalid
 
 from .building import build_runner
 
 #: What a phase is known by when a run is resumed.
 _KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+#: What of a loop or of a scheduler is a number of epochs or iterations.
+_LENGTHS = (
+    'max_epochs',
+    'max_iters',
+    'begin',
+    'end',
+    'T_max',
+    'total_iters',
+    'total_steps',
+    'step_size',
+    'milestones',
+    'periods',
+)
 _LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
@@ -80,9 +94,11 @@ def phases_of(cfg: Config) -> List[Phase]:
     Each item of ``cfg.phases`` has the settings of one phase over those of the
     config, as ``--cfg-options`` has them. All but the last work in a folder of
     their own below ``work_dir``, named like the phase, ``phase0`` and so on.
-    ``model.finished_peers='phase0'`` names the students of that phase after
-    its last epoch. The last phase has the seed of the config, each before it
-    one that is larger by 1,000: no student starts as its own peer did.
+    ``times=4`` stretches the training and the schedules of its learning rate to
+    four times their length. ``model.finished_peers='phase0'`` names the
+    students of that phase after its last epoch. The last phase has the seed of
+    the config, each before it one that is larger by 1,000: no student starts as
+    its own peer did.
 
     Args:
         cfg (Config): The config of the run.
@@ -111,7 +127,10 @@ def phases_of(cfg: Config) -> List[Phase]:
     phases: List[Phase] = []
     for index, settings in enumerate(overrides):
         config = copy.deepcopy(base)
-        config.merge_from_dict(copy.deepcopy(dict(settings)))
+        settings = copy.deepcopy(dict(settings))
+        times = settings.pop('times', 1)
+        config.merge_from_dict(settings)
+        _stretch(config, times, f'phases[{index}].times')
         name, is_last = f'phase{index}', index == len(overrides) - 1
         if not is_last:
             config.work_dir = osp.join(cfg.get('work_dir') or '', name)
@@ -216,6 +235,30 @@ def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
     if index is not None:
         cfg.model.finished_peers = phases[index].checkpoint
     return cfg
+
+
+def _stretch(cfg: Config, times: Any, key: str) -> None:
+    """Make a training, and the schedules of its learning rate, longer."""
+    if isinstance(times, bool) or not isinstance(times, (int, float)) or times <= 0:
+        raise invalid(key, 'a number more than 0', times)
+
+    def stretch(part: dict) -> None:
+        for name in _LENGTHS:
+            length = part.get(name)
+            if isinstance(length, (list, tuple)):
+                part[name] = [round(times * each) for each in length]
+            elif length is not None:
+                part[name] = round(times * length)
+
+    stretch(cfg.get('train_cfg') or {})
+    schedulers = cfg.get('param_scheduler') or []
+    if isinstance(schedulers, dict):
+        # One scheduler, or those of several optimizers by name.
+        schedulers = [schedulers, *schedulers.values()]
+    for each in schedulers:
+        for scheduler in each if isinstance(each, (list, tuple)) else [each]:
+            if isinstance(scheduler, dict):
+                stretch(scheduler)
 
 
 def _add_to_seed(cfg: Config, number: int) -> None:

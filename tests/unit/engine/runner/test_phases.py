@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import copy
 import json
 import os.path as osp
 
@@ -50,6 +51,34 @@ def test_each_phase_has_its_settings_and_its_folder(tmp_path):
     assert last.config.randomness.seed == 1
     assert last.config.load_from == 'a.pth'
     assert 'phases' in cfg and 'phases' not in last.config
+
+
+def test_a_phase_may_take_several_times_as_long(tmp_path):
+    scheduler = [
+        dict(type='LinearLR', end=2),
+        dict(type='CosineAnnealingLR', begin=2, T_max=8, end=10),
+        dict(type='MultiStepLR', milestones=[3, 5]),
+    ]
+    for schedulers in (scheduler, dict(optimizer=scheduler), scheduler[1]):
+        cfg = config(
+            tmp_path,
+            [dict(), dict(times=2.5)],
+            param_scheduler=copy.deepcopy(schedulers),
+        )
+        first, last = phases_of(cfg)
+        assert first.config.train_cfg.max_epochs == 2
+        assert first.config.param_scheduler == cfg.param_scheduler
+        assert last.config.train_cfg.max_epochs == 5
+        assert last.config.train_cfg.val_interval == 1
+        found = last.config.param_scheduler
+        if isinstance(schedulers, dict) and 'optimizer' in schedulers:
+            found = found.optimizer
+        if schedulers is scheduler[1]:
+            assert found == dict(scheduler[1], begin=5, T_max=20, end=25)
+        else:
+            assert found[0].end == 5
+            assert found[1] == dict(scheduler[1], begin=5, T_max=20, end=25)
+            assert found[2].milestones == [8, 12]
 
 
 def test_a_config_without_phases_is_its_only_phase(tmp_path):
@@ -125,6 +154,8 @@ def test_the_last_phase_is_what_is_tested(tmp_path):
         (3, 'Invalid `phases`: expected a list of dicts'),
         ([dict(), 'phase0'], 'Invalid `phases`: expected a list of dicts'),
         ([{'model.finished_peers': 'phase0'}], r'phases\[0\].*expected None'),
+        ([{'times': 0}], r'phases\[0\].times.*more than 0, got 0'),
+        ([{}, {'times': '4'}], r'phases\[1\].times.*more than 0'),
         ([{}, {'model.finished_peers': 'phase2'}], r"phases\[1\].*expected 'phase0'"),
     ],
 )

@@ -1,0 +1,72 @@
+# Chooses, on validation, what the primary comparison compares; see
+# docs/evidence.md.
+_base_ = '../_base_/sweeps/evidence.py'
+
+name = 'evidence_choice'
+about = """
+Every line costs five units: one student that is trained five times as long, or
+a cohort of the same total. `, ema` keeps an exponential moving average of the
+weights. The seeds are others than those of the comparison. The choice is made
+on the validation accuracy; test accuracies of these runs are not looked at.
+"""
+seeds = [100, 101]
+compare_with = ['kd']
+
+_kd = 'configs/_base_/methods/kd.py'
+_long = {'phases': [dict(times=5)]}
+_losses = 'model.distiller.collective_losses'
+_ema = [
+    dict(type='mmdckd.TeacherCacheHook', folder='work_dirs/teacher_logits'),
+    dict(type='mmdckd.WeightAverageHook', average='ema'),
+]
+
+
+def _loss(**loss):
+    return {_losses: dict(_delete_=True, loss_kd=loss), **_long}
+
+
+def _finished(peers=1, times=4, **options):
+    return {
+        f'{_losses}.loss_dckd.gamma': 0.0,
+        'model.num_students': 1,
+        'phases': [
+            {'model.num_students': peers, f'{_losses}.loss_dckd.beta': 0.0},
+            {'times': times, 'model.finished_peers': 'phase0', **options},
+        ],
+    }
+
+
+methods = {
+    'kd': dict(config=_kd, cfg_options=_long),
+    'kd, alpha 2': dict(
+        config=_kd, cfg_options={**_long, f'{_losses}.loss_kd.alpha': 2.0}
+    ),
+    'dist': dict(config=_kd, cfg_options=_loss(type='mmdckd.CohortDISTLoss')),
+    'dkd': dict(config=_kd, cfg_options=_loss(type='mmdckd.CohortDKDLoss')),
+    'mlkd + lskd': dict(
+        config='configs/_base_/methods/mlkd_lskd.py', cfg_options=_long
+    ),
+}
+methods.update(
+    {
+        f'{_name}, ema': dict(
+            config=_each['config'],
+            cfg_options={**_each['cfg_options'], 'custom_hooks': _ema},
+        )
+        for _name, _each in methods.items()
+    }
+)
+_dckd = 'configs/_base_/methods/dckd.py'
+_collectives = {
+    'dckd': {'phases': [dict(times=1.25)]},
+    'finished': _finished(),
+    'finished, ema': _finished(custom_hooks=_ema),
+    'finished, beta 2': _finished(**{f'{_losses}.loss_dckd.beta': 2.0}),
+    'finished, two peers': _finished(peers=2, times=3),
+}
+methods.update(
+    {
+        _name: dict(config=_dckd, cfg_options=_each)
+        for _name, _each in _collectives.items()
+    }
+)
