@@ -26,7 +26,7 @@ def printed(folder):
     return run_tool('demo.py', '--epochs', 1, '--seed', 1, '--work-dir', folder)
 
 
-def tested(folder):
+def measured(folder):
     (path,) = folder.glob('test/*/*.json')
     return json.loads(path.read_text())
 
@@ -44,8 +44,8 @@ def test_writes_the_digits_as_they_are(folder, printed):
 
 def test_shows_all_that_was_tested_side_by_side(folder, printed):
     rows = dict(re.findall(r'│ (.+?) +│ +([\d.]+) │', printed))
-    collective = tested(folder / 'collective')
-    kd, plain = (tested(folder / name) for name in ('kd', 'plain'))
+    collective = measured(folder / 'collective')
+    kd, plain = (measured(folder / name) for name in ('kd', 'plain'))
     students = [collective[f'student{i}/accuracy/top1'] for i in range(4)]
     assert list(rows.values()) == [
         f'{top1:.2f}'
