@@ -156,9 +156,9 @@ def _image_size(source: Source) -> tuple:
     if source.kind == TENSORS:
         return source.short_side, 'tensors stay as they are'
     return (
-        min(224, max(16, 8 * round(source.short_side / 8))),
+        min(224, max(32, 8 * round(source.short_side / 8))),
         f'the shorter side of half of the images has {source.short_side} pixels or '
-        'fewer; more than 224 costs much and helps little',
+        'fewer; networks halve 32 five times, and more than 224 helps little',
     )
 
 
@@ -174,8 +174,11 @@ def _augmentation(size: int, kind: str) -> tuple:
 
 def _batch_size(num_train: int, device: str) -> tuple:
     most = 64 if device == 'cpu' else 128
-    why = f'at least 8 steps in an epoch of {num_train:,} images, at most {most} images'
-    return max(min(2, num_train), min(most, num_train // 8)), why
+    why = (
+        f'about 8 steps in an epoch of {num_train:,} images, 16 images for BatchNorm to '
+        f'measure and at most {most}'
+    )
+    return min(num_train, max(16, min(most, num_train // 8))), why
 
 
 def _epochs(steps: int) -> tuple:

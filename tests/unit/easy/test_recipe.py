@@ -29,9 +29,9 @@ def test_what_is_chosen_has_a_reason():
     'data, device, expected',
     [
         (
-            source(8, 30),
+            source(8, 8),
             'cpu',
-            dict(batch_size=2, epochs=100, image_size=32, num_workers=0, lr=0.0015625),
+            dict(batch_size=8, epochs=100, image_size=32, num_workers=0, lr=0.00625),
         ),
         (source(10_000), 'cpu', dict(batch_size=64, epochs=26, augmentation='shift')),
         (source(10_000), 'cuda', dict(batch_size=128, amp=False, lr=0.1)),
@@ -41,7 +41,7 @@ def test_what_is_chosen_has_a_reason():
             dict(image_size=224, amp=True, augmentation='crop'),
         ),
         (source(200, 300), 'cpu', dict(amp=False, batch_size=25, log_interval=8)),
-        (source(17), 'cpu', dict(batch_size=2, drop_last=True)),
+        (source(17), 'cpu', dict(batch_size=16, drop_last=True)),
         (source(1), 'cpu', dict(batch_size=1, drop_last=False)),
     ],
 )
