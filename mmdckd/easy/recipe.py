@@ -175,8 +175,8 @@ def _augmentation(size: int, kind: str) -> tuple:
 def _batch_size(num_train: int, device: str) -> tuple:
     most = 64 if device == 'cpu' else 128
     why = (
-        f'about 8 steps in an epoch of {num_train:,} images, 16 images for BatchNorm to '
-        f'measure and at most {most}'
+        f'about 8 steps in an epoch of {num_train:,} images, 16 images for '
+        f'BatchNorm to measure and at most {most}'
     )
     return min(num_train, max(16, min(most, num_train // 8))), why
 
