@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """`mmdckd export --int8`: what the file holds, predicts, and is said of it."""
 
+import argparse
 import re
 
 import mmcv
@@ -15,9 +16,11 @@ from onnx.reference import ReferenceEvaluator
 
 from helpers.networks import network
 from helpers.runs import loader, run_config, train
+from mmdckd.cli import export as export_command
 from mmdckd.cli.export import main
 from mmdckd.datasets import Digits
 from mmdckd.export import measuring
+from mmdckd.export.cohort_checkpoint import Cohort
 from mmdckd.export.int8 import CALIBRATION_IMAGES, calibration_images
 from mmdckd.export.labelled_images import RunImages
 from mmdckd.inference import Predictor
@@ -284,6 +287,25 @@ def test_a_checkpoint_builds_no_dataset_that_could_run_code(trained, dataset, wo
     cfg.test_dataloader.dataset = dict(dataset, pipeline=pipeline)
     with pytest.raises(ValueError, match=words):
         RunImages(cfg, False)
+
+
+def test_without_labelled_images_a_warning_says_why(trained, monkeypatch, capsys):
+    """And the table has no accuracy: size and latency are measured all the same."""
+    cfg = Config(trained.cfg.to_dict())
+    cfg.test_dataloader.dataset = dict(type='mmdckd.ImageFolder', data_root='gone')
+    args = argparse.Namespace(run='run', test=None)
+    images = export_command.find_images(args, Cohort(['a'], None, cfg), None)
+    assert images is None
+    printed = capsys.readouterr().err
+    assert re.match('warning: the accuracy will not be measured: .*gone', printed)
+    assert 'with --test' in printed
+    monkeypatch.setattr(
+        measuring, 'measure', lambda *_: [measuring.Measured('f', None, 2000, 0.5)] * 3
+    )
+    export_command.compare(['f'] * 3, images)
+    printed = capsys.readouterr()
+    assert re.search(r'^INT8 +- +2,000 +500.000 ms +1.00$', printed.out, re.M)
+    assert not printed.err
 
 
 def gap(backbone, channels):
