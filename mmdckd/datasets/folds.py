@@ -6,6 +6,7 @@ import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import numpy as np
+from mmengine.dataset import ConcatDataset
 
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.io.files import replacing
@@ -113,8 +114,11 @@ class Folds:
             seed (int): Which of the possible divisions it is.
         """
         roots = image_roots(dataset)
-        infos = map(dataset.get_data_info, range(len(dataset)))
-        pairs = [(image_identity(info, roots), _label(info)) for info in infos]
+        pairs = []
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            label = NO_LABEL if _hides_label(dataset, index) else _label(info)
+            pairs.append((image_identity(info, roots), label))
         identities, labels = zip(*pairs) if pairs else ((), ())
         return cls(identities, labels, num_folds, seed)
 
@@ -248,6 +252,39 @@ def _check_classes(
                 'student learns the class. Its images are copies of those of other '
                 'classes.'
             )
+
+
+def image_source(info: Dict[str, Any]) -> bytes:
+    """What tells whether two datasets have the same image, and not only an equal
+    one: its file, or all that is said of it but its label.
+
+    Args:
+        info (dict): What ``get_data_info`` of a dataset returns.
+    """
+    if 'img_path' in info:
+        return osp.realpath(str(info['img_path'])).encode()
+    parts = []
+    for key in sorted(set(info) - {'gt_label', 'gt_score', 'sample_idx'}):
+        value = info[key]
+        if isinstance(value, np.ndarray):
+            value = np.ascontiguousarray(value).tobytes()
+        parts += [
+            key.encode(),
+            value if isinstance(value, bytes) else repr(value).encode(),
+        ]
+    return _hash(parts)
+
+
+def _hides_label(dataset: Any, index: int) -> bool:
+    """Whether a wrapper says that an image has no label."""
+    inner = getattr(dataset, 'dataset', None)
+    place: Any = getattr(dataset, '_get_ori_dataset_idx', None)
+    if isinstance(dataset, ConcatDataset):
+        number, index = place(index)
+        return _hides_label(dataset.datasets[number], index)
+    if inner is not None and hasattr(dataset, 'get_cat_ids'):
+        return not dataset.get_cat_ids(index)
+    return None not in (inner, place) and _hides_label(inner, place(index))
 
 
 def _label(info: Dict[str, Any]) -> int:

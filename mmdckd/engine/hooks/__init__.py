@@ -6,6 +6,7 @@ from .cohort_statistics_hook import CohortStatisticsHook
 from .cohort_summary_hook import CohortSummaryHook
 from .data_time_hook import DataTimeHook
 from .exact_resume_hook import ExactResumeHook
+from .folds_hook import FoldsHook
 from .limit_history_hook import LimitHistoryHook
 from .loss_scale_hook import LossScaleHook
 from .measure_errors_hook import MeasureErrorsHook
@@ -24,6 +25,7 @@ __all__ = [
     'CohortSummaryHook',
     'DataTimeHook',
     'ExactResumeHook',
+    'FoldsHook',
     'LimitHistoryHook',
     'LossScaleHook',
     'MeasureErrorsHook',

@@ -161,7 +161,7 @@ class _MemberEvaluation:
         }
 
     def _best_student(self, results: Dict[str, Dict[str, float]]) -> str:
-        own = {name: results[name] for name in self._model.cohort.names}
+        own = {name: results[name] for name in self._model.cohort.deployed}
         return self._settle_rule(next(iter(own.values()))).best(own)
 
     def _note_best(self, name: str) -> None:

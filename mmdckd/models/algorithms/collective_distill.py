@@ -38,6 +38,8 @@ from .building import (
     teacher_builder,
 )
 from .finite_guard import FiniteGuard
+from .folded_pass import FoldedPass
+from .folding import build_folds
 from .layer_depth import layer_depth
 from .prediction import predict_members
 from .step import StepRecord, split_views
@@ -87,6 +89,10 @@ class CollectiveDistill(BaseAlgorithm):
             collect, in place of the students; see
             :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
             Defaults to None.
+        folds (dict, optional): ``num_folds``, ``graduate`` and ``seed`` of
+            :class:`~mmdckd.models.cohorts.fold_plan.FoldPlan`: each student is
+            blind to a fold of the training images. Defaults to None: all see
+            all.
         allow_random_teacher (bool): Whether a teacher, or a finished peer,
             without weights is accepted. Defaults to False.
         student_trainable (bool): Whether the students learn, and not only
@@ -133,6 +139,7 @@ class CollectiveDistill(BaseAlgorithm):
         views: str = 'shared',
         lagged_peers: Optional[dict] = None,
         finished_peers: Union[str, dict, Sequence[dict], None] = None,
+        folds: Optional[dict] = None,
         allow_random_teacher: bool = False,
         student_trainable: bool = True,
         calculate_student_loss: bool = True,
@@ -180,12 +187,18 @@ class CollectiveDistill(BaseAlgorithm):
         self.distiller.prepare_from_cohort(cohort)
         self.distiller.prepare_from_teachers(networks)
 
+        self.folds = build_folds(folds, self, cuda_graphs)
         recompute = build_recomputation(memory, cohort, self.distiller)
         self._graphs = build_graphs(
-            cuda_graphs, cohort, teachers, self.distiller, teacher_trainable, memory
+            cuda_graphs if folds is None else False,
+            cohort,
+            teachers,
+            self.distiller,
+            teacher_trainable,
+            memory,
         )
         self.teacher_pass = TeacherPass(teachers, self.distiller, teacher_trainable)
-        self.student_pass = StudentPass(
+        self.student_pass: Union[StudentPass, FoldedPass] = StudentPass(
             cohort,
             self.distiller,
             self.lagged_peers,
@@ -193,6 +206,10 @@ class CollectiveDistill(BaseAlgorithm):
             student_trainable,
             calculate_student_loss,
         )
+        if self.folds is not None:
+            self.student_pass = FoldedPass(
+                self.folds, self.student_pass, cohort, self.distiller
+            )
         self.channels_last = channels_last
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -266,7 +283,12 @@ class CollectiveDistill(BaseAlgorithm):
                     losses.update(distiller.compute_distill_losses(name, view.samples))
         if distilling:
             collective = distiller.compute_collective_losses(
-                step.students, step.teachers, step.samples, step.peers, step.finished
+                step.students,
+                step.teachers,
+                step.samples,
+                step.peers,
+                step.finished,
+                step.folds,
             )
             losses.update(collective)
         self._first_step = False
@@ -291,8 +313,8 @@ class CollectiveDistill(BaseAlgorithm):
     def _predict(
         self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]] = None
     ) -> List[BaseDataElement]:
-        """Predict with the first student."""
-        first = self.cohort.students[self.cohort.names[0]]
+        """Predict with the first student that is to be deployed."""
+        first = self.cohort.students[self.cohort.deployed[0]]
         return first(inputs, data_samples, mode='predict')
 
     def predict_members(

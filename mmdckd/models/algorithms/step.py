@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 from mmengine.structures import BaseDataElement
 
+from ..cohorts.batch_folds import BatchFolds
 from ..distillers.recorders import Tensors
 
 
@@ -57,10 +58,12 @@ class StepRecord:
         teachers (List[List[Tensors]]): Those of M teachers, on the view that
             all students see, or on each of N views; empty where they did not
             run.
-        peers (Dict[str, Tensors]): Student to the tensors of its lagged copy;
-            empty without lagged peers.
+        peers (Dict[str, Tensors]): Student to the tensors of its lagged copy,
+            or to its held-out logits; empty without such peers.
         finished (List[List[Tensors]]): Those of P finished peers, as
             ``teachers``; empty without.
+        folds (BatchFolds, optional): Which images each student sees. Defaults
+            to None: all.
     """
 
     samples: Optional[List[BaseDataElement]] = None
@@ -68,6 +71,7 @@ class StepRecord:
     teachers: List[List[Tensors]] = field(default_factory=list)
     peers: Dict[str, Tensors] = field(default_factory=dict)
     finished: List[List[Tensors]] = field(default_factory=list)
+    folds: Optional[BatchFolds] = None
 
     def owners(self) -> List[Tuple[Optional[str], torch.Tensor]]:
         """What learning is from, each tensor with the student whose it is;

@@ -44,6 +44,8 @@ class StudentCohort(BaseModel):
             preprocessed once a batch.
         data_preprocessor_cfg (dict, optional): Its config, where there is
             one.
+        deployed (List[str]): The students of which the best is deployed: all,
+            or the graduates of ``model.folds``.
 
     Raises:
         ValueError: If there is no student, a name cannot be used, the
@@ -96,6 +98,7 @@ class StudentCohort(BaseModel):
             if index == 0:
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
+        self.deployed = self.names
         self._check_classes(key)
         self.data_preprocessor = self._common_data_preprocessor(key)
 

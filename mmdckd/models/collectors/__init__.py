@@ -6,6 +6,7 @@ from .confidence_collector import ConfidenceCollector
 from .cross_entropy_collector import CrossEntropyCollector
 from .fold_collector import FoldCollector
 from .general_collector import GeneralCollector
+from .held_out_collector import HeldOutCollector
 from .linear_collector import LinearCollector
 from .logit_mean_collector import LogitMeanCollector
 from .max_collector import MaxCollector
@@ -21,6 +22,7 @@ __all__ = [
     'CrossEntropyCollector',
     'FoldCollector',
     'GeneralCollector',
+    'HeldOutCollector',
     'LinearCollector',
     'LogitMeanCollector',
     'MaxCollector',

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from abc import ABCMeta, abstractmethod
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -42,6 +42,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
 
     #: Whether it looks at labels, of classes that exclude each other.
     needs_labels = False
+    #: Whether it asks peers about images that they are blind to, of which
+    #: ``model.folds`` tells.
+    held_out = False
     #: The names of the tasks that it has a meaning for; those that look at
     #: labels have one where classes exclude each other.
     tasks: Tuple[str, ...] = ('classification', 'multi_label')
@@ -168,6 +171,14 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             if finished or i != index or self.include_self
         ]
         return own + (list(teachers) if self.include_teacher else [])
+
+    def use_folds(self, folds: Sequence[Optional[int]]) -> None:
+        """Learn to which fold each student is blind; by default nothing is.
+
+        Args:
+            folds (Sequence[int]): The folds of the N students, None of one that
+                sees all.
+        """
 
     @torch.no_grad()
     def collect_finished(

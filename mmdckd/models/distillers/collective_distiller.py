@@ -10,6 +10,7 @@ from mmrazor.models.distillers import BaseDistiller
 from mmdckd.names import COLLECTIVE, DISTILL, name_losses
 from mmdckd.registry import MODELS
 
+from ..cohorts.batch_folds import BatchFolds
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
 from ..options import under
@@ -25,6 +26,7 @@ from .collective_losses import (
 from .inputs import CollectiveInputs
 from .loss_selection import without_recorders
 from .recorders import MemberRecorder, Tensors
+from .seen_losses import seen_losses
 from .statistics import cohort_statistics
 from .student_distillers import StudentDistillers
 
@@ -140,6 +142,12 @@ class CollectiveDistiller(BaseDistiller):
         else of them."""
         read = self._recorders.inputs['teacher']
         return read == [LOGITS] and not self._students.needs_teacher
+
+    @property
+    def held_out(self) -> bool:
+        """bool: Whether a loss asks students about images to which they are
+        blind."""
+        return any(loss.held_out for loss in self.collective_losses.values())
 
     @property
     def records_logits_alone(self) -> bool:
@@ -261,6 +269,7 @@ class CollectiveDistiller(BaseDistiller):
         samples: Optional[Sequence[BaseDataElement]] = None,
         peers: Optional[Mapping[str, Tensors]] = None,
         finished: Sequence[Sequence[Tensors]] = (),
+        folds: Optional[BatchFolds] = None,
     ) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
@@ -277,6 +286,8 @@ class CollectiveDistiller(BaseDistiller):
                 to None.
             finished (List[List[Tensors]]): The same of P finished peers, as
                 ``teachers``. Defaults to (): there are none.
+            folds (BatchFolds, optional): Which images each student sees, of
+                which its losses are then. Defaults to None: all.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
@@ -293,10 +304,15 @@ class CollectiveDistiller(BaseDistiller):
         logits = inputs.students[LOGITS]
         first, self._first = self._first, False
         labels = gather_labels(parts, self.task, samples, logits[0], first)
-        losses = cohort_statistics(self.student_names, logits, self.task)
+        losses = cohort_statistics(self.student_names, logits, self.task, folds)
         for loss_name, loss in parts.items():
             preds_S, preds_T, *lagged = inputs.of(loss)
-            for term, values in loss(preds_S, preds_T, labels, *lagged).items():
+            if folds is None:
+                terms = loss(preds_S, preds_T, labels, *lagged)
+            else:
+                asked = inputs.peers.get(LOGITS)
+                terms = seen_losses(loss, preds_S, preds_T, asked, labels, folds)
+            for term, values in terms.items():
                 for name, value in zip(self.student_names, values):
                     losses.update(
                         name_losses(COLLECTIVE, name, {f'{loss_name}.{term}': value})

@@ -1,18 +1,22 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Numbers that tell how a cohort is doing, beside its losses."""
 
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 import torch
 
 from mmdckd.names import COLLECTIVE, name_losses
 
+from ..cohorts.batch_folds import BatchFolds
 from ..tasks import Classification
 
 
 @torch.no_grad()
 def cohort_statistics(
-    names: Sequence[str], logits: torch.Tensor, task: Classification
+    names: Sequence[str],
+    logits: torch.Tensor,
+    task: Classification,
+    folds: Optional[BatchFolds] = None,
 ) -> Dict[str, torch.Tensor]:
     """Entropy of every student, the mean over the batch, and agreement among
     students, as the task defines them: see
@@ -23,6 +27,8 @@ def cohort_statistics(
         names (Sequence[str]): The N students' names.
         logits (Tensor): Their logits (N, B, C).
         task (Classification): The task.
+        folds (BatchFolds, optional): Which images each student sees, of which
+            the numbers are then. Defaults to None: all.
 
     Returns:
         Dict[str, Tensor]: ``collective.<name>.entropy`` in nats for each
@@ -30,10 +36,26 @@ def cohort_statistics(
         more.
     """
     statistics: Dict[str, torch.Tensor] = {}
-    for name, entropy in zip(names, task.entropy(logits).mean(-1)):
-        statistics.update(name_losses(COLLECTIVE, name, dict(entropy=entropy)))
-    if len(logits) > 1:
-        statistics.update(
-            name_losses(COLLECTIVE, None, dict(agreement=task.agreement(logits)))
-        )
+    for name, entropy in zip(names, task.entropy(logits)):
+        mean = entropy.mean() if folds is None else entropy[folds.seen(name)].mean()
+        statistics.update(name_losses(COLLECTIVE, name, dict(entropy=mean)))
+    agreement = _agreement(logits, task, folds)
+    if agreement is not None:
+        statistics.update(name_losses(COLLECTIVE, None, dict(agreement=agreement)))
     return statistics
+
+
+def _agreement(
+    logits: torch.Tensor, task: Classification, folds: Optional[BatchFolds]
+) -> Optional[torch.Tensor]:
+    if folds is None:
+        return task.agreement(logits) if len(logits) > 1 else None
+    groups = [group for group in folds.by_fold if len(group.students) > 1]
+    if not groups:
+        return None
+    of_each = [
+        task.agreement(logits[group.students].index_select(1, group.rows))
+        for group in groups
+    ]
+    sizes = torch.tensor([len(group.rows) for group in groups], device=logits.device)
+    return (torch.stack(of_each) * sizes).sum() / sizes.sum()

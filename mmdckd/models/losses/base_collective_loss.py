@@ -34,6 +34,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     needs_prototypes: bool = False
     #: Whether it looks at labels.
     needs_labels: bool = False
+    #: Whether a value is the mean over the images of what each gives by itself,
+    #: so that parts of a batch may be computed apart (``model.folds``).
+    by_image: bool = False
     #: The names of the tasks that the loss is for.
     tasks: Tuple[str, ...] = (Classification.name,)
     task: Classification = Classification()
@@ -73,6 +76,20 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             'learn from `finished_peers`. Choose another loss, such as '
             'mmdckd.DCKDLoss.'
         )
+
+    @property
+    def held_out(self) -> bool:
+        """bool: Whether it asks peers about images to which they are blind, in
+        ``eval`` mode; of which ``model.folds`` tells. By default it does not."""
+        return False
+
+    def use_folds(self, folds: Sequence[Optional[int]]) -> None:
+        """Learn to which fold each student is blind; by default nothing is.
+
+        Args:
+            folds (Sequence[int]): The folds of the N students, None of one that
+                sees all.
+        """
 
     @property
     def label_users(self) -> List[str]:

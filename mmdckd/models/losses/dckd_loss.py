@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 
@@ -87,6 +87,7 @@ class DCKDLoss(LogitLoss):
     TERMS = ('teacher', 'collective', 'correlation')
     CORRELATIONS = ('all', 'non_target')
     tasks = ('classification', 'multi_label')
+    by_image = True
     #: How many finished peers there are, 0 where the students are the peers.
     num_finished_peers = 0
 
@@ -113,7 +114,7 @@ class DCKDLoss(LogitLoss):
         self.tau = tau
         self.collector = build_collector(collector)
         self.teacher_collector = build_collector(teacher_collector)
-        for key in ('include_self', 'include_teacher'):
+        for key in ('include_self', 'include_teacher', 'held_out'):
             if getattr(self.teacher_collector, key):
                 raise ValueError(
                     f'Invalid `teacher_collector`: expected no `{key}`, as it '
@@ -216,6 +217,17 @@ class DCKDLoss(LogitLoss):
         :meth:`BaseCollectiveLoss.use_finished_peers`."""
         self.num_finished_peers = number
         return bool(self.beta)
+
+    @property
+    def held_out(self) -> bool:
+        """bool: Whether the collector asks peers about images to which they are
+        blind."""
+        return bool(self.beta and self.collector.held_out)
+
+    def use_folds(self, folds: Sequence[Optional[int]]) -> None:
+        """Tell the collector, for :meth:`sources`; see
+        :meth:`BaseCollectiveLoss.use_folds`."""
+        self.collector.use_folds(folds)
 
     @property
     def label_users(self) -> List[str]:

@@ -17,7 +17,16 @@ from mmdckd.models.collectors import GeneralCollector
 from mmdckd.registry import MODELS
 
 KDCL = ['kdcl_general', 'kdcl_linear', 'kdcl_minlogit', 'kdcl_naive']
-METHODS = ['codistillation', 'dml', 'ema_peers', 'kd', 'one', 'relation', *KDCL]
+METHODS = [
+    'codistillation',
+    'dml',
+    'ema_peers',
+    'held_out',
+    'kd',
+    'one',
+    'relation',
+    *KDCL,
+]
 
 
 def load(method):
@@ -65,7 +74,7 @@ def test_all_are_tested():
 
 
 @pytest.mark.parametrize(
-    'method', ['codistillation', 'kdcl_general', 'one', 'relation']
+    'method', ['codistillation', 'held_out', 'kdcl_general', 'one', 'relation']
 )
 def test_trains_and_validates(method, tmp_path):
     """Those with a hook, peers or parameters of their own."""
@@ -76,8 +85,10 @@ def test_trains_and_validates(method, tmp_path):
     cfg.work_dir = str(tmp_path)
     cfg.default_hooks.pop('cohort_statistics')  # draws figures
     cfg.experiment_name = method
-    for loader, count in ((cfg.train_dataloader, 20), (cfg.val_dataloader, 40)):
-        loader.dataset.indices = count  # so that all ten digits are there
+    # So many that all ten digits are there, in every fold.
+    train = 64 if method == 'held_out' else 20
+    for loader, count in ((cfg.train_dataloader, train), (cfg.val_dataloader, 40)):
+        loader.dataset.indices = count
         loader.batch_size = count // 2
     cfg.train_cfg.max_epochs = 2
     runner = Runner.from_cfg(cfg)

@@ -73,6 +73,10 @@ PAIRS = [
     ('fashion_mnist', 'resnet14', 'resnet8'),
 ]
 CLASSES = dict(cifar100=100, glyph62=62, glyph62_16x16=62, fashion_mnist=10)
+DCKD_TERMS = [
+    f'collective.{{}}.loss_dckd.{term}'
+    for term in ('teacher', 'collective', 'correlation')
+]
 MLKD_TERMS = ('instance', 'batch', 'class')
 #: Method to the number of students, whether there is a teacher, and losses.
 METHODS = dict(
@@ -100,15 +104,8 @@ METHODS = dict(
         True,
         ['collective.{}.loss_wkd.target', 'collective.{}.loss_wkd.transport'],
     ),
-    dckd=(
-        4,
-        True,
-        [
-            'collective.{}.loss_dckd.teacher',
-            'collective.{}.loss_dckd.collective',
-            'collective.{}.loss_dckd.correlation',
-        ],
-    ),
+    dckd=(4, True, DCKD_TERMS),
+    held_out=(5, True, DCKD_TERMS),
 )
 
 
@@ -250,6 +247,8 @@ def test_method_learns(method):
         ),
         True,
     )
+    for i, sample in enumerate(data['data_samples']):
+        sample.set_metainfo(dict(fold=i))
     losses = {
         key: value for key, value in model(**data, mode='loss').items() if 'loss' in key
     }

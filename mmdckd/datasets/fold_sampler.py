@@ -1,0 +1,60 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler
+
+
+class FoldSampler:
+    """Orders images so that any K in a row are of K different folds.
+
+    A batch of a multiple of K images then has the same number of each fold,
+    and every student sees as many of its images as the others do.
+
+    A pass has as many images as that of the sampler in whose place it is, with
+    its seed and its epoch. Where a fold has fewer images than another, some of
+    its images are seen twice in a pass, and some of the other's not at all;
+    which ones changes from pass to pass. Of several processes, each takes
+    images of its own.
+
+    Args:
+        sampler (DefaultSampler): The sampler.
+        folds (np.ndarray): The folds of the images, all of 0 to K - 1.
+    """
+
+    def __init__(self, sampler: DefaultSampler, folds: np.ndarray) -> None:
+        self._sampler = sampler
+        self._folds = folds
+        self._num_folds = int(self._folds.max()) + 1
+
+    def __getattr__(self, name: str) -> Any:
+        if name == '_sampler':  # not there yet, while it is unpickled
+            raise AttributeError(name)
+        return getattr(self._sampler, name)
+
+    @property
+    def seed(self) -> int:
+        """int: That of the sampler; ``ExactResumeHook`` sets it."""
+        return self._sampler.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._sampler.seed = seed
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        sampler = self._sampler
+        order = np.arange(len(self._folds))
+        if sampler.shuffle:
+            generator = torch.Generator()
+            generator.manual_seed(sampler.seed + sampler.epoch)
+            order = torch.randperm(len(order), generator=generator).numpy()
+        queues = [order[self._folds[order] == f] for f in range(self._num_folds)]
+        for place in range(len(sampler)):
+            turn, fold = divmod(place, self._num_folds)
+            queue = queues[fold]
+            number = turn * sampler.world_size + sampler.rank
+            yield int(queue[number % len(queue)])

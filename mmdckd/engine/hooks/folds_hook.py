@@ -1,0 +1,165 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+from typing import Any, Iterator, Optional
+
+from mmengine.dataset import DefaultSampler
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
+
+from mmdckd.datasets.fold_sampler import FoldSampler
+from mmdckd.datasets.folded_pipeline import FoldedPipeline
+from mmdckd.datasets.folds import NO_FOLD, Folds, image_roots, image_source
+from mmdckd.engine.inner_datasets import inner_datasets
+from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.models.cohorts.fold_plan import FoldPlan
+from mmdckd.models.options import under
+from mmdckd.registry import HOOKS
+
+#: The file in the work folder.
+FILE = 'folds.npz'
+
+
+@HOOKS.register_module()
+class FoldsHook(Hook):
+    """Divides the training images into the folds of ``model.folds``.
+
+    Every sample gets its ``fold``, by which a student does not learn from the
+    images of its own, and a batch has the same number of images of each fold
+    (:class:`~mmdckd.datasets.fold_sampler.FoldSampler`). The folds are written
+    to ``folds.npz`` in the work folder; their hash is in the checkpoints, and
+    a run resumes with the same ones.
+
+    It does nothing where the model has no folds. It needs MMEngine's
+    ``DefaultSampler``. To train on images without labels too, take
+    ``mmdckd.WithUnlabeled`` with its batch sampler: these are in no fold.
+
+    Raises:
+        ValueError: Before the first step, if the images cannot be divided; a
+            batch would not have the same number of each fold, or a student
+            fewer than two images; an image of a fold is validated on; or the
+            run resumes with other images or other folds.
+
+    Examples:
+        >>> default_hooks = dict(folds=dict(type='mmdckd.FoldsHook'))
+    """
+
+    def __init__(self) -> None:
+        self._digest: Optional[str] = None
+        self._resumed: Any = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the hash of the folds from a checkpoint that is resumed."""
+        self._resumed = None
+        if runner._resume:
+            self._resumed = checkpoint.get('meta', {}).get('folds', 'no folds')
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Note the hash of the folds."""
+        if self._digest is not None:
+            checkpoint['meta']['folds'] = self._digest
+
+    def before_train(self, runner) -> None:
+        """Divide the images, and have samples and batches know of it."""
+        plan = getattr(unwrapped(runner.model), 'folds', None)
+        if not isinstance(plan, FoldPlan):
+            return
+        loader = runner.train_loop.dataloader
+        with under('model.folds'):
+            folds = Folds.of(loader.dataset, plan.num_folds, plan.seed)
+        self._digest = folds.digest
+        self._check_resumed(runner, folds)
+        if runner.val_loop is not None:
+            _check_validation(loader.dataset, runner.val_loop.dataloader.dataset)
+        _order_by_fold(loader, folds)
+        _tag(loader.dataset, folds)
+        if is_main_process():
+            folds.save(osp.join(runner.work_dir, FILE))
+        barrier()
+
+    def _check_resumed(self, runner, folds: Folds) -> None:
+        if self._resumed is None:
+            return
+        before = {'the checkpoint': self._resumed}
+        path = osp.join(runner.work_dir, FILE)
+        if osp.isfile(path):
+            before[path] = Folds.load(path).digest
+        for where, digest in before.items():
+            if digest != folds.digest:
+                raise ValueError(
+                    'Invalid `train_dataloader.dataset` or `model.folds`: expected '
+                    f'the folds of the run that is resumed, {digest} in {where}, got '
+                    f'{folds.digest}: the images, their labels or their division are '
+                    'others, and a student would see what it should not.'
+                )
+
+
+def _check_validation(train: Any, val: Any) -> None:
+    """Check that no image is trained and validated on."""
+    sources = {image_source(train.get_data_info(i)) for i in range(len(train))}
+    shared = [
+        i for i in range(len(val)) if image_source(val.get_data_info(i)) in sources
+    ]
+    if shared:
+        info = val.get_data_info(shared[0])
+        raise ValueError(
+            'Invalid `val_dataloader.dataset`: expected no image that is in a fold of '
+            f'the training images, got {len(shared)} of {len(val)}, the first is '
+            f'{info.get("img_path") or f"image {shared[0]}"}.'
+        )
+
+
+def _order_by_fold(loader: DataLoader, folds: Folds) -> None:
+    """Have every batch hold the same number of images of each fold."""
+    batches: Any = loader.batch_sampler
+    if hasattr(batches, 'batch_sampler'):  # of `ExactResumeHook`
+        batches = batches.batch_sampler
+    sampler: Any = getattr(batches, 'sampler', None)
+    if isinstance(sampler, FoldSampler):
+        return
+    if type(sampler) is not DefaultSampler:
+        raise ValueError(
+            'Invalid `train_dataloader.sampler`: expected a DefaultSampler, as '
+            f'`model.folds` is set, got a {type(sampler).__name__}.'
+        )
+    if (folds.folds == NO_FOLD).any():
+        raise ValueError(
+            'Invalid `train_dataloader.dataset`: expected the label of every image, '
+            f'as `model.folds` is set, got {(folds.folds == NO_FOLD).sum()} without. '
+            'To learn from these too, take mmdckd.WithUnlabeled.'
+        )
+    size = getattr(batches, 'num_labeled', None) or batches.batch_size
+    if size % folds.num_folds:
+        raise ValueError(
+            f'Invalid `train_dataloader.batch_size`: expected a multiple of '
+            f'{folds.num_folds}, the number of folds, got {size} images with labels.'
+        )
+    last = len(sampler) % size
+    seen = last - -(-last // folds.num_folds)
+    if not batches.drop_last and last and seen < 2:
+        raise ValueError(
+            'Invalid `train_dataloader.drop_last`: expected True, as the last batch '
+            f'has {last} images, of which a student sees {seen}, got False.'
+        )
+    batches.sampler = FoldSampler(sampler, folds.folds)
+
+
+def _tag(dataset: Any, folds: Folds) -> None:
+    """Have samples know their folds."""
+    roots = image_roots(dataset)
+    for leaf in _leaves(dataset):
+        if not hasattr(leaf, 'pipeline'):
+            raise ValueError(
+                'Invalid `train_dataloader.dataset`: expected a dataset with a '
+                f'pipeline, as `model.folds` is set, got a {type(leaf).__name__}.'
+            )
+        if not isinstance(leaf.pipeline, FoldedPipeline):
+            leaf.pipeline = FoldedPipeline(leaf.pipeline, folds, roots)
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    inner = inner_datasets(dataset)
+    if not inner:
+        yield dataset
+    for each in inner:
+        yield from _leaves(each)

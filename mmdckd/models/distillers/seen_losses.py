@@ -1,0 +1,69 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Collective losses of the images that each student sees."""
+
+from typing import Dict, Optional
+
+import torch
+
+from ..cohorts.batch_folds import NO_FOLD, BatchFolds, Group
+from ..losses.base_collective_loss import BaseCollectiveLoss
+
+Terms = Dict[str, torch.Tensor]
+
+
+def seen_losses(
+    loss: BaseCollectiveLoss,
+    students: torch.Tensor,
+    teachers: Optional[torch.Tensor],
+    peers: Optional[torch.Tensor],
+    gt_labels: Optional[torch.Tensor],
+    folds: BatchFolds,
+) -> Terms:
+    """Compute a collective loss, of each student on the images it sees.
+
+    A loss that is a mean over images is computed fold by fold, and averaged:
+    the images of a fold have the same peers. Any other is computed at once on
+    all images that a student sees.
+
+    Args:
+        loss (BaseCollectiveLoss): The loss.
+        students (Tensor): Logits of the N students (N, B, C); those of images
+            that a student does not see are not looked at.
+        teachers (Tensor, optional): Those of M teachers (M, B, C).
+        peers (Tensor, optional): What the N students say in ``eval`` mode of
+            the images to which they are blind (N, B, C).
+        gt_labels (Tensor, optional): (B,) or (B, C).
+        folds (BatchFolds): Which images each student sees.
+
+    Returns:
+        Dict[str, Tensor]: Term to its values (N,).
+    """
+    totals: Terms = {}
+    groups = folds.by_fold if loss.by_image else folds.by_student
+    for group in groups:
+        members = torch.tensor(group.students, device=students.device)
+        values = loss(
+            students[group.students].index_select(1, group.rows),
+            None if teachers is None else teachers.index_select(1, group.rows),
+            None if gt_labels is None else gt_labels.index_select(0, group.rows),
+            *_peers_of(group, peers if loss.held_out else None, folds),
+        )
+        for term, value in values.items():
+            total = totals.get(term, torch.zeros_like(value[:1]).expand(len(students)))
+            totals[term] = total.index_add(0, members, len(group.rows) * value)
+    counts = torch.tensor(
+        [len(folds.seen(name)) for name in folds.plan.names], device=students.device
+    )
+    return {term: total / counts for term, total in totals.items()}
+
+
+def _peers_of(group: Group, peers: Optional[torch.Tensor], folds: BatchFolds) -> list:
+    """The peers to learn from, where these are others than the students that
+    see the images."""
+    if peers is None:
+        return []
+    peers = peers.index_select(1, group.rows)
+    if group.fold == NO_FOLD:
+        return [peers]  # All are blind to a label that nobody has.
+    blind = peers[folds.plan.blind_to(group.fold)]
+    return [blind.unsqueeze(1).expand(-1, len(group.students), -1, -1)]

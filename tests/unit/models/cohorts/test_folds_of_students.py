@@ -1,0 +1,429 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Students that are blind to a fold, against a loop in plain PyTorch."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helpers.networks import build, digits, distil, network
+from mmdckd.models.cohorts.fold_plan import FoldPlan
+
+TAU = 4.0
+# Not a row of equal parts, so that a mean over the wrong images is seen.
+FOLDS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 2, 2, 1]
+
+
+def dckd(**kwargs):
+    return dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
+    )
+
+
+def batch(folds=FOLDS, unlabelled=()):
+    data = digits(len(folds))
+    for i, (sample, fold) in enumerate(zip(data['data_samples'], folds)):
+        sample.set_metainfo(dict(fold=fold))
+        if i in unlabelled:
+            del sample.gt_label
+            sample.set_metainfo(dict(unlabeled=True))
+    return data
+
+
+def warmed(model):
+    """A cohort with BatchNorm statistics that are not those of the start."""
+    torch.manual_seed(5)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.5, 1.5)
+    return model.double()
+
+
+def step(model, data):
+    data = model.data_preprocessor(copy.deepcopy(data), True)
+    data['inputs'] = data['inputs'].double()
+    losses = model.loss(**data)
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    return losses, data
+
+
+def reference(model, data, fold_of, combine, alpha, beta, gamma):
+    """The losses and the gradients of one step, image by image."""
+    images = data['inputs']
+    labels = [int(sample.gt_label) for sample in data['data_samples']]
+    students = copy.deepcopy(dict(model.cohort.items()))
+    blind = copy.deepcopy(students)
+    losses = {}
+    for name, student in students.items():
+        student.train().zero_grad()
+        rows = [i for i, fold in enumerate(FOLDS) if fold != fold_of.get(name)]
+        logits = forward(student, images[rows])
+        terms = dict(task=0.0, teacher=0.0, collective=0.0, correlation=0.0)
+        for z, i in zip(logits, rows):
+            log_p = (z / TAU).log_softmax(0)
+            terms['task'] = terms['task'] - z.log_softmax(0)[labels[i]]
+            asked = [each for each in fold_of if fold_of[each] == FOLDS[i]]
+            with torch.no_grad():
+                said = [
+                    (forward(blind[each].eval(), images[i : i + 1])[0] / TAU)
+                    for each in asked
+                ]
+                target = combine(said)
+                from_teacher = (forward_teacher(model, images)[i] / TAU).softmax(0)
+            terms['teacher'] = terms['teacher'] + alpha * TAU**2 * kl(
+                from_teacher, log_p
+            )
+            terms['collective'] = terms['collective'] + beta * TAU**2 * kl(
+                target, log_p
+            )
+            terms['correlation'] = (
+                terms['correlation'] + gamma * (log_p.exp() * log_p).sum()
+            )
+        losses[name] = {term: value / len(rows) for term, value in terms.items()}
+        sum(losses[name].values()).backward()
+    return losses, students
+
+
+def forward(network, images):
+    return network.head(network.extract_feat(images))
+
+
+def forward_teacher(model, images):
+    return forward(model.teachers[0].model, images)
+
+
+def kl(target, log_p):
+    return (target * (target.log() - log_p)).sum()
+
+
+def logit_mean(said):
+    return torch.stack(said).mean(0).softmax(0)
+
+
+def mean(said):
+    return torch.stack([each.softmax(0) for each in said]).mean(0)
+
+
+@pytest.mark.parametrize(
+    'count, graduate, collector, combine',
+    [
+        (4, 'student3', 'held_out', logit_mean),
+        (5, None, 'held_out', logit_mean),
+        (5, ['student1', 'student4'], dict(type='held_out', collector='mean'), mean),
+    ],
+)
+def test_a_step_is_a_loop_over_the_images_that_are_seen(
+    count, graduate, collector, combine
+):
+    model = distil(
+        count,
+        folds=dict(num_folds=3, graduate=graduate),
+        distiller=dckd(collector=collector),
+    )
+    model = warmed(model).train()
+    before = copy.deepcopy(model)
+    losses, data = step(model, batch())
+    fold_of = model.folds.fold_of
+    expected, students = reference(before, data, fold_of, combine, 1.0, 1.0, 0.1)
+    for name, student in model.cohort.items():
+        for term, value in expected[name].items():
+            key = f'collective.{name}.loss_dckd.{term}'
+            key = f'student.{name}.loss' if term == 'task' else key
+            torch.testing.assert_close(losses[key], value)
+        for p, q in zip(student.parameters(), students[name].parameters()):
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-6, atol=1e-9)
+        # The statistics of BatchNorm as well.
+        for p, q in zip(student.buffers(), students[name].buffers()):
+            torch.testing.assert_close(p, q)
+
+
+def test_peers_that_have_seen_an_image_are_asked_without_held_out():
+    """As a cohort of those that see it, fold by fold."""
+    model = warmed(distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
+    data = batch([0, 0, 0, 1, 1, 0, 1, 0])
+    before = copy.deepcopy(model)
+    losses, data = step(model, data)
+    folds = torch.tensor([0, 0, 0, 1, 1, 0, 1, 0])
+    logits = {
+        name: forward(student.train(), data['inputs'][folds != int(name[-1]) % 2])
+        for name, student in before.cohort.items()
+    }
+    # Students 0 and 2 see fold 1, and 1 and 3 fold 0: pairs that teach each other.
+    for name, other in (('student0', 'student2'), ('student3', 'student1')):
+        log_p = (logits[name] / TAU).log_softmax(1)
+        target = (logits[other] / TAU).softmax(1)
+        expected = TAU**2 * (target * (target.log() - log_p)).sum(1).mean()
+        value = losses[f'collective.{name}.loss_dckd.collective']
+        torch.testing.assert_close(value, expected)
+
+
+def test_a_loss_on_the_batch_is_of_the_images_that_are_seen():
+    """DIST compares classes over the images of a batch."""
+    distiller = dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(loss_dist=dict(type='mmdckd.CohortDISTLoss')),
+    )
+    cfg = dict(folds=dict(num_folds=3, graduate='student3'), distiller=distiller)
+    model = warmed(distil(4, **cfg)).train()
+    before = copy.deepcopy(model)
+    losses, data = step(model, batch())
+    loss = model.distiller.collective_losses.loss_dist
+    for name, student in before.cohort.items():
+        rows = [i for i, f in enumerate(FOLDS) if f != model.folds.fold_of.get(name)]
+        logits = forward(student.train(), data['inputs'][rows])
+        terms = loss([logits], forward_teacher(before, data['inputs'])[rows])
+        for term, value in terms.items():
+            found = losses[f'collective.{name}.loss_dist.{term}']
+            torch.testing.assert_close(found, value[0])
+
+
+def test_statistics_are_of_the_images_that_are_seen():
+    model = warmed(distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
+    before = copy.deepcopy(model)
+    losses, data = step(model, batch([0, 1] * 4))
+    folds = torch.tensor([0, 1] * 4)
+    logits = [
+        forward(student.train(), data['inputs'][folds != i % 2])
+        for i, student in enumerate(before.cohort.students.values())
+    ]
+    for i, z in enumerate(logits):
+        entropy = before.task.entropy(z).mean()
+        torch.testing.assert_close(losses[f'collective.student{i}.entropy'], entropy)
+    pairs = [
+        (logits[i].argmax(1) == logits[i + 2].argmax(1)).double().mean()
+        for i in range(2)
+    ]
+    found = losses['collective.agreement']
+    torch.testing.assert_close(found.double(), torch.stack(pairs).mean())
+
+
+def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
+    model = distil(
+        3,
+        folds=dict(num_folds=2, graduate='student2'),
+        distiller=dckd(collector='held_out', gamma=0.0, alpha=0.0),
+        calculate_student_loss=False,
+    )
+    model = warmed(model).train()
+    before = copy.deepcopy(model)
+    losses, data = step(model, batch([0, 1, 0, 1], unlabelled=range(4)))
+    images = data['inputs']
+    eval_ = {
+        n: forward(copy.deepcopy(s).eval(), images) for n, s in before.cohort.items()
+    }
+    for name, student in before.cohort.items():
+        log_p = (forward(student.train(), images) / TAU).log_softmax(1)
+        others = [z / TAU for other, z in eval_.items() if other != name]
+        target = torch.stack(others).mean(0).softmax(1)
+        expected = TAU**2 * (target * (target.log() - log_p)).sum(1).mean()
+        value = losses[f'collective.{name}.loss_dckd.collective']
+        torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize('memory', [None, 'checkpoint'])
+def test_a_student_never_learns_from_its_fold(memory):
+    """Bit for bit, in weights and in statistics: the run that never saw it."""
+
+    def trained(blank):
+        model = distil(
+            3,
+            folds=dict(num_folds=2, graduate='student2'),
+            # Of the teacher alone: what peers say of other images would differ.
+            distiller=dckd(beta=0.0),
+            memory=memory,
+        ).train()
+        optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+        for start in (0, 8):
+            data = digits(8, start)
+            data['inputs'] = data['inputs'].clone()
+            for i, sample in enumerate(data['data_samples']):
+                sample.set_metainfo(dict(fold=i % 2))
+                if i % 2 == blank:
+                    data['inputs'][i] = 255 - data['inputs'][i]
+                    sample.set_gt_label(0)
+            optimizer.zero_grad()
+            losses = model.loss(**model.data_preprocessor(data, True))
+            model.parse_losses(losses)[0].backward()
+            optimizer.step()
+        return model.cohort.students
+
+    whole, blanked = trained(None), trained(0)
+    equal = {
+        name: all(
+            torch.equal(p, q)
+            for p, q in zip(
+                whole[name].state_dict().values(), blanked[name].state_dict().values()
+            )
+        )
+        for name in whole
+    }
+    assert equal == dict(student0=True, student1=False, student2=False)
+
+
+def test_asking_changes_nothing_but_the_target():
+    """Modes, statistics, random numbers and gradients stay."""
+    students = dict(architecture=network())
+    model = distil(
+        3,
+        folds=dict(graduate='student2'),
+        distiller=dckd(collector='held_out'),
+        **students,
+    ).train()
+    frozen = model.cohort.students['student0'].backbone.norm1.eval()
+    step_rng = torch.get_rng_state()
+    model.loss(**model.data_preprocessor(batch([0, 1] * 4), True))
+    assert torch.equal(step_rng, torch.get_rng_state())
+    assert not frozen.training
+    others = [m for m in model.cohort.students.modules() if m is not frozen]
+    assert all(m.training for m in others if m is not model.cohort.students)
+
+
+def test_best_and_first_prediction_are_those_of_a_graduate():
+    model = distil(3, folds=dict(graduate='student2'))
+    assert model.cohort.deployed == ['student2']
+    data = model.data_preprocessor(digits(4), False)
+    model.eval()
+    own = model.cohort.students['student2'](**data, mode='predict')
+    for a, b in zip(model(**data, mode='predict'), own):
+        assert torch.equal(a.pred_score, b.pred_score)
+
+
+def test_the_summary_says_who_is_asked():
+    model = distil(
+        4, folds=dict(graduate='student3'), distiller=dckd(collector='held_out')
+    )
+    loss = model.distiller.collective_losses.loss_dckd
+    names = model.cohort.names
+    sources = [loss.sources(i, names, [])['collective'] for i in range(4)]
+    assert sources == [
+        ['student1', 'student2'],
+        ['student0', 'student2'],
+        ['student0', 'student1'],
+        ['student0', 'student1', 'student2'],
+    ]
+
+
+def test_plans():
+    names = [f'student{i}' for i in range(5)]
+    plan = FoldPlan(names)
+    assert plan.num_folds == 5 and plan.deployed == names
+    plan = FoldPlan(names, num_folds=2, graduate='student1')
+    assert plan.fold_of == dict(student0=0, student2=1, student3=0, student4=1)
+    assert plan.blind_to(0) == [0, 3] and plan.seeing(0) == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    'folds, message',
+    [
+        (dict(graduate='student9'), r"folds.graduate`.*'student9'\. Did you mean"),
+        (dict(num_folds=4, graduate='student3'), 'from 2 to 3, .* got 4'),
+        (dict(num_folds=1), 'from 2 to 4, .* got 1'),
+        (dict(num_folds='4'), "from 2 to 4, .* got '4'"),
+        (dict(seed=0.5), 'folds.seed`: expected a whole number, got 0.5'),
+        (dict(fold=4), 'a dict with some of'),
+        (4, 'a dict with some of'),
+    ],
+)
+def test_plans_that_cannot_be(folds, message):
+    with pytest.raises(ValueError, match=message):
+        build(
+            architecture=network(),
+            num_students=4,
+            distiller=dckd(alpha=0.0),
+            folds=folds,
+        )
+
+
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (dict(lagged_peers=dict()), 'None with lagged_peers'),
+        (dict(views='independent'), "None with views='independent'"),
+        (dict(cuda_graphs=True), 'None with cuda_graphs=True'),
+        (
+            dict(
+                data_preprocessor=dict(
+                    type='mmpretrain.ClsDataPreprocessor',
+                    num_classes=10,
+                    batch_augments=dict(augments=[dict(type='Mixup', alpha=1.0)]),
+                )
+            ),
+            r'batch_augments \(mixup, CutMix\)',
+        ),
+        (
+            dict(
+                distiller=dict(
+                    dckd(),
+                    student_recorders=dict(
+                        logits_=dict(type='ModuleOutputs', source='head.fc')
+                    ),
+                    teacher_recorders=dict(
+                        logits_=dict(type='ModuleOutputs', source='head.fc')
+                    ),
+                    distill_losses=dict(loss_kd=dict(type='mmrazor.KLDivergence')),
+                    loss_forward_mappings=dict(
+                        loss_kd=dict(
+                            preds_S=dict(from_student=True, recorder='logits_'),
+                            preds_T=dict(from_student=False, recorder='logits_'),
+                        )
+                    ),
+                )
+            ),
+            "MMRazor's losses",
+        ),
+        (
+            dict(
+                distiller=dict(
+                    type='mmdckd.CollectiveDistiller',
+                    collective_losses=dict(
+                        loss_one=dict(
+                            type='mmdckd.GatedEnsembleLoss',
+                            num_students=2,
+                            num_classes=10,
+                        )
+                    ),
+                )
+            ),
+            'from the teacher alone, or whose value is a mean .* GatedEnsembleLoss',
+        ),
+        (dict(distiller=dckd()), 'there is no peer to collect from'),
+        (
+            dict(folds=None, distiller=dckd(collector='held_out')),
+            'loss_dckd.collector`: expected a collector without folds',
+        ),
+        (dict(distiller=dckd(teacher_collector='held_out')), 'expected no `held_out`'),
+        (
+            dict(
+                distiller=dckd(
+                    collector=dict(
+                        type='held_out', collector=dict(type='mean', include_self=True)
+                    )
+                )
+            ),
+            'without `include_self`',
+        ),
+    ],
+)
+def test_what_folds_do_not_go_with(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        distil(2, **{'folds': dict(), **cfg})
+
+
+def test_a_sample_without_a_fold_is_named():
+    model = distil(2, folds=dict(), distiller=dckd(beta=0.0))
+    with pytest.raises(ValueError, match='Invalid batch: .*mmdckd.FoldsHook'):
+        model.loss(**model.data_preprocessor(digits(4), True))
+
+
+def test_the_target_is_float32_under_autocast():
+    model = distil(3, folds=dict(), distiller=dckd(collector='held_out')).train()
+    data = model.data_preprocessor(batch([0, 1, 2] * 2), True)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = model.loss(**data)
+    value = losses['collective.student0.loss_dckd.collective']
+    assert value.dtype == torch.float32 and F.relu(value) == value
