@@ -21,6 +21,7 @@ METHODS = [
     'codistillation',
     'dml',
     'ema_peers',
+    'finished',
     'held_out',
     'kd',
     'one',
