@@ -7,13 +7,17 @@ from .prediction_sums import (
     expected_calibration_error,
     soften,
 )
+from .predictions import MOST_IMAGES, Predictions, split_files
 
 __all__ = [
     'MOST_CLASSES',
+    'MOST_IMAGES',
     'CohortSums',
     'PredictionSums',
+    'Predictions',
     'SoftSums',
     'correlation_distance',
     'expected_calibration_error',
     'soften',
+    'split_files',
 ]

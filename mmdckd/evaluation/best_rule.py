@@ -2,7 +2,7 @@
 """Which student is best."""
 
 import math
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,30 @@ from mmdckd import names
 
 #: Which of two values is better.
 RULES = ('greater', 'less')
+
+Key = TypeVar('Key')
+
+
+def best_of(values: Mapping[Key, Any], rule: str) -> Optional[Key]:
+    """Choose the best of several values: students of a validation, or
+    validations of a run.
+
+    Args:
+        values (Mapping): What they are the values of, to values.
+        rule (str): ``'greater'`` or ``'less'``, whichever is better.
+
+    Returns:
+        Any: The key of the best value, the first of those that are equal, as
+        MMEngine's ``CheckpointHook`` has it. A value that is not a number
+        (NaN) is never chosen; None where there is no other.
+    """
+    sign = 1 if rule == 'greater' else -1
+    best, record = None, -math.inf
+    for key, value in values.items():
+        score = sign * float(value)
+        if score > record:
+            best, record = key, score
+    return best
 
 
 class BestRule(NamedTuple):
@@ -28,19 +52,15 @@ class BestRule(NamedTuple):
     reason: str
 
     def best(self, results: Dict[str, Dict[str, Any]]) -> str:
-        """The best of several members; the first of those that are equal.
+        """The best of several members, by :func:`best_of`; the first where no
+        value is a number.
 
         Args:
-            results (Dict[str, dict]): Name to metrics. A value that is not a
-                number (NaN) is worse than any.
+            results (Dict[str, dict]): Name to metrics.
         """
-        sign = 1 if self.rule == 'greater' else -1
-
-        def score(name: str) -> float:
-            value = sign * float(results[name][self.metric])
-            return -math.inf if math.isnan(value) else value
-
-        return max(results, key=score)
+        values = {name: metrics[self.metric] for name, metrics in results.items()}
+        best = best_of(values, self.rule)
+        return next(iter(results)) if best is None else best
 
     def __str__(self) -> str:
         which = 'greatest' if self.rule == 'greater' else 'least'
@@ -53,7 +73,7 @@ class BestRule(NamedTuple):
 def choose_rule(
     values: Dict[str, Any],
     key: str,
-    hooks: Iterable[Hook],
+    saved: Iterable[Tuple[str, str]],
     monitor: Optional[str] = None,
     rule: Optional[str] = None,
 ) -> BestRule:
@@ -67,7 +87,8 @@ def choose_rule(
         values (Dict[str, Any]): A member's metrics, by their names.
         key (str): The config key of the loop, such as ``'val_cfg'``, for the
             messages.
-        hooks (Iterable[Hook]): The hooks of the run.
+        saved (Iterable[Tuple[str, str]]): What ``save_best`` follows, as of
+            :func:`saved_by`.
         monitor (str, optional): A metric. Defaults to None.
         rule (str, optional): ``'greater'`` or ``'less'``. Defaults to None:
             that of ``save_best`` where it names the metric, or what
@@ -79,13 +100,14 @@ def choose_rule(
     Raises:
         ValueError: If there is no such metric, or it is not one number.
     """
-    saved = dict(_saved_metrics(hooks))
+    followed = ((names.split_metric(name), rule) for name, rule in saved)
+    rules = {split[1]: rule for split, rule in followed if split}
     reason = f'the first metric of `{key[:-4]}_evaluator`'
     if monitor is not None:
         check_monitor(monitor, values, f'{key}.monitor')
         metric, reason = monitor, f'`{key}.monitor`'
     else:
-        named = [name for name in saved if name in values]
+        named = [name for name in rules if name in values]
         scalars = [name for name in values if is_number(values[name])]
         if named:
             check_monitor(named[0], values, 'save_best')
@@ -99,17 +121,16 @@ def choose_rule(
                 f'{", ".join(values) or "it has none"}. Add one, such as '
                 "dict(type='Accuracy')."
             )
-    return BestRule(metric, rule or saved.get(metric) or infer_rule(metric), reason)
+    return BestRule(metric, rule or rules.get(metric) or infer_rule(metric), reason)
 
 
-def _saved_metrics(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
-    """What ``save_best`` follows: the metrics and the rules."""
+def saved_by(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
+    """What ``save_best`` of hooks follows: the metrics, and the rules."""
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
-            for key, rule in zip(hook.key_indicators, hook.rules):
-                split = names.split_metric(key)
-                if split and rule:
-                    yield split[1], rule
+            yield from (
+                (key, rule) for key, rule in zip(hook.key_indicators, hook.rules) if rule
+            )
 
 
 def infer_rule(metric: str) -> str:

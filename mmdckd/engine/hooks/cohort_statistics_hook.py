@@ -10,7 +10,13 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
 
 from mmdckd.engine.unwrapping import unwrapped
-from mmdckd.evaluation import MOST_CLASSES, CohortSums, soften
+from mmdckd.evaluation import (
+    MOST_CLASSES,
+    MOST_IMAGES,
+    CohortSums,
+    Predictions,
+    soften,
+)
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
@@ -47,9 +53,11 @@ class CohortStatisticsHook(Hook):
       alone have no prefix.
     - Class correlations, confusions, calibration and agreement of the last
       validation are in ``<work_dir>/<time>/vis_data/cohort_statistics.npz``,
-      which ``tools/report.py`` reads: what
+      which ``mmdckd report`` reads: what
       :meth:`~mmdckd.evaluation.CohortSums.arrays` returns, ``step`` and the
-      names of the ``classes``.
+      names of the ``classes``; and, of up to 100,000 images, what each member
+      has predicted for each, by
+      :meth:`~mmdckd.evaluation.Predictions.arrays`.
     - The class correlations are drawn for the visualizer, every few
       validations and after the last.
 
@@ -85,12 +93,14 @@ class CohortStatisticsHook(Hook):
         # scores of each batch.
         self._asked: List[Tuple[torch.Tensor, Dict[str, torch.Tensor]]] = []
         self._sums: Optional[CohortSums] = None
+        self._predictions = Predictions()
         self._told = False
 
     def before_val_epoch(self, runner) -> None:
         """Begin anew."""
         self._own = OwnSamples(runner.val_dataloader)
         self._sums = None
+        self._predictions = Predictions()
         if not _task_of(runner.model).exclusive:
             runner.logger.warning(
                 'CohortStatisticsHook is for images of one label each, and '
@@ -143,6 +153,14 @@ class CohortStatisticsHook(Hook):
         labels = labels[: self._own.take(len(outputs))]
         scores = {name: each[: len(labels)] for name, each in scores.items()}
         self._sums.add(scores, labels)
+        if len(runner.val_dataloader.dataset) <= MOST_IMAGES:
+            own = outputs[: len(labels)]
+            self._predictions.add(
+                scores,
+                labels,
+                [sample.get('sample_idx', -1) for sample in own],
+                [sample.get('img_path') or '' for sample in own],
+            )
         if not self._told:
             self._told = True
             self._tell(runner, kept > _MOST_SCORES)
@@ -159,8 +177,9 @@ class CohortStatisticsHook(Hook):
         self._sums.reduce()
         for name, value in self._sums.scalars().items():
             runner.message_hub.update_scalar(with_stage('val', name), value)
+        predictions = self._predictions.arrays()
         if is_main_process():
-            self._write(runner, self._sums.arrays())
+            self._write(runner, {**self._sums.arrays(), **predictions})
 
     def _tell(self, runner, without_teachers: bool) -> None:
         """Log what is too large to be recorded."""

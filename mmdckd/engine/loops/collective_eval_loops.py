@@ -11,7 +11,13 @@ from torch.utils.data import DataLoader
 
 from mmdckd import names
 from mmdckd.engine.unwrapping import unwrapped
-from mmdckd.evaluation.best_rule import RULES, BestRule, choose_rule, is_number
+from mmdckd.evaluation.best_rule import (
+    RULES,
+    BestRule,
+    choose_rule,
+    is_number,
+    saved_by,
+)
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.io.best_student import best_student_of
 from mmdckd.registry import LOOPS
@@ -88,7 +94,11 @@ class _MemberEvaluation:
     def _settle_rule(self, values: Dict[str, Any]) -> BestRule:
         if self.best_rule is None:
             self.best_rule = choose_rule(
-                values, f'{self.stage}_cfg', self.runner.hooks, self.monitor, self.rule
+                values,
+                f'{self.stage}_cfg',
+                saved_by(self.runner.hooks),
+                self.monitor,
+                self.rule,
             )
         return self.best_rule
 
