@@ -129,8 +129,39 @@ def saved_by(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             yield from (
-                (key, rule) for key, rule in zip(hook.key_indicators, hook.rules) if rule
+                (key, rule)
+                for key, rule in zip(hook.key_indicators, hook.rules)
+                if rule
             )
+
+
+def is_record(
+    metrics: Mapping[str, Any], hooks: Iterable[Hook], noted: Mapping[str, Any]
+) -> bool:
+    """Whether a validation is the best yet by ``save_best``, before
+    ``CheckpointHook`` notes it.
+
+    Args:
+        metrics (Mapping[str, Any]): What the validation has measured.
+        hooks (Iterable[Hook]): The hooks of the run; the first metric of the
+            first ``save_best`` counts.
+        noted (Mapping[str, Any]): ``runtime_info`` of the message hub, with
+            the best score of the validations before.
+    """
+    for hook in hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best and metrics:
+            key = hook.key_indicators[0]
+            noted_as = 'best_score'
+            if len(hook.key_indicators) > 1:
+                noted_as += f'_{key}'
+            if key == 'auto':  # as CheckpointHook is about to settle it
+                key = next(iter(metrics))
+            if metrics.get(key) is None:
+                return False
+            rule = hook.rules[0] or infer_rule(key)
+            before = {'before': noted[noted_as]} if noted_as in noted else {}
+            return best_of({**before, 'now': metrics[key]}, rule) == 'now'
+    return False
 
 
 def infer_rule(metric: str) -> str:

@@ -57,7 +57,7 @@ class Predictions:
             (V,), and ``files``, the bytes of all paths in UTF-8 with a zero
             between two.
         """
-        batches = sum(all_gather_object(self._batches), [])
+        batches = [each for own in all_gather_object(self._batches) for each in own]
         if not batches:
             return {}
         found = {

@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from .curves import draw_curves, read_curves
+from .accuracy_figure import draw_curves
+from .curves import read_curves
 
 __all__ = ['draw_curves', 'read_curves']

@@ -5,8 +5,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from mmdckd.names import COHORT, ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 
-from .curves import ACCURACY
 from .epoch_figures import other_metrics, weighted_losses
+from .measures import image_rate, title_of, written
 from .recorded_run import RecordedRun
 
 #: What the config of a run says of its folder and its log, not of its result.
@@ -21,9 +21,11 @@ _OUTSIDE = (
     'experiment_name',
 )
 
+#: What it is, and its value in a run.
+Row = Tuple[str, Callable[[RecordedRun], Optional[str]]]
+
 #: Of every student's last validation: title, statistic, format, factor.
 _OF_STUDENTS = (
-    ('students, mean top-1 (%)', ACCURACY, '{:.2f}', 1),
     ('students, mean NLL (nats)', 'nll', '{:.3f}', 1),
     ('students, mean Brier score', 'brier', '{:.4f}', 1),
     ('students, mean ECE (%)', 'ece', '{:.2f}', 100),
@@ -67,19 +69,14 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
         every run as text, '' where a run has none. Rows that no run has are
         left out.
     """
-    rows: List[Tuple[str, Callable[[RecordedRun], Optional[str]]]] = [
+    rows: List[Row] = [
         ('method', _method),
         ('validated so far', _progress),
-        ('best student, top-1 (%)', _best_student),
+        ('best student', _best_student),
+        *_of_metrics(runs),
         *(
             (title, _mean(metric, text, factor))
-            for title, metric, text, factor in _OF_STUDENTS[:1]
-        ),
-        ('ensemble, top-1 (%)', _last(ENSEMBLE, ACCURACY, '{:.2f}')),
-        ('teacher, top-1 (%)', _last(TEACHER, ACCURACY, '{:.2f}')),
-        *(
-            (title, _mean(metric, text, factor))
-            for title, metric, text, factor in _OF_STUDENTS[1:]
+            for title, metric, text, factor in _OF_STUDENTS
         ),
         *(
             (f'students, mean {metric}', _mean(metric, '{:.4g}', 1))
@@ -104,17 +101,13 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
         ),
         (
             'training throughput (images/s)',
-            lambda run: rate(run.images_per_second) if run.images_per_second else None,
+            lambda run: (
+                image_rate(run.images_per_second) if run.images_per_second else None
+            ),
         ),
     ]
     table = [(title, [value(run) or '' for run in runs]) for title, value in rows]
     return [(title, values) for title, values in table if any(values)]
-
-
-def rate(images: float) -> str:
-    """Write images a second, of which a slow machine may have less than
-    one."""
-    return f'{images:,.0f}' if images >= 10 else f'{images:.2g}'
 
 
 def config_differences(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
@@ -169,19 +162,33 @@ def _method(run: RecordedRun) -> str:
     )
 
 
-def _progress(run: RecordedRun) -> str:
+def _progress(run: RecordedRun) -> Optional[str]:
+    if not run.validation:
+        return None
     last = run.validation[-1]['step']
-    train = run.config.train_cfg
-    if 'max_epochs' in train:
-        return f'{last} of {train.max_epochs} epochs'
-    return f'{last} of {train.max_iters} iterations'
+    end = (run.config.get('train_cfg') or {}).get(
+        'max_iters' if run.by_iteration else 'max_epochs', '?'
+    )
+    return f'{last} of {end} {run.unit}s'
 
 
-def _best_student(run: RecordedRun) -> str:
-    curves = run.curves(ACCURACY)
-    name = max(run.students, key=lambda name: _end(curves[name]))
-    best = max(max(curves[name].values()) for name in run.students)
-    return f'{_end(curves[name]):.2f} ({name}; at any time {best:.2f})'
+def _best_student(run: RecordedRun) -> Optional[str]:
+    if run.best is None:
+        return None
+    value = written(run.metric, run.best.value, 2)
+    return f'{value} ({run.best.student}, {run.unit} {run.best.step})'
+
+
+def _of_metrics(runs: Sequence[RecordedRun]) -> Iterator[Row]:
+    """What students, ensembles and teachers have at the end in the metrics
+    that runs choose by."""
+    for metric in dict.fromkeys(run.metric for run in runs):
+        unit = title_of(metric)
+        digits = '{:.2f}' if written(metric, 0).endswith('%') else '{:.4g}'
+        unit += ' (%)' if digits == '{:.2f}' else ''
+        yield f'students, mean {unit}', _mean(metric, digits, 1)
+        yield f'ensemble, {unit}', _last(ENSEMBLE, metric, digits)
+        yield f'teacher, {unit}', _last(TEACHER, metric, digits)
 
 
 def _mean(

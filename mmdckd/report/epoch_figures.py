@@ -1,20 +1,21 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What changes while a run trains: losses, weights and statistics."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from types import MappingProxyType
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from mmengine.registry import DefaultScope
 
 from mmdckd import names
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
-from mmdckd.visualization.style import COLOURS, grid, line_style, tidy
+from mmdckd.visualization.style import COLOURS, SMALL, grid, tidy
 
-from .curves import ACCURACY, Curves, spaced
+from .curves import Curves
+from .panels import Panel, Room, draw_panels
 from .recorded_run import RecordedRun
 
 #: What of a loss has no part in its weights.
@@ -53,7 +54,9 @@ CALIBRATION = dict(
 def other_metrics(runs: Sequence[RecordedRun]) -> Group:
     """The metrics of students that have no place of their own in the report,
     such as those of a user's evaluator."""
-    known = {ACCURACY}.union(ENTROPY, CORRELATION, FIDELITY, CALIBRATION)
+    known = {run.metric for run in runs}.union(
+        ENTROPY, CORRELATION, FIDELITY, CALIBRATION
+    )
     found = (
         names.metric_of(key, run.students[0])
         for run in runs
@@ -84,8 +87,8 @@ def draw_losses(run: RecordedRun) -> Optional[Figure]:
                 curve[record['iter']] = value
     if not terms:
         return None
-    return _panels(
-        ((term, '', 1, curves) for term, curves in terms.items()),
+    return draw_panels(
+        [Panel(term, '', curves) for term, curves in terms.items()],
         run.students,
         'iteration',
     )
@@ -124,7 +127,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
     losses = weighted_losses(run.config.model)
     if not losses:
         return None
-    figure, panels = grid(len(losses), 2, 4.5, 2.9)
+    figure, panels = grid(len(losses), 2, 3.6, 2.9)
     end = run.config.train_cfg.get('max_epochs') or run.config.train_cfg.get(
         'max_iters'
     )
@@ -149,7 +152,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 0), 1.1 * high)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=SMALL)
         tidy(axes)
     return figure
 
@@ -176,9 +179,7 @@ def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
 
 
 def draw_statistics(
-    run: RecordedRun,
-    group: Group,
-    limits: Optional[Dict[str, Tuple[float, float]]] = None,
+    run: RecordedRun, group: Group, rooms: Mapping[str, Room] = MappingProxyType({})
 ) -> Optional[Figure]:
     """Draw statistics of the members by epoch.
 
@@ -186,66 +187,26 @@ def draw_statistics(
         run (RecordedRun): The run.
         group (Group): Which, as in
             :data:`ENTROPY`.
-        limits (Dict[str, Tuple[float, float]], optional): The range of an
-            axis by statistic. Defaults to None, what is drawn.
+        rooms (Mapping[str, Room]): What axes make room for, by statistic.
+            Defaults to none: what is drawn.
 
     Returns:
         Figure, optional: None where the run has recorded none of them.
     """
     tau = run.statistics['tau'] if run.statistics else float('nan')
-    parts = [
-        (
+    panels = [
+        Panel(
             title.replace('{tau}', f'{tau:g}'),
             unit,
-            factor,
-            run.curves(key),
-            (limits or {}).get(key),
+            {
+                name: {step: factor * value for step, value in curve.items()}
+                for name, curve in run.curves(key).items()
+                if name != names.BEST  # which is one of the students
+            },
+            Room(*(factor * end for end in rooms[key])) if key in rooms else None,
+            run.images_behind(key),
         )
         for key, (title, unit, factor) in group.items()
         if run.curves(key)
     ]
-    by_iter = 'max_iters' in run.config.train_cfg
-    return (
-        _panels(parts, run.students, 'iteration' if by_iter else 'epoch')
-        if parts
-        else None
-    )
-
-
-def _panels(parts, students: List[str], xlabel: str) -> Figure:
-    """A panel for each title, unit, factor, curves, and perhaps limits."""
-    parts = list(parts)
-    figure, panels = grid(len(parts), 3, 3.6, 2.75)
-    handles: Dict[str, Line2D] = {}
-    for axes, (title, unit, factor, curves, *limits) in zip(panels, parts):
-        for name, curve in curves.items():
-            steps, values = zip(*sorted(curve.items()))
-            style = line_style(name, students)
-            if names.role_of(name) in (names.ALL, names.COHORT):
-                style.update(linestyle='-')
-            if name in students:
-                style['markevery'] = spaced(
-                    len(steps), students.index(name), len(students)
-                )
-            (line,) = axes.plot(steps, np.multiply(values, factor), **style)
-            handles.setdefault(name, line)
-        axes.set_title(title, fontsize=9)
-        axes.set_ylabel(unit, fontsize=8)
-        axes.set_xlabel(xlabel, fontsize=8)
-        if limits and limits[0]:
-            low, high = np.multiply(limits[0], factor)
-            axes.set_ylim(low, high)
-        axes.tick_params(labelsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        tidy(axes)
-    handles.pop(names.ALL, None)
-    rows = -(-len(handles) // (3 * min(len(panels), 3))) or 1
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc='outside lower center',
-        ncols=-(-len(handles) // rows) or 1,
-        frameon=False,
-        fontsize=8,
-    )
-    return figure
+    return draw_panels(panels, run.students, run.unit) if panels else None

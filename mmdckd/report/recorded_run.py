@@ -5,18 +5,24 @@ import os
 import os.path as osp
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from glob import escape, glob
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 from mmengine.config import Config
 
+from mmdckd import names
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.data import ArraySpec, read_arrays, read_json
+from mmdckd.names import TEACHER
 
-from .curves import ACCURACY, Curves, curves_of, read_records, students_of
+from .choice import Choice, Rules, choose, rules_of
+from .curves import Curves, curves_of, read_records, students_of
+from .measures import ACCURACY
 
-#: What :meth:`mmdckd.evaluation.CohortSums.arrays` returns, as a file.
+#: What :meth:`mmdckd.evaluation.CohortSums.arrays` and
+#: :meth:`mmdckd.evaluation.Predictions.arrays` return, as a file.
 STATISTICS = dict(
     members=ArraySpec('U', 1),
     students=ArraySpec('U', 1),
@@ -27,6 +33,11 @@ STATISTICS = dict(
     agreement=ArraySpec('f', 2),
     correlation=ArraySpec('f', 3, optional=True),
     confusion=ArraySpec('iu', 3, optional=True),
+    labels=ArraySpec('iu', 1, optional=True),
+    top=ArraySpec('iu', 2, optional=True),
+    confidence=ArraySpec('f', 2, optional=True),
+    numbers=ArraySpec('i', 1, optional=True),
+    files=ArraySpec('u', 1, optional=True),
 )
 
 
@@ -45,8 +56,8 @@ class RecordedRun:
             written, :class:`~mmdckd.engine.cohort_summary.Member` as dicts;
             none without the hook.
         statistics (Dict[str, ndarray], optional): What
-            ``CohortStatisticsHook`` has written of the last validation; None
-            without the hook.
+            ``CohortStatisticsHook`` has written of the best validation, or,
+            where that was not kept, of the last; None without the hook.
     """
 
     name: str
@@ -66,10 +77,73 @@ class RecordedRun:
         """
         return curves_of(self.validation, metric)
 
+    @cached_property
+    def rules(self) -> Optional[Rules]:
+        """Rules, optional: How it chooses; None without validation."""
+        return rules_of(self.config, self.validation)
+
     @property
+    def metric(self) -> str:
+        """str: The metric that students are compared by."""
+        return self.rules.students.metric if self.rules else ACCURACY
+
+    @cached_property
+    def best(self) -> Optional[Choice]:
+        """Choice, optional: The student and the validation to use; None
+        without a validation that has measured a number."""
+        return choose(self.rules, self.validation) if self.rules else None
+
+    @cached_property
     def students(self) -> List[str]:
         """List[str]: The names of the students, or ``model``."""
-        return students_of(self.curves(ACCURACY))
+        validated = students_of(self.curves(self.metric))
+        found = {
+            names.student_of(key) for record in self.training[:1] for key in record
+        }
+        trained = names.in_order(name for name in found if name)
+        return validated or trained or [names.MODEL]
+
+    @property
+    def by_iteration(self) -> bool:
+        """bool: Whether its validations are counted by iterations."""
+        return 'max_iters' in (self.config.get('train_cfg') or {})
+
+    @property
+    def unit(self) -> str:
+        """str: What its validations are counted by."""
+        return 'iteration' if self.by_iteration else 'epoch'
+
+    @property
+    def statistics_of(self) -> str:
+        """str: The validation that the statistics are of."""
+        if self.statistics is None:
+            return ''
+        step = int(self.statistics['step'])
+        last = self.validation and self.validation[-1]['step'] == step
+        best = self.best is not None and self.best.step == step
+        kinds = ' and '.join(['the best'] * best + ['the last'] * bool(last))
+        return f'{self.unit} {step}' + (f', {kinds}' if kinds else '')
+
+    @property
+    def num_images(self) -> Optional[int]:
+        """int, optional: How many images its validation has, where statistics
+        were recorded."""
+        if self.statistics is None:
+            return None
+        return int(self.statistics['bins'][0, :, 0].sum())
+
+    def images_behind(self, metric: str) -> Optional[int]:
+        """How many images a rate is over: of those by what the teacher gets
+        right or wrong, these alone. None where it is not known."""
+        total = self.num_images
+        teachers = names.of_role((self.statistics or {}).get('members', ()), TEACHER)
+        if total is None or not metric.startswith('agreement_') or not teachers:
+            return total
+        arrays = self.statistics
+        assert arrays is not None
+        index = list(arrays['members']).index(teachers[0])
+        right = int(arrays['bins'][index, :, 1].sum())
+        return right if metric == 'agreement_right' else total - right
 
     @property
     def step_seconds(self) -> Optional[float]:
@@ -113,7 +187,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         RecordedRun: The run.
 
     Raises:
-        ValueError: If there is no run in the folder, it has not validated,
+        ValueError: If there is no run in the folder, it has logged nothing,
             or a file in it is none that a run writes; the message names it.
             Nothing in the folder is run, its config neither.
     """
@@ -133,11 +207,10 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         # Of the validations only the metrics are logged.
         training = _follow(training, [r for r in records if 'iter' in r])
         validation = _follow(validation, [r for r in records if 'iter' not in r])
-    if not curves_of(validation, ACCURACY):
+    if not training and not validation:
         raise ValueError(
-            f'{folder!r} has no validation with `accuracy/top1` yet: there '
-            'is nothing to show. Train one epoch at least, with '
-            "`val_evaluator=dict(type='Accuracy')`."
+            f'{folder!r} has no record of a training yet: there is nothing to '
+            'show. Wait until its first iterations are logged.'
         )
     statistics = _newest(logs, 'cohort_statistics.npz')
     members = _newest(logs, 'cohort_summary.json')
@@ -149,7 +222,14 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         _read_config(osp.join(logs[-1], 'config.py')),
         environment=_environment(osp.dirname(logs[-1])),
     )
-    if statistics:
+    for log in reversed(logs):
+        best = osp.join(log, 'best_statistics.npz')
+        if run.best is not None and osp.exists(best):
+            arrays = _read_statistics(best)
+            if int(arrays['step']) == run.best.step:
+                run.statistics = arrays
+                break
+    if run.statistics is None and statistics:
         run.statistics = _read_statistics(statistics)
     if members:
         run.members = _read_members(members)
@@ -180,9 +260,27 @@ def _read_statistics(path: str) -> Dict[str, np.ndarray]:
                 f'Invalid file {path!r}: expected {name!r} of shape {shape}, '
                 f'got {arrays[name].shape}.'
             )
+    if 'labels' in arrays:
+        _check_predictions(arrays, path)
     if not set(arrays['students']) <= set(arrays['members'][:own]):
         raise ValueError(f'Invalid file {path!r}: its students are no members.')
     return arrays
+
+
+def _check_predictions(arrays: Dict[str, np.ndarray], path: str) -> None:
+    """Refuse predictions that do not belong together."""
+    own, images = len(arrays['bins']), len(arrays['labels'])
+    shapes = dict(top=(own, images), confidence=(own, images), numbers=(images,))
+    for name, shape in shapes.items():
+        if name not in arrays or arrays[name].shape != shape:
+            raise ValueError(f'Invalid file {path!r}: expected {name!r} of {shape}.')
+    for name in ('labels', 'top'):
+        array, classes = arrays[name], len(arrays['classes'])
+        if array.size and not 0 <= array.min() <= array.max() < classes:
+            raise ValueError(
+                f'Invalid file {path!r}: {name!r} has a class that is none of '
+                f'{classes}.'
+            )
 
 
 def _read_members(path: str) -> List[Dict[str, Any]]:

@@ -2,67 +2,96 @@
 from typing import Dict
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmdckd.evaluation import expected_calibration_error
-from mmdckd.visualization.style import COLOURS, grid, tidy
+from mmdckd.visualization.style import (
+    COLOURS,
+    FEWEST_IMAGES,
+    MOST_MEMBERS,
+    SMALL,
+    grid,
+    legend_below,
+    tidy,
+)
 
 
 def draw_reliability(arrays: Dict[str, np.ndarray]) -> Figure:
     """Draw, for every member, how often it is right when it is how sure.
 
     A bar for each bin of confidence: its height is the accuracy, what lacks
-    or is over to the diagonal, where accuracy is confidence, is hatched. The
-    share of the images in each bin is the grey area below. The expected
-    calibration error stands above (see
-    :class:`mmdckd.evaluation.PredictionSums`).
+    or is over to the diagonal, where accuracy is confidence, is hatched. A
+    bin of fewer than 20 images has a point in place of a bar. The share of
+    the images in each bin is the grey area below. The expected calibration
+    error stands above (see :class:`mmdckd.evaluation.PredictionSums`).
 
     Args:
         arrays (Dict[str, ndarray]): What
             :meth:`mmdckd.evaluation.CohortSums.arrays` returns.
     """
-    bins = arrays['bins']
-    names = list(arrays['members'][: len(bins)])
-    figure, panels = grid(len(names), 4, 2.6, 2.75)
-    for axes, name, own in zip(panels, names, bins):
-        used = own[:, 0] > 0
-        width = 1 / len(own)
-        centres = (np.arange(len(own)) + 0.5)[used] * width
-        count, right, confidence = own[used].T
-        accuracy, confidence = right / count, confidence / count
-        axes.bar(centres, accuracy, width * 0.92, color=COLOURS[5], label='accuracy')
+    bins = arrays['bins'][:MOST_MEMBERS]
+    figure, panels = grid(len(bins), min(3, len(bins)), 2.4, 2.8)
+    handles: Dict[str, object] = {}
+    for axes, name, own in zip(panels, arrays['members'], bins):
+        _draw_bins(axes, own)
+        error = expected_calibration_error(own)
+        axes.set_title(f'{name}\nECE {100 * error:.2f} %', fontsize=10)
+        axes.set_xlabel('confidence', fontsize=SMALL)
+        axes.set_ylabel('accuracy', fontsize=SMALL)
+        axes.tick_params(labelsize=SMALL)
+        tidy(axes)
+        drawn, labels = axes.get_legend_handles_labels()
+        for label, handle in zip(labels, drawn):
+            handles.setdefault(label, handle)
+    legend_below(figure, handles, columns=2)
+    return figure
+
+
+def _draw_bins(axes: Axes, bins: np.ndarray) -> None:
+    width = 1 / len(bins)
+    centres = (np.arange(len(bins)) + 0.5) * width
+    count = bins[:, 0]
+    accuracy, confidence = bins[:, 1:].T / np.maximum(count, 1)
+    many, few = count >= FEWEST_IMAGES, (count > 0) & (count < FEWEST_IMAGES)
+    if many.any():
         axes.bar(
-            centres,
-            confidence - accuracy,
+            centres[many],
+            accuracy[many],
             width * 0.92,
-            bottom=accuracy,
+            color=COLOURS[5],
+            label='accuracy',
+        )
+        axes.bar(
+            centres[many],
+            (confidence - accuracy)[many],
+            width * 0.92,
+            bottom=accuracy[many],
             facecolor='none',
             edgecolor=COLOURS[1],
             hatch='////',
             linewidth=0.8,
             label='confidence − accuracy',
         )
-        axes.plot([0, 1], [0, 1], color='black', linewidth=1, linestyle='--')
-        axes.bar(
-            centres,
-            -0.25 * count / own[:, 0].sum(),
-            width * 0.92,
-            color='0.55',
-            label='share of the images (0 to 100 %)',
-        )
-        axes.set(xlim=(0, 1), ylim=(-0.25, 1))
-        axes.set_yticks([0, 0.5, 1])
-        error = expected_calibration_error(own)
-        axes.set_title(f'{name}\nECE {100 * error:.2f} %', fontsize=9)
-        axes.set_xlabel('confidence', fontsize=8)
-        axes.set_ylabel('accuracy', fontsize=8)
-        axes.tick_params(labelsize=7)
-        tidy(axes)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(),
-        loc='outside lower center',
-        ncols=3,
-        frameon=False,
-        fontsize=8,
+    axes.plot([0, 1], [0, 1], color='black', linewidth=1, linestyle='--')
+    axes.bar(
+        centres[count > 0],
+        -0.25 * count[count > 0] / count.sum(),
+        width * 0.92,
+        color='0.55',
+        label='share of the images (0 to 100 %)',
     )
-    return figure
+    if few.any():
+        axes.plot(
+            centres[few],
+            accuracy[few],
+            linestyle='none',
+            marker='o',
+            markersize=4,
+            markerfacecolor='white',
+            markeredgecolor='0.35',
+            label=f'accuracy of fewer than {FEWEST_IMAGES} images',
+        )
+    axes.set(xlim=(0, 1), ylim=(-0.25, 1.03))
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_yticks([0, 0.5, 1])

@@ -2,44 +2,39 @@
 """Runs as a report that a browser shows without a network."""
 
 import base64
+import io
 import os
 import os.path as osp
 import re
 from collections import Counter
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
+from PIL import Image
 
 from mmdckd.io.files import path_below, write_text
-from mmdckd.names import TARGET, TEACHER, of_role
 from mmdckd.version import __version__
-from mmdckd.visualization.matrix_figures import (
-    ALL_CLASSES,
-    draw_agreement,
-    draw_correlations,
-    draw_differences,
-    largest_correlation,
-    largest_difference,
-)
 from mmdckd.visualization.style import to_png
 
-from . import epoch_figures
-from .comparison import compare, config_differences, rate
+from .comparison import compare, config_differences
 from .confusions import find_confusions
-from .curves import ACCURACY, accuracy_figure
+from .decision import best_of_runs, decide
+from .examples import Kind, find_examples
+from .measures import image_rate
 from .recorded_run import RecordedRun
-from .reliability_figure import draw_reliability
+from .sections import Drawn, draw_sections, statistics_of
+from .thumbnails import read_pictures
 
 #: How many pairs of classes are listed.
 LISTED = 12
+#: More of a config or an environment is left out of the page.
+LONGEST_TEXT = 200_000
 
 
 @dataclass
 class Picture:
-    """A figure of one run.
+    """A figure on the page.
 
     Attributes:
         file (str): The name of its PNG.
@@ -55,20 +50,18 @@ class Picture:
 
 
 @dataclass
-class Section:
-    """A section of the report, with a column for each run.
+class Examples:
+    """Images of a run.
 
     Attributes:
-        key (str): Its anchor.
-        title (str): Its title.
-        text (str): How to read it.
-        pictures (List[List[Picture]]): Those of each run.
+        kinds (List[Kind]): What was chosen.
+        pictures (Dict[int, str]): Index of an image to its picture.
+        note (str): Why there are none, else ``''``.
     """
 
-    key: str
-    title: str
-    text: str
-    pictures: List[List[Picture]] = field(default_factory=list)
+    kinds: List[Kind]
+    pictures: Dict[int, str]
+    note: str = ''
 
 
 def write_report(runs: Sequence[RecordedRun], out: str) -> str:
@@ -83,13 +76,19 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     """
     names = Counter(run.name for run in runs)
     assert max(names.values()) == 1, names
-    sections = _sections(runs)
+    sections = draw_sections(runs)
+    pictures = {
+        section.key: [
+            [_picture(run, drawn) for drawn in column]
+            for run, column in zip(runs, section.drawn)
+        ]
+        for section in sections
+    }
     folder = osp.join(out, 'figures')
     os.makedirs(folder, exist_ok=True)
-    for section in sections:
-        for picture in sum(section.pictures, []):
-            with open(path_below(folder, picture.file), 'wb') as file:
-                file.write(base64.b64decode(picture.data))
+    for picture in (p for columns in pictures.values() for c in columns for p in c):
+        with open(path_below(folder, picture.file), 'wb') as file:
+            file.write(base64.b64decode(picture.data))
     environment = Environment(
         loader=PackageLoader('mmdckd.report', '.'),
         autoescape=True,
@@ -100,206 +99,58 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     text = environment.get_template('report.html.j2').render(
         runs=runs,
         version=__version__,
+        decisions=[decide(run) for run in runs],
+        best_run=best_of_runs(runs),
+        examples=[_examples(run) for run in runs],
         comparison=compare(runs),
         differences=config_differences(runs),
         sections=sections,
+        pictures=pictures,
         confusions=[_confusions(run) for run in runs],
-        listed=LISTED,
-        rate=rate,
+        image_rate=image_rate,
+        when=statistics_of(runs),
+        configs=[_bounded(run.config.pretty_text) for run in runs],
     )
     path = osp.join(out, 'report.html')
     write_text(path, text)
     return path
 
 
-def _sections(runs: Sequence[RecordedRun]) -> List[Section]:
-    sections = [
-        Section(
-            'accuracy',
-            'Accuracy',
-            'Top-1 on the validation split. The axis widens towards 100 %; '
-            "the ring is around the best student's best epoch.",
-        ),
-        Section(
-            'losses',
-            'Losses',
-            "A line for each student; task is the student's own loss, the "
-            'others are those of the distillation, weights included. The '
-            'negative log-likelihood of all members in validation is under '
-            'Calibration.',
-        ),
-        Section(
-            'weights',
-            'Weights',
-            'The factors before the terms of the collective loss, with their '
-            'ramps, as the config has them; the last value in the legend.',
-        ),
-        Section(
-            'entropy',
-            'Entropy',
-            'How much probability is spread over the classes, mean over the '
-            'validation split; softened by the temperature of the statistics '
-            'on the right, with what the collector makes of the students '
-            '(target).',
-        ),
-        Section(
-            'correlation',
-            'Class correlation',
-            'Row by row, the mean softened prediction for images of a class: '
-            'which classes a member holds to be like it. Below, what a member '
-            'has more (orange) or less (purple) than the teacher and than '
-            'what is collected. Diagonals are left out. Of more than '
-            f'{ALL_CLASSES} classes those that are most alike are shown.',
-        ),
-        Section(
-            'agreement',
-            'Agreement',
-            'The share of images for which two members have the same top-1. '
-            'Where the teacher is wrong, the same top-1 is a mistake that was '
-            'taken over.',
-        ),
-        Section(
-            'calibration',
-            'Calibration',
-            'Accuracy by confidence in 15 bins; what lacks to the diagonal is '
-            'hatched, and its mean over the images is the expected '
-            'calibration error (ECE).',
-        ),
-        Section('metrics', 'Other metrics', 'What else the evaluators have measured.'),
-    ]
-    others = epoch_figures.other_metrics(runs)
-    limits, scales = _common_limits(runs, others), _common_scales(runs)
-    values = [
-        value
-        for run in runs
-        for curve in run.curves(ACCURACY).values()
-        for value in curve.values()
-    ]
-    for run in runs:
-        drawn = dict(_draw(run, limits, scales, (min(values), max(values)), others))
-        for section in sections:
-            section.pictures.append(
-                [
-                    _picture(run, key, title, figure)
-                    for key, (title, figure) in drawn.items()
-                    if key.split('-')[0] == section.key
-                ]
-            )
-    return [section for section in sections if any(section.pictures)]
-
-
-def _draw(
-    run: RecordedRun,
-    limits: Dict[str, Tuple[float, float]],
-    scales: Dict[str, float],
-    accuracy: Tuple[float, float],
-    others: epoch_figures.Group,
-):
-    """Yield the key, title and figure of all that a run has."""
-
-    def statistics(group: dict) -> Optional[Figure]:
-        return epoch_figures.draw_statistics(run, group, limits)
-
-    drawn: Dict[str, Tuple[str, Callable[[], Optional[Figure]]]] = {
-        'accuracy': (
-            'Accuracy by epoch',
-            lambda: accuracy_figure(run.curves(ACCURACY), limits=accuracy),
-        ),
-        'losses': ('Losses by iteration', lambda: epoch_figures.draw_losses(run)),
-        'weights': ('Weights of the losses', lambda: epoch_figures.draw_weights(run)),
-        'entropy': ('Entropy by epoch', lambda: statistics(epoch_figures.ENTROPY)),
-    }
-    arrays = run.statistics
-    if arrays is not None:
-        if 'correlation' in arrays:
-            drawn['correlation'] = (
-                'Class correlation',
-                lambda: draw_correlations(arrays, scales['']),
-            )
-        for name in _references(run):
-            drawn[f'correlation-less-{name}'] = (
-                f'Class correlation less that of {name}',
-                partial(draw_differences, arrays, name, scales[name]),
-            )
-        if len(arrays['agreement']) > 1:
-            drawn['agreement'] = (
-                'Agreement of members',
-                lambda: draw_agreement(arrays),
-            )
-        drawn['calibration'] = ('Reliability', lambda: draw_reliability(arrays))
-    drawn['correlation-epochs'] = (
-        'Distance of class correlations by epoch',
-        lambda: statistics(epoch_figures.CORRELATION),
-    )
-    drawn['agreement-epochs'] = (
-        'Agreement by epoch',
-        lambda: statistics(epoch_figures.FIDELITY),
-    )
-    drawn['calibration-epochs'] = (
-        'Calibration by epoch',
-        lambda: statistics(epoch_figures.CALIBRATION),
-    )
-    drawn['metrics'] = ('Other metrics by epoch', lambda: statistics(others))
-    for key, (title, draw) in drawn.items():
-        figure = draw()
-        if figure is not None:
-            yield key, (title, figure)
-
-
-def _common_limits(
-    runs: Sequence[RecordedRun], *others: epoch_figures.Group
-) -> Dict[str, Tuple[float, float]]:
-    """The same axes for all runs, so that they can be compared."""
-    limits = {}
-    for group in (
-        epoch_figures.ENTROPY,
-        epoch_figures.CORRELATION,
-        epoch_figures.FIDELITY,
-        epoch_figures.CALIBRATION,
-        *others,
-    ):
-        for key in group:
-            values = [
-                value
-                for run in runs
-                for curve in run.curves(key).values()
-                for value in curve.values()
-            ]
-            if values:
-                room = 0.05 * (max(values) - min(values)) or 0.01
-                limits[key] = (min(values) - room, max(values) + room)
-    return limits
-
-
-def _references(run: RecordedRun) -> List[str]:
-    """The members that others are compared with."""
-    arrays = run.statistics or {}
-    members = arrays['members'] if 'correlation' in arrays else ()
-    return of_role(members, TEACHER, TARGET) if len(members) > 1 else []
-
-
-def _common_scales(runs: Sequence[RecordedRun]) -> Dict[str, float]:
-    """The same colours for all runs: the ends of the scales, '' for the
-    correlations, the rest for the differences to a reference."""
-    scales: Dict[str, float] = {}
-    for run in runs:
-        if run.statistics is not None and 'correlation' in run.statistics:
-            found = {'': largest_correlation(run.statistics)}
-            for name in _references(run):
-                found[name] = largest_difference(run.statistics, name)
-            for name, value in found.items():
-                scales[name] = max(value, scales.get(name, 0))
-    return scales
-
-
-def _picture(run: RecordedRun, key: str, title: str, figure: Figure) -> Picture:
-    name = re.sub(r'[^\w.-]+', '_', f'{run.name}_{key}')
+def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
+    name = re.sub(r'[^\w.-]+', '_', f'{run.name}_{drawn.key}')
+    data = to_png(drawn.figure)
+    if not any(axes.images for axes in drawn.figure.axes):  # no scale of colours
+        buffer = io.BytesIO()
+        with Image.open(io.BytesIO(data)) as image:
+            # A third of the bytes, and no difference that an eye sees.
+            image.convert('RGB').quantize(256).save(buffer, 'PNG', optimize=True)
+        data = buffer.getvalue()
     return Picture(
         f'{name}.png',
-        f'{title}, {run.name}',
-        base64.b64encode(to_png(figure)).decode(),
-        round(96 * figure.get_figwidth()),
+        drawn.alt,
+        base64.b64encode(data).decode(),
+        round(96 * drawn.figure.get_figwidth()),
     )
+
+
+def _examples(run: RecordedRun) -> Examples:
+    """Choose and read images, or tell why there are none."""
+    arrays = run.statistics
+    if arrays is None or 'labels' not in arrays or 'files' not in arrays:
+        return Examples(
+            [],
+            {},
+            'This run has recorded no predictions of single images: '
+            'CohortStatisticsHook does, of up to 100,000 images of one label each.',
+        )
+    own = [str(name) for name in arrays['members'][: len(arrays['top'])]]
+    chosen = run.best.student if run.best and run.best.student in own else own[0]
+    kinds = find_examples(arrays, chosen)
+    indices = list(dict.fromkeys(e.index for kind in kinds for e in kind.examples))
+    try:
+        return Examples(kinds, read_pictures(run, indices))
+    except ValueError as error:
+        return Examples([], {}, f'The images are not here: {error}.')
 
 
 def _confusions(run: RecordedRun) -> Optional[dict]:
@@ -321,4 +172,11 @@ def _confusions(run: RecordedRun) -> Optional[dict]:
         )[:LISTED],
         several=bool(several),
         teacher=any(each.teacher is not None for each in found),
+    )
+
+
+def _bounded(text: str) -> str:
+    rest = len(text) - LONGEST_TEXT
+    return (
+        f'{text[:LONGEST_TEXT]}\n... and {rest:,} characters more' if rest > 0 else text
     )

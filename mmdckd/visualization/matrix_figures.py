@@ -5,7 +5,7 @@ All functions take what
 :meth:`mmdckd.evaluation.CohortSums.arrays` returns, with ``classes``.
 """
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 from mmdckd.names import ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 
-from .style import DIVERGING, SEQUENTIAL, grid, new_figure
+from .style import DIVERGING, MOST_MEMBERS, SEQUENTIAL, SMALL, grid, new_figure
 
 #: Up to so many classes a map shows all; of more, those that are most alike.
-ALL_CLASSES, SOME_CLASSES, NAMED_CLASSES = 100, 40, 40
+#: Up to so many have their names beside the map, with room to read them.
+ALL_CLASSES, SOME_CLASSES, NAMED_CLASSES = 100, 16, 16
 #: Names of classes are cut after so many characters.
 LONGEST_NAME = 16
 
@@ -39,7 +40,7 @@ def draw_correlations(
     names = _ordered(arrays)
     matrices = _matrices(arrays, names)
     largest = largest or largest_correlation(arrays)
-    figure, panels = grid(len(names), 4, 2.6, 2.75, extra=0.7)
+    figure, panels = _grid(len(names), arrays)
     for axes, name in zip(panels, names):
         whole = arrays['correlation'][_index(arrays, name)]
         own = np.nanmean(whole.diagonal())
@@ -52,8 +53,8 @@ def draw_correlations(
             f'{name}\nown class {own:.2f}',
         )
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
-    bar.set_label(f'mean probability, τ = {arrays["tau"]:g}', fontsize=8)
-    _label(figure)
+    bar.set_label(f'mean probability, τ = {arrays["tau"]:g}', fontsize=SMALL)
+    _label(figure, arrays)
     return figure
 
 
@@ -71,7 +72,7 @@ def draw_differences(
     names = [name for name in _ordered(arrays) if name != reference]
     differences = _differences(arrays, reference)
     largest = largest or largest_difference(arrays, reference)
-    figure, panels = grid(len(names), 4, 2.6, 2.75, extra=0.7)
+    figure, panels = _grid(len(names), arrays)
     for axes, name in zip(panels, names):
         image = _draw_map(
             axes,
@@ -82,17 +83,17 @@ def draw_differences(
             f'{name}\n− {reference}',
         )
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
-    bar.set_label('difference', fontsize=8)
-    _label(figure)
+    bar.set_label('difference', fontsize=SMALL)
+    _label(figure, arrays)
     return figure
 
 
 def draw_agreement(arrays: Dict[str, np.ndarray]) -> Figure:
     """Draw the share of images for which two members have the same top-1."""
-    agreement = 100 * arrays['agreement']
+    agreement = 100 * arrays['agreement'][:MOST_MEMBERS, :MOST_MEMBERS]
     names = list(arrays['members'][: len(agreement)])
-    size = 1.6 + 0.55 * len(names)
-    figure = new_figure(size + 0.9, size)
+    size = 1.6 + 0.42 * len(names)
+    figure = new_figure(size + 0.5, size)
     figure.set_layout_engine('compressed')  # for axes that stay square
     axes = figure.subplots()
     lowest = agreement.min()
@@ -106,21 +107,36 @@ def draw_agreement(arrays: Dict[str, np.ndarray]) -> Figure:
                 f'{value:.1f}',
                 ha='center',
                 va='center',
-                fontsize=8,
+                fontsize=SMALL,
                 color='white' if dark else 'black',
             )
-    axes.set_xticks(range(len(names)), names, rotation=45, ha='right', fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha='right', fontsize=SMALL)
+    axes.set_yticks(range(len(names)), names, fontsize=SMALL)
     axes.spines[:].set_visible(False)
     figure.colorbar(image, shrink=0.8, aspect=30, label='same top-1 (%)')
     return figure
 
 
 def _ordered(arrays: Dict[str, np.ndarray]) -> List[str]:
-    """The teachers, what is collected, the ensemble, the students."""
+    """The teachers, what is collected, the ensemble, the students; of many
+    the first ones."""
     members = list(arrays['members'])
     order = (TEACHER, TARGET, ENSEMBLE, STUDENT)
-    return [name for role in order for name in of_role(members, role)]
+    return [name for role in order for name in of_role(members, role)][:MOST_MEMBERS]
+
+
+def _grid(count: int, arrays: Dict[str, np.ndarray]) -> Tuple[Figure, Sequence[Axes]]:
+    """Places for maps: fewer side by side where names of classes take room."""
+    columns = 3 if max(map(len, _labels(arrays))) <= 3 else 2
+    return grid(count, columns, 6.6 / columns, 7.4 / columns, extra=0.7)
+
+
+def _labels(arrays: Dict[str, np.ndarray]) -> List[str]:
+    """The names of the classes that a map shows, those of many classes cut."""
+    return [
+        name if len(name) <= LONGEST_NAME else f'{name[: LONGEST_NAME - 1]}…'
+        for name in arrays['classes'][shown_classes(arrays)]
+    ]
 
 
 def _index(arrays: Dict[str, np.ndarray], name: str) -> int:
@@ -189,25 +205,27 @@ def _draw_map(
 ):
     image = axes.imshow(matrix, cmap=colours, norm=norm, interpolation='none')
     axes.set_facecolor('0.85')
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=10)
     axes.spines[:].set_visible(False)
-    labels = [
-        name if len(name) <= LONGEST_NAME else f'{name[: LONGEST_NAME - 1]}…'
-        for name in arrays['classes'][shown_classes(arrays)]
-    ]
+    labels = _labels(arrays)
     if len(labels) > NAMED_CLASSES:
-        axes.tick_params(labelsize=7)
+        axes.tick_params(labelsize=SMALL)
         return image
-    size = 7 if len(labels) <= 15 else 4
-    long = max(map(len, labels)) > 2
     # A dollar in a name is a dollar.
-    style: Dict[str, Any] = dict(fontsize=size, parse_math=False)
-    axes.set_xticks(range(len(labels)), labels, rotation=90 * long, **style)
+    style: Dict[str, Any] = dict(fontsize=SMALL, parse_math=False)
     axes.set_yticks(range(len(labels)), labels, **style)
+    # Long names stand once: the columns are in the order of the rows.
+    short = max(map(len, labels)) <= 2
+    axes.set_xticks(range(len(labels)) if short else [])
+    if short:
+        axes.set_xticklabels(labels, **style)
     axes.tick_params(length=0)
     return image
 
 
-def _label(figure: Figure) -> None:
-    figure.supxlabel('class that is given probability', fontsize=9)
-    figure.supylabel('class of the images', fontsize=9)
+def _label(figure: Figure, arrays: Dict[str, np.ndarray]) -> None:
+    labels = _labels(arrays)
+    unit = 'number of the class' if len(labels) > NAMED_CLASSES else 'class'
+    same = '' if max(map(len, labels)) <= 2 else ', in the same order'
+    figure.supxlabel(f'{unit} that is given probability{same}', fontsize=SMALL)
+    figure.supylabel(f'{unit} of the images', fontsize=SMALL)

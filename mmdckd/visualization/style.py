@@ -2,12 +2,13 @@
 """How figures look, so that a member looks alike in all of them."""
 
 import io
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mmdckd.names import ENSEMBLE, TARGET, role_of
 
@@ -19,6 +20,13 @@ MARKERS = 'os^Dvp'
 #: (on either side of 0) and for people with colour blindness.
 SEQUENTIAL, DIVERGING = 'cividis', 'PuOr_r'
 DPI = 150
+#: A page shows figures as wide as they are, so 9 points are 12 pixels there,
+#: which a reader can make out. No text is smaller.
+SMALL = 9
+#: A rate over fewer images is a point, not a part of a line.
+FEWEST_IMAGES = 20
+#: So many members have a panel, or a name in a legend; others are left out.
+MOST_MEMBERS = 12
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -81,6 +89,73 @@ def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
     if role_of(member) == TARGET:
         return dict(color='0.3', linestyle='-.', linewidth=1.8)
     return dict(color='black', linestyle='--', linewidth=1.6)
+
+
+def draw_line(
+    axes: Axes,
+    steps: Sequence[int],
+    values: Sequence[float],
+    member: str,
+    students: Sequence[str],
+    images: Optional[int] = None,
+    **kwargs: Any,
+) -> Line2D:
+    """Draw the values of a member over steps.
+
+    Args:
+        axes (Axes): Where.
+        steps (Sequence[int]): The steps.
+        values (Sequence[float]): The values.
+        member (str): The member's name; see :func:`line_style`.
+        students (Sequence[str]): The names of the students, in order.
+        images (int, optional): How many images a value is a rate over; fewer
+            than :data:`FEWEST_IMAGES` are points. Defaults to None: enough.
+        **kwargs: Arguments of :meth:`matplotlib.axes.Axes.plot`.
+
+    Returns:
+        Line2D: The line.
+    """
+    style = line_style(member, students)
+    if member in students:
+        # About eight markers a curve, not all curves' at the same steps.
+        stride = max(1, len(steps) // 8)
+        start = students.index(member) * stride // len(students)
+        style['markevery'] = slice(start, None, stride)
+    few = images is not None and images < FEWEST_IMAGES
+    if few or len(steps) == 1:
+        style.update(linestyle='none', markevery=None)
+        style.setdefault('marker', '_')
+    return axes.plot(steps, values, **style, **kwargs)[0]
+
+
+def legend_below(
+    figure: Figure,
+    lines: Mapping[str, Any],
+    title: Optional[str] = None,
+    columns: int = 3,
+) -> None:
+    """Name lines below a figure, the first ones of many.
+
+    Args:
+        figure (Figure): The figure.
+        lines (Mapping[str, Line2D]): Name to line.
+        title (str, optional): What stands above. Defaults to None.
+        columns (int): How many stand side by side, at most. Defaults to 3.
+    """
+    most = 2 * MOST_MEMBERS
+    shown = dict(list(lines.items())[:most])
+    if len(lines) > most:
+        shown[f'and {len(lines) - most} more'] = Line2D([], [], linestyle='none')
+    figure.legend(
+        list(shown.values()),
+        list(shown),
+        title=title,
+        loc='outside lower center',
+        ncols=min(columns, len(shown)) or 1,
+        frameon=False,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+    )
 
 
 def tidy(axes: Axes) -> None:

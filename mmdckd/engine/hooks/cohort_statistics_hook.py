@@ -10,13 +10,8 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
 
 from mmdckd.engine.unwrapping import unwrapped
-from mmdckd.evaluation import (
-    MOST_CLASSES,
-    MOST_IMAGES,
-    CohortSums,
-    Predictions,
-    soften,
-)
+from mmdckd.evaluation import MOST_CLASSES, MOST_IMAGES, CohortSums, Predictions, soften
+from mmdckd.evaluation.best_rule import is_record
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
@@ -30,6 +25,8 @@ from ..loops import CollectiveValLoop
 from ..own_samples import OwnSamples
 
 FILE_NAME = 'cohort_statistics.npz'
+#: The same of the validation that ``save_best`` has kept.
+BEST_NAME = 'best_statistics.npz'
 # How many scores of frozen teachers are kept, which takes 0.8 GB.
 _MOST_SCORES = 200_000_000
 
@@ -57,7 +54,8 @@ class CohortStatisticsHook(Hook):
       :meth:`~mmdckd.evaluation.CohortSums.arrays` returns, ``step`` and the
       names of the ``classes``; and, of up to 100,000 images, what each member
       has predicted for each, by
-      :meth:`~mmdckd.evaluation.Predictions.arrays`.
+      :meth:`~mmdckd.evaluation.Predictions.arrays`. Those of the validation
+      that is best by ``save_best`` are in ``best_statistics.npz`` beside it.
     - The class correlations are drawn for the visualizer, every few
       validations and after the last.
 
@@ -179,7 +177,9 @@ class CohortStatisticsHook(Hook):
             runner.message_hub.update_scalar(with_stage('val', name), value)
         predictions = self._predictions.arrays()
         if is_main_process():
-            self._write(runner, {**self._sums.arrays(), **predictions})
+            hub = runner.message_hub
+            best = is_record(metrics or {}, runner.hooks, hub.runtime_info)
+            self._write(runner, {**self._sums.arrays(), **predictions}, best)
 
     def _tell(self, runner, without_teachers: bool) -> None:
         """Log what is too large to be recorded."""
@@ -196,7 +196,7 @@ class CohortStatisticsHook(Hook):
                 'all images would have to be kept.'
             )
 
-    def _write(self, runner, arrays: Dict[str, Any]) -> None:
+    def _write(self, runner, arrays: Dict[str, Any], best: bool) -> None:
         # As LoggerHook does: `runner.train_loop` would build one.
         training = runner._train_loop
         step = last = 0
@@ -213,10 +213,11 @@ class CohortStatisticsHook(Hook):
         if len(classes) != count:
             classes = tuple(map(str, range(count)))
         arrays['classes'] = np.array(classes).astype(str)
-        path = osp.join(runner.log_dir, 'vis_data', FILE_NAME)
-        with replacing(path) as beside:
-            with open(beside, 'wb') as file:
-                np.savez_compressed(file, **arrays)
+        for name in (FILE_NAME, *[BEST_NAME] * best):
+            path = osp.join(runner.log_dir, 'vis_data', name)
+            with replacing(path) as beside:
+                with open(beside, 'wb') as file:
+                    np.savez_compressed(file, **arrays)
         if self._sums.has_matrices and (step % interval == 0 or step == last):
             runner.visualizer.add_image(
                 'class_correlation', to_image(draw_correlations(arrays)), step

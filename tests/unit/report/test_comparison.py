@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from mmengine.config import Config
 
-from mmdckd.report.comparison import compare, config_differences, rate
+from mmdckd.report.comparison import compare, config_differences
 from mmdckd.report.recorded_run import RecordedRun
 
 
@@ -44,13 +44,13 @@ def test_rows_are_of_the_last_validation():
     alone.validation = [dict(ONE, step=2)]
     rows = dict(compare([run('two', TWO, members), alone]))
     assert rows['validated so far'] == 2 * ['2 of 3 epochs']
-    assert rows['best student, top-1 (%)'] == [
-        '94.00 (student1; at any time 99.00)',
-        '80.00 (model; at any time 80.00)',
+    assert rows['best student'] == [
+        '99.00 % (student0, epoch 1)',
+        '80.00 % (model, epoch 2)',
     ]
-    assert rows['students, mean top-1 (%)'] == ['92.00', '80.00']
-    assert rows['ensemble, top-1 (%)'] == ['95.00', '']
-    assert rows['teacher, top-1 (%)'] == ['97.00', '']
+    assert rows['students, mean top-1 accuracy (%)'] == ['92.00', '80.00']
+    assert rows['ensemble, top-1 accuracy (%)'] == ['95.00', '']
+    assert rows['teacher, top-1 accuracy (%)'] == ['97.00', '']
     assert rows['students, mean ECE (%)'] == ['3.00', '']
     assert rows['students, same top-1 in pairs (%)'] == ['87.50', '']
     assert rows['collected target, entropy softened (nats)'] == ['1.250', '']
@@ -83,7 +83,3 @@ def test_configs_are_compared_key_by_key():
         'seed': ['', '0'],
     }
     assert config_differences([one, one]) == []
-
-
-def test_a_slow_machine_has_a_rate_too():
-    assert [rate(1234.5), rate(10.4), rate(0.7222)] == ['1,234', '10', '0.72']

@@ -5,6 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdckd.report import epoch_figures
+from mmdckd.report.panels import Room
 from mmdckd.report.recorded_run import RecordedRun
 
 
@@ -102,7 +103,7 @@ def test_statistics_are_in_their_units_and_limits():
         }
     )
     figure = epoch_figures.draw_statistics(
-        recorded, epoch_figures.CALIBRATION, dict(ece=(0.0, 0.5))
+        recorded, epoch_figures.CALIBRATION, dict(ece=Room(0.0, 0.5, 0.2))
     )
     (axes,) = figure.axes
     assert axes.get_title() == 'Expected calibration error'
@@ -111,7 +112,7 @@ def test_statistics_are_in_their_units_and_limits():
         [30, 10],
         [5, 5],
     ]
-    assert axes.get_ylim() == (0, 50)
+    assert axes.get_ylim() == (-2.5, 52.5)
     assert epoch_figures.draw_statistics(recorded, epoch_figures.ENTROPY) is None
 
 

@@ -104,5 +104,5 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match='is no work_dir of a training'):
         read_run(str(tmp_path))
     record(tmp_path, ())
-    with pytest.raises(ValueError, match='no validation with `accuracy/top1`'):
+    with pytest.raises(ValueError, match='has no record of a training yet'):
         read_run(str(tmp_path))

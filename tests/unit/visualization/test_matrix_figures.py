@@ -75,7 +75,7 @@ def test_of_many_classes_those_that_are_most_alike_are_shown():
     assert [t.get_text() for t in axes.get_yticklabels()] == list(
         arrays['classes'][shown]
     )
-    assert maps(figure)['teacher'].shape == (40, 40)
+    assert maps(figure)['teacher'].shape == (16, 16)
 
 
 def test_any_name_of_a_class_is_shown():

@@ -1,0 +1,123 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Values of every member over a run, a panel for each kind."""
+
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from mmdckd import names
+from mmdckd.visualization.style import (
+    FEWEST_IMAGES,
+    SMALL,
+    draw_line,
+    grid,
+    legend_below,
+    tidy,
+)
+
+from .curves import Curves
+
+#: Where the largest value is so many times the median, the axis is logarithmic,
+#: and its label says so: a few values would hide how the others differ.
+WIDE = 20
+#: Such an axis begins at this part of the median, or above.
+_LOWEST = 1e-3
+#: More panels are left out.
+MOST_PANELS = 24
+
+
+class Room(NamedTuple):
+    """What values need room for: the lowest, the highest and the median."""
+
+    low: float
+    high: float
+    middle: float
+
+
+def room_for(values: Iterable[float]) -> Optional[Room]:
+    """The room that values need, those that are finite; None where there is
+    none."""
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return None
+    return Room(min(finite), max(finite), float(np.median(finite)))
+
+
+class Panel(NamedTuple):
+    """A panel of a figure.
+
+    Attributes:
+        title (str): Its title.
+        unit (str): What the values are in.
+        curves (Dict[str, Dict[int, float]]): Member to step to value.
+        room (Room, optional): What to make room for. Defaults to None, the
+            curves.
+        images (int, optional): How many images a value is a rate over; fewer
+            than 20 make points, and no line. Defaults to None: enough, or it
+            is no rate.
+    """
+
+    title: str
+    unit: str
+    curves: Curves
+    room: Optional[Room] = None
+    images: Optional[int] = None
+
+
+def draw_panels(panels: Sequence[Panel], students: List[str], xlabel: str) -> Figure:
+    """Draw panels with one legend.
+
+    Args:
+        panels (Sequence[Panel]): The panels; of more than 24 the first ones.
+        students (List[str]): The names of the students, in order.
+        xlabel (str): What steps are.
+    """
+    shown = panels[:MOST_PANELS]
+    figure, places = grid(len(shown), min(2, len(shown)), 3.6, 2.7)
+    handles: Dict[str, Line2D] = {}
+    for axes, panel in zip(places, shown):
+        for name, curve in panel.curves.items():
+            steps, values = zip(*sorted(curve.items()))
+            line = draw_line(axes, steps, values, name, students, panel.images)
+            if names.role_of(name) in (names.ALL, names.COHORT) and len(steps) > 1:
+                line.set_linestyle('-')
+            handles.setdefault(name, line)
+        few = panel.images is not None and panel.images < FEWEST_IMAGES
+        note = f'\n{panel.images} images: points, no lines' if few else ''
+        axes.set_title(panel.title + note, fontsize=10)
+        axes.set_xlabel(xlabel, fontsize=SMALL)
+        axes.tick_params(labelsize=SMALL)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _scale(axes, panel)
+        tidy(axes)
+    handles.pop(names.ALL, None)
+    left_out = len(panels) - len(shown)
+    title = f'{left_out} more are not shown' if left_out else None
+    legend_below(figure, handles, title)
+    return figure
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    """Choose the scale of the values, and say it."""
+    values = (value for curve in panel.curves.values() for value in curve.values())
+    low, high, middle = panel.room or room_for(values) or Room(0.0, 1.0, 0.5)
+    wide = low > 0 and high > WIDE * middle and panel.unit != '%'
+    scale = 'log scale' if wide else ''
+    axes.set_ylabel(', '.join(filter(None, [panel.unit, scale])), fontsize=SMALL)
+    if wide:
+        axes.set_yscale('log')
+        low = max(low, _LOWEST * middle)
+        axes.set_ylim(low / 1.2, high * 1.2)
+        decades = np.log10(high / low)
+        axes.yaxis.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if decades < 3 else (1,))
+        )
+        axes.yaxis.set_major_formatter('{x:g}')
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        room = 0.05 * (high - low) or 0.05 * abs(high) or 0.01
+        axes.set_ylim(low - room, high + room)

@@ -1,0 +1,133 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Small pictures of a run's validation images, read without running any of
+its files."""
+
+import base64
+import io
+from typing import Any, Dict, Iterable, List, Sequence
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpretrain.registry import DATASETS
+from PIL import Image, ImageOps
+
+from mmdckd.evaluation import split_files
+from mmdckd.io.images import file_fault, open_image, size_fault
+
+from .recorded_run import RecordedRun
+
+#: The longer side of a picture in pixels.
+SIZE = 112
+#: Datasets that hold their images themselves, and that a config may name here:
+#: nothing that one of them reads can run code.
+IN_MEMORY = ('CIFAR10', 'CIFAR100', 'Digits', 'FashionMNIST', 'Glyph62', 'MNIST')
+#: What such a dataset may be told; nothing is downloaded.
+_ARGUMENTS = (
+    'type',
+    'split',
+    'data_root',
+    'data_prefix',
+    'indices',
+    'num_images',
+    'size',
+    'subset',
+    'test_mode',
+)
+
+
+def read_pictures(run: RecordedRun, indices: Sequence[int]) -> Dict[int, str]:
+    """Read images of a run's validation, and make them small.
+
+    Args:
+        run (RecordedRun): The run, with predictions in its statistics.
+        indices (Sequence[int]): The places of the images in the predictions.
+
+    Returns:
+        Dict[int, str]: Place to an address with the picture in it.
+
+    Raises:
+        ValueError: If an image cannot be read; the message says why.
+    """
+    assert run.statistics is not None
+    files = split_files(run.statistics['files'])
+    if any(files[index] for index in indices):
+        images: Iterable[Image.Image] = (_read_file(files[index]) for index in indices)
+    else:
+        images = _read_dataset(run, indices)
+    return {index: _address(image) for index, image in zip(indices, images)}
+
+
+def _read_file(path: str) -> Image.Image:
+    fault = file_fault(path)
+    if fault is None:
+        try:
+            with open(path, 'rb') as file:
+                content = file.read()
+        except OSError as error:
+            raise ValueError(f'{path!r} cannot be read: {error.strerror}') from error
+        fault = size_fault(content)
+    if fault is not None:
+        raise ValueError(f'{path!r}: {fault}')
+    with open_image(content) as image:
+        try:
+            image.draft('RGB', (2 * SIZE, 2 * SIZE))
+            return ImageOps.exif_transpose(image).convert('RGB')
+        except Exception as error:  # decoders raise what they like
+            raise ValueError(f'{path!r} cannot be decoded: {error}') from error
+
+
+def _read_dataset(run: RecordedRun, indices: Sequence[int]) -> List[Image.Image]:
+    assert run.statistics is not None
+    dataset = build_dataset(run.config)
+    images = []
+    for index in indices:
+        number = int(run.statistics['numbers'][index])
+        label = int(run.statistics['labels'][index])
+        if not 0 <= number < len(dataset):
+            raise ValueError('its dataset has other images now')
+        info = dataset.get_data_info(number)
+        if int(info['gt_label']) != label or 'img' not in info:
+            raise ValueError('its dataset has other images now')
+        pixels = np.asarray(info['img'], np.uint8)
+        if pixels.ndim == 3:  # in OpenCV's order, which MMPretrain has everywhere
+            pixels = pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels[..., 0]
+        images.append(Image.fromarray(pixels).convert('RGB'))
+    return images
+
+
+def build_dataset(config: Config) -> Any:
+    """The dataset that a run validates on, where it holds its images itself.
+
+    Raises:
+        ValueError: If it is another, or its data are not there.
+    """
+    cfg = (config.get('val_dataloader') or {}).get('dataset') or {}
+    kind = str(cfg.get('type'))
+    scope, _, name = kind.rpartition('.')
+    if name not in IN_MEMORY or scope not in ('', 'mmdckd', 'mmpretrain'):
+        raise ValueError(f'images of the dataset {kind} are in no files')
+    cfg = {key: cfg[key] for key in _ARGUMENTS if key in cfg}
+    if scope != 'mmdckd':
+        cfg['download'] = False
+    try:
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            return DATASETS.build(dict(cfg, pipeline=[]))
+    except Exception as error:  # of any dataset
+        raise ValueError(f'the dataset {kind} cannot be read: {error}') from error
+
+
+def _address(image: Image.Image) -> str:
+    """A picture as an address that holds it: small ones grow pixel by
+    pixel."""
+    grow = SIZE // max(image.size)
+    if grow > 1:
+        image = image.resize(
+            (image.width * grow, image.height * grow), Image.Resampling.NEAREST
+        )
+    image.thumbnail((SIZE, SIZE))
+    kind = 'PNG' if grow > 1 else 'JPEG'
+    buffer = io.BytesIO()
+    image.save(buffer, kind, optimize=True, quality=80)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return f'data:image/{kind.lower()};base64,{text}'

@@ -1,0 +1,66 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Where the weights are that a run has chosen."""
+
+import os
+import os.path as osp
+import re
+from typing import Optional
+
+from mmdckd.models.weights import read_checkpoint
+
+from .recorded_run import RecordedRun
+
+
+def chosen_checkpoint(run: RecordedRun) -> Optional[str]:
+    """The checkpoint of the validation that is best; None where it was not
+    kept. It is ``best.pth`` where ``save_best`` has kept it."""
+    assert run.best is not None and run.rules is not None
+    hook = (run.config.get('default_hooks') or {}).get('checkpoint') or {}
+    usual = 'iter_{}.pth' if run.by_iteration else 'epoch_{}.pth'
+    template = str(hook.get('filename_tmpl') or usual)
+    name = osp.basename(template.replace('{}', str(run.best.step)))
+    kept = osp.join(run.folder, f'best_{run.rules.key}'.replace('/', '_') + f'_{name}')
+    if osp.isfile(kept):
+        stable = osp.join(run.folder, 'best.pth')
+        return stable if osp.isfile(stable) else kept
+    path = osp.join(run.folder, name)
+    return path if osp.isfile(path) else None
+
+
+def last_checkpoint(run: RecordedRun) -> Optional[str]:
+    """The newest checkpoint of a run; None where there is none."""
+    pointer = osp.join(run.folder, 'last_checkpoint')
+    if not osp.isfile(pointer):
+        return None
+    with open(pointer, encoding='utf-8', errors='replace') as file:
+        path = osp.join(run.folder, osp.basename(file.read(4096).strip()))
+    return path if osp.isfile(path) else None
+
+
+def exported_config(run: RecordedRun) -> Optional[str]:
+    """The config of the student that is best, where it was exported: by
+    ``ExportStudentHook``, or beside the run by ``mmdckd train --data``."""
+    assert run.best is not None
+    student, step = run.best.student, run.best.step
+    inside = os.listdir(run.folder) if osp.isdir(run.folder) else []
+    starts = tuple(name for name in inside if re.fullmatch(r'\d{8}_\d{6}', name))
+    for folder in (
+        osp.join(run.folder, 'export'),
+        osp.join(run.folder, osp.pardir, 'exported'),
+    ):
+        path, config = (
+            osp.normpath(osp.join(folder, f'{student}.{ending}'))
+            for ending in ('pth', 'py')
+        )
+        if not (osp.isfile(path) and osp.isfile(config)):
+            continue
+        meta = read_checkpoint(path, 'exported').get('meta')
+        if not isinstance(meta, dict):
+            continue
+        # MMEngine calls an experiment by its config and the time of its start.
+        name = str(meta.get('experiment_name'))
+        own = name == run.config.get('experiment_name') or name.endswith(starts)
+        counted = meta.get('iter' if run.by_iteration else 'epoch')
+        if own and (meta.get('student'), counted) == (student, step):
+            return config
+    return None
