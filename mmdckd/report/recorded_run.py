@@ -41,6 +41,10 @@ STATISTICS = dict(
 )
 
 
+#: Where ``mmdckd train --data`` trains students.
+STUDENTS = 'students'
+
+
 @dataclass
 class RecordedRun:
     """A training, as its folder tells.
@@ -179,7 +183,8 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
     counts as it was done last.
 
     Args:
-        folder (str): The ``work_dir`` of the run.
+        folder (str): The ``work_dir`` of the run, or that of ``mmdckd train
+            --data``.
         name (str, optional): What to call it. Defaults to None, the name of
             the folder.
 
@@ -191,9 +196,11 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
             or a file in it is none that a run writes; the message names it.
             Nothing in the folder is run, its config neither.
     """
-    # By the time of the start, which is their name.
-    logs = sorted(glob(osp.join(escape(folder), '*', 'vis_data')))
-    logs = [log for log in logs if osp.exists(osp.join(log, 'scalars.json'))]
+    name = name or osp.basename(osp.abspath(folder))
+    logs = _logs(folder)
+    if not logs:  # `mmdckd train --data` trains its students in a folder below
+        logs = _logs(osp.join(folder, STUDENTS))
+        folder = osp.join(folder, STUDENTS) if logs else folder
     if not logs:
         raise ValueError(
             f'{folder!r} is no work_dir of a training: it has no '
@@ -215,7 +222,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
     statistics = _newest(logs, 'cohort_statistics.npz')
     members = _newest(logs, 'cohort_summary.json')
     run = RecordedRun(
-        name or osp.basename(osp.abspath(folder)),
+        name,
         folder,
         training,
         validation,
@@ -234,6 +241,12 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
     if members:
         run.members = _read_members(members)
     return run
+
+
+def _logs(folder: str) -> List[str]:
+    """The logs in a folder, by the time of the start, which is their name."""
+    logs = sorted(glob(osp.join(escape(folder), '*', 'vis_data')))
+    return [log for log in logs if osp.exists(osp.join(log, 'scalars.json'))]
 
 
 def _read_config(path: str) -> Config:

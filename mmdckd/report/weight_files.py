@@ -39,13 +39,15 @@ def last_checkpoint(run: RecordedRun) -> Optional[str]:
 
 def exported_config(run: RecordedRun) -> Optional[str]:
     """The config of the student that is best, where it was exported: by
-    ``ExportStudentHook``, or beside the run by ``mmdckd train --data``."""
+    ``ExportStudentHook``, by ``mmdckd export``, or beside the run by ``mmdckd
+    train --data``."""
     assert run.best is not None
     student, step = run.best.student, run.best.step
     inside = os.listdir(run.folder) if osp.isdir(run.folder) else []
     starts = tuple(name for name in inside if re.fullmatch(r'\d{8}_\d{6}', name))
     for folder in (
         osp.join(run.folder, 'export'),
+        osp.join(run.folder, 'exported'),
         osp.join(run.folder, osp.pardir, 'exported'),
     ):
         path, config = (

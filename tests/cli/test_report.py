@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The report of real runs, in a real browser."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,14 +19,16 @@ from mmdckd.cli import report
 
 pytestmark = pytest.mark.slow
 
+#: In the order of the page; the first three are unfolded.
+UNFOLDED = ['decision', 'accuracy', 'examples']
 SECTIONS = [
-    'summary',
-    'accuracy',
+    *UNFOLDED,
+    'comparison',
+    'confusions',
     'losses',
     'weights',
     'entropy',
     'correlation',
-    'confusions',
     'agreement',
     'calibration',
     'metrics',
@@ -33,6 +36,8 @@ SECTIONS = [
     'config',
     'environment',
 ]
+#: What has no end in HTML.
+VOID = ('meta', 'link', 'img', 'br')
 needs_browser = pytest.mark.skipif(
     browser.PATH is None, reason='no browser of the family of Chromium'
 )
@@ -92,16 +97,22 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.refers, self.ids, self.open, self.text = [], [], [], []
+        self.images, self.folded, self.tags = [], [], set()
         self.feed(path.read_text())
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
-        for key, value in attrs:
-            if key in ('src', 'href'):
-                self.refers.append(value)
-            if key == 'id':
-                self.ids.append(value)
-        if tag not in ('meta', 'link', 'img', 'br'):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.refers += [attrs[key] for key in ('src', 'href') if key in attrs]
+        if 'id' in attrs:
+            self.ids.append(attrs['id'])
+        if tag == 'img':
+            self.images.append(attrs)
+        if tag == 'details':
+            self.folded.append(attrs['id'])
+            assert 'open' not in attrs
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -115,9 +126,54 @@ class Page(HTMLParser):
 def test_is_whole_in_one_file(report, request):
     page = Page(request.getfixturevalue(report))
     assert page.ids == SECTIONS
-    assert all(address.startswith(('data:', '#')) for address in page.refers)
-    assert {a for a in page.refers if a[0] == '#'} == {f'#{name}' for name in SECTIONS}
-    assert 'script' not in page.open
+    assert page.folded == SECTIONS[len(UNFOLDED) :]
+    assert all(address.startswith('data:') for address in page.refers)
+    assert 'script' not in page.tags
+    assert len(page.images) > 12
+    for image in page.images:
+        assert len(image['alt']) > 10, image['alt']
+    assert Path(request.getfixturevalue(report)).stat().st_size < 5e6
+
+
+def test_its_facts_are_those_of_the_log_and_the_predictions(single, work_dirs):
+    """Computed again, by nothing of the package."""
+    (path,) = Path(work_dirs[0]).glob('*/vis_data/scalars.json')
+    log = [json.loads(line) for line in path.read_text().splitlines()]
+    epochs = [record for record in log if 'student0/accuracy/top1' in record]
+    value = max(
+        record[f'{name}/accuracy/top1']
+        for record in epochs
+        for name in ('student0', 'student1')
+    )
+    best, student = next(
+        (record, name)
+        for record in epochs
+        for name in ('student0', 'student1')
+        if record[f'{name}/accuracy/top1'] == value
+    )
+    epoch, teacher = best['step'], best['teacher/accuracy/top1']
+    text = re.sub(r'\s+', ' ', ' '.join(Page(single).text))
+    assert f'Use {student}, epoch {epoch} : {value:.1f} % ; the teacher has ' in text
+    assert f'the teacher has {teacher:.1f} %, with ' in text
+    assert f'{Path(work_dirs[0]) / "best.pth"}' in text
+
+    with np.load(path.parent / 'best_statistics.npz') as file:
+        arrays = dict(file)
+    assert arrays['step'] == epoch
+    members = list(arrays['members'])
+    right = arrays['top'] == arrays['labels']
+    own, ensemble = right[members.index(student)], right[members.index('ensemble')]
+    wrong = (~right[[members.index(f'student{i}') for i in range(2)]]).sum(0)
+    top = arrays['top'][:2]
+    for title, count in (
+        (f'Sure and right: {student}', own.sum()),
+        (f'Sure and wrong: {student}', (~own).sum()),
+        ('their ensemble is right', (ensemble & (wrong >= 1)).sum()),
+        ('Students disagree', (top[0] != top[1]).sum()),
+    ):
+        said = f'{count} images' if count > 1 else '1 image' if count else 'none'
+        assert f'{title} ( {said}' in text.replace('(', '( '), (title, said)
+    assert right.mean(1)[members.index(student)] == pytest.approx(value / 100)
 
 
 def test_figures_are_files_too(single, several):
@@ -182,6 +238,10 @@ def test_browser_shows_all_of_it(report, width, request, tmp_path):
         page.open(report, width)
         assert page.requested()[0] == report.as_uri()
         assert all(address.startswith('data:') for address in page.requested()[1:])
+        folded = 'document.querySelector("#calibration img").checkVisibility()'
+        assert not page.evaluate(folded)
+        page.evaluate('document.querySelectorAll("details").forEach(d => d.open = 1)')
+        assert page.evaluate(folded)
         assert page.complaints() == []
         assert 'injected' not in page.evaluate('document.title')
         images = page.evaluate(
@@ -190,13 +250,13 @@ def test_browser_shows_all_of_it(report, width, request, tmp_path):
         )
         assert len(images) >= 12
         for natural, shown, alt in images:
-            assert natural > 300 and 0 < shown <= width and alt
+            assert natural >= 12 and 0 < shown <= width and alt
         # Nothing has to be scrolled for sideways.
         assert page.evaluate('document.documentElement.scrollWidth') <= width
         page.screenshot(tmp_path / 'shot.png')
         shot = np.asarray(Image.open(tmp_path / 'shot.png').convert('RGB'))
         bounds = page.evaluate(
-            'Array.from(document.querySelectorAll("section"), section => '
+            'Array.from(document.querySelectorAll("section, details"), section => '
             '{const r = section.getBoundingClientRect(); '
             'return [section.id, r.top + scrollY, r.bottom + scrollY]})'
         )
@@ -214,9 +274,6 @@ def test_prints_config_and_environment_too(single, tmp_path):
         assert not page.evaluate(visible)
         page.call('Emulation.setEmulatedMedia', media='print')
         assert page.evaluate(visible)
-        assert page.evaluate(
-            'getComputedStyle(document.querySelector("nav")).display'
-        ) == ('none')
         page.print_to(tmp_path / 'report.pdf')
     assert (tmp_path / 'report.pdf').read_bytes().startswith(b'%PDF')
 

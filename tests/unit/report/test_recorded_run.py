@@ -4,6 +4,7 @@ import json
 import pytest
 
 from mmdckd.report.recorded_run import read_run
+from mmdckd.report.report import write_report
 
 ENVIRONMENT = """2026/01/01 00:00:00 - mmengine - INFO -
 ------------------------------------------------------------
@@ -98,6 +99,22 @@ def test_a_start_that_has_logged_nothing_changes_nothing(tmp_path):
 def test_a_folder_with_a_pattern_in_its_name(tmp_path):
     record(tmp_path / 'lr[0.1]', (1,))
     assert read_run(str(tmp_path / 'lr[0.1]')).validation
+
+
+def test_a_run_of_a_folder_of_images_is_in_its_work_folder(tmp_path):
+    record(tmp_path / 'flowers' / 'students', (1,))
+    run = read_run(str(tmp_path / 'flowers'))
+    assert run.name == 'flowers' and run.folder.endswith('students')
+
+
+def test_a_run_without_validation_is_shown(tmp_path):
+    vis_data = record(tmp_path, (1,))
+    lines = (vis_data / 'scalars.json').read_text().splitlines(True)
+    (vis_data / 'scalars.json').write_text(''.join(lines[:2]))
+    run = read_run(str(tmp_path))
+    assert run.best is None and run.validation == []
+    page = open(write_report([run], str(tmp_path / 'out'))).read()
+    assert 'No student can be chosen: this run has not been validated' in page
 
 
 def test_what_is_no_run_is_refused(tmp_path):
