@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--epochs',
         type=int,
-        default=20,
+        default=15,
         help='the length of all trainings (default: %(default)s)',
     )
     parser.add_argument(
