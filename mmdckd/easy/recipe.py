@@ -199,7 +199,7 @@ def _amp(size: int, device: str) -> tuple:
         return False, 'it is for GPUs; on a CPU few are faster with it'
     if size <= SMALL:
         return False, 'images this small leave a GPU idle anyway'
-    return True, 'a GPU computes in half precision about twice as fast'
+    return True, 'GPUs have faster units for half precision'
 
 
 def _num_workers(size: int, device: str) -> tuple:
