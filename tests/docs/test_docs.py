@@ -36,8 +36,7 @@ SHORTER = {
         'default_hooks.check_labels.allow_missing=True\n'
     ),
     'unlabeled_digits.py\n': (
-        'unlabeled_digits.py --cfg-options train_cfg.max_epochs=1 '
-        'param_scheduler=[]\n'
+        'unlabeled_digits.py --cfg-options train_cfg.max_epochs=1 param_scheduler=[]\n'
     ),
     'dckd_r34_r18_digits.py\n': (
         'dckd_r34_r18_digits.py --cfg-options train_cfg.max_epochs=1\n'
