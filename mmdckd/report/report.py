@@ -89,6 +89,7 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     for picture in (p for columns in pictures.values() for c in columns for p in c):
         with open(path_below(folder, picture.file), 'wb') as file:
             file.write(base64.b64decode(picture.data))
+    decisions, best_run = [decide(run) for run in runs], best_of_runs(runs)
     environment = Environment(
         loader=PackageLoader('mmdckd.report', '.'),
         autoescape=True,
@@ -99,8 +100,9 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     text = environment.get_template('report.html.j2').render(
         runs=runs,
         version=__version__,
-        decisions=[decide(run) for run in runs],
-        best_run=best_of_runs(runs),
+        decisions=decisions,
+        leading=sorted(decisions, key=lambda decision: decision.run != best_run),
+        best_run=best_run,
         examples=[_examples(run) for run in runs],
         comparison=compare(runs),
         differences=config_differences(runs),

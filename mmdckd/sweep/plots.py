@@ -109,7 +109,7 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter('{x:g}')
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(label)
+        axes.set_xlabel(f'{label}, log scale')
         _finish(axes, lines)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), loc='outside right upper'
