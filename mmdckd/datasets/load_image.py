@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import logging
 from typing import Optional, Set
 
 import mmcv
@@ -7,9 +6,9 @@ import numpy as np
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
-from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
+from mmdckd.console.messages import warn
 from mmdckd.io.images import MAX_ASPECT, MAX_PIXELS, file_fault, size_fault
 from mmdckd.registry import TRANSFORMS
 
@@ -121,11 +120,7 @@ class LoadImage(LoadImageFromFile):
             self._skipped[-1 if worker is None else worker.id] += 1
             if path not in self._named:
                 self._named.add(path)
-                print_log(
-                    f'{message} Another one takes its place.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+                warn(f'{message} Another one takes its place.')
             return None
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]

@@ -12,9 +12,9 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import mmpretrain
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import nn
 
+from mmdckd.console.messages import tell
 from mmdckd.models.classifier_keys import classifier_prefixes
 from mmdckd.models.weights import read_state_dict
 
@@ -304,7 +304,4 @@ def _library(name: str, key: str) -> Any:
 
 def _say_new_head(name: str, theirs: Optional[int], num_classes: int) -> None:
     had = 'its classes' if theirs is None else f'{theirs} classes'
-    print_log(
-        f'{name}: the head for {had} is replaced by a new one for {num_classes}.',
-        logger='current',
-    )
+    tell(f'{name}: the head for {had} is replaced by a new one for {num_classes}.')

@@ -2,12 +2,12 @@
 """What metrics an evaluator returns, before anything was predicted."""
 
 import copy
-import logging
 from typing import Any, Dict, Optional
 
 import torch
 from mmengine.evaluator import DumpResults, Evaluator
-from mmengine.logging import print_log
+
+from mmdckd.console.messages import warn
 
 _NUM_SAMPLES = 4
 
@@ -51,13 +51,11 @@ def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str
         except Exception as error:
             # A metric of one's own may want what is not made up here. What it
             # returns is known after the first validation.
-            print_log(
+            warn(
                 'The names of the metrics are not known before the first '
                 f'validation, and monitors are not checked: '
                 f'{type(metric).__name__} cannot evaluate made-up '
-                f'predictions of {num_classes} classes ({error}).',
-                logger='current',
-                level=logging.WARNING,
+                f'predictions of {num_classes} classes ({error}).'
             )
             return None
     return values

@@ -1,14 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What the checkpoint of a cohort says, checked: it may come from anywhere."""
 
-import logging
 from collections import OrderedDict
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import Tensor
 
+from mmdckd.console.messages import warn
 from mmdckd.io.best_student import best_student_of
 from mmdckd.io.config_text import check_values, parse_config_text
 from mmdckd.models.weights import read_checkpoint
@@ -74,11 +73,7 @@ def choose(student: str, names: List[str], content: dict, path: str) -> str:
                 f'student is best. Name one of {names}.'
             )
         if best.note:
-            print_log(
-                f'{path}: {best.note}. Name another student to export that.',
-                logger='current',
-                level=logging.WARNING,
-            )
+            warn(f'{path}: {best.note}. Name another student to export that.')
         student = best.name
     return choose_student(student, names, f'The checkpoint {path!r}')
 

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.saving import checkpoint_folder
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.export import export_student, plain_config
@@ -79,30 +80,33 @@ class ExportStudentHook(Hook):
             if self.student in (BEST, name):
                 plain_config(self._cfg, name)
         if self.student == BEST and runner.val_loop is None:
-            runner.logger.warning(
+            warn(
                 'ExportStudentHook will export nothing: without validation '
                 'no student is known to be best. Set its `student` to one '
-                f'of {cohort.names}.'
+                f'of {cohort.names}.',
+                runner.logger,
             )
 
     @master_only
     def after_train(self, runner) -> None:
         """Export the student."""
         if self.student == BEST and runner.message_hub.get_info('best_student') is None:
-            runner.logger.warning(
+            warn(
                 'ExportStudentHook exports nothing: no validation by '
                 'mmdckd.CollectiveValLoop has said which student is best. '
                 'tools/export_student.py exports any student of a '
-                'checkpoint.'
+                'checkpoint.',
+                runner.logger,
             )
             return
         out_dir = osp.join(runner.work_dir, 'export')
         best = _best_checkpoint(runner)
         if best is not None and not osp.isfile(best):
-            runner.logger.warning(
+            warn(
                 f'ExportStudentHook exports nothing: the best checkpoint, '
                 f'{best}, is gone. tools/export_student.py exports a student '
-                'of another one.'
+                'of another one.',
+                runner.logger,
             )
             return
         with TemporaryDirectory() as folder:

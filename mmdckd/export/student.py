@@ -1,14 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import logging
 import os.path as osp
 from importlib.util import find_spec
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import Tensor
 
+from mmdckd.console.messages import warn
 from mmdckd.inference.network import build_network
 from mmdckd.io.config_text import format_config
 from mmdckd.io.files import path_below, replacing, write_text
@@ -127,13 +126,11 @@ def export_student(
             f'{error}'
         ) from error
     if 'test_dataloader' not in plain:
-        print_log(
+        warn(
             'The config names no pipeline for testing: the exported student '
             f'{name!r} can be loaded with mmpretrain.get_model, and '
             'mmpretrain.ImageClassificationInferencer, which needs '
-            '`test_dataloader.dataset.pipeline`, will not take it.',
-            logger='current',
-            level=logging.WARNING,
+            '`test_dataloader.dataset.pipeline`, will not take it.'
         )
     out_meta: Dict[str, Any] = {
         key: meta[key]
@@ -159,11 +156,9 @@ def export_student(
         torch.save(dict(meta=out_meta, state_dict=students[name]), path)
     write_text(config, text)
     if find_spec('safetensors') is None:
-        print_log(
+        warn(
             'No safetensors file is written, as the package safetensors is '
-            'not installed.',
-            logger='current',
-            level=logging.WARNING,
+            'not installed.'
         )
         return exported._replace(safetensors=None)
     with replacing(safetensors) as path:

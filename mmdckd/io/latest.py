@@ -1,14 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which checkpoint of a run to resume from."""
 
-import logging
 import os.path as osp
 import zipfile
 from glob import escape, glob
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
-from mmengine.logging import print_log
+
+from mmdckd.console.messages import tell, warn
 
 from .files import remove_leftovers, write_text
 from .trust import are_trusted
@@ -105,22 +105,19 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
             break
         warnings.append(f'{path} {fault}')
     if found or named or len(warnings) > 1:
-        print_log(
+        warn(
             'Looking for a checkpoint to resume from: '
             + '; '.join(warnings)
             + (
                 f'. Resuming from {found}.'
                 if found
                 else '. There is none: training starts from the beginning.'
-            ),
-            logger='current',
-            level=logging.WARNING,
+            )
         )
     else:
-        print_log(
+        tell(
             f'There is no checkpoint in {folder} to resume from: training '
-            'starts from the beginning.',
-            logger='current',
+            'starts from the beginning.'
         )
     return found
 

@@ -1,18 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Weights from a file: read safely, loaded whole or refused."""
 
-import logging
 import os.path as osp
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import barrier, get_dist_info
-from mmengine.logging import print_log
 from mmengine.model import BaseModule, PretrainedInit
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
+from mmdckd.console.messages import warn
 from mmdckd.io.checkpoints import (
     class_names_in,
     describe_content,
@@ -214,11 +213,9 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
         may_lack=BESIDE_MEMBERS,
     )
     for line in lines:
-        print_log(
+        warn(
             f'`{key}`: the checkpoint {path!r} does not have all of the '
-            f'model; the rest starts anew. {line}',
-            logger='current',
-            level=logging.WARNING,
+            f'model; the rest starts anew. {line}'
         )
 
 
@@ -319,8 +316,4 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any], key: str) -> No
         ],
     )
     for line in lines:
-        print_log(
-            f'`{key}`: not all of {path!r} and of the network fits. {line}',
-            logger='current',
-            level=logging.WARNING,
-        )
+        warn(f'`{key}`: not all of {path!r} and of the network fits. {line}')

@@ -2,6 +2,7 @@
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.base_loop import BaseLoop
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.checkpoints import require_fit, state_dict_in
 from mmdckd.models.weights import BESIDE_MEMBERS
@@ -32,8 +33,9 @@ def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
         may_lack=beside,
         may_exceed=beside,
     ):
-        runner.logger.warning(
-            f'{source} has other parts beside the members than the config. {line}'
+        warn(
+            f'{source} has other parts beside the members than the config. {line}',
+            runner.logger,
         )
 
 

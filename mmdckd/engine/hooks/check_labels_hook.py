@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import logging
 from typing import Callable, Iterator, Set
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmdckd.console.messages import warn
 from mmdckd.datasets import Unlabeled
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.checkpoints import class_names_in
@@ -152,7 +152,7 @@ class CheckLabelsHook(Hook):
             f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}.'
         )
         if missing <= _with_folder(dataset):
-            print_log(message, logger='current', level=logging.WARNING)
+            warn(message)
             return
         raise ValueError(
             f'{message} Give a split with all of them, or the model as many '

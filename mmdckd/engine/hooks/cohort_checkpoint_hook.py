@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.resuming import resume_from_latest, resumed_from
 from mmdckd.engine.saving import (
     bring,
@@ -133,11 +134,12 @@ class CohortCheckpointHook(CheckpointHook):
                 if metric == _records(self)[0][0]:
                     give_name(self.file_backend, path, self._own(BEST))
             else:
-                runner.logger.warning(
+                warn(
                     f'The best checkpoint, {name}, is neither in '
                     f'{self.out_dir} nor beside {resumed_from(runner)}: its '
                     f'record of {metric!r} is forgotten, and the next '
-                    'validation begins another.'
+                    'validation begins another.',
+                    runner.logger,
                 )
                 self._set_best(runner, metric, key, None)
                 info.pop(score, None)

@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation import MOST_CLASSES, MOST_IMAGES, CohortSums, Predictions, soften
 from mmdckd.evaluation.best_rule import is_record
@@ -100,9 +101,10 @@ class CohortStatisticsHook(Hook):
         self._sums = None
         self._predictions = Predictions()
         if not _task_of(runner.model).exclusive:
-            runner.logger.warning(
+            warn(
                 'CohortStatisticsHook is for images of one label each, and '
-                'records nothing.'
+                'records nothing.',
+                runner.logger,
             )
             return
         cohort = self._cohort(runner)
@@ -124,9 +126,10 @@ class CohortStatisticsHook(Hook):
         if self._sums is None or outputs is None:
             return
         if not _one_label_each(outputs):
-            runner.logger.warning(
+            warn(
                 'CohortStatisticsHook is for images of one label each, and '
-                'records nothing.'
+                'records nothing.',
+                runner.logger,
             )
             self._sums = None
             return

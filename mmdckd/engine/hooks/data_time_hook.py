@@ -4,6 +4,7 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 
+from mmdckd.console.messages import warn
 from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
@@ -60,13 +61,14 @@ class DataTimeHook(Hook):
         if share >= self.MOST:
             self._warned = True
             workers = runner.train_dataloader.num_workers
-            runner.logger.warning(
+            warn(
                 f'{share:.0%} of the time of the last {self.INTERVAL} '
                 'iterations went by waiting for data. '
                 f'`train_dataloader.num_workers` is {workers}, and this '
                 f'machine has {os.cpu_count()} cores: set it higher, with '
                 '`persistent_workers=True`, or have less done in '
-                '`train_dataloader.dataset.pipeline`.'
+                '`train_dataloader.dataset.pipeline`.',
+                runner.logger,
             )
         self._number = 0
         self._waited = self._took = 0.0

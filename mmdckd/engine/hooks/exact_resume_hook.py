@@ -7,6 +7,7 @@ from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.loops.exact_train_loops import make_exact
 from mmdckd.engine.rescheduling import check_optimizer, fast_forward, take_settings
 from mmdckd.engine.resumed_settings import Difference, compare_settings, describe
@@ -97,22 +98,24 @@ class ExactResumeHook(Hook):
             differences = compare_settings(text, runner.cfg)
             train_cfg = parse_config_text(text or '').get('train_cfg') or {}
         except ValueError as error:
-            runner.logger.warning(
-                f'The settings of the run that is resumed are not known: {error}'
+            warn(
+                f'The settings of the run that is resumed are not known: {error}',
+                runner.logger,
             )
             differences, train_cfg = [], {}
         if differences:
-            runner.logger.warning(describe(differences, runner._load_from))
+            warn(describe(differences, runner._load_from), runner.logger)
         lacking = [
             key
             for key in ('optimizer', 'param_schedulers')
             if key not in checkpoint and (key == 'optimizer' or runner.param_schedulers)
         ]
         if lacking:
-            runner.logger.warning(
+            warn(
                 f'{runner._load_from} has no {" and no ".join(lacking)}, as '
                 'the best checkpoints have none. What an optimizer remembers '
-                'begins anew; learning rates go on.'
+                'begins anew; learning rates go on.',
+                runner.logger,
             )
         else:
             check_optimizer(checkpoint['optimizer'], runner.optim_wrapper.state_dict())
@@ -132,10 +135,11 @@ class ExactResumeHook(Hook):
         if loop.iter == 0:
             return
         if self._position is None:
-            runner.logger.warning(
+            warn(
                 'The checkpoint does not say where in the data it was saved: '
                 'it was saved without `ExactResumeHook`. Training resumes '
-                'with another pass over the data.'
+                'with another pass over the data.',
+                runner.logger,
             )
             self._position = dict(epoch=loop.epoch, samples=0)
         loop.resume(**self._position)
@@ -168,10 +172,11 @@ class ExactResumeHook(Hook):
         left = make_plain(checkpoint)
         if left and not self._warned:
             self._warned = True
-            runner.logger.warning(
+            warn(
                 'Checkpoints of this run can only be loaded with '
                 '--trust-checkpoint: what they hold at '
-                f'{", ".join(left[:5])} is no tensor, number or string.'
+                f'{", ".join(left[:5])} is no tensor, number or string.',
+                runner.logger,
             )
 
     def after_val_epoch(self, runner, metrics=None) -> None:

@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, master_only
 from mmengine.hooks import Hook
 
+from mmdckd.console.messages import warn
 from mmdckd.engine.loops.exact_train_loops import ExactTrainLoop
 from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook, save_whole
 from mmdckd.io.latest import point_to, pointed_to
@@ -125,10 +126,11 @@ class PreemptionHook(Hook):
         # Whoever ends first makes launchers end the others.
         barrier()
         name = signal.Signals(int(received)).name
-        runner.logger.warning(
+        warn(
             f'Interrupted by {name} after iteration {meta["iter"]}. To go on '
             'from there, start the same command again with `--resume` '
-            f'(`resume=True`); what was saved is {path}'
+            f'(`resume=True`); what was saved is {path}',
+            runner.logger,
         )
         raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
 

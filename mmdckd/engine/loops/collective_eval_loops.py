@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import DataLoader
 
 from mmdckd import names
+from mmdckd.console.messages import warn
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import (
     RULES,
@@ -265,9 +266,10 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
                 self._settle_rule(results[best])
             return best
         best = super()._best_student(results)
-        self.runner.logger.warning(
+        warn(
             'The checkpoint names no student as best in validation: "best" '
-            f'is {best}, the best on this split.'
+            f'is {best}, the best on this split.',
+            self.runner.logger,
         )
         return best
 
@@ -280,6 +282,7 @@ class _RecallBestStudent(Hook):
         if best is not None:
             runner.message_hub.update_info('best_student', best.name)
             if best.note:
-                runner.logger.warning(
-                    f'The checkpoint: {best.note}. "best" is {best.name}.'
+                warn(
+                    f'The checkpoint: {best.note}. "best" is {best.name}.',
+                    runner.logger,
                 )

@@ -2,18 +2,18 @@
 """Run backbones as CUDA graphs."""
 
 import copy
-import logging
 import random
 from contextlib import ExitStack, contextmanager
 from typing import Any, Iterator, List, Optional
 
 import numpy as np
 import torch
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from mmdckd.console.messages import warn
 
 from ..cohorts.student_cohort import StudentCohort
 from ..teachers import FrozenTeacher
@@ -95,11 +95,7 @@ class CUDAGraphs:
             self._graphed = _capture(backbones, inputs)
         except RuntimeError as error:
             self._enabled = False
-            print_log(
-                f'Training goes on without CUDA graphs: {error}',
-                logger='current',
-                level=logging.WARNING,
-            )
+            warn(f'Training goes on without CUDA graphs: {error}')
             return
         self._backbones = backbones
         self._captured = _state(backbones)

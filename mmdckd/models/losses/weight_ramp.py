@@ -1,8 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import math
-import warnings
 
 from mmengine.logging import MessageHub
+
+from mmdckd.console.messages import warn
 
 from ..options import check_choice
 
@@ -94,12 +95,11 @@ class WeightRamp:
         if self.by_epoch:
             time, total = iteration * max_epochs / total, max_epochs
         if self.end > total:
-            warnings.warn(
+            warn(
                 f'`ramp.end` is {self.end}, but this run ends at {total} '
                 f'{"epochs" if self.by_epoch else "iterations"}: the full '
                 'weight is never reached. In a run by iterations, set '
-                '`by_epoch=False`.',
-                stacklevel=2,
+                '`by_epoch=False`.'
             )
         return time
 

@@ -4,7 +4,7 @@
 import copy
 import math
 import os.path as osp
-import warnings
+import re
 
 import pytest
 import torch
@@ -127,13 +127,16 @@ def test_a_ramp_at_0_keeps_its_terms(tmp_path):
 
 
 def test_a_ramp_that_never_ends_is_told(tmp_path):
-    with pytest.warns(UserWarning, match='`ramp.end` is 7.*ends at 5 epochs'):
-        train(tmp_path, dict(end=7))
-    with pytest.warns(UserWarning, match='ends at 1 epochs.*by_epoch=False'):
-        train(tmp_path, dict(end=3), BY_ITER)
-    with warnings.catch_warnings():
-        warnings.filterwarnings('error', message='`ramp.end`')
-        train(tmp_path, dict(end=5))
+    def told(name, *args):
+        train(tmp_path / name, *args)
+        (log,) = (tmp_path / name).rglob('*.log')
+        return re.findall('WARNING - (`ramp.end` is .*)', log.read_text())
+
+    (said,) = told('seven', dict(end=7))
+    assert said.startswith('`ramp.end` is 7, but this run ends at 5 epochs')
+    (said,) = told('three', dict(end=3), BY_ITER)
+    assert 'ends at 1 epochs' in said and '`by_epoch=False`' in said
+    assert not told('five', dict(end=5))
 
 
 def test_no_runner():
