@@ -2,9 +2,9 @@
 """Tell what is installed, what was patched, and what would not work."""
 
 import argparse
-import logging
-import warnings
 from typing import List, Optional
+
+from mmdckd.console.calm_console import open_console
 
 from .arguments import command_parser
 
@@ -22,14 +22,10 @@ def parse_args(
 
 
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd doctor') -> int:
-    parse_args(argv, prog)
-    from mmengine.logging import MMLogger
+    args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        from .examination import examine
 
-    from .examination import examine
-
-    # Of a network that is built to be tried.
-    warnings.simplefilter('ignore')
-    MMLogger.get_current_instance().setLevel(logging.ERROR)
-    report = examine()
+        report = examine()
     print('\n'.join(report.lines).rstrip())
     return 0 if report.healthy else 1

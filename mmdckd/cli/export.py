@@ -7,6 +7,8 @@ import os.path as osp
 import sys
 from typing import TYPE_CHECKING, List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import add_trust_checkpoint, command_parser
 from .errors import one_error_line
 
@@ -102,6 +104,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export what the arguments name."""
     from mmengine.config import Config
 
     from mmdckd.export.cohort_checkpoint import read_cohort

@@ -8,6 +8,8 @@ import os.path as osp
 import sys
 from typing import TYPE_CHECKING, List, Optional, Set, Tuple
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import command_parser
 from .errors import one_error_line
 
@@ -143,6 +145,12 @@ def picture_path(folder: str, path: str, taken: Set[str]) -> str:
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd predict') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Classify the images."""
     from rich.console import Console
     from rich.progress import track
 

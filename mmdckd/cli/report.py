@@ -7,6 +7,8 @@ import os.path as osp
 from collections import Counter
 from typing import List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import command_parser
 from .errors import one_error_line
 
@@ -63,6 +65,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd report') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the report."""
     from mmdckd.report.recorded_run import read_run
     from mmdckd.report.report import write_report
 

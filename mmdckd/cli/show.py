@@ -3,9 +3,9 @@
 who learns what from whom. Weights and data are not needed."""
 
 import argparse
-import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator, List, Optional
+from typing import TYPE_CHECKING, List, Optional
+
+from mmdckd.console.calm_console import open_console
 
 from .arguments import add_cfg_options, command_parser
 from .errors import check_file, one_error_line
@@ -56,21 +56,14 @@ def drop_weights(model: dict) -> None:
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table."""
     check_file('config', args.config)
-    with without_info():
-        tables = tables_of(cohort_config(args), args.size)
-    print('\n\n'.join(tables))
-
-
-@contextmanager
-def without_info() -> Iterator[None]:
-    """Leave out how each parameter of a teacher starts."""
-    level = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(level)
+    print('\n\n'.join(tables_of(cohort_config(args), args.size)))
 
 
 def cohort_config(args: argparse.Namespace) -> 'Config':

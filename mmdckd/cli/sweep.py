@@ -4,6 +4,8 @@
 import argparse
 from typing import List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from .arguments import command_parser
 from .errors import one_error_line
 
@@ -91,6 +93,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd sweep') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the sweep, or write its page."""
     from mmdckd.sweep.running import run_sweep
     from mmdckd.sweep.writing import write_page
 

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from mmdckd.console.duration import duration
+
 from .plan import Run
 from .scheduler import Scheduler
 
@@ -70,13 +72,3 @@ class Display:
         self.ended += 1
         note = '' if left is None else f'; {duration(left)} left'
         self.console.print(Text(f'[{self.ended}/{self.total}] {run}: {text}{note}'))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f'{seconds} s'
-    if seconds < 3600:
-        return f'{seconds // 60} min {seconds % 60:02d} s'
-    return f'{seconds // 3600} h {seconds % 3600 // 60:02d} min'

@@ -9,6 +9,8 @@ import argparse
 import os
 from typing import List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from ..arguments import add_trust_checkpoint, command_parser
 from ..errors import one_error_line
 
@@ -33,6 +35,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert what the arguments name."""
     import torch
     from mmengine.config import Config
 

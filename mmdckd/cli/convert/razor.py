@@ -6,6 +6,8 @@ import argparse
 import os.path as osp
 from typing import List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from ..arguments import command_parser
 from ..errors import one_error_line
 
@@ -38,6 +40,12 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor') -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert what the arguments name."""
     from mmdckd.convert.razor import convert_config
     from mmdckd.io.files import write_text
 

@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import io
+from contextlib import redirect_stdout
 from typing import Type
 
 from mmengine.logging import MMLogger
@@ -11,12 +13,24 @@ class _ConsoleRunner:
     """Hands its logger to a console before anything is logged."""
 
     console: CalmConsole
+    logger: MMLogger
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """See ``Runner``."""
         logger = super().build_logger(*args, **kwargs)  # type: ignore[misc]
         self.console.attach(logger)
         return logger
+
+    def load_checkpoint(self, *args, **kwargs) -> dict:
+        """Log what MMEngine prints of it; see ``Runner``."""
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            checkpoint = super().load_checkpoint(  # type: ignore[misc]
+                *args, **kwargs
+            )
+        for line in printed.getvalue().splitlines():
+            self.logger.info(line)
+        return checkpoint
 
 
 def with_console(kind: Type[Runner], console: CalmConsole) -> Type[Runner]:

@@ -56,8 +56,7 @@ def train(work_dir, ramp, train_cfg=None, **options):
         train_cfg=train_cfg,
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
         experiment_name=f'ramp{len(MessageHub._instance_dict)}',
-        log_level='ERROR',
-        **options,
+        **{'log_level': 'ERROR', **options},
     )
     runner.train()
     return model.weights
@@ -128,7 +127,7 @@ def test_a_ramp_at_0_keeps_its_terms(tmp_path):
 
 def test_a_ramp_that_never_ends_is_told(tmp_path):
     def told(name, *args):
-        train(tmp_path / name, *args)
+        train(tmp_path / name, *args, log_level='WARNING')
         (log,) = (tmp_path / name).rglob('*.log')
         return re.findall('WARNING - (`ramp.end` is .*)', log.read_text())
 
