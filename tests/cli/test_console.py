@@ -62,20 +62,18 @@ NOISE = (
 def noisy(tmp_path_factory):
     folder = tmp_path_factory.mktemp('noisy')
     (folder / 'noisy_package.py').write_text(NOISY)
+    (folder / 'noisy.py').write_text(
+        f'_base_ = {osp.join(REPO, DML)!r}\n'
+        "custom_imports = dict(imports='noisy_package')\n"
+        "default_hooks = dict(noisy=dict(type='NoisyHook'))\n"
+    )
     return folder
 
 
 def train(folder, noisy, *arguments):
     """The arguments of a noisy run."""
-    return (
-        DML,
-        '--work-dir',
-        str(folder),
-        *arguments,
-        *OPTIONS,
-        'custom_imports.imports=noisy_package',
-        'default_hooks.noisy.type=NoisyHook',
-    ), str(noisy)
+    config = noisy / 'noisy.py'
+    return (config, '--work-dir', folder, *arguments, *OPTIONS), str(noisy)
 
 
 @pytest.fixture(scope='module')
@@ -98,7 +96,7 @@ def log_of(folder):
 
 
 def progress(lines):
-    return [line for line in lines if re.search(r'step \d+/16', line)]
+    return [line for line in lines if re.search(r'step \d+/16  loss', line)]
 
 
 def test_a_pipe_has_the_table_then_progress_then_what_came_out(piped):
