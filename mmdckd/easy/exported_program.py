@@ -1,13 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """A student that no config can build, as a program of ``torch.export``."""
 
-import logging
 from typing import Optional
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmdckd.console.messages import warn
 from mmdckd.io.files import replacing
 
 
@@ -32,12 +31,10 @@ def export_program(network: nn.Module, images: Tensor, path: str) -> Optional[st
         )
     except Exception as error:  # it has no common parent
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        print_log(
+        warn(
             f'No {path} is written: torch.export cannot follow '
             f'{type(network).__name__} ({reason}). Load the weights beside it into '
-            'your own network.',
-            logger='current',
-            level=logging.WARNING,
+            'your own network.'
         )
         return None
     with replacing(path) as new:
