@@ -35,6 +35,9 @@ class Collective(nn.Module):
 
     The students are plain networks; build the optimizer from
     ``collective.parameters()``, and use a student alone when it is trained.
+    ``state_dict()`` has the students; build it anew, load that and the
+    optimizer's, and the training goes on. It runs under ``torch.autocast``.
+    For lagged peers, take a config and MMEngine's runner.
 
     Args:
         students (Sequence[nn.Module] | Mapping[str, nn.Module]): Networks
@@ -53,7 +56,8 @@ class Collective(nn.Module):
 
     Raises:
         TypeError: If a student or the teacher is no ``nn.Module``.
-        ValueError: If there are no students, or one is given twice.
+        ValueError: If there are no students, one is given twice, or the loss
+            needs a teacher and there is none.
 
     Examples:
         >>> collective = Collective([make_net() for _ in range(4)], teacher)
@@ -95,6 +99,9 @@ class Collective(nn.Module):
         self._teacher = [] if teacher is None else [teacher.eval()]
         if loss is None:
             loss = DCKDLoss() if teacher is not None else DCKDLoss(alpha=0.0)
+        check_cohort = getattr(loss, 'check_cohort', None)
+        if check_cohort is not None:
+            check_cohort(len(students), len(self._teacher))
         self.loss = loss
         self.task_loss = task_loss
 
@@ -113,6 +120,7 @@ class Collective(nn.Module):
 
         Raises:
             TypeError: If a network returns no logits of shape (B, C).
+            ValueError: If networks predict different numbers of classes.
         """
         logits = {
             name: self._logits(name, network, images)
@@ -122,6 +130,7 @@ class Collective(nn.Module):
         for teacher in self._teacher:
             with torch.no_grad():
                 taught = self._logits('teacher', teacher.eval(), images)
+        _check_classes(logits if taught is None else dict(logits, teacher=taught))
         terms: Dict[str, Tensor] = {}
         if labels is not None:
             for name, scores in logits.items():
@@ -151,6 +160,16 @@ class Collective(nn.Module):
         for teacher in self._teacher:
             teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
+
+
+def _check_classes(logits: Dict[str, Tensor]) -> None:
+    classes = {name: scores.shape[1] for name, scores in logits.items()}
+    if len(set(classes.values())) > 1:
+        listed = ', '.join(f'{name}: {count}' for name, count in classes.items())
+        raise ValueError(
+            'Invalid networks: expected logits of the same classes from all, got '
+            f'{listed}.'
+        )
 
 
 def _detached(tensors: Dict[str, Tensor]) -> Dict[str, Tensor]:

@@ -20,12 +20,13 @@ from .networks import HOLDER, NamedNetwork
 def try_networks(
     networks: Dict[str, NamedNetwork], settings: dict, num_classes: int
 ) -> None:
-    """Run networks that are not MMPretrain's on two images.
+    """Load the weights of networks, and run those of others on two images.
 
     Args:
         networks (Dict[str, NamedNetwork]): The networks by what they were
-            given as. Those of libraries that say how many classes they
-            predict are passed over.
+            given as. MMPretrain's and those that it wraps say how many
+            classes they predict: they are built alone, and only if they have
+            weights.
         settings (dict): The config of the run.
         num_classes (int): How many classes the data have.
 
@@ -33,17 +34,14 @@ def try_networks(
         ValueError: If one cannot be built or run, or returns no logits of
             these classes.
     """
-    held = {
-        key: network
-        for key, network in networks.items()
-        if (network.config.get('backbone') or {}).get('type') == HOLDER
-    }
-    if not held:
-        return
     inputs = two_images(settings)
     with _aside():
-        for key, network in held.items():
-            _check_logits(_build(network, key), inputs, num_classes, key)
+        for key, network in networks.items():
+            is_held = (network.config.get('backbone') or {}).get('type') == HOLDER
+            if is_held:
+                _check_logits(_build(network, key), inputs, num_classes, key)
+            elif network.has_weights:
+                _build(network, key)
 
 
 def check_differ(student: NamedNetwork, num_students: int) -> None:
@@ -70,6 +68,10 @@ def check_differ(student: NamedNetwork, num_students: int) -> None:
                 f'{student.name}: {error} Or give a function that makes a new '
                 'network each time it is called.'
             ) from error
+
+
+def _is_timm(network: NamedNetwork) -> bool:
+    return network.config.get('type') == 'TimmClassifier'
 
 
 def two_images(settings: Mapping[str, Any]) -> Tensor:
@@ -102,6 +104,14 @@ def _build(network: NamedNetwork, key: str) -> nn.Module:
     try:
         return build_network(resolve_network(network.config, key)).eval()
     except Exception as error:  # of the user's own function, any
+        if network.config.get('pretrained') is True and _is_timm(network):
+            raise FileNotFoundError(
+                f'Invalid `{key}`: the weights of {network.name} are not where timm '
+                f'keeps them, and cannot be downloaded ({error}). Download them '
+                f"elsewhere and give the file: 'timm:{network.name},FILE'."
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f'Invalid `{key}`: {error}') from error
         raise ValueError(
             f'Invalid `{key}`: {network.name} cannot be made for the classes of the '
             f'data: {error}'

@@ -21,6 +21,7 @@ from mmdckd.io.checkpoints import (
 from mmdckd.io.trust import loading
 
 from .classifier_keys import head_prefixes
+from .transformers_folder import is_transformers_file, read_transformers_folder
 
 #: What a cohort's checkpoint may have or lack beside its members.
 BESIDE_MEMBERS = ('distiller.', 'lagged_peers.')
@@ -107,6 +108,8 @@ def _weights_in(checkpoint: dict, path: str, key: str) -> Dict[str, torch.Tensor
 
 
 def _read(path: str, what: str) -> dict:
+    if is_transformers_file(path):
+        return read_transformers_folder(osp.dirname(path))
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
 
@@ -136,9 +139,19 @@ def _download(url: str, key: str) -> dict:
     except Exception as error:
         raise ValueError(
             f'`{key}`: the weights at {url} cannot be had ({error}). '
-            'Download the file elsewhere and give its path instead.'
+            'Download the file elsewhere and give its path instead, or put it at '
+            f'{hub_path(url)}.'
         ) from error
     return checkpoint
+
+
+def hub_path(url: str) -> str:
+    """Where PyTorch keeps a file that it downloads.
+
+    Args:
+        url (str): The address of the file.
+    """
+    return osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(url))
 
 
 def load_weights(

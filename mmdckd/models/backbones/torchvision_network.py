@@ -4,6 +4,8 @@ from typing import Optional
 from torch import nn
 from torchvision import models
 
+from mmdckd.models.weights import hub_path
+
 
 def build_network(
     name: str, num_classes: int, weights: Optional[str] = None
@@ -21,11 +23,20 @@ def build_network(
         nn.Module: The network.
 
     Raises:
+        FileNotFoundError: If the weights are not where torchvision keeps them,
+            and cannot be downloaded.
         ValueError: If the last layer with parameters is not linear.
     """
     if weights is None:
         return models.get_model(name, num_classes=num_classes)
-    network = models.get_model(name, weights=weights)
+    listed = models.get_model_weights(name)[weights]
+    try:
+        network = models.get_model(name, weights=listed)
+    except OSError as error:  # an URLError, for instance
+        raise FileNotFoundError(
+            f'the weights of {name} are not at {hub_path(listed.url)!r}, and cannot '
+            f'be downloaded ({error}). Put the file from {listed.url} there.'
+        ) from error
     path, last = [
         (path, module)
         for path, module in network.named_modules()

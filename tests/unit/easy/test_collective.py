@@ -85,3 +85,62 @@ def test_what_is_no_cohort(students, error, message):
 def test_what_returns_no_logits(batch):
     with pytest.raises(TypeError, match=r"'student1': .* shape \(6, 3, 2, 2\)"):
         Collective([make(0), nn.Identity()])(*batch)
+
+
+def steps(collective, optimizer, batch, count):
+    for _ in range(count):
+        losses = collective(*batch)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+
+
+def test_it_resumes(batch, tmp_path):
+    def make_all(seed):
+        collective = Collective([make(seed), make(seed + 1)], make(7))
+        return collective, torch.optim.SGD(
+            collective.parameters(), lr=0.1, momentum=0.9
+        )
+
+    straight = make_all(0)
+    steps(*straight, batch, 6)
+    first = make_all(0)
+    steps(*first, batch, 3)
+    torch.save([part.state_dict() for part in first], tmp_path / 'state.pth')
+    second = make_all(20)
+    saved = torch.load(tmp_path / 'state.pth', weights_only=True)
+    for part, state in zip(second, saved):
+        part.load_state_dict(state)
+    steps(*second, batch, 3)
+    ours, theirs = straight[0].state_dict(), second[0].state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert not any('teacher' in key for key in ours)
+
+
+def test_mixed_precision(batch):
+    exact = Collective([make(0), make(1)], make(7))(*batch).total
+    collective = Collective([make(0), make(1)], make(7))
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = collective(*batch)
+    assert losses.logits['student0'].dtype == torch.bfloat16
+    torch.testing.assert_close(losses.total.float(), exact, rtol=0.1, atol=0.1)
+    losses.total.backward()
+    assert all(p.grad.isfinite().all() for p in collective.parameters())
+
+
+def test_it_moves_with_its_teacher(batch):
+    teacher = make(7)
+    Collective([make(0), make(1)], teacher).to('meta')
+    assert next(teacher.parameters()).device.type == 'meta'
+
+
+def test_networks_of_other_classes(batch):
+    with pytest.raises(ValueError, match='student0: 5, student1: 5, teacher: 3'):
+        Collective([make(0), make(1)], nn.Sequential(nn.Flatten(), nn.Linear(12, 3)))(
+            *batch
+        )
+
+
+def test_a_loss_without_its_teacher():
+    with pytest.raises(ValueError, match='teacher'):
+        Collective([make(0), make(1)], loss=DCKDLoss(alpha=1.0))

@@ -1,9 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
 import sys
+from urllib.error import URLError
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from torchvision import models
 
 from mmdckd.easy.networks import find_network
 from mmdckd.models.networks import build_network, resolve_network
@@ -71,3 +74,73 @@ def test_a_library_that_is_missing(name, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ModuleNotFoundError, match=f'pip install {library}'):
         find_network(name, 5)
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """An empty cache, and no network."""
+
+    def fail(*args, **kwargs):
+        raise URLError('no network')
+
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fail)
+    return tmp_path / 'hub' / 'checkpoints'
+
+
+def test_weights_of_torchvision(offline):
+    network = find_network('torchvision:shufflenet_v2_x0_5', 5, pretrained=True)
+    listed = models.get_model_weights('shufflenet_v2_x0_5').DEFAULT
+    path = offline / osp.basename(listed.url)
+    with pytest.raises(FileNotFoundError) as caught:
+        build(network)
+    assert str(path) in str(caught.value) and listed.url in str(caught.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = models.shufflenet_v2_x0_5()
+    torch.save(made.state_dict(), path)
+    ours = build(network).backbone.module
+    assert torch.equal(ours.conv1[0].weight, made.conv1[0].weight)
+    assert ours.fc.out_features == 5
+
+
+def test_weights_of_the_zoo(offline):
+    network = find_network('resnet18_8xb16_cifar10', 10, pretrained=True)
+    with pytest.raises(ValueError, match=r'put it at .*hub/checkpoints/resnet18.*pth'):
+        build(network)
+    offline.mkdir(parents=True, exist_ok=True)
+    made = build(find_network('resnet18_8xb16_cifar10', 10))
+    spec = resolve_network(network.config, 'architecture')
+    torch.save(made.state_dict(), offline / osp.basename(spec.weights))
+    assert torch.equal(
+        build(network).state_dict()['head.fc.weight'],
+        made.state_dict()['head.fc.weight'],
+    )
+
+
+@pytest.mark.parametrize('classes', [3, 7])
+def test_a_folder_of_transformers(classes, tmp_path):
+    """It has names of its own in the file, from version 5 on."""
+    transformers = pytest.importorskip('transformers')
+    folder = str(tmp_path)
+    made = transformers.ViTForImageClassification(
+        transformers.ViTConfig(
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            image_size=16,
+            patch_size=8,
+            num_labels=3,
+        )
+    )
+    made.save_pretrained(folder)
+    network = find_network(f'hf:{folder}', classes)
+    assert network.has_weights and network.has_head == (classes == 3)
+    ours = build(network).model
+    assert ours.config.num_labels == classes
+    theirs = made.state_dict()
+    assert all(
+        torch.equal(value, theirs[key])
+        for key, value in ours.state_dict().items()
+        if classes == 3 or not key.startswith('classifier')
+    )
