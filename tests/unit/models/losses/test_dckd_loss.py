@@ -772,8 +772,13 @@ def test_wrong_labels():
     loss, (students, teachers, _) = DCKDLoss(), random_batch()
     with pytest.raises(ValueError, match='label 6 is out of range.*6 classes'):
         loss(students, teachers, torch.tensor([0, 1, 6, 2]))
+    with pytest.raises(ValueError, match='label -2 is out of range'):
+        loss(students, teachers, torch.tensor([0, -2, 5, 2]))
+    # -1 stands for no label, where nothing looks at it.
+    unlabeled = torch.tensor([0, -1, 5, 2])
+    assert loss(students, teachers, unlabeled)
     with pytest.raises(ValueError, match='label -1 is out of range'):
-        loss(students, teachers, torch.tensor([0, -1, 5, 2]))
+        DCKDLoss(correlation='non_target')(students, teachers, unlabeled)
     with pytest.raises(ValueError, match=r'shape \(3,\)'):
         loss(students, teachers, torch.tensor([0, 1, 2]))
     with pytest.raises(
