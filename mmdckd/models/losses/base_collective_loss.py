@@ -183,8 +183,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 teacher (B, C), of M teachers, (M, B, C) or M times (B, C), or
                 of M teachers on each student's view, (M, N, B, C). Defaults
                 to None.
-            gt_labels (Tensor, optional): Class indices (B,) or probabilities
-                (B, C). Defaults to None.
+            gt_labels (Tensor, optional): Class indices (B,), -1 for an image
+                without labels, or probabilities (B, C), zeros for such an
+                image. Defaults to None.
             preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
                 students as peers to learn from, of shapes as ``preds_S``,
                 where these are others, as of lagged copies. Or, of P finished
