@@ -29,6 +29,7 @@ def without_numbers(text):
     return re.sub(r'\d+\.\d+', '0', text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
