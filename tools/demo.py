@@ -95,9 +95,8 @@ def make_table(collective: Dict, others: Dict[str, Dict]) -> Table:
         (title, metrics[names.metric_name(names.BEST, TOP1)])
         for title, metrics in others.items()
     ]
-    students = names.of_role(
-        [key.split('/')[0] for key in collective if key.endswith(TOP1)], names.STUDENT
-    )
+    members = filter(None, (names.member_of(key, TOP1) for key in collective))
+    students = names.of_role(members, names.STUDENT)
     each = [collective[names.metric_name(name, TOP1)] for name in students]
     best = collective[names.metric_name(names.BEST, TOP1)]
     rows += [

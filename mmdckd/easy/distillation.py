@@ -14,7 +14,7 @@ from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.export import export_student
 from mmdckd.io.given import giving
-from mmdckd.names import TEACHER
+from mmdckd.names import STUDENT, TEACHER
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
@@ -171,10 +171,10 @@ def distill(
         try_networks(networks, settings, source.num_classes)
         check_differ(students, num_students)
         os.makedirs(work_dir, exist_ok=True)
-        students = keep_weights(students, osp.join(work_dir, 'student.pth'))
+        students = keep_weights(students, osp.join(work_dir, f'{STUDENT}.pth'))
         teacher_cfg = None
         if taught_by is not None:
-            taught_by = keep_weights(taught_by, osp.join(work_dir, 'teacher.pth'))
+            taught_by = keep_weights(taught_by, osp.join(work_dir, f'{TEACHER}.pth'))
             teacher_cfg = taught_by.config
             if not taught_by.has_head:
                 # From labelled images alone, which are fewer.

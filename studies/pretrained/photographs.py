@@ -71,4 +71,4 @@ def _path(package: str, file: str) -> str:
             f'The photographs need {package}, which is not installed. Install it '
             f'with: pip install {install.get(package, package)}'
         )
-    return osp.join(osp.dirname(found.origin), *file.split('/'))
+    return osp.join(osp.dirname(found.origin), osp.normpath(file))

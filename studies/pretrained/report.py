@@ -26,6 +26,8 @@ scikit-learn ship, grey, of each the middle of at most {largest} pixels cut
 into tiles of {side} pixels that do not overlap. A tile is of the class of its
 photograph. {train} tiles are learnt from, {val} validate. The teacher starts
 from the weights; two students of the same network start from them, or at
+
+from mmdckd import names
 random, and learn from it and from each other. All train for {epochs} epochs on
 a CPU.
 
@@ -63,11 +65,10 @@ def report(rows: List[dict], counts: Dict[str, int], epochs: int) -> str:
 
 def _row(row: dict) -> str:
     top = {
-        name.partition('/')[0]: value
+        names.member_of(name, 'accuracy/top1'): value
         for name, value in row['metrics'].items()
-        if name.endswith('accuracy/top1')
     }
-    students = [value for name, value in top.items() if name.startswith('student')]
+    students = [top[name] for name in names.of_role(filter(None, top), names.STUDENT)]
     return (
         f'| {row["start"]} | {top["teacher"]:.1f} '
         f'| {top["best"]:.1f} | {sum(students) / len(students):.1f} '
