@@ -3,6 +3,8 @@
 
 from typing import Dict, List
 
+from mmdckd import names
+
 from .photographs import LARGEST, PHOTOGRAPHS, SIDE
 
 _PAGE = """# Weights that ship as a package
