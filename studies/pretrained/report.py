@@ -28,8 +28,6 @@ scikit-learn ship, grey, of each the middle of at most {largest} pixels cut
 into tiles of {side} pixels that do not overlap. A tile is of the class of its
 photograph. {train} tiles are learnt from, {val} validate. The teacher starts
 from the weights; two students of the same network start from them, or at
-
-from mmdckd import names
 random, and learn from it and from each other. All train for {epochs} epochs on
 a CPU.
 
