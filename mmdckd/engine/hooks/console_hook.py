@@ -11,7 +11,7 @@ from mmdckd.console.duration import duration
 from mmdckd.console.pace import Pace
 from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook
 from mmdckd.engine.student_losses import students_of, task_losses
-from mmdckd.evaluation.best_rule import is_number
+from mmdckd.evaluation.best_rule import best_of, is_number
 
 from .cohort_checkpoint_hook import BEST
 
@@ -144,17 +144,24 @@ def _best_so_far(runner) -> Optional[str]:
     if rule is None:
         score = runner.message_hub.runtime_info.get('best_score')
         return None if score is None else _shown(score)
-    scores = {}
-    for name in students_of(runner):
-        key = names.with_stage('val', names.metric_name(name, rule.metric))
-        history = runner.message_hub.log_scalars.get(key)
-        if history is not None:
-            value = history.max() if rule.rule == 'greater' else history.min()
-            scores[name] = {rule.metric: value}
-    if not scores:
+    # Of equal validations the first, which is the one that `best.pth` is of.
+    values = dict(enumerate(_history(runner, names.BEST, rule.metric)))
+    first = best_of(values, rule.rule)
+    if first is None:
         return None
-    best = rule.best(scores)
-    return f'{best} ({_shown(scores[best][rule.metric])})'
+    equal = [
+        name
+        for name in students_of(runner)
+        if _history(runner, name, rule.metric)[first : first + 1] == [values[first]]
+    ]
+    return f'{equal[0]} ({_shown(values[first])})'
+
+
+def _history(runner, member: str, metric: str) -> List[float]:
+    """A metric of a member in each validation."""
+    key = names.with_stage('val', names.metric_name(member, metric))
+    history = runner.message_hub.log_scalars.get(key)
+    return [] if history is None else list(map(float, history.data[0]))
 
 
 def _figures(runner, loop, metrics: Optional[dict]) -> str:

@@ -1,0 +1,39 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from types import SimpleNamespace
+
+import pytest
+from mmengine.logging import MessageHub
+
+from helpers.networks import distil
+from mmdckd.engine.hooks.console_hook import _best_so_far
+from mmdckd.evaluation.best_rule import BestRule
+
+METRIC = 'accuracy/top1'
+
+
+@pytest.mark.parametrize(
+    'student0, student1, rule, expected',
+    [
+        ([90.0, 95.0, 93.0], [91.0, 92.0, 95.0], 'greater', 'student0 (95.00)'),
+        ([90.0, 94.0, 95.0], [91.0, 95.0, 93.0], 'greater', 'student1 (95.00)'),
+        ([95.0, 94.0], [95.0, 93.0], 'greater', 'student0 (95.00)'),
+        ([float('nan'), 94.0], [float('nan'), 96.0], 'greater', 'student1 (96.00)'),
+        ([3.0, 2.0, 2.0], [3.0, 2.5, 1.5], 'less', 'student1 (1.50)'),
+    ],
+)
+def test_of_equal_validations_the_first_is_best(
+    request, student0, student1, rule, expected
+):
+    """As `best.pth` has it."""
+    choose = max if rule == 'greater' else min
+    hub = MessageHub.get_instance(request.node.nodeid)
+    for values in zip(student0, student1):
+        for name, value in zip(('student0', 'student1', 'best'), (*values, 0)):
+            value = choose(values) if name == 'best' else value
+            hub.update_scalar(f'val/{name}/{METRIC}', value)
+    runner = SimpleNamespace(
+        message_hub=hub,
+        model=distil(2),
+        val_loop=SimpleNamespace(best_rule=BestRule(METRIC, rule, 'a test')),
+    )
+    assert _best_so_far(runner) == expected
