@@ -4,6 +4,7 @@
 import copy
 import os
 import os.path as osp
+from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config
@@ -12,6 +13,7 @@ from torch import nn
 from mmdckd.console.calm_console import current_console, on_console
 from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
+from mmdckd.engine.runner.rehearsal import rehearse
 from mmdckd.export import export_student
 from mmdckd.io.given import giving
 from mmdckd.names import STUDENT, TEACHER
@@ -177,6 +179,10 @@ def distill(
             taught_by = keep_weights(taught_by, osp.join(work_dir, f'{TEACHER}.pth'))
             teacher_cfg = taught_by.config
             if not taught_by.has_head:
+                planned = student_config(
+                    source, recipe, students, num_students, _untrained(taught_by), seed
+                )
+                _rehearse(others.mix_into(planned), changes)
                 # From labelled images alone, which are fewer.
                 own = choose_recipe(source, students.has_weights, **given)
                 teacher_cfg = _train_teacher(
@@ -241,6 +247,20 @@ def _as_they_are(
             f'which networks take as they are, got {augmentation!r}.'
         )
     return image_size or source.short_side, 'none'
+
+
+def _untrained(teacher: NamedNetwork) -> dict:
+    """The config of a teacher that has no weights for the classes yet."""
+    weights = ('pretrained', 'new_head')
+    return {key: each for key, each in teacher.config.items() if key not in weights}
+
+
+def _rehearse(settings: dict, changes: Changes) -> None:
+    """Find a fault in the students' settings before the teacher is trained."""
+    with TemporaryDirectory() as folder:
+        cfg = write_config(settings, osp.join(folder, 'students.py'), changes)
+    _complete(cfg)
+    rehearse(cfg)
 
 
 def _train_teacher(

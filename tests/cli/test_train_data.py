@@ -152,6 +152,15 @@ def test_nothing_is_trained_with_options_that_do_not_fit(
     assert not list(tmp_path.rglob('*.pth'))
 
 
+def test_a_wrong_option_of_the_students_is_told_before_the_teacher_trains(
+    photos, tmp_path
+):
+    option = 'model.distiller.collective_losses.loss_dckd.tau=-1'
+    with pytest.raises(SystemExit, match='tau'):
+        train(photos, tmp_path, '--cfg-options', option)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

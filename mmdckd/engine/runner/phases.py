@@ -4,11 +4,9 @@
 import copy
 import hashlib
 import json
-import logging
 import os.path as osp
 import re
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import Any, Callable, List, Optional
 
 from mmengine.config import Config
@@ -20,6 +18,7 @@ from mmdckd.io.files import write_text
 from mmdckd.models.options import invalid
 
 from .building import build_runner
+from .rehearsal import rehearse
 
 #: What a phase is known by when a run is resumed.
 _KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
@@ -163,7 +162,7 @@ def train_phases(
     train = train or _train
     phases = phases_of(cfg)
     for phase in phases[1:]:
-        _rehearse(with_untrained_peers(phase, phases))
+        rehearse(with_untrained_peers(phase, phases))
     for phase in phases[:-1]:
         if cfg.get('resume') and phase.has_finished():
             continue
@@ -200,26 +199,6 @@ def with_untrained_peers(phase: Phase, phases: List[Phase]) -> Config:
             'num_students', 1
         )
     return cfg
-
-
-def _rehearse(cfg: Config) -> None:
-    """Build what a later phase consists of, so that a fault in its settings is
-    found before the first is trained."""
-    with TemporaryDirectory() as folder:
-        # A name of its own: MMEngine shares the logs of runs of one name.
-        cfg.experiment_name = osp.basename(folder)
-        cfg.update(work_dir=folder, visualizer=None, log_level='ERROR', resume=False)
-        cfg.load_from = None
-        cfg.model.allow_random_teacher = True
-        runner = build_runner(cfg)
-        runner.build_train_loop(cfg.train_cfg)
-        optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)
-        runner.optim_wrapper = optimizer  # what schedulers are built for
-        if cfg.get('param_scheduler') is not None:
-            runner.build_param_scheduler(cfg.param_scheduler)
-        for handler in list(runner.logger.handlers):
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
 
 
 def _train(cfg: Config) -> Runner:
