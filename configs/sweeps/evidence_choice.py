@@ -63,6 +63,12 @@ _collectives = {
     'finished, ema': _finished(custom_hooks=_ema),
     'finished, beta 2': _finished(**{f'{_losses}.loss_dckd.beta': 2.0}),
     'finished, two peers': _finished(peers=2, times=3),
+    # Four peers that see three quarters of the images cost three units.
+    'held out': {
+        **_finished(peers=4, times=2, **{f'{_losses}.loss_dckd.collector': 'held_out'}),
+        'model.folds': dict(num_folds=4),
+        'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
+    },
 }
 methods.update(
     {

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
-from typing import Any, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import barrier, is_main_process
@@ -13,6 +13,7 @@ from mmdckd.datasets.folds import NO_FOLD, Folds, image_roots, image_source
 from mmdckd.engine.inner_datasets import inner_datasets
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.cohorts.fold_plan import FoldPlan
+from mmdckd.models.cohorts.peer_folds import PeerFolds
 from mmdckd.models.options import under
 from mmdckd.registry import HOOKS
 
@@ -30,6 +31,9 @@ class FoldsHook(Hook):
     to ``folds.npz`` in the work folder; their hash is in the checkpoints, and
     a run resumes with the same ones.
 
+    With ``model.finished_peers`` the folds are those of their cohort, and the
+    samples alone know of them.
+
     It does nothing where the model has no folds. It needs MMEngine's
     ``DefaultSampler``. To train on images without labels too, take
     ``mmdckd.WithUnlabeled`` with its batch sampler: these are in no fold.
@@ -46,6 +50,7 @@ class FoldsHook(Hook):
 
     def __init__(self) -> None:
         self._digest: Optional[str] = None
+        self._fold_of: Dict[str, int] = {}
         self._resumed: Any = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -57,12 +62,13 @@ class FoldsHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Note the hash of the folds."""
         if self._digest is not None:
-            checkpoint['meta']['folds'] = self._digest
+            checkpoint['meta'].update(folds=self._digest, fold_of=self._fold_of)
 
     def before_train(self, runner) -> None:
         """Divide the images, and have samples and batches know of it."""
-        plan = getattr(unwrapped(runner.model), 'folds', None)
-        if not isinstance(plan, FoldPlan):
+        model = unwrapped(runner.model)
+        plan = getattr(model, 'folds', None)
+        if not isinstance(plan, (FoldPlan, PeerFolds)):
             return
         loader = runner.train_loop.dataloader
         with under('model.folds'):
@@ -71,7 +77,11 @@ class FoldsHook(Hook):
         self._check_resumed(runner, folds)
         if runner.val_loop is not None:
             _check_validation(loader.dataset, runner.val_loop.dataloader.dataset)
-        _order_by_fold(loader, folds)
+        if isinstance(plan, FoldPlan):
+            self._fold_of = plan.fold_of
+            _order_by_fold(loader, folds)
+        else:
+            plan.check_digest(folds.digest)
         _tag(loader.dataset, folds)
         if is_main_process():
             folds.save(osp.join(runner.work_dir, FILE))

@@ -15,7 +15,9 @@ from mmengine.runner import Runner
 
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
+from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.models.options import invalid
+from mmdckd.names import in_order, student_names
 
 from .building import build_runner
 from .rehearsal import rehearse
@@ -194,10 +196,15 @@ def with_untrained_peers(phase: Phase, phases: List[Phase]) -> Config:
     index = _index_of(cfg.model.get('finished_peers'))
     if index is not None:
         model = phases[index].config.model
-        students = list((model.get('students') or {}).values())
-        cfg.model.finished_peers = students or [model.architecture] * model.get(
-            'num_students', 1
+        students = model.get('students') or dict.fromkeys(
+            student_names(model.get('num_students', 1)), model.get('architecture')
         )
+        plan = build_fold_plan(model.get('folds'), in_order(students))
+        fold_of = plan.fold_of if plan else {}
+        cfg.model.finished_peers = [
+            dict(students[name], blind_to=fold_of.get(name))
+            for name in in_order(students)
+        ]
     return cfg
 
 

@@ -20,6 +20,8 @@ from mmrazor.models.algorithms import BaseAlgorithm
 from mmdckd.names import teacher_names
 from mmdckd.registry import MODELS
 
+from ..cohorts.fold_plan import FoldPlan
+from ..cohorts.peer_folds import PeerFolds
 from ..cohorts.student_cohort import StudentCohort
 from ..tasks import find_task
 from ..weights import loading_whole
@@ -206,7 +208,7 @@ class CollectiveDistill(BaseAlgorithm):
             student_trainable,
             calculate_student_loss,
         )
-        if self.folds is not None:
+        if isinstance(self.folds, FoldPlan):
             self.student_pass = FoldedPass(
                 self.folds, self.student_pass, cohort, self.distiller
             )
@@ -282,6 +284,9 @@ class CollectiveDistill(BaseAlgorithm):
                 if distilling:
                     losses.update(distiller.compute_distill_losses(name, view.samples))
         if distilling:
+            blind = None
+            if isinstance(self.folds, PeerFolds):
+                blind = self.folds.blind(step.samples, views[-1].inputs.device)
             collective = distiller.compute_collective_losses(
                 step.students,
                 step.teachers,
@@ -289,6 +294,7 @@ class CollectiveDistill(BaseAlgorithm):
                 step.peers,
                 step.finished,
                 step.folds,
+                blind,
             )
             losses.update(collective)
         self._first_step = False

@@ -1,19 +1,20 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Build what tells which student is blind to which fold, and check the rest."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Union
 
 from mmengine.model import BaseModel
 
 from ..cohorts.fold_plan import KEY, FoldPlan, build_fold_plan
+from ..cohorts.peer_folds import PeerFolds
 from ..losses.base_collective_loss import LOGITS, BaseCollectiveLoss
 from ..losses.teacher_loss import TeacherLoss
-from ..options import under
+from ..options import invalid, under
 
 
 def build_folds(
     cfg: Optional[dict], model: BaseModel, cuda_graphs: Optional[bool]
-) -> Optional[FoldPlan]:
+) -> Union[FoldPlan, PeerFolds, None]:
     """Build the plan of folds, if there is one, and check that the model goes
     with it.
 
@@ -28,6 +29,8 @@ def build_folds(
     """
     losses = model.distiller.collective_losses
     cohort = model.cohort
+    if cfg is not None and model.finished_peers is not None:
+        return _build_peer_folds(cfg, model)
     plan = build_fold_plan(cfg, cohort.names)
     if plan is None:
         for name, loss in losses.items():
@@ -48,11 +51,27 @@ def build_folds(
     return plan
 
 
+def _build_peer_folds(cfg: dict, model: BaseModel) -> PeerFolds:
+    """The folds of finished peers, from which students that see all learn."""
+    if not isinstance(cfg, dict) or not set(cfg) <= {'num_folds', 'seed'}:
+        expected = "a dict with 'num_folds' and 'seed' with `finished_peers`"
+        raise invalid(KEY, expected, cfg)
+    cfg = {'num_folds': len(model.finished_peers), **cfg}
+    if model.views != 'shared':
+        raise invalid('views', f"'shared' with `{KEY}`", model.views)
+    folds = PeerFolds(model.finished_peers, **cfg)
+    for name, loss in model.distiller.collective_losses.items():
+        if loss.held_out:
+            with under(f'distiller.collective_losses.{name}'):
+                loss.use_finished_peers(folds.num_blind)
+                loss.check_cohort(len(model.cohort), len(model.teachers))
+    return folds
+
+
 def _check_model(model: BaseModel, cuda_graphs: Optional[bool]) -> None:
     # Each student runs on images of its own: more or fewer than the others.
     found: Dict[str, Any] = {
         'lagged_peers': model.lagged_peers is not None,
-        'finished_peers': model.finished_peers is not None,
         "views='independent'": model.views != 'shared',
         'cuda_graphs=True': bool(cuda_graphs),
         'data_preprocessor.batch_augments (mixup, CutMix)': bool(

@@ -5,7 +5,12 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
-from mmdckd.io.checkpoints import class_names_in, require_fit, students_in
+from mmdckd.io.checkpoints import (
+    class_names_in,
+    require_fit,
+    state_dict_in,
+    students_in,
+)
 from mmdckd.io.config_text import check_values
 from mmdckd.names import finished_name, parameter_prefix
 
@@ -15,7 +20,7 @@ from ..networks import build_network, resolve_network
 from ..options import invalid
 from ..teachers import FrozenTeacher
 from ..teachers.logits_cache import LogitsCache
-from ..weights import read_checkpoint, read_state_dict
+from ..weights import read_checkpoint
 
 KEY = 'model.finished_peers'
 
@@ -31,7 +36,9 @@ class FinishedPeers:
         cfg (str | dict | Sequence[dict]): The checkpoint of a cohort, all of
             whose students are the peers; or the config of one network or
             several, with their weights as ``pretrained``. See
-            :func:`~mmdckd.models.networks.resolve_network`.
+            :func:`~mmdckd.models.networks.resolve_network`. Beside these,
+            ``blind_to`` is the fold that one was trained without; whether it
+            is the fold of these images is not known then, and not checked.
         record (Callable): Attaches to a network what records the tensors that
             collective losses read of it.
         allow_random (bool): Whether networks without weights are accepted.
@@ -39,6 +46,9 @@ class FinishedPeers:
 
     Attributes:
         networks (Dict[str, FrozenTeacher]): Name to peer.
+        fold_of (List[int]): The fold to which each peer is blind, None of one
+            that saw all; empty where their cohort had no folds.
+        folds_digest (str): The hash of these folds.
         caches (Dict[str, LogitsCache]): Name to the logits of a peer, which
             then does not run; :class:`~mmdckd.engine.hooks.TeacherCacheHook`
             sets it. Defaults to none.
@@ -53,13 +63,17 @@ class FinishedPeers:
         record: Callable[[BaseModel], MemberRecorder],
         allow_random: bool = False,
     ) -> None:
+        self.fold_of: List[Optional[int]] = []
+        self.folds_digest = ''
         # They take nothing from the students' stream of random numbers.
         with torch.random.fork_rng(devices=[]):
-            networks = (
-                read_students(cfg)
-                if isinstance(cfg, str)
-                else _build(cfg, allow_random)
-            )
+            if isinstance(cfg, str):
+                content = read_checkpoint(cfg, KEY)
+                networks = read_students(cfg, content)
+                self._note_folds(content)
+            else:
+                networks = _build(cfg, allow_random)
+                self.fold_of = _folds_in(cfg)
         self.networks = {
             finished_name(i): FrozenTeacher(each) for i, each in enumerate(networks)
         }
@@ -67,6 +81,13 @@ class FinishedPeers:
         self._recorders = {
             name: record(peer.model) for name, peer in self.networks.items()
         }
+
+    def _note_folds(self, content: dict) -> None:
+        meta = content.get('meta') or {}
+        fold_of, digest = meta.get('fold_of'), meta.get('folds')
+        if isinstance(fold_of, dict) and isinstance(digest, str):
+            self.fold_of = [fold_of.get(name) for name in _names_in(content)]
+            self.folds_digest = digest
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -120,14 +141,13 @@ class FinishedPeers:
 
 
 def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseModel]:
-    if isinstance(cfgs, dict):
-        cfgs = [cfgs]
-    if not isinstance(cfgs, (list, tuple)) or not cfgs:
+    if not isinstance(cfgs, (dict, list, tuple)) or not cfgs:
         expected = 'the checkpoint of a cohort, or the configs of one or more networks'
         raise invalid(KEY, expected, cfgs)
     networks = []
-    for i, cfg in enumerate(cfgs):
-        spec = resolve_network(cfg, f'finished_peers[{i}]')
+    for i, cfg in enumerate(_as_list(cfgs)):
+        network = {key: value for key, value in cfg.items() if key != 'blind_to'}
+        spec = resolve_network(network, f'finished_peers[{i}]')
         if spec.new_head or not (spec.weights or allow_random):
             raise ValueError(
                 f'Invalid `{KEY}[{i}]`: expected a network that has finished its '
@@ -138,22 +158,31 @@ def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseMo
     return networks
 
 
-def read_students(path: str) -> List[BaseModel]:
+def _folds_in(cfgs: Union[dict, Sequence[dict]]) -> List[Optional[int]]:
+    """The fold to which each network is blind; none where no config says so."""
+    folds = [cfg.get('blind_to') for cfg in _as_list(cfgs)]
+    return [] if set(folds) == {None} else folds
+
+
+def _as_list(cfgs: Union[dict, Sequence[dict]]) -> List[dict]:
+    return [cfgs] if isinstance(cfgs, dict) else list(cfgs)
+
+
+def read_students(path: str, content: dict) -> List[BaseModel]:
     """Build the students that the checkpoint of a cohort knows.
 
     Args:
         path (str): The checkpoint; nothing in it is run.
+        content (dict): What it holds.
 
     Returns:
         List[BaseModel]: The students, with their weights.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If it is none of a cohort, was written by a version that
             did not keep the students' configs, or does not fit them.
     """
-    content, weights = read_checkpoint(path, KEY), read_state_dict(path, KEY)
-    names = students_in(weights)
+    weights, names = state_dict_in(content), _names_in(content)
     meta = content.get('meta')
     configs = meta.get('students') if isinstance(meta, dict) else None
     if not names or not isinstance(configs, dict) or not set(names) <= set(configs):
@@ -178,3 +207,7 @@ def read_students(path: str) -> List[BaseModel]:
         network.pretrained_classes = class_names_in(content)
         students.append(network)
     return students
+
+
+def _names_in(content: dict) -> List[str]:
+    return students_in(state_dict_in(content))

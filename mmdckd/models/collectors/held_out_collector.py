@@ -22,7 +22,9 @@ class HeldOutCollector(BaseCollector):
     not see (``model.folds``). What a network says of an image that it never
     trained on cannot be memorised, a wrong label included. The peers are asked
     in ``eval`` mode, with the view of the image that the batch has. Every
-    student that sees an image has the same target for it. No peer has seen the
+    student that sees an image has the same target for it. With
+    ``model.finished_peers``, the peers are those of the finished cohort, and the
+    students that learn from them see every image. No peer has seen the
     label of an image without one: all of them are asked, as the inner
     collector does without folds.
 
@@ -75,6 +77,8 @@ class HeldOutCollector(BaseCollector):
     ) -> List[str]:
         """Tell who is asked about images that a student sees; see
         :meth:`BaseCollector.sources`."""
+        if finished and not self.folds:
+            return list(peers) + (list(teachers) if self.include_teacher else [])
         asked = [
             name
             for name, fold in zip(peers, self.folds)

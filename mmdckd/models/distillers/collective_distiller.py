@@ -270,6 +270,7 @@ class CollectiveDistiller(BaseDistiller):
         peers: Optional[Mapping[str, Tensors]] = None,
         finished: Sequence[Sequence[Tensors]] = (),
         folds: Optional[BatchFolds] = None,
+        blind: Optional[torch.Tensor] = None,
     ) -> Dict[str, torch.Tensor]:
         """Compute the losses of the cohort, and its statistics.
 
@@ -288,6 +289,9 @@ class CollectiveDistiller(BaseDistiller):
                 ``teachers``. Defaults to (): there are none.
             folds (BatchFolds, optional): Which images each student sees, of
                 which its losses are then. Defaults to None: all.
+            blind (Tensor, optional): The m finished peers that are blind to
+                each image (m, B), from which held-out knowledge is. Defaults
+                to None.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
@@ -307,6 +311,8 @@ class CollectiveDistiller(BaseDistiller):
         losses = cohort_statistics(self.student_names, logits, self.task, folds)
         for loss_name, loss in parts.items():
             preds_S, preds_T, *lagged = inputs.of(loss)
+            if loss.held_out and blind is not None:
+                lagged = [inputs.finished_of(blind)]
             if folds is None:
                 terms = loss(preds_S, preds_T, labels, *lagged)
             else:

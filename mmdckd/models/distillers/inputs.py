@@ -52,6 +52,19 @@ class CollectiveInputs:
         parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
         return [_choose(part, loss.inputs) for part in parts]
 
+    def finished_of(self, blind: torch.Tensor) -> torch.Tensor:
+        """The logits of other finished peers for each image.
+
+        Args:
+            blind (Tensor): The places of m peers for each image (m, B).
+
+        Returns:
+            Tensor: (m, N, B, C).
+        """
+        logits = self.peers[LOGITS]
+        chosen = blind[:, None, :, None].expand(-1, *logits.shape[1:])
+        return logits.gather(0, chosen)
+
 
 def _of_views(views: Sequence[Sequence[Tensors]]) -> Dict[str, Any]:
     """The tensors of several networks, on one view or on each student's."""

@@ -1,0 +1,95 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Which finished peer is blind to which fold of the training images."""
+
+from typing import Any, List, Optional, Sequence
+
+import torch
+from mmengine.structures import BaseDataElement
+
+from ..options import check_count, invalid
+from .finished_peers import FinishedPeers
+from .fold_plan import KEY
+
+
+class PeerFolds:
+    """Tells which finished peers are blind to each image of a batch.
+
+    The students that train see all images.
+
+    Args:
+        peers (FinishedPeers): The peers, of the checkpoint of a cohort that
+            was trained with ``model.folds``.
+        num_folds (int): The number K of folds of that cohort.
+        seed (int): Its seed of the folds. Defaults to 0.
+
+    Attributes:
+        num_folds (int): As given.
+        seed (int): As given.
+        num_blind (int): m, how many peers are blind to each image.
+
+    Raises:
+        ValueError: If the peers were trained without folds, or not as many are
+            blind to one fold as to another.
+    """
+
+    def __init__(self, peers: FinishedPeers, num_folds: int, seed: int = 0) -> None:
+        check_count(f'{KEY}.num_folds', num_folds)
+        if not peers.fold_of:
+            raise ValueError(
+                f'Invalid `model.finished_peers`: expected the checkpoint of a cohort '
+                f'that was trained with `{KEY}`, as `{KEY}` is set, got one without.'
+            )
+        self.num_folds = num_folds
+        self.seed = seed
+        self._digest = peers.folds_digest
+        blind: List[List[int]] = [[] for _ in range(num_folds)]
+        for index, fold in enumerate(peers.fold_of):
+            if fold is not None and fold < num_folds:
+                blind[fold].append(index)
+        counts = {len(each) for each in blind}
+        if counts == {0} or len(counts) > 1:
+            expected = 'the number of folds of the finished peers, whose folds are '
+            raise invalid(f'{KEY}.num_folds', f'{expected}{peers.fold_of}', num_folds)
+        (self.num_blind,) = counts
+        self._table = torch.tensor(blind)
+
+    def check_digest(self, digest: str) -> None:
+        """Check that the images are divided as they were for the peers.
+
+        Args:
+            digest (str): The hash of the folds of the training images.
+
+        Raises:
+            ValueError: If they are not.
+        """
+        if self._digest and digest != self._digest:
+            raise ValueError(
+                'Invalid `train_dataloader.dataset` or `model.folds`: expected the '
+                f'folds that the finished peers had, {self._digest}, got {digest}: '
+                'the images, their labels or their division are others.'
+            )
+
+    def blind(
+        self, samples: Optional[Sequence[BaseDataElement]], device: torch.device
+    ) -> torch.Tensor:
+        """Which peers are blind to each image.
+
+        Args:
+            samples (Sequence[DataSample], optional): The batch; each sample
+                has its ``fold``.
+            device (torch.device): Where the batch is.
+
+        Returns:
+            Tensor: The places of m peers for each of B images (m, B).
+
+        Raises:
+            ValueError: If a sample is in no fold.
+        """
+        folds: List[Any] = [sample.get('fold') for sample in samples or ()]
+        if not folds or any(fold is None or fold < 0 for fold in folds):
+            raise ValueError(
+                f'Invalid batch: expected the `fold` of every sample, as `{KEY}` is '
+                "set, got none. Add default_hooks=dict(folds=dict(type='mmdckd."
+                "FoldsHook')), and give every image a label."
+            )
+        return self._table[folds].t().to(device, non_blocking=True)

@@ -1,0 +1,156 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Held-out knowledge of peers that have finished, in two phases."""
+
+import copy
+import os.path as osp
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.structures import DataSample
+
+from helpers.networks import distil, network
+from helpers.runs import run_config, train
+from mmdckd.engine.runner.phases import train_phases
+
+LOSS = 'model.distiller.collective_losses.loss_dckd'
+FOLDS = dict(num_folds=2)
+
+
+def config(tmp_path, num_peers=2, **last):
+    cfg = run_config(
+        tmp_path,
+        dict(architecture=network(), num_students=1),
+        phases=[
+            {
+                'model.num_students': num_peers,
+                'model.folds': FOLDS,
+                f'{LOSS}.beta': 0.0,
+            },
+            {
+                'model.finished_peers': 'phase0',
+                'model.folds': FOLDS,
+                f'{LOSS}.collector': 'held_out',
+                'train_cfg.max_epochs': 1,
+                **last,
+            },
+        ],
+    )
+    cfg.model.distiller = copy.deepcopy(cfg.model.distiller)
+    cfg.model.distiller.collective_losses.loss_dckd.gamma = 0.0
+    cfg.default_hooks.folds = dict(type='mmdckd.FoldsHook')
+    return cfg
+
+
+@pytest.mark.parametrize('num_peers', [2, 4])
+def test_an_image_is_taught_by_the_peers_that_are_blind_to_it(tmp_path, num_peers):
+    runner = train_phases(config(tmp_path, num_peers))
+    model = runner.model
+    batch = next(iter(runner.train_dataloader))
+    folds = [sample.fold for sample in batch['data_samples']]
+    assert set(folds) == {0, 1}
+    data = model.data_preprocessor(batch, True)
+    with torch.no_grad():
+        peers = [
+            F.log_softmax(peer.model(data['inputs'], mode='tensor') / 4, -1)
+            for peer in model.finished_peers.networks.values()
+        ]
+        student = copy.deepcopy(model.cohort.students['student0'])
+        student = F.log_softmax(student.train()(data['inputs']) / 4, -1)
+    # The students of the first phase take the folds in turn.
+    targets = torch.stack(
+        [
+            torch.stack([peers[j][i] for j in range(fold, num_peers, 2)])
+            .mean(0)
+            .softmax(-1)
+            for i, fold in enumerate(folds)
+        ]
+    )
+    losses = model.train()(**data, mode='loss')
+    torch.testing.assert_close(
+        losses['collective.student0.loss_dckd.collective'],
+        16 * F.kl_div(student, targets, reduction='batchmean'),
+    )
+
+
+def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
+    """In any order."""
+    peers = [
+        dict(network(), pretrained=path, blind_to=fold)
+        for path, fold in zip(exported(cohorts[0]), (2, 0, 1))
+    ]
+    model = distil(
+        1,
+        finished_peers=peers,
+        folds=dict(num_folds=3),
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller',
+            collective_losses=dict(
+                loss_dckd=dict(type='mmdckd.DCKDLoss', gamma=0.0, collector='held_out')
+            ),
+        ),
+    )
+    samples = [DataSample(metainfo=dict(fold=fold)) for fold in (0, 1, 2, 2)]
+    blind = model.folds.blind(samples, torch.device('cpu'))
+    assert blind.tolist() == [[1, 2, 0, 0]]
+
+
+def test_other_images_than_the_peers_had_are_refused(tmp_path):
+    cfg = config(tmp_path, **{'train_dataloader.dataset.indices': 96})
+    with pytest.raises(ValueError, match='the folds that the finished peers had'):
+        train_phases(cfg)
+
+
+def test_a_phase_without_the_hook_is_told(tmp_path):
+    cfg = config(tmp_path, **{'default_hooks.folds': None})
+    with pytest.raises(ValueError, match='expected the `fold` of every sample'):
+        train_phases(cfg)
+
+
+def exported(path):
+    """Files of the weights of three students."""
+    weights = torch.load(path, weights_only=False)['state_dict']
+    for i in range(3):
+        start = f'architecture.students.student{i}.'
+        own = {k[len(start) :]: v for k, v in weights.items() if k.startswith(start)}
+        torch.save(own, f'{path}.{i}')
+        yield f'{path}.{i}'
+
+
+@pytest.fixture(scope='module')
+def cohorts(tmp_path_factory):
+    """Checkpoints of cohorts with folds and without."""
+    folder = tmp_path_factory.mktemp('cohorts')
+    paths = []
+    for folds in (dict(num_folds=3), None):
+        cfg = run_config(folder, dict(architecture=network(), num_students=3))
+        cfg.model.folds = folds
+        cfg.train_dataloader.batch_size = 30
+        cfg.train_cfg.max_epochs = 1
+        cfg.default_hooks.folds = dict(type='mmdckd.FoldsHook')
+        paths.append(osp.join(train(cfg).work_dir, 'epoch_1.pth'))
+    return paths
+
+
+@pytest.mark.parametrize(
+    'blind, folds, message',
+    [
+        (False, FOLDS, 'trained with `model.folds`'),
+        (True, dict(num_folds=4), r'num_folds.*\[0, 1, 2\], got 4'),
+        (True, dict(num_folds=0), 'model.folds.num_folds'),
+        (True, dict(graduate='student0'), 'with `finished_peers`, got'),
+        (True, 3, 'with `finished_peers`, got 3'),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(cohorts, blind, folds, message):
+    loss = dict(type='mmdckd.DCKDLoss', gamma=0.0, collector='held_out')
+    with pytest.raises(ValueError, match=message):
+        distil(
+            1,
+            finished_peers=cohorts[0 if blind else 1],
+            folds=folds,
+            distiller=dict(
+                type='mmdckd.CollectiveDistiller',
+                collective_losses=dict(loss_dckd=loss),
+            ),
+        )
