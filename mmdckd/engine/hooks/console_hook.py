@@ -68,13 +68,9 @@ class ConsoleHook(Hook):
             line += f' Its weights: {path}'
         self._console.say(line)
 
-    def before_val(self, runner) -> None:
-        """Begin to count batches."""
-        self._begin(runner.val_loop)
-
     def after_val_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
         """Say how far the validation is, where it takes long."""
-        self._count('validation', batch_idx)
+        self._count('validation', runner.val_loop, batch_idx)
 
     def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         """Say how good each member is."""
@@ -87,21 +83,19 @@ class ConsoleHook(Hook):
     def before_test(self, runner) -> None:
         """Say where everything goes."""
         self._console.say(f'Testing; log: {_log_file(runner)}')
-        self._begin(runner.test_loop)
 
     def after_test_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
         """Say how far the test is, where it takes long."""
-        self._count('test', batch_idx)
+        self._count('test', runner.test_loop, batch_idx)
 
     def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         """Say how good each member is."""
         self._console.hide_bar()
         self._console.say(f'test  {_figures(runner, runner.test_loop, metrics)}')
 
-    def _begin(self, loop) -> None:
-        self._batches = Pace(len(loop.dataloader), lines=0)
-
-    def _count(self, what: str, batch_idx: int) -> None:
+    def _count(self, what: str, loop, batch_idx: int) -> None:
+        if batch_idx == 0:
+            self._batches = Pace(len(loop.dataloader), lines=0)
         pace = self._batches
         since = pace.step(batch_idx + 1)
         self._console.show_bar(what, pace.done, pace.total, '')

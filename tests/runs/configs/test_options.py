@@ -111,6 +111,11 @@ CASES = dict(
         )
     ),
     views=dict(model=dict(views='independent', memory='checkpoint')),
+    finished=dict(model=dict(finished_peers=[TEACHER])),
+    folds=dict(
+        model=dict(num_students=3, folds=dict(num_folds=2, graduate='student2')),
+        custom_hooks=[dict(type='mmdckd.FoldsHook')],
+    ),
     trained_teacher=dict(
         model=dict(teacher=TEACHER, teacher_trainable=True, teacher_norm_eval=False)
     ),

@@ -35,9 +35,11 @@ def fingerprints(path):
 def test_every_sweep_can_be_planned(path):
     spec = load_spec(path)
     assert spec.name == Path(path).stem
-    assert len(spec.seeds) >= 5
     names = {entry.name for entry in plan(path) if entry.role == 'method'}
-    assert {'kd', 'dml', 'dckd'} <= names
+    if spec.name.endswith('_choice'):  # One that compares follows.
+        assert len(spec.seeds) >= 2 and {'kd', 'dckd'} <= names
+    else:
+        assert len(spec.seeds) >= 5 and {'kd', 'dml', 'dckd'} <= names
 
 
 @pytest.mark.parametrize('path', SPECS)

@@ -14,7 +14,7 @@ class Log:
     def __init__(self):
         self.warnings = []
 
-    def warning(self, message):
+    def warning(self, message, extra=None):
         self.warnings.append(message)
 
 
