@@ -29,8 +29,11 @@ class _Server:
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix='warm_')
-        self.client = Path(self.folder.name, 'python')
-        socket = self.client.with_name('socket')
+        # As in an installation: MMEngine takes what is below the folder above
+        # for Python's own modules.
+        self.client = Path(self.folder.name, 'bin', 'python')
+        self.client.parent.mkdir()
+        socket = Path(self.folder.name, 'socket')
         self.client.write_text(
             f'#!/bin/sh\nexec {sys.executable} -IS {CLIENT} {socket} "$@"\n'
         )
