@@ -36,6 +36,7 @@ def test_the_last_phase_is_the_run(folder):
     assert (folder / 'best.pth').is_file()
 
 
+@pytest.mark.slow
 def test_it_is_resumed_tested_exported_and_reported_as_one(folder, tmp_path):
     run_tool(
         'train.py',

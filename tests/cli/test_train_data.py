@@ -102,6 +102,7 @@ def test_the_config_that_is_written_is_the_same_run(photos, tmp_path, options):
     assert same(tmp_path / 'a' / 'students' / 'epoch_2.pth', tmp_path / 'b/epoch_2.pth')
 
 
+@pytest.mark.slow
 def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
     train(
         photos,
@@ -177,6 +178,7 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_run_is_not_resumed(photos, tmp_path):
     train(photos, tmp_path, teacher='none')
     config = (tmp_path / 'students.py').read_text()

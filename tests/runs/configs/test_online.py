@@ -23,6 +23,7 @@ METHODS = [
     'ema_peers',
     'finished',
     'held_out',
+    'held_out_two_phases',
     'kd',
     'one',
     'relation',

@@ -28,6 +28,7 @@ def test_the_split_is_that_of_the_dataset(suffix, tmp_path):
         assert len(FashionMNIST(**cfg)) == number
 
 
+@pytest.mark.slow
 def test_it_trains_and_exports(tmp_path, capsys):
     (tmp_path / 'clothes').mkdir()
     make(tmp_path / 'clothes')

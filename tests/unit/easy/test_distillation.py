@@ -88,6 +88,7 @@ def test_each_choice_is_said(result, said):
     assert not any(line.startswith('epochs = ') for line in said)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(result, photos):
     path = f'{result.work_dir}/students/epoch_2.pth'
     before = open(path, 'rb').read()

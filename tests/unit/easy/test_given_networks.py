@@ -94,6 +94,7 @@ def test_the_teacher_is_as_it_was(result, teacher):
     )
 
 
+@pytest.mark.slow
 def test_students_start_from_seeds_of_their_own(tmp_path):
     given = Net()
     before = given.classifier.weight.clone()
@@ -108,6 +109,7 @@ def test_students_start_from_seeds_of_their_own(tmp_path):
     assert torch.equal(given.classifier.weight, before)
 
 
+@pytest.mark.slow
 def test_a_second_call_resumes(result, teacher):
     path = f'{result.work_dir}/students/epoch_1.pth'
     before = open(path, 'rb').read()
@@ -151,6 +153,7 @@ class Grey(nn.Module):
         return self.body(images.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_images_and_a_function(tmp_path):
     result = run(
         tmp_path / 'run', data=Images(), student=lambda num_classes: Grey(num_classes)
@@ -168,6 +171,7 @@ def test_images_and_a_function(tmp_path):
         result.predict(array / 255)
 
 
+@pytest.mark.slow
 def test_a_class_is_named_by_its_path(tmp_path):
     result = run(tmp_path, student=Net)
     text = open(f'{result.work_dir}/students/students.py').read()
@@ -215,6 +219,7 @@ class Branching(Net):
         return super().forward(branch(images))
 
 
+@pytest.mark.slow
 def test_a_network_that_no_program_can_be_made_of(tmp_path):
     result = run(tmp_path, student=Branching())
     assert isinstance(result.student, Branching)

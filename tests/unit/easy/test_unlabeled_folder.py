@@ -49,6 +49,7 @@ def folders(tmp_path):
     return tmp_path / 'data', tmp_path / 'more'
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_both(folders, tmp_path, monkeypatch, capsys):
     data, more = folders
     main(

@@ -37,6 +37,7 @@ def test_without_unlabelled_images_it_is_the_same_run(tmp_path):
     assert_equal(final(cfg.work_dir), final(plain.work_dir))
 
 
+@pytest.mark.slow
 # 6 epochs of 2 batches, as there are 16 labelled images in a batch of 32.
 @pytest.mark.parametrize(
     'by_epoch, workers',

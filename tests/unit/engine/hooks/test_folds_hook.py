@@ -71,6 +71,7 @@ def test_a_run_with_folds(tmp_path):
     assert checkpoint['message_hub']['runtime_info']['best_student'] == 'student2'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'by_epoch, iteration', [(True, 5), pytest.param(False, 6, marks=pytest.mark.slow)]
 )

@@ -75,6 +75,7 @@ def test_validation_has_one_short_line_with_all_who_matter(run):
         )
 
 
+@pytest.mark.slow
 def test_nothing_is_missing_in_the_file(run, tmp_path):
     without = train(config(tmp_path, log_processor=dict(type='LogProcessor')))
     assert [r.keys() for r in records(run)] == [r.keys() for r in records(without)]

@@ -98,6 +98,7 @@ def test_the_run_is_that_of_its_phases_one_by_one(tmp_path):
     assert osp.isfile(osp.join(runner.work_dir, 'best.pth'))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_trains_what_is_left(tmp_path):
     cfg = config(tmp_path)
     whole = train_phases(cfg.copy())
@@ -130,6 +131,7 @@ def test_a_finished_phase_of_another_config_is_not_used(tmp_path):
         train_phases(cfg)
 
 
+@pytest.mark.slow
 def test_what_is_logged_may_change(tmp_path):
     cfg = config(tmp_path)
     train_phases(cfg)
@@ -138,6 +140,7 @@ def test_what_is_logged_may_change(tmp_path):
     train_phases(cfg)
 
 
+@pytest.mark.slow
 def test_the_last_phase_is_what_is_tested(tmp_path):
     cfg = config(tmp_path)
     train_phases(cfg)
