@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 model = dict(
-    teacher=dict(cfg_path='configs/teachers/resnet34_digits.py'),
+    teacher=dict(cfg_path='mmdckd::teachers/resnet34_digits.py'),
     teacher_ckpt='work_dirs/resnet34_digits/epoch_40.pth',
     architecture=dict(
         cfg_path='mmpretrain::resnet/resnet18_8xb16_cifar10.py',
