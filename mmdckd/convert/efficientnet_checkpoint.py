@@ -53,7 +53,7 @@ def convert_efficientnet_state_dict(
         Dict[str, Tensor]: The same tensors in the order of ``target``.
 
     Raises:
-        ValueError: If a key is unknown or missing, or a shape is another.
+        ValueError: If a key is unknown or missing, or a shape differs.
     """
     blocks = list(dict.fromkeys(re.findall(r'blocks\.\d+\.\d+', '\n'.join(target))))
     converted = {_rename(key, state_dict, blocks): key for key in state_dict}

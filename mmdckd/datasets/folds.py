@@ -225,7 +225,7 @@ def check_num_folds(key: str, num_folds: Any) -> None:
     """Check for a whole number from 2 on.
 
     Raises:
-        ValueError: If it is another.
+        ValueError: If it is not such a number.
     """
     if not isinstance(num_folds, int) or isinstance(num_folds, bool) or num_folds < 2:
         raise ValueError(

@@ -39,7 +39,7 @@ class MixedBatchSampler:
             labelled images. Defaults to False.
 
     Raises:
-        ValueError: If the dataset is another, or a batch would have no
+        ValueError: If it is not a WithUnlabeled dataset, or a batch has no
             labelled image, or no unlabelled one in spite of a share.
 
     Examples:
