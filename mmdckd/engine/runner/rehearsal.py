@@ -2,9 +2,14 @@
 import copy
 import logging
 import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 from .building import build_runner
 
@@ -23,7 +28,7 @@ def rehearse(cfg: Config) -> None:
         Exception: What the run itself would raise.
     """
     cfg = copy.deepcopy(cfg)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _no_new_globals():
         # A name of its own: MMEngine shares the logs of runs of one name.
         cfg.experiment_name = osp.basename(folder)
         cfg.update(work_dir=folder, visualizer=None, log_level='ERROR', resume=False)
@@ -35,6 +40,22 @@ def rehearse(cfg: Config) -> None:
         runner.optim_wrapper = optimizer  # what schedulers are built for
         if cfg.get('param_scheduler') is not None:
             runner.build_param_scheduler(cfg.param_scheduler)
-        for handler in list(runner.logger.handlers):
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
+
+
+@contextmanager
+def _no_new_globals() -> Iterator[None]:
+    """What MMEngine shares by name, such as loggers, is afterwards what it was.
+
+    The latest of them is the one that everything built without a runner uses.
+    """
+    kinds = (MMLogger, MessageHub, Visualizer, DefaultScope)
+    before = {kind: set(kind._instance_dict) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, names in before.items():
+            for name in set(kind._instance_dict) - names:
+                instance = kind._instance_dict.pop(name)
+                for handler in getattr(instance, 'handlers', ()):
+                    if isinstance(handler, logging.FileHandler):
+                        handler.close()

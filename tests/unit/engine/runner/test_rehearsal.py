@@ -1,0 +1,33 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
+from mmengine.logging import MMLogger
+
+from helpers.networks import distil, network
+from helpers.runs import run_config
+from mmdckd.engine.runner.rehearsal import rehearse
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    return run_config(tmp_path, dict(architecture=network(), num_students=2))
+
+
+def test_nothing_is_left_behind(cfg, tmp_path):
+    before = list(MMLogger._instance_dict)
+    rehearse(cfg)
+    assert list(MMLogger._instance_dict) == before
+    assert not (tmp_path / 'work').exists()
+
+
+def test_what_is_built_next_writes_to_no_log_of_the_rehearsal(cfg):
+    MMLogger.get_instance('of this test')
+    rehearse(cfg)
+    distil()  # MMEngine writes how it starts to the log file of the latest logger
+
+
+def test_a_fault_leaves_nothing_behind_either(cfg):
+    before = list(MMLogger._instance_dict)
+    cfg.model.type = 'Nothing'
+    with pytest.raises(KeyError, match='Nothing'):
+        rehearse(cfg)
+    assert list(MMLogger._instance_dict) == before
