@@ -12,7 +12,7 @@ help:
 	@echo 'make gpu    test and measure on a GPU, see studies/gpu/run'
 	@echo 'make docs   build the documentation, docs/_build/html/index.html'
 	@echo 'make types  check the type hints of the package'
-	@echo 'make lint   check the types and the style'
+	@echo 'make lint   check the types, the style and the spelling'
 	@echo 'make clean  remove .venv and what building and testing leave behind'
 
 demo: .venv/installed
@@ -36,6 +36,7 @@ types: .venv/lint-installed
 	$(BIN)/python -m mypy
 
 lint: types
+	$(BIN)/codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

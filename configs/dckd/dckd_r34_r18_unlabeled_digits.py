@@ -20,7 +20,7 @@ train_dataloader = dict(
     batch_sampler=dict(type='mmdckd.MixedBatchSampler', unlabeled_share=0.75),
 )
 
-# An epoch is a pass over the labelled images, 7 steps: 100 are as many steps as
+# An epoch is a pass over the labeled images, 7 steps: 100 are as many steps as
 # 40 are where all images have labels.
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=10, convert_to_iter_based=True),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
     from mmdckd.export.cohort_checkpoint import Cohort
-    from mmdckd.export.labelled_images import LabelledImages
+    from mmdckd.export.labeled_images import LabeledImages
 
 EXAMPLES = """examples:
   # the student that was best in validation, to work_dirs/flowers/exported
@@ -141,9 +141,9 @@ def run(args: argparse.Namespace) -> None:
 
 def find_images(
     args: argparse.Namespace, cohort: 'Cohort', cfg: Optional['Config']
-) -> Optional['LabelledImages']:
-    """The labelled images to measure on; without any, a warning says why."""
-    from mmdckd.export.labelled_images import FolderImages, RunImages
+) -> Optional['LabeledImages']:
+    """The labeled images to measure on; without any, a warning says why."""
+    from mmdckd.export.labeled_images import FolderImages, RunImages
     from mmdckd.io.trust import are_trusted
 
     if args.test is not None:
@@ -161,7 +161,7 @@ def find_images(
         return RunImages(cohort.config, are_trusted())
     except ValueError as error:
         print(
-            f'warning: the accuracy will not be measured: {error}. Give labelled '
+            f'warning: the accuracy will not be measured: {error}. Give labeled '
             'images with --test.',
             file=sys.stderr,
         )
@@ -174,7 +174,7 @@ def export(
     cfg: Optional['Config'],
     args: argparse.Namespace,
     calibration: List[str],
-    images: Optional['LabelledImages'],
+    images: Optional['LabeledImages'],
 ) -> None:
     """Write one student in all the forms that are asked for, and say where."""
     from mmdckd.export import export_int8, export_onnx, export_student
@@ -198,7 +198,7 @@ def export(
         compare([exported.checkpoint, onnx, int8], images)
 
 
-def compare(paths: List[str], images: Optional['LabelledImages']) -> None:
+def compare(paths: List[str], images: Optional['LabeledImages']) -> None:
     """Measure the float, the ONNX and the INT8 file, and print the table."""
     from mmdckd.export.measuring import measure
 

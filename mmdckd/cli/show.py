@@ -106,7 +106,7 @@ def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
     """
     from mmengine.registry import DefaultScope
 
-    from mmdckd.engine.cohort_summary import as_table, summarise
+    from mmdckd.engine.cohort_summary import as_table, summarize
     from mmdckd.registry import MODELS
     from mmdckd.report.image_size import train_image_size
 
@@ -124,4 +124,4 @@ def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
         raise SystemExit(
             'error: the pipeline of training says no size of its images: give --size'
         )
-    return as_table(summarise(model, (channels, *size[:2])))
+    return as_table(summarize(model, (channels, *size[:2])))

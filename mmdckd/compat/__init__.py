@@ -21,7 +21,7 @@ from .models import (
     inplace_modules,
     lora_state_dict,
     mmcls_parts,
-    synchronised_batchnorm,
+    synchronized_batchnorm,
 )
 from .remedy import APPLIED
 
@@ -56,7 +56,7 @@ REMEDIES = [
 
 MODEL_REMEDIES = [
     inplace_modules,
-    synchronised_batchnorm,
+    synchronized_batchnorm,
     lora_state_dict,
     mmcls_parts,
     contrastive_negatives,

@@ -44,7 +44,7 @@ def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
 
 
 @remedy
-def synchronised_batchnorm() -> Optional[str]:
+def synchronized_batchnorm() -> Optional[str]:
     """MMEngine loses the recorders of a BatchNorm that it converts.
 
     ``sync_bn='torch'``, and in one process its reverse, puts a new layer in

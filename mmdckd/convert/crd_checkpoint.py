@@ -199,7 +199,7 @@ def _vgg_rules(state_dict: StateDict) -> List[Tuple[str, str]]:
     rules = []
     index = 0
     for block, number in enumerate(_convolutions_of_vgg(state_dict)):
-        # Of convolution, normalisation and activation the last has no key.
+        # Of convolution, normalization and activation the last has no key.
         for layer in range(0, 3 * number, 3):
             rules += [
                 (rf'block{block}\.{layer}', f'backbone.features.{index}.conv'),

@@ -22,7 +22,7 @@ class Digits(BaseDataset):
     UCI, 1998), read by :func:`sklearn.datasets.load_digits`; nothing is
     downloaded.
 
-    An image is a uint8 array of shape (8, 8, 3): its grey value, scaled from
+    An image is a uint8 array of shape (8, 8, 3): its gray value, scaled from
     0..16 to 0..255, stands in all three channels, so every MMPretrain
     transform, network and visualizer takes it, and a PNG file of it reads
     back the same. Images come decoded: a pipeline needs no

@@ -47,7 +47,7 @@ class FashionMNIST(MMPretrainFashionMNIST):
     test     10,000 1,000
     ======== ====== ================
 
-    An image is a uint8 array of shape (28, 28, 3): its grey value stands in
+    An image is a uint8 array of shape (28, 28, 3): its gray value stands in
     all three channels, so every MMPretrain transform, network and visualizer
     takes it. Images come decoded: a pipeline needs no ``LoadImageFromFile``.
 

@@ -64,10 +64,10 @@ def fold_table(
     classes = np.asarray(labels, np.int64)
     known, places = np.unique(np.asarray(identities, np.uint64), return_inverse=True)
     label_of = np.full(len(known), np.iinfo(np.int64).max)
-    labelled = classes != NO_LABEL
-    np.minimum.at(label_of, places[labelled], classes[labelled])
+    labeled = classes != NO_LABEL
+    np.minimum.at(label_of, places[labeled], classes[labeled])
     fold_of = np.full(len(known), NO_FOLD)
-    for label in np.unique(classes[labelled]):
+    for label in np.unique(classes[labeled]):
         members = np.flatnonzero(label_of == label)
         ordered = sorted(members, key=lambda place: _rank(seed, int(known[place])))
         fold_of[ordered] = (label + np.arange(len(members))) % num_folds

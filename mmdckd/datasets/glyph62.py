@@ -37,7 +37,7 @@ class Glyph62(BaseDataset):
     names start with the same word count as one here. The manifest beside the
     files lists the fonts.
 
-    An image is a uint8 array of shape (size, size, 3): its grey value, 255
+    An image is a uint8 array of shape (size, size, 3): its gray value, 255
     for ink and 0 for the ground, stands in all three channels, so every
     MMPretrain transform, network and visualizer takes it. Images come
     decoded: a pipeline needs no ``LoadImageFromFile``.

@@ -20,7 +20,7 @@ class LoadImage(LoadImageFromFile):
     """Load an image from a file that must be whole.
 
     It gives what ``LoadImageFromFile`` gives, which it takes the place of.
-    That one says nothing of a truncated JPEG, whose missing part is grey, and
+    That one says nothing of a truncated JPEG, whose missing part is gray, and
     not always which file it could not read.
 
     With ``on_broken='skip'`` MMEngine's dataset takes another image in place

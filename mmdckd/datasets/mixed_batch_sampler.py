@@ -13,17 +13,17 @@ from .with_unlabeled import WithUnlabeled
 
 @DATA_SAMPLERS.register_module()
 class MixedBatchSampler:
-    """Batches of labelled and unlabelled images, of a share that is asked for.
+    """Batches of labeled and unlabeled images, of a share that is asked for.
 
-    Labelled images come from the dataloader's ``sampler``, whichever it is,
-    in its order: an epoch is one pass over them. Unlabelled images have passes
+    Labeled images come from the dataloader's ``sampler``, whichever it is,
+    in its order: an epoch is one pass over them. Unlabeled images have passes
     of their own, each shuffled anew, that go on from epoch to epoch; every
     image is seen once before any is seen again. Of several processes, each
     takes its own part of both.
 
     Of ``batch_size`` images, ``round(unlabeled_share * batch_size)`` are
-    unlabelled. The last batch of an epoch may have fewer labelled images than
-    the others, and has fewer unlabelled ones in proportion, at least one.
+    unlabeled. The last batch of an epoch may have fewer labeled images than
+    the others, and has fewer unlabeled ones in proportion, at least one.
 
     Which images a batch has follows from the seed and the epoch of the
     sampler alone, so a run resumes inside an epoch
@@ -33,14 +33,14 @@ class MixedBatchSampler:
         sampler (Sampler): The sampler of a :class:`WithUnlabeled`, such as
             MMEngine's ``DefaultSampler`` or ``InfiniteSampler``.
         batch_size (int): Images in a batch of one process, all together.
-        unlabeled_share (float): The share of unlabelled images in a batch,
+        unlabeled_share (float): The share of unlabeled images in a batch,
             from 0 to less than 1. Defaults to 0.5.
         drop_last (bool): Whether to leave out a last batch with fewer
-            labelled images. Defaults to False.
+            labeled images. Defaults to False.
 
     Raises:
         ValueError: If it is not a WithUnlabeled dataset, or a batch has no
-            labelled image, or no unlabelled one in spite of a share.
+            labeled image, or no unlabeled one in spite of a share.
 
     Examples:
         >>> batch_sampler=dict(
@@ -69,7 +69,7 @@ class MixedBatchSampler:
         if not 0 < num_unlabeled < batch_size and unlabeled_share:
             raise ValueError(
                 'Invalid `unlabeled_share`: expected one that leaves at least one '
-                f'labelled and one unlabelled image in a batch of {batch_size}, got '
+                f'labeled and one unlabeled image in a batch of {batch_size}, got '
                 f'{unlabeled_share!r}. Take a larger `train_dataloader.batch_size`.'
             )
         self.sampler = sampler
@@ -94,12 +94,12 @@ class MixedBatchSampler:
             yield batch + list(islice(unlabeled, self._beside(len(batch))))
 
     def _beside(self, num_labeled: int) -> int:
-        """How many unlabelled images there are beside so many labelled ones."""
+        """How many unlabeled images there are beside so many labeled ones."""
         share = self.num_unlabeled / self.num_labeled
         return max(round(share * num_labeled), min(1, self.num_unlabeled))
 
     def _unlabeled(self) -> Iterator[int]:
-        """Indices of unlabelled images from the beginning of this epoch on.
+        """Indices of unlabeled images from the beginning of this epoch on.
 
         All passes are one endless row, of which the processes take turns.
         """
@@ -118,7 +118,7 @@ class MixedBatchSampler:
             place += self._world_size
 
     def _order(self, number: int) -> torch.Tensor:
-        """The order of a pass over the unlabelled images."""
+        """The order of a pass over the unlabeled images."""
         generator = torch.Generator()
         generator.manual_seed((getattr(self.sampler, 'seed', None) or 0) + number)
         return torch.randperm(self._size, generator=generator)

@@ -47,7 +47,7 @@ def as_bgr(image: InMemory, key: str) -> np.ndarray:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
         raise ValueError(
-            f'Invalid `{key}`: expected the pixels of one grey or RGB image, got shape '
+            f'Invalid `{key}`: expected the pixels of one gray or RGB image, got shape '
             f'{tuple(image.shape)}.'  # type: ignore[union-attr]
         )
     return np.ascontiguousarray(

@@ -22,8 +22,8 @@ class Unlabeled:
     lack labels and do not say so are an error.
 
     It wraps any dataset, and goes into MMEngine's ``ConcatDataset``, which
-    mixes labelled and unlabelled images as they come. To choose the share of
-    unlabelled images in a batch, take :class:`WithUnlabeled`.
+    mixes labeled and unlabeled images as they come. To choose the share of
+    unlabeled images in a batch, take :class:`WithUnlabeled`.
 
     Args:
         dataset (dict or BaseDataset): The images. Of a folder,

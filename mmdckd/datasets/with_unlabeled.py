@@ -10,20 +10,20 @@ from .unlabeled import Unlabeled, build_dataset
 
 @DATASETS.register_module()
 class WithUnlabeled:
-    """A labelled dataset, and images without labels beside it.
+    """A labeled dataset, and images without labels beside it.
 
-    Its length is that of the labelled dataset: an epoch, and all that counts
-    epochs, is a pass over the labelled images, and any sampler draws from
-    them as ever. :class:`MixedBatchSampler` adds unlabelled images to each
-    batch; their indices go on where those of the labelled ones end.
+    Its length is that of the labeled dataset: an epoch, and all that counts
+    epochs, is a pass over the labeled images, and any sampler draws from
+    them as ever. :class:`MixedBatchSampler` adds unlabeled images to each
+    batch; their indices go on where those of the labeled ones end.
 
     Args:
-        dataset (dict or BaseDataset): The labelled images.
+        dataset (dict or BaseDataset): The labeled images.
         unlabeled (dict or BaseDataset): The others; labels that they have are
             ignored, see :class:`Unlabeled`.
 
     Raises:
-        ValueError: If there is no unlabelled image.
+        ValueError: If there is no unlabeled image.
 
     Examples:
         >>> train_dataloader = dict(
@@ -54,12 +54,12 @@ class WithUnlabeled:
 
     @property
     def datasets(self) -> List[Any]:
-        """list: Both datasets, the labelled one first."""
+        """list: Both datasets, the labeled one first."""
         return [self.dataset, self.unlabeled]
 
     @property
     def metainfo(self) -> dict:
-        """dict: That of the labelled dataset."""
+        """dict: That of the labeled dataset."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:

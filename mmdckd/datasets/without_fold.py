@@ -15,7 +15,7 @@ class WithoutFold:
     """A dataset without the images of one fold.
 
     A network that is trained on it is blind to the fold: what it predicts for
-    these images is not memorised. The folds are those of
+    these images is not memorized. The folds are those of
     :func:`~mmdckd.datasets.folds.fold_table`, the same in every run. Images
     without a label are in no fold, and stay.
 

@@ -29,7 +29,7 @@ def student_config(
     teacher: Optional[dict] = None,
     seed: int = 0,
 ) -> dict:
-    """What the config of a cohort says that learns from labelled images.
+    """What the config of a cohort says that learns from labeled images.
 
     Args:
         source (Source): The data.

@@ -73,12 +73,12 @@ def distill(
             :func:`~mmdckd.easy.folder.read_folder`; the config of a dataset
             of MMPretrain; or a ``torch.utils.data.Dataset`` of pairs of an
             image and a label. An image is a PIL image, an array or tensor of
-            uint8 (RGB), which is resized, augmented and normalised; or a
+            uint8 (RGB), which is resized, augmented and normalized; or a
             tensor of floats, which networks take as it is.
         student (str | nn.Module | Callable): The network of every student: its
             name, see :data:`~mmdckd.easy.networks.FORMS`; an ``nn.Module``
             whose forward takes images and returns logits (B, C), of which
-            every student is a copy with layers initialised anew, each from
+            every student is a copy with layers initialized anew, each from
             its own seed; or what makes such a network when it is called with
             ``num_classes``.
         teacher (str | nn.Module | Callable, optional): The network of the
@@ -183,7 +183,7 @@ def distill(
                     source, recipe, students, num_students, _untrained(taught_by), seed
                 )
                 _rehearse(others.mix_into(planned), changes)
-                # From labelled images alone, which are fewer.
+                # From labeled images alone, which are fewer.
                 own = choose_recipe(source, students.has_weights, **given)
                 teacher_cfg = _train_teacher(
                     source, own, taught_by, work_dir, seed, changes.without_model(), say

@@ -31,7 +31,7 @@ Part = Dict[str, List[ImageFacts]]
 
 @dataclass(frozen=True)
 class Folder:
-    """Labelled images in folders.
+    """Labeled images in folders.
 
     Attributes:
         path (str): The folder.
@@ -68,7 +68,7 @@ class Folder:
 
 
 def read_folder(path: str) -> Folder:
-    """Look at a folder of labelled images.
+    """Look at a folder of labeled images.
 
     It has a subfolder for each class; or ``train``, ``val`` (or ``valid``,
     ``validation``) and ``test``, each with a subfolder for each class, of

@@ -152,7 +152,7 @@ def content_warnings(facts: Sequence[ImageFacts]) -> List[str]:
             remark(
                 'images with transparency',
                 transparent,
-                'It is dropped, and the colour below shows; flatten them.',
+                'It is dropped, and the color below shows; flatten them.',
             )
         )
     return lines

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Looks at labelled images that are no folder."""
+"""Looks at labeled images that are no folder."""
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -53,7 +53,7 @@ def look_at_config(config: Mapping[str, Any], key: str) -> Facts:
         Facts: What is found.
 
     Raises:
-        ValueError: If it cannot be built, or is no labelled dataset.
+        ValueError: If it cannot be built, or is no labeled dataset.
     """
     own = {name: value for name, value in config.items() if name != 'pipeline'}
     try:

@@ -30,7 +30,7 @@ def given_network(
         num_classes (int): How many classes the data have.
         key (str): What it was given as, by which the config names it.
         pretrained (bool): Whether the weights of a network are kept. If not,
-            it is initialised anew.
+            it is initialized anew.
 
     Returns:
         NamedNetwork: The network. One that is made by a function of a module

@@ -79,7 +79,7 @@ def look_at(path: str, decode: bool = True) -> ImageFacts:
 
 
 def _is_deep(image: Image.Image, content: bytes) -> bool:
-    # Pillow reads a PNG of 16 bits in colour as one of 8.
+    # Pillow reads a PNG of 16 bits in color as one of 8.
     if image.format == 'PNG':
         return content[_PNG_DEPTH] == 16
     return image.mode.startswith('I;16')

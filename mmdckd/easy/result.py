@@ -72,7 +72,7 @@ class Result:
             images (str | PathLike | Image | np.ndarray | Tensor | Sequence):
                 An image or several: the path of a file, a PIL image, an array
                 of uint8 (H, W) or (H, W, 3) in RGB, or a tensor of uint8
-                (3, H, W). They are resized and normalised as in validation. A
+                (3, H, W). They are resized and normalized as in validation. A
                 tensor of floats, (C, H, W) or (B, C, H, W), is what the
                 network takes, as it is.
 

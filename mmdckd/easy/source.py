@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Labelled images, wherever they come from."""
+"""Labeled images, wherever they come from."""
 
 import os
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ Data = Union[str, 'os.PathLike[str]', Mapping[str, Any], Dataset]
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled images to learn from.
+    """Labeled images to learn from.
 
     Attributes:
         name (str): What they are called, for messages.
@@ -69,7 +69,7 @@ class Source:
 def read_source(
     data: Data, val_data: Optional[Data] = None, image_size: Optional[int] = None
 ) -> Source:
-    """Look at labelled images.
+    """Look at labeled images.
 
     Args:
         data (str | dict | Dataset): A folder, see

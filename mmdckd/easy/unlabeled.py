@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A folder of images without labels, beside labelled ones."""
+"""A folder of images without labels, beside labeled ones."""
 
 import os.path as osp
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from .folder_checks import check_faults, shorten
 from .image_facts import look_at
 from .source import FILES, Source
 
-#: How many unlabelled images there are for a labelled one in a batch, at most:
+#: How many unlabeled images there are for a labeled one in a batch, at most:
 #: as many as FixMatch takes (https://arxiv.org/abs/2001.07685).
 MOST_FOR_ONE = 7
 
@@ -25,7 +25,7 @@ class UnlabeledFolder:
     Attributes:
         path (str): The folder; empty without any.
         num_images (int): How many images are below it.
-        num_labeled (int): How many labelled images there are to learn from.
+        num_labeled (int): How many labeled images there are to learn from.
     """
 
     path: str
@@ -46,18 +46,18 @@ class UnlabeledFolder:
         return [
             f'{self.num_images:,} images without labels in {self.path}: '
             f'{100 * self.share:.0f} % of a batch, so that all are seen as often, at '
-            f'most {MOST_FOR_ONE} for each labelled one'
+            f'most {MOST_FOR_ONE} for each labeled one'
         ]
 
     def extend(self, source: Source) -> Source:
-        """The labelled images, counted with as many of these as an epoch has.
+        """The labeled images, counted with as many of these as an epoch has.
 
         Args:
-            source (Source): The labelled images.
+            source (Source): The labeled images.
 
         Returns:
             Source: The same, with the number of images that a pass over the
-            labelled ones has.
+            labeled ones has.
         """
         return replace(source, num_train=round(self.num_labeled / (1 - self.share)))
 
@@ -79,7 +79,7 @@ class UnlabeledFolder:
         size = loader['batch_size']
         if size < 2:
             raise ValueError(
-                'Invalid `batch_size`: expected 2 or more with `unlabeled`, a labelled '
+                'Invalid `batch_size`: expected 2 or more with `unlabeled`, a labeled '
                 f'image and another, got {size}.'
             )
         number = min(max(1, round(self.share * size)), size - 1)
@@ -96,7 +96,7 @@ class UnlabeledFolder:
         loader['batch_sampler'] = dict(
             type='mmdckd.MixedBatchSampler', unlabeled_share=round(number / size, 4)
         )
-        # A last batch has an unlabelled image beside a labelled one.
+        # A last batch has an unlabeled image beside a labeled one.
         loader.pop('drop_last', None)
         return dict(settings, train_dataloader=loader)
 
@@ -107,7 +107,7 @@ def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
     Args:
         path (str, optional): The folder. Its subfolders are not looked at as
             classes. None stands for no such images.
-        source (Source): The labelled images.
+        source (Source): The labeled images.
 
     Returns:
         UnlabeledFolder: What is in it.
@@ -115,7 +115,7 @@ def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If there is no image in it, one cannot be read, some are
-            copies of those that validate or test, or the labelled images are
+            copies of those that validate or test, or the labeled images are
             no files.
     """
     if path is None:

@@ -40,7 +40,7 @@ class Member:
     sources: Dict[str, List[str]] = field(default_factory=dict)
 
 
-def summarise(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
+def summarize(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
     """Tell what a cohort is made of.
 
     Nothing about the model changes, its random streams included.

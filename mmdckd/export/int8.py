@@ -19,7 +19,7 @@ from .onnx_file import require_onnx
 #: How many images the ranges of activations are measured on, at most.
 CALIBRATION_IMAGES = 256
 _BATCH = 16
-#: What is left to integers in a network with layer normalisation: the addition to
+#: What is left to integers in a network with layer normalization: the addition to
 #: its residual stream loses far more, because one scale serves all channels.
 _PRODUCTS = ['Conv', 'Gemm', 'MatMul']
 
@@ -47,10 +47,10 @@ def calibration_images(folder: str) -> List[str]:
 def export_int8(config: str, onnx: str, out: str, images: Sequence[str]) -> None:
     """Write an exported student as an ONNX file of 8-bit integers.
 
-    It is onnxruntime's static quantisation, in QDQ form. A weight is an int8 with
+    It is onnxruntime's static quantization, in QDQ form. A weight is an int8 with
     a scale for each output channel, an activation a uint8 between the smallest and
     the largest value that it has on the calibration images. A network with layer
-    normalisation (a transformer) keeps everything but its convolutions and matrix
+    normalization (a transformer) keeps everything but its convolutions and matrix
     products in float. Input, output and metadata are those of the float file.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 
 from mmdckd.inference.predictor import Predictor
 
-from .labelled_images import Labelled, LabelledImages
+from .labeled_images import Labeled, LabeledImages
 from .onnx_file import random_images
 
 _BATCH = 32
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     Attributes:
         path (str): The file.
         top1 (float, optional): The share of images that it classifies correctly,
-            in percent; None without labelled images.
+            in percent; None without labeled images.
         size (int): Its bytes.
         seconds (float): The median of the times that one image takes.
     """
@@ -37,7 +37,7 @@ class Measured(NamedTuple):
     seconds: float
 
 
-def measure(paths: Sequence[str], images: Optional[LabelledImages]) -> List[Measured]:
+def measure(paths: Sequence[str], images: Optional[LabeledImages]) -> List[Measured]:
     """Measure files of one student side by side, on the CPU.
 
     For the accuracy, each batch goes through all files before the next is read. For
@@ -46,7 +46,7 @@ def measure(paths: Sequence[str], images: Optional[LabelledImages]) -> List[Meas
 
     Args:
         paths (Sequence[str]): The files, with their ``NAME.py`` beside them.
-        images (LabelledImages, optional): What to measure the accuracy on.
+        images (LabeledImages, optional): What to measure the accuracy on.
 
     Returns:
         List[Measured]: What was measured, in the order of the files.
@@ -60,7 +60,7 @@ def measure(paths: Sequence[str], images: Optional[LabelledImages]) -> List[Meas
 
 
 def _accuracies(
-    paths: Sequence[str], images: LabelledImages
+    paths: Sequence[str], images: LabeledImages
 ) -> Dict[str, Optional[float]]:
     predictors = {path: Predictor(path, device='cpu') for path in paths}
     right, total = dict.fromkeys(paths, 0), 0
@@ -73,8 +73,8 @@ def _accuracies(
     return {path: 100 * count / total for path, count in right.items()}
 
 
-def _batches(images: Iterator[Labelled]) -> Iterator[List[Labelled]]:
-    batch: List[Labelled] = []
+def _batches(images: Iterator[Labeled]) -> Iterator[List[Labeled]]:
+    batch: List[Labeled] = []
     for image in images:
         batch.append(image)
         if len(batch) == _BATCH:

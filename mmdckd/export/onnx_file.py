@@ -25,7 +25,7 @@ def export_onnx(config: str, out: str) -> float:
 
     The file has one input, ``images``, of shape (B, 3, H, W): what the
     pipeline of testing gives, pixels of 0 to 255 in the order in which OpenCV
-    reads them (BGR). Normalisation and channel order are in the graph. The
+    reads them (BGR). Normalization and channel order are in the graph. The
     output is ``logits``, of shape (B, C). B is any; H and W are what the
     pipeline ends with. The names of the classes are in the metadata, as JSON
     under ``classes``, and the name of the task under ``task``.

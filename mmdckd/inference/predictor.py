@@ -23,7 +23,7 @@ TASK_KEY = 'task'
 INPUT = 'images'
 #: What the weights of an exported student may be.
 ENDINGS = ('.pth', '.safetensors', '.onnx')
-#: How the name of a quantised file ends; it has the config of the others.
+#: How the name of a quantized file ends; it has the config of the others.
 INT8 = '.int8.onnx'
 
 

@@ -85,17 +85,17 @@ def _by_class(predictions: Sequence[Prediction]) -> List[str]:
 
 
 def _accuracy(predictions: Sequence[Prediction]) -> List[str]:
-    labelled = [image for image in predictions if image.label is not None]
-    if not labelled:
+    labeled = [image for image in predictions if image.label is not None]
+    if not labeled:
         return []
     wrong = Counter(
         (image.label, image.top[0][0])
-        for image in labelled
+        for image in labeled
         if image.label != image.top[0][0]
     )
-    right = len(labelled) - sum(wrong.values())
+    right = len(labeled) - sum(wrong.values())
     lines = [
-        f'accuracy {right / len(labelled):.2%}: {right:,} of {len(labelled):,} images '
+        f'accuracy {right / len(labeled):.2%}: {right:,} of {len(labeled):,} images '
         'have the class of their folder'
     ]
     for (label, name), count in wrong.most_common(_SHOWN_IMAGES):

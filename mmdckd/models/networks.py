@@ -233,7 +233,7 @@ def build_network(spec: NetworkSpec) -> BaseModel:
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
     if cfg.get('pretrained') is True:
-        # MMEngine would call what such a network initialises itself with.
+        # MMEngine would call what such a network initializes itself with.
         for module in network.modules():
             module._is_init = True
     network.has_pretrained_head = bool(spec.weights) and not spec.new_head

@@ -160,12 +160,12 @@ def load_weights(
     """Load a checkpoint file into a network, every key of it.
 
     Args:
-        model (nn.Module): The network; it is marked initialised, so that
+        model (nn.Module): The network; it is marked initialized, so that
             ``init_weights`` leaves it alone.
         path (str): See :func:`read_state_dict`.
         key (str): The config key that gave the path, for the messages.
         new_head (bool): Whether the network keeps a head of its own, freshly
-            initialised, whatever head the file has. Defaults to False.
+            initialized, whatever head the file has. Defaults to False.
 
     Returns:
         Tuple[str], optional: The names of the classes that the head was
@@ -237,7 +237,7 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
     """Load the checkpoint of a model's ``Pretrained`` config as a whole.
 
     MMEngine would load what fits, and log the rest. Inside this context it
-    initialises the model as without this config; at the end, the checkpoint
+    initializes the model as without this config; at the end, the checkpoint
     is loaded by :func:`load_pretraining`.
 
     Args:
@@ -264,7 +264,7 @@ def check_pretrained_parts(network: nn.Module, key: str) -> None:
 
     MMEngine loads what fits of such a file and logs the rest. Here all of a
     part has to be in its file, but for what cannot start at random: the scale
-    and shift of a normalisation layer. The file may have what the part has no
+    and shift of a normalization layer. The file may have what the part has no
     place for, as a backbone has none for a head.
 
     Args:

@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmdckd import names
 from mmdckd.models.losses import DCKDLoss
 from mmdckd.registry import MODELS
-from mmdckd.visualization.style import COLOURS, SMALL, grid, tidy
+from mmdckd.visualization.style import COLORS, SMALL, grid, tidy
 
 from .curves import Curves
 from .panels import Panel, Room, draw_panels
@@ -143,7 +143,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
             axes.plot(
                 times,
                 weights,
-                color=COLOURS[index],
+                color=COLORS[index],
                 linestyle=('-', '--', '-.')[index],
                 label=f'{term}  {weights[-1]:g}',
             )

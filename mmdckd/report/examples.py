@@ -42,7 +42,7 @@ class Example:
 
     Attributes:
         index (int): Its place in the predictions.
-        label (str): The class that it is labelled with.
+        label (str): The class that it is labeled with.
         said (List[Said]): What members say.
     """
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mmdckd.evaluation import expected_calibration_error
 from mmdckd.visualization.style import (
-    COLOURS,
+    COLORS,
     FEWEST_IMAGES,
     MOST_MEMBERS,
     SMALL,
@@ -23,7 +23,7 @@ def draw_reliability(arrays: Dict[str, np.ndarray]) -> Figure:
     A bar for each bin of confidence: its height is the accuracy, what lacks
     or is over to the diagonal, where accuracy is confidence, is hatched. A
     bin of fewer than 20 images has a point in place of a bar. The share of
-    the images in each bin is the grey area below. The expected calibration
+    the images in each bin is the gray area below. The expected calibration
     error stands above (see :class:`mmdckd.evaluation.PredictionSums`).
 
     Args:
@@ -50,32 +50,32 @@ def draw_reliability(arrays: Dict[str, np.ndarray]) -> Figure:
 
 def _draw_bins(axes: Axes, bins: np.ndarray) -> None:
     width = 1 / len(bins)
-    centres = (np.arange(len(bins)) + 0.5) * width
+    centers = (np.arange(len(bins)) + 0.5) * width
     count = bins[:, 0]
     accuracy, confidence = bins[:, 1:].T / np.maximum(count, 1)
     many, few = count >= FEWEST_IMAGES, (count > 0) & (count < FEWEST_IMAGES)
     if many.any():
         axes.bar(
-            centres[many],
+            centers[many],
             accuracy[many],
             width * 0.92,
-            color=COLOURS[5],
+            color=COLORS[5],
             label='accuracy',
         )
         axes.bar(
-            centres[many],
+            centers[many],
             (confidence - accuracy)[many],
             width * 0.92,
             bottom=accuracy[many],
             facecolor='none',
-            edgecolor=COLOURS[1],
+            edgecolor=COLORS[1],
             hatch='////',
             linewidth=0.8,
             label='confidence − accuracy',
         )
     axes.plot([0, 1], [0, 1], color='black', linewidth=1, linestyle='--')
     axes.bar(
-        centres[count > 0],
+        centers[count > 0],
         -0.25 * count[count > 0] / count.sum(),
         width * 0.92,
         color='0.55',
@@ -83,7 +83,7 @@ def _draw_bins(axes: Axes, bins: np.ndarray) -> None:
     )
     if few.any():
         axes.plot(
-            centres[few],
+            centers[few],
             accuracy[few],
             linestyle='none',
             marker='o',

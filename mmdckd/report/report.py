@@ -121,7 +121,7 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
 def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
     name = re.sub(r'[^\w.-]+', '_', f'{run.name}_{drawn.key}')
     data = to_png(drawn.figure)
-    if not any(axes.images for axes in drawn.figure.axes):  # no scale of colours
+    if not any(axes.images for axes in drawn.figure.axes):  # no scale of colors
         buffer = io.BytesIO()
         with Image.open(io.BytesIO(data)) as image:
             # A third of the bytes, and no difference that an eye sees.

@@ -112,7 +112,7 @@ SECTIONS = dict(
 
 
 def draw_sections(runs: Sequence[RecordedRun]) -> List[Section]:
-    """Draw all figures of runs; axes and colours are the same for all runs.
+    """Draw all figures of runs; axes and colors are the same for all runs.
 
     Args:
         runs (Sequence[RecordedRun]): The runs, in the order of the columns.
@@ -306,7 +306,7 @@ def _references(run: RecordedRun) -> List[str]:
 
 
 def _common_scales(runs: Sequence[RecordedRun]) -> Dict[str, float]:
-    """The same colours for all runs: the ends of the scales, '' for the
+    """The same colors for all runs: the ends of the scales, '' for the
     correlations, the rest for the differences to a reference."""
     scales: Dict[str, float] = {}
     for run in runs:

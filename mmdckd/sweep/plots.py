@@ -126,7 +126,7 @@ def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
 
 
 def _styles(names: Iterable[str]) -> Dict[str, Dict[str, Any]]:
-    """A colour and a marker for each name; there are ten colours."""
+    """A color and a marker for each name; there are ten colors."""
     return {
         name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
         for i, name in enumerate(names)

@@ -5,7 +5,7 @@
 key              meaning
 ================ ===========================================================
 benchmark        the name of the sweep
-role             'method', or 'teacher' of one that students have learnt from
+role             'method', or 'teacher' of one that students have learned from
 pair, name, seed the pair ('' where there is but one), the method's or
                  teacher's name, and the seed
 fingerprint      of the config and the teacher; runs of another one are not

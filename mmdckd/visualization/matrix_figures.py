@@ -30,11 +30,11 @@ def draw_correlations(
 
     Row by row, the mean softened prediction for images of a class. The
     diagonal, how much the class itself gets, is left out, its mean stands
-    above; so the colours are for what one class has of another.
+    above; so the colors are for what one class has of another.
 
     Args:
         arrays (Dict[str, ndarray]): The statistics.
-        largest (float, optional): The end of the scale of colours. Defaults
+        largest (float, optional): The end of the scale of colors. Defaults
             to None, :func:`largest_correlation`.
     """
     names = _ordered(arrays)
@@ -66,7 +66,7 @@ def draw_differences(
     Args:
         arrays (Dict[str, ndarray]): The statistics.
         reference (str): The member that is subtracted.
-        largest (float, optional): The end of the scale of colours. Defaults
+        largest (float, optional): The end of the scale of colors. Defaults
             to None, :func:`largest_difference`.
     """
     names = [name for name in _ordered(arrays) if name != reference]
@@ -199,11 +199,11 @@ def _draw_map(
     axes: Axes,
     matrix: np.ndarray,
     norm: Normalize,
-    colours: str,
+    colors: str,
     arrays: Dict[str, np.ndarray],
     title: str,
 ):
-    image = axes.imshow(matrix, cmap=colours, norm=norm, interpolation='none')
+    image = axes.imshow(matrix, cmap=colors, norm=norm, interpolation='none')
     axes.set_facecolor('0.85')
     axes.set_title(title, fontsize=10)
     axes.spines[:].set_visible(False)

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from mmdckd.names import ENSEMBLE, TARGET, role_of
 
-#: The colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
-#: people with colour blindness tell apart too.
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+#: The colors of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
+#: people with color blindness tell apart too.
+COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 MARKERS = 'os^Dvp'
-#: For 0 to the largest, and for differences: both keep their order in grey
-#: (on either side of 0) and for people with colour blindness.
+#: For 0 to the largest, and for differences: both keep their order in gray
+#: (on either side of 0) and for people with color blindness.
 SEQUENTIAL, DIVERGING = 'cividis', 'PuOr_r'
 DPI = 150
 #: A page shows figures as wide as they are, so 9 points are 12 pixels there,
@@ -64,9 +64,9 @@ def grid(
 def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
     """How the line of a member looks.
 
-    Students differ by colour and by marker, so that a print in grey serves
+    Students differ by color and by marker, so that a print in gray serves
     too, and from the seventh on by the dashes; the teacher is dashed black,
-    the ensemble dotted grey, what is collected a line of dashes and dots.
+    the ensemble dotted gray, what is collected a line of dashes and dots.
 
     Args:
         member (str): Its name.
@@ -76,9 +76,9 @@ def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
         Dict[str, Any]: Arguments of :meth:`matplotlib.axes.Axes.plot`.
     """
     if member in students:
-        round_, index = divmod(students.index(member), len(COLOURS))
+        round_, index = divmod(students.index(member), len(COLORS))
         return dict(
-            color=COLOURS[index],
+            color=COLORS[index],
             marker=MARKERS[(index + round_) % len(MARKERS)],
             linestyle=('-', '--', ':')[round_ % 3],
             markersize=4.5,

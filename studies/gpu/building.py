@@ -109,7 +109,7 @@ def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
 def build_timm(
     context: Context, setting: Setting, precision: str, batch: dict
 ) -> Callable[[], None]:
-    """A step of timm's task that distils logits: ResNet-34 to ResNet-18.
+    """A step of timm's task that distills logits: ResNet-34 to ResNet-18.
 
     Raises:
         ImportError: If there is no timm, or it has no such task yet.

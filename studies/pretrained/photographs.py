@@ -28,8 +28,8 @@ def make_tiles(root: str) -> Dict[str, int]:
     """Cut every photograph into tiles, a class each.
 
     Of four tiles that lie in a square, one is to learn from and the one across
-    is to validate with; no two overlap or touch by an edge. All are grey:
-    colours would tell the photographs apart by themselves.
+    is to validate with; no two overlap or touch by an edge. All are gray:
+    colors would tell the photographs apart by themselves.
 
     Args:
         root (str): The folder to write ``train`` and ``val`` to.

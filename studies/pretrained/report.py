@@ -24,9 +24,9 @@ mmdckd train --data photographs --teacher timm:tf_efficientnet_lite0,lite0.pth \
 ```
 
 The data are real and small: {classes} photographs that scikit-image and
-scikit-learn ship, grey, of each the middle of at most {largest} pixels cut
+scikit-learn ship, gray, of each the middle of at most {largest} pixels cut
 into tiles of {side} pixels that do not overlap. A tile is of the class of its
-photograph. {train} tiles are learnt from, {val} validate. The teacher starts
+photograph. {train} tiles are learned from, {val} validate. The teacher starts
 from the weights; two students of the same network start from them, or at
 random, and learn from it and from each other. All train for {epochs} epochs on
 a CPU.

@@ -12,7 +12,7 @@ from mmdckd.datasets import Digits
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.names import DISTILL, is_loss, name_losses, student_names
 
-from .catalogue import Case
+from .catalog import Case
 
 STUDENTS = student_names(2)
 
@@ -44,7 +44,7 @@ def digits(count: int) -> dict:
 
 
 def build(case: Case, with_dckd: bool = False, **kwargs) -> CollectiveDistill:
-    """A cohort of two with a loss of MMRazor, initialised from a seed.
+    """A cohort of two with a loss of MMRazor, initialized from a seed.
 
     Args:
         case (Case): The loss.

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 
 from mmdckd.cli.errors import one_error_line
 from mmdckd.io.files import write_text
-from studies.razor.catalogue import CONNECTORS, LOSSES, Case
+from studies.razor.catalog import CONNECTORS, LOSSES, Case
 from studies.razor.check import fault_of
 
 COMMAND = 'python -m studies.razor.losses --out docs/mmrazor_losses.md'
@@ -29,7 +29,7 @@ says that every loss is finite and falls, that the loss of a student reaches
 this student, and that it reaches neither the other student nor its connectors.
 "Alone": the loss has its student to itself. "With DCKD": the task loss and
 `mmdckd.DCKDLoss` are beside it. The configs are in
-`studies/razor/catalogue.py`.
+`studies/razor/catalog.py`.
 
 MMRazor's losses, connectors and distillers are its own, unchanged; features
 that do not fit each other are refused with the connector that helps, and a

@@ -237,7 +237,7 @@ def _train_step(
         assert torch.isfinite(value).all(), f'{name} is {value}'
     for learner, old in zip(learners, before):
         assert not all(map(torch.equal, old, learner.parameters())), (
-            'nothing was learnt'
+            'nothing was learned'
         )
     return logged
 
@@ -272,7 +272,7 @@ def _check_logits(
     batch: dict,
     scores: torch.Tensor,
 ) -> None:
-    """What is learnt from is what is predicted from; of a network with a
+    """What is learned from is what is predicted from; of a network with a
     class and a distillation classifier, the latter's half of it."""
     multi_label = isinstance(getattr(student, 'head', None), MultiLabelClsHead)
     assert model.task.name == ('multi_label' if multi_label else 'classification'), (

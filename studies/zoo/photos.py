@@ -14,7 +14,7 @@ _PHOTOS = [
     osp.join(osp.dirname(sklearn.datasets.__file__), 'images', name)
     for name in ('china.jpg', 'flower.jpg')
 ]
-#: How large, and in what colours, datasets give images that they have no
+#: How large, and in what colors, datasets give images that they have no
 #: files of.
 _IN_MEMORY = {
     'CIFAR10': (32, 'color'),
@@ -24,7 +24,7 @@ _IN_MEMORY = {
 
 
 def photo_batch(cfg: Config, split: str) -> dict:
-    """Load two photographs, labelled 0 and 1.
+    """Load two photographs, labeled 0 and 1.
 
     Args:
         cfg (Config): A config of MMPretrain.

@@ -22,7 +22,7 @@ from mmdckd.datasets import Digits
 from mmdckd.export import measuring
 from mmdckd.export.cohort_checkpoint import Cohort
 from mmdckd.export.int8 import CALIBRATION_IMAGES, calibration_images
-from mmdckd.export.labelled_images import RunImages
+from mmdckd.export.labeled_images import RunImages
 from mmdckd.inference import Predictor
 
 #: The run of `trained` tests on them.
@@ -79,7 +79,7 @@ def constants(model):
 def weights_in(model):
     """Convolution or product to its integers, their scales and the axis."""
     values = constants(model)
-    dequantised = {
+    dequantized = {
         node.output[0]: node
         for node in model.graph.node
         if node.op_type == 'DequantizeLinear'
@@ -87,7 +87,7 @@ def weights_in(model):
     for node in model.graph.node:
         if node.op_type not in ('Conv', 'Gemm', 'MatMul'):
             continue
-        source = dequantised[node.input[1]]
+        source = dequantized[node.input[1]]
         if source.input[0] in values:
             axis = {a.name: a.i for a in source.attribute}.get('axis')
             yield node, *(values[name] for name in source.input), axis
@@ -192,7 +192,7 @@ def test_predict_takes_the_int8_file(exported, digits):
     )
 
 
-def test_a_labelled_folder_takes_the_place_of_the_runs_images(
+def test_a_labeled_folder_takes_the_place_of_the_runs_images(
     trained, digits, tmp_path, monkeypatch, capsys
 ):
     """A loss of more than a point is warned of; the files are measured in turns."""
@@ -244,7 +244,7 @@ def test_calibration_images_are_chosen_by_a_seed(digits, tmp_path):
         ({'0': 0}, 'expected images'),
     ],
 )
-def test_a_labelled_folder_with_other_classes_is_refused(
+def test_a_labeled_folder_with_other_classes_is_refused(
     trained, digits, tmp_path, folders, words
 ):
     (image, *_) = sorted((digits / 'test').rglob('*.png'))
@@ -289,7 +289,7 @@ def test_a_checkpoint_builds_no_dataset_that_could_run_code(trained, dataset, wo
         RunImages(cfg, False)
 
 
-def test_without_labelled_images_a_warning_says_why(trained, monkeypatch, capsys):
+def test_without_labeled_images_a_warning_says_why(trained, monkeypatch, capsys):
     """And the table has no accuracy: size and latency are measured all the same."""
     cfg = Config(trained.cfg.to_dict())
     cfg.test_dataloader.dataset = dict(type='mmdckd.ImageFolder', data_root='gone')

@@ -113,7 +113,7 @@ SIZES = [(400, 700), (600, 500), (100, 650)]
     size=st.sampled_from([16, 32, 40]),
 )
 @pytest.mark.parametrize('build, suffix', [(truetype, 'ttf'), (type1, 'pfb')])
-def test_boxes_are_centred_at_one_scale(tmp_path_factory, build, suffix, sizes, size):
+def test_boxes_are_centerd_at_one_scale(tmp_path_factory, build, suffix, sizes, size):
     sizes = [(1000, 700), (500, 500), *sizes]
     path = build(tmp_path_factory.mktemp('font') / f'boxes.{suffix}', sizes)
     glyphs = render_font(path, size)
@@ -130,8 +130,8 @@ def test_boxes_are_centred_at_one_scale(tmp_path_factory, build, suffix, sizes, 
         assert ink.sum(1).max() == pytest.approx(width * scale, abs=3 * step)
         for axis in (0, 1):
             profile = ink.sum(axis)
-            centre = (profile * np.arange(size)).sum() / profile.sum()
-            assert centre == pytest.approx(middle, abs=2 * step)
+            center = (profile * np.arange(size)).sum() / profile.sum()
+            assert center == pytest.approx(middle, abs=2 * step)
 
 
 def test_names_a_truetype_font(tmp_path):

@@ -149,11 +149,11 @@ def test_folders_called_like_classes_give_an_accuracy(
     out = tmp_path / 'out' / 'here.csv'
     predict(student.checkpoint, tmp_path / 'in', '--topk', 1, '--csv', out)
     rows = rows_of(out)
-    labelled = [row for row in rows if row['label']]
-    assert len(rows) == 21 and len(labelled) == 20
-    for row in labelled:
+    labeled = [row for row in rows if row['label']]
+    assert len(rows) == 21 and len(labeled) == 20
+    for row in labeled:
         assert row['label'] == row['path'].split(os.sep)[-3]
-    right = sum(row['class'] == row['label'] for row in labelled)
+    right = sum(row['class'] == row['label'] for row in labeled)
     printed = capsys.readouterr().out
     assert 0 < right < 20
     assert f'accuracy {right / 20:.2%}: {right} of 20 images' in printed

@@ -69,15 +69,15 @@ def place(tmp_path, monkeypatch):
     for name in ('configs', 'tools', 'mmdckd'):
         (tmp_path / name).symlink_to(ROOT / name)
     for split in ('train', 'val'):
-        for label, colour in dict(daisy='white', tulip='red').items():
+        for label, color in dict(daisy='white', tulip='red').items():
             folder = tmp_path / 'data' / 'flowers' / split / label
             folder.mkdir(parents=True)
             for i in range(4):
-                Image.new('RGB', (64, 48), colour).save(folder / f'{i}.jpg')
+                Image.new('RGB', (64, 48), color).save(folder / f'{i}.jpg')
     others = tmp_path / 'data' / 'more_flowers'
     others.mkdir()
-    for i, colour in enumerate(('yellow', 'blue', 'pink')):
-        Image.new('RGB', (64, 48), colour).save(others / f'{i}.jpg')
+    for i, color in enumerate(('yellow', 'blue', 'pink')):
+        Image.new('RGB', (64, 48), color).save(others / f'{i}.jpg')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     for registry in (MODELS, MMRAZOR_MODELS, MMPRETRAIN_MODELS):

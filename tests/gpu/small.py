@@ -22,7 +22,7 @@ def amp(**kwargs):
 TOLERANCES = dict(
     # DCKDLoss and collectors compute in float32, whatever the logits are.
     loss=2e-5,
-    # Small differences, where logits are standardised.
+    # Small differences, where logits are standardized.
     teacher_loss=5e-4,
     gradient_float32=2e-5,
     gradient_float16=1e-3,  # 2 ** -10
@@ -85,7 +85,7 @@ def network(**kwargs):
 
 
 def cohort(device, dtype=torch.float32, num_students=3, seed=0, **kwargs):
-    """An initialised cohort in training."""
+    """An initialized cohort in training."""
     cfg = dict(
         architecture=network(),
         num_students=num_students,

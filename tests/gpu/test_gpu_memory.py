@@ -84,7 +84,7 @@ COHORTS = dict(
 )
 
 
-def synchronisations(function):
+def synchronizations(function):
     """Where a function makes the host wait for the device, counted."""
     places = Counter()
 
@@ -112,20 +112,20 @@ def synchronisations(function):
 
 
 @pytest.mark.parametrize('name', COHORTS)
-def test_synchronisations_of_a_step(cuda, measure, name):
+def test_synchronizations_of_a_step(cuda, measure, name):
     model = cohort(cuda, **COHORTS[name])
     optim = optim_wrapper(model)
-    check_synchronisations(model, optim, f'{name}', measure, 1)
+    check_synchronizations(model, optim, f'{name}', measure, 1)
 
 
 @pytest.mark.parametrize('kind', ['float16', 'bfloat16'])
-def test_synchronisations_of_a_step_in_mixed_precision(cuda, measure, kind):
+def test_synchronizations_of_a_step_in_mixed_precision(cuda, measure, kind):
     model = cohort(cuda)
-    check_synchronisations(model, optim_wrapper(model, kind), kind, measure, 2)
+    check_synchronizations(model, optim_wrapper(model, kind), kind, measure, 2)
 
 
 @pytest.mark.parametrize('kind', ['float32', 'float16'])
-def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
+def test_synchronizations_of_an_iteration(cuda, measure, tmp_path, kind):
     """Of a step with the hooks of a run, between two lines of the log."""
     cfg = quick(
         tmp_path,
@@ -144,25 +144,25 @@ def test_synchronisations_of_an_iteration(cuda, measure, tmp_path, kind):
     loop, counts = runner.build_train_loop(cfg.train_cfg), []
     runner._train_loop = loop
     loop.run_iter = lambda *args: counts.append(
-        synchronisations(lambda: type(loop).run_iter(loop, *args))
+        synchronizations(lambda: type(loop).run_iter(loop, *args))
     )
     runner.train()
     for place, number in counts[2].items():
         print(f'{number} x {place}')
     measure(
-        f'host synchronisations an iteration: {kind}',
+        f'host synchronizations an iteration: {kind}',
         sum(counts[2].values()),
         1 + (kind == 'float16'),
     )
 
 
-def test_synchronisations_of_a_step_that_clips(cuda, measure):
+def test_synchronizations_of_a_step_that_clips(cuda, measure):
     model = cohort(cuda)
     optim = optim_wrapper(model, clip_grad=dict(max_norm=5.0))
-    check_synchronisations(model, optim, 'clip_grad', measure, 2)
+    check_synchronizations(model, optim, 'clip_grad', measure, 2)
 
 
-def check_synchronisations(model, optim, name, measure, limit):
+def check_synchronizations(model, optim, name, measure, limit):
 
     def batch(step):
         data = digits(start=16 * step)
@@ -172,7 +172,7 @@ def check_synchronisations(model, optim, name, measure, limit):
     for step in range(3):  # the first looks at more
         model.train_step(batch(step), optim)
     data = batch(3)
-    places = synchronisations(lambda: model.train_step(data, optim))
+    places = synchronizations(lambda: model.train_step(data, optim))
     for place, number in places.items():
         print(f'{number} x {place}')
-    measure(f'host synchronisations a step: {name}', sum(places.values()), limit)
+    measure(f'host synchronizations a step: {name}', sum(places.values()), limit)

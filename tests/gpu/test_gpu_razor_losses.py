@@ -5,7 +5,7 @@ import pytest
 import torch
 from small import TOLERANCES, flat, total
 
-from studies.razor.catalogue import LOSSES, OTHERS
+from studies.razor.catalog import LOSSES, OTHERS
 from studies.razor.check import build, digits
 
 pytestmark = pytest.mark.gpu

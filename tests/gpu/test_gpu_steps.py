@@ -110,10 +110,10 @@ def test_gradients_are_those_on_the_cpu(device, compare, kwargs):
     )
 
 
-def test_students_that_are_initialised_on_the_device_differ(device):
+def test_students_that_are_initialized_on_the_device_differ(device):
     """As a runner does it; and peers change nothing about the first one."""
 
-    def initialised(num_students):
+    def initialized(num_students):
         torch.manual_seed(0)
         model = build(
             architecture=network(),
@@ -130,10 +130,10 @@ def test_students_that_are_initialised_on_the_device_differ(device):
         ]
         return weights, torch.rand(8, device=device)
 
-    weights, drawn = initialised(4)
+    weights, drawn = initialized(4)
     for number, one in enumerate(weights):
         assert not any(torch.equal(one, other) for other in weights[:number])
-    (first, second, *_), expected = initialised(2)
+    (first, second, *_), expected = initialized(2)
     assert torch.equal(first, weights[0]) and torch.equal(second, weights[1])
     assert torch.equal(drawn, expected)
 

@@ -81,7 +81,7 @@ def build(scope='mmpretrain', **cfg):
 
 
 def distil(num_students=2, seed=0, **cfg):
-    """An initialised CollectiveDistill."""
+    """An initialized CollectiveDistill."""
     torch.manual_seed(seed)
     if 'students' not in cfg:
         cfg.setdefault('architecture', network())

@@ -12,7 +12,7 @@ from studies.zoo.entries import choose, read_config
 from studies.zoo.run import Limits, Record, run
 
 # Two classifiers in one head, a transformer, one with two tokens, a network
-# with branches to fold, one that MMPretrain cannot train, grey images.
+# with branches to fold, one that MMPretrain cannot train, gray images.
 FAMILIES = ['conformer', 'deit', 'lenet', 'levit', 'mobileone']
 LENET = 'lenet/lenet5_mnist.py'
 

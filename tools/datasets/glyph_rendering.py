@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From a font file to one grey image for each digit and letter."""
+"""From a font file to one gray image for each digit and letter."""
 
 import logging
 import math
@@ -61,7 +61,7 @@ def render_font(path: str, size: int = 32) -> FontGlyphs:
 
     All of a font have the same scale: the largest of them fills 7/8 of the
     side of the image, so that small letters stay smaller than capital ones.
-    Each is centred by the box around its ink.
+    Each is centered by the box around its ink.
 
     Args:
         path (str): A TrueType, OpenType or Type 1 file.
@@ -108,7 +108,7 @@ def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
 
 
 def _shrink(ink: Image.Image, side: int, size: int) -> np.ndarray:
-    """Centre a glyph in a square and average that down to the image."""
+    """Center a glyph in a square and average that down to the image."""
     square = Image.new('L', (side, side))
     width, height = ink.size
     square.paste(ink, ((side - width) // 2, (side - height) // 2))

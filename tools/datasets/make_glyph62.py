@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Make Glyph62: grey images of the 62 digits and letters of many fonts."""
+"""Make Glyph62: gray images of the 62 digits and letters of many fonts."""
 
 import argparse
 import hashlib

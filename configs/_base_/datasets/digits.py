@@ -1,6 +1,6 @@
 # Handwritten digits, 8x8, that come with scikit-learn.
 dataset_type = 'mmdckd.Digits'
-# Mean and standard deviation of all pixels. Grey has no channel order.
+# Mean and standard deviation of all pixels. Gray has no channel order.
 data_preprocessor = dict(
     num_classes=10, mean=[77.8, 77.8, 77.8], std=[95.9, 95.9, 95.9], to_rgb=False
 )

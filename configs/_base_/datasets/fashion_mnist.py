@@ -1,7 +1,7 @@
 # Fashion-MNIST, 28x28, from the folder of Debian's dataset-fashion-mnist, or
 # dataset.data_root. 55,000 images train, or dataset.num_images; 5,000 validate.
 dataset_type = 'mmdckd.FashionMNIST'
-# Mean and standard deviation of all pixels. Grey has no channel order.
+# Mean and standard deviation of all pixels. Gray has no channel order.
 data_preprocessor = dict(
     num_classes=10, mean=[73.0, 73.0, 73.0], std=[90.0, 90.0, 90.0], to_rgb=False
 )

@@ -2,7 +2,7 @@
 # them.
 dataset_type = 'mmdckd.Glyph62'
 data_root = 'data/glyph62'
-# Mean and standard deviation of all pixels. Grey has no channel order.
+# Mean and standard deviation of all pixels. Gray has no channel order.
 data_preprocessor = dict(
     num_classes=62, mean=[33.0, 33.0, 33.0], std=[78.0, 78.0, 78.0], to_rgb=False
 )

@@ -1,4 +1,4 @@
-# DKD on standardised logits (LSKD, Sun et al., CVPR 2024). The authors multiply
+# DKD on standardized logits (LSKD, Sun et al., CVPR 2024). The authors multiply
 # DKD's weights by 9 and halve its temperature. Both papers raise the weights from
 # 0 over the first 20 of 240 epochs: ramp=dict(end=20, kind='linear').
 model = dict(

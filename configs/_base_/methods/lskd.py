@@ -1,4 +1,4 @@
-# One student learns from the teacher after the logits of both are standardised
+# One student learns from the teacher after the logits of both are standardized
 # (LSKD, Sun et al., CVPR 2024), with the authors' weight and temperature.
 model = dict(
     num_students=1,

@@ -1,4 +1,4 @@
-# MLKD on standardised logits (LSKD, Sun et al., CVPR 2024).
+# MLKD on standardized logits (LSKD, Sun et al., CVPR 2024).
 _base_ = 'mlkd.py'
 
 model = dict(

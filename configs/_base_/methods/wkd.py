@@ -1,4 +1,4 @@
-# One student minimises the cost of moving its predictions to the teacher's,
+# One student minimizes the cost of moving its predictions to the teacher's,
 # which is low between similar classes (WKD-L, Lv et al., NeurIPS 2024). The weight
 # and the temperature are the authors' for ImageNet; on CIFAR-100 they use
 # transport_weight=600 and tau=8.

@@ -130,7 +130,7 @@ class CheckLabelsHook(Hook):
         if num_classes is None:
             return
         classes, found = set(range(num_classes)), set()
-        for part in _labelled_parts(dataset):
+        for part in _labeled_parts(dataset):
             for index in range(len(part)):
                 labels = {int(label) for label in part.get_cat_ids(index)}
                 if not labels <= classes:
@@ -165,12 +165,12 @@ def _with_folder(dataset) -> Set[int]:
     """The labels of the classes that have a folder, empty or not."""
     return {
         label
-        for part in _labelled_parts(dataset)
+        for part in _labeled_parts(dataset)
         for label in (getattr(part, 'folder_to_idx', None) or {}).values()
     }
 
 
-def _labelled_parts(dataset) -> Iterator:
+def _labeled_parts(dataset) -> Iterator:
     """The datasets with labels inside MMEngine's wrappers."""
     if isinstance(dataset, Unlabeled):
         return
@@ -178,7 +178,7 @@ def _labelled_parts(dataset) -> Iterator:
         yield dataset
         return
     for part in inner_datasets(dataset):
-        yield from _labelled_parts(part)
+        yield from _labeled_parts(part)
 
 
 def _out_of_range(

@@ -9,7 +9,7 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
 from mmdckd.console.messages import tell
-from mmdckd.engine.cohort_summary import as_table, summarise
+from mmdckd.engine.cohort_summary import as_table, summarize
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.io.files import write_text
 from mmdckd.models.algorithms import CollectiveDistill
@@ -64,7 +64,7 @@ class CohortSummaryHook(Hook):
         while not isinstance(image, torch.Tensor):
             image = image[0]
         shape = image.shape[-3:]
-        members = summarise(model, shape)
+        members = summarize(model, shape)
         tell(
             'The cohort, for images of '
             f'{" x ".join(map(str, shape))}:\n'

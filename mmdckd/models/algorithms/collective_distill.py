@@ -223,7 +223,7 @@ class CollectiveDistill(BaseAlgorithm):
         self._guard = FiniteGuard(cohort.students, watched)
 
     def init_weights(self) -> None:
-        """Initialise every member, then load what ``init_cfg`` names; see
+        """Initialize every member, then load what ``init_cfg`` names; see
         :func:`~mmdckd.models.weights.loading_whole`."""
         if self.channels_last:
             # What is drawn fills memory in order: as in any other layout.

@@ -110,7 +110,7 @@ class CIFARShuffleNetV1(StagedBackbone):
     ) -> None:
         super().__init__(len(self.STAGES), out_indices, init_cfg)
         in_channels = 24
-        # In a Sequential, whose ConvModule does not initialise itself.
+        # In a Sequential, whose ConvModule does not initialize itself.
         self.conv1 = nn.Sequential(
             ConvModule(3, in_channels, 1, norm_cfg=_NORM, act_cfg=_RELU)
         )

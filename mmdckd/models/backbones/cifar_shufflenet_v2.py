@@ -39,7 +39,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         **kwargs,
     ) -> None:
         super().__init__(widen_factor, init_cfg=init_cfg, **kwargs)
-        # In a Sequential, whose ConvModule does not initialise itself.
+        # In a Sequential, whose ConvModule does not initialize itself.
         self.conv1 = nn.Sequential(
             ConvModule(
                 3,
@@ -53,5 +53,5 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         self.maxpool = nn.Identity()
 
     def init_weights(self) -> None:
-        """Initialise by ``init_cfg``, not as MMPretrain does on ImageNet."""
+        """Initialize by ``init_cfg``, not as MMPretrain does on ImageNet."""
         super(ShuffleNetV2, self).init_weights()

@@ -13,13 +13,13 @@ class CIFARVGG(VGG):
 
     The convolutions of `Very Deep Convolutional Networks for Large-Scale
     Image Recognition <https://arxiv.org/abs/1409.1556>`_ (Simonyan and
-    Zisserman, ICLR 2015) with batch normalisation and without its hidden
+    Zisserman, ICLR 2015) with batch normalization and without its hidden
     fully-connected layers. As in the benchmark of CRD images are halved after
     each of the first three stages alone: the last two see 4x4 pixels.
 
     Args:
         depth (int): 8, 11, 13, 16 or 19.
-        norm_cfg (dict): Config of the normalisation. Defaults to
+        norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
         **kwargs: Other arguments of :class:`mmpretrain.models.VGG`, whose
             ``with_last_pool`` is given.

@@ -5,7 +5,7 @@ from torch import nn
 
 from mmdckd.io.given import take
 
-#: What PyTorch's layers are initialised by.
+#: What PyTorch's layers are initialized by.
 RESETS = ('reset_parameters', '_reset_parameters')
 
 
@@ -17,7 +17,7 @@ def build_network(name: str, num_classes: int, reset: bool = False) -> nn.Module
             :func:`mmdckd.io.given.giving`. A network is copied; anything else
             is called with ``num_classes``.
         num_classes (int): How many classes it predicts.
-        reset (bool): Whether a copy is newly initialised, by
+        reset (bool): Whether a copy is newly initialized, by
             :func:`reset_parameters`. Defaults to False.
 
     Returns:
@@ -36,7 +36,7 @@ def build_network(name: str, num_classes: int, reset: bool = False) -> nn.Module
 
 
 def reset_parameters(network: nn.Module) -> None:
-    """Initialise a network anew, as PyTorch initialises its layers.
+    """Initialize a network anew, as PyTorch initializes its layers.
 
     Every layer with a ``reset_parameters`` is asked to, as all of PyTorch's
     have. Parameters of other modules, a class token for instance, keep their

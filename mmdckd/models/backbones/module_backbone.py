@@ -18,7 +18,7 @@ class ModuleBackbone(BaseModule):
     that head is the network itself, with MMPretrain's loss and predictions,
     and teaches, learns and is validated as any other.
 
-    The network initialises its own weights when it is made.
+    The network initializes its own weights when it is made.
 
     Args:
         module (str | dict): What makes the network. Either the import path of
@@ -54,7 +54,7 @@ class ModuleBackbone(BaseModule):
         self.module = network
 
     def init_weights(self) -> None:
-        """Keep the weights: the network was initialised when it was made."""
+        """Keep the weights: the network was initialized when it was made."""
 
     def forward(self, inputs: torch.Tensor) -> Tuple[torch.Tensor]:
         """Run the network.

@@ -56,10 +56,10 @@ class BatchFolds:
         self.plan = plan
         samples = samples or ()
         self.size = len(samples)
-        unlabelled = set(without_labels(samples))
+        unlabeled = set(without_labels(samples))
         folds = []
         for i, sample in enumerate(samples):
-            fold = NO_FOLD if i in unlabelled else sample.get('fold')
+            fold = NO_FOLD if i in unlabeled else sample.get('fold')
             if fold is None:
                 raise ValueError(
                     'Invalid batch: expected the `fold` of every sample, as '

@@ -19,7 +19,7 @@ from ..weights import check_pretrained_parts
 class StudentCohort(BaseModel):
     """N named students that learn together.
 
-    Each student is built and initialised from a seed of its own. The first
+    Each student is built and initialized from a seed of its own. The first
     one draws from the run's own random stream, so a cohort of one starts, bit
     for bit, like MMPretrain's run of that network, and adding peers changes
     nothing about it.
@@ -142,7 +142,7 @@ class StudentCohort(BaseModel):
         }
 
     def init_weights(self) -> None:
-        """Initialise every student from its own seed."""
+        """Initialize every student from its own seed."""
         for index, student in enumerate(self.students.values()):
             if not getattr(student, '_is_init', False):
                 check_pretrained_parts(student, self._keys[index])
@@ -167,7 +167,7 @@ class StudentCohort(BaseModel):
                         f'The students {other_name!r} and {name!r} start '
                         'bitwise equal and see the same images, so they '
                         'would stay equal and have nothing to teach each '
-                        'other. Initialise them differently; if they start '
+                        'other. Initialize them differently; if they start '
                         'from the same pretrained weights, give them dropout '
                         'or drop path.'
                     )
@@ -217,7 +217,7 @@ def student_seed(index: int):
 
     Student 0 uses the current stream. The others use a seed made of the run's
     seed and their index, and leave the current stream as it was, that of the
-    GPU too: a runner moves networks to their device before it initialises
+    GPU too: a runner moves networks to their device before it initializes
     them.
     """
     if index == 0:

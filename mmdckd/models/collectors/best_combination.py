@@ -9,7 +9,7 @@ _HUGE = 3e4
 
 
 def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
-    r"""Minimise the cross-entropy of convex combinations of logits.
+    r"""Minimize the cross-entropy of convex combinations of logits.
 
     .. math::
         \min_{\alpha \ge 0,\ \sum_j \alpha_j = 1}

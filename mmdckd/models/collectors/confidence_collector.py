@@ -40,5 +40,5 @@ class ConfidenceCollector(FoldCollector):
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.logaddexp(a, b)
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         return folded.softmax(-1)

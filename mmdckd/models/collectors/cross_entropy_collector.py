@@ -46,7 +46,7 @@ class CrossEntropyCollector(FoldCollector):
         (a, log_a), (b, log_b) = a.chunk(2, -1), b.chunk(2, -1)
         return torch.cat([a + b, torch.logaddexp(log_a, log_b)], -1)
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         total, log_losses = folded.chunk(2, -1)
         if size == 1:
             return total

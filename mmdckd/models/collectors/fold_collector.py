@@ -13,12 +13,12 @@ class FoldCollector(BaseCollector):
     r"""A collector whose target is a fold over the members of a set.
 
     .. math::
-        C_i = \mathrm{normalise}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
+        C_i = \mathrm{normalize}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
               \mathrm{values}(\log P_j),\ |S_i|\Big)
 
     All N targets cost O(N). A subclass says what a member brings
     (:meth:`values`), how two contributions become one (:meth:`fold`) and how
-    the result becomes a distribution (:meth:`normalise`).
+    the result becomes a distribution (:meth:`normalize`).
 
     Its arguments are those of :class:`BaseCollector`.
 
@@ -32,7 +32,7 @@ class FoldCollector(BaseCollector):
         ...     def fold(self, a, b):
         ...         return a + b
         ...
-        ...     def normalise(self, folded, size):
+        ...     def normalize(self, folded, size):
         ...         return folded.softmax(-1)
     """
 
@@ -67,7 +67,7 @@ class FoldCollector(BaseCollector):
         """
 
     @abstractmethod
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         """Make distributions of what was folded.
 
         Args:
@@ -86,7 +86,7 @@ class FoldCollector(BaseCollector):
         members: List[int],
     ) -> torch.Tensor:
         values = self.values(log_probs, gt_labels, tau)
-        return self.normalise(reduce(self.fold, values), len(values))
+        return self.normalize(reduce(self.fold, values), len(values))
 
     def _collect_sets(
         self,
@@ -109,4 +109,4 @@ class FoldCollector(BaseCollector):
             values = self.values(teachers.flatten(0, -3), gt_labels, tau)
             size += len(teachers)
             parts.append(reduce(self.fold, values.unflatten(0, teachers.shape[:-2])))
-        return self.normalise(reduce(self.fold, parts), size)
+        return self.normalize(reduce(self.fold, parts), size)

@@ -27,7 +27,7 @@ class GeneralCollector(BaseCollector):
     probabilities p that are not softened; it is part of checkpoints.
 
     A weight may be negative. Should a class come out negative by it, it
-    counts as 0, and the rest is normalised. E gets a millionth of its mean
+    counts as 0, and the rest is normalized. E gets a millionth of its mean
     diagonal on its diagonal, so that members that err alike share.
 
     Args:

@@ -20,7 +20,7 @@ class HeldOutCollector(BaseCollector):
 
     where :math:`F_j` is the fold of the training images that student j does
     not see (``model.folds``). What a network says of an image that it never
-    trained on cannot be memorised, a wrong label included. The peers are asked
+    trained on cannot be memorized, a wrong label included. The peers are asked
     in ``eval`` mode, with the view of the image that the batch has. Every
     student that sees an image has the same target for it. With
     ``model.finished_peers``, the peers are those of the finished cohort, and the

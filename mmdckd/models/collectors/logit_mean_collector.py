@@ -20,7 +20,7 @@ class LogitMeanCollector(FoldCollector):
 
     Both sides are equal as :math:`\log P_j` and :math:`z_j / \tau` differ by a
     constant in each row, which softmax takes no notice of. It is the
-    normalised geometric mean of the members' distributions.
+    normalized geometric mean of the members' distributions.
 
     Its arguments are those of :class:`BaseCollector`.
     """
@@ -33,5 +33,5 @@ class LogitMeanCollector(FoldCollector):
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a + b
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         return (folded / size).softmax(-1)

@@ -30,5 +30,5 @@ class MaxCollector(FoldCollector):
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.maximum(a, b)
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
-        return self.task.renormalise(folded)
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+        return self.task.renormalize(folded)

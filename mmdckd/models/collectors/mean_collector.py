@@ -31,5 +31,5 @@ class MeanCollector(FoldCollector):
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a + b
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         return folded / size

@@ -46,5 +46,5 @@ class MinLogitCollector(FoldCollector):
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return torch.minimum(a, b)
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         return folded.softmax(-1)

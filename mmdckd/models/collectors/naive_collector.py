@@ -45,5 +45,5 @@ class NaiveCollector(FoldCollector):
         kept = a[..., :-1] * (a[..., -1:] == best) + b[..., :-1] * (b[..., -1:] == best)
         return torch.cat([kept, best], -1)
 
-    def normalise(self, folded: torch.Tensor, size: int) -> torch.Tensor:
+    def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
         return folded[..., :-2] / folded[..., -2:-1]

@@ -19,7 +19,7 @@ def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> N
     """Make sure that what is to be recorded exists; see :func:`check_source`.
 
     Args:
-        recorders (RecorderManager): Recorders, not yet initialised.
+        recorders (RecorderManager): Recorders, not yet initialized.
         network (nn.Module): The network they will record.
         key (str): The config key of the recorders, for the message.
     """
@@ -31,7 +31,7 @@ def check_source(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     """Make sure that what one recorder is to record exists.
 
     Args:
-        recorder (BaseRecorder): The recorder, not yet initialised.
+        recorder (BaseRecorder): The recorder, not yet initialized.
         network (nn.Module): The network it will record.
         key (str): The config key of the recorder, for the message.
 
@@ -104,7 +104,7 @@ def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     why = why_not_the_head(network)
     if why is not None:
         raise ValueError(
-            f'Invalid `{key}.source`: expected a module whose output is learnt '
+            f'Invalid `{key}.source`: expected a module whose output is learned '
             f"from, got 'head', a {type(network.head).__name__}, {why}. Did you "
             f'mean {knowledge_of(network, key).source!r}?'
         )

@@ -21,7 +21,7 @@ def _flat(loss: nn.Module, shape: Shape) -> Shape:
     return shape[0], prod(shape[1:])
 
 
-def _flat_if_normalised(loss: nn.Module, shape: Shape) -> Shape:
+def _flat_if_normalized(loss: nn.Module, shape: Shape) -> Shape:
     return _flat(loss, shape) if loss.normalize else shape
 
 
@@ -48,7 +48,7 @@ SAME: Dict[type, Callable[[nn.Module, Shape], Shape]] = {
     losses.KDSoftCELoss: _whole,
     losses.KLDivergence: _whole,
     losses.L1Loss: _whole,
-    losses.L2Loss: _flat_if_normalised,
+    losses.L2Loss: _flat_if_normalized,
     losses.MGDLoss: _whole,
     losses.OFDLoss: _whole,
     losses.PKDLoss: _channels,

@@ -159,11 +159,11 @@ class StudentDistillers:
             return {}
         distiller: Any = self.modules[name]
         if not has_labels(samples):
-            _check_unlabelled(distiller, samples)
+            _check_unlabeled(distiller, samples)
         return distiller.compute_distill_losses()
 
 
-def _check_unlabelled(
+def _check_unlabeled(
     distiller: Any, samples: Optional[Sequence[BaseDataElement]]
 ) -> None:
     mappings = getattr(distiller, 'loss_forward_mappings', None) or {}

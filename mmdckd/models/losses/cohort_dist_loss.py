@@ -37,7 +37,7 @@ class CohortDISTLoss(TeacherLoss):
             to 2.0.
         tau (float): Temperature; the authors take 4 on CIFAR-100 and 1 on
             ImageNet. Defaults to 4.0.
-        standardize (bool): Whether logits are standardised first (LSKD); see
+        standardize (bool): Whether logits are standardized first (LSKD); see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
         ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of

@@ -32,7 +32,7 @@ class CohortDKDLoss(TeacherLoss):
         beta (float): Weight of the other classes; the authors take 1 to 8.
             Defaults to 8.0.
         tau (float): Temperature. Defaults to 4.0.
-        standardize (bool): Whether logits are standardised first (LSKD); see
+        standardize (bool): Whether logits are standardized first (LSKD); see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
         ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of

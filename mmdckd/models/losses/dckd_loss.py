@@ -67,7 +67,7 @@ class DCKDLoss(LogitLoss):
             ``terms``, the terms it applies to, by default
             ``('collective', 'correlation')``: peers know nothing at first, a
             teacher does. Defaults to None, constant weights.
-        standardize (bool): Whether all logits are standardised first (LSKD);
+        standardize (bool): Whether all logits are standardized first (LSKD);
             see :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
 

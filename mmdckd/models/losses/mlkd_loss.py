@@ -42,7 +42,7 @@ class MLKDLoss(TeacherLoss):
         class_weight (float): :math:`w_{class}`. Defaults to 1.0.
         temperatures (Sequence[float]): The temperatures; all terms are summed
             over them. Defaults to (2.0, 3.0, 4.0, 5.0, 6.0).
-        standardize (bool): Whether logits are standardised first (LSKD), for
+        standardize (bool): Whether logits are standardized first (LSKD), for
             the first term alone, as its authors do; see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.

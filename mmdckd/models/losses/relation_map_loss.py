@@ -15,7 +15,7 @@ Views = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 @MODELS.register_module()
 class RelationMapLoss(BaseCollectiveLoss):
-    r"""How the images of a batch resemble each other, learnt from the teacher
+    r"""How the images of a batch resemble each other, learned from the teacher
     and from the peers.
 
     .. math::

@@ -33,7 +33,7 @@ def standardize(logits: torch.Tensor) -> torch.Tensor:
             'class, which has no standard deviation, got True.'
         )
     logits = at_least_float32(logits)
-    centred = logits - logits.mean(-1, keepdim=True)
+    centered = logits - logits.mean(-1, keepdim=True)
     # The norm has a gradient at 0, torch.std has none.
-    norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True)
-    return centred / (norm / (logits.shape[-1] - 1) ** 0.5 + EPS)
+    norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
+    return centered / (norm / (logits.shape[-1] - 1) ** 0.5 + EPS)

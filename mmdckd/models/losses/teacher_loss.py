@@ -22,7 +22,7 @@ class TeacherLoss(LogitLoss):
     Args:
         weights (Dict[str, float]): Term to its weight, 0 or more.
         tau (float): Temperature. Defaults to 1.0.
-        standardize (bool): Whether logits are standardised first; see
+        standardize (bool): Whether logits are standardized first; see
             :func:`~.standardize.standardize`. Defaults to False.
         ramp (dict, optional): Arguments of
             :class:`~.weight_ramp.WeightRamp`, a factor of all terms.
@@ -128,7 +128,7 @@ class TeacherLoss(LogitLoss):
         }
 
     def scale(self, logits: torch.Tensor) -> torch.Tensor:
-        r"""Compute :math:`z / \tau` (..., C), of standardised logits if
+        r"""Compute :math:`z / \tau` (..., C), of standardized logits if
         ``standardize``."""
         if self.standardize:
             logits = standardize(logits)

@@ -85,7 +85,7 @@ class Classification:
         return 1
 
     @staticmethod
-    def renormalise(scores: torch.Tensor) -> torch.Tensor:
+    def renormalize(scores: torch.Tensor) -> torch.Tensor:
         """Make distributions of scores of the outcomes.
 
         Args:

@@ -126,7 +126,7 @@ def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:
     if getattr(module, 'batch_augments', None):
         raise ValueError(
             'Invalid `train_cfg.augments`: expected none with images without '
-            'labels, which mixup and CutMix would mix with labelled ones, got '
+            'labels, which mixup and CutMix would mix with labeled ones, got '
             f'{module.batch_augments}.'
         )
     labeled = next(sample for sample in samples if not is_unlabeled(sample))

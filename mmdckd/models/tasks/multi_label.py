@@ -73,7 +73,7 @@ class MultiLabel(Classification):
         return num_classes
 
     @staticmethod
-    def renormalise(scores: torch.Tensor) -> torch.Tensor:
+    def renormalize(scores: torch.Tensor) -> torch.Tensor:
         """Make distributions of scores: that of a class that is there is
         kept, as classes are no rivals."""
         there = scores[..., :1]

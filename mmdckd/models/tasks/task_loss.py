@@ -79,7 +79,7 @@ def _select(scores: Any, rows: torch.Tensor) -> Any:
 
 def _other_head(head: Any) -> ValueError:
     return ValueError(
-        'Invalid `head`: expected one whose loss can be taken of labelled images '
+        'Invalid `head`: expected one whose loss can be taken of labeled images '
         'alone, such as a LinearClsHead, as some images have no labels, got a '
         f'{type(head).__name__}.'
     )

@@ -36,8 +36,8 @@ def build_teacher(
     """
     if isinstance(cfg, BaseModel):
         preprocessor = cfg.data_preprocessor
-        normalises = hasattr(preprocessor, 'mean')
-        return cfg, InputAdapter(preprocessor if normalises else None)
+        normalizes = hasattr(preprocessor, 'mean')
+        return cfg, InputAdapter(preprocessor if normalizes else None)
     size = None
     if isinstance(cfg, dict):
         cfg = dict(cfg)
@@ -58,7 +58,7 @@ def build_teacher(
     if not spec.weights and not allow_random:
         raise ValueError(
             'The teacher has no weights: set `teacher_ckpt` to a checkpoint '
-            'or `teacher.pretrained=True`. To distil from a random network on '
+            'or `teacher.pretrained=True`. To distill from a random network on '
             'purpose, set `allow_random_teacher=True`.'
         )
     # A teacher takes nothing from the students' stream of random numbers.

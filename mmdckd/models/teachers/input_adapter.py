@@ -26,7 +26,7 @@ class InputAdapter:
     def __init__(self, preprocessor: Optional[nn.Module], size=None) -> None:
         self._own = preprocessor
         self._size = None if size is None else _check_size(size)
-        self._renormalise: Optional[Callable] = None
+        self._renormalize: Optional[Callable] = None
 
     def see_through(self, preprocessor: nn.Module) -> None:
         """Tell which preprocessor makes the inputs.
@@ -35,13 +35,13 @@ class InputAdapter:
             preprocessor (nn.Module): The students' data preprocessor.
         """
         if self._own is not None:
-            self._renormalise = _conversion(preprocessor, self._own)
+            self._renormalize = _conversion(preprocessor, self._own)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """Adapt images (B, 3, H, W); they are returned as they are where
         nothing differs."""
-        if self._renormalise is not None:
-            inputs = self._renormalise(inputs)
+        if self._renormalize is not None:
+            inputs = self._renormalize(inputs)
         if self._size and tuple(inputs.shape[-2:]) != self._size:
             inputs = F.interpolate(inputs, self._size, mode='bicubic', antialias=True)
         return inputs
@@ -58,10 +58,10 @@ def _check_size(size) -> Tuple[int, int]:
 
 
 def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
-    """From one normalisation ``x = (image - mean) / std`` and channel order
+    """From one normalization ``x = (image - mean) / std`` and channel order
     to another; None where they agree."""
-    source_mean, source_std, source_rgb = _normalisation(source)
-    mean, std, rgb = _normalisation(target)
+    source_mean, source_std, source_rgb = _normalization(source)
+    mean, std, rgb = _normalization(target)
     flip = source_rgb != rgb
     if flip:
         source_mean, source_std = source_mean.flip(0), source_std.flip(0)
@@ -72,7 +72,7 @@ def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
     # One copy a device: a GPU would be waited for in every step.
     copies: Dict[tuple, Tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def renormalise(inputs: torch.Tensor) -> torch.Tensor:
+    def renormalize(inputs: torch.Tensor) -> torch.Tensor:
         if flip:
             inputs = inputs.flip(1)
         kind = inputs.device, inputs.dtype
@@ -81,10 +81,10 @@ def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
         scale_there, shift_there = copies[kind]
         return inputs * scale_there + shift_there
 
-    return renormalise
+    return renormalize
 
 
-def _normalisation(preprocessor: nn.Module):
+def _normalization(preprocessor: nn.Module):
     mean, std = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
     if getattr(preprocessor, 'mean', None) is not None:
         mean, std = preprocessor.mean.cpu(), preprocessor.std.cpu()

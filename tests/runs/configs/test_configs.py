@@ -189,7 +189,7 @@ def test_digits_shows_a_network_its_own_split(split):
     assert dataset[0]['inputs'].shape == (3, 8, 8)
 
 
-def test_digits_is_normalised():
+def test_digits_is_normalized():
     cfg = load(DIGITS)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = build_dataset(cfg.train_dataloader.dataset)

@@ -70,10 +70,10 @@ def test_is_equal_to_the_classic_one():
 
 @pytest.fixture
 def call(tmp_path):
-    for label, colour in dict(daisy='white', tulip='red').items():
+    for label, color in dict(daisy='white', tulip='red').items():
         (tmp_path / 'data' / label).mkdir(parents=True)
         for i in range(2):
-            image = Image.new('RGB', (48, 48), colour)
+            image = Image.new('RGB', (48, 48), color)
             image.save(tmp_path / 'data' / label / f'{i}.png')
     (tmp_path / 'user.py').write_text(USER)
 

@@ -99,7 +99,7 @@ def test_gradients_without_batch_statistics(cfg):
         assert_equal(one, two)
 
 
-def synchronised(self, inputs):
+def synchronized(self, inputs):
     """torch's SyncBatchNorm has no kernel for the CPU: what it computes,
     written out."""
     if not self.training:
@@ -138,23 +138,23 @@ CONNECTED = dict(
         )
     ),
 )
-NORMALISED = dict(type='ModuleOutputs', source='backbone.layer4.1.bn2')
-SYNCHRONISED = dict(
+NORMALIZED = dict(type='ModuleOutputs', source='backbone.layer4.1.bn2')
+SYNCHRONIZED = dict(
     frozen_teacher=dict(),
     trainable_teacher=dict(teacher_trainable=True, teacher_norm_eval=False),
     lagged_peers=dict(lagged_peers=dict(momentum=0.5)),
     recorded=dict(
         distiller=dict(
             CONNECTED,
-            student_recorders=dict(last=NORMALISED),
-            teacher_recorders=dict(last=NORMALISED),
+            student_recorders=dict(last=NORMALIZED),
+            teacher_recorders=dict(last=NORMALIZED),
         )
     ),
 )
 
 
-@pytest.mark.parametrize('cfg', SYNCHRONISED.values(), ids=SYNCHRONISED)
-def test_gradients_with_synchronised_batch_statistics(monkeypatch, cfg):
+@pytest.mark.parametrize('cfg', SYNCHRONIZED.values(), ids=SYNCHRONIZED)
+def test_gradients_with_synchronized_batch_statistics(monkeypatch, cfg):
     one = gradients(0, 1, cfg)
     for part in run_processes(gradients, 2, cfg):
         # The halves have statistics of their own: it is a matter of these.
@@ -162,7 +162,7 @@ def test_gradients_with_synchronised_batch_statistics(monkeypatch, cfg):
             assert_equal(one, part, 1e-2)
     with pytest.raises(RuntimeError, match='SyncBatchNorm .* only .* GPU'):
         run_processes(gradients, 2, cfg, True)
-    monkeypatch.setattr(nn.SyncBatchNorm, 'forward', synchronised)
+    monkeypatch.setattr(nn.SyncBatchNorm, 'forward', synchronized)
     monkeypatch.setattr(
         MMDistributedDataParallel, '_passing_sync_batchnorm_handle', lambda *_: None
     )

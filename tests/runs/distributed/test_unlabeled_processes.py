@@ -9,7 +9,7 @@ from helpers.runs import loader, run_config, train
 
 
 def config(work_dir):
-    """Batches of 32 images, half of them labelled, however many processes."""
+    """Batches of 32 images, half of them labeled, however many processes."""
     architecture = network()
     architecture['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
     images = loader('train', indices=64)

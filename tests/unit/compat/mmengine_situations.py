@@ -241,7 +241,7 @@ def wrapped_for_a_device():
         torch.distributed.destroy_process_group()
 
 
-def synchronised_batchnorm():
+def synchronized_batchnorm():
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.ReLU())
     torch.nn.init.uniform_(network[0].weight.data.fill_(3.0), 3.0, 3.0)
     there = convert_sync_batchnorm(network, 'torch')
@@ -321,7 +321,7 @@ SITUATIONS = [
     float16,
     launched,
     wrapped_for_a_device,
-    synchronised_batchnorm,
+    synchronized_batchnorm,
     config_that_inherits,
     base_of_mmpretrain,
     base_without_folder,

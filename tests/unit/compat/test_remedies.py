@@ -66,14 +66,14 @@ recorders.initialize(algorithm.architecture)
 inputs = torch.randn(4, 2, 3, 3)
 with recorders:
     algorithm(inputs)
-normalised = algorithm.architecture.norm(inputs)
+normalized = algorithm.architecture.norm(inputs)
 recorded = recorders.get_recorder('norm').get_record_data()
-assert normalised.min() < 0
-assert torch.allclose(recorded, normalised, atol=1e-5), 'overwritten'
+assert normalized.min() < 0
+assert torch.allclose(recorded, normalized, atol=1e-5), 'overwritten'
 """,
         'overwritten',
     ),
-    synchronised_batchnorm=(
+    synchronized_batchnorm=(
         """
 import torch
 from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm

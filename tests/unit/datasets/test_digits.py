@@ -90,8 +90,8 @@ def test_images_are_those_of_scikit_learn(split):
         assert item['sample_idx'] == i
         assert item['gt_label'] == source.target[index]
         for channel in range(3):
-            grey = np.rint(item['img'][..., channel] * (16 / 255))
-            assert np.array_equal(grey, source.images[index])
+            gray = np.rint(item['img'][..., channel] * (16 / 255))
+            assert np.array_equal(gray, source.images[index])
     assert dataset[len(dataset) - 1]['img'].max() == 255
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Batches of labelled and unlabelled images."""
+"""Batches of labeled and unlabeled images."""
 
 from collections import Counter
 from itertools import chain, islice
@@ -70,7 +70,7 @@ def test_passes_and_shares(labeled, unlabeled, batch_size, share, drop_last, epo
                 asked = beside / (batch_size - beside) * (len(batch) - len(rest))
                 assert len(rest) == max(1, round(asked))
             seen += rest
-    # Every unlabelled image once before any is seen again, from epoch to epoch.
+    # Every unlabeled image once before any is seen again, from epoch to epoch.
     for start in range(0, len(seen), unlabeled):
         one_pass = seen[start : start + unlabeled]
         assert len(one_pass) == len(set(one_pass))
@@ -140,7 +140,7 @@ def test_endless_samplers():
     assert set(Counter(drawn).values()) == {14, 10}
 
 
-def test_a_share_of_nothing_is_the_batches_of_labelled_images():
+def test_a_share_of_nothing_is_the_batches_of_labeled_images():
     sampler = sampler_of(21, 5, share=0.0)
     expected = BatchSampler(DefaultSampler(mixed(21, 5), seed=3), 8, False)
     assert list(sampler) == list(expected) and len(sampler) == len(expected)
@@ -151,8 +151,8 @@ def test_a_share_of_nothing_is_the_batches_of_labelled_images():
     [
         (1.0, 'expected a number from 0 to less than 1, got 1.0'),
         (-0.1, 'expected a number from 0'),
-        (0.99, 'at least one labelled and one unlabelled image in a batch of 8'),
-        (0.01, 'at least one labelled and one unlabelled image in a batch of 8'),
+        (0.99, 'at least one labeled and one unlabeled image in a batch of 8'),
+        (0.01, 'at least one labeled and one unlabeled image in a batch of 8'),
     ],
 )
 def test_shares_that_cannot_be(share, message):
@@ -186,6 +186,6 @@ def test_real_batches_are_marked():
         assert all(len(each['inputs']) == 3 for each in batch)
 
 
-def test_no_unlabelled_image():
+def test_no_unlabeled_image():
     with pytest.raises(ValueError, match='Invalid `unlabeled` of WithUnlabeled'):
         mixed(3, 0)

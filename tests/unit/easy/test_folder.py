@@ -184,14 +184,14 @@ def test_images_of_two_parts_are_named(tmp_path):
     (tmp_path / 'val' / 'dog' / '0.png').rename(tmp_path / 'val' / 'dog' / 'z.png')
     for part in ('val', 'test'):
         for name in ('cat', 'dog'):
-            damage_colour(tmp_path / part / name / '1.png', part + name)
+            damage_color(tmp_path / part / name / '1.png', part + name)
     text = ' '.join(warnings(tmp_path))
     for pair in ('train and val', 'train and test', 'val and test'):
         assert f'images in both {pair} (1): ' in text
     assert 'train/cat/0.png = val/cat/0.png' in text
 
 
-def damage_colour(path, seed):
+def damage_color(path, seed):
     """Put another image in the place of one."""
     pixels = np.random.RandomState(len(seed) + ord(seed[-1])).randint(0, 255, (8, 8))
     Image.fromarray(pixels.astype(np.uint8)).save(path)
@@ -224,7 +224,7 @@ def test_other_kinds_of_pixels(tmp_path, image, warning):
     )[-1]['img'].shape == (8, 8, 3)
 
 
-def test_sixteen_bits_in_colour(tmp_path):
+def test_sixteen_bits_in_color(tmp_path):
     fill(tmp_path, count=2)
     mmcv.imwrite(np.full((8, 8, 3), 900, np.uint16), str(tmp_path / 'dog' / 'x.png'))
     assert any('16 bits a channel (1)' in line for line in warnings(tmp_path))

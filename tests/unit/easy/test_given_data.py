@@ -19,7 +19,7 @@ def pixels(index):
 
 FORMS = dict(
     pil=lambda index: Image.fromarray(pixels(index)),
-    grey=pixels,
+    gray=pixels,
     rgb=lambda index: np.repeat(pixels(index)[..., None], 3, axis=-1),
     bytes=lambda index: torch.from_numpy(pixels(index))[None],
     floats=lambda index: torch.from_numpy(pixels(index))[None] / 255,
@@ -70,10 +70,10 @@ def test_forms_of_images(form):
 
 
 def test_pixels_are_those_of_a_file(tmp_path):
-    colours = np.random.RandomState(0).randint(0, 255, (4, 5, 3), dtype=np.uint8)
-    source = read_source([(colours, 0), (colours, 1)] * 2)
+    colors = np.random.RandomState(0).randint(0, 255, (4, 5, 3), dtype=np.uint8)
+    source = read_source([(colors, 0), (colors, 1)] * 2)
     path = str(tmp_path / '0.png')
-    Image.fromarray(colours).save(path)
+    Image.fromarray(colors).save(path)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         from mmpretrain.registry import TRANSFORMS
 
@@ -101,7 +101,7 @@ def test_validation_data_of_its_own():
 
 
 def test_targets_save_a_pass():
-    pairs = Pairs(labels(5000, 5), lambda index: FORMS['grey'](index % 1797))
+    pairs = Pairs(labels(5000, 5), lambda index: FORMS['gray'](index % 1797))
     pairs.targets = pairs.labels
     pairs.classes = list('abcde')
     source = read_source(pairs)

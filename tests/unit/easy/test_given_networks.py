@@ -144,7 +144,7 @@ class Images(torch.utils.data.Dataset):
         return Image.fromarray(pixels).resize((16, 16)), self.targets[index]
 
 
-class Grey(nn.Module):
+class Gray(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
         self.body = nn.Linear(3, num_classes)
@@ -156,7 +156,7 @@ class Grey(nn.Module):
 @pytest.mark.slow
 def test_images_and_a_function(tmp_path):
     result = run(
-        tmp_path / 'run', data=Images(), student=lambda num_classes: Grey(num_classes)
+        tmp_path / 'run', data=Images(), student=lambda num_classes: Gray(num_classes)
     )
     image = Images()[3][0]
     path = tmp_path / '3.png'
@@ -166,7 +166,7 @@ def test_images_and_a_function(tmp_path):
     found = result.predict(forms)
     assert all(scores == found[0] for scores in found)
     assert set(found[0]) == set(Images.classes)
-    assert isinstance(result.student, Grey)
+    assert isinstance(result.student, Gray)
     with pytest.raises(ValueError, match='Invalid `images`'):
         result.predict(array / 255)
 

@@ -38,7 +38,7 @@ def save(image, path):
 
 @pytest.fixture
 def folders(tmp_path):
-    """12 labelled images of each class, and 30 others in folders of any name."""
+    """12 labeled images of each class, and 30 others in folders of any name."""
     digits = load_digits()
     for label, name in enumerate(NAMES):
         images = digits.images[digits.target == label]

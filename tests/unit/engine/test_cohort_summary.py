@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from helpers.networks import distil, network
-from mmdckd.engine.cohort_summary import as_table, summarise
+from mmdckd.engine.cohort_summary import as_table, summarize
 
 SHAPE = (3, 8, 8)
 
@@ -21,7 +21,7 @@ def with_loss(num_students=3, teacher=True, **loss):
 
 
 def sources(model):
-    return {m.name: m.sources for m in summarise(model, SHAPE)}
+    return {m.name: m.sources for m in summarize(model, SHAPE)}
 
 
 def counted(network):
@@ -47,7 +47,7 @@ def counted(network):
 
 def test_members_are_counted():
     model = distil(2)
-    teacher, *students = summarise(model, SHAPE)
+    teacher, *students = summarize(model, SHAPE)
     assert (teacher.name, teacher.role) == ('teacher', 'teacher')
     assert teacher.network == 'ResNet_CIFAR (34)'
     assert teacher.macs == counted(model.teachers[0].model)
@@ -78,7 +78,7 @@ def test_sets_are_those_of_the_collector():
         'task': ['labels'],
         'loss_dckd.collective': ['student0', 'student1', 'student2', 'teacher'],
     }
-    table = as_table(summarise(model, SHAPE))
+    table = as_table(summarize(model, SHAPE))
     assert 'loss_dckd.collective: student0, itself, student2, teacher' in table
 
 
@@ -97,7 +97,7 @@ def test_lagged_peers_are_named():
             collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', gamma=0.0)),
         ),
     )
-    members = {m.name: m for m in summarise(model, SHAPE)}
+    members = {m.name: m for m in summarize(model, SHAPE)}
     assert members['student0'].sources['loss_dckd.collective'] == ['lagged student1']
     # It runs once more.
     lagged = members['lagged student1']
@@ -136,7 +136,7 @@ def test_nothing_changes():
     state = copy.deepcopy(model.state_dict())
     modes = [module.training for module in model.modules()]
     random = torch.get_rng_state()
-    summarise(model, SHAPE)
+    summarize(model, SHAPE)
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random)
     for key, value in model.state_dict().items():
@@ -145,7 +145,7 @@ def test_nothing_changes():
 
 def test_table_has_a_line_for_each_loss():
     model = with_loss(2)
-    lines = as_table(summarise(model, SHAPE)).splitlines()
+    lines = as_table(summarize(model, SHAPE)).splitlines()
     assert lines[0].split()[:5:2] == ['member', 'role', 'network']
     assert sum('loss_dckd.' in line for line in lines) == 6
     assert sum(line.startswith('student') for line in lines) == 2

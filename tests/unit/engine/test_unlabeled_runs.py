@@ -28,7 +28,7 @@ def mixed_config(tmp_path, share, **kwargs):
     return cfg
 
 
-def test_without_unlabelled_images_it_is_the_same_run(tmp_path):
+def test_without_unlabeled_images_it_is_the_same_run(tmp_path):
     plain = config(tmp_path / 'plain')
     train(plain)
     cfg = mixed_config(tmp_path / 'mixed', 0.0)
@@ -38,7 +38,7 @@ def test_without_unlabelled_images_it_is_the_same_run(tmp_path):
 
 
 @pytest.mark.slow
-# 6 epochs of 2 batches, as there are 16 labelled images in a batch of 32.
+# 6 epochs of 2 batches, as there are 16 labeled images in a batch of 32.
 @pytest.mark.parametrize(
     'by_epoch, workers',
     [(True, 0), (True, 2), pytest.param(False, 0, marks=pytest.mark.slow)],
@@ -122,7 +122,7 @@ def test_what_looks_at_labels_is_refused_before_the_first_step(tmp_path, loss, u
         train(cfg)
 
 
-def test_batches_that_would_never_have_unlabelled_images(tmp_path):
+def test_batches_that_would_never_have_unlabeled_images(tmp_path):
     cfg = short(tmp_path)
     del cfg.train_dataloader['batch_sampler']
     with pytest.raises(

@@ -49,7 +49,7 @@ def token_run(folder):
 
 @pytest.fixture(scope='session')
 def images(folder):
-    """Real images as files: photographs in colour, and digits."""
+    """Real images as files: photographs in color, and digits."""
     torch.manual_seed(0)
     paths = []
     for name in ('china.jpg', 'flower.jpg'):

@@ -40,7 +40,7 @@ def assert_same_export(one, other):
 
 
 def test_the_best_student_of_the_best_checkpoint(tmp_path):
-    # The rate of the second epoch destroys what the first has learnt.
+    # The rate of the second epoch destroys what the first has learned.
     cfg = run_with_hook(
         tmp_path,
         param_scheduler=[

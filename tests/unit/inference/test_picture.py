@@ -8,7 +8,7 @@ from mmdckd.inference import annotate
 
 @pytest.fixture
 def image(tmp_path):
-    """Two pixels above two others, each of another grey."""
+    """Two pixels above two others, each of another gray."""
     path = str(tmp_path / 'image.png')
     Image.fromarray(np.array([[0, 80], [160, 240]], np.uint8)).save(path)
     return path
@@ -24,8 +24,8 @@ def test_the_image_is_above_and_each_class_has_a_bar(image):
     picture = annotate(image, [('cat', 0.75), ('dog', 0.25), ('cow', 0.0)])
     assert picture.size == (360, 360 + 3 * 26)
     pixels = np.asarray(picture)
-    for y, x, grey in ((0, 0, 0), (179, 180, 80), (180, 179, 160), (359, 359, 240)):
-        assert (pixels[y, x] == grey).all()
+    for y, x, gray in ((0, 0, 0), (179, 180, 80), (180, 179, 160), (359, 359, 240)):
+        assert (pixels[y, x] == gray).all()
     assert bar(picture, 0) == pytest.approx(0.75, abs=0.01)
     assert bar(picture, 1) == pytest.approx(0.25, abs=0.01)
     assert bar(picture, 2) == pytest.approx(0.0, abs=0.01)

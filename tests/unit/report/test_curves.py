@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmdckd.report import draw_curves, read_curves
-from mmdckd.visualization.style import COLOURS
+from mmdckd.visualization.style import COLORS
 
 
 def write(path, records):
@@ -35,11 +35,11 @@ def scalars(tmp_path):
     return write(tmp_path / 'scalars.json', records)
 
 
-def colours_of(path):
-    """The colours of an image, as '#RRGGBB'."""
+def colors_of(path):
+    """The colors of an image, as '#RRGGBB'."""
     image = Image.open(path).convert('RGB')
-    colours = image.getcolors(maxcolors=1 << 24)
-    return {'#{:02X}{:02X}{:02X}'.format(*colour) for _, colour in colours}
+    colors = image.getcolors(maxcolors=1 << 24)
+    return {'#{:02X}{:02X}{:02X}'.format(*color) for _, color in colors}
 
 
 def test_reads_the_metric_of_every_member(scalars):
@@ -67,19 +67,19 @@ def test_reads_a_file_that_is_being_written(scalars):
 def test_draws_every_member(scalars, tmp_path):
     curves = read_curves(scalars)
     draw_curves(curves, tmp_path / 'all.png', 'a run')
-    assert {*COLOURS[:2], '#000000'} <= colours_of(tmp_path / 'all.png')
+    assert {*COLORS[:2], '#000000'} <= colors_of(tmp_path / 'all.png')
 
     del curves['student1']
     draw_curves(curves, tmp_path / 'one.png', 'a run')
-    assert COLOURS[0] in colours_of(tmp_path / 'one.png')
-    assert COLOURS[1] not in colours_of(tmp_path / 'one.png')
+    assert COLORS[0] in colors_of(tmp_path / 'one.png')
+    assert COLORS[1] not in colors_of(tmp_path / 'one.png')
 
 
 @pytest.mark.parametrize('values', [(100.0, 100.0), (0.0, 0.0), (5.0, 72.3)])
 def test_draws_any_accuracy(values, tmp_path):
     curves = dict(student0=dict(enumerate(values, 1)))
     draw_curves(curves, tmp_path / 'any.png', 'a run')
-    assert COLOURS[0] in colours_of(tmp_path / 'any.png')
+    assert COLORS[0] in colors_of(tmp_path / 'any.png')
 
 
 def test_needs_a_student(tmp_path):

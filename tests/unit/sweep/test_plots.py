@@ -26,7 +26,7 @@ def make_line(name, values, num_students=1, group='', pair='', **changes):
 
 
 def points(axes):
-    """The centres of the error bars."""
+    """The centers of the error bars."""
     return {
         bars.get_label(): list(zip(*bars[0].get_data())) for bars in axes.containers
     }
@@ -72,7 +72,7 @@ def test_cost_shows_operations_and_seconds():
     assert len(draw_cost(lines[2:]).axes) == 1
 
 
-def test_a_method_has_one_colour_in_all_panels_of_costs():
+def test_a_method_has_one_color_in_all_panels_of_costs():
     figure = draw_cost(
         [
             make_line('kd', [70.0], train_flops=10**12, train_seconds=None),

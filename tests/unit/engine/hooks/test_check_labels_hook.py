@@ -10,7 +10,7 @@ from mmdckd.datasets import Digits
 from mmdckd.engine.hooks import CheckLabelsHook
 
 
-class Relabelled(Digits):
+class Relabeled(Digits):
     """Digits, one of which has a label that it should not have."""
 
     def __init__(self, index, label, **kwargs):
@@ -53,7 +53,7 @@ def test_labels_in_range_pass():
 
 @pytest.mark.parametrize('label', [-1, 10])
 def test_a_label_out_of_range_is_named_with_its_sample(label):
-    wrong = Relabelled(7, label, split='val', pipeline=[])
+    wrong = Relabeled(7, label, split='val', pipeline=[])
     message = (
         f'`val_dataloader.dataset` gives sample 7.* the label {label},'
         ' but the `head.num_classes` of the model is 10'
@@ -64,7 +64,7 @@ def test_a_label_out_of_range_is_named_with_its_sample(label):
 
 def test_labels_inside_wrappers_are_looked_at():
     good = Digits(split='train', pipeline=[])
-    wrong = Relabelled(3, 12, split='train', pipeline=[])
+    wrong = Relabeled(3, 12, split='train', pipeline=[])
     for dataset in (ConcatDataset([good, wrong]), RepeatDataset(wrong, 2)):
         with pytest.raises(ValueError, match='`train_data.*label 12'):
             check(dataset)
@@ -78,7 +78,7 @@ def test_an_empty_split_is_refused():
 def test_a_network_without_a_cohort_is_checked_as_well():
     with pytest.raises(ValueError, match='the label 12'):
         check(
-            Relabelled(3, 12, split='train', pipeline=[]),
+            Relabeled(3, 12, split='train', pipeline=[]),
             model=distil().cohort.students['student0'],
         )
 
@@ -151,6 +151,6 @@ def test_what_is_tested_on_may_be_a_part():
 
     check_test(Without([3], split='test', pipeline=[]))
     with pytest.raises(ValueError, match='`test_dataloader.*the label 10'):
-        check_test(Relabelled(7, 10, split='test', pipeline=[]))
+        check_test(Relabeled(7, 10, split='test', pipeline=[]))
     with pytest.raises(ValueError, match='`test_dataloader.*is empty'):
         check_test(Empty(split='test', pipeline=[]))

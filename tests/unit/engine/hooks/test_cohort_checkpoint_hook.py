@@ -25,7 +25,7 @@ BEST = 'best/accuracy/top1'
 
 
 def small(folder, epochs=3, hook=None, **kwargs):
-    """Runs of two steps an epoch, whose rate destroys what they learnt."""
+    """Runs of two steps an epoch, whose rate destroys what they learned."""
     cfg = run_config(
         folder,
         train_dataloader=loader('train', indices=64),

@@ -104,14 +104,14 @@ def test_workers_make_no_difference(tmp_path):
 
 def test_wrappers_and_images_without_labels(tmp_path):
     """A batch has the same number of each fold, and images of none beside."""
-    labelled = loader('train', indices=64)['dataset']
-    balanced = dict(type='ClassBalancedDataset', oversample_thr=1e-3, dataset=labelled)
-    unlabelled = dict(copy.deepcopy(labelled), split='test', indices=40)
+    labeled = loader('train', indices=64)['dataset']
+    balanced = dict(type='ClassBalancedDataset', oversample_thr=1e-3, dataset=labeled)
+    unlabeled = dict(copy.deepcopy(labeled), split='test', indices=40)
     data = dict(
         loader('train'),
         batch_size=16,
         dataset=dict(
-            type='mmdckd.WithUnlabeled', dataset=balanced, unlabeled=unlabelled
+            type='mmdckd.WithUnlabeled', dataset=balanced, unlabeled=unlabeled
         ),
         batch_sampler=dict(
             type='mmdckd.MixedBatchSampler', unlabeled_share=0.5, drop_last=True
@@ -211,10 +211,10 @@ def test_runs_that_are_refused_before_the_first_step(tmp_path, change, message):
 
 
 def test_images_whose_labels_a_wrapper_hides_are_refused(tmp_path):
-    labelled = loader('train', indices=64)['dataset']
-    hidden = dict(type='mmdckd.Unlabeled', dataset=dict(labelled, split='test'))
+    labeled = loader('train', indices=64)['dataset']
+    hidden = dict(type='mmdckd.Unlabeled', dataset=dict(labeled, split='test'))
     data = loader('train')
-    data['dataset'] = dict(type='ConcatDataset', datasets=[labelled, hidden])
+    data['dataset'] = dict(type='ConcatDataset', datasets=[labeled, hidden])
     folds = Folds.of(Runner.build_dataloader(data).dataset, 2, 0)
     assert np.sum(folds.folds == -1) == 64
     cfg = config(tmp_path, train_dataloader=data)

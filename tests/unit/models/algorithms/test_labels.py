@@ -12,7 +12,7 @@ from helpers.networks import digits, distil, multi_label, network
 from mmdckd.models.tasks import Classification
 
 FREE = ('mean', 'max', 'logit_mean')
-LABELLED = ('min_logit', 'naive', 'linear', 'confidence', 'cross_entropy')
+LABELED = ('min_logit', 'naive', 'linear', 'confidence', 'cross_entropy')
 AUGMENTS = dict(
     mixup=dict(type='Mixup', alpha=1.0),
     cutmix=dict(type='CutMix', alpha=1.0),
@@ -42,7 +42,7 @@ def check(losses):
     sum(v for k, v in losses.items() if 'loss' in k).backward()
 
 
-@pytest.mark.parametrize('collector', [*FREE, *LABELLED])
+@pytest.mark.parametrize('collector', [*FREE, *LABELED])
 @pytest.mark.parametrize('correlation', ['all', 'non_target'])
 @pytest.mark.parametrize('augment', AUGMENTS)
 def test_batch_augments(collector, correlation, augment, batch):
@@ -59,7 +59,7 @@ def test_batch_augments(collector, correlation, augment, batch):
     check(losses)
 
 
-@pytest.mark.parametrize('collector', [*FREE, *LABELLED])
+@pytest.mark.parametrize('collector', [*FREE, *LABELED])
 def test_label_smoothing_is_the_heads_alone(collector, batch):
     """The terms see the labels as they are."""
     options = dict(collector=collector, correlation='non_target')
@@ -75,7 +75,7 @@ def test_label_smoothing_is_the_heads_alone(collector, batch):
     check(smoothed)
 
 
-@pytest.mark.parametrize('collector', [*FREE, *LABELLED])
+@pytest.mark.parametrize('collector', [*FREE, *LABELED])
 def test_soft_targets_of_a_dataset(collector, batch):
     for sample in batch['data_samples']:
         score = torch.full((10,), 0.02)
@@ -109,8 +109,8 @@ def test_several_labels_where_no_term_looks(collector, as_scores):
     'cfg, term',
     [
         (dict(correlation='non_target'), '`correlation`'),
-        *((dict(collector=name), '`collector`') for name in LABELLED),
-        *((dict(teacher_collector=name), '`teacher_collector`') for name in LABELLED),
+        *((dict(collector=name), '`collector`') for name in LABELED),
+        *((dict(teacher_collector=name), '`teacher_collector`') for name in LABELED),
     ],
 )
 def test_several_labels_where_a_term_looks(cfg, term):

@@ -9,7 +9,7 @@ from mmpretrain.structures import DataSample
 from helpers.networks import digits, distil, multi_label, network
 
 
-def unlabelled(which=range(16), count=16):
+def unlabeled(which=range(16), count=16):
     batch = digits(count)
     for i in which:
         batch['data_samples'][i] = DataSample(metainfo=dict(img_path=f'image{i}.png'))
@@ -34,7 +34,7 @@ def dckd(**kwargs):
 def test_what_needs_no_label_trains_and_is_what_it_is_with_labels(collector):
     options = dict(calculate_student_loss=False, distiller=dckd(collector=collector))
     with_labels = step(distil(**options), digits())
-    without = step(distil(**options), unlabelled())
+    without = step(distil(**options), unlabeled())
     assert with_labels.keys() == without.keys()
     assert without['collective.student0.loss_dckd.teacher'] > 0
     for key, value in with_labels.items():
@@ -47,7 +47,7 @@ def test_several_labels_too():
         teacher=multi_label(34),
         calculate_student_loss=False,
     )
-    assert step(model, unlabelled())['collective.student0.loss_dckd.teacher'] > 0
+    assert step(model, unlabeled())['collective.student0.loss_dckd.teacher'] > 0
 
 
 def test_no_data_samples_at_all():
@@ -62,7 +62,7 @@ def test_no_data_samples_at_all():
 def test_the_task_loss_is_named(which, count):
     """By the first sample MMPretrain takes all to have labels, or none."""
     with pytest.raises(ValueError) as error:
-        step(distil(), unlabelled(which))
+        step(distil(), unlabeled(which))
     message = str(error.value)
     assert 'Invalid batch: the task loss of the students needs' in message
     assert 'model.calculate_student_loss=False' in message
@@ -71,8 +71,8 @@ def test_the_task_loss_is_named(which, count):
 
 def test_a_batch_of_which_some_have_labels_counts_as_one_without():
     options = dict(calculate_student_loss=False)
-    found = step(distil(**options), unlabelled([3, 5]))
-    expected = step(distil(**options), unlabelled())
+    found = step(distil(**options), unlabeled([3, 5]))
+    expected = step(distil(**options), unlabeled())
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=0)
 
@@ -97,7 +97,7 @@ def test_terms_of_dckd_are_named(cfg, term):
     with pytest.raises(
         ValueError, match=f'{term} `distiller.collective_losses.loss_dckd` needs'
     ):
-        step(model, unlabelled())
+        step(model, unlabeled())
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_losses_that_need_labels_are_named(cfg):
     with pytest.raises(
         ValueError, match=f'{name} of `distiller.collective_losses.loss_a` needs'
     ):
-        step(model, unlabelled())
+        step(model, unlabeled())
 
 
 def test_a_trained_teacher_is_named():
     model = distil(calculate_student_loss=False, teacher_trainable=True)
     with pytest.raises(ValueError, match='the task loss of the teacher needs'):
-        step(model, unlabelled())
+        step(model, unlabeled())
 
 
 def test_a_loss_of_mmrazor_that_records_labels_is_named():
@@ -154,8 +154,8 @@ def test_a_loss_of_mmrazor_that_records_labels_is_named():
     with pytest.raises(
         ValueError, match="`distiller.distill_losses.loss_dkd`.*its recorder 'labels'"
     ):
-        step(model, unlabelled())
+        step(model, unlabeled())
     for part in ('distill_losses', 'loss_forward_mappings'):
         distiller[part].pop('loss_dkd')
     model = distil(calculate_student_loss=False, distiller=distiller)
-    assert step(model, unlabelled())['distill.student0.loss_kl'] > 0
+    assert step(model, unlabeled())['distill.student0.loss_kl'] > 0

@@ -59,7 +59,7 @@ def gradients(model, value):
         ),
     ],
 )
-def test_the_gradient_is_that_of_the_labelled_rows_alone(head, loss, memory):
+def test_the_gradient_is_that_of_the_labeled_rows_alone(head, loss, memory):
     options = dict(architecture=with_head(**head), memory=memory)
     found_model = distil(**options)
     name = 'student.student0.loss'
@@ -144,7 +144,7 @@ def test_several_labels():
     torch.testing.assert_close(found['student.student0.loss'], expected)
 
 
-def test_the_accuracy_is_of_labelled_images():
+def test_the_accuracy_is_of_labeled_images():
     found = losses_of(distil(architecture=with_head(cal_acc=True, topk=(1,))))
     (accuracy,) = found['student.student0.accuracy_top-1']
     right = float(accuracy) / 100 * len(ROWS)
@@ -161,7 +161,7 @@ def test_views_of_their_own():
     )
 
 
-def test_a_trained_teacher_learns_from_labelled_images():
+def test_a_trained_teacher_learns_from_labeled_images():
     found = losses_of(distil(teacher_trainable=True))
     every = losses_of(distil(teacher_trainable=True), digits())
     assert found['teacher.loss'] > 0 and found['teacher.loss'] != every['teacher.loss']

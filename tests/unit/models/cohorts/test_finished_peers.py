@@ -161,7 +161,7 @@ def test_the_checkpoint_of_a_cohort_has_its_students(tmp_path):
     for student, peer in zip(students, peers):
         for key, value in student.state_dict().items():
             assert torch.equal(peer.model.state_dict()[key], value), key
-    # Its images are normalised as that run did.
+    # Its images are normalized as that run did.
     assert peers[0].model.data_preprocessor.mean.flatten().tolist() == [60, 80, 100]
 
 

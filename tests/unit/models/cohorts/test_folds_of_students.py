@@ -22,11 +22,11 @@ def dckd(**kwargs):
     )
 
 
-def batch(folds=FOLDS, unlabelled=()):
+def batch(folds=FOLDS, unlabeled=()):
     data = digits(len(folds))
     for i, (sample, fold) in enumerate(zip(data['data_samples'], folds)):
         sample.set_metainfo(dict(fold=fold))
-        if i in unlabelled:
+        if i in unlabeled:
             del sample.gt_label
             sample.set_metainfo(dict(unlabeled=True))
     return data
@@ -211,7 +211,7 @@ def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
     )
     model = warmed(model).train()
     before = copy.deepcopy(model)
-    losses, data = step(model, batch([0, 1, 0, 1], unlabelled=range(4)))
+    losses, data = step(model, batch([0, 1, 0, 1], unlabeled=range(4)))
     images = data['inputs']
     eval_ = {
         n: forward(copy.deepcopy(s).eval(), images) for n, s in before.cohort.items()

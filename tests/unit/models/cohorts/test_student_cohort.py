@@ -71,7 +71,7 @@ def test_students_hang_on_their_names_and_not_on_their_places():
     )
 
 
-def test_initialising_peers_leaves_the_runs_random_stream_alone():
+def test_initializing_peers_leaves_the_runs_random_stream_alone():
     torch.manual_seed(0)
     cohort = StudentCohort(dict(a=network()))
     cohort.init_weights()

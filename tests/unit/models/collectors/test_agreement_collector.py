@@ -77,7 +77,7 @@ def test_the_statistic_is_its_mean():
     )
 
 
-def test_in_a_cohort_only_unlabelled_images_count_less():
+def test_in_a_cohort_only_unlabeled_images_count_less():
     def collective(without, collector):
         distiller = dict(
             type='mmdckd.CollectiveDistiller',

@@ -386,7 +386,7 @@ class RootMeanSquareCollector(FoldCollector):
     def fold(self, a, b):
         return a + b
 
-    def normalise(self, folded, size):
+    def normalize(self, folded, size):
         return folded.sqrt() / folded.sqrt().sum(-1, keepdim=True)
 
 

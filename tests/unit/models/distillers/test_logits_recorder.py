@@ -50,7 +50,7 @@ def test_several_tasks_are_refused():
 
     class Tasks(nn.Module):
         def forward(self, feats):
-            return dict(colour=feats, shape=feats)
+            return dict(color=feats, shape=feats)
 
     with pytest.raises(TypeError, match='gave a dict'):
         recorded(Network(Tasks()), torch.randn(2, 4))

@@ -14,7 +14,7 @@ from mmrazor.models import (
 from mmrazor.models.architectures import connectors
 
 from mmdckd.registry import MODELS
-from studies.razor.catalogue import CONNECTORS, LOSSES, OTHERS
+from studies.razor.catalog import CONNECTORS, LOSSES, OTHERS
 from studies.razor.check import build, digits, fault_of, network
 
 CASES = {**LOSSES, **OTHERS}
@@ -27,7 +27,7 @@ def losses_of(model, batch=None):
     return model(**data, mode='loss')
 
 
-def test_catalogue_has_all_that_mmrazor_has():
+def test_catalog_has_all_that_mmrazor_has():
     # Base classes of others, which cannot be used themselves.
     assert set(LOSSES) == set(losses.__all__) - {'DAFLLoss'}
     assert set(CONNECTORS) == set(connectors.__all__)

@@ -1,13 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """What students learn from the teacher alone: DKD, DIST, MLKD, WKD-L, and KD
-with standardised logits, held to the authors' code and to their formulas.
+with standardized logits, held to the authors' code and to their formulas.
 
 The numbers in REFERENCE were computed once by running the authors' code, in
 float64 (WKD in float32, as it casts), on the inputs that `batch()` writes out:
 
 - DKD: megvii-research/mdistiller at a08d46f1, mdistiller/distillers/DKD.py,
   `dkd_loss`.
-- KD and DKD with standardised logits: sunshangquan/logit-standardization-KD at
+- KD and DKD with standardized logits: sunshangquan/logit-standardization-KD at
   f6e5aa51, mdistiller/distillers/KD.py and DKD.py, `logit_stand=True`.
 - MLKD: the same, mdistiller/distillers/MLKD.py, `kd_loss`, `bc_loss` and
   `cc_loss` summed over the temperatures 2 to 6; Jin-Ying/
@@ -273,10 +273,10 @@ def mean(values):
 
 
 def z_score(row):
-    centre = mean(row)
-    squares = sum((x - centre) ** 2 for x in row)
+    center = mean(row)
+    squares = sum((x - center) ** 2 for x in row)
     deviation = math.sqrt(squares / (len(row) - 1))
-    return [(x - centre) / (deviation + 1e-7) for x in row]
+    return [(x - center) / (deviation + 1e-7) for x in row]
 
 
 def written_dkd(students, teachers, tau=4.0, beta=8.0):
@@ -597,7 +597,7 @@ def test_distances_from_a_file(tmp_path):
 
 
 def test_standardized_logits_of_a_cohort():
-    """DCKD with standardised logits is DCKD of standardised logits, of the
+    """DCKD with standardized logits is DCKD of standardized logits, of the
     students' own gradient alone."""
     student, teacher, _ = batch()
     students = torch.stack([student, student.flip(0)])

@@ -83,7 +83,7 @@ OTHERS = dict(
     MixMIMPretrainHead=LOSS,
     MoCoV3Head=dict(LOSS, predictor=NECK),
     MultiTaskHead=dict(
-        task_heads=dict(colour=dict(type='LinearClsHead', num_classes=C, in_channels=D))
+        task_heads=dict(color=dict(type='LinearClsHead', num_classes=C, in_channels=D))
     ),
     SeqGenerationHead=dict(decoder=NECK),
     SimMIMHead=dict(LOSS, patch_size=4),
@@ -171,7 +171,7 @@ def test_heads_that_predict_no_classes_are_refused(name):
     with pytest.raises(ValueError, match=f'Invalid `head`.*{name}') as error:
         LogitsRecorder(Network(head), None, 'distiller.student_logits')
     if name == 'MultiTaskHead':
-        assert "source='head.task_heads.colour'" in str(error.value)
+        assert "source='head.task_heads.color'" in str(error.value)
 
 
 def test_every_head_is_in_the_table():

@@ -138,7 +138,7 @@ def test_two_places_for_the_weights_are_refused(checkpoint):
         dict(type='ClsDataPreprocessor'),
     ],
 )
-def test_inputs_are_brought_to_the_teachers_normalisation(theirs):
+def test_inputs_are_brought_to_the_teachers_normalization(theirs):
     ours = dict(PREPROCESSOR, mean=[10.0, 20.0, 30.0], std=[40.0, 50.0, 60.0])
     model = distil(
         data_preprocessor=ours, teacher=dict(network(34), data_preprocessor=theirs)
@@ -155,7 +155,7 @@ def test_inputs_are_brought_to_the_teachers_normalisation(theirs):
     torch.testing.assert_close(seen[0], expected.double(), rtol=1e-5, atol=1e-4)
 
 
-def test_inputs_are_left_alone_where_normalisation_agrees():
+def test_inputs_are_left_alone_where_normalization_agrees():
     model = distil()
     inputs = torch.rand(2, 3, 8, 8)
     seen = []

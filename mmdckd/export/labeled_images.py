@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The labelled images that an exported student is measured on."""
+"""The labeled images that an exported student is measured on."""
 
 import os
 import random
@@ -31,7 +31,7 @@ HARMLESS = (
     MNIST,
 )
 #: An image as it is packed, and its label.
-Labelled = Tuple[dict, int]
+Labeled = Tuple[dict, int]
 
 
 class FolderImages:
@@ -72,7 +72,7 @@ class FolderImages:
     def __str__(self) -> str:
         return f'{len(self._files):,} images in {self.folder}'
 
-    def read(self, pipeline: ImagePipeline) -> Iterator[Labelled]:
+    def read(self, pipeline: ImagePipeline) -> Iterator[Labeled]:
         """Read them one after another, each with its label."""
         for path, label in self._files:
             yield pipeline.read(path), label
@@ -121,7 +121,7 @@ class RunImages:
     def __str__(self) -> str:
         return f'{len(self._indices):,} {self.stage} images of the run'
 
-    def read(self, pipeline: ImagePipeline) -> Iterator[Labelled]:
+    def read(self, pipeline: ImagePipeline) -> Iterator[Labeled]:
         """Read them one after another, each with its label.
 
         Args:
@@ -136,7 +136,7 @@ class RunImages:
         return dict(inputs=item['inputs']), item['data_samples']
 
 
-LabelledImages = Union[FolderImages, RunImages]
+LabeledImages = Union[FolderImages, RunImages]
 
 
 def _build(settings: dict) -> Any:
