@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Fills the tables of README.md and docs/method.md with the committed results.
+"""Fills the tables of README.md and of docs/ with the committed results.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. `make docs`
 runs this file; ``--check`` only tells whether the pages are fresh.
@@ -19,7 +19,7 @@ from mmdckd.sweep.spec import load_spec
 from mmdckd.sweep.statistics import paired_difference, summarize
 
 ROOT = Path(__file__).parents[1]
-PAGES = ('README.md', 'docs/method.md')
+PAGES = ('README.md', 'docs/explanation/method.md')
 BLOCK = re.compile(r'(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)', re.S)
 #: Setting, default, and the line of each ablation that changes it.
 DEFAULTS = (

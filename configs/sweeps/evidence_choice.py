@@ -1,5 +1,5 @@
 # Chooses, on validation, what the primary comparison compares; see
-# docs/evidence.md.
+# docs/reference/evidence.md.
 _base_ = '../_base_/sweeps/evidence.py'
 
 name = 'evidence_choice'

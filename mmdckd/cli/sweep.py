@@ -24,7 +24,8 @@ EXAMPLES = """examples:
 
   # one page of several, with their tables and plots
   %(prog)s configs/sweeps/digits.yaml \\
-      configs/sweeps/glyph62_ablation.py --page docs/benchmark.md
+      configs/sweeps/glyph62_ablation.py \
+      --page docs/reference/benchmark.md --out docs/results
 
 The file of a sweep is described in mmdckd/sweep/spec.py, the results
 in mmdckd/sweep/results.py."""
@@ -48,7 +49,8 @@ def parse_args(
         '--out',
         help='the folder of results.jsonl, results.csv, README.md and the '
         'plots; a run that has its line in results.jsonl is not run again '
-        '(default: the --work-dir)',
+        '(default: the --work-dir). With --page, the folder that has such a '
+        'folder for each sweep (default: results/ beside the page)',
     )
     parser.add_argument(
         '--jobs',
@@ -78,11 +80,9 @@ def parse_args(
     parser.add_argument(
         '--page',
         help='run nothing: make the report of each sweep from its results '
-        'in results/NAME/ beside this page, and the page of all of them',
+        'and this page of all of them',
     )
     args = parser.parse_args(argv)
-    if args.page and args.out:
-        parser.error('--page finds the results beside the page: drop --out')
     if len(args.spec) > 1 and not args.page:
         parser.error('several sweeps are for a --page only; name one')
     if args.jobs is not None and args.jobs < 1:
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
     from mmdckd.sweep.writing import write_page
 
     if args.page:
-        write_page(args.page, args.spec)
+        write_page(args.page, args.spec, args.out)
         return
     failed = run_sweep(
         args.spec[0],

@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
 
     It gives large blocks back to the system at once, and a step that holds
     the graphs of several students takes them anew every time: at 224x224
-    this is 5 to 8 % of a step (docs/performance.md). No result changes; the
+    this is 5 to 8 % of a step (docs/developers/performance.md). No result changes; the
     process keeps the memory of its largest step until it ends.
 
     With a GPU torch keeps memory itself, and nothing is done, nor where the

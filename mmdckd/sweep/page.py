@@ -16,7 +16,7 @@ PREFACE = """
 Every table is made from results that are in the repository, one line a run.
 The command beside a line runs it again, with the teacher it needs; of Glyph62,
 the images are made before (`tools/datasets/make_glyph62.py`). How sweeps
-work is in [Sweep](sweep.md). No number is the paper's: this project's
+work is in `docs/tutorials/sweep.md`. No number is the paper's: this project's
 formulation is its own.
 """.strip()
 
@@ -42,12 +42,13 @@ class Chapter:
     plots: Sequence[Tuple[str, str]]
 
 
-def to_page(chapters: Sequence[Chapter], path: str) -> str:
+def to_page(chapters: Sequence[Chapter], path: str, results_dir: str) -> str:
     """Write the page.
 
     Args:
         chapters (Sequence[Chapter]): The sweeps, in order.
         path (str): Where the page is.
+        results_dir (str): The folder of the folders of results.
 
     Returns:
         str: Markdown.
@@ -59,6 +60,8 @@ def to_page(chapters: Sequence[Chapter], path: str) -> str:
             *(chapter.spec.path for chapter in chapters),
             '--page',
             path,
+            '--out',
+            results_dir,
         ]
     )
     parts = [TITLE, PREFACE, f'The page is made by\n\n    {command}']

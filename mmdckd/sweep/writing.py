@@ -3,7 +3,7 @@
 
 import os
 import os.path as osp
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from mmdckd.io.files import write_text
 
@@ -30,18 +30,27 @@ def write_report(
     return plots
 
 
-def write_page(path: str, specs: List[str]) -> None:
-    """Write the reports of several sweeps, and one page of them."""
+def write_page(path: str, specs: List[str], results_dir: Optional[str] = None) -> None:
+    """Write the reports of several sweeps, and one page of them.
+
+    Args:
+        path (str): The page.
+        specs (List[str]): The files that say what is compared.
+        results_dir (str, optional): The folder that has a folder of results for
+            each sweep. Defaults to ``results`` beside the page.
+    """
+    beside = osp.dirname(path)
+    results_dir = results_dir or osp.join(beside, 'results')
     chapters = []
     for each in specs:
         spec = load_spec(each)
         entries = make_plan(spec, '')
-        folder = f'results/{spec.name}'
-        out = path_below(osp.dirname(path), folder)
+        out = path_below(results_dir, spec.name)
+        link = osp.relpath(out, beside or '.').replace(os.sep, '/')
         results = Results(osp.join(out, 'results.jsonl'))
         plots = []
         if results.records:
             plots = write_report(out, spec, entries, results)
-        chapters.append(Chapter(spec, entries, results, out, folder, plots))
-    write_text(path, to_page(chapters, path))
+        chapters.append(Chapter(spec, entries, results, out, link, plots))
+    write_text(path, to_page(chapters, path, results_dir))
     print(f'The page is {path}')

@@ -40,7 +40,9 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--work-dir', default='work_dirs/pretrained')
-    parser.add_argument('--out', default='docs/pretrained.md', help='the page')
+    parser.add_argument(
+        '--out', default='docs/reference/pretrained.md', help='the page'
+    )
     parser.add_argument('--epochs', type=int, default=8)
     return parser.parse_args()
 

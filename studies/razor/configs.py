@@ -2,7 +2,7 @@
 """Convert every classification distillation config of MMRazor, run each for
 two iterations, and write a table.
 
-    python -m studies.razor.configs --out docs/mmrazor_configs.md
+    python -m studies.razor.configs --out docs/reference/mmrazor_configs.md
 """
 
 import argparse
@@ -20,7 +20,7 @@ from mmdckd.convert.razor import convert_config
 from mmdckd.io.files import write_text
 from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
 
-COMMAND = 'python -m studies.razor.configs --out docs/mmrazor_configs.md'
+COMMAND = 'python -m studies.razor.configs --out docs/reference/mmrazor_configs.md'
 INTRODUCTION = f"""# The configs of MMRazor in a cohort
 
 Made by `{COMMAND}` with MMRazor {mmrazor.__version__}, from every config
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--out',
-        default='docs/mmrazor_configs.md',
+        default='docs/reference/mmrazor_configs.md',
         help='the Markdown file to write (default: %(default)s)',
     )
     parser.add_argument('--only', help='only the configs whose path has this in it')

@@ -2,7 +2,7 @@
 """Train every loss and connector of MMRazor inside a cohort, and write a
 table of what holds.
 
-    python -m studies.razor.losses --out docs/mmrazor_losses.md
+    python -m studies.razor.losses --out docs/reference/mmrazor_losses.md
 """
 
 import argparse
@@ -18,7 +18,7 @@ from mmdckd.io.files import write_text
 from studies.razor.catalog import CONNECTORS, LOSSES, Case
 from studies.razor.check import fault_of
 
-COMMAND = 'python -m studies.razor.losses --out docs/mmrazor_losses.md'
+COMMAND = 'python -m studies.razor.losses --out docs/reference/mmrazor_losses.md'
 INTRODUCTION = f"""# The losses of MMRazor in a cohort
 
 Made by `{COMMAND}` with MMRazor {mmrazor.__version__}.
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--out',
-        default='docs/mmrazor_losses.md',
+        default='docs/reference/mmrazor_losses.md',
         help='the Markdown file to write (default: %(default)s)',
     )
     return parser.parse_args()

@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--out',
-        help='the table (default: docs/zoo_coverage.md for all families, '
+        help='the table (default: docs/reference/zoo_coverage.md for all families, '
         'else zoo_coverage.md in the work folder)',
     )
     parser.add_argument(
@@ -105,7 +105,7 @@ def main() -> None:
     out = args.out or (
         osp.join(args.work_dir, 'zoo_coverage.md')
         if args.families
-        else 'docs/zoo_coverage.md'
+        else 'docs/reference/zoo_coverage.md'
     )
     text, summary = report(entries, unreadable, record)
     write_text(out, text)

@@ -55,7 +55,7 @@ def test_what_there_is_no_command_for_is_refused(capsys):
 
 
 def test_the_table_of_commands_has_them_all():
-    table = Path(REPO, 'docs', 'commands.md').read_text()
+    table = Path(REPO, 'docs', 'reference', 'commands.md').read_text()
     # doctor is last here.
     assert re.findall(r'^\| `mmdckd ((?:convert )?\w+)', table, re.M) == [
         *(name for name in NAMES if name != 'doctor'),

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A short version of what docs/reliability.md reports."""
+"""A short version of what docs/developers/reliability.md reports."""
 
 import copy
 import json

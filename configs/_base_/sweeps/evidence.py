@@ -1,5 +1,5 @@
 # The data, the networks and one unit of cost of the primary comparison; see
-# docs/evidence.md. One unit is one student that learns from the teacher once
+# docs/reference/evidence.md. One unit is one student that learns from the teacher once
 # through the pair's schedule.
 _glyph62 = {
     'train_dataloader.dataset.subset': 2000,

@@ -2,7 +2,7 @@
 """What the heads of MMPretrain predict with.
 
 The knowledge of a network is the scores that its head predicts with. Most
-heads return them, in training too; ``docs/heads.md`` has the table.
+heads return them, in training too; ``docs/reference/heads.md`` has the table.
 """
 
 import inspect

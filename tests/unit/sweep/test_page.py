@@ -53,11 +53,13 @@ def chapter(name, *records):
 def test_the_page_has_a_chapter_for_each_sweep():
     text = to_page(
         [chapter('one', record('kd', 0, {TOP1: 70.0})), chapter('two')],
-        'docs/benchmark.md',
+        'docs/reference/benchmark.md',
+        'docs/results',
     )
     assert re.findall('^#.*', text, re.M) == ['# What was measured', '## one', '## two']
     assert (
-        '    python tools/sweep.py one.yaml two.yaml --page docs/benchmark.md\n'
+        '    python tools/sweep.py one.yaml two.yaml --page '
+        'docs/reference/benchmark.md --out docs/results\n'
     ) in text
     one, two = text.split('## one')[1].split('## two')
     assert '![by method](results/one/accuracy.png)' in one
@@ -68,7 +70,8 @@ def test_the_page_has_a_chapter_for_each_sweep():
 def test_what_is_not_run_yet_is_said():
     text = to_page(
         [chapter('one', record('kd', 0, {TOP1: 70.0})), chapter('two')],
-        'docs/benchmark.md',
+        'docs/reference/benchmark.md',
+        'docs/results',
     )
     one, two = text.split('## one')[1].split('## two')
     assert '| kd | 1 | 1 of 2 | 70.00 |' in one

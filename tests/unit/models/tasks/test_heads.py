@@ -175,7 +175,7 @@ def test_heads_that_predict_no_classes_are_refused(name):
 
 
 def test_every_head_is_in_the_table():
-    with open(osp.join(ROOT, 'docs', 'heads.md'), encoding='utf-8') as file:
+    with open(osp.join(ROOT, 'docs/reference/heads.md'), encoding='utf-8') as file:
         table = re.findall(r'^\| `(\w+)`', file.read(), re.M)
     assert sorted(table) == sorted(heads.__all__)
     assert {*CLASSIFIERS, *OTHERS} == {*table}
