@@ -28,7 +28,7 @@ __all__ = [
     'list_losses',
     'registry',
 ]
-#: What needs the toolbox, with the module that has it.
+#: Public names that need the toolbox, and the modules that define them.
 _LATER = dict(
     Collective='mmdckd.easy.collective',
     distill='mmdckd.easy.distillation',
@@ -41,7 +41,7 @@ first_use.watch()
 
 
 def __getattr__(name: str) -> Any:
-    """What needs the toolbox is imported when it is asked for."""
+    """Import a public name on first access, because it needs the toolbox."""
     if name == 'registry':
         return import_module('.registry', __name__)
     if name in _LATER:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``python -m mmdckd``, which is ``mmdckd``."""
+"""``python -m mmdckd``, the same as ``mmdckd``."""
 
 from .cli.main import main
 

@@ -1,12 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Prepares the toolbox at its first use.
+"""Prepares the toolbox on first use.
 
-Importing mmdckd makes the toolbox importable and registers the components of
-mmdckd. Both take seconds, because they import torch and MMRazor, and the
-``--help`` of a command needs neither. So ``import mmdckd`` prepares at once
-where a package of the toolbox has been imported before; otherwise it waits,
-and the first import of such a package, or of a module of mmdckd that needs
-it, prepares before it goes on.
+Importing mmdckd makes the toolbox importable and registers mmdckd's
+components. Both import torch and MMRazor, which takes seconds that the
+``--help`` of a command does not need. So ``import mmdckd`` prepares at once
+only if a package of the toolbox has been imported already. Otherwise the first
+import of such a package, or of a module of mmdckd that needs it, prepares.
 """
 
 import sys
@@ -19,12 +18,12 @@ from typing import Any, Optional, Sequence
 from . import compat
 
 TOOLBOX = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain', 'mmrazor')
-#: The modules of mmdckd that need no toolbox by themselves.
+#: The modules of mmdckd that do not need the toolbox.
 LIGHT = ('__main__', 'cli', 'compat', 'console', 'version')
 
 
 def watch() -> None:
-    """Prepare now or at the first use."""
+    """Prepare now if the toolbox is imported, otherwise on first use."""
     if any(name in sys.modules for name in TOOLBOX):
         prepare()
     elif _first_use not in sys.meta_path:
@@ -32,8 +31,8 @@ def watch() -> None:
 
 
 def prepare() -> None:
-    """Make the toolbox importable and its loading safe, and register what
-    mmdckd brings."""
+    """Make the toolbox importable and its loading safe, and register mmdckd's
+    components."""
     if _first_use in sys.meta_path:
         sys.meta_path.remove(_first_use)
     try:
@@ -42,13 +41,13 @@ def prepare() -> None:
         import_module('mmdckd.registry')
         import_module('mmdckd.io.shipped_configs').register()
     except BaseException:
-        # The next import fails in the same way, and not in a stranger one.
+        # So that the next import raises the same error.
         sys.meta_path.insert(0, _first_use)
         raise
 
 
 class _FirstUse(MetaPathFinder):
-    """Finds modules as usual, and prepares before the first one is loaded."""
+    """Finds modules as usual and prepares before the first one is loaded."""
 
     def find_spec(
         self,
@@ -68,7 +67,7 @@ class _FirstUse(MetaPathFinder):
 
 
 class _PreparingLoader(Loader):
-    """Prepares before it loads a module.
+    """Prepares before it loads a module, then hands over to the real loader.
 
     Args:
         loader (Loader): The loader of the module.
@@ -87,7 +86,7 @@ class _PreparingLoader(Loader):
         if module is None:
             spec.loader = self._loader
             return self._loader.create_module(spec)
-        # Preparing has imported it: it is not executed again.
+        # Preparing imported it already: do not execute it again.
         self._spec = module.__spec__
         return module
 

@@ -1,4 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The version of mmdckd."""
+"""The version of the package."""
 
 __version__ = '0.1.0'

@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What the command line tools share."""
+"""The commands, one per module, and what they share."""

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The arguments that commands share. Nothing here needs the toolbox."""
+"""Arguments that several commands share. Nothing here needs the toolbox."""
 
 import argparse
 from typing import Any, Optional
@@ -8,13 +8,12 @@ from typing import Any, Optional
 def command_parser(
     prog: str, description: Optional[str], examples: str
 ) -> argparse.ArgumentParser:
-    """Make the parser of a command.
+    """Create the parser of a command.
 
     Args:
-        prog (str): How the command was called.
-        description (str, optional): What it does.
-        examples (str): Commands that a user can copy, with ``%(prog)s`` for
-            ``prog``.
+        prog (str): The name of the command, as the user types it.
+        description (str, optional): What the command does.
+        examples (str): Commands to copy, with ``%(prog)s`` for ``prog``.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -25,14 +24,14 @@ def command_parser(
     parser.add_argument(
         '--verbose',
         action='store_true',
-        help='print what other packages say, too: environment, config, hooks and '
-        'warnings, which of a run are in its log file anyway',
+        help='also print the output of other packages (environment, config, '
+        'hooks, warnings), which otherwise goes only to the log file',
     )
     return parser
 
 
 class DictAction(argparse.Action):
-    """MMEngine's action of this name, which is imported when it is needed."""
+    """MMEngine's action of this name, imported only when it is used."""
 
     def __call__(
         self,
@@ -53,9 +52,9 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='override settings of the config, as pairs key=value; a key has '
-        'dots (model.num_students=2), a list is key="[a,b]" or key=a,b, and '
-        'quotation marks keep nested ones together: key="[(a,b),(c,d)]"',
+        help='override settings of the config as key=value pairs: nested keys '
+        'with dots (model.num_students=2), lists as key="[a,b]" or key=a,b, '
+        'nested lists in quotation marks: key="[(a,b),(c,d)]"',
     )
 
 
@@ -64,8 +63,8 @@ def add_trust_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='let the checkpoints that are loaded run code, which is refused '
-        'otherwise; only for files of people whom you trust',
+        help='allow checkpoints to run code while they are loaded, which is '
+        'refused by default; use it only for files from people you trust',
     )
 
 
@@ -75,15 +74,15 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-pin-memory',
         action='store_true',
-        help='do not pin memory in the dataloaders',
+        help='do not pin memory in the data loaders',
     )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='job launcher (default: %(default)s)',
+        help='how the processes are launched (default: %(default)s)',
     )
     add_trust_checkpoint(parser)
-    # torch.distributed.launch passes --local-rank from torch 2.0 on, and
-    # --local_rank before.
+    # torch.distributed.launch passes --local-rank since torch 2.0, --local_rank
+    # before.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

@@ -1,12 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Names the part of a config that an error comes from.
+"""Finds the config key that an error comes from.
 
-While a run is watched, the functions that build or run a part of a config say
-so to a :class:`_Watch`: ``Registry.build``, which is given the part; the
-methods of MMEngine's runner that are for one key; its hooks, transforms,
-evaluators, optimizer wrapper and data preprocessor. Between them, the point
-at which hooks were last called tells whether a batch was being loaded or a
-step being made. They are wrapped for that time and unwrapped at its end.
+While a run is watched, the functions that build or run a part of the config
+report it to a :class:`_Watch`: ``Registry.build``, the methods of MMEngine's
+runner that serve one key, hooks, transforms, evaluators, the optimizer wrapper
+and the data preprocessor. Between them, the last call of the hooks tells
+whether a batch was being loaded or a step was running. The wrappers are
+removed when the watch ends.
 """
 
 import functools
@@ -28,39 +28,39 @@ from mmengine.runner import Runner
 from .config_keys import RUNNER_KEYS, RUNNER_METHODS
 from .errors import keep_traceback, message_of
 
-#: A key of a config, or a part of it.
+#: A config key, or a part of the config.
 Part = Union[str, dict]
 
-#: What to do where the machine has too little of something, by what errors
-#: that come of it say.
+#: Advice for a machine that runs out of something, by the error messages that
+#: this causes.
 _REMEDIES = (
     (
         r'shared memory|Bus error|/dev/shm|/torch_\d+',
-        ' The workers that load data hand batches over in shared memory '
-        '(/dev/shm), which is full: make it larger, or set '
+        ' Data loader workers pass batches through shared memory (/dev/shm), '
+        'which is full: enlarge it, or set '
         '`train_dataloader.num_workers=0` and `val_dataloader.num_workers=0`.',
     ),
     (
         r"^MemoryError|out of memory|allocate memory|can't start new thread|"
         r'Worker.* (exited unexpectedly|is killed by signal: Killed)',
-        ' The memory is not enough: lower `train_dataloader.batch_size`, '
+        ' Out of memory: lower `train_dataloader.batch_size`, '
         '`train_dataloader.num_workers` or the number of students, or raise the '
-        'limit of the process.',
+        "process's memory limit.",
     ),
 )
 
 
 @contextmanager
 def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[None]:
-    """Exit with one message where something fails that a config describes.
+    """Turn any error into one message that names the config key it comes from.
 
-    The message names the key that it comes from, and the file that has the
+    The command exits with this message; a second line names the file with the
     traceback.
 
     Args:
         cfg (Config): The config of the run.
-        folder (str, optional): The folder of that file. Defaults to None,
-            that of temporary files.
+        folder (str, optional): The folder of the traceback file. Defaults to
+            None, which means the folder for temporary files.
     """
     watch = _Watch(cfg.to_dict())
     try:
@@ -71,12 +71,12 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
         reason = message_of(error)
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
         if named and named[1] in RUNNER_KEYS or reason.startswith('the checkpoint '):
-            key = None  # the message begins with what is wrong
+            key = None  # the message already begins with the key
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'
         if isinstance(error, KeyError) and not cfg.get('default_scope'):
             reason += (
-                ' `default_scope` is not set; most configs have '
+                ' `default_scope` is not set; most configs set '
                 "`default_scope='mmpretrain'`."
             )
         reason += _remedy_for(error)
@@ -86,7 +86,7 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
 
 
 class _Watch:
-    """Knows which part of a config is being built or run.
+    """Knows which part of a config is being built or run right now.
 
     Args:
         cfg (dict): The config.
@@ -94,8 +94,8 @@ class _Watch:
 
     def __init__(self, cfg: dict) -> None:
         self._cfg = cfg
-        # What is under way, outermost first: keys, and parts of the config as
-        # a registry is given them.
+        # What is in progress, outermost first: config keys, and parts of the
+        # config as a registry receives them.
         self._doing: List[Part] = []
         self._failed: Optional[Tuple[Exception, List[Part]]] = None
         self._stage = 'train'
@@ -105,8 +105,8 @@ class _Watch:
         self._wrapped = ExitStack()
 
     def key_of(self, error: Exception) -> Optional[str]:
-        """The key with dots of the innermost part in which an error was
-        raised; None where nothing of the config was built or run."""
+        """Return the dotted key of the innermost part in which an error was
+        raised; None if no part of the config was being built or run."""
         key = self._next
         if self._failed is not None and self._failed[0] in _chain(error):
             for part in self._failed[1]:
@@ -115,7 +115,7 @@ class _Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Wrap what builds and runs parts of a config."""
+        """Wrap the functions that build and run parts of the config."""
         with self._wrapped:
             self._wrap(Registry, 'build', self._build)
             for name, key in RUNNER_METHODS.items():
@@ -133,7 +133,7 @@ class _Watch:
     def _wrap(
         self, owner: type, name: str, wrapper: Callable, kind: Callable = lambda f: f
     ) -> None:
-        """Wrap a method of a class until the end of :meth:`watching`."""
+        """Wrap a method of a class until :meth:`watching` ends."""
         method, own = getattr(owner, name), vars(owner).get(name)
 
         @functools.wraps(method)
@@ -147,7 +147,7 @@ class _Watch:
 
     @contextmanager
     def _at(self, *parts: Part) -> Iterator[None]:
-        """Say what is under way, and keep it where it fails."""
+        """Mark parts as in progress, and remember them if they fail."""
         self._doing += parts
         try:
             yield
@@ -156,12 +156,12 @@ class _Watch:
                 self._failed = error, [*self._doing]
             raise
         else:
-            self._failed = None  # what failed inside has been caught there
+            self._failed = None  # an error inside was caught there
         finally:
             del self._doing[-len(parts) :]
 
     def _naming(self, key: str) -> Callable:
-        """The wrapper of a method that is for one key."""
+        """Make a wrapper for a method that serves one key."""
 
         def run(method: Callable, *args, **kwargs) -> Any:
             with self._at(key.format(stage=self._stage_of_now())):
@@ -170,7 +170,7 @@ class _Watch:
         return run
 
     def _stage_of_now(self) -> str:
-        """The stage whose loop is being built, or else whose loop runs."""
+        """Return the stage whose loop is being built, or else is running."""
         for stage in ('train', 'val', 'test'):
             if f'{stage}_cfg' in self._doing:
                 return stage
@@ -191,7 +191,7 @@ class _Watch:
     def _call_hook(
         self, call: Callable, runner: Runner, fn_name: str, **kwargs
     ) -> None:
-        """Call the hooks as MMEngine does, and tell what comes next."""
+        """Call the hooks as MMEngine does, and note what comes next."""
         for hook in runner.hooks:
             if hasattr(hook, fn_name):
                 with self._at('default_hooks', self._parts.get(hook, 'default_hooks')):
@@ -218,7 +218,7 @@ class _Watch:
 
 
 def _chain(error: Optional[BaseException]) -> List[BaseException]:
-    """An error and those that it was raised from."""
+    """Return an error and the errors that caused it."""
     errors: List[BaseException] = []
     while error is not None and error not in errors:
         errors.append(error)
@@ -227,8 +227,8 @@ def _chain(error: Optional[BaseException]) -> List[BaseException]:
 
 
 def _locate(part: Any, cfg: dict, key: Optional[str]) -> Optional[str]:
-    """Find where the config has an equal part; where it does twice, below
-    ``key``, and where it does not, ``key``."""
+    """Find the key of an equal part of the config; prefer one below ``key`` if
+    there are several, and return ``key`` if there is none."""
     found = [
         path
         for path, node in _walk(cfg)
@@ -254,7 +254,7 @@ def _walk(node: Any, path: str = '') -> Iterator[Tuple[str, dict]]:
 def _same(a: Any, b: Any) -> bool:
     try:
         return bool(a == b)
-    except Exception:  # arrays, and whatever else a config may hold
+    except Exception:  # arrays and other values without a plain comparison
         return False
 
 

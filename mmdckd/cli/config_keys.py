@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-#: Method of MMEngine's runner to the key of the config that it is for.
+#: The runner's methods, and the config key that each of them serves.
 RUNNER_METHODS = dict(
     setup_env='env_cfg',
     set_randomness='randomness',
@@ -29,7 +29,7 @@ RUNNER_METHODS = dict(
     _init_model_weights='model',
 )
 
-#: What a runner reads of a config, besides.
+#: All top-level keys that a runner reads.
 RUNNER_KEYS = (
     *dict.fromkeys(RUNNER_METHODS.values()),
     'work_dir',
@@ -51,7 +51,7 @@ RUNNER_KEYS = (
     'compile',
 )
 
-#: What of it is a dict, or None.
+#: Keys whose value is a dict or None.
 DICT_KEYS = (
     'model',
     'train_dataloader',
@@ -69,15 +69,17 @@ DICT_KEYS = (
 
 
 def check_keys(cfg: Config) -> None:
-    """Exit where what MMEngine would pass over, or say of another key, is
-    wrong.
+    """Exit if a config has a mistake that MMEngine would ignore or blame on
+    another key.
 
-    These are a config without a model, a part of another type, a key that is
-    nearly one that a runner reads, a scope that is no package, and a run of no
-    length.
+    Such mistakes are a missing model, a value of the wrong type, a misspelled
+    key, a scope that is no package, and a training of no length.
     """
     if 'model' not in cfg:
-        raise SystemExit('error: the config has no `model`')
+        raise SystemExit(
+            'error: Invalid `model`: expected a dict that describes the network to '
+            'train, got none.'
+        )
     check_types(cfg)
     check_spelling(cfg)
     check_scope('mmengine' if cfg.get('default_scope') is None else cfg.default_scope)
@@ -85,56 +87,60 @@ def check_keys(cfg: Config) -> None:
         length = (cfg.get('train_cfg') or {}).get(key, 1)
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:
             raise SystemExit(
-                f'error: `train_cfg.{key}` is a whole number '
-                f'from 1 on, but got {length!r}'
+                f'error: Invalid `train_cfg.{key}`: expected a whole number '
+                f'of at least 1, got {length!r}.'
             )
 
 
 def check_types(cfg: Config) -> None:
-    """Exit where a part of a config is no dict and should be one."""
+    """Exit if a part of a config that should be a dict is none."""
     for key in DICT_KEYS:
         if not isinstance(cfg.get(key), (dict, type(None))):
-            raise SystemExit(f'error: `{key}` is a dict, but got {cfg[key]!r}')
+            raise SystemExit(
+                f'error: Invalid `{key}`: expected a dict, got {cfg[key]!r}.'
+            )
     for key, hook in (cfg.get('default_hooks') or {}).items():
         if not isinstance(hook, (dict, type(None))):
             raise SystemExit(
-                f'error: `default_hooks.{key}` is a dict, or '
-                f'None to leave it out, but got {hook!r}'
+                f'error: Invalid `default_hooks.{key}`: expected a dict, or None '
+                f'to leave the hook out, got {hook!r}.'
             )
     for key in ('val_evaluator', 'test_evaluator'):
         if not isinstance(cfg.get(key), (dict, list, tuple, type(None))):
             raise SystemExit(
-                f'error: `{key}` is a dict or a list of dicts, but got {cfg[key]!r}'
+                f'error: Invalid `{key}`: expected a dict or a list of dicts, got '
+                f'{cfg[key]!r}.'
             )
 
 
 def check_spelling(cfg: Config) -> None:
-    """Exit where a key is nearly one that a runner reads."""
+    """Exit if a key looks like a misspelled key of the runner."""
     for key in cfg:
         near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
         if near and key not in RUNNER_KEYS and near[0] not in cfg:
             raise SystemExit(
-                f'error: `{key}` is read by nothing. Did you mean `{near[0]}`?'
+                f'error: Invalid `{key}`: expected a key that the runner reads. '
+                f'Did you mean `{near[0]}`?'
             )
 
 
 def check_phases(cfg: Config) -> None:
-    """Exit where a phase has a setting that nothing reads."""
+    """Exit if a phase has a setting that nothing reads."""
     for index, phase in enumerate(cfg.get('phases') or ()):
         for key in dict.fromkeys(key.split('.')[0] for key in phase):
             if key in RUNNER_KEYS or key in cfg or key == 'times':
                 continue
             near = get_close_matches(key, RUNNER_KEYS, 1)
             raise SystemExit(
-                f'error: `phases[{index}].{key}` is read by nothing.'
-                + (f' Did you mean `{near[0]}`?' if near else '')
+                f'error: Invalid `phases[{index}].{key}`: expected a key that the '
+                'runner reads.' + (f' Did you mean `{near[0]}`?' if near else '')
             )
 
 
 def check_scope(scope: Any) -> None:
-    """Exit where the default scope is no package."""
+    """Exit if the default scope is not a package."""
     if not isinstance(scope, str) or not (scope in MODELS.children or find_spec(scope)):
         raise SystemExit(
-            f'error: `default_scope`={scope!r} is no package; '
-            "most configs have `default_scope='mmpretrain'`"
+            'error: Invalid `default_scope`: expected the name of an installed '
+            f"package, got {scope!r}. Most configs set `default_scope='mmpretrain'`."
         )

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd train --data``: from a folder of images to a student."""
+"""``mmdckd train --data``: from a folder of images to trained students."""
 
 import argparse
 from typing import Any, Dict
 
-#: The options that take the place of a config, with their defaults.
+#: The options that replace a config, with their defaults.
 DATA_OPTIONS: Dict[str, Any] = dict(
     teacher='none',
     student=None,
@@ -20,7 +20,7 @@ DATA_OPTIONS: Dict[str, Any] = dict(
     workers=None,
     unlabeled=None,
 )
-#: Those of a run by a config that a run without one has, too.
+#: The options that a training with ``--data`` and one with a config share.
 SHARED = (
     'work_dir',
     'resume',
@@ -35,89 +35,96 @@ SHARED = (
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data`` and what goes with it."""
+    """Add ``--data`` and its options."""
     group = parser.add_argument_group(
         'without a config',
-        'What is not given is chosen to fit the data, and printed with its reason. A '
-        'network is the name of a config of MMPretrain (resnet18_8xb32_in1k), the '
-        'config of an exported student (PATH.py), timm:NAME[,CHECKPOINT], '
+        'Settings that you leave out are chosen to fit the data and printed with the '
+        'reason. NETWORK is the name of an MMPretrain config (resnet18_8xb32_in1k), '
+        'the config of an exported student (PATH.py), timm:NAME[,CHECKPOINT], '
         'hf:FOLDER, torchvision:NAME or python:PACKAGE.FUNCTION.',
     )
     group.add_argument(
         '--data',
         metavar='DIR',
-        help='a folder with a subfolder of images for each class; or with train/, '
-        'val/ and test/, each with such subfolders. Without val/, a fifth of the '
-        'images is split off, the same ones every time',
+        help='a folder with one subfolder of images per class, or with train/, val/ '
+        'and test/, each with such subfolders; without val/, a fifth of the images '
+        'is split off for validation, always the same ones',
     )
     group.add_argument(
         '--unlabeled',
         metavar='DIR',
-        help='a folder of images without labels, which the students learn from, too; '
-        'its subfolders are no classes',
+        help='a folder of images without labels that the students also learn from; '
+        'the names of its subfolders are ignored',
     )
     group.add_argument(
         '--teacher',
         metavar='NETWORK',
-        help='it is trained first if it has no weights for the data; none: the '
-        'students have only each other (default: none)',
+        help='the teacher; it is trained first if it has no weights for these '
+        'classes; none: the students learn only from each other (default: none)',
     )
     group.add_argument(
         '--student', metavar='NETWORK', help='the network of every student'
     )
     group.add_argument(
-        '--students', type=int, metavar='N', help='how many learn together (default: 4)'
+        '--students',
+        type=int,
+        metavar='N',
+        help='how many students learn together (default: 4)',
     )
-    group.add_argument('--epochs', type=int, metavar='N', help='passes over the images')
     group.add_argument(
-        '--image-size', type=int, metavar='S', help='the side of the images, in pixels'
+        '--epochs', type=int, metavar='N', help='passes over the training images'
     )
-    group.add_argument('--batch-size', type=int, metavar='B', help='images in a batch')
-    group.add_argument('--lr', type=float, help='the largest learning rate')
+    group.add_argument(
+        '--image-size', type=int, metavar='S', help='the side of the images in pixels'
+    )
+    group.add_argument('--batch-size', type=int, metavar='B', help='images per batch')
+    group.add_argument('--lr', type=float, help='the highest learning rate')
     group.add_argument(
         '--optimizer',
         choices=['sgd', 'adamw'],
-        help='sgd for convolutional networks, adamw for transformers (default: sgd)',
+        help='the optimizer (default: sgd; adamw for transformers)',
     )
     group.add_argument(
         '--augmentation',
         choices=['none', 'shift', 'flip', 'crop'],
-        help='how training images change at random: shifted by up to an eighth; '
-        'shifted and mirrored; or scaled, cropped and mirrored',
+        help='random changes of the training images: shift: by up to an eighth; flip: '
+        'shift and mirror; crop: scale, crop and mirror',
     )
     group.add_argument(
-        '--workers', type=int, metavar='N', help='processes that load images'
+        '--workers', type=int, metavar='N', help='processes that load the images'
     )
     group.add_argument(
         '--pretrained',
         action='store_true',
         default=None,
-        help='start from the weights that the libraries of the networks list',
+        help="start from the pretrained weights that each network's library lists",
     )
-    group.add_argument('--seed', type=int, help='the seed of the run (default: 0)')
+    group.add_argument('--seed', type=int, help='the random seed (default: 0)')
 
 
 def check_data_arguments(
     parser: argparse.ArgumentParser, args: argparse.Namespace
 ) -> None:
-    """Exit where options of a run with and without a config are mixed."""
+    """Exit if options of a training with and without a config are mixed."""
     given = [name for name in DATA_OPTIONS if getattr(args, name) is not None]
     if args.data is None:
         if args.config is None:
             parser.error('give a config, or a folder of images with --data')
         if args.amp is False:
-            parser.error('--no-amp needs --data; a config has it if it says so')
+            parser.error(
+                '--no-amp needs --data; with a config, change its `optim_wrapper`'
+            )
         if given:
             parser.error(
-                f'{_flag(given[0])} needs --data; of a config, change settings with '
+                f'{_flag(given[0])} needs --data; with a config, change settings with '
                 '--cfg-options'
             )
         return
     if args.config is not None:
-        parser.error(f'give a config, {args.config}, or --data, not both')
+        parser.error(f'give either a config ({args.config}) or --data, not both')
     if args.resume not in (None, 'auto'):
         parser.error(
-            '--data goes on by itself where it was stopped; --resume PATH needs a '
+            '--data resumes by itself where it stopped; --resume PATH needs a '
             'config, such as students.py in the work folder'
         )
     if args.student is None:
@@ -136,7 +143,7 @@ def check_data_arguments(
 
 
 def distill_folder(args: argparse.Namespace) -> None:
-    """Train from a folder of images, and say what came out."""
+    """Train on a folder of images, and print the result."""
     print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
     from mmdckd.easy.distillation import distill
     from mmdckd.engine.memory import keep_freed_memory

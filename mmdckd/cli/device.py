@@ -1,19 +1,19 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The device of a run."""
+"""Chooses the device of a run."""
 
 import os
 from typing import Optional
 
 
 def use_device(device: Optional[str]) -> None:
-    """Let torch see the device that a run is to use, before it is imported.
+    """Show torch only the requested device; call it before torch is imported.
 
     Args:
-        device (str, optional): ``'cpu'``, ``'cuda'``, or None for what there
-            is.
+        device (str, optional): ``'cpu'``, ``'cuda'``, or None for whatever is
+            available.
 
     Raises:
-        SystemExit: If there is no GPU to use.
+        SystemExit: If ``'cuda'`` is requested and torch finds no GPU.
     """
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''

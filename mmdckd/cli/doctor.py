@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Tell what is installed, what was patched, and what would not work."""
+"""Check the installation: versions, patches, devices, and what does not work."""
 
 import argparse
 from typing import List, Optional
@@ -9,8 +9,7 @@ from mmdckd.console.calm_console import open_console
 from .arguments import command_parser
 
 EXAMPLES = """example:
-  # versions, patches, devices, and what would not work; 1 where cohorts cannot
-  # be trained
+  # exits with 1 if cohorts cannot be trained here
   %(prog)s
 """
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How a command ends that cannot do what it is asked."""
+"""How a command that fails exits: with one line, and the traceback in a file."""
 
 import os
 import os.path as osp
@@ -10,20 +10,20 @@ from typing import Iterator, Optional
 
 _LONGEST_MESSAGE = 1500
 
-#: What is raised for what a user can mend: the message says it all.
+#: Errors that the user can fix: the message says it all.
 EXPECTED = (FileNotFoundError, ModuleNotFoundError, ValueError)
 
 
 @contextmanager
 def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
-    """Exit with one line where something fails, as every tool does.
+    """Exit with one line if something fails.
 
-    An error that is none of :data:`EXPECTED` has its type in the line, and
-    its traceback is kept in a file that a second line names.
+    For an error that is none of :data:`EXPECTED`, the line includes the type of
+    the error, and a second line names the file with the traceback.
 
     Args:
-        folder (str, optional): The folder for the traceback. Defaults to
-            None, that of temporary files.
+        folder (str, optional): The folder of the traceback file. Defaults to
+            None, which means the folder for temporary files.
     """
     try:
         yield
@@ -37,25 +37,27 @@ def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
 
 
 def check_file(what: str, path: str) -> None:
-    """Exit with one line if a file that was named does not exist."""
+    """Exit with one line if a file that the user named does not exist."""
     if not osp.isfile(path):
-        raise SystemExit(f'error: there is no {what} {path!r}')
+        raise SystemExit(
+            f'error: Invalid `{what}`: expected an existing file, got {path!r}.'
+        )
 
 
 def message_of(error: BaseException) -> str:
-    """What an error says, cut where it is too long to be read."""
-    message = str(error).strip() or 'no reason is given'
+    """Return the message of an error, shortened if it is very long."""
+    message = str(error).strip() or 'no reason given'
     if len(message) > _LONGEST_MESSAGE:
         return f'{message[:_LONGEST_MESSAGE]} ...'
     return message
 
 
 def keep_traceback(folder: Optional[str] = None) -> str:
-    """Write the traceback of the error that is being handled to a file.
+    """Write the traceback of the current error to a file.
 
     Args:
-        folder (str, optional): The folder, which is made; where it cannot be
-            written to, or there is none, that of temporary files is taken.
+        folder (str, optional): The folder, created if needed. If it is None or
+            cannot be written to, the folder for temporary files is used.
 
     Returns:
         str: A line that names the file, or says why there is none.
@@ -70,11 +72,11 @@ def keep_traceback(folder: Optional[str] = None) -> str:
                 file.write(text)
             return f'(traceback: {path})'
         except OSError:
-            pass  # a folder that cannot be written to may be the error itself
+            pass  # the error may be that this folder cannot be written to
     try:
         descriptor, path = tempfile.mkstemp('.txt', f'mmdckd_{name}_')
         with open(descriptor, 'w', encoding='utf-8') as file:
             file.write(text)
     except OSError as error:
-        return f'(no traceback is kept: {error})'
+        return f'(the traceback could not be saved: {error})'
     return f'(traceback: {path})'

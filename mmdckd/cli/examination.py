@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is installed, what was patched, and what would not work."""
+"""Examines the installation: versions, patches, devices, and what fails."""
 
 import tempfile
 from importlib.metadata import (
@@ -21,22 +21,22 @@ from mmdckd import compat
 from mmdckd.registry import MODELS
 from mmdckd.version import __version__
 
-#: Extra to the modules that it brings, and what does not work without them.
+#: Optional extras: the modules each installs, and what needs them.
 EXTRAS = dict(
     onnx=(
         ('onnx', 'onnxscript', 'onnxruntime'),
-        'tools/export_student.py --onnx, and predicting with .onnx',
+        'mmdckd export --onnx and --int8, and mmdckd predict with .onnx files',
     ),
-    safetensors=(('safetensors',), 'students as .safetensors'),
-    tensorboard=(('tensorboard',), 'the TensorBoard back end'),
+    safetensors=(('safetensors',), 'exporting students as .safetensors'),
+    tensorboard=(('tensorboard',), 'the TensorBoard backend'),
 )
 
 
 class Report(NamedTuple):
-    """What was found.
+    """The result of an examination.
 
     Attributes:
-        lines (List[str]): What to print.
+        lines (List[str]): The lines to print.
         healthy (bool): Whether cohorts can be trained here.
     """
 
@@ -45,33 +45,31 @@ class Report(NamedTuple):
 
 
 def examine() -> Report:
-    """Look at the packages, the remedies and the devices, and train a step.
+    """Examine packages, remedies and devices, and train a cohort for one step.
 
     Returns:
-        Report: What was found.
+        Report: The result.
     """
-    # First, as it imports what some remedies are for.
+    # First, because it imports the modules that some remedies patch.
     faults = [fault for fault in (train_step(), find_config()) if fault]
     lines = ['Versions']
     lines += [f'  {name:12} {number}' for name, number in versions().items()]
-    lines += ['', 'Patched, and why']
-    lines += [f'  {name}: {why}' for name, why in compat.APPLIED.items()] or [
-        '  nothing'
-    ]
-    lines += ['', 'Devices', f'  used: {get_device()}']
+    lines += ['', 'Patches and their reasons']
+    lines += [f'  {name}: {why}' for name, why in compat.APPLIED.items()] or ['  none']
+    lines += ['', 'Devices', f'  in use: {get_device()}']
     lines += [
         f'  cuda:{index}: {torch.cuda.get_device_name(index)}'
         for index in range(torch.cuda.device_count())
     ]
-    lines += ['', 'What would not work']
+    lines += ['', 'What does not work']
     lines += [f'  FAULT {fault}' for fault in faults]
     lines += [f'  {note}' for note in notes()]
-    lines.append('' if faults else '  (cohorts train: a step was made)')
+    lines.append('' if faults else '  (training works: a tiny cohort made one step)')
     return Report(lines, not faults)
 
 
 def versions() -> dict:
-    """The version of every package that mmdckd needs, by module."""
+    """Return the version of every package that mmdckd needs, by module."""
     providers = packages_distributions()
     found = dict(mmdckd=__version__)
     for module in compat.REQUIRED:
@@ -84,18 +82,17 @@ def versions() -> dict:
 
 
 def notes() -> List[str]:
-    """What does not work, and is not needed to train on one device."""
+    """List what does not work but is not needed to train on one device."""
     found = []
     if not torch.cuda.is_available():
-        found.append(f'training on a GPU: torch {torch.__version__} sees none')
+        found.append(f'training on a GPU: torch {torch.__version__} finds none')
     fault = torchvision_fault()
     if fault:
         found.append(fault)
     if find_spec('mmcv._ext') is None:
         found.append(
-            'networks with operators of mmcv (deformable '
-            'convolution, ...): the installed mmcv has none, as '
-            'mmcv-lite'
+            'networks that use mmcv operators (deformable convolution, ...): '
+            'the installed mmcv has no compiled operators, like mmcv-lite'
         )
     for extra, (modules, what) in EXTRAS.items():
         missing = [name for name in modules if find_spec(name) is None]
@@ -107,7 +104,7 @@ def notes() -> List[str]:
 
 
 def torchvision_fault() -> Optional[str]:
-    """Say whether torchvision is one for another torch."""
+    """Return what is wrong if torchvision was built for another torch."""
     try:
         needed = [Requirement(line) for line in requires('torchvision') or []]
     except PackageNotFoundError:
@@ -117,20 +114,20 @@ def torchvision_fault() -> Optional[str]:
             version('torch').split('+')[0], prereleases=True
         ):
             return (
-                f'operators of torchvision {version("torchvision")}: it '
-                f'is for torch{requirement.specifier}, and torch is '
-                f'{version("torch")}'
+                f'operators of torchvision {version("torchvision")}: it needs '
+                f'torch{requirement.specifier}, but torch {version("torch")} is '
+                'installed'
             )
     if 'torchvision_operators' in compat.APPLIED:
         return (
-            'operators of torchvision: they do not load beside torch '
-            f'{torch.__version__}; classification needs none'
+            f'operators of torchvision: they do not load with torch '
+            f'{torch.__version__}; classification does not need them'
         )
     return None
 
 
 def train_step() -> Optional[str]:
-    """Train a tiny cohort for one step; return what is wrong."""
+    """Train a tiny cohort for one step; return what fails, if anything."""
     network = dict(
         type='mmpretrain.ImageClassifier',
         backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=4, base_channels=4),
@@ -167,13 +164,13 @@ def train_step() -> Optional[str]:
         losses = model(**batch, mode='loss')
         total, _ = model.parse_losses(losses)
         total.backward()
-    except Exception as error:  # whatever it is, it is what is wrong
+    except Exception as error:  # report it, whatever it is
         return f'training a cohort: {type(error).__name__}: {error}'
     return None
 
 
 def find_config() -> Optional[str]:
-    """Inherit from a shipped config; return what is wrong."""
+    """Inherit from a shipped config; return what fails, if anything."""
     with tempfile.NamedTemporaryFile('w', suffix='.py') as file:
         file.write("_base_ = 'mmdckd::dckd_r34_r18_imagenet.py'\n")
         file.flush()

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Write students of a run as plain MMPretrain models, each a config and a
-checkpoint that need neither mmdckd nor mmrazor; also as ONNX and INT8."""
+"""Export students of a run as plain MMPretrain models: a config and a checkpoint
+each, which need neither mmdckd nor mmrazor. Optionally also as ONNX and INT8."""
 
 import argparse
 import os.path as osp
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from mmdckd.export.labeled_images import LabeledImages
 
 EXAMPLES = """examples:
-  # the student that was best in validation, to work_dirs/flowers/exported
+  # the student with the best validation result, to work_dirs/flowers/exported
   %(prog)s work_dirs/flowers
 
-  # as ONNX too, checked against PyTorch (pip install 'mmdckd[onnx]')
+  # also as ONNX, compared with PyTorch (pip install 'mmdckd[onnx]')
   %(prog)s RUN --onnx
 
-  # with 8-bit integers, and how accurate, large and fast that is
+  # also with 8-bit integers; prints accuracy, size and speed of each file
   %(prog)s RUN --int8 --calibrate data/flowers/train
 
-  # another one, and then: classify an image with it, with MMPretrain alone
+  # another student; then classify an image with it, using MMPretrain alone
   %(prog)s CHECKPOINT --student student2 --out exported
   python -c "from mmpretrain import ImageClassificationInferencer as Infer; \\
       print(Infer('exported/student2.py')('image.png'))"
 """
-#: The loss of accuracy, in points, above which INT8 is warned of.
+#: The loss of accuracy, in points, above which INT8 gets a warning.
 _MOST_LOST = 1.0
 
 
@@ -44,45 +44,44 @@ def parse_args(
     parser.add_argument(
         'run',
         metavar='RUN',
-        help='the folder of a run, whose best checkpoint is taken, or a checkpoint '
+        help='the folder of a run, whose best checkpoint is used, or a checkpoint '
         'file of a mmdckd.CollectiveDistill',
     )
     parser.add_argument(
         '--student',
         default='best',
         metavar='NAME',
-        help='the name of the student; all; or best, the one that was best in the '
-        'last validation before the checkpoint was written (default: '
-        '%(default)s)',
+        help='the name of a student, "all", or "best": the best student in the last '
+        'validation before the checkpoint was written (default: %(default)s)',
     )
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='the folder to write NAME.py, NAME.pth and NAME.safetensors to '
+        help='the output folder for NAME.py, NAME.pth and NAME.safetensors '
         '(default: exported/ in RUN, or beside the checkpoint)',
     )
     parser.add_argument(
         '--onnx',
         action='store_true',
-        help='write NAME.onnx too, with any batch size, and check that '
-        'onnxruntime gives the same logits',
+        help='also write NAME.onnx, for any batch size, and check that '
+        'onnxruntime computes the same logits',
     )
     parser.add_argument(
         '--int8',
         action='store_true',
-        help='write NAME.onnx and NAME.int8.onnx, which computes with 8-bit '
-        'integers, and measure both beside PyTorch; needs --calibrate',
+        help='also write NAME.onnx and NAME.int8.onnx, which computes with 8-bit '
+        'integers, and compare both with PyTorch; needs --calibrate',
     )
     parser.add_argument(
         '--calibrate',
         metavar='DIR',
-        help='a folder of images such as the student was trained on, with or '
-        'without subfolders; their activations give the ranges of the integers',
+        help='a folder of images like the training images, with or without '
+        'subfolders; their activations set the ranges of the integers',
     )
     parser.add_argument(
         '--test',
         metavar='DIR',
-        help='a folder with a subfolder of images for each class, to measure the '
+        help='a folder with one subfolder of images per class, to measure the '
         'accuracy on (default: the test images of the run)',
     )
     parser.add_argument(
@@ -92,12 +91,11 @@ def parse_args(
     args = parser.parse_args(argv)
     if args.int8 and args.calibrate is None:
         parser.error(
-            '--int8 needs --calibrate DIR, a folder of images such as the student '
-            'was trained on'
+            '--int8 needs --calibrate DIR, a folder of images like the training images'
         )
     for name in ('calibrate', 'test'):
         if getattr(args, name) is not None and not args.int8:
-            parser.error(f'--{name} needs --int8, which it is for')
+            parser.error(f'--{name} needs --int8')
     return args
 
 
@@ -109,7 +107,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export what the arguments name."""
+    """Export the students that the arguments select."""
     from mmengine.config import Config
 
     from mmdckd.export.cohort_checkpoint import read_cohort
@@ -142,27 +140,27 @@ def run(args: argparse.Namespace) -> None:
 def find_images(
     args: argparse.Namespace, cohort: 'Cohort', cfg: Optional['Config']
 ) -> Optional['LabeledImages']:
-    """The labeled images to measure on; without any, a warning says why."""
+    """Return the labeled images to measure on, or print a warning why none."""
     from mmdckd.export.labeled_images import FolderImages, RunImages
     from mmdckd.io.trust import are_trusted
 
     if args.test is not None:
         if cohort.classes is None:
             raise ValueError(
-                'Invalid `--test`: expected a checkpoint that knows the names of its '
-                f'classes, got {args.run!r}, which does not.'
+                'Invalid `--test`: expected a checkpoint that lists its class '
+                f'names, got {args.run!r}, which does not.'
             )
         return FolderImages(args.test, cohort.classes)
     try:
         if cfg is not None:
             return RunImages(cfg, True)
         if cohort.config is None:
-            raise ValueError('the checkpoint carries no config')
+            raise ValueError('the checkpoint has no config')
         return RunImages(cohort.config, are_trusted())
     except ValueError as error:
         print(
-            f'warning: the accuracy will not be measured: {error}. Give labeled '
-            'images with --test.',
+            f'warning: the accuracy will not be measured: {error}. Name a folder of '
+            'labeled images with --test.',
             file=sys.stderr,
         )
         return None
@@ -176,7 +174,7 @@ def export(
     calibration: List[str],
     images: Optional['LabeledImages'],
 ) -> None:
-    """Write one student in all the forms that are asked for, and say where."""
+    """Write one student in all requested formats, and print the paths."""
     from mmdckd.export import export_int8, export_onnx, export_student
 
     exported = export_student(checkpoint, args.out, name, cfg)
@@ -199,7 +197,7 @@ def export(
 
 
 def compare(paths: List[str], images: Optional['LabeledImages']) -> None:
-    """Measure the float, the ONNX and the INT8 file, and print the table."""
+    """Measure the PyTorch, ONNX and INT8 files, and print the table."""
     from mmdckd.export.measuring import measure
 
     found = measure(paths, images)
@@ -212,12 +210,12 @@ def compare(paths: List[str], images: Optional['LabeledImages']) -> None:
         )
     print(
         (f'top-1 on {images}; ' if images else '')
-        + 'time: median, in turns, one CPU thread'
+        + 'time: median of alternating runs, one CPU thread'
     )
     plain, _, int8 = (each.top1 for each in found)
     if plain is not None and int8 is not None and plain - int8 > _MOST_LOST:
         print(
             f'warning: INT8 loses {plain - int8:.2f} points. Calibrate with images '
-            'that are nearer to those of use, or use the ONNX file.',
+            'closer to those in use, or use the ONNX file.',
             file=sys.stderr,
         )

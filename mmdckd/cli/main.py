@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Finds the command that a user asks for. A command is a module with
-``main(argv, prog)``, which is imported when it is called."""
+"""``mmdckd``: runs the command that the first argument names. A command is a
+module with ``main(argv, prog)``, imported only when it is called."""
 
 import argparse
 import sys
@@ -9,17 +9,17 @@ from typing import Dict, List, Optional
 
 from ..version import __version__
 
-#: Command to what it does; the module has its name.
+#: The commands and what they do; each is the module of its name.
 COMMANDS = dict(
-    train='train a cohort of students, or any model of MMPretrain',
+    train='train a cohort of students, or any MMPretrain model',
     test='test every student, their ensemble and the teacher in one pass',
-    export='write students as plain MMPretrain models, ONNX and INT8',
+    export='export students as plain MMPretrain models, ONNX and INT8',
     predict='classify images with an exported student',
-    report='write what trainings have learned as one HTML file',
-    show='print what a config will build, and what each network costs',
+    report='write an HTML report about one or several runs',
+    show='print what a config builds, and the cost of each network',
     sweep='compare methods over several seeds',
-    convert='convert a config of MMRazor or a checkpoint of CRD',
-    doctor='tell what is installed and what would not work',
+    convert='convert MMRazor configs and checkpoints of other code',
+    doctor='check the installation',
 )
 
 
@@ -27,8 +27,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     """``mmdckd``: run a command.
 
     Args:
-        argv (List[str], optional): The arguments. Defaults to None, those of
-            the process.
+        argv (List[str], optional): The arguments. Defaults to None, which
+            means those of the process.
 
     Returns:
         int: The exit status.
@@ -45,14 +45,14 @@ def main(argv: Optional[List[str]] = None) -> int:
 def run_command(
     argv: List[str], prog: str, description: str, commands: Dict[str, str], package: str
 ) -> int:
-    """Run the command that the first argument names with the others.
+    """Run the command named by the first argument with the other arguments.
 
     Args:
         argv (List[str]): The arguments.
-        prog (str): What comes before the command.
+        prog (str): The words before the command.
         description (str): What the commands are for.
-        commands (Dict[str, str]): Command to what it does.
-        package (str): The package that has a module of its name.
+        commands (Dict[str, str]): The commands and what they do.
+        package (str): The package with one module per command.
 
     Returns:
         int: The exit status.
@@ -64,7 +64,7 @@ def run_command(
         description=description,
         epilog='commands:\n'
         + ''.join(f'  {name:{width}}{text}\n' for name, text in commands.items())
-        + f'\n`{prog} COMMAND --help` has the arguments of a command and examples.',
+        + f'\n`{prog} COMMAND --help` shows the arguments of a command and examples.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--version', action='version', version=f'mmdckd {__version__}')

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Classify images with an exported student: show the classes of each image, or
-write those of a folder to a CSV file and sum them up."""
+"""Classify images with an exported student: print a table, or write a CSV file
+and a summary for a folder."""
 
 import argparse
 import os
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from mmdckd.inference.summary import Prediction
 
 EXAMPLES = """examples:
-  # the three classes that the student finds most likely, of each image
+  # the three most likely classes of each image
   %(prog)s exported/student0.pth image.png photo.jpg --topk 3
 
-  # all images in a folder: predictions.csv, and how many are of which class;
-  # an image that cannot be read is named, and the others are classified
+  # all images in a folder: predictions.csv, and how many images per class;
+  # images that cannot be read are listed, the others are classified
   %(prog)s exported/student0.pth images/
 
-  # with ONNX or INT8, each with a picture of what was said
+  # with ONNX or INT8, and write each image with its classes below it
   %(prog)s exported/student0.int8.onnx images/ --out-dir predicted
 """
 #: Class names and their scores.
@@ -41,64 +41,66 @@ def parse_args(
     parser.add_argument(
         'model',
         metavar='MODEL',
-        help='what `mmdckd export` has written: NAME.pth, NAME.py, '
+        help='a file that `mmdckd export` wrote: NAME.pth, NAME.py, '
         'NAME.safetensors, NAME.onnx or NAME.int8.onnx, with NAME.py beside it; '
-        'that is a config, which is run',
+        'NAME.py is a config and is executed',
     )
     parser.add_argument(
         'images',
         nargs='+',
         metavar='IMAGE',
-        help='an image file, or a folder: all images in it and below; with a '
-        'folder, a CSV file and a summary take the place of the table',
+        help='an image file, or a folder with images at any depth; for a folder, a '
+        'CSV file and a summary replace the table',
     )
     parser.add_argument(
         '--csv',
         metavar='FILE',
-        help='the CSV file to write: a line an image, with its --topk classes and at '
-        'least two (default with a folder: predictions.csv, in --out-dir if given)',
+        help='the CSV file to write: one row per image, with its --topk classes, at '
+        'least two (for a folder, default: predictions.csv, in --out-dir if given)',
     )
     parser.add_argument(
         '--topk',
         type=int,
         default=5,
-        help='how many classes to show of each image (default: %(default)s)',
+        help='classes to show per image (default: %(default)s)',
     )
     parser.add_argument(
         '--out-dir',
         metavar='DIR',
-        help='the folder to write each image to with its classes below it',
+        help='a folder to write each image to, with its classes below it',
     )
     parser.add_argument(
         '--batch-size',
         type=int,
         default=32,
-        help='how many images to classify at a time (default: %(default)s)',
+        help='images per batch (default: %(default)s)',
     )
     parser.add_argument(
         '--max-pixels',
         type=int,
-        help='how many pixels an image may have; one with more is not decoded '
-        '(default: the limit of Pillow, 178956970)',
+        help='do not decode images with more pixels than this (default: the limit '
+        'of Pillow, 178956970)',
     )
     parser.add_argument(
         '--on-broken',
         choices=['error', 'skip'],
         default='error',
-        help='what to do at the end where images could not be read: exit with '
-        'an error, or only name them (default: %(default)s)',
+        help='what to do at the end if images could not be read: exit with an '
+        'error, or only list them (default: %(default)s)',
     )
     args = parser.parse_args(argv)
     for name in ('topk', 'batch_size', 'max_pixels'):
         value = getattr(args, name)
         if value is not None and value < 1:
-            parser.error(f'--{name.replace("_", "-")} should be 1 or more')
+            parser.error(
+                f'argument --{name.replace("_", "-")}: expected 1 or more, got {value}'
+            )
     return args
 
 
 def find_images(paths: List[str]) -> List[Tuple[str, str]]:
-    """The image files that paths name, those of a folder in order, each with the
-    folder that it was found in, or ''."""
+    """Find the image files that paths name, those in a folder sorted, each with
+    the folder that it was found in, or ''."""
     from mmdckd.inference.image_files import ENDINGS
     from mmdckd.io.images import find_files
 
@@ -109,7 +111,7 @@ def find_images(paths: List[str]) -> List[Tuple[str, str]]:
             for line in skipped:
                 print(f'warning: skipped {shown(line)}', file=sys.stderr)
             if not inside:
-                raise SystemExit(f'error: there is no image in {path!r}')
+                raise SystemExit(f'error: no image found in {path!r}')
             files += [(file, path) for file in inside]
         else:
             files.append((path, ''))
@@ -117,12 +119,12 @@ def find_images(paths: List[str]) -> List[Tuple[str, str]]:
 
 
 def shown(text: str) -> str:
-    """Text as a terminal can show it, without what would control it."""
+    """Escape the characters of a text that would control a terminal."""
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def top_of(predictor: 'Predictor', scores: 'Tensor', topk: int) -> Top:
-    """The best classes and their scores, two at least."""
+    """Return the best classes and their scores, at least two."""
     best = scores.topk(min(max(topk, 2), len(scores)))
     return [
         (predictor.name_of(int(label)), float(score)) for score, label in zip(*best)
@@ -130,7 +132,7 @@ def top_of(predictor: 'Predictor', scores: 'Tensor', topk: int) -> Top:
 
 
 def picture_path(folder: str, path: str, taken: Set[str]) -> str:
-    """Where the picture of an image goes; equal names get numbers."""
+    """Return where to write the picture of an image; equal names get numbers."""
     from mmdckd.io.files import path_below
 
     stem, name, number = osp.splitext(osp.basename(path))[0], '', 1
@@ -150,7 +152,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd predict') -> None
 
 
 def run(args: argparse.Namespace) -> None:
-    """Classify the images."""
+    """Classify the images that the arguments name."""
     from rich.console import Console
     from rich.progress import track
 
@@ -201,7 +203,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def csv_path(args: argparse.Namespace) -> Optional[str]:
-    """The CSV file to write, if any; a place that it cannot have is refused."""
+    """Return the CSV file to write, if any; raise if it cannot be written."""
     from mmdckd.io.files import check_writable
 
     path = args.csv
@@ -240,13 +242,13 @@ def print_table(predictions: List['Prediction'], topk: int) -> None:
             table.add_row(
                 Text('' if row else shown(path)), Text(shown(name)), f'{score:.2%}'
             )
-    # In a file or a pipe a line is as long as it needs to be.
+    # In a file or a pipe, lines are as long as they need to be.
     console = Console() if sys.stdout.isatty() else Console(width=10**4)
     console.print(table)
 
 
 def name_unread(unread: List[str], fail: bool) -> None:
-    """Name the images that could not be read; exit where that is an error."""
+    """List the images that could not be read; exit if that is an error."""
     kind = 'error' if fail else 'warning'
     lines = [f'{kind}: cannot read {shown(line)}' for line in unread]
     if lines and fail:

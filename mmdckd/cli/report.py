@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Write what one or several trainings have learned as a report, a single HTML
-file that needs no network, and its figures as PNG files."""
+"""Write a report about one or several runs: a single HTML file that works
+offline, and its figures as PNG files."""
 
 import argparse
 import os.path as osp
@@ -31,19 +31,19 @@ def parse_args(
         'work_dirs',
         nargs='+',
         metavar='WORK_DIR',
-        help='the folder of a training, finished or not',
+        help='the folder of a run, finished or not',
     )
     parser.add_argument(
         '--names',
         nargs='+',
         metavar='NAME',
-        help='what to call the trainings (default: the names of the folders)',
+        help='names of the runs in the report (default: their folder names)',
     )
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='the folder to write report.html and figures/ to (default: '
-        'report/ in the first WORK_DIR)',
+        help='the output folder for report.html and figures/ (default: report/ in '
+        'the first WORK_DIR)',
     )
     args = parser.parse_args(argv)
     if args.names is None:
@@ -52,12 +52,13 @@ def parse_args(
             args.names = args.work_dirs
     if len(args.names) != len(args.work_dirs):
         parser.error(
-            f'--names has {len(args.names)} names for {len(args.work_dirs)} trainings'
+            f'argument --names: expected {len(args.work_dirs)} names, one per run, '
+            f'got {len(args.names)}'
         )
     for name, count in Counter(args.names).items():
         if count > 1:
             parser.error(
-                f'{count} trainings are called {name!r}; give --names that differ'
+                f'{count} runs have the name {name!r}; give different ones with --names'
             )
     return args
 

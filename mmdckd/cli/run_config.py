@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From a command line to the config of a run, for train.py and test.py."""
+"""Makes the config of a run from the command line, for train and test."""
 
 import argparse
 import gc
@@ -18,7 +18,7 @@ from mmdckd.cli.errors import check_file, keep_traceback
 from mmdckd.engine.runner.phases import phases_of
 from mmdckd.io.trust import trust_checkpoints
 
-#: What shards a model, or wraps its parts one by one.
+#: Strategies and wrappers that shard a model or wrap its parts one by one.
 UNSUPPORTED = (
     'FSDPStrategy',
     'DeepSpeedStrategy',
@@ -31,7 +31,7 @@ UNSUPPORTED = (
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config and merge the arguments that are shared into it."""
+    """Read the config and merge the shared arguments into it."""
     check_file('config', args.config)
     if args.trust_checkpoint:
         trust_checkpoints()
@@ -40,7 +40,7 @@ def load_config(args: argparse.Namespace) -> Config:
     check_wrapper(cfg)
 
     cfg.launcher = args.launcher
-    # The command line comes before the config, and that before its name.
+    # The command line overrides the config, and that the name of the file.
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('./work_dirs', name)
     check_work_dir(cfg.work_dir)
@@ -48,7 +48,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def check_work_dir(path: str) -> None:
-    """Exit with one line if a run could not write to its folder."""
+    """Exit with one line if a run cannot write to its folder."""
     try:
         os.makedirs(path, exist_ok=True)
         with TemporaryFile(dir=path):
@@ -56,16 +56,16 @@ def check_work_dir(path: str) -> None:
     except (OSError, TypeError, ValueError) as error:
         raise SystemExit(
             'error: Invalid `work_dir`: expected a folder that can be written '
-            f'to, got {path!r} ({error}). Give another with --work-dir.'
+            f'to, got {path!r} ({error}). Choose another with --work-dir.'
         ) from error
 
 
 def read_config(path: str, options: Optional[dict] = None) -> Config:
-    """Read a config file, and exit with one line where it is none of a run.
+    """Read a config file; exit with one line if no run can be made of it.
 
     Args:
         path (str): The file.
-        options (dict, optional): Settings over it. Defaults to None.
+        options (dict, optional): Settings that override it. Defaults to None.
 
     Returns:
         Config: The config.
@@ -75,8 +75,8 @@ def read_config(path: str, options: Optional[dict] = None) -> Config:
         cfg.merge_from_dict(options or {})
     except Exception as error:
         raise SystemExit(
-            f'error: the config {path!r} cannot be read: '
-            f'{type(error).__name__}: {error}\n'
+            f'error: Invalid config {path!r}: expected a file that MMEngine can '
+            f'read, got {type(error).__name__}: {error}\n'
             f'{keep_traceback()}'
         ) from error
     check_keys(cfg)
@@ -88,25 +88,25 @@ def read_config(path: str, options: Optional[dict] = None) -> Config:
 
 
 def check_wrapper(cfg: Config) -> None:
-    """Exit where a cohort is to be trained in a way that it cannot be."""
+    """Exit if a cohort would be sharded."""
     for key in ('strategy', 'model_wrapper_cfg'):
         part = cfg.get(key) or {}
         name = str(part.get('type') if isinstance(part, dict) else part)
         if name.split('.')[-1] in UNSUPPORTED:
             raise SystemExit(
-                f'error: `{key}.type`={name!r}: a cohort is not sharded. '
-                'Every process holds all students (MMDistributedDataParallel, '
-                f'which is the default): leave `{key}` out.'
+                f'error: Invalid `{key}.type`: expected MMDistributedDataParallel, '
+                'the default, because every process holds all students of a cohort, '
+                f'got {name!r}. Remove `{key}`.'
             )
 
 
 @contextmanager
 def leaving_processes() -> Iterator[None]:
-    """Part from the other processes, if there are any, where all end.
+    """Leave the process group, if there is one, when all processes end.
 
-    That is when a run is over and when it was told to end. Nothing outside
-    may hold the model then: it holds the process group, whose threads would
-    abort a process that exits.
+    They do when a run is over or was told to stop. Nothing else may hold the
+    model then: it holds the process group, whose threads would abort a process
+    that exits.
     """
     try:
         yield
@@ -120,8 +120,8 @@ def leaving_processes() -> Iterator[None]:
 def _leave_processes() -> None:
     if not torch.distributed.is_initialized():
         return
-    # The last reference is ours: it alone ends the threads without keeping
-    # from them the lock of the interpreter, which they may need to end.
+    # Dropping the last reference ends the threads without holding the GIL, which
+    # they may need to end.
     group = torch.distributed.group.WORLD
     torch.distributed.destroy_process_group()
     gc.collect()

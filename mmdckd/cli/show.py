@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Print what a config will build: who is in the cohort, what each costs, and
-who learns what from whom. Weights and data are not needed."""
+"""Print what a config builds: the members of the cohort, the cost of each, and
+who learns what from whom. Neither weights nor data are needed."""
 
 import argparse
 from typing import TYPE_CHECKING, List, Optional
@@ -23,21 +23,21 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd show'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('config', help='train config file path')
+    parser.add_argument('config', help='the config file of a training')
     parser.add_argument(
         '--size',
         type=int,
         nargs='+',
         metavar='PIXELS',
-        help='side, or height and width, of the images (default: what the '
-        'pipeline of training ends with)',
+        help='side, or height and width, of the images (default: the size that '
+        'the training pipeline produces)',
     )
     add_cfg_options(parser)
     return parser.parse_args(argv)
 
 
 def drop_weights(model: dict) -> None:
-    """Leave out the weights that members start from."""
+    """Remove the weights that members start from."""
     model.pop('teacher_ckpt', None)
     model['allow_random_teacher'] = True
     teachers = model.get('teacher') or []
@@ -61,13 +61,13 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table."""
+    """Print the tables of a config."""
     check_file('config', args.config)
     print('\n\n'.join(tables_of(cohort_config(args), args.size)))
 
 
 def cohort_config(args: argparse.Namespace) -> 'Config':
-    """The config that the arguments ask for, which describes a cohort."""
+    """Return the config that the arguments select; exit if it has no cohort."""
     from mmdckd.models.algorithms import CollectiveDistill
     from mmdckd.registry import MODELS
 
@@ -79,14 +79,14 @@ def cohort_config(args: argparse.Namespace) -> 'Config':
         kind = MODELS.get(kind)
     if not (kind and issubclass(kind, CollectiveDistill)):
         raise SystemExit(
-            f'error: {args.config!r} builds a '
-            f'{cfg.model.get("type")}, which is no cohort'
+            f'error: Invalid `model.type`: expected mmdckd.CollectiveDistill, got '
+            f'{cfg.model.get("type")} in {args.config!r}.'
         )
     return cfg
 
 
 def tables_of(cfg: 'Config', sides: Optional[List[int]]) -> List[str]:
-    """A table for each phase of a config; see :func:`summary_of`."""
+    """Return one table per phase of a config; see :func:`summary_of`."""
     from mmdckd.engine.runner.phases import phases_of, with_untrained_peers
 
     phases = phases_of(cfg)
@@ -97,12 +97,12 @@ def tables_of(cfg: 'Config', sides: Optional[List[int]]) -> List[str]:
 
 
 def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
-    """The table of the cohort that a config describes.
+    """Return the table of the cohort that a config describes.
 
     Args:
         cfg (Config): The config.
         sides (List[int], optional): The side, or height and width, of the
-            images. None: what the pipeline of training ends with.
+            images. None means the size that the training pipeline produces.
     """
     from mmengine.registry import DefaultScope
 
@@ -122,6 +122,6 @@ def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
     size = train_image_size(cfg) if sides is None else sides * 2
     if size is None:
         raise SystemExit(
-            'error: the pipeline of training says no size of its images: give --size'
+            'error: the training pipeline does not set an image size: give --size'
         )
     return as_table(summarize(model, (channels, *size[:2])))

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Compare methods: run every one with several seeds, and report."""
+"""Compare methods: run each with several seeds, and report the results."""
 
 import argparse
 from typing import List, Optional
@@ -11,24 +11,24 @@ from .errors import one_error_line
 
 EXAMPLES = """examples:
   # teacher, plain training, KD, DML and DCKD on digits, five seeds each; stop
-  # it at any time, and start it again to go on
+  # it at any time and run the same command again to continue
   %(prog)s configs/sweeps/digits.yaml
 
-  # one line of the table again, in another folder
+  # repeat one row of the table in another folder
   %(prog)s configs/sweeps/digits.yaml --only kd \\
       --work-dir again
 
-  # the tables and plots again, from results that are there
+  # write tables and plots again from existing results
   %(prog)s configs/sweeps/digits.yaml \\
       --out docs/results/digits --report-only
 
-  # one page of several, with their tables and plots
+  # one page about several sweeps, with their tables and plots
   %(prog)s configs/sweeps/digits.yaml \\
       configs/sweeps/glyph62_ablation.py \
       --page docs/reference/benchmark.md --out docs/results
 
-The file of a sweep is described in mmdckd/sweep/spec.py, the results
-in mmdckd/sweep/results.py."""
+mmdckd/sweep/spec.py documents the file of a sweep, mmdckd/sweep/results.py the
+results."""
 
 
 def parse_args(
@@ -36,57 +36,55 @@ def parse_args(
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
     parser.add_argument(
-        'spec',
-        nargs='+',
-        help='the file that says what is compared; several for a --page',
+        'spec', nargs='+', help='the file that describes the sweep; several with --page'
     )
     parser.add_argument(
         '--work-dir',
         help='the folder of the runs: configs, logs, checkpoints (default: '
-        'work_dirs/sweeps/ and the name of the sweep)',
+        'work_dirs/sweeps/ plus the name of the sweep)',
     )
     parser.add_argument(
         '--out',
         help='the folder of results.jsonl, results.csv, README.md and the '
-        'plots; a run that has its line in results.jsonl is not run again '
-        '(default: the --work-dir). With --page, the folder that has such a '
-        'folder for each sweep (default: results/ beside the page)',
+        'plots; a run that results.jsonl already lists is not repeated '
+        '(default: the --work-dir). With --page, a folder that has one such '
+        'folder per sweep (default: results/ beside the page)',
     )
     parser.add_argument(
         '--jobs',
         type=int,
-        help='how many runs are under way at a time; they share the cores '
-        'and the GPUs (default: one a GPU or, without any, one a core)',
+        help='how many runs train at the same time; they share the cores and '
+        'the GPUs (default: one per GPU or, without GPUs, one per core)',
     )
     parser.add_argument(
         '--only',
         nargs='+',
         metavar='METHOD',
-        help='run these methods only, with the teachers they need; a method '
-        'of one pair only is PAIR/METHOD',
+        help='run only these methods, and the teachers they need; write '
+        'PAIR/METHOD for a method of only one pair',
     )
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on with interrupted runs from their last checkpoints; their '
-        'training time is not known then. By default they start anew, and '
-        'finished runs are kept either way',
+        help='continue interrupted runs from their last checkpoints; their '
+        'training time is then unknown. Without it they start over; finished '
+        'runs are kept in both cases',
     )
     parser.add_argument(
         '--report-only',
         action='store_true',
-        help='run nothing: make the report from the results in --out',
+        help='run nothing; write the report from the results in --out',
     )
     parser.add_argument(
         '--page',
-        help='run nothing: make the report of each sweep from its results '
-        'and this page of all of them',
+        help='run nothing; write the report of each sweep from its results, and '
+        'this page about all of them',
     )
     args = parser.parse_args(argv)
     if len(args.spec) > 1 and not args.page:
-        parser.error('several sweeps are for a --page only; name one')
+        parser.error('several sweeps need --page; without it, give one')
     if args.jobs is not None and args.jobs < 1:
-        parser.error(f'--jobs should be 1 or more, but is {args.jobs}')
+        parser.error(f'argument --jobs: expected 1 or more, got {args.jobs}')
     return args
 
 
@@ -98,7 +96,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd sweep') -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the sweep, or write its page."""
+    """Run the sweep, or only write its page."""
     from mmdckd.sweep.running import run_sweep
     from mmdckd.sweep.writing import write_page
 
@@ -116,6 +114,6 @@ def run(args: argparse.Namespace) -> None:
     )
     if failed:
         raise SystemExit(
-            'error: these runs have failed:\n'
+            'error: these runs failed:\n'
             + '\n'.join(f'  {run}: {run.log_file}' for run in failed)
         )

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Test every student of a cohort, their ensemble and the teacher in one pass,
-or any model of MMPretrain."""
+"""Test every student of a cohort, their ensemble and the teacher in one pass, or
+any MMPretrain model."""
 
 import argparse
 import os.path as osp
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mmdckd.console.calm_console import CalmConsole
 
 EXAMPLES = """examples:
-  # top-1 of all members; the best is the student that was best in validation
+  # top-1 of all members; "best" is the student that was best in validation
   %(prog)s configs/dckd_r34_r18_digits.py \\
       work_dirs/dckd_r34_r18_digits/epoch_40.pth
 
-  # the metrics in a file, the first ten images of the first student drawn
+  # write the metrics to a file, and draw the first ten images of student 0
   %(prog)s CONFIG CHECKPOINT --out metrics.json \\
       --out-item metrics --show-dir drawn --interval 36
 """
@@ -31,24 +31,24 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd test'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('config', help='test config file path')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('config', help='the config file of the run')
+    parser.add_argument('checkpoint', help='the checkpoint file to test')
     parser.add_argument(
         '--work-dir',
-        help='the folder of the log (default: that of the config, or '
-        'work_dirs/ and the name of the config)',
+        help='the folder of the log (default: the one in the config, or '
+        'work_dirs/ plus the name of the config)',
     )
-    parser.add_argument('--out', help='the file to write results to')
+    parser.add_argument('--out', help='a file to write results to')
     parser.add_argument(
         '--out-item',
         choices=['metrics', 'pred'],
-        help='what to write to it: metrics (.json, .yaml or .pkl) or '
-        'predictions (.pkl, of a single model) (default: pred)',
+        help='what to write to --out: metrics (.json, .yaml or .pkl), or '
+        'predictions of a single model (.pkl) (default: pred)',
     )
     parser.add_argument(
         '--amp', action='store_true', help='test with automatic mixed precision'
     )
-    parser.add_argument('--show-dir', help='the folder to save drawn predictions in')
+    parser.add_argument('--show-dir', help='a folder to save drawn predictions to')
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window'
     )
@@ -56,13 +56,13 @@ def parse_args(
         '--interval',
         type=int,
         default=1,
-        help='draw one of so many images (default: %(default)s)',
+        help='draw every N-th image (default: %(default)s)',
     )
     parser.add_argument(
         '--wait-time',
         type=float,
         default=2,
-        help='seconds to show an image for (default: %(default)s)',
+        help='seconds to show each image (default: %(default)s)',
     )
     add_run_arguments(parser)
     args = parser.parse_args(argv)
@@ -72,7 +72,10 @@ def parse_args(
     if args.out_item == 'metrics':
         endings += ('.json', '.yaml', '.yml')
     if args.out is not None and not args.out.endswith(endings):
-        parser.error(f'--out {args.out!r} should end with one of {endings}')
+        parser.error(
+            f'argument --out: expected a file that ends with one of {endings}, got '
+            f'{args.out!r}'
+        )
     return args
 
 
@@ -84,7 +87,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd test') -> None:
 
 
 def run(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
-    """Test what the arguments name."""
+    """Test the model that the arguments name."""
     from mmdckd.engine.dataloaders import set_dataloader_defaults
     from mmdckd.engine.runner.phases import last_phase
 
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
-    """Merge the arguments of testing into the config."""
+    """Merge the arguments of the test into the config."""
     check_file('checkpoint', args.checkpoint)
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -107,9 +110,8 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
         (cfg.get('test_cfg') or {}).get('type')
     ):
         raise SystemExit(
-            'error: --out writes the metrics of a cohort (add --out-item '
-            'metrics), and predictions of a single model: export a student '
-            'and test that'
+            'error: --out cannot write the predictions of a cohort: add --out-item '
+            'metrics for its metrics, or export a student and test that'
         )
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -122,12 +124,12 @@ def writes_predictions(args: argparse.Namespace) -> bool:
 
 
 def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
-    """Let the hook of the config draw as ``--show`` and its like say."""
+    """Make the visualization hook draw as ``--show`` and its kin request."""
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if not hook:
         raise SystemExit(
-            'error: --show and --show-dir need `visualization=dict(type='
-            '"VisualizationHook")` in the `default_hooks` of '
+            'error: --show and --show-dir need `default_hooks.visualization='
+            'dict(type="VisualizationHook")` in '
             f'{args.config!r}'
         )
     hook.update(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Train a cohort of students, or any model of MMPretrain: by a config, or from a
+"""Train a cohort of students, or any MMPretrain model: from a config, or from a
 folder of images."""
 
 import argparse
@@ -26,7 +26,7 @@ EXAMPLES = """examples:
   %(prog)s configs/teachers/resnet34_digits.py
   %(prog)s configs/dckd_r34_r18_digits.py
 
-  # go on where that stopped; train two students, in a folder of their own
+  # resume that run; train two students, in their own folder
   %(prog)s configs/dckd_r34_r18_digits.py --resume
   %(prog)s configs/dckd_r34_r18_digits.py \\
       --work-dir work_dirs/two --cfg-options model.num_students=2
@@ -41,36 +41,36 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd train'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('config', nargs='?', help='train config file path')
+    parser.add_argument('config', nargs='?', help='the config file to train')
     parser.add_argument(
         '--work-dir',
-        help='the folder of logs and checkpoints (default: that of the '
-        'config, or work_dirs/ and the name of the config)',
+        help='the folder of logs and checkpoints (default: the one in the config, '
+        'or work_dirs/ plus the name of the config)',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='resume from a checkpoint; without a path, from the latest one '
-        'in the work folder, if there is any',
+        help='resume from a checkpoint; without PATH, from the latest one in the '
+        'work folder, if there is any',
     )
     parser.add_argument(
         '--amp',
         action=argparse.BooleanOptionalAction,
-        help='train with automatic mixed precision (default: as the config says; '
-        'with --data, on a GPU where images are larger than 64 pixels)',
+        help='train with automatic mixed precision (default: as in the config; '
+        'with --data, on a GPU if the images are larger than 64 pixels)',
     )
     parser.add_argument(
         '--device',
         choices=['cpu', 'cuda'],
-        help='where to train (default: on a GPU where there is one)',
+        help='where to train (default: on a GPU if there is one)',
     )
     parser.add_argument(
         '--fast',
         action='store_true',
-        help='let the results differ by rounding for speed: channels last, '
-        'the optimizer in one kernel, the fastest algorithms of cuDNN',
+        help='train faster, with results that differ by rounding: channels last, '
+        'fused optimizer, the fastest cuDNN algorithms',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate during training'
@@ -78,13 +78,13 @@ def parse_args(
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate by the ratio of the actual batch size '
-        'to the one it was made for',
+        help='scale the learning rate by the ratio of the actual batch size to '
+        'the one it was tuned for',
     )
     parser.add_argument(
         '--no-persistent-workers',
         action='store_true',
-        help='start the workers of the dataloaders anew every epoch',
+        help='restart the data loader workers every epoch',
     )
     add_run_arguments(parser)
     add_data_arguments(parser)
@@ -96,7 +96,7 @@ def parse_args(
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
-    exit_when_told()  # before all that takes time to import
+    exit_when_told()  # before the slow imports
     with open_console(args.verbose) as console:
         use_device(args.device)
         if args.data:
@@ -106,7 +106,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
 
 
 def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
-    """Train by a config."""
+    """Train from a config."""
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.runner.building import build_runner
     from mmdckd.engine.runner.phases import train_phases
@@ -126,7 +126,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
 
 def config_of(args: argparse.Namespace) -> 'Config':
-    """The config that the arguments ask for."""
+    """Return the config that the arguments select."""
     from mmdckd.engine.dataloaders import set_dataloader_defaults
 
     from .run_config import load_config
@@ -141,7 +141,7 @@ def config_of(args: argparse.Namespace) -> 'Config':
 
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
-    """Merge the arguments of training into the config."""
+    """Merge the arguments of the training into the config."""
     from mmdckd.engine.speed import make_fast, use_amp
 
     if args.no_validate:
@@ -152,8 +152,8 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     if args.amp:
         if not cfg.get('optim_wrapper'):
             raise SystemExit(
-                f'error: --amp needs `optim_wrapper` in {args.config!r}, and it has '
-                'none'
+                f'error: --amp needs `optim_wrapper`, which {args.config!r} does '
+                'not set'
             )
         use_amp(cfg.optim_wrapper)
     if args.fast:
@@ -163,7 +163,7 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
 
 
 def resume_from(cfg: 'Config', checkpoint: str) -> None:
-    """Go on from a checkpoint, or from the latest one where it is 'auto'."""
+    """Resume from a checkpoint; 'auto' means the latest one."""
     cfg.resume = True
     cfg.load_from = None
     if checkpoint != 'auto':
@@ -176,14 +176,14 @@ def scale_lr(cfg: 'Config', path: str) -> None:
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise SystemExit(
             'error: --auto-scale-lr needs '
-            f'`auto_scale_lr=dict(base_batch_size=...)` in {path!r}, and it has none'
+            f'`auto_scale_lr=dict(base_batch_size=...)`, which {path!r} does not set'
         )
     cfg.auto_scale_lr.enable = True
 
 
 def _restarted(work_dir: str) -> bool:
-    """Whether torch's launcher, after a process died, starts this one anew,
-    and there is a checkpoint to go on from."""
+    """Whether torch's launcher restarted this process after one died, and there
+    is a checkpoint to resume from."""
     folders = (work_dir, osp.join(work_dir, 'phase0'))
     return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) > 0 and any(
         osp.isfile(osp.join(folder, 'last_checkpoint')) for folder in folders

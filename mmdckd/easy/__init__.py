@@ -1,2 +1,3 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From a folder of images and two names of networks to a student."""
+"""Distillation in one call: from a folder of images and two network names to a
+student."""

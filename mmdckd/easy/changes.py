@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a user changes in a config that is written for the data."""
+"""Changes that a user makes to a generated config."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -9,26 +9,26 @@ from mmengine.config import Config
 
 from mmdckd.engine.speed import make_fast
 
-#: What ``distill`` says of its runs itself, and by which argument.
+#: Keys that ``distill`` sets itself, and the argument that controls each.
 OWN_KEYS = dict(
     work_dir='work_dir',
-    resume='work_dir, whose run goes on by itself',
+    resume='work_dir, whose run is resumed automatically',
     load_from='teacher, student and pretrained',
-    launcher='mmdckd train on the config that is written',
+    launcher='mmdckd train with the generated config',
 )
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What is changed in a written config.
+    """Changes to a generated config.
 
     Attributes:
-        options (Dict[str, Any]): Settings, by keys with dots.
-        fast (bool): Whether results may differ by rounding for speed; see
+        options (Dict[str, Any]): Settings by dotted key.
+        fast (bool): Whether to trade bitwise equal results for speed; see
             :func:`~mmdckd.engine.speed.make_fast`.
 
     Raises:
-        ValueError: If an option is set by an argument.
+        ValueError: If an option is set by an argument of ``distill``.
     """
 
     options: Dict[str, Any] = field(default_factory=dict)
@@ -39,17 +39,18 @@ class Changes:
             top = key.split('.')[0]
             if top in OWN_KEYS:
                 raise ValueError(
-                    f'Invalid `cfg_options`: `{top}` is set by {OWN_KEYS[top]}.'
+                    f'Invalid `cfg_options`: expected no `{top}`, which is set by '
+                    f'{OWN_KEYS[top]}.'
                 )
 
     def __call__(self, cfg: Config) -> None:
-        """Change a config.
+        """Apply the changes to a config.
 
         Args:
             cfg (Config): The config, changed in place.
 
         Raises:
-            ValueError: If an option is nearly one of its keys, or does not fit.
+            ValueError: If a key looks misspelled, or a value does not fit.
         """
         for key in self.options:
             top = key.split('.')[0]
@@ -67,7 +68,8 @@ class Changes:
             make_fast(cfg)
 
     def without_model(self) -> 'Changes':
-        """Those for another model, the teacher that is trained first."""
+        """Return the changes without those to the model, for a teacher that is
+        trained first."""
         options = {
             key: value
             for key, value in self.options.items()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Collective distillation inside somebody's own training loop."""
+"""Collective distillation in your own training loop."""
 
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
@@ -15,9 +15,9 @@ class CollectiveLosses(NamedTuple):
     """The losses of one batch.
 
     Attributes:
-        total (Tensor): Their sum, to call ``backward()`` of.
-        terms (Dict[str, Tensor]): Each of them, detached:
-            ``student.<name>.loss``, the task loss of a student, and
+        total (Tensor): The sum of all terms; call ``backward()`` on it.
+        terms (Dict[str, Tensor]): All terms, detached:
+            ``student.<name>.loss``, a student's task loss, and
             ``collective.<name>.<term>``.
         logits (Dict[str, Tensor]): The logits (B, C) of each student,
             detached.
@@ -29,33 +29,33 @@ class CollectiveLosses(NamedTuple):
 
 
 class Collective(nn.Module):
-    r"""Students that learn together, for a training loop of your own.
+    r"""A cohort of students for your own training loop.
 
     .. math:: L = \sum_i \big(L_{task}(z_i, y) + L_{collective, i}\big)
 
-    The students are plain networks; build the optimizer from
-    ``collective.parameters()``, and use a student alone when it is trained.
-    ``state_dict()`` has the students; build it anew, load that and the
-    optimizer's, and the training goes on. It runs under ``torch.autocast``.
-    For lagged peers, take a config and MMEngine's runner.
+    The students are plain networks: build the optimizer from
+    ``collective.parameters()``, and use a trained student on its own. To resume,
+    build the same object again and load its ``state_dict()``, which holds the
+    students, and the optimizer's. It works under ``torch.autocast``. Lagged
+    peers need a config and MMEngine's runner.
 
     Args:
-        students (Sequence[nn.Module] | Mapping[str, nn.Module]): Networks
-            whose forward takes images and returns logits (B, C). They have to
-            start from different weights. Without names they are called
-            ``student0``, ``student1``, ...
-        teacher (nn.Module, optional): A trained network with the same
-            classes. It is set to evaluation mode, runs without gradient, and
-            is in neither ``parameters()`` nor ``state_dict()``; it follows
-            ``to()``. Defaults to None: the students have only each other.
-        loss (nn.Module, optional): A collective loss. Defaults to None,
-            :class:`~mmdckd.models.losses.DCKDLoss` with its defaults, and
-            ``alpha=0`` where there is no teacher.
-        task_loss (Callable): Makes a loss of logits and labels. Defaults to
-            the cross-entropy.
+        students (Sequence[nn.Module] | Mapping[str, nn.Module]): Networks whose
+            forward takes images and returns logits (B, C). They must start from
+            different weights. Without names they are called ``student0``,
+            ``student1``, ...
+        teacher (nn.Module, optional): A trained network with the same classes.
+            It is set to evaluation mode, runs without gradient, and is in
+            neither ``parameters()`` nor ``state_dict()``, but follows ``to()``.
+            Defaults to None: the students learn only from each other.
+        loss (nn.Module, optional): A collective loss. Defaults to None:
+            :class:`~mmdckd.models.losses.DCKDLoss` with its defaults, and with
+            ``alpha=0`` if there is no teacher.
+        task_loss (Callable): Computes a loss from logits and labels. Defaults
+            to the cross-entropy.
 
     Raises:
-        TypeError: If a student or the teacher is no ``nn.Module``.
+        TypeError: If a student or the teacher is not an ``nn.Module``.
         ValueError: If there are no students, one is given twice, or the loss
             needs a teacher and there is none.
 
@@ -90,7 +90,7 @@ class Collective(nn.Module):
                 )
         if len({id(network) for network in named.values()}) < len(named):
             raise ValueError(
-                'Invalid `students`: expected a network of its own for each, got the '
+                'Invalid `students`: expected a different network for each, got the '
                 'same one twice. Did you mean [make() for _ in range(N)]?'
             )
         for name in students:
@@ -113,14 +113,14 @@ class Collective(nn.Module):
         Args:
             images (Tensor): The input of all networks, (B, ...).
             labels (Tensor, optional): Class indices (B,), or probabilities
-                (B, C). Defaults to None: there is no task loss.
+                (B, C). Defaults to None, which means no task loss.
 
         Returns:
             CollectiveLosses: The losses.
 
         Raises:
-            TypeError: If a network returns no logits of shape (B, C).
-            ValueError: If networks predict different numbers of classes.
+            TypeError: If a network does not return logits of shape (B, C).
+            ValueError: If the networks predict different numbers of classes.
         """
         logits = {
             name: self._logits(name, network, images)
@@ -156,7 +156,7 @@ class Collective(nn.Module):
         return logits
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'Collective':
-        """Move the teacher along, which is no part of this module."""
+        """Move the teacher too, which is not a submodule."""
         for teacher in self._teacher:
             teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
@@ -167,7 +167,7 @@ def _check_classes(logits: Dict[str, Tensor]) -> None:
     if len(set(classes.values())) > 1:
         listed = ', '.join(f'{name}: {count}' for name, count in classes.items())
         raise ValueError(
-            'Invalid networks: expected logits of the same classes from all, got '
+            'Invalid networks: expected the same number of classes from all, got '
             f'{listed}.'
         )
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The configs of a run, as a person would write them."""
+"""Generates the configs of a run, in the form a person would write."""
 
 import copy
 from typing import Callable, Dict, List, Optional
@@ -15,9 +15,9 @@ from .networks import NamedNetwork
 from .recipe import OPTIMIZERS, Recipe
 from .source import Source
 
-#: What every config of a cohort inherits.
+#: The config that every generated config inherits.
 BASE = 'mmdckd::_base_/cohort.py'
-#: Mean and standard deviation of the pixels of ImageNet, 0 to 255, RGB.
+#: Mean and standard deviation of ImageNet's pixels, 0 to 255, RGB.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
@@ -29,20 +29,20 @@ def student_config(
     teacher: Optional[dict] = None,
     seed: int = 0,
 ) -> dict:
-    """What the config of a cohort says that learns from labeled images.
+    """Return the settings of a cohort that learns from labeled images.
 
     Args:
         source (Source): The data.
-        recipe (Recipe): How it is trained.
+        recipe (Recipe): How to train.
         student (NamedNetwork): The network of every student.
-        num_students (int): How many there are; 1 learns alone, or from the
+        num_students (int): The number of students; 1 learns alone or from the
             teacher.
         teacher (dict, optional): The config of a trained teacher. Defaults to
-            None: the students have only each other.
+            None: the students learn only from each other.
         seed (int): The seed of the run. Defaults to 0.
 
     Returns:
-        dict: The settings that :data:`BASE` leaves open.
+        dict: The settings to add to :data:`BASE`.
     """
     losses: Dict[str, dict] = {}
     if num_students > 1 or teacher is not None:
@@ -71,13 +71,13 @@ def student_config(
 def write_config(
     settings: dict, path: str, change: Optional[Callable[[Config], None]] = None
 ) -> Config:
-    """Write a config file, and read it as ``mmdckd train`` does.
+    """Write a config file, and read it back as ``mmdckd train`` does.
 
     Args:
-        settings (dict): What it says beside :data:`BASE`.
+        settings (dict): The settings to add to :data:`BASE`.
         path (str): The file.
-        change (Callable, optional): Changes the config in place; what it
-            changes is written, too. Defaults to None.
+        change (Callable, optional): Changes the config in place; the changes
+            are written too. Defaults to None.
 
     Returns:
         Config: The config.
@@ -89,7 +89,7 @@ def write_config(
         change(cfg)
         for key, value in cfg.to_dict().items():
             if value != before.get(key):
-                # All of it: what is left out of it does not come from the base.
+                # Write all of the value, so that nothing is inherited from the base.
                 whole = isinstance(value, dict) and key in base
                 settings = {
                     **settings,
@@ -131,13 +131,13 @@ def _to_size(recipe: Recipe) -> List[dict]:
 def _data(source: Source, recipe: Recipe) -> dict:
     train, test = _train_pipeline(recipe), _to_size(recipe)
     if source.kind == FILES:
-        # What an exported student is tested with is MMPretrain's alone.
+        # MMPretrain's own transform, because exported students are tested with it.
         train = [dict(type='mmdckd.LoadImage'), *train]
         test = [dict(type='LoadImageFromFile'), *test]
 
     def loader(dataset: dict, pipeline: List[dict], shuffle: bool = False) -> dict:
         # A dataset of tensors packs them itself: an exported student cannot
-        # make them of files.
+        # load such tensors from files.
         if source.kind != TENSORS:
             dataset = dict(dataset, pipeline=[*pipeline, dict(type='PackInputs')])
         return dict(

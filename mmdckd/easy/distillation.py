@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From data and two networks to a student, in one call."""
+"""``distill``: from data and two networks to a student, in one call."""
 
 import copy
 import os
@@ -32,9 +32,9 @@ from .source import Data, Source, read_source
 from .trial import check_differ, try_networks, two_images
 from .unlabeled import read_unlabeled
 
-#: What students learn from where nobody names a teacher.
+#: The name that stands for no teacher.
 NONE = 'none'
-#: A network: its name, or itself, or what makes one.
+#: A network: its name, a module, or a function that makes one.
 Network = Union[str, nn.Module, Callable[..., nn.Module]]
 
 
@@ -65,71 +65,70 @@ def distill(
     """Train students on a folder of images, and export the best one.
 
     A teacher without weights for the classes of the data is trained first.
-    What was finished in ``work_dir`` before is not done again, and what was
-    begun is resumed.
+    Calling it again with the same ``work_dir`` skips what is finished and
+    resumes what is not.
 
     Args:
-        data (str | dict | Dataset): A folder of images; see
-            :func:`~mmdckd.easy.folder.read_folder`; the config of a dataset
-            of MMPretrain; or a ``torch.utils.data.Dataset`` of pairs of an
-            image and a label. An image is a PIL image, an array or tensor of
-            uint8 (RGB), which is resized, augmented and normalized; or a
-            tensor of floats, which networks take as it is.
-        student (str | nn.Module | Callable): The network of every student: its
+        data (str | dict | Dataset): A folder of images, see
+            :func:`~mmdckd.easy.folder.read_folder`; the config of an
+            MMPretrain dataset; or a ``torch.utils.data.Dataset`` of (image,
+            label) pairs. An image is a PIL image, or an array or tensor of
+            uint8 (RGB), which is resized, augmented and normalized; or a float
+            tensor, which the networks receive unchanged.
+        student (str | nn.Module | Callable): The network of every student: a
             name, see :data:`~mmdckd.easy.networks.FORMS`; an ``nn.Module``
-            whose forward takes images and returns logits (B, C), of which
-            every student is a copy with layers initialized anew, each from
-            its own seed; or what makes such a network when it is called with
-            ``num_classes``.
+            whose forward takes images and returns logits (B, C): every student
+            is a copy of it with layers initialized from its own seed; or a
+            function that takes ``num_classes`` and returns such a network.
         teacher (str | nn.Module | Callable, optional): The network of the
-            teacher, in the same forms; an ``nn.Module`` is taken as it is,
-            trained. ``'none'`` or None if the students have only each other.
-            Defaults to ``'none'``.
+            teacher, in the same forms; an ``nn.Module`` counts as trained and
+            is used unchanged. With ``'none'`` or None the students learn only
+            from each other. Defaults to ``'none'``.
         num_students (int): How many students learn together. Defaults to 4.
-        work_dir (str): The folder for all that is written. Defaults to
+        work_dir (str): The output folder. Defaults to
             ``'work_dirs/distill'``.
-        image_size (int, optional): The side of the images that networks see.
-            Defaults to None: it follows from the data, as do the next three.
-        batch_size (int, optional): Images in a batch. Defaults to None.
+        image_size (int, optional): The side of the images that the networks
+            see. Defaults to None: chosen to fit the data, like the next three.
+        batch_size (int, optional): Images per batch. Defaults to None.
         epochs (int, optional): Passes over the images. Defaults to None.
-        lr (float, optional): The largest learning rate. Defaults to None.
-        pretrained (bool): Whether teacher and students start from the weights
-            that the libraries of their networks list, students that are
-            copies of an ``nn.Module`` from its weights. Defaults to False.
+        lr (float, optional): The highest learning rate. Defaults to None.
+        pretrained (bool): Whether teacher and students start from the
+            pretrained weights that their libraries list, and copies of an
+            ``nn.Module`` from its weights. Defaults to False.
         seed (int): The seed of all trainings. Defaults to 0.
-        say (Callable): Told each setting that was chosen, and why. Defaults
-            to ``print``.
-        val_data (str | dict | Dataset, optional): What to validate with,
-            where ``data`` is no folder. Defaults to None: a fifth of each
-            class is split off.
+        say (Callable): Called with each chosen setting and its reason.
+            Defaults to ``print``.
+        val_data (str | dict | Dataset, optional): The validation data, if
+            ``data`` is not a folder. Defaults to None: a fifth of each class is
+            split off.
         optimizer (str, optional): ``'sgd'`` or ``'adamw'``. Defaults to None:
-            it is chosen, as are the next three.
-        augmentation (str, optional): How training images change at random:
+            chosen to fit, like the next three.
+        augmentation (str, optional): Random changes of the training images:
             ``'none'``, ``'shift'``, ``'flip'`` (shifted and mirrored) or
             ``'crop'`` (scaled, cropped and mirrored). Defaults to None.
         amp (bool, optional): Whether to train in mixed precision. Defaults to
             None.
         num_workers (int, optional): Processes that load images. Defaults to
             None.
-        fast (bool): Whether results may differ by rounding for speed. Defaults
-            to False.
-        cfg_options (Dict[str, Any], optional): Settings of the config that is
-            written, by keys with dots, such as
-            ``{'optim_wrapper.optimizer.weight_decay': 0.001}``. All but those
-            of ``model`` hold for a teacher that is trained, too. Defaults to
+        fast (bool): Whether to train faster, with results that differ by
+            rounding. Defaults to False.
+        cfg_options (Dict[str, Any], optional): Settings of the generated
+            config by dotted key, such as
+            ``{'optim_wrapper.optimizer.weight_decay': 0.001}``. All except
+            those of ``model`` also apply when a teacher is trained. Defaults to
             None.
-        verbose (bool): Whether to print what other packages say, too, which is
-            in the log files anyway. Defaults to False.
-        unlabeled (str, optional): A folder of images without labels, which the
-            students learn from, too; see
+        verbose (bool): Whether to also print the output of other packages,
+            which otherwise goes only to the log files. Defaults to False.
+        unlabeled (str, optional): A folder of images without labels that the
+            students also learn from; see
             :func:`~mmdckd.easy.unlabeled.read_unlabeled`. Defaults to None.
 
     Returns:
-        Result: The best student, and what was measured.
+        Result: The best student, and its results.
 
     Raises:
         FileNotFoundError: If a folder or file does not exist.
-        ValueError: If an argument or the data are invalid. Nothing was
+        ValueError: If an argument or the data are invalid; nothing has been
             trained then.
 
     Examples:
@@ -183,7 +182,7 @@ def distill(
                     source, recipe, students, num_students, _untrained(taught_by), seed
                 )
                 _rehearse(others.mix_into(planned), changes)
-                # From labeled images alone, which are fewer.
+                # The teacher sees only the labeled images, which are fewer.
                 own = choose_recipe(source, students.has_weights, **given)
                 teacher_cfg = _train_teacher(
                     source, own, taught_by, work_dir, seed, changes.without_model(), say
@@ -218,12 +217,12 @@ def distill(
 def _check_num_students(num_students: int, alone: bool) -> None:
     if num_students < 1:
         raise ValueError(
-            'Invalid `num_students`: expected a whole number, 1 or more, got '
+            'Invalid `num_students`: expected a whole number of at least 1, got '
             f'{num_students!r}.'
         )
     if num_students == 1 and alone:
         raise ValueError(
-            "Invalid `num_students`: expected 2 or more with `teacher='none'`, got "
+            "Invalid `num_students`: expected at least 2 with `teacher='none'`, got "
             '1, which has nobody to learn from.'
         )
 
@@ -233,30 +232,30 @@ def _find(
 ) -> NamedNetwork:
     if isinstance(network, str):
         return find_network(network, num_classes, pretrained, key)
-    # Nobody gives a teacher to have it forget what it knows.
+    # A teacher always keeps the weights that it is given with.
     return given_network(network, num_classes, key, pretrained or key == TEACHER)
 
 
 def _as_they_are(
     source: Source, image_size: Optional[int], augmentation: Optional[str]
 ) -> Tuple[int, str]:
-    """The size and the augmentation of tensors, which no transform changes."""
+    """Return the size and augmentation of tensors, which stay unchanged."""
     if augmentation not in (None, 'none'):
         raise ValueError(
-            "Invalid `augmentation`: expected None or 'none' with tensors of floats, "
-            f'which networks take as they are, got {augmentation!r}.'
+            "Invalid `augmentation`: expected None or 'none' for float tensors, "
+            f'which networks receive unchanged, got {augmentation!r}.'
         )
     return image_size or source.short_side, 'none'
 
 
 def _untrained(teacher: NamedNetwork) -> dict:
-    """The config of a teacher that has no weights for the classes yet."""
+    """Return the config of a teacher without weights for the classes."""
     weights = ('pretrained', 'new_head')
     return {key: each for key, each in teacher.config.items() if key not in weights}
 
 
 def _rehearse(settings: dict, changes: Changes) -> None:
-    """Find a fault in the students' settings before the teacher is trained."""
+    """Find mistakes in the students' settings before the teacher is trained."""
     with TemporaryDirectory() as folder:
         cfg = write_config(settings, osp.join(folder, 'students.py'), changes)
     _complete(cfg)
@@ -272,9 +271,12 @@ def _train_teacher(
     changes: Changes,
     say: Callable[[str], None],
 ) -> dict:
-    """Train a network alone, and return the config of it as a teacher."""
+    """Train a network alone, and return its config as a teacher."""
     run = osp.join(work_dir, TEACHER)
-    say(f'the teacher, {teacher.name}, has no weights for the data: training in {run}')
+    say(
+        f'{teacher.name}, the teacher, has no weights for these classes: training it '
+        f'in {run}'
+    )
     settings = student_config(source, recipe, teacher, 1, None, seed)
     cfg = _train(settings, run, changes)
     exported = export_student(
@@ -284,9 +286,9 @@ def _train_teacher(
 
 
 def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
-    """Train by a config that is written beside the folder of the run.
+    """Train from a config that is written beside the folder of the run.
 
-    In it, MMEngine writes the same with all that it inherits.
+    MMEngine writes it again into the folder, with everything it inherits.
     """
     path = f'{work_dir}.py'
     _check_same_run(settings, path, work_dir)
@@ -299,7 +301,7 @@ def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
 
 
 def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
-    """Raise where another run was begun in the folder."""
+    """Raise if the folder belongs to another run."""
     if not osp.isfile(path) or not osp.isfile(osp.join(work_dir, 'last_checkpoint')):
         return
     before = Config.fromfile(path)
@@ -311,14 +313,14 @@ def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
     ):
         if old != new:
             raise ValueError(
-                f'Invalid `work_dir`: expected a new folder, or that of the run to go '
-                f'on with, got {osp.dirname(work_dir)!r}, which has another run '
-                f'(of another `{key}`).'
+                f'Invalid `work_dir`: expected a new folder, or the one of the run to '
+                f'resume, got {osp.dirname(work_dir)!r}, whose run has another '
+                f'`{key}`.'
             )
 
 
 def _images_of(cfg: Config) -> dict:
-    """What the config of a run says of its images."""
+    """Return the part of a config that says which images a run uses."""
     dataset = cfg.train_dataloader.dataset.to_dict()
     return {key: value for key, value in dataset.items() if key != 'pipeline'}
 

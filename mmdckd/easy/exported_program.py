@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A student that no config can build, as a program of ``torch.export``."""
+"""Exports a student that no config can build as a ``torch.export`` program."""
 
 from typing import Optional
 
@@ -11,33 +11,33 @@ from mmdckd.io.files import replacing
 
 
 def export_program(network: nn.Module, images: Tensor, path: str) -> Optional[str]:
-    """Write a network as a program that needs PyTorch alone.
+    """Write a network as a program that needs only PyTorch.
 
-    ``torch.export.load(path).module()(images)`` runs it, on batches of any
+    Run it with ``torch.export.load(path).module()(images)``, on batches of any
     size.
 
     Args:
         network (nn.Module): The network, in evaluation mode.
-        images (Tensor): A batch of two or more, as the network takes them.
+        images (Tensor): A batch of at least two, as the network receives it.
         path (str): The file to write, ``.pt2``.
 
     Returns:
-        str, optional: The path; None if ``torch.export`` cannot follow the
-        network's Python, of which the log has a warning.
+        str, optional: The path; None, with a warning in the log, if
+        ``torch.export`` cannot trace the network.
     """
     try:
         program = torch.export.export(
             network, (images,), dynamic_shapes=({0: torch.export.Dim('batch')},)
         )
-    except Exception as error:  # it has no common parent
+    except Exception as error:  # torch.export's errors have no common base class
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warn(
-            f'No {path} is written: torch.export cannot follow '
+            f'{path} is not written: torch.export cannot trace '
             f'{type(network).__name__} ({reason}). Load the weights beside it into '
             'your own network.'
         )
         return None
     with replacing(path) as new:
-        with open(new, 'wb') as file:  # of a path, it wants the ending .pt2
+        with open(new, 'wb') as file:  # given a path, torch requires the ending .pt2
             torch.export.save(program, file)
     return path

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A folder of images: what is in it, checked before anything is trained."""
+"""Reads a folder of labeled images and checks it before anything is trained."""
 
 import os.path as osp
 from dataclasses import dataclass, field
@@ -19,32 +19,31 @@ from .folder_checks import (
 )
 from .image_facts import ImageFacts, look_at
 
-#: The names of the subfolders that are parts of the data, beside ``train``.
+#: Names of the subfolders for the other parts of the data, beside ``train``.
 PARTS = dict(val=('val', 'valid', 'validation'), test=('test',))
-#: Upper bound on the images that are decoded to find broken ones; of more,
-#: evenly chosen ones are. The header and the end of all are read.
+#: Upper bound on the images that are decoded to find broken ones; of more, an
+#: evenly spaced subset is. The header and the end of all are read.
 MOST_DECODED = 20_000
 
-#: The images of a part, by class.
+#: The images of one part, by class.
 Part = Dict[str, List[ImageFacts]]
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Labeled images in folders.
+    """A folder of labeled images.
 
     Attributes:
         path (str): The folder.
-        train (str): The folder with a subfolder of each class to train on.
-        val (str, optional): The same to validate with; None where a part of
-            ``train`` has to be split off.
-        test (str, optional): The same to test with, where there is one.
+        train (str): The training folder, with a subfolder per class.
+        val (str, optional): The same for validation; None if a part of
+            ``train`` must be split off.
+        test (str, optional): The same for testing, if there is one.
         classes (List[str]): The names of the classes, in order.
-        counts (Dict[str, int]): How many images of each class ``train`` has.
-        short_side (int): The median of the shorter sides of its images, in
-            pixels.
-        num_train (int): How many images there are to learn from: those of
-            ``train`` without what is split off.
+        counts (Dict[str, int]): The number of images per class in ``train``.
+        short_side (int): The median of the images' shorter sides, in pixels.
+        num_train (int): The number of training images: those of ``train``
+            without the ones that are split off.
         warnings (List[str]): What a user should know about the images.
     """
 
@@ -63,16 +62,16 @@ class Folder:
 
     @property
     def num_classes(self) -> int:
-        """int: How many classes there are."""
+        """int: The number of classes."""
         return len(self.classes)
 
 
 def read_folder(path: str) -> Folder:
-    """Look at a folder of labeled images.
+    """Read a folder of labeled images and check it.
 
-    It has a subfolder for each class; or ``train``, ``val`` (or ``valid``,
-    ``validation``) and ``test``, each with a subfolder for each class, of
-    which ``train`` alone is needed. Every image is read.
+    It has one subfolder per class; or ``train``, ``val`` (or ``valid``,
+    ``validation``) and ``test``, each with one subfolder per class, of which
+    only ``train`` is required. Every image is read.
 
     Args:
         path (str): The folder.
@@ -81,12 +80,14 @@ def read_folder(path: str) -> Folder:
         Folder: What is in it.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
+        FileNotFoundError: If the folder does not exist.
         ValueError: If it has fewer than two classes, a class has too few
-            images, the parts have other classes, or images cannot be read.
+            images, the parts have different classes, or images cannot be read.
     """
     if not osp.isdir(path):
-        raise FileNotFoundError(f'Invalid `data`: there is no folder {path!r}.')
+        raise FileNotFoundError(
+            f'Invalid `data`: expected an existing folder, got {path!r}.'
+        )
     roots = _find_parts(path)
     train = roots['train']
     classes = _check_classes(roots)
@@ -98,7 +99,7 @@ def read_folder(path: str) -> Folder:
             found, skipped = find_files(osp.join(root, name), ENDINGS)
             files[part][name] = found
             if skipped:
-                warnings.append(remark('files', skipped, 'They are left out.'))
+                warnings.append(remark('files', skipped, 'They are ignored.'))
     split = 'val' not in roots
     warnings += few_images(files, roots, split)
     facts = _look_at_all(files)
@@ -120,14 +121,14 @@ def read_folder(path: str) -> Folder:
 
 
 def _find_parts(path: str) -> Dict[str, str]:
-    """The folder of each part, by ``'train'``, ``'val'`` and ``'test'``."""
+    """Return the folder of each part: ``'train'``, ``'val'`` and ``'test'``."""
     inside = {name.lower(): osp.join(path, name) for name in subfolders(path)}
     if 'train' not in inside:
         if inside and set(inside) <= {
             name for names in PARTS.values() for name in names
         }:
             raise ValueError(
-                f'Invalid `data`: expected a folder train beside {shorten(inside)} '
+                f'Invalid `data`: expected a subfolder train beside {shorten(inside)} '
                 f'in {path!r}, got none.'
             )
         return dict(train=path)
@@ -136,7 +137,7 @@ def _find_parts(path: str) -> Dict[str, str]:
         present = [name for name in names if name in inside]
         if len(present) > 1:
             raise ValueError(
-                f'Invalid `data`: expected one folder to validate with in {path!r}, '
+                f'Invalid `data`: expected one validation folder in {path!r}, '
                 f'got {shorten(present)}.'
             )
         if present:
@@ -145,48 +146,48 @@ def _find_parts(path: str) -> Dict[str, str]:
 
 
 def _check_classes(roots: Dict[str, str]) -> List[str]:
-    """The classes, which all parts have."""
+    """Return the classes; raise unless all parts have the same."""
     train = roots['train']
     classes = subfolders(train)
     if len(classes) < 2:
         deeper = classes and subfolders(osp.join(train, classes[0]))
         hint = f' Did you mean {osp.join(train, classes[0])!r}?' if deeper else ''
         raise ValueError(
-            f'Invalid `data`: expected a subfolder of images for each of two or more '
+            f'Invalid `data`: expected one subfolder of images per class, at least two '
             f'classes, got {len(classes)} in {train!r}.{hint}'
         )
     for root in roots.values():
         differ = sorted(set(subfolders(root)) ^ set(classes))
         if differ:
             raise ValueError(
-                f'Invalid `data`: expected the classes of {train!r} in {root!r}, '
-                f'got others: {shorten(differ)}.'
+                f'Invalid `data`: expected the same classes in {train!r} and {root!r}, '
+                f'got different ones: {shorten(differ)}.'
             )
     return classes
 
 
 def _left_out(path: str, roots: Dict[str, str]) -> List[str]:
-    """Warn of what is in the folder and is not used."""
+    """Warn about files and folders that are ignored."""
     lines = []
     if roots['train'] != path:
         folders = [osp.join(path, name) for name in subfolders(path)]
         beside = [folder for folder in folders if folder not in roots.values()]
         if beside:
-            lines.append(remark('folders beside train', beside, 'They are left out.'))
+            lines.append(remark('folders beside train', beside, 'They are ignored.'))
     for root in roots.values():
         images, files = (find_files(root, ends)[0] for ends in (ENDINGS, ['']))
         loose = [file for file in images if osp.dirname(file) == root]
         if loose:
             lines.append(
-                remark('images in no class folder', loose, 'They are left out.')
+                remark('images outside a class folder', loose, 'They are ignored.')
             )
         others = sorted(set(files) - set(images))
         if others:
             lines.append(
                 remark(
-                    'files of other kinds',
+                    'files that are not images',
                     others,
-                    f'They are left out: images end in {", ".join(ENDINGS)}.',
+                    f'They are ignored: images end in {", ".join(ENDINGS)}.',
                 )
             )
     return lines
@@ -209,7 +210,7 @@ def _look_at_all(files: Dict[str, Dict[str, List[str]]]) -> Dict[str, Part]:
 
 
 def _num_train(train: Part, split: bool, root: str) -> int:
-    """How many images there are to learn from."""
+    """Return the number of training images."""
     if not split:
         return len(_flat(train))
     count = 0
@@ -217,8 +218,8 @@ def _num_train(train: Part, split: bool, root: str) -> int:
         digests = {fact.path: fact.digest for fact in images}
         if len(set(digests.values())) < 2:
             raise ValueError(
-                f'Invalid `data`: expected two or more different images of {name!r} '
-                f'in {root!r}, one to validate with, got {len(images)} copies of one.'
+                f'Invalid `data`: expected at least two different images of {name!r} '
+                f'in {root!r}, one for validation, got {len(images)} copies of one.'
             )
         count += len(images) - len(validation_part(digests))
     return count

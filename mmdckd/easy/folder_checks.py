@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is wrong with a folder of images, and what is only remarkable."""
+"""Checks a folder of images: errors and warnings."""
 
 import os.path as osp
 from collections import Counter, defaultdict
@@ -21,23 +21,23 @@ def few_images(
     Args:
         files (Mapping): The images of each class of each part.
         roots (Mapping[str, str]): The folder of each part.
-        split (bool): Whether images to validate with are split off ``train``.
+        split (bool): Whether validation images are split off ``train``.
 
     Returns:
-        List[str]: A warning for each part in which classes have no image.
+        List[str]: A warning for each part with classes that have no image.
 
     Raises:
-        ValueError: If there are too few to train or to validate with.
+        ValueError: If there are too few images to train or to validate.
     """
     least = 2 if split else 1
     few = [
         f'{name!r} ({len(f)})' for name, f in files['train'].items() if len(f) < least
     ]
     if few:
-        wanted = 'two images, one to validate with,' if split else 'an image'
+        wanted = 'two images, one for validation,' if split else 'one image'
         raise ValueError(
             f'Invalid `data`: expected at least {wanted} of each class in '
-            f'{roots["train"]!r}, got fewer of {shorten(few)}.'
+            f'{roots["train"]!r}, got fewer for {shorten(few)}.'
         )
     warnings = []
     for part, by_class in files.items():
@@ -49,23 +49,24 @@ def few_images(
         if none:
             warnings.append(
                 remark(
-                    f'classes without an image in {part}',
+                    f'classes without images in {part}',
                     none,
-                    'How well they are told apart is not measured.',
+                    'The accuracy on them is not measured.',
                 )
             )
     return warnings
 
 
 def check_faults(facts: Sequence[ImageFacts], folder: str, key: str = 'data') -> None:
-    """Raise where images cannot be trained on.
+    """Raise if some images cannot be used for training.
 
     Args:
         facts (Sequence[ImageFacts]): All images.
-        folder (str): The folder that they are in.
+        folder (str): The folder that contains them.
         key (str): The argument that names it. Defaults to ``'data'``.
 
     Raises:
+        ValueError: If there are such images; the message lists them.
         ValueError: If there are some; it names them.
     """
     faults = [fact for fact in facts if fact.fault]
@@ -73,21 +74,21 @@ def check_faults(facts: Sequence[ImageFacts], folder: str, key: str = 'data') ->
         return
     kinds = Counter(fact.fault for fact in faults)
     raise ValueError(
-        f'Invalid `{key}`: {len(faults)} of {len(facts)} images in {folder!r} cannot '
-        f'be read ({kinds.most_common(1)[0][0]}): '
+        f'Invalid `{key}`: expected readable images in {folder!r}, got {len(faults)} '
+        f'of {len(facts)} that cannot be read ({kinds.most_common(1)[0][0]}): '
         f'{shorten([f"{fact.path}: {fact.fault}" for fact in faults])}. '
-        'Mend or remove them.'
+        'Repair or remove them.'
     )
 
 
 def copy_warnings(
     facts: Mapping[str, Mapping[str, Sequence[ImageFacts]]], folder: str
 ) -> List[str]:
-    """Warn of images that are in several parts, or in several classes.
+    """Warn about images that are in several parts or in several classes.
 
     Args:
         facts (Mapping): The images of each class of each part.
-        folder (str): The folder, which paths are relative to.
+        folder (str): The folder that the listed paths are relative to.
 
     Returns:
         List[str]: A warning for each pair of parts, and one for the classes.
@@ -112,7 +113,7 @@ def copy_warnings(
         remark(
             f'images in both {one} and {other}',
             pairs,
-            'Accuracy looks better than it is; remove them from one.',
+            'They make the accuracy look too good; remove them from one.',
         )
         for (one, other), pairs in shared.items()
     ]
@@ -121,29 +122,29 @@ def copy_warnings(
             remark(
                 'images in several classes',
                 contradictory,
-                'Keep each in the one that is right.',
+                'Keep each only in the right one.',
             )
         )
     return lines
 
 
 def content_warnings(facts: Sequence[ImageFacts]) -> List[str]:
-    """Warn of images of which training does not see all.
+    """Warn about images that training sees only in part.
 
     Args:
         facts (Sequence[ImageFacts]): All images.
 
     Returns:
-        List[str]: A warning of each kind.
+        List[str]: One warning per kind.
     """
     lines = []
     deep = [fact.path for fact in facts if fact.is_deep]
     if deep:
         lines.append(
             remark(
-                'images with 16 bits a channel',
+                'images with 16 bits per channel',
                 deep,
-                'The upper 8 bits are read; rescale those that look dark then.',
+                'Only the upper 8 bits are read; rescale images that look too dark.',
             )
         )
     transparent = [fact.path for fact in facts if fact.is_transparent]
@@ -152,19 +153,19 @@ def content_warnings(facts: Sequence[ImageFacts]) -> List[str]:
             remark(
                 'images with transparency',
                 transparent,
-                'It is dropped, and the color below shows; flatten them.',
+                'Transparency is dropped, which reveals hidden colors; flatten them.',
             )
         )
     return lines
 
 
 def remark(what: str, items: Sequence[str], advice: str) -> str:
-    """What is remarkable, how often it is there, where, and what to do."""
+    """Format a warning: what, how many, which ones, and what to do."""
     return f'{what} ({len(items)}): {shorten(items)}. {advice}'
 
 
 def shorten(items: Iterable[str]) -> str:
-    """The first of a list, and how many more there are."""
+    """Join the first items of a list, and say how many more there are."""
     items = list(items)
     rest = len(items) - _SHOWN
     return ', '.join(items[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')

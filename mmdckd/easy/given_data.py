@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Looks at labeled images that are no folder."""
+"""Reads labeled images from a dataset object or config instead of a folder."""
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -12,26 +12,25 @@ from mmdckd.datasets.pictures import as_bgr, is_input
 from .folder_checks import check_faults
 from .image_facts import look_at
 
-#: How images come: from files, decoded, or as tensors that networks take as
-#: they are.
+#: How images come: as files, decoded, or as tensors that the networks receive
+#: unchanged.
 FILES, IMAGES, TENSORS = 'files', 'images', 'tensors'
-#: Upper bound on the images that are looked at, evenly chosen, where the
-#: labels of all are known without.
+#: Upper bound on the images that are examined, evenly spaced, if the labels are
+#: known without loading all images.
 SAMPLE = 1000
 
 
 class Facts(NamedTuple):
-    """What is known of a dataset.
+    """What is known about a dataset.
 
     Attributes:
         labels (np.ndarray): The label of each image, (N,).
         shapes (List[tuple]): The heights and widths of images, or the shapes
-            of tensors; of some, where there are many.
+            of tensors; of a sample, if there are many.
         kind (str): :data:`FILES`, :data:`IMAGES` or :data:`TENSORS`.
-        classes (List[str], optional): The names of the classes, where the
-            dataset knows them.
+        classes (List[str], optional): The class names, if the dataset has them.
         config (dict): The config of the dataset, without ``pipeline``.
-        objects (Dict[str, Any]): The Python objects that it names.
+        objects (Dict[str, Any]): The Python objects that the config names.
     """
 
     labels: np.ndarray
@@ -43,26 +42,26 @@ class Facts(NamedTuple):
 
 
 def look_at_config(config: Mapping[str, Any], key: str) -> Facts:
-    """Look at a dataset of MMPretrain.
+    """Examine a dataset that is given as an MMPretrain config.
 
     Args:
-        config (Mapping[str, Any]): Its config. Its ``pipeline`` is not used.
-        key (str): What it was given as, for the messages.
+        config (Mapping[str, Any]): The config. Its ``pipeline`` is not used.
+        key (str): The argument that it was given as, for messages.
 
     Returns:
-        Facts: What is found.
+        Facts: What is known about it.
 
     Raises:
-        ValueError: If it cannot be built, or is no labeled dataset.
+        ValueError: If it cannot be built, or is not a labeled dataset.
     """
     own = {name: value for name, value in config.items() if name != 'pipeline'}
     try:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             dataset = DATASETS.build(dict(own, pipeline=[]))
             infos = [dataset.get_data_info(index) for index in range(len(dataset))]
-    except Exception as error:  # of the dataset, any
+    except Exception as error:  # a dataset may raise anything
         raise ValueError(
-            f'Invalid `{key}`: expected the config of a dataset of MMPretrain, got '
+            f'Invalid `{key}`: expected the config of an MMPretrain dataset, got '
             f'{own!r}, which cannot be built: {error}'
         ) from error
     labels = _whole([info.get('gt_label') for info in infos], key)
@@ -79,28 +78,28 @@ def look_at_config(config: Mapping[str, Any], key: str) -> Facts:
 
 
 def look_at_pairs(pairs: Any, key: str) -> Facts:
-    """Look at a dataset of PyTorch, or another sequence of pairs.
+    """Examine a PyTorch dataset, or another sequence of (image, label) pairs.
 
-    Every image is asked for once; where the dataset lists its ``targets``, as
-    those of torchvision do, some.
+    Every image is loaded once; if the dataset lists its ``targets``, as those
+    of torchvision do, only a sample is.
 
     Args:
-        pairs (Dataset): The dataset, of pairs of an image and a label.
-        key (str): What it was given as, for the messages, and what its config
-            calls it.
+        pairs (Dataset): The dataset.
+        key (str): The argument that it was given as, for messages; the config
+            uses it as the name of the object.
 
     Returns:
-        Facts: What is found.
+        Facts: What is known about it.
 
     Raises:
-        ValueError: If it has no length, or something in it is no such pair.
+        ValueError: If it has no length, or an item is not such a pair.
     """
     try:
         count = len(pairs)
     except TypeError as error:
         raise ValueError(
             f'Invalid `{key}`: expected a dataset with a length, got a '
-            f'{type(pairs).__name__}, which has none. Give one with __len__ and '
+            f'{type(pairs).__name__} without one. Implement __len__ and '
             '__getitem__.'
         ) from error
     if count == 0:
@@ -117,8 +116,7 @@ def look_at_pairs(pairs: Any, key: str) -> Facts:
     kinds = {kind for _, kind, _ in found}
     if len(kinds) > 1:
         raise ValueError(
-            f'Invalid `{key}`: expected images alone or tensors of floats alone, got '
-            'both.'
+            f'Invalid `{key}`: expected either images or float tensors, got both.'
         )
     classes = getattr(pairs, 'classes', None)
     return Facts(
@@ -132,7 +130,7 @@ def look_at_pairs(pairs: Any, key: str) -> Facts:
 
 
 def _targets(pairs: Any, count: int) -> Optional[np.ndarray]:
-    """The labels that a dataset lists, if it does."""
+    """Return the labels that a dataset lists, if it does."""
     targets = getattr(pairs, 'targets', None)
     if targets is None or len(targets) != count:
         return None
@@ -141,11 +139,11 @@ def _targets(pairs: Any, count: int) -> Optional[np.ndarray]:
 
 
 def _look_at_pair(pair: Any, index: int, key: str) -> Tuple[Any, str, tuple]:
-    """The label of a pair, and the kind and the shape of its image."""
+    """Return the label of a pair, and the kind and shape of its image."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(
-            f'Invalid `{key}`: expected pairs of an image and a label, got a '
-            f'{type(pair).__name__} as number {index}.'
+            f'Invalid `{key}`: expected (image, label) pairs, got a '
+            f'{type(pair).__name__} at index {index}.'
         )
     image, label = pair
     if is_input(image):
@@ -154,12 +152,12 @@ def _look_at_pair(pair: Any, index: int, key: str) -> Tuple[Any, str, tuple]:
 
 
 def _whole(labels: List[Any], key: str) -> np.ndarray:
-    """Labels as whole numbers."""
+    """Return labels as an array of whole numbers."""
     for index, label in enumerate(labels):
         value = label.item() if _is_scalar(label) else label
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(
-                f'Invalid `{key}`: expected labels that are whole numbers from 0 on, '
+                f'Invalid `{key}`: expected labels that are whole numbers from 0, '
                 f'got {label!r} for image {index}.'
             )
     return np.array([int(label) for label in labels])

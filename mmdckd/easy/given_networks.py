@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Networks that are given as Python objects."""
+"""Networks that are given as Python objects instead of names."""
 
 from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Union
@@ -12,7 +12,7 @@ from mmdckd.models.backbones.module_backbone import find_function
 
 from .networks import NamedNetwork, config_of_module
 
-#: What builds the network of a config that names a Python object.
+#: The function that builds the network of a config that names a Python object.
 GIVEN = 'mmdckd.models.backbones.given_network.build_network'
 
 
@@ -22,19 +22,20 @@ def given_network(
     key: str,
     pretrained: bool,
 ) -> NamedNetwork:
-    """Describe a network that is a Python object.
+    """Describe a network that is given as a Python object.
 
     Args:
-        network (nn.Module | Callable): The network; or what makes one, when
-            it is called with ``num_classes``.
-        num_classes (int): How many classes the data have.
-        key (str): What it was given as, by which the config names it.
-        pretrained (bool): Whether the weights of a network are kept. If not,
-            it is initialized anew.
+        network (nn.Module | Callable): The network, or a function that takes
+            ``num_classes`` and returns one.
+        num_classes (int): The number of classes of the data.
+        key (str): The argument that it was given as; the config uses it as the
+            name of the object.
+        pretrained (bool): Whether to keep the weights of a module. Otherwise
+            its layers are initialized anew.
 
     Returns:
-        NamedNetwork: The network. One that is made by a function of a module
-        is described by its import path.
+        NamedNetwork: The network. A function of an importable module is
+        described by its import path.
 
     Raises:
         TypeError: If it is neither.
@@ -48,8 +49,8 @@ def given_network(
         )
     if not callable(network):
         raise TypeError(
-            f'Invalid `{key}`: expected the name of a network, an nn.Module or what '
-            f'makes one, got a {type(network).__name__}.'
+            f'Invalid `{key}`: expected the name of a network, an nn.Module or a '
+            f'function that returns one, got a {type(network).__name__}.'
         )
     name = getattr(network, '__name__', key)
     path = _import_path(network)
@@ -60,7 +61,7 @@ def given_network(
 
 
 def _import_path(function: Callable) -> Optional[str]:
-    """The path by which another process can import a function, if it can."""
+    """Return the path by which another process can import a function, if any."""
     module = getattr(function, '__module__', None)
     path = f'{module}.{getattr(function, "__qualname__", "")}'
     if module in (None, '__main__'):
@@ -73,16 +74,16 @@ def _import_path(function: Callable) -> Optional[str]:
 
 
 def keep_weights(network: NamedNetwork, path: str) -> NamedNetwork:
-    """Keep the weights of a given network, if they are used, in a file.
+    """Save the weights of a given network to a file, if they are used.
 
-    So the config of a run names them, as it does those of any other network.
+    The config of the run then names the file, as for any other network.
 
     Args:
         network (NamedNetwork): The network.
         path (str): The file.
 
     Returns:
-        NamedNetwork: The network; its config names the file.
+        NamedNetwork: The network, with a config that names the file.
     """
     if not isinstance(network.given, nn.Module) or not network.has_weights:
         return network
@@ -93,7 +94,7 @@ def keep_weights(network: NamedNetwork, path: str) -> NamedNetwork:
 
 
 def objects_of(**networks: Optional[NamedNetwork]) -> Dict[str, Any]:
-    """The Python objects that the configs of networks name."""
+    """Return the Python objects that the configs of networks name."""
     return {
         key: network.given
         for key, network in networks.items()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a look at an image file tells, before anything is trained."""
+"""Examines one image file before anything is trained."""
 
 from dataclasses import dataclass
 from typing import Optional
@@ -10,23 +10,23 @@ from mmdckd.datasets.image_folder import file_digest
 from mmdckd.datasets.load_image import fault_of
 from mmdckd.io.images import file_fault, open_image, size_fault
 
-# Where the header of a PNG has the bits of a channel.
+# The position of the bit depth in the header of a PNG.
 _PNG_DEPTH = 24
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of an image file.
+    """What is known about an image file.
 
     Attributes:
         path (str): The file.
-        digest (bytes): Stands for its content; empty if it cannot be read.
-        fault (str, optional): Why it cannot be trained on; None if it can.
-        short_side (int): Its shorter side, in pixels.
-        is_deep (bool): Whether it has 16 bits a channel, of which training
+        digest (bytes): A digest of its content; empty if it cannot be read.
+        fault (str, optional): Why it cannot be used; None if it can.
+        short_side (int): The shorter side, in pixels.
+        is_deep (bool): Whether it has 16 bits per channel, of which training
             sees the upper 8.
         is_transparent (bool): Whether it has transparency, which training
-            does not see.
+            ignores.
     """
 
     path: str
@@ -38,15 +38,16 @@ class ImageFacts:
 
 
 def look_at(path: str, decode: bool = True) -> ImageFacts:
-    """Read an image file.
+    """Read and examine an image file.
 
     Args:
         path (str): The file.
-        decode (bool): Whether to decode it, too, which finds what is broken
-            behind the header. Defaults to True.
+        decode (bool): Whether to decode it too, which finds damage behind the
+            header. Defaults to True.
 
     Returns:
-        ImageFacts: What is found; an unreadable file is a fault, no error.
+        ImageFacts: What is known; an unreadable file has a ``fault`` and raises
+        no error.
     """
     fault = file_fault(path)
     if fault:
@@ -62,11 +63,11 @@ def look_at(path: str, decode: bool = True) -> ImageFacts:
         return ImageFacts(path, digest, fault)
     with open_image(content) as image:
         if image.format == 'TIFF' and image.mode in ('I', 'F'):
-            return ImageFacts(path, digest, 'it has 32 bits a channel')
+            return ImageFacts(path, digest, 'it has 32 bits per channel')
         if decode:
             try:
                 image.load()
-            except Exception:  # decoders raise what they like
+            except Exception:  # decoders raise all kinds of errors
                 return ImageFacts(path, digest, 'it cannot be decoded')
         return ImageFacts(
             path,
@@ -79,7 +80,7 @@ def look_at(path: str, decode: bool = True) -> ImageFacts:
 
 
 def _is_deep(image: Image.Image, content: bytes) -> bool:
-    # Pillow reads a PNG of 16 bits in color as one of 8.
+    # Pillow converts a 16-bit color PNG to 8 bits.
     if image.format == 'PNG':
         return content[_PNG_DEPTH] == 16
     return image.mode.startswith('I;16')

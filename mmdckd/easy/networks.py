@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From the name of a network to its config."""
+"""Turns the name of a network into its config."""
 
 import importlib
 import json
@@ -21,32 +21,32 @@ from mmdckd.models.weights import read_state_dict
 FORMS = """a network is one of
   NAME                      a config of MMPretrain's zoo: resnet34_8xb32_in1k
   PATH.py                   a config file, or the config of an exported student
-  timm:NAME[,CHECKPOINT]    a network of timm
-  hf:FOLDER                 an image classifier of transformers, saved in a folder
-  torchvision:NAME          a network of torchvision
-  python:PACKAGE.FUNCTION   a function that returns an nn.Module; it is called
-                            with num_classes"""
+  timm:NAME[,CHECKPOINT]    a timm network
+  hf:FOLDER                 a transformers image classifier, saved in a folder
+  torchvision:NAME          a torchvision network
+  python:PACKAGE.FUNCTION   a function that takes num_classes and returns an
+                            nn.Module"""
 
 
-#: What holds a network that is not MMPretrain's.
+#: The backbone type that holds a network that is not from MMPretrain.
 HOLDER = 'mmdckd.ModuleBackbone'
-#: What makes a network of torchvision.
+#: The function that builds a torchvision network.
 TORCHVISION = 'mmdckd.models.backbones.torchvision_network.build_network'
 
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """What a name stands for.
+    """A network that a name stands for.
 
     Attributes:
         config (dict): The network's config, for ``teacher`` or
             ``architecture`` of a ``CollectiveDistill``.
-        name (str): A short name of it, for folders and tables.
-        has_weights (bool): Whether it comes with trained weights.
-        has_head (bool): Whether it comes with a trained head for the classes
-            of the data, too.
+        name (str): A short name for folders and tables.
+        has_weights (bool): Whether it has pretrained weights.
+        has_head (bool): Whether it also has a trained head for the classes of
+            the data.
         given (nn.Module | Callable, optional): The Python object that the
-            config names; None where the config alone describes the network.
+            config names; None if the config alone describes the network.
     """
 
     config: dict
@@ -63,18 +63,18 @@ def find_network(
 
     Args:
         spec (str): One of :data:`FORMS`.
-        num_classes (int): How many classes the data have.
-        pretrained (bool): Whether to start from the weights that the library
-            of the network lists. They are looked for where that library
+        num_classes (int): The number of classes of the data.
+        pretrained (bool): Whether to start from the pretrained weights that
+            the network's library lists, which are searched where the library
             keeps its downloads. Defaults to False.
-        key (str): What the name was given as, for the messages.
+        key (str): The argument that the name was given as, for messages.
 
     Returns:
         NamedNetwork: The network.
 
     Raises:
         FileNotFoundError: If ``spec`` names a file that does not exist.
-        ModuleNotFoundError: If the library of the network is not installed.
+        ModuleNotFoundError: If the network's library is not installed.
         ValueError: If there is no such network.
     """
     kind, colon, rest = spec.partition(':')
@@ -92,7 +92,7 @@ def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedN
     if name not in zoo:
         raise ValueError(
             f"Invalid `{key}`: expected a config of MMPretrain's zoo, got "
-            f'{name!r}.{_did_you_mean(name, list(zoo))} Else, {FORMS}.'
+            f'{name!r}.{_did_you_mean(name, list(zoo))} Otherwise, {FORMS}.'
         )
     config: dict = dict(cfg_path=f'mmpretrain::{zoo[name]}')
     base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
@@ -115,7 +115,9 @@ def _from_config(
     path: str, num_classes: int, pretrained: bool, key: str
 ) -> NamedNetwork:
     if not osp.isfile(path):
-        raise FileNotFoundError(f'Invalid `{key}`: there is no file {path!r}.')
+        raise FileNotFoundError(
+            f'Invalid `{key}`: expected an existing file, got {path!r}.'
+        )
     name = osp.splitext(osp.basename(path))[0]
     base = Config.fromfile(path)
     if 'model' not in base:
@@ -149,7 +151,7 @@ def _from_timm(rest: str, num_classes: int, pretrained: bool, key: str) -> Named
     if not timm.is_model(name):
         hint = _did_you_mean(name, timm.list_models())
         raise ValueError(
-            f'Invalid `{key}`: expected a network of timm, got {name!r}.{hint}'
+            f'Invalid `{key}`: expected a timm network, got {name!r}.{hint}'
         )
     config: dict = dict(type='TimmClassifier', model_name=name, num_classes=num_classes)
     if checkpoint:
@@ -160,16 +162,18 @@ def _from_timm(rest: str, num_classes: int, pretrained: bool, key: str) -> Named
             _say_new_head(name, theirs, num_classes)
         return NamedNetwork(config, name, True, theirs == num_classes)
     if pretrained:
-        # timm gives the network a head of `num_classes` itself.
+        # timm itself gives the network a head for `num_classes`.
         config['pretrained'] = True
         _say_new_head(name, None, num_classes)
     return NamedNetwork(config, name, pretrained)
 
 
 def _classes_of(checkpoint: str, network: nn.Module, key: str) -> int:
-    """How many classes the weights of a network of timm are for."""
+    """Return the number of classes of the weights of a timm network."""
     if not osp.isfile(checkpoint):
-        raise FileNotFoundError(f'Invalid `{key}`: there is no file {checkpoint!r}.')
+        raise FileNotFoundError(
+            f'Invalid `{key}`: expected an existing file, got {checkpoint!r}.'
+        )
     weights = read_state_dict(checkpoint, key)
     for prefix in classifier_prefixes(network):
         for name, value in weights.items():
@@ -177,10 +181,11 @@ def _classes_of(checkpoint: str, network: nn.Module, key: str) -> int:
                 return len(value)
     hint = ''
     if '_fc.weight' in weights:
-        hint = ' Did you mean what `mmdckd convert efficientnet` makes of it?'
+        hint = ' Did you mean the output of `mmdckd convert efficientnet`?'
     raise ValueError(
-        f'Invalid `{key}`: expected the weights of a {type(network).__name__} of '
-        f'timm, got a file with no classifier, {checkpoint!r}.{hint}'
+        f'Invalid `{key}`: expected the weights of the timm network '
+        f'{type(network).__name__}, got a file without a classifier, '
+        f'{checkpoint!r}.{hint}'
     )
 
 
@@ -190,8 +195,8 @@ def _from_transformers(
     _library('transformers', key)
     if not osp.isfile(osp.join(folder, 'config.json')):
         raise FileNotFoundError(
-            f'Invalid `{key}`: expected a folder with the config.json of an image '
-            f'classifier of transformers, got {folder!r}. Save one by '
+            f'Invalid `{key}`: expected a folder with the config.json of a '
+            f'transformers image classifier, got {folder!r}. Save one with '
             '`network.save_pretrained(folder)`.'
         )
     config: dict = dict(
@@ -221,8 +226,7 @@ def _from_torchvision(
     if name not in models.list_models(models):
         hint = _did_you_mean(name, models.list_models(models))
         raise ValueError(
-            f'Invalid `{key}`: expected a classifier of torchvision, got {name!r}.'
-            f'{hint}'
+            f'Invalid `{key}`: expected a torchvision classifier, got {name!r}.{hint}'
         )
     config = config_of_module(TORCHVISION, num_classes, name=name)
     if pretrained:
@@ -238,12 +242,12 @@ def _from_python(
 
 
 def config_of_module(path: str, num_classes: int, **kwargs: str) -> dict:
-    """The config of a network that a function makes.
+    """Return the config of a network that a function returns.
 
     Args:
         path (str): The import path of the function.
-        num_classes (int): What it is called with.
-        **kwargs (str): The same.
+        num_classes (int): Its argument ``num_classes``.
+        **kwargs (str): Its other arguments.
     """
     return dict(
         type='ImageClassifier',
@@ -261,14 +265,14 @@ _FINDERS: Dict[str, Callable[[str, int, bool, str], NamedNetwork]] = dict(
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The end of a message about a name that is not known."""
+    """Return the suggestion that ends a message about an unknown name."""
     near = [each for each in known if each.startswith(name)][:3]
     near = near or get_close_matches(name, known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
 
 
 def _head(head: dict, num_classes: int) -> dict:
-    """The changes that give a head other classes."""
+    """Return the changes that adapt a head to another number of classes."""
     changes: dict = dict(num_classes=num_classes)
     if isinstance(head.get('topk'), (list, tuple)):
         changes['topk'] = tuple(k for k in head['topk'] if k <= num_classes)
@@ -284,7 +288,7 @@ def _zoo_folder() -> str:
 
 @cache
 def _zoo() -> Dict[str, str]:
-    """The configs of MMPretrain by name, with their paths."""
+    """Return the paths of MMPretrain's configs by name."""
     folder = _zoo_folder()
     return {
         osp.splitext(osp.basename(path))[0]: osp.relpath(path, folder)
@@ -297,8 +301,8 @@ def _library(name: str, key: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'Invalid `{key}`: the network needs {name}, which is not installed. '
-            f'Install it with: pip install {name}'
+            f'Invalid `{key}`: expected an installed library, got a network that needs '
+            f'{name}, which is not installed. Install it with: pip install {name}'
         ) from error
 
 

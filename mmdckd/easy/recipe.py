@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Settings that fit the data and the device, each with its reason."""
+"""Chooses settings that fit the data and the device, each with its reason."""
 
 import math
 import os
@@ -10,35 +10,34 @@ from mmengine.device import get_device
 
 from .source import TENSORS, Source
 
-#: Images larger than this see random crops of other scales, as photographs
-#: do; smaller ones, often glyphs or digits, are only moved.
+#: Larger images, usually photographs, get random crops at other scales; smaller
+#: ones, often glyphs or digits, are only shifted.
 SMALL = 64
-#: Optimizer to what is right for it: a learning rate for batches of 64, and
-#: the weight decay.
+#: Learning rate for batches of 64, and weight decay, of each optimizer.
 OPTIMIZERS = dict(sgd=(0.05, 0.0005), adamw=(0.0005, 0.05))
-#: How training images are changed at random; see the configs.
+#: The random changes of training images; see :mod:`mmdckd.easy.configs`.
 AUGMENTATIONS = ('none', 'shift', 'flip', 'crop')
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a student is trained.
+    """The settings of a training.
 
     Attributes:
         image_size (int): The side of the square images that networks see.
         augmentation (str): One of :data:`AUGMENTATIONS`.
-        batch_size (int): Images in a batch.
-        drop_last (bool): Whether the rest of an epoch is left out.
+        batch_size (int): Images per batch.
+        drop_last (bool): Whether an incomplete last batch is dropped.
         epochs (int): Passes over the training images.
         optimizer (str): One of :data:`OPTIMIZERS`.
-        lr (float): Its largest learning rate.
-        warm_up (int): The epochs in which the learning rate rises; in the
-            others it falls as a cosine.
+        lr (float): The highest learning rate.
+        warm_up (int): The epochs in which the learning rate rises; then it
+            falls as a cosine.
         amp (bool): Whether to train in mixed precision.
         num_workers (int): Processes that load images.
-        log_interval (int): Steps from a line of the log to the next.
-        reasons (List[str]): For each setting that was chosen, a line that
-            tells the value and why.
+        log_interval (int): Steps between two lines of the log.
+        reasons (List[str]): A line for each chosen setting, with its value and
+            the reason.
     """
 
     image_size: int
@@ -56,22 +55,22 @@ class Recipe:
 
     @property
     def is_small(self) -> bool:
-        """bool: Whether images are small, so that networks for 32x32 fit."""
+        """bool: Whether images are so small that networks for 32x32 fit."""
         return self.image_size <= SMALL
 
 
 def choose_recipe(
     source: Source, pretrained: bool = False, device: Optional[str] = None, **given: Any
 ) -> Recipe:
-    """Choose what is not given.
+    """Choose the settings that are not given.
 
     Args:
         source (Source): The data.
-        pretrained (bool): Whether the students start from trained weights.
+        pretrained (bool): Whether the students start from pretrained weights.
             Defaults to False.
-        device (str, optional): What they are trained on, ``'cpu'`` or
-            ``'cuda'``. Defaults to None, the one that MMEngine finds.
-        **given: Settings of :class:`Recipe`; None stands for a choice.
+        device (str, optional): The device, ``'cpu'`` or ``'cuda'``. Defaults to
+            None, which means the one that MMEngine finds.
+        **given: Settings of :class:`Recipe`; None means choose.
 
     Returns:
         Recipe: All settings.
@@ -94,7 +93,7 @@ def choose_recipe(
     device = device or get_device()
     reasons.append(
         f'device = {device}: '
-        + ('torch finds no GPU' if device == 'cpu' else 'torch finds one')
+        + ('torch finds no GPU' if device == 'cpu' else 'torch finds a GPU')
     )
     size = choose('image_size', *_image_size(source))
     choose('augmentation', *_augmentation(size, source.kind))
@@ -107,7 +106,7 @@ def choose_recipe(
         )
     steps = max(1, source.num_train // batch)
     epochs = choose('epochs', *_epochs(steps))
-    optimizer = choose('optimizer', 'sgd', 'convolutional networks learn best with it')
+    optimizer = choose('optimizer', 'sgd', 'it suits convolutional networks')
     choose('lr', *_lr(optimizer, batch, pretrained))
     choose(
         'warm_up',
@@ -126,13 +125,13 @@ def choose_recipe(
 
 
 def _check(given: Dict[str, Any], source: Source) -> None:
-    """Check what a user gives."""
+    """Check the settings that a user gives."""
     least = dict(image_size=1, batch_size=1, epochs=1, num_workers=0)
     for name, least_value in least.items():
         value = given.get(name, least_value)
         if isinstance(value, bool) or not isinstance(value, int) or value < least_value:
             raise ValueError(
-                f'Invalid `{name}`: expected a whole number, {least_value} or more, '
+                f'Invalid `{name}`: expected a whole number of at least {least_value}, '
                 f'got {value!r}.'
             )
     if not 0 < given.get('lr', 1) < math.inf:
@@ -154,58 +153,58 @@ def _check(given: Dict[str, Any], source: Source) -> None:
 
 def _image_size(source: Source) -> tuple:
     if source.kind == TENSORS:
-        return source.short_side, 'tensors stay as they are'
+        return source.short_side, 'tensors are used unchanged'
     return (
         min(224, max(32, 8 * round(source.short_side / 8))),
-        f'the shorter side of half of the images has {source.short_side} pixels or '
-        'fewer; networks halve 32 five times, and more than 224 helps little',
+        f'the median of the shorter sides is {source.short_side} pixels; networks '
+        'halve 32 pixels five times, and more than 224 helps little',
     )
 
 
 def _augmentation(size: int, kind: str) -> tuple:
     if kind == TENSORS:
-        return 'none', 'tensors stay as they are; the dataset may change them'
+        return 'none', 'tensors are used unchanged; your dataset can augment them'
     if size <= SMALL:
         return 'shift', (
-            'images this small are often characters, and another one when mirrored'
+            'images this small are often characters, which mirroring would change'
         )
-    return 'crop', 'photographs show the same at other scales, and mirrored'
+    return 'crop', 'photographs show the same object at any scale, also mirrored'
 
 
 def _batch_size(num_train: int, device: str) -> tuple:
     most = 64 if device == 'cpu' else 128
     why = (
-        f'about 8 steps in an epoch of {num_train:,} images, 16 images for '
-        f'BatchNorm to measure and at most {most}'
+        f'about 8 steps per epoch of {num_train:,} images, at least 16 images for '
+        f'BatchNorm and at most {most}'
     )
     return min(num_train, max(16, min(most, num_train // 8))), why
 
 
 def _epochs(steps: int) -> tuple:
-    why = 'about 4,000 steps, 10 to 100 epochs: a collective helps where more steps'
+    why = 'about 4,000 steps, 10 to 100 epochs: distillation helps when more steps'
     return min(100, max(10, round(4000 / steps))), f'{why} no longer do'
 
 
 def _lr(optimizer: str, batch: int, pretrained: bool) -> tuple:
     of_64 = OPTIMIZERS[optimizer][0]
-    why = f'{of_64:g} for batches of 64, in proportion to the batch'
+    why = f'{of_64:g} for batches of 64, scaled with the batch size'
     if pretrained:
-        of_64, why = of_64 / 10, f'{why}; a tenth, as the weights are trained'
+        of_64, why = of_64 / 10, f'{why}; a tenth, because the weights are pretrained'
     return round(of_64 * batch / 64, 8), why
 
 
 def _amp(size: int, device: str) -> tuple:
     if device != 'cuda':
-        return False, 'it is for GPUs; on a CPU few are faster with it'
+        return False, 'made for GPUs; few CPUs are faster with it'
     if size <= SMALL:
-        return False, 'images this small leave a GPU idle anyway'
-    return True, 'GPUs have faster units for half precision'
+        return False, 'images this small do not keep a GPU busy anyway'
+    return True, 'GPUs compute faster in half precision'
 
 
 def _num_workers(size: int, device: str) -> tuple:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else 1
     if size <= SMALL:
-        return 0, 'images this small load faster than they pass between processes'
+        return 0, 'loading images this small is faster than passing them on'
     if device == 'cpu':
-        return min(2, cores // 2), f'half of {cores} processor cores, which also train'
-    return min(8, cores), f'{cores} processor cores'
+        return min(2, cores // 2), f'half of {cores} CPU cores, which also train'
+    return min(8, cores), f'{cores} CPU cores'

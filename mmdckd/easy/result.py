@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a distillation has made."""
+"""The result of a distillation."""
 
 import os
 from dataclasses import dataclass, field
@@ -29,18 +29,18 @@ Picture = Union[str, 'os.PathLike[str]', Image.Image, np.ndarray, Tensor]
 
 @dataclass
 class Result:
-    """What a distillation has made.
+    """The result of a distillation: the best student and its metrics.
 
     Attributes:
         name (str): The name of the best student.
         exported (ExportedStudent): The files of the best student.
         metrics (Dict[str, float]): The metrics of all members, in percent, on
-            the test images, or where there are none on those of validation.
+            the test images or, if there are none, on the validation images.
         measured_on (str): ``'test'`` or ``'val'``.
-        parameters (Dict[str, int]): How many parameters the student and the
-            teacher have.
+        parameters (Dict[str, int]): The number of parameters of each student
+            and of the teacher.
         report (str): The path of the report.
-        work_dir (str): The folder of all that was written.
+        work_dir (str): The output folder.
         objects (Dict[str, Any]): The Python objects that the student's config
             names; see :mod:`mmdckd.io.given`.
     """
@@ -56,9 +56,9 @@ class Result:
 
     @property
     def student(self) -> nn.Module:
-        """nn.Module: The best student, in evaluation mode, on the CPU: images
-        in, logits (B, C) out. One that was given as a Python object, or is of
-        torchvision, is of the type that it was."""
+        """nn.Module: The best student, in evaluation mode, on the CPU. It takes
+        images and returns logits (B, C). A student that was given as a Python
+        object or is from torchvision has its original type."""
         model = self._load().model
         backbone = getattr(model, 'backbone', None)
         return backbone.module if isinstance(backbone, ModuleBackbone) else model
@@ -70,20 +70,19 @@ class Result:
 
         Args:
             images (str | PathLike | Image | np.ndarray | Tensor | Sequence):
-                An image or several: the path of a file, a PIL image, an array
-                of uint8 (H, W) or (H, W, 3) in RGB, or a tensor of uint8
-                (3, H, W). They are resized and normalized as in validation. A
-                tensor of floats, (C, H, W) or (B, C, H, W), is what the
-                network takes, as it is.
+                One image or several: a file path, a PIL image, a uint8 array
+                (H, W) or (H, W, 3) in RGB, or a uint8 tensor (3, H, W). They
+                are resized and normalized as in validation. A float tensor,
+                (C, H, W) or (B, C, H, W), goes to the network unchanged.
 
         Returns:
             List[Dict[str, float]]: For each image, the probability of every
-            class by its name, the likeliest first.
+            class by name, the most likely first.
 
         Raises:
             OSError: If a file cannot be read.
-            ValueError: If something is no image; or no tensor of floats,
-                where the students were trained on such tensors.
+            ValueError: If an item is not an image, or is not a float tensor
+                although the students were trained on float tensors.
         """
         several = isinstance(images, (list, tuple)) or (
             isinstance(images, Tensor) and images.ndim == 4
@@ -116,7 +115,7 @@ class Result:
             return model(inputs, mode='predict')[0].pred_score.cpu()
         if self._pipeline is None:
             raise ValueError(
-                'Invalid `images`: expected tensors of floats, as the students were '
+                'Invalid `images`: expected float tensors, as the students were '
                 f'trained on, got a {type(image).__name__}.'
             )
         if isinstance(image, (str, os.PathLike)):
@@ -131,15 +130,15 @@ class Result:
         return {names[i]: float(scores[i]) for i in order}
 
     def summary(self) -> List[str]:
-        """Tell in five lines what came out.
+        """Summarize the result in five lines.
 
         Returns:
-            List[str]: Which student, how good, how large, and where it is.
+            List[str]: The best student, its accuracy, size and files.
         """
         own = self.metrics[metric_name(BEST, METRIC)]
         size = self.parameters[self.name]
         lines = [
-            f'Use {self.name}, the student that is best in validation.',
+            f'Use {self.name}, the best student in validation.',
             f'It classifies {own:.2f} % of the {self.measured_on} images correctly.',
             f'It has {size:,} parameters.',
         ]

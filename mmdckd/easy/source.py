@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Labeled images, wherever they come from."""
+"""Labeled images to learn from: a folder, a dataset or its config."""
 
 import os
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ from .folder import Folder, read_folder
 from .folder_checks import shorten
 from .given_data import FILES, IMAGES, TENSORS, Facts, look_at_config, look_at_pairs
 
-#: What distillation learns from: a folder, the config of a dataset of
-#: MMPretrain, or a dataset of PyTorch.
+#: The data of a distillation: a folder, the config of an MMPretrain dataset, or
+#: a PyTorch dataset.
 Data = Union[str, 'os.PathLike[str]', Mapping[str, Any], Dataset]
 
 
@@ -27,17 +27,16 @@ class Source:
     """Labeled images to learn from.
 
     Attributes:
-        name (str): What they are called, for messages.
-        train (dict): The config of the dataset to train on, without its
+        name (str): A name for messages.
+        train (dict): The config of the training dataset, without its
             ``pipeline``.
-        val (dict): The same to validate with.
-        test (dict, optional): The same to test with, where there is one.
+        val (dict): The config of the validation dataset.
+        test (dict, optional): The config of the test dataset, if there is one.
         classes (List[str]): The names of the classes, in order.
-        counts (Dict[str, int]): How many images of each class there are to
-            learn from and to split off.
-        short_side (int): The median of the shorter sides of the images, in
-            pixels.
-        num_train (int): How many images there are to learn from.
+        counts (Dict[str, int]): The number of images per class, including those
+            that are split off for validation.
+        short_side (int): The median of the images' shorter sides, in pixels.
+        num_train (int): The number of training images.
         kind (str): How images come: :data:`FILES`, :data:`IMAGES` or
             :data:`TENSORS`.
         warnings (List[str]): What a user should know about the images.
@@ -62,40 +61,39 @@ class Source:
 
     @property
     def num_classes(self) -> int:
-        """int: How many classes there are."""
+        """int: The number of classes."""
         return len(self.classes)
 
 
 def read_source(
     data: Data, val_data: Optional[Data] = None, image_size: Optional[int] = None
 ) -> Source:
-    """Look at labeled images.
+    """Read labeled images and check them.
 
     Args:
         data (str | dict | Dataset): A folder, see
-            :func:`~mmdckd.easy.folder.read_folder`, or that of the files of
-            :class:`~mmdckd.datasets.FashionMNIST`; the config of a dataset
-            of MMPretrain; or a dataset of PyTorch, of pairs of an image and a
-            label.
-        val_data (str | dict | Dataset, optional): What to validate with, in
-            one of the last two forms. Defaults to None: a folder may have a
-            part for it; else a fifth of each class is split off.
+            :func:`~mmdckd.easy.folder.read_folder`, or the folder of the files
+            of :class:`~mmdckd.datasets.FashionMNIST`; the config of an
+            MMPretrain dataset; or a PyTorch dataset of (image, label) pairs.
+        val_data (str | dict | Dataset, optional): The validation data, in one
+            of the last two forms. Defaults to None: a folder may have its own
+            validation part; otherwise a fifth of each class is split off.
         image_size (int, optional): The side that images are resized to.
             Defaults to None.
 
     Returns:
-        Source: What is there.
+        Source: The labeled images.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        TypeError: If it is none of these.
+        FileNotFoundError: If the folder does not exist.
+        TypeError: If ``data`` is none of these.
         ValueError: If the data are invalid.
     """
     if isinstance(data, (str, os.PathLike)):
         if val_data is not None:
             raise ValueError(
-                'Invalid `val_data`: expected none beside a folder, which has a '
-                f'subfolder val/ for it, got {val_data!r}.'
+                'Invalid `val_data`: expected None for a folder, which may have a '
+                f'subfolder val/, got {val_data!r}.'
             )
         path = os.fspath(data)
         if _holds_fashion_mnist(path):
@@ -112,8 +110,8 @@ def _look_at(data: Data, key: str) -> Facts:
     if hasattr(data, '__getitem__') or isinstance(data, Dataset):
         return look_at_pairs(data, key)
     raise TypeError(
-        f'Invalid `{key}`: expected a folder, the config of a dataset or a dataset of '
-        f'PyTorch, got a {type(data).__name__}.'
+        f'Invalid `{key}`: expected a folder, the config of a dataset or a PyTorch '
+        f'dataset, got a {type(data).__name__}.'
     )
 
 
@@ -129,7 +127,7 @@ def _of_facts(
     classes = train.classes or [str(label) for label in range(count)]
     if len(classes) < count:
         raise ValueError(
-            f'Invalid `data`: expected labels below {len(classes)}, the number of its '
+            f'Invalid `data`: expected labels below {len(classes)}, the number of '
             f'classes, got {count - 1}.'
         )
     counts = np.bincount(train.labels, minlength=len(classes)).tolist()
@@ -141,7 +139,7 @@ def _of_facts(
     def dataset(facts: Facts, part: Optional[str]) -> dict:
         config: dict = dict(facts.config)
         if config['type'] != 'mmdckd.PairDataset' and (part or facts.kind == IMAGES):
-            # Decoded images of MMPretrain's datasets are RGB.
+            # MMPretrain's datasets of decoded images are RGB.
             config = dict(type='mmdckd.DatasetPart', dataset=config)
             config['rgb'] = facts.kind == IMAGES
         if part is not None:
@@ -170,14 +168,14 @@ def _of_facts(
 def _check_counts(counts: Dict[str, int], least: int) -> None:
     if len(counts) < 2:
         raise ValueError(
-            f'Invalid `data`: expected two or more classes, got {len(counts)}.'
+            f'Invalid `data`: expected at least two classes, got {len(counts)}.'
         )
     few = [f'{name!r} ({count})' for name, count in counts.items() if count < least]
     if few:
-        wanted = 'an image' if least == 1 else 'two images, one to validate with,'
+        wanted = 'one image' if least == 1 else 'two images, one for validation,'
         raise ValueError(
-            f'Invalid `data`: expected at least {wanted} of each class, labels from 0 '
-            f'to {len(counts) - 1}, got fewer of {shorten(few)}.'
+            f'Invalid `data`: expected at least {wanted} of each class, with labels '
+            f'from 0 to {len(counts) - 1}, got fewer for {shorten(few)}.'
         )
 
 
@@ -195,7 +193,7 @@ def _check_val(train: Facts, val: Facts, num_classes: int) -> None:
 
 
 def _check_shapes(parts: List[Facts], image_size: Optional[int]) -> None:
-    """Check that tensors, which no transform changes, are of one size."""
+    """Check that tensors, which stay unchanged, have one size."""
     if parts[0].kind != TENSORS:
         return
     shapes = sorted({shape for facts in parts for shape in facts.shapes})
@@ -203,7 +201,7 @@ def _check_shapes(parts: List[Facts], image_size: Optional[int]) -> None:
     if len(sizes) > 1 or any(len(shape) != 3 for shape in shapes):
         raise ValueError(
             'Invalid `data`: expected tensors (C, H, W) of one size, got '
-            f'{shorten([str(shape) for shape in shapes])}. Give `image_size` to '
+            f'{shorten([str(shape) for shape in shapes])}. Set `image_size` to '
             'resize them.'
         )
 
@@ -236,7 +234,7 @@ def _of_fashion_mnist(path: str) -> Source:
     def dataset(split: str) -> dict:
         return dict(type='mmdckd.FashionMNIST', data_root=path, split=split)
 
-    # All four files are read, so that one that is missing is told at once.
+    # Read all four files, so that a missing one is reported at once.
     clothes, _ = FashionMNIST(path, 'trainval'), FashionMNIST(path, 'test')
     counts = np.bincount(clothes.get_gt_labels()).tolist()
     return Source(

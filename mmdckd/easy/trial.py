@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Networks of others, tried on a few images before anything is trained."""
+"""Tries networks on two images before anything is trained."""
 
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Mapping
@@ -20,18 +20,17 @@ from .networks import HOLDER, NamedNetwork
 def try_networks(
     networks: Dict[str, NamedNetwork], settings: dict, num_classes: int
 ) -> None:
-    """Load the weights of networks, and run those of others on two images.
+    """Load the weights of networks, and run foreign networks on two images.
 
     Args:
-        networks (Dict[str, NamedNetwork]): The networks by what they were
-            given as. MMPretrain's and those that it wraps say how many
-            classes they predict: they are built alone, and only if they have
-            weights.
+        networks (Dict[str, NamedNetwork]): The networks by argument name. Those
+            of MMPretrain or wrapped by it declare their number of classes: they
+            are only built, and only if they have weights.
         settings (dict): The config of the run.
-        num_classes (int): How many classes the data have.
+        num_classes (int): The number of classes of the data.
 
     Raises:
-        ValueError: If one cannot be built or run, or returns no logits of
+        ValueError: If one cannot be built or run, or does not return logits of
             these classes.
     """
     inputs = two_images(settings)
@@ -45,14 +44,14 @@ def try_networks(
 
 
 def check_differ(student: NamedNetwork, num_students: int) -> None:
-    """Check that students which start from given weights can differ.
+    """Check that students that start from given weights can differ.
 
     Args:
         student (NamedNetwork): The network of every student.
-        num_students (int): How many there are.
+        num_students (int): The number of students.
 
     Raises:
-        ValueError: If any two would start, and stay, equal.
+        ValueError: If two students would start, and stay, equal.
     """
     is_copy = isinstance(student.given, nn.Module)
     if num_students < 2 or not (is_copy or student.has_head):
@@ -65,7 +64,7 @@ def check_differ(student: NamedNetwork, num_students: int) -> None:
         except ValueError as error:
             raise ValueError(
                 'Invalid `student`: expected a network whose copies can differ, got '
-                f'{student.name}: {error} Or give a function that makes a new '
+                f'{student.name}: {error} Or pass a function that returns a new '
                 'network each time it is called.'
             ) from error
 
@@ -75,7 +74,7 @@ def _is_timm(network: NamedNetwork) -> bool:
 
 
 def two_images(settings: Mapping[str, Any]) -> Tensor:
-    """Two images of a run, as networks get them.
+    """Return two images of a run as the networks receive them.
 
     Args:
         settings (Mapping[str, Any]): The config of the run.
@@ -94,7 +93,7 @@ def two_images(settings: Mapping[str, Any]) -> Tensor:
 
 @contextmanager
 def _aside() -> Iterator[None]:
-    """Build parts of MMPretrain, and leave random numbers as they were."""
+    """Build MMPretrain parts without changing the random state."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         with torch.random.fork_rng(devices=[]):
             yield
@@ -103,18 +102,19 @@ def _aside() -> Iterator[None]:
 def _build(network: NamedNetwork, key: str) -> nn.Module:
     try:
         return build_network(resolve_network(network.config, key)).eval()
-    except Exception as error:  # of the user's own function, any
+    except Exception as error:  # the user's function may raise anything
         if network.config.get('pretrained') is True and _is_timm(network):
             raise FileNotFoundError(
-                f'Invalid `{key}`: the weights of {network.name} are not where timm '
-                f'keeps them, and cannot be downloaded ({error}). Download them '
-                f"elsewhere and give the file: 'timm:{network.name},FILE'."
+                f'Invalid `{key}`: expected the weights of {network.name} where timm '
+                f'keeps its downloads, got none, and they cannot be downloaded '
+                f'({error}). Download them elsewhere and name the file: '
+                f"'timm:{network.name},FILE'."
             ) from error
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f'Invalid `{key}`: {error}') from error
         raise ValueError(
-            f'Invalid `{key}`: {network.name} cannot be made for the classes of the '
-            f'data: {error}'
+            f'Invalid `{key}`: expected a network for the classes of the data, got '
+            f'{network.name}, which cannot be built: {error}'
         ) from error
 
 
@@ -124,13 +124,13 @@ def _check_logits(
 ) -> None:
     try:
         logits = network(inputs)
-    except Exception as error:  # of the user's own forward, any
+    except Exception as error:  # the user's forward may raise anything
         raise ValueError(
-            f'Invalid `{key}`: its forward fails on a batch of images of shape '
-            f'{tuple(inputs.shape)}: {error}'
+            f'Invalid `{key}`: expected its forward to take a batch of images of shape '
+            f'{tuple(inputs.shape)}, got an error: {error}'
         ) from error
     if logits.shape != (len(inputs), num_classes):
         raise ValueError(
-            f'Invalid `{key}`: expected logits of the {num_classes} classes of the '
-            f'data, of shape {(len(inputs), num_classes)}, got {tuple(logits.shape)}.'
+            f'Invalid `{key}`: expected logits of shape {(len(inputs), num_classes)} '
+            f'for the {num_classes} classes of the data, got {tuple(logits.shape)}.'
         )

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A folder of images without labels, beside labeled ones."""
+"""Reads a folder of images without labels, to be mixed with labeled ones."""
 
 import os.path as osp
 from dataclasses import dataclass, replace
@@ -13,19 +13,19 @@ from .folder_checks import check_faults, shorten
 from .image_facts import look_at
 from .source import FILES, Source
 
-#: How many unlabeled images there are for a labeled one in a batch, at most:
-#: as many as FixMatch takes (https://arxiv.org/abs/2001.07685).
+#: Upper bound on the unlabeled images per labeled one in a batch, the ratio of
+#: FixMatch (https://arxiv.org/abs/2001.07685).
 MOST_FOR_ONE = 7
 
 
 @dataclass(frozen=True)
 class UnlabeledFolder:
-    """Images without labels.
+    """A folder of images without labels.
 
     Attributes:
-        path (str): The folder; empty without any.
-        num_images (int): How many images are below it.
-        num_labeled (int): How many labeled images there are to learn from.
+        path (str): The folder; empty if there is none.
+        num_images (int): The number of images in it, at any depth.
+        num_labeled (int): The number of labeled training images.
     """
 
     path: str
@@ -34,30 +34,30 @@ class UnlabeledFolder:
 
     @property
     def share(self) -> float:
-        """float: The share that they have in a batch: that in all images, so
-        that each is seen as often, but at most 7 of 8."""
+        """float: The share of unlabeled images in a batch: their share of all
+        images, so that each is seen equally often, but at most 7 of 8."""
         beside = min(self.num_images, MOST_FOR_ONE * self.num_labeled)
         return beside / (beside + self.num_labeled)
 
     def lines(self) -> List[str]:
-        """How many there are, and what follows, as lines for a user."""
+        """Return lines for the user: how many there are, and their share."""
         if not self.num_images:
             return []
         return [
             f'{self.num_images:,} images without labels in {self.path}: '
-            f'{100 * self.share:.0f} % of a batch, so that all are seen as often, at '
-            f'most {MOST_FOR_ONE} for each labeled one'
+            f'{100 * self.share:.0f} % of each batch, so that all are seen equally '
+            f'often, at most {MOST_FOR_ONE} per labeled one'
         ]
 
     def extend(self, source: Source) -> Source:
-        """The labeled images, counted with as many of these as an epoch has.
+        """Return the labeled images, with an epoch that includes unlabeled ones.
 
         Args:
             source (Source): The labeled images.
 
         Returns:
-            Source: The same, with the number of images that a pass over the
-            labeled ones has.
+            Source: The same, whose ``num_train`` is the number of images,
+            unlabeled ones included, in one pass over the labeled ones.
         """
         return replace(source, num_train=round(self.num_labeled / (1 - self.share)))
 
@@ -65,13 +65,13 @@ class UnlabeledFolder:
         """Add these images to the config of a run.
 
         Args:
-            settings (dict): With ``train_dataloader``.
+            settings (dict): The config, with ``train_dataloader``.
 
         Returns:
-            dict: The same with both kinds of images.
+            dict: The config with both kinds of images.
 
         Raises:
-            ValueError: If a batch has no room for them.
+            ValueError: If a batch has no room for both.
         """
         if not self.num_images:
             return settings
@@ -79,8 +79,8 @@ class UnlabeledFolder:
         size = loader['batch_size']
         if size < 2:
             raise ValueError(
-                'Invalid `batch_size`: expected 2 or more with `unlabeled`, a labeled '
-                f'image and another, got {size}.'
+                'Invalid `batch_size`: expected at least 2 with `unlabeled`, for a '
+                f'labeled and an unlabeled image, got {size}.'
             )
         number = min(max(1, round(self.share * size)), size - 1)
         labeled = loader['dataset']
@@ -96,36 +96,37 @@ class UnlabeledFolder:
         loader['batch_sampler'] = dict(
             type='mmdckd.MixedBatchSampler', unlabeled_share=round(number / size, 4)
         )
-        # A last batch has an unlabeled image beside a labeled one.
+        # Even the last batch has an unlabeled image beside a labeled one.
         loader.pop('drop_last', None)
         return dict(settings, train_dataloader=loader)
 
 
 def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
-    """Look at a folder of images without labels. Every image is read.
+    """Read a folder of images without labels. Every image is read.
 
     Args:
-        path (str, optional): The folder. Its subfolders are not looked at as
-            classes. None stands for no such images.
+        path (str, optional): The folder. Its subfolders are not treated as
+            classes. None means no such images.
         source (Source): The labeled images.
 
     Returns:
         UnlabeledFolder: What is in it.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If there is no image in it, one cannot be read, some are
-            copies of those that validate or test, or the labeled images are
-            no files.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If it has no image, an image cannot be read, some are copies
+            of validation or test images, or the labeled images are not files.
     """
     if path is None:
         return UnlabeledFolder('', 0, source.num_train)
     if not osp.isdir(path):
-        raise FileNotFoundError(f'Invalid `unlabeled`: there is no folder {path!r}.')
+        raise FileNotFoundError(
+            f'Invalid `unlabeled`: expected an existing folder, got {path!r}.'
+        )
     if source.kind != FILES:
         raise ValueError(
-            'Invalid `unlabeled`: expected None where `data` is a dataset of PyTorch, '
-            f'got {path!r}. Give `data` as a folder.'
+            'Invalid `unlabeled`: expected None if `data` is not a folder, got '
+            f'{path!r}. Pass `data` as a folder.'
         )
     files, _ = find_files(path, ENDINGS)
     if not files:
@@ -140,15 +141,14 @@ def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
     ]
     if copies:
         raise ValueError(
-            'Invalid `unlabeled`: expected images that neither validate nor test, got '
-            f'copies of {len(copies)} that do: {shorten(copies)}. Remove them from '
-            f'{path!r}.'
+            'Invalid `unlabeled`: expected no validation or test images, got copies '
+            f'of {len(copies)}: {shorten(copies)}. Remove them from {path!r}.'
         )
     return UnlabeledFolder(path, len(files), source.num_train)
 
 
 def _held_back(source: Source) -> Dict[bytes, str]:
-    """The images that validate or test, by what stands for their content."""
+    """Return the paths of the validation and test images by digest."""
     found = {}
     for cfg in filter(None, (source.val, source.test)):
         dataset = DATASETS.build(cfg)

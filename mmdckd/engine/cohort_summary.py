@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Who is in a cohort, what each costs, and who learns what from whom."""
+"""Summarizes a cohort: its members, their cost, and who learns what from whom."""
 
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Sequence
@@ -20,16 +20,16 @@ class Member:
     """One network of a cohort.
 
     Attributes:
-        name (str): Its name in logs.
+        name (str): The name in logs.
         role (str): ``'student'``, ``'teacher'``, ``'trainable teacher'``,
             ``'lagged peer'`` or ``'finished peer'``.
-        network (str): What it is.
-        parameters (int): How many it has.
+        network (str): The kind of network.
+        parameters (int): The number of parameters.
         macs (int): Multiply-accumulate operations of the matrix products and
-            convolutions of its forward pass, for one image.
-        sources (Dict[str, List[str]]): Each loss it receives, to the members
-            whose knowledge is in it; ``'labels'`` for the labels, nothing
-            where it is of the student's own prediction alone.
+            convolutions in the forward pass of one image.
+        sources (Dict[str, List[str]]): For each loss of this member, the
+            members that it learns from; ``'labels'`` for the labels, empty if
+            the loss uses only its own prediction.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Member:
 
 
 def summarize(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
-    """Tell what a cohort is made of.
+    """Describe the members of a cohort.
 
-    Nothing about the model changes, its random streams included.
+    The model stays unchanged, including the random state.
 
     Args:
         model (CollectiveDistill): The model.
         shape (Sequence[int]): The shape of one image, (C, H, W).
 
     Returns:
-        List[Member]: The teachers, the lagged copies of the students or the
-        finished peers where there are any, then the students.
+        List[Member]: The teachers, then lagged or finished peers if there are
+        any, then the students.
     """
     inputs = torch.zeros(1, *shape)
     role = 'trainable teacher' if model.teacher_trainable else 'teacher'
@@ -94,7 +94,7 @@ def summarize(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
 
 
 def as_table(members: Sequence[Member]) -> str:
-    """Write a summary as a table of text, a line for each loss."""
+    """Format a summary as a text table with one line per loss."""
     parameters = _count(sum(member.parameters for member in members))
     macs = _count(sum(member.macs for member in members))
     table = Table(box=box.ASCII, show_edge=False, show_footer=True, pad_edge=False)
@@ -116,7 +116,7 @@ def as_table(members: Sequence[Member]) -> str:
                 for loss, found in member.sources.items()
             ),
         )
-    # As wide as it has to be: a line of a log is not wrapped.
+    # As wide as needed, because log lines are not wrapped.
     console = Console(width=10**6, color_system=None, markup=False, emoji=False)
     with console.capture() as written:
         console.print(table)
@@ -146,8 +146,8 @@ def _member(
         macs = _macs(network, adapt(inputs.to(parameters[0])))
     except Exception as error:
         raise ValueError(
-            f'Invalid `model`: expected networks that take images of '
-            f'{tuple(inputs.shape[1:])}, but the {role} {name!r} raises '
+            f'Invalid `model`: expected networks that take images of shape '
+            f'{tuple(inputs.shape[1:])}, got the {role} {name!r}, which raises '
             f'{type(error).__name__}: {error}'
         ) from error
     return Member(
@@ -174,12 +174,12 @@ def _macs(network: BaseModel, inputs: torch.Tensor) -> int:
     finally:
         for module, training in modes.items():
             module.training = training
-    # An addition and a multiplication count as two.
+    # An addition and a multiplication count as two FLOPs.
     return counter.get_total_flops() // 2
 
 
 def _distill_sources(model: CollectiveDistill, name: str) -> Dict[str, List[str]]:
-    """MMRazor's losses of one student."""
+    """Return the MMRazor losses of one student."""
     distillers = model.distiller.student_distillers
     if name not in distillers:
         return {}

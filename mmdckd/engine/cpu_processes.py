@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Several processes where there is no accelerator, talking through gloo."""
+"""Distributed training on CPUs, with gloo."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ from mmengine.model import MMDistributedDataParallel
 
 from mmdckd.registry import MODEL_WRAPPERS
 
-#: Launcher to the variables in which a process of it finds what PyTorch asks
-#: for. That of PyTorch sets them itself.
+#: For each launcher, the environment variables that hold what PyTorch needs.
+#: PyTorch's own launcher sets PyTorch's variables.
 LAUNCHERS: Dict[str, Dict[str, str]] = dict(
     pytorch={},
     slurm=dict(
@@ -32,13 +32,13 @@ LAUNCHERS: Dict[str, Dict[str, str]] = dict(
 class CPUDataParallel(MMDistributedDataParallel):
     """``MMDistributedDataParallel`` for a model on the CPU.
 
-    MMEngine's runner gives every wrapper ``device_ids``, which PyTorch refuses
-    where the model is on the CPU.
+    MMEngine's runner passes ``device_ids`` to every wrapper, which PyTorch
+    rejects for a model on the CPU.
 
     Args:
-        *args: Those of ``MMDistributedDataParallel``.
+        *args: Arguments of ``MMDistributedDataParallel``.
         device_ids (Any): Ignored. Defaults to None.
-        **kwargs: Those of ``MMDistributedDataParallel``.
+        **kwargs: Arguments of ``MMDistributedDataParallel``.
     """
 
     def __init__(self, *args, device_ids: Any = None, **kwargs) -> None:
@@ -46,12 +46,12 @@ class CPUDataParallel(MMDistributedDataParallel):
 
 
 def use_cpu_processes(cfg: Config) -> None:
-    """Prepare a config for processes without an accelerator.
+    """Prepare a config for several processes without an accelerator.
 
-    MMEngine's launchers call ``torch.cuda.set_device``. Here the processes
-    that a launcher has started join a gloo group, and the model is wrapped in
-    :class:`CPUDataParallel`. With an accelerator, or without a launcher,
-    nothing happens.
+    MMEngine's launchers call ``torch.cuda.set_device``. Here the launched
+    processes join a gloo group, and the model is wrapped in
+    :class:`CPUDataParallel`. With an accelerator or without a launcher, this
+    does nothing.
 
     Args:
         cfg (Config): The config of the run, changed in place.
@@ -71,7 +71,7 @@ def use_cpu_processes(cfg: Config) -> None:
 
 
 def _name_ranks(launcher: str) -> None:
-    """Say who a process is as PyTorch reads it."""
+    """Set the environment variables from which PyTorch reads the rank."""
     for key, variable in LAUNCHERS[launcher].items():
         os.environ[key] = os.environ[variable]
     os.environ.setdefault('MASTER_PORT', '29500')

@@ -3,7 +3,7 @@ from typing import Any, List
 
 
 def inner_datasets(dataset: Any) -> List[Any]:
-    """The datasets in one of MMEngine's dataset wrappers; none in another.
+    """Return the datasets inside one of MMEngine's dataset wrappers, if any.
 
     Args:
         dataset (Any): A dataset.

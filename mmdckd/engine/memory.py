@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Where a training on the CPU has its memory from."""
+"""Makes training on the CPU reuse the memory that it frees."""
 
 import ctypes
 import os
@@ -7,25 +7,26 @@ import platform
 
 import torch
 
-# Of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what this process frees, to be used again.
+    """Make glibc keep the memory that this process frees, for reuse.
 
-    It gives large blocks back to the system at once, and a step that holds
-    the graphs of several students takes them anew every time: at 224x224
-    this is 5 to 8 % of a step (docs/developers/performance.md). No result changes; the
-    process keeps the memory of its largest step until it ends.
+    By default it returns large blocks to the system at once, and a step that
+    holds the graphs of several students requests them again every time: at
+    224x224 this is 5 to 8 % of a step (docs/developers/performance.md). Results
+    do not change; the process keeps the memory of its largest step until it
+    ends.
 
-    With a GPU torch keeps memory itself, and nothing is done, nor where the
-    environment sets glibc up (``MALLOC_...``, ``GLIBC_TUNABLES``) or the C
-    library is another.
+    It does nothing with a GPU, because torch keeps memory itself, if the
+    environment configures glibc (``MALLOC_...``, ``GLIBC_TUNABLES``), or with
+    another C library.
 
     Returns:
-        bool: Whether it was done.
+        bool: Whether it took effect.
     """
     if (
         torch.cuda.is_available()

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""BatchNorm statistics of networks whose weights were not trained as they are,
-such as averages."""
+"""Recomputes BatchNorm statistics of networks whose weights did not result
+directly from training, such as averages."""
 
 from typing import Iterator, List, Sequence
 
@@ -15,7 +15,7 @@ from .randomness import Draw, seed_all, unchanged_randomness
 
 
 def norm_layers(networks: Sequence[nn.Module]) -> List[_BatchNorm]:
-    """The BatchNorm layers of networks that have statistics.
+    """Return the BatchNorm layers of networks that track statistics.
 
     Args:
         networks (Sequence[nn.Module]): The networks.
@@ -38,19 +38,19 @@ def measure_statistics(
 ) -> None:
     """Measure the BatchNorm statistics of networks on training images.
 
-    They become the mean, over batches, of the batches' statistics. Images and
-    their augmentation follow from the seed alone, so that the same weights
-    have the same statistics whenever they are measured; random numbers of the
-    training are left as they are. Layers that a network keeps in ``eval``
-    mode in training keep their statistics. In several processes all have to
-    call it; each takes its share.
+    They become the mean over batches of the batch statistics. The images and
+    their augmentation depend only on the seed, so the same weights always get
+    the same statistics; the random state of the training is preserved. Layers
+    that a network keeps in ``eval`` mode during training keep their statistics.
+    With several processes, all must call it; each takes its share.
 
     Args:
-        networks (Sequence[nn.Module]): Networks (classifiers of MMPretrain).
-        data_preprocessor (nn.Module): Theirs; where it gives a view for each
-            network, each sees its own.
-        loader (DataLoader): The one of the training, which is not iterated.
-        num_images (int): How many images to take, at most all.
+        networks (Sequence[nn.Module]): The networks (MMPretrain classifiers).
+        data_preprocessor (nn.Module): Their data preprocessor; if it returns
+            one view per network, each network sees its own.
+        loader (DataLoader): The data loader of the training; it is not
+            iterated.
+        num_images (int): The number of images to use, at most all.
         seed (int): The seed of the run.
     """
     training = [network.training for network in networks]
@@ -60,7 +60,7 @@ def measure_statistics(
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # a mean of all batches
+        layer.momentum = None  # a mean over all batches
     if layers:
         with unchanged_randomness():
             for index, data in enumerate(_batches(loader, num_images, seed)):
@@ -81,7 +81,7 @@ def measure_statistics(
 
 
 def _batches(loader: DataLoader, num_images: int, seed: int) -> Iterator[dict]:
-    """Batches of fixed training images, the share of this process."""
+    """Return batches of fixed training images, the share of this process."""
     rank, world_size = get_dist_info()
     generator = torch.Generator().manual_seed(seed)
     number_of_all = len(loader.dataset)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def _batches(loader: DataLoader, num_images: int, seed: int) -> Iterator[dict]:
         SeededIndices(indices.tolist(), seed, 0, number * size, 1)
         for number, indices in enumerate(order[:num_images].split(size))
     ]
-    # A rest would weigh as much as a whole batch.
+    # An incomplete batch would weigh as much as a full one.
     if len(batches) > 1 and len(batches[-1]) < size:
         batches.pop()
     share = [

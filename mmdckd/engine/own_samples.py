@@ -4,14 +4,14 @@ from torch.utils.data import DataLoader
 
 
 class OwnSamples:
-    """Tells which samples of a pass are counted by this process.
+    """Tells which samples of a pass this process counts.
 
-    MMEngine's ``DefaultSampler`` repeats samples where a process would have
-    fewer than others, after the samples that are its own. A sum over
-    processes that counts them depends on how many processes there are.
+    MMEngine's ``DefaultSampler`` repeats samples, after a process's own ones,
+    so that all processes have equally many. A sum over processes that counted
+    them would depend on the number of processes.
 
     Args:
-        dataloader (DataLoader): The dataloader of the pass.
+        dataloader (DataLoader): The data loader of the pass.
     """
 
     def __init__(self, dataloader: DataLoader) -> None:
@@ -20,10 +20,10 @@ class OwnSamples:
         self._left = len(range(rank, size, world_size))
 
     def take(self, count: int) -> int:
-        """How many of the next samples are counted; they come first.
+        """Return how many of the next samples count; they come first.
 
         Args:
-            count (int): How many samples the next batch has.
+            count (int): The number of samples in the next batch.
         """
         own = min(count, self._left)
         self._left -= own

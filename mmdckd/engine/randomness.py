@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Random numbers that follow from where a run is, not from how it got there.
+"""Random numbers that depend on the position in a run, not on its history.
 
-A generator that goes on from step to step has a state that a resumed run
-would need, in every process that loads data as well. Seeding before each
-thing that draws leaves no such state.
+A generator that advances from step to step has a state that a resumed run would
+need, in every process that loads data too. Setting the seed before everything
+that draws leaves no such state.
 """
 
 import random
@@ -17,23 +17,23 @@ from mmengine.device import get_device
 
 
 class Draw(IntEnum):
-    """What random numbers are drawn for."""
+    """The purposes that random numbers are drawn for."""
 
     PASS = 0  # the order of the samples
-    SAMPLE = 1  # the transforms of one
-    COLLATE = 2  # the making of a batch
+    SAMPLE = 1  # the transforms of one sample
+    COLLATE = 2  # collating a batch
     BEFORE_STEP = 3  # the hooks before a step
     STEP = 4  # the step: dropout, mixup and the like
     VALIDATION = 5
     AFTER_EPOCH = 6  # the hooks after an epoch
-    STATISTICS = 7  # statistics that are measured beside the training
+    STATISTICS = 7  # statistics measured beside the training
 
 
 def seed_data(*key: int) -> None:
     """Seed what transforms draw from: Python, NumPy and torch on the CPU.
 
     Args:
-        *key (int): What the random numbers follow from, none negative.
+        *key (int): Non-negative numbers that determine the random numbers.
     """
     torch.default_generator.manual_seed(_seed_host(key))
 
@@ -42,9 +42,9 @@ def seed_all(*key: int) -> None:
     """Seed Python, NumPy and torch on every device.
 
     Args:
-        *key (int): What the random numbers follow from, none negative.
+        *key (int): Non-negative numbers that determine the random numbers.
     """
-    if get_device() == 'cpu':  # where the same takes ten times as long
+    if get_device() == 'cpu':  # where torch.manual_seed takes ten times as long
         seed_data(*key)
     else:
         torch.manual_seed(_seed_host(key))
@@ -52,7 +52,7 @@ def seed_all(*key: int) -> None:
 
 @contextmanager
 def unchanged_randomness() -> Iterator[None]:
-    """Leave the generators of Python, NumPy and torch as they were before."""
+    """Restore the generators of Python, NumPy and torch at the end."""
     python, numpy = random.getstate(), np.random.get_state()
     cuda = torch.cuda.is_available()
     devices = [torch.cuda.current_device()] if cuda else []

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The learning rates of a resumed run whose schedule has changed."""
+"""Learning rates of a resumed run whose schedule has changed."""
 
 import warnings
 from typing import Any, Dict, List
@@ -10,20 +10,20 @@ from mmdckd.names import with_stage
 
 
 def check_optimizer(before: dict, now: dict) -> None:
-    """Check that the state of an optimizer is that of another.
+    """Check that an optimizer state fits another optimizer.
 
     Args:
         before (dict): The state dict in the checkpoint.
-        now (dict): That of the optimizer to resume.
+        now (dict): The state dict of the optimizer to resume.
 
     Raises:
-        ValueError: If they have other parameters.
+        ValueError: If their parameters differ.
     """
     if 'param_groups' not in now:  # several optimizers, by name
         if before.keys() != now.keys():
             raise ValueError(
-                f'`optim_wrapper`: the checkpoint has {sorted(before)}, and '
-                f'the config {sorted(now)}. Resume with the same.'
+                f'Invalid `optim_wrapper`: expected the optimizers of the checkpoint, '
+                f'{sorted(before)}, got {sorted(now)}. Resume with the same ones.'
             )
         for name in now:
             check_optimizer(before[name], now[name])
@@ -34,23 +34,22 @@ def check_optimizer(before: dict, now: dict) -> None:
     )
     if one != other:
         raise ValueError(
-            'The checkpoint cannot be resumed: its optimizer has '
-            f'{sum(one)} parameters in {len(one)} groups, and that of the '
-            f'config {sum(other)} in {len(other)}. A run resumes with the '
-            'same students (`model.num_students`, `model.students`), teacher '
-            '(`model.teacher_trainable`), losses and '
-            '`optim_wrapper.paramwise_cfg`. To train others from these '
-            'weights, give `load_from` in place of `resume`.'
+            f'Invalid `resume`: expected an optimizer with {sum(one)} parameters in '
+            f'{len(one)} groups, as in the checkpoint, got {sum(other)} in '
+            f'{len(other)}. Resume with the same students (`model.num_students`, '
+            '`model.students`), teacher (`model.teacher_trainable`), losses and '
+            '`optim_wrapper.paramwise_cfg`. To train something else from these '
+            'weights, set `load_from` instead of `resume`.'
         )
 
 
 def take_settings(before: dict, now: dict) -> None:
-    """Put the settings of an optimizer (learning rate, weight decay, ...)
-    into the state of another.
+    """Copy the settings of an optimizer (learning rate, weight decay, ...) into
+    the state of another.
 
     Args:
-        before (dict): The state dict in the checkpoint, which is changed.
-        now (dict): That of an optimizer that has not stepped.
+        before (dict): The state dict in the checkpoint, changed in place.
+        now (dict): The state dict of an optimizer that has not stepped yet.
     """
     if 'param_groups' not in now:
         for name in now:
@@ -62,20 +61,19 @@ def take_settings(before: dict, now: dict) -> None:
 
 
 def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
-    """Step the schedulers of a run as often as if it had trained from the
-    beginning.
+    """Step the schedulers of a run as often as if it had trained from the start.
 
     Args:
-        runner (Runner): The runner; its schedulers have not stepped, and its
-            loop is where the checkpoint was saved.
-        train_cfg (dict): ``train_cfg`` of the run that is resumed, which says
-            when it was validated.
+        runner (Runner): The runner; its schedulers have not stepped yet, and
+            its loop is at the iteration of the checkpoint.
+        train_cfg (dict): ``train_cfg`` of the run that is resumed, which tells
+            when it validated.
     """
     schedulers = _as_list(runner.param_schedulers)
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     length = len(loop.dataloader) if by_epoch else 1
-    # Times, in epochs or iterations, of the validations until now.
+    # The validations so far, in epochs or iterations.
     interval = train_cfg.get('val_interval', 1 if by_epoch else 1000)
     end = loop.epoch if by_epoch else loop.iter
     times = [
@@ -89,7 +87,7 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
         if getattr(scheduler, 'need_val_args', 0)
     }
     with warnings.catch_warnings():
-        # That schedulers step before the optimizer.
+        # PyTorch warns that the schedulers step before the optimizer.
         warnings.simplefilter('ignore')
         for iteration in range(1, loop.iter + 1):
             for scheduler in schedulers:
@@ -113,8 +111,8 @@ def _as_list(schedulers: Any) -> List[Any]:
 
 
 def _scores(runner, scheduler: Any, times: List[int]) -> Dict[int, float]:
-    """What a scheduler was told at each validation; the message hub may have
-    forgotten the first ones."""
+    """Return what a scheduler received at each validation; the message hub may
+    have dropped the first ones."""
     history = runner.message_hub.log_scalars.get(with_stage('val', scheduler.monitor))
     values = [] if history is None else [*history.data[0]]
     values = values[-len(times) :] if times else []

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What differs between a run and the one that it resumes, and what holds."""
+"""Compares the config of a resumed run with the one in its checkpoint."""
 
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from mmdckd.io.config_text import parse_config_text
 
-#: The keys of a config that decide how a run trains.
+#: The config keys that decide how a run trains.
 COMPARED = (
     'model',
     'data_preprocessor',
@@ -26,7 +26,7 @@ COMPARED = (
     'model_wrapper_cfg',
     'find_unused_parameters',
 )
-#: Settings below them that change how fast, and not what, a run computes.
+#: Settings that change how fast a run computes, but not what.
 PASSED_OVER = (
     'num_workers',
     'persistent_workers',
@@ -34,9 +34,9 @@ PASSED_OVER = (
     'prefetch_factor',
     'collate_fn',
 )
-#: Hooks that only show something.
+#: Hooks that only display something.
 SHOWING = ('timer', 'logger', 'visualization', 'data_time', 'cohort_summary')
-#: What learning rates are made from.
+#: Settings that learning rates depend on.
 SCHEDULE = (
     'optim_wrapper',
     'param_scheduler',
@@ -48,7 +48,7 @@ _NOT_SET = '(not set)'
 
 
 class Difference(NamedTuple):
-    """A setting that two runs do not share.
+    """A setting that differs between two runs.
 
     Attributes:
         key (str): The config key.
@@ -62,34 +62,33 @@ class Difference(NamedTuple):
 
     @property
     def is_schedule(self) -> bool:
-        """bool: Whether learning rates depend on it."""
+        """bool: Whether learning rates depend on the setting."""
         return self.key.startswith(SCHEDULE)
 
     def __str__(self) -> str:
         line = f'{self.key}: {_show(self.before)} -> {_show(self.now)}'
         if self.key == 'randomness.seed':
-            line += " (the checkpoint's holds)"
+            line += " (the checkpoint's is used)"
         return line
 
 
 def compare_settings(text: Optional[str], cfg: Config) -> List[Difference]:
-    """Compare the config of a run with that in a checkpoint.
+    """Compare the config of a run with the one in a checkpoint.
 
     Args:
-        text (str, optional): The config's text in the checkpoint.
+        text (str, optional): The text of the config in the checkpoint.
         cfg (Config): The config of the run.
 
     Returns:
-        list[Difference]: What differs of the settings that a result depends
-        on.
+        list[Difference]: The differences in settings that a result depends on.
 
     Raises:
-        ValueError: If the text is no config's.
+        ValueError: If the text is not a config.
     """
     if not text:
         return []
     before = parse_config_text(text)
-    # As text, values have the types that those in a checkpoint have.
+    # Parsed from text, so that values have the same types as the checkpoint's.
     now = parse_config_text(cfg.pretty_text)
     one, other = (
         _flatten({key: each[key] for key in COMPARED if key in each})
@@ -105,12 +104,12 @@ def compare_settings(text: Optional[str], cfg: Config) -> List[Difference]:
 
 
 def describe(differences: List[Difference], path: str) -> str:
-    """Say what differs, and which of the two holds."""
+    """Describe the differences, and which setting is used."""
     lines = '\n'.join(f'  {each}' for each in differences)
     return (
-        f'{path} was trained with other settings. Those of this run hold '
-        'from the next step on, but for the seed; learning rates go on as '
-        'if this schedule had been there from the beginning (checkpoint -> '
+        f'{path} was trained with other settings. From the next step on, those of '
+        'this run are used, except for the seed; learning rates continue as if '
+        'this schedule had applied from the start (checkpoint -> '
         f'this run):\n{lines}'
     )
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Finding the checkpoint that a run resumes from."""
+"""Finds the checkpoint that a run resumes from."""
 
 from typing import List, Optional
 
@@ -10,20 +10,20 @@ from mmdckd.io.latest import find_latest
 
 
 def resumed_from(runner) -> str:
-    """The checkpoint that a run was resumed from."""
-    # FlexibleRunner takes the path as `resume` too.
+    """Return the checkpoint that a run was resumed from."""
+    # FlexibleRunner also takes the path as `resume`.
     return runner._load_from or str(runner._resume)
 
 
 def resume_from_latest(runner) -> None:
-    """Where a run is to be resumed from its latest checkpoint, name that: as
-    the runner's ``_load_from``, which it reads next, and ``_resume``.
+    """Find the latest checkpoint of a run that resumes without naming one.
 
-    MMEngine follows ``last_checkpoint``, wherever it leads;
-    :func:`~mmdckd.io.latest.find_latest` finds a checkpoint that is whole.
+    It is set as the runner's ``_load_from`` and ``_resume``, which the runner
+    reads next. MMEngine follows ``last_checkpoint``, wherever it points;
+    :func:`~mmdckd.io.latest.find_latest` returns a checkpoint that is complete.
 
     Args:
-        runner (Runner): The runner, which has not loaded yet.
+        runner (Runner): The runner, before it loads.
     """
     if (
         not runner._resume
@@ -36,5 +36,5 @@ def resume_from_latest(runner) -> None:
         found = [find_latest(runner.work_dir, checkpoint_folder(runner))]
     broadcast_object_list(found)
     runner._load_from = found[0]
-    # MMEngine would look for itself.
+    # Otherwise MMEngine would search itself.
     runner._resume = found[0] is not None

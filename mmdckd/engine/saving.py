@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Saving the checkpoints of a run whole."""
+"""Saves the checkpoints of a run atomically."""
 
 import hashlib
 import os.path as osp
@@ -22,12 +22,12 @@ from mmdckd.models.cohorts import StudentCohort
 
 @master_only
 def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
-    """Save a checkpoint of a run whole or not at all.
+    """Save a checkpoint of a run completely or not at all.
 
     Args:
         runner (Runner): The runner.
-        folder (str): The folder of the checkpoint. A file in the storage of
-            another file backend is written by that backend.
+        folder (str): The folder of the checkpoint. If another file backend
+            stores it, that backend writes the file.
         name (str): The name of the file.
         **kwargs: Passed to ``Runner.save_checkpoint``.
     """
@@ -40,19 +40,19 @@ def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
 
 
 def student_configs(model: nn.Module) -> Dict[str, dict]:
-    """The config of every student, as MMPretrain alone builds it.
+    """Return every student's config, which MMPretrain alone can build.
 
-    Checkpoints keep it as ``meta['students']``, for
-    :func:`~mmdckd.export.export_student`: a config file that ``cfg_path``
-    names may change or go.
+    Checkpoints store it as ``meta['students']`` for
+    :func:`~mmdckd.export.export_student`, because the file that ``cfg_path``
+    names may change or disappear.
 
     Args:
         model (nn.Module): The model of a run.
 
     Returns:
-        Dict[str, dict]: Name to config, ``data_preprocessor`` included; empty
-        where the model has no cohort. A config that holds more than values is
-        left out, as nothing else may be in a checkpoint.
+        Dict[str, dict]: The configs by name, ``data_preprocessor`` included;
+        empty if the model has no cohort. A config that holds objects other than
+        plain values is left out, because checkpoints hold only these.
     """
     model = unwrapped(model)
     cohort = getattr(model, 'cohort', None)
@@ -73,13 +73,13 @@ def student_configs(model: nn.Module) -> Dict[str, dict]:
 def publish(
     runner, path: str, keys: Sequence[str], backend_args: Optional[dict]
 ) -> None:
-    """Write what is to be published of a checkpoint, as MMEngine names it.
+    """Write the published version of a checkpoint, named as MMEngine does.
 
     Args:
         runner (Runner): The runner.
         path (str): The checkpoint.
-        keys (Sequence[str]): Which of its entries to publish.
-        backend_args (dict, optional): Those of its file backend.
+        keys (Sequence[str]): The entries to publish.
+        backend_args (dict, optional): Arguments of the file backend.
     """
     checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
     removed = [key for key in checkpoint if key not in keys]
@@ -99,12 +99,12 @@ def publish(
 
 @master_only
 def give_name(backend: BaseStorageBackend, path: str, name: str) -> None:
-    """Give a file another name beside its own.
+    """Give a file a second name.
 
     Args:
-        backend (BaseStorageBackend): Where it is.
+        backend (BaseStorageBackend): The storage of the file.
         path (str): The file.
-        name (str): The other path.
+        name (str): The second path.
     """
     if isinstance(backend, LocalBackend):
         copy_file(path, name, link=True)
@@ -113,11 +113,11 @@ def give_name(backend: BaseStorageBackend, path: str, name: str) -> None:
 
 
 def remove_files(runner, backend: BaseStorageBackend, paths: Iterable[str]) -> None:
-    """Remove files of a run, those that are there, and say so in the log.
+    """Remove files of a run if they exist, and log it.
 
     Args:
         runner (Runner): The runner.
-        backend (BaseStorageBackend): Where they are.
+        backend (BaseStorageBackend): The storage of the files.
         paths (Iterable[str]): The files.
     """
     for path in paths:
@@ -127,24 +127,23 @@ def remove_files(runner, backend: BaseStorageBackend, paths: Iterable[str]) -> N
 
 
 def leave_names(info: Dict[str, Any]) -> None:
-    """Leave names where the runtime info of a message hub has the paths of
-    checkpoints, in place."""
+    """Replace paths of checkpoints by file names, in place, in the runtime info
+    of a message hub."""
     for key, value in info.items():
         if key == 'last_ckpt' or key.startswith('best_ckpt'):
             info[key] = value and osp.basename(value)
 
 
 def bring(backend: BaseStorageBackend, source: str, path: str) -> bool:
-    """Copy a file from the folder of another run, where it is not in one's
-    own.
+    """Copy a file from the folder of another run if this run does not have it.
 
     Args:
-        backend (BaseStorageBackend): Where the run saves.
+        backend (BaseStorageBackend): The storage that the run saves to.
         source (str): The file of the other run.
-        path (str): Where it should be.
+        path (str): The path in the folder of this run.
 
     Returns:
-        bool: Whether it is there.
+        bool: Whether the file exists.
     """
     if not isinstance(backend, LocalBackend):
         return backend.isfile(path)
@@ -154,7 +153,7 @@ def bring(backend: BaseStorageBackend, source: str, path: str) -> bool:
 
 
 def checkpoint_hook(runner) -> Optional[CheckpointHook]:
-    """The hook of a run that saves checkpoints, the first if there are
+    """Return the hook of a run that saves checkpoints, the first if there are
     several."""
     return next(
         (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None
@@ -162,11 +161,11 @@ def checkpoint_hook(runner) -> Optional[CheckpointHook]:
 
 
 def checkpoint_folder(runner) -> str:
-    """The folder that the checkpoints of a run are saved in."""
+    """Return the folder that a run saves its checkpoints in."""
     hook = checkpoint_hook(runner)
     folder = hook.out_dir if hook is not None else None
     work_dir = runner.work_dir
     if folder is None or folder == work_dir or hasattr(hook, 'file_backend'):
         return folder or work_dir
-    # As MMEngine does before training.
+    # The same as MMEngine does before training.
     return osp.join(folder, osp.basename(work_dir.rstrip(osp.sep)))

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Settings of a config that make its run faster."""
+"""Settings that make a run faster."""
 
 from mmengine.config import Config
 
@@ -7,19 +7,20 @@ from .optimizers.cpu_amp import amp_type
 
 
 def use_amp(wrapper: dict) -> None:
-    """Let an optimizer wrapper train with automatic mixed precision.
+    """Make an optimizer wrapper train with automatic mixed precision.
 
     Args:
         wrapper (dict): Its config, changed in place.
     """
     wrapper['type'] = amp_type()
-    # bfloat16 has the range of float32: there is nothing to scale.
+    # bfloat16 has the range of float32 and needs no loss scaling.
     scaled = wrapper.get('dtype') != 'bfloat16'
     wrapper.setdefault('loss_scale', 'dynamic' if scaled else dict(enabled=False))
 
 
 def make_fast(cfg: Config) -> None:
-    """Choose what is faster on most devices and differs by rounding.
+    """Choose settings that are faster on most devices, with results that differ
+    by rounding.
 
     Args:
         cfg (Config): The config of a run, changed in place.

@@ -7,23 +7,23 @@ from .unwrapping import unwrapped
 
 
 def students_of(runner) -> List[str]:
-    """The names of the students that a runner has; none of a model that is no
+    """Return the names of a runner's students; empty for a model without a
     cohort."""
     cohort = getattr(unwrapped(runner.model), 'cohort', None)
     return cohort.names if cohort else []
 
 
 def task_losses(scalars: Mapping[str, float], students: List[str]) -> Dict[str, float]:
-    """The task loss of each student.
+    """Sum the task losses of each student.
 
     Args:
-        scalars (Mapping[str, float]): What is logged of a training step, by
+        scalars (Mapping[str, float]): The logged values of a training step, by
             name.
         students (List[str]): The names of the students.
 
     Returns:
-        Dict[str, float]: Student to the sum of its task's losses, in the
-        order of ``students``.
+        Dict[str, float]: The sum of each student's task losses, in the order of
+        ``students``.
     """
     losses = dict.fromkeys(students, 0.0)
     for key, value in scalars.items():

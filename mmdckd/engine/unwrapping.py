@@ -6,5 +6,5 @@ from torch import nn
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """The model of a run, taken out of the wrapper of distributed training."""
+    """Return the model of a run without the wrapper of distributed training."""
     return model.module if is_model_wrapper(model) else model

@@ -52,9 +52,9 @@ def changed(tmp_path, **changes):
             dict(model__distiller__collective_losses__loss_dckd__tau=-1.0),
             '`model.distiller.collective_losses.loss_dckd`',
         ),
-        (dict(model=3), '`model`'),
-        (dict(default_scope='mmpretrian'), '`default_scope`'),
-        (dict(train_dataloader=3), '`train_dataloader`'),
+        (dict(model=3), 'Invalid `model`'),
+        (dict(default_scope='mmpretrian'), 'Invalid `default_scope`'),
+        (dict(train_dataloader=3), 'Invalid `train_dataloader`'),
     ],
 )
 def test_show(end_of, tmp_path, changes, start):
@@ -83,7 +83,7 @@ def test_a_part_that_is_none(end_of, tmp_path):
     path = changed(tmp_path, default_hooks__visualization=None)
     (tmp_path / 'a.pth').touch()
     message = end_of('test', path, tmp_path / 'a.pth', '--show-dir', tmp_path)
-    assert '`visualization=dict' in message
+    assert '`default_hooks.visualization=dict' in message
     path = changed(tmp_path, optim_wrapper=None)
     assert '`optim_wrapper`' in end_of(
         'train', path, '--amp', '--work-dir', tmp_path / 'run'

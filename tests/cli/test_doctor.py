@@ -17,7 +17,7 @@ def test_it_tells_versions_patches_and_devices():
         assert f'  {name:12} {number}' in done.stdout
     for name, why in compat.APPLIED.items():
         assert f'  {name}: {why}' in done.stdout
-    assert 'a step was made' in done.stdout
+    assert 'cohort made one step' in done.stdout
     assert '\x1b' not in done.stdout
 
 
@@ -64,4 +64,4 @@ def test_it_names_the_extra_of_what_is_missing(monkeypatch):
 
 def test_it_finds_a_torchvision_for_another_torch(monkeypatch):
     monkeypatch.setattr(doctor, 'requires', lambda name: ['numpy', 'torch==1.13.1'])
-    assert 'it is for torch==1.13.1' in doctor.torchvision_fault()
+    assert 'it needs torch==1.13.1' in doctor.torchvision_fault()

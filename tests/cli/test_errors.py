@@ -49,7 +49,7 @@ def test_without_a_folder_it_is_among_temporary_files(
 def test_where_nothing_can_be_written_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'nowhere'))
     message = end_of(KeyError(1))
-    assert message.startswith('error: KeyError: 1\n(no traceback is kept: ')
+    assert message.startswith('error: KeyError: 1\n(the traceback could not be saved: ')
 
 
 def test_an_exit_and_a_long_message():

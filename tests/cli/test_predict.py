@@ -268,8 +268,8 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     'arguments, words',
     [
         (['missing.pth', 'a.png'], "no 'missing.pth'"),
-        (['{config}', '{empty}'], 'there is no image in'),
-        (['{config}', 'a.png', '--topk', '0'], '--topk should be 1 or more'),
+        (['{config}', '{empty}'], 'no image found in'),
+        (['{config}', 'a.png', '--topk', '0'], '--topk: expected 1 or more, got 0'),
     ],
 )
 def test_errors_are_one_line(student, tmp_path, arguments, words):

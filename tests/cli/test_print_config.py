@@ -33,5 +33,6 @@ def test_what_is_no_cohort_is_told():
     process = call(warm.python(), 'tools/print_config.py', TEACHER)
     assert process.returncode == 1
     assert process.stderr.strip().splitlines()[-1] == (
-        f'error: {TEACHER!r} builds a ImageClassifier, which is no cohort'
+        'error: Invalid `model.type`: expected mmdckd.CollectiveDistill, got '
+        f'ImageClassifier in {TEACHER!r}.'
     )

@@ -303,8 +303,8 @@ def test_the_browser_test_can_fail(single, tmp_path):
 def test_what_it_cannot_read_is_said_in_one_line(work_dirs, tmp_path, capsys):
     for arguments, fault in (
         ([tmp_path], 'is no work_dir of a training'),
-        ([work_dirs[0], '--names', 'a', 'b'], '2 names for 1 trainings'),
-        ([work_dirs[0], work_dirs[0]], '2 trainings are called'),
+        ([work_dirs[0], '--names', 'a', 'b'], 'expected 1 names, one per run, got 2'),
+        ([work_dirs[0], work_dirs[0]], '2 runs have the name'),
     ):
         with pytest.raises(SystemExit) as error:
             report.main([*map(str, arguments)])

@@ -233,9 +233,9 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
     [
         (['no.yaml'], "error: sweep: there is no file 'no.yaml'"),
         (['SPEC', '--only', 'dlm'], "error: --only 'dlm' is none of the methods"),
-        (['SPEC', '--jobs', '0'], 'error: --jobs should be 1 or more, but is 0'),
+        (['SPEC', '--jobs', '0'], 'error: argument --jobs: expected 1 or more, got 0'),
         (['SPEC', '--report-only'], 'error: there are no results in '),
-        (['SPEC', 'SPEC'], 'error: several sweeps are for a --page only'),
+        (['SPEC', 'SPEC'], 'error: several sweeps need --page'),
         (['no.yaml', '--page', 'p.md'], "sweep: there is no file 'no.yaml'"),
     ],
 )

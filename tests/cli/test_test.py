@@ -129,7 +129,9 @@ def test_a_missing_file_is_one_line(tmp_path):
     process = call(warm.python(), osp.join('tools', 'test.py'), COHORT, checkpoint)
     assert process.returncode == 1
     assert process.stdout == ''
-    assert process.stderr == f'error: there is no checkpoint {checkpoint!r}\n'
+    assert process.stderr == (
+        f'error: Invalid `checkpoint`: expected an existing file, got {checkpoint!r}.\n'
+    )
 
 
 def test_help_has_every_flag_and_an_example():
@@ -171,11 +173,8 @@ def main(monkeypatch):
     'arguments, message',
     [
         (['--out-item', 'pred'], '--out-item needs --out'),
-        (['--out', 'pred.json'], "'pred.json' should end with"),
-        (
-            ['--out', 'metrics.txt', '--out-item', 'metrics'],
-            "'metrics.txt' should end with",
-        ),
+        (['--out', 'pred.json'], 'argument --out: expected a file that ends with'),
+        (['--out', 'metrics.txt', '--out-item', 'metrics'], "got 'metrics.txt'"),
     ],
 )
 def test_an_unusable_argument_is_refused(main, capsys, arguments, message):
@@ -187,13 +186,13 @@ def test_an_unusable_argument_is_refused(main, capsys, arguments, message):
 
 def test_predictions_of_a_cohort_are_refused(main, tmp_path):
     (tmp_path / 'none.pth').touch()
-    with pytest.raises(SystemExit, match='--out writes the metrics'):
+    with pytest.raises(SystemExit, match='--out cannot write the predictions'):
         main(COHORT, tmp_path / 'none.pth', '--out', tmp_path / 'out.pkl')
 
 
 def test_drawing_needs_its_hook(main, tmp_path):
     (tmp_path / 'none.pth').touch()
-    with pytest.raises(SystemExit, match='`visualization=dict'):
+    with pytest.raises(SystemExit, match='`default_hooks.visualization=dict'):
         main(
             TEACHER,
             tmp_path / 'none.pth',

@@ -168,7 +168,10 @@ def test_a_missing_config_is_one_line():
     process = call_tool('train.py', 'nowhere.py')
     assert process.returncode == 1
     assert process.stdout == ''
-    assert process.stderr == "error: there is no config 'nowhere.py'\n"
+    assert (
+        process.stderr
+        == "error: Invalid `config`: expected an existing file, got 'nowhere.py'.\n"
+    )
 
 
 def test_help_has_every_flag_and_an_example():

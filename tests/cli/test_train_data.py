@@ -165,7 +165,7 @@ def test_a_wrong_option_of_the_students_is_told_before_the_teacher_trains(
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--data', 'x', '--student', 'x', '--resume', 'a.pth'], 'goes on by itself'),
+        (['--data', 'x', '--student', 'x', '--resume', 'a.pth'], 'resumes by itself'),
         (['--data', 'x', '--student', 'x', '--no-validate'], '--no-validate needs a c'),
         (['--data', 'x', '--student', 'x', '--launcher=pytorch'], '--launcher needs a'),
         (['a.py', '--no-amp'], '--no-amp needs --data'),

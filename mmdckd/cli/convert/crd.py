@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert a checkpoint of the reference code of CRD's CIFAR benchmark.
+"""Convert a checkpoint of CRD's reference code for the CIFAR benchmark.
 
-Which network it is shows in the checkpoint. Every key is converted or the
-conversion fails.
+The network is recognized from the checkpoint. Either every key is converted or
+the conversion fails.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('src', help='the checkpoint of the reference code')
+    parser.add_argument('src', help='a checkpoint of the reference code')
     parser.add_argument('dst', help='the file to write to')
     add_trust_checkpoint(parser)
     return parser.parse_args(argv)
@@ -40,7 +40,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert crd') -> 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert what the arguments name."""
+    """Convert the checkpoint that the arguments name."""
     import torch
     from mmengine.config import Config
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.trust_checkpoint:
         trust_checkpoints()
-    # The code keeps its command line in the last checkpoint.
+    # The reference code stores its command line in the last checkpoint.
     with torch.serialization.safe_globals([argparse.Namespace]):
         state_dict = read_state_dict(args.src, 'src')
     model, converted = convert_crd_state_dict(state_dict)

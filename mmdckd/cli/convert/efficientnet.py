@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert weights of an EfficientNet, named as in the package
-efficientnet-pytorch, to those of a network of timm.
+"""Convert EfficientNet weights in the format of the package efficientnet-pytorch
+to those of a timm network.
 
-Every key is converted or the conversion fails.
+Either every key is converted or the conversion fails.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert efficientnet'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('src', help='the weights')
+    parser.add_argument('src', help='the weights file')
     parser.add_argument('network', help='the name of the network in timm')
     parser.add_argument('dst', help='the file to write to')
     add_trust_checkpoint(parser)

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Convert a classification distillation config of MMRazor to one in which
-several students learn together."""
+"""Convert an MMRazor classification distillation config to one in which several
+students learn together."""
 
 import argparse
 import os.path as osp
@@ -21,7 +21,7 @@ def parse_args(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor'
 ) -> argparse.Namespace:
     parser = command_parser(prog, __doc__, EXAMPLES)
-    parser.add_argument('config', help='a config file of MMRazor')
+    parser.add_argument('config', help='an MMRazor config file')
     parser.add_argument('out', help='the config file to write')
     parser.add_argument(
         '--num-students',
@@ -31,9 +31,11 @@ def parse_args(
     )
     args = parser.parse_args(argv)
     if not osp.isfile(args.config):
-        parser.error(f'there is no file {args.config!r}')
+        parser.error(f'no such file: {args.config!r}')
     if args.num_students < 1:
-        parser.error('--num-students should be 1 or more')
+        parser.error(
+            f'argument --num-students: expected 1 or more, got {args.num_students}'
+        )
     return args
 
 
@@ -45,7 +47,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd convert razor') -
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert what the arguments name."""
+    """Convert the config that the arguments name."""
     from mmdckd.convert.razor import convert_config
     from mmdckd.io.files import write_text
 

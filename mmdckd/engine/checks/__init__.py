@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What refuses, before the first step, a run that would silently be another
-one. One check a file."""
+"""Checks that stop a run before its first step if it would silently do
+something other than its config says. One check per file."""
 
 from .checkpoint import check_checkpoint
 from .class_names import check_class_names

@@ -9,14 +9,14 @@ from mmdckd.models.weights import BESIDE_MEMBERS
 
 
 def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
-    """Check that a checkpoint is one of the model of a run.
+    """Check that a checkpoint belongs to the model of a run.
 
-    A run that resumes is the same run, and its checkpoint fits whole. One
-    that starts from a checkpoint, or tests it, may have other connectors or
-    lagged peers than the run that wrote it, and the log says so.
+    If the run resumes, the checkpoint must fit completely. If it only starts
+    from the checkpoint or tests it, connectors and lagged peers may differ, and
+    a warning says so.
 
     Args:
-        runner (Runner): The runner, which loads it.
+        runner (Runner): The runner that loads it.
         checkpoint (dict): Its content.
 
     Raises:
@@ -34,13 +34,13 @@ def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
         may_exceed=beside,
     ):
         warn(
-            f'{source} has other parts beside the members than the config. {line}',
+            f'{source} and the config differ in parts other than the members. {line}',
             runner.logger,
         )
 
 
 def source_of(runner: Runner) -> str:
-    """Where the checkpoint that a runner loads is from, for messages."""
+    """Return where the loaded checkpoint comes from, for messages."""
     path = runner._load_from
     if not runner._resume:
         training = isinstance(runner._train_loop, BaseLoop)

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from torch import nn
 
-#: Where class names come from, to the names; None where they are not known.
+#: Class names by their origin; None where they are unknown.
 Names = Dict[str, Optional[Sequence[str]]]
 
 _SHOWN = 8
@@ -16,13 +16,12 @@ def check_class_names(names: Names) -> List[str]:
     """Check that a label means the same class everywhere.
 
     Args:
-        names (Dict[str, Sequence[str] | None]): Where the names come from, as
-            a message should call it, to the names in the order of the labels,
-            or None where they are not known. All are compared with the first
-            that is known.
+        names (Dict[str, Sequence[str] | None]): The class names in the order of
+            the labels, or None if they are unknown, by their origin as a
+            message should call it. All are compared with the first known ones.
 
     Returns:
-        List[str]: Where the names are not known, and were not compared.
+        List[str]: The origins whose names are unknown and were not compared.
 
     Raises:
         ValueError: If two differ. The message names the classes.
@@ -37,7 +36,8 @@ def check_class_names(names: Names) -> List[str]:
 
 
 def _difference(first: str, ours: List[str], second: str, theirs: List[str]) -> str:
-    parts = [f'{second} has other classes than {first}:']
+    what = second.removeprefix('the ')
+    parts = [f'Invalid {what}: expected the classes of {first}, got others:']
     for where, own, other in ((first, ours, theirs), (second, theirs, ours)):
         only = [name for name in own if name not in set(other)]
         if only:
@@ -49,12 +49,12 @@ def _difference(first: str, ours: List[str], second: str, theirs: List[str]) -> 
     else:
         parts.append(f'{first} has {len(ours)} and {second} {len(theirs)}.')
     remedy = (
-        'Give every split a folder for each class, an empty one where '
-        'it has no image, and take a checkpoint of these classes'
+        'Give every split one folder per class, an empty one if it has no '
+        'image, and use a checkpoint that was trained on these classes'
     )
     if not set(ours) & set(theirs):
         remedy += (
-            '. If these are two names for the same classes in the same order, '
+            '. If these are different names for the same classes in the same order, '
             'set `default_hooks.check_labels.allow_other_names=True`'
         )
     return ' '.join(parts) + f' {remedy}.'
@@ -65,21 +65,21 @@ def _listed(names: List[str]) -> str:
 
 
 def names_of_dataset(dataset: Any) -> Optional[Tuple[str, ...]]:
-    """The class names of a dataset, or of a wrapper of datasets."""
+    """Return the class names of a dataset or of a wrapper of datasets."""
     names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return tuple(map(str, names)) if names else None
 
 
 def names_of_test_split(cfg: Config) -> Names:
-    """The class names of the test split of a run that trains.
+    """Return the class names of the test split of a training run.
 
     Args:
         cfg (Config): The config of the run.
 
     Returns:
-        Names: One entry; none where there is no test split, or it is the
-        validation split. What cannot be built, as its images are elsewhere,
-        has no names that are known.
+        Names: One entry; empty if there is no test split or it is the
+        validation split. The names of a dataset that cannot be built, because
+        its images are elsewhere, are unknown.
     """
     test, val = (
         ((cfg.get(f'{split}_dataloader') or {}).get('dataset'))
@@ -91,19 +91,19 @@ def names_of_test_split(cfg: Config) -> Names:
     try:
         dataset = DATASETS.build(copy.deepcopy(test))
     except Exception as error:
-        # It is no part of training: whoever tests will be told.
+        # Training does not need it, and testing reports the error.
         return {f'{where} ({type(error).__name__}: {error})': None}
     return {where: names_of_dataset(dataset)}
 
 
 def names_of_members(model: nn.Module) -> Names:
-    """The class names that members of a cohort were trained on before.
+    """Return the class names that members of a cohort were trained on before.
 
     Args:
-        model (nn.Module): The model of a run; one that is no cohort has none.
+        model (nn.Module): The model of a run; one without a cohort has none.
 
     Returns:
-        Names: An entry for each member that has loaded a head.
+        Names: One entry for each member that loaded a pretrained head.
     """
     names: Names = {}
     teachers = getattr(model, 'teachers', None) or ()

@@ -11,23 +11,23 @@ _NEAR = 0.85
 
 
 def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
-    """Check that ``custom_keys`` of an optimizer reach parameters.
+    """Check that the ``custom_keys`` of an optimizer match parameters.
 
-    MMEngine looks whether a key is part of the name of a parameter, and
-    ignores a key that is part of none. A key for a single kind of parameter
-    whose weight does not decay, such as ``.absolute_pos_embed``, is an
-    exception: schedules of MMPretrain list those of several networks, and the
-    log says which of them are not there.
+    MMEngine applies a key to the parameters whose names contain it, and ignores
+    a key that no name contains. One kind of key is allowed to match nothing:
+    the name of a single parameter without weight decay, such as
+    ``.absolute_pos_embed``, because MMPretrain's schedules list those of
+    several networks. The log lists the unused ones.
 
     Args:
         model (nn.Module): The model.
         custom_keys (Dict[str, dict]): The keys and their settings.
 
     Raises:
-        ValueError: If a key matches no parameter; the message lists near ones.
+        ValueError: If a key matches no parameter; the message suggests others.
     """
     names = [name for name, _ in model.named_parameters()]
-    # MMEngine puts a dot before the names of the outermost parameters.
+    # MMEngine puts a dot before the names of top-level parameters.
     searched = [name if '.' in name else f'.{name}' for name in names]
     words = {word for name in names for word in name.split('.')}
     unused = []
@@ -43,8 +43,8 @@ def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
             unused.append(key)
             continue
         raise ValueError(
-            f'Invalid `{KEY}`: expected a part of the name of a parameter, '
-            f'got {key!r}, which is part of none.{_suggest(own, names)}'
+            f'Invalid `{KEY}`: expected a part of a parameter name, '
+            f'got {key!r}, which no name contains.{_suggest(own, names)}'
         )
     if unused:
         print_log(
@@ -55,12 +55,12 @@ def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
 
 
 def _suggest(own: List[str], names: List[str]) -> str:
-    """The keys that are most like one that matches nothing."""
+    """Suggest the keys that are most similar to one that matches nothing."""
     paths: Set[str] = set()
     for name in names:
         parts = name.split('.')
         paths.update('.'.join(parts[:i]) for i in range(1, len(parts) + 1))
-    # What stands between, as the names of students, may have been left out.
+    # Parts in between, such as the names of students, may have been left out.
     pattern = re.compile(r'(\w+\.)*'.join(rf'{re.escape(part)}(\.|$)' for part in own))
     near = sorted((path for path in paths if pattern.fullmatch(path)), key=len)
     if not near and len(own) > 1:

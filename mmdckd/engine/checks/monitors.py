@@ -13,33 +13,33 @@ from ..loops import CollectiveValLoop
 
 
 def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> bool:
-    """Check that every metric that a run follows will be there.
+    """Check that every metric a run depends on will exist.
 
-    These are ``save_best`` of ``CheckpointHook``, ``monitor`` of any hook, of
-    schedulers and of the validation loop. What the metrics are called is found
-    by evaluating made-up predictions. The log says by which the best student
-    is chosen.
+    These are ``save_best`` of ``CheckpointHook``, and ``monitor`` of hooks,
+    schedulers and the validation loop. The names of the metrics are found by
+    evaluating made-up predictions. The log says by which metric the best
+    student is chosen.
 
     Args:
         runner (Runner): A runner that is about to train, or has validated.
-        metrics (Dict[str, Any], optional): What a validation has returned.
-            Defaults to None, what it will return.
+        metrics (Dict[str, Any], optional): The result of a validation. Defaults
+            to None, which means what validation will return.
 
     Returns:
-        bool: Whether the metrics are known.
+        bool: Whether the names of the metrics are known.
 
     Raises:
-        ValueError: If a metric will not be there, is not one number, or
-            nothing is validated. The message lists the metrics there are.
+        ValueError: If a metric will not exist, is not one number, or there is
+            no validation. The message lists the metrics that exist.
     """
     followed, saved = _followed(runner), _saved(runner)
     loop = runner.val_loop
     if loop is None:
         for key, name in followed.items():
             raise ValueError(
-                f'Invalid `{key}`: {name!r} cannot be followed, '
-                'as nothing is validated: give `val_dataloader`, '
-                '`val_cfg` and `val_evaluator`, or leave it out.'
+                f'Invalid `{key}`: expected no metric, because the run does not '
+                f'validate, got {name!r}. Set `val_dataloader`, `val_cfg` and '
+                '`val_evaluator`, or remove it.'
             )
         return True
     if metrics is not None:
@@ -61,7 +61,7 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
 
 
 def _followed(runner: Runner) -> Dict[str, str]:
-    """What changes the training: config keys to metrics."""
+    """Return the metrics that influence the training, by config key."""
     found = {}
     for hook in runner.hooks:
         monitor = getattr(hook, 'monitor', None)
@@ -79,7 +79,7 @@ def _followed(runner: Runner) -> Dict[str, str]:
 
 
 def _saved(runner: Runner) -> List[Tuple[str, str]]:
-    """What checkpoints are kept by."""
+    """Return the metrics that decide which checkpoints are kept."""
     return [
         ('default_hooks.checkpoint.save_best', name)
         for hook in runner.hooks

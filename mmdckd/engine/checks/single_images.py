@@ -8,11 +8,11 @@ from torch.utils.data import DataLoader
 
 
 def has_single_image(dataloader: DataLoader) -> bool:
-    """Whether the last batch of a pass over the data is one image.
+    """Return whether the last batch of a pass over the data is one image.
 
     Args:
-        dataloader (DataLoader): The dataloader; of a batch sampler that tells
-            no batch size it is not known, and False.
+        dataloader (DataLoader): The data loader. The answer is False if its
+            batch sampler does not tell the batch size.
     """
     batches = dataloader.batch_sampler
     size = getattr(batches, 'batch_size', None)
@@ -25,18 +25,18 @@ def has_single_image(dataloader: DataLoader) -> bool:
 
 
 def check_single_images(model: nn.Module, dataloader: DataLoader) -> List:
-    """Check, in the first forward pass, that a batch of one image will do.
+    """Check, during the first forward pass, that a batch of one image works.
 
-    A BatchNorm layer that sees one value a channel has no variance to divide
-    by, which PyTorch would say at the end of the first epoch.
+    A BatchNorm layer that sees one value per channel cannot be trained. PyTorch
+    would raise an error only at the end of the first epoch.
 
     Args:
         model (nn.Module): The model, about to be trained.
-        dataloader (DataLoader): The dataloader of the training.
+        dataloader (DataLoader): The data loader of the training.
 
     Returns:
-        List[RemovableHandle]: Hooks of the model, to be removed after the
-        first step; in it they raise a ValueError where a layer would fail.
+        List[RemovableHandle]: Hooks of the model, to be removed after the first
+        step. They raise a ValueError if a layer would fail.
     """
     if not has_single_image(dataloader):
         return []
@@ -47,10 +47,10 @@ def check_single_images(model: nn.Module, dataloader: DataLoader) -> List:
         values = x.numel() // (x.shape[0] * x.shape[1])
         if module.training and values == 1:
             raise ValueError(
-                '`train_dataloader` has a batch of one image, and '
-                f'`{names[module]}` (BatchNorm) cannot be trained on one '
-                'value: set `train_dataloader.drop_last=True`, or another '
-                '`train_dataloader.batch_size`.'
+                'Invalid `train_dataloader.batch_size`: expected batches of at '
+                f'least two images for `{names[module]}` (BatchNorm), got a last '
+                'batch of one. Set `train_dataloader.drop_last=True` or another '
+                'batch size.'
             )
 
     return [

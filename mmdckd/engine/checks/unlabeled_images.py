@@ -12,7 +12,7 @@ from ..inner_datasets import inner_datasets
 
 
 def has_unlabeled(dataset: Any) -> bool:
-    """Whether a dataset has images without labels, also inside of wrappers.
+    """Return whether a dataset, or one inside it, has images without labels.
 
     Args:
         dataset (Any): A dataset.
@@ -23,33 +23,33 @@ def has_unlabeled(dataset: Any) -> bool:
 
 
 def check_unlabeled_images(model: nn.Module, dataloader: DataLoader) -> None:
-    """Check that a model can be trained on the images without labels that a
-    dataloader has, if it has any.
+    """Check that a model can be trained on the unlabeled images of a data
+    loader, if it has any.
 
     Args:
         model (nn.Module): The model, about to be trained.
-        dataloader (DataLoader): The dataloader of the training.
+        dataloader (DataLoader): The data loader of the training.
 
     Raises:
-        ValueError: If a collective loss looks at labels, or batches are mixed
-            so that images would never be seen, or one process would have
-            labels and another none.
+        ValueError: If a collective loss uses labels, or batches are mixed such
+            that some images are never seen, or one process has labels and
+            another has none.
     """
     dataset, sampler = dataloader.dataset, dataloader.batch_sampler
     if not has_unlabeled(dataset):
         return
     if not isinstance(model, CollectiveDistill):
         raise ValueError(
-            'Invalid `train_dataloader.dataset`: expected images with labels for a '
-            f'{type(model).__name__}, which learns from nothing else, got some '
-            'without.'
+            'Invalid `train_dataloader.dataset`: expected only labeled images, '
+            f'because a {type(model).__name__} learns from nothing else, got some '
+            'without labels.'
         )
     for name, loss in model.distiller.collective_losses.items():
         if loss.label_users:
             raise ValueError(
                 f'Invalid `distiller.collective_losses.{name}`: expected a loss '
-                'that looks at no labels, as images of `train_dataloader.dataset` '
-                f'have none, got {" and ".join(loss.label_users)}, which does.'
+                'that uses no labels, because images of `train_dataloader.dataset` '
+                f'have none, got {" and ".join(loss.label_users)}, which uses them.'
             )
     mixed = isinstance(getattr(sampler, 'batch_sampler', sampler), MixedBatchSampler)
     needed = isinstance(dataset, WithUnlabeled) or get_world_size() > 1

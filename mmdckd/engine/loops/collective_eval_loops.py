@@ -27,13 +27,13 @@ from mmdckd.registry import LOOPS
 class _MemberEvaluation:
     """Evaluates every member of a cohort on the same batches."""
 
-    #: 'val' or 'test', as MMEngine's hooks are called.
+    #: 'val' or 'test', as in the names of MMEngine's hook methods.
     stage: str
-    # Of MMEngine's loop, which this is mixed into.
+    # Attributes of the MMEngine loop that this class is mixed into.
     runner: Any
     dataloader: Any
     fp16: bool
-    #: What each member has predicted for the last batch, for hooks to see.
+    #: Each member's predictions for the last batch, for hooks to read.
     members: Dict[str, List[BaseDataElement]]
 
     def __init__(
@@ -55,13 +55,13 @@ class _MemberEvaluation:
             )
         self.monitor = monitor
         self.rule = rule
-        #: By what the best student is chosen, once the metrics are known.
+        #: The rule that chooses the best student, once the metrics are known.
         self.best_rule: Optional[BestRule] = None
         self._template = self.evaluator
         if not self._template.metrics:
             raise ValueError(
-                f'`{self.stage}_evaluator` has no metric: give '
-                "one, such as dict(type='Accuracy')."
+                f'Invalid `{self.stage}_evaluator`: expected at least one metric, '
+                "such as dict(type='Accuracy'), got none."
             )
         self.evaluator = _MembersEvaluator(self, self._template)
         self._teacher_results: Optional[Dict[str, Dict]] = None
@@ -71,11 +71,11 @@ class _MemberEvaluation:
         return unwrapped(self.runner.model)
 
     def metrics_to_come(self) -> Optional[Dict[str, Any]]:
-        """The metrics that :meth:`run` will return, with made-up values, and
-        settle :attr:`best_rule`; None where they are not known yet.
+        """Return the metrics of :meth:`run` with made-up values, and set
+        :attr:`best_rule`; None if the metrics are not known yet.
 
         Raises:
-            ValueError: If there is no metric that it could go by.
+            ValueError: If no metric can be used to choose the best student.
         """
         model = self._model
         cohort = model.cohort
@@ -104,7 +104,7 @@ class _MemberEvaluation:
         return self.best_rule
 
     def run(self) -> Dict[str, float]:
-        """Evaluate.
+        """Evaluate all members.
 
         Returns:
             Dict[str, float]: ``<member>/<metric>`` for every student, the
@@ -124,7 +124,7 @@ class _MemberEvaluation:
 
     @torch.no_grad()
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Run one batch through every member, each once."""
+        """Run one batch once through every member."""
         hook = dict(batch_idx=idx, data_batch=data_batch)
         self.runner.call_hook(f'before_{self.stage}_iter', **hook)
         model = self._model
@@ -157,7 +157,7 @@ class _MemberEvaluation:
                 for name in self._model.teacher_names
                 if name in results
             }
-        # A frozen teacher answers the same every time: it is asked once.
+        # A frozen teacher always gives the same result: evaluate it once.
         if not self._model.teacher_trainable:
             self._teacher_results = teachers
         best = self._best_student(results)
@@ -176,20 +176,20 @@ class _MemberEvaluation:
         return self._settle_rule(next(iter(own.values()))).best(own)
 
     def _note_best(self, name: str) -> None:
-        """Keep the name of the best student."""
+        """Record the name of the best student."""
 
 
 class _MembersEvaluator(Evaluator):
-    """Evaluates all members for a hook that has run the batches once more.
+    """Evaluates all members for a hook that runs the batches a second time.
 
-    MMPretrain's ``EMAHook`` does so with the weights that are not averaged,
-    where it is asked for both. The best student stays the one of the weights
-    that checkpoints have.
+    MMPretrain's ``EMAHook`` does this with the original weights if asked to
+    evaluate both. The best student is still chosen by the averaged weights,
+    which are the ones in checkpoints.
     """
 
     def __init__(self, loop: _MemberEvaluation, template: Evaluator) -> None:
         super().__init__(())
-        self.metrics = template.metrics  # the list: others may add to it
+        self.metrics = template.metrics  # shared, because others may append to it
         self._dataset_meta = template.dataset_meta
         self._loop = loop
 
@@ -203,26 +203,25 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
 
     Each batch is loaded and preprocessed once and run once through every
     member. The metrics are those of the evaluator, named
-    ``<student>/<metric>``, ``ensemble/<metric>``, ``teacher/<metric>`` (run
-    in the first validation only, as it does not change) and
-    ``best/<metric>``, the metrics of the student that is best by ``monitor``.
-    So ``CheckpointHook(save_best='best/accuracy/top1')`` works. The best
-    student's name is kept as ``best_student`` in the message hub, and in
-    ``best_student_by`` the epoch, iteration and metric; both are in
-    checkpoints.
+    ``<student>/<metric>``, ``ensemble/<metric>``, ``teacher/<metric>``
+    (computed only in the first validation, because a frozen teacher does not
+    change) and ``best/<metric>``, those of the best student by ``monitor``. So
+    ``CheckpointHook(save_best='best/accuracy/top1')`` works. The message hub
+    and checkpoints keep the best student's name as ``best_student``, and the
+    epoch, iteration and metric as ``best_student_by``.
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): The dataloader.
+        dataloader (DataLoader | dict): The data loader.
         evaluator (Evaluator | dict | list): The evaluator; every member gets
             a copy.
         fp16 (bool): Whether to run under autocast. Defaults to False.
-        monitor (str, optional): The metric by which the best student is
-            chosen. Defaults to None: the one that ``save_best`` of
-            ``CheckpointHook`` names, or else the first that is one number.
-        rule (str, optional): ``'greater'`` or ``'less'``, whichever is
-            better. Defaults to None: that of ``save_best`` where it names the
-            metric, or what its name says, as in ``CheckpointHook``.
+        monitor (str, optional): The metric that chooses the best student.
+            Defaults to None: the one in ``save_best`` of ``CheckpointHook``, or
+            else the first that is one number.
+        rule (str, optional): Whether a ``'greater'`` or ``'less'`` value is
+            better. Defaults to None: the rule of ``save_best`` if it names the
+            metric, otherwise inferred from the name, as in ``CheckpointHook``.
     """
 
     stage = 'val'
@@ -230,7 +229,7 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
     def _note_best(self, name: str) -> None:
         hub = self.runner.message_hub
         hub.update_info('best_student', name)
-        # For whoever reads a checkpoint: whether it was of these weights.
+        # So that a reader of the checkpoint knows whether it was of its weights.
         hub.update_info(
             'best_student_by',
             dict(
@@ -246,11 +245,11 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     """Tests every student, their ensemble and the teacher in one pass.
 
     The arguments are those of :class:`CollectiveValLoop`. ``best`` is the
-    student that was best in the validation of the checkpoint, so that nothing
-    is chosen by looking at the test split. For a checkpoint that was written
-    without a validation of its own it is that of the validation before; for
-    one before any validation, the best on this split. The log says so. A hook
-    that the loop registers takes ``best_student`` from the checkpoint.
+    student that was best in the validation of the checkpoint, so nothing is
+    chosen on the test split. If the checkpoint has no validation of its own, it
+    is the one of the previous validation; if there was none, the best on this
+    split. A warning says so. The loop registers a hook that reads
+    ``best_student`` from the checkpoint.
     """
 
     stage = 'test'
@@ -267,7 +266,7 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
             return best
         best = super()._best_student(results)
         warn(
-            'The checkpoint names no student as best in validation: "best" '
+            'The checkpoint names no best student in validation: "best" '
             f'is {best}, the best on this split.',
             self.runner.logger,
         )
@@ -275,7 +274,7 @@ class CollectiveTestLoop(_MemberEvaluation, TestLoop):
 
 
 class _RecallBestStudent(Hook):
-    """Takes the best student's name from the checkpoint that is loaded."""
+    """Reads the best student's name from the loaded checkpoint."""
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         best = best_student_of(checkpoint)

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""MMEngine's loops, able to begin where a run was interrupted.
+"""MMEngine's training loops, able to start where a run was interrupted.
 
-They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` gives
-the loop of a run the class from here, so that ``train_cfg`` stays what it is.
+They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` changes
+the class of a run's loop to one of them, so ``train_cfg`` stays the same.
 """
 
 from contextlib import ExitStack, closing
@@ -18,15 +18,15 @@ from .seeded_batches import SeededBatches
 
 
 class ExactTrainLoop(BaseLoop):
-    """What both loops share.
+    """The common part of both loops.
 
     Attributes:
-        batches (SeededBatches): Where in the data the run is.
-        start_epoch (int): The pass over the data that the run begins in.
-        start_samples (int): How many samples of it were trained on before;
-            0 once the pass has begun.
-        at_end (ExitStack): What is done when the training is over, be it by
-            an exception; for hooks to add to from ``before_train`` on.
+        batches (SeededBatches): The position of the run in the data.
+        start_epoch (int): The pass over the data that the run starts in.
+        start_samples (int): The number of its samples that were trained on
+            before; 0 once the pass has begun.
+        at_end (ExitStack): Callbacks for the end of the training, also by an
+            exception; hooks may add to it from ``before_train`` on.
     """
 
     batches: SeededBatches
@@ -48,17 +48,17 @@ class ExactTrainLoop(BaseLoop):
     def resume(
         self, epoch: int, samples: int, sampler_seed: Optional[int] = None
     ) -> None:
-        """Begin where a checkpoint was saved.
+        """Start where a checkpoint was saved.
 
         Args:
             epoch (int): The pass over the data.
-            samples (int): How many samples of it were trained on.
+            samples (int): The number of its samples that were trained on.
             sampler_seed (int, optional): The seed of the sampler, if it has
                 one. Defaults to None.
         """
         self.start_epoch = epoch
         self.start_samples = samples
-        # Where a checkpoint is that is saved before the next step.
+        # For a checkpoint that is saved before the next step.
         self.batches.epoch, self.batches.samples = epoch, samples
         if sampler_seed is not None:
             self.batches.index_sampler.seed = sampler_seed
@@ -69,7 +69,7 @@ class ExactTrainLoop(BaseLoop):
     def _step(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Train on a batch, as MMEngine's loops do."""
         runner = self.runner
-        # The hooks of a run that begins may draw more than others do.
+        # In the first step of a run, hooks may draw more random numbers.
         self._seed(Draw.BEFORE_STEP)
         runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         self._seed(Draw.STEP)
@@ -83,11 +83,11 @@ class ExactTrainLoop(BaseLoop):
         self._iter += 1
 
     def _validate_if_due(self, time: int, end: int) -> None:
-        """Validate.
+        """Validate if it is time to.
 
         Args:
-            time (int): How many epochs, or iterations, were trained.
-            end (int): How many there will be.
+            time (int): The number of epochs or iterations so far.
+            end (int): Their total number.
         """
         self._decide_current_val_interval()
         if (
@@ -99,8 +99,8 @@ class ExactTrainLoop(BaseLoop):
             self.runner.val_loop.run()
 
     def _make_up_validation(self, time: int, end: int) -> None:
-        """Validate where the run was interrupted before it had, by
-        ``last_val_iter`` in the message hub, which ``ExactResumeHook`` notes.
+        """Validate if the run was interrupted before it did, according to
+        ``last_val_iter`` in the message hub, which ``ExactResumeHook`` records.
         """
         validated = self.runner.message_hub.get_info('last_val_iter')
         if 0 < self._iter != validated:
@@ -108,12 +108,12 @@ class ExactTrainLoop(BaseLoop):
 
 
 class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
-    """Trains by epochs, and may begin inside one."""
+    """Trains by epochs, and can start in the middle of one."""
 
     def resume(
         self, epoch: int, samples: int, sampler_seed: Optional[int] = None
     ) -> None:
-        """Begin where a checkpoint was saved, maybe after its epoch."""
+        """Start where a checkpoint was saved, possibly after its epoch."""
         super().resume(epoch, samples, sampler_seed)
         if epoch != self._epoch:
             self.start_epoch, self.start_samples = self._epoch, 0
@@ -126,7 +126,7 @@ class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
             self._validate_if_due(self._epoch, self._max_epochs)
 
     def run_epoch(self) -> None:
-        """Iterate one epoch, or what is left of it."""
+        """Train one epoch, or the rest of it."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         start = self.batches.begin(self._epoch, self.start_samples)
@@ -138,18 +138,18 @@ class ExactEpochTrainLoop(ExactTrainLoop, EpochBasedTrainLoop):
         self._epoch += 1
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Iterate one batch."""
+        """Train on one batch."""
         self._step(idx, data_batch)
 
 
 class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
-    """Trains by iterations, and loads nothing that was trained on."""
+    """Trains by iterations, without loading data that was trained on before."""
 
     def _train(self) -> None:
-        # To MMEngine the whole training is one epoch.
+        # MMEngine treats the whole training as one epoch.
         self.runner.call_hook('before_train_epoch')
         self._make_up_validation(self._iter, self._max_iters)
-        # Closed, so that its workers end now and not with this process.
+        # Closed, so that its workers end now rather than with this process.
         with closing(self._passes()) as self.dataloader_iterator:
             while self._iter < self._max_iters and not self.stop_training:
                 self.runner.model.train()
@@ -159,11 +159,11 @@ class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:
-        """Iterate one batch."""
+        """Train on one batch."""
         self._step(self._iter, data_batch)
 
     def _passes(self) -> Generator[Sequence[dict], None, None]:
-        """The batches of one pass over the data after another."""
+        """Yield the batches of one pass over the data after another."""
         epoch, samples = self.start_epoch, self.start_samples
         self.start_samples = 0
         while True:
@@ -171,9 +171,9 @@ class ExactIterTrainLoop(ExactTrainLoop, IterBasedTrainLoop):
             yield from self.dataloader
             if not self.batches.samples:
                 raise ValueError(
-                    '`train_dataloader` has not one batch: its '
-                    'dataset is smaller than `batch_size`, and '
-                    '`drop_last` is set.'
+                    'Invalid `train_dataloader.batch_size`: expected at most the '
+                    'size of the dataset with `drop_last`, got more, so there is '
+                    'not a single batch.'
                 )
             epoch, samples = epoch + 1, 0
 
@@ -185,31 +185,31 @@ _EXACT = {
 
 
 def make_exact(loop: BaseLoop) -> None:
-    """Let a loop of MMEngine begin where a run was interrupted.
+    """Make a loop of MMEngine able to start where a run was interrupted.
 
-    The loop keeps its state; only its class changes, and what its dataloader
-    asks for batches (:meth:`SeededBatches.install`). The runner built it from
-    ``train_cfg``, and others may hold it already.
+    The loop keeps its state. Only its class changes, and the batch sampler of
+    its data loader (:meth:`SeededBatches.install`). The runner built it from
+    ``train_cfg``, and other objects may hold it already.
 
     Args:
-        loop (BaseLoop): The loop, which has not begun.
+        loop (BaseLoop): The loop, before it starts.
 
     Raises:
-        ValueError: If it is neither of MMEngine's two, or its data has no
-            order that can be repeated.
+        ValueError: If it is neither of MMEngine's two loops, or the order of
+            its data cannot be repeated.
     """
     if isinstance(loop, ExactTrainLoop):
         return
     if type(loop) not in _EXACT:
         raise ValueError(
-            '`ExactResumeHook` resumes the loops of '
-            '`train_cfg=dict(by_epoch=...)`, and '
-            f'`train_cfg.type` is {type(loop).__name__}: leave `type` out, or '
-            'the hook, without which a resumed run is another run.'
+            'Invalid `train_cfg.type`: expected EpochBasedTrainLoop or '
+            'IterBasedTrainLoop, which `ExactResumeHook` can resume exactly, got '
+            f'{type(loop).__name__}. Remove `type`, or remove the hook and accept '
+            'that a resumed run differs.'
         )
     loop.__class__ = _EXACT[type(loop)]
     if isinstance(loop, IterBasedTrainLoop):
-        # It has begun to load, in workers where there are any: stop them.
+        # It has started to load, possibly in workers: stop them.
         del loop.dataloader_iterator
         loop.dataloader._iterator = None
     loop.batches = SeededBatches.install(loop.dataloader, loop.runner.seed)

@@ -11,23 +11,23 @@ from mmdckd.engine.randomness import Draw, seed_all, seed_data
 
 
 class SeededBatches:
-    """Stands in for the batch sampler of a dataloader, which it asks.
+    """Replaces the batch sampler of a data loader by one that can start anywhere.
 
-    A pass over the data can begin anywhere, and nothing is loaded that is
-    passed over. What a sample draws follows from the seed, the pass and the
-    place of the sample in it, counted over all processes: it is the same in
-    the process that trains, in any worker, and with any number of either.
+    A pass over the data can start at any sample, without loading the samples
+    before it. The random numbers of a sample depend on the seed, the pass and
+    the position of the sample in it, counted over all processes. They are the
+    same in the training process, in any worker, and for any number of either.
 
     Args:
-        batch_sampler (Sampler): The batch sampler, MMEngine's or another. It
-            is as random as its generator, its ``seed`` and ``set_epoch``, or
-            torch's own generator make it.
+        batch_sampler (Sampler): The batch sampler, MMEngine's or another. Its
+            randomness must come from its generator, its ``seed`` and
+            ``set_epoch``, or torch's global generator.
         seed (int): The seed of the run.
 
     Attributes:
         seed (int): As given; ``ExactResumeHook`` sets that of the checkpoint.
         epoch (int): The number of the pass.
-        samples (int): How many samples of it were trained on.
+        samples (int): The number of its samples that were trained on.
     """
 
     def __init__(self, batch_sampler: Any, seed: int) -> None:
@@ -41,14 +41,14 @@ class SeededBatches:
 
     @classmethod
     def install(cls, dataloader: DataLoader, seed: int) -> 'SeededBatches':
-        """Put it into a dataloader, in the place of its ``batch_sampler``.
+        """Install it in a data loader, in place of its ``batch_sampler``.
 
         Args:
-            dataloader (DataLoader): The dataloader of the training.
+            dataloader (DataLoader): The data loader of the training.
             seed (int): The seed of the run.
 
         Raises:
-            ValueError: If the dataloader has no order that can be repeated.
+            ValueError: If the order of the data cannot be repeated.
         """
         if (
             isinstance(dataloader.dataset, IterableDataset)
@@ -56,22 +56,21 @@ class SeededBatches:
             or not getattr(dataloader, 'in_order', True)
         ):
             raise ValueError(
-                '`ExactResumeHook` begins inside a pass over the data, and '
-                '`train_dataloader` has no order that can be repeated: it '
-                'needs a dataset with indices, a `batch_size` (or '
-                '`batch_sampler`) and `in_order=True`.'
+                'Invalid `train_dataloader`: expected an order that can be repeated '
+                'for `ExactResumeHook`: a dataset with indices, `batch_size` (or '
+                '`batch_sampler`) and `in_order=True`, got one without.'
             )
         batch_sampler = dataloader.batch_sampler
         if isinstance(batch_sampler, cls):
             batch_sampler = batch_sampler.batch_sampler
         batches = cls(batch_sampler, seed)
-        # DataLoader refuses to have it set, for the sake of iterators that
-        # exist; whoever has one keeps the sampler it began with.
+        # DataLoader refuses to set it for the sake of existing iterators, which
+        # keep the sampler that they started with.
         vars(dataloader)['batch_sampler'] = batches
         return batches
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'batch_sampler':  # not there yet, while it is unpickled
+        if name == 'batch_sampler':  # not set yet, while it is unpickled
             raise AttributeError(name)
         return getattr(self.batch_sampler, name)
 
@@ -80,19 +79,19 @@ class SeededBatches:
 
     @property
     def index_sampler(self) -> Any:
-        """The sampler of the indices, of which batches are made."""
+        """The sampler of the indices that batches are made of."""
         return getattr(self.batch_sampler, 'sampler', self.batch_sampler)
 
     def begin(self, epoch: int, samples: int = 0) -> int:
-        """Begin a pass over the data.
+        """Start a pass over the data.
 
         Args:
             epoch (int): The number of the pass.
-            samples (int): How many samples of it, of all processes together,
-                to pass over. Defaults to 0.
+            samples (int): The number of its samples, over all processes, to
+                skip. Defaults to 0.
 
         Returns:
-            int: How many batches of this process were passed over.
+            int: The number of skipped batches of this process.
         """
         self.epoch = epoch
         self.samples = 0
@@ -102,12 +101,12 @@ class SeededBatches:
             if hasattr(each, 'set_epoch'):
                 each.set_epoch(epoch)
         if isinstance(sampler, InfiniteSampler):
-            # It has one generator for good, which may have been begun.
+            # It has a single generator, which may have started already.
             sampler.indices = sampler._indices_of_rank()
         seed_all(self.seed, Draw.PASS, epoch)
         batches = iter(self.batch_sampler)
         passed = 0
-        # The first batch is taken now, right after the seed was set.
+        # Take the first batch now, right after the seed is set.
         for batch in batches:
             size = len(batch) * self._world_size
             if self.samples + size > samples:
@@ -119,8 +118,8 @@ class SeededBatches:
         return passed
 
     def __iter__(self) -> Iterator['SeededIndices']:
-        # Someone else than the loop iterates where no pass was begun: a hook
-        # that measures statistics, say.
+        # If no pass was started, the caller is not the loop but, for example, a
+        # hook that measures statistics.
         batches, self._batches = self._batches, None
         counted = batches is not None
         position = self.samples if counted else 0
@@ -134,23 +133,23 @@ class SeededBatches:
             position += size
 
     def count_batch(self) -> None:
-        """Note that the next batch of the pass was trained on."""
+        """Record that the next batch of the pass was trained on."""
         self.samples += self._sizes.popleft()
 
 
 class SeededIndices:
-    """The indices of a batch, which seed before each of them is loaded.
+    """The indices of a batch, which set the seed before each is loaded.
 
-    A dataset is asked for one index after another, as they come from here:
-    the seeding happens where the data is loaded, and dataset and transforms
-    need to know nothing of it.
+    A dataset loads one index after another as it reads them from here. So the
+    seed is set where the data is loaded, and dataset and transforms need not
+    know about it.
 
     Args:
         indices (Sequence): The indices.
         seed (int): The seed of the run.
         epoch (int): The number of the pass.
-        position (int): The place of the first index in the pass.
-        step (int): How many places the next is behind it.
+        position (int): The position of the first index in the pass.
+        step (int): The distance between the positions of two indices.
     """
 
     def __init__(

@@ -14,19 +14,19 @@ from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
-    r"""Lets ``clip_grad`` clip the gradient of each student by itself.
+    r"""Makes ``clip_grad`` clip each student's gradient separately.
 
     .. math::
         g_i \leftarrow g_i \min\Big(1, \frac{\text{max\_norm}}{\|g_i\|}\Big)
 
-    MMEngine clips the norm of all parameters: the gradient of one student,
-    should it grow, scales those of the others down. Here a student, with the
-    connectors that are its own, is clipped as if it were trained alone. What
-    is no student's, a trainable teacher and the parameters of collective
-    losses, is clipped by itself too.
+    MMEngine clips the norm over all parameters, so a large gradient of one
+    student scales down those of the others. Here each student, with its own
+    connectors, is clipped as if it were trained alone. What belongs to no
+    student (a trainable teacher, parameters of collective losses) is clipped
+    separately too.
 
-    The norms are logged as ``grad_norm.<student>``, and ``grad_norm`` is that
-    of all, as ever.
+    The norms are logged as ``grad_norm.<student>``; ``grad_norm`` remains the
+    norm over all parameters.
 
     The arguments are those of :class:`DefaultOptimWrapperConstructor`.
 
@@ -42,14 +42,13 @@ class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
     """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the wrapper of a model's optimizer."""
+        """Build the optimizer wrapper of a model."""
         wrapper = super().__call__(model)
         if not (wrapper.clip_grad_kwargs and wrapper.grad_name == 'grad_norm'):
             raise ValueError(
-                '`optim_wrapper.constructor` is ClipEachStudentConstructor, '
-                "which clips the norm of each student's gradient: give "
-                '`optim_wrapper.clip_grad=dict(max_norm=...)`, or leave the '
-                'constructor out.'
+                'Invalid `optim_wrapper.clip_grad`: expected dict(max_norm=...) for '
+                'ClipEachStudentConstructor, which clips the norm of each '
+                f"student's gradient, got {wrapper.clip_grad_kwargs!r}."
             )
         model = unwrapped(model)
         wrapper.clip_func = _ClipEach(model, wrapper.clip_func)
@@ -57,7 +56,7 @@ class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
 
 
 class _ClipEach:
-    """Clips the parameters of each owner, and tells the norm of all."""
+    """Clips the parameters of each owner, and returns the norm over all."""
 
     def __init__(self, model: nn.Module, clip: Callable) -> None:
         self._owners = {
@@ -79,7 +78,7 @@ class _ClipEach:
             ]
         )
         norm = torch.linalg.vector_norm(norms, norm_type)
-        # One copy to the CPU, where MMEngine looks at what is returned.
+        # One copy to the CPU, where MMEngine reads the returned value.
         *each, norm = torch.cat([norms, norm[None]]).cpu()
         hub = MessageHub.get_current_instance()
         for owner, value in zip(groups, each):

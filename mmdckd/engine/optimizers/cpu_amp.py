@@ -11,25 +11,25 @@ from mmdckd.registry import OPTIM_WRAPPERS
 
 
 def amp_type() -> str:
-    """The type of ``optim_wrapper`` for mixed precision on this device."""
+    """Return the type of ``optim_wrapper`` for mixed precision on this device."""
     return 'mmdckd.CPUAmpOptimWrapper' if get_device() == 'cpu' else 'AmpOptimWrapper'
 
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(AmpOptimWrapper):
-    """Mixed precision on the CPU, which MMEngine's ``AmpOptimWrapper`` refuses.
+    """Mixed precision on the CPU, which MMEngine's ``AmpOptimWrapper`` rejects.
 
-    ``tools/train.py --amp`` uses it where there is no accelerator.
+    ``mmdckd train --amp`` uses it if there is no accelerator.
 
     Args:
         loss_scale (str | float | dict): 'dynamic', a constant scale, or the
             arguments of ``torch.amp.GradScaler``. Defaults to 'dynamic'.
         dtype (str | torch.dtype, optional): 'bfloat16' or 'float16'. Defaults
-            to None, bfloat16.
-        **kwargs: Those of MMEngine's ``OptimWrapper``.
+            to None, which means bfloat16.
+        **kwargs: Arguments of MMEngine's ``OptimWrapper``.
 
     Raises:
-        TypeError: If ``loss_scale`` is something else.
+        TypeError: If ``loss_scale`` is anything else.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
         dtype: Union[str, torch.dtype, None] = None,
         **kwargs,
     ) -> None:
-        # Past AmpOptimWrapper, which asserts that there is an accelerator.
+        # Skip AmpOptimWrapper.__init__, which asserts that there is an accelerator.
         OptimWrapper.__init__(self, **kwargs)
         self._scale_update_param: Optional[float] = None
         if isinstance(loss_scale, float):

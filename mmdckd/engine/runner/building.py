@@ -28,20 +28,20 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
 
     Args:
         cfg (Config): The config of the run, changed in place.
-        console (CalmConsole, optional): What to show the run on. Defaults to
-            None: MMEngine's output.
+        console (CalmConsole, optional): The console that shows the run.
+            Defaults to None, which means MMEngine's output.
 
     Returns:
-        Runner: The runner, with the checks that refuse a run that would
-        silently be another.
+        Runner: The runner, with the checks that stop a run that would silently
+        do something other than its config says.
     """
     if cfg.get('phases') is not None:
         raise ValueError(
             'Invalid `phases`: expected the config of one phase, got several. Train '
-            'them by `mmdckd train` or mmdckd.engine.runner.phases.train_phases.'
+            'them with `mmdckd train` or mmdckd.engine.runner.phases.train_phases.'
         )
     default_hooks = dict(cfg.get('default_hooks') or {})
-    # MMEngine drops a hook of its own that is None, and takes no other.
+    # MMEngine removes its own hooks that are None, but fails on others.
     for key, hook in default_hooks.items():
         if hook is None and key not in MMENGINE_HOOKS:
             del cfg.default_hooks[key]
@@ -50,7 +50,7 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
     if isinstance(kind, str):
         kind = RUNNERS.get(kind)
     if kind is None:
-        runner = RUNNERS.build(cfg)  # which says what it does not know
+        runner = RUNNERS.build(cfg)  # which raises an error with the name
     elif console is None:
         runner = kind.from_cfg(cfg)
     else:
@@ -62,12 +62,13 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
 
 
 def _add_checks(runner: Runner, default_hooks: dict) -> None:
-    """Add what refuses a run that would silently be another, to a config that
-    does not name it; ``default_hooks.check_run=None`` leaves it out.
+    """Add the checks that a config does not list itself.
+
+    ``default_hooks.check_run=None`` leaves one out.
 
     Args:
         runner (Runner): The runner.
-        default_hooks (dict): Those of the config.
+        default_hooks (dict): The default hooks of the config.
     """
     for key, kind in dict(check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
         if default_hooks.get(key, ()) is not None and not any(
@@ -77,7 +78,7 @@ def _add_checks(runner: Runner, default_hooks: dict) -> None:
 
 
 def _add_console(runner: Runner, default_hooks: dict, console: CalmConsole) -> None:
-    """Add what tells a person how far a run is, and what it trains."""
+    """Add the hooks that show progress and the cohort on the console."""
     runner.register_hook(ConsoleHook(console))
     if default_hooks.get('cohort_summary', ()) is not None and not any(
         isinstance(hook, CohortSummaryHook) for hook in runner.hooks

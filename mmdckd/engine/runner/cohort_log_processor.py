@@ -7,24 +7,23 @@ from mmdckd import names
 from mmdckd.engine.student_losses import students_of, task_losses
 from mmdckd.registry import LOG_PROCESSORS
 
-SEPARATOR = '  '  # between two values of a line of MMEngine's
+SEPARATOR = '  '  # between two values of a log line of MMEngine
 
 
 @LOG_PROCESSORS.register_module()
 class CohortLogProcessor(LogProcessor):
-    """One line an interval, however many students there are.
+    """Logs one line per interval, however many students there are.
 
-    ``scalars.json``, TensorBoard and the other back ends get what they get
-    from MMEngine's ``LogProcessor``, every scalar of every member. The
-    console and the log file get the total loss, the best student (by its task
-    loss in training; in validation ``best_student`` in the message hub, which
-    the loop notes, by the loop's ``best_rule``) beside the mean of all, and
-    what there is of the ensemble and the teachers. The time left (``eta``) is
-    MMEngine's, of the training steps without
-    validation.
+    ``scalars.json``, TensorBoard and other backends receive every scalar of
+    every member, as from MMEngine's ``LogProcessor``. The console and the log
+    file show the total loss, the best student beside the mean over all, and the
+    ensemble and teachers. In training the best student is the one with the
+    lowest task loss; in validation it is ``best_student`` in the message hub,
+    which the loop chooses by its ``best_rule``. The time left (``eta``) is
+    MMEngine's and counts training steps without validation.
 
-    The arguments are those of ``LogProcessor``. The lines of a model that is
-    no cohort are left as they are.
+    The arguments are those of ``LogProcessor``. Log lines of a model without a
+    cohort do not change.
 
     Examples:
         >>> log_processor = dict(type='mmdckd.CohortLogProcessor')
@@ -59,7 +58,7 @@ class CohortLogProcessor(LogProcessor):
         if not students or rule is None:
             return tag, line
         metric = rule.metric
-        # The members are those that have been evaluated by the metric.
+        # The members that were evaluated by the metric.
         values = {
             names.member_of(key, metric): value
             for key, value in tag.items()
@@ -89,7 +88,7 @@ def _is_of_a_student(key: str) -> bool:
 
 
 def _without(line: str, left_out: Iterable[str]) -> str:
-    """A line of MMEngine's without the values of some names."""
+    """Remove the values with some names from a log line of MMEngine."""
     known = set(map(names.without_stage, left_out))
     return SEPARATOR.join(
         part

@@ -10,7 +10,7 @@ from mmdckd.console.calm_console import CalmConsole
 
 
 class _ConsoleRunner:
-    """Hands its logger to a console before anything is logged."""
+    """Passes its logger to a console before anything is logged."""
 
     console: CalmConsole
     logger: MMLogger
@@ -22,7 +22,7 @@ class _ConsoleRunner:
         return logger
 
     def load_checkpoint(self, *args, **kwargs) -> dict:
-        """Log what MMEngine prints of it; see ``Runner``."""
+        """Log what MMEngine would print; see ``Runner``."""
         printed = io.StringIO()
         with redirect_stdout(printed):
             checkpoint = super().load_checkpoint(  # type: ignore[misc]
@@ -34,13 +34,13 @@ class _ConsoleRunner:
 
 
 def with_console(kind: Type[Runner], console: CalmConsole) -> Type[Runner]:
-    """Make a class of runners that leave the console to mmdckd.
+    """Make a runner class that leaves the console to mmdckd.
 
     Args:
-        kind (type): MMEngine's ``Runner`` or a class of one's own.
+        kind (type): MMEngine's ``Runner`` or a subclass.
         console (CalmConsole): The console.
 
     Returns:
-        type: The class, by the name of ``kind``. Its log files are the same.
+        type: The class, with the name of ``kind``. Its log files are the same.
     """
     return type(kind.__name__, (_ConsoleRunner, kind), dict(console=console))

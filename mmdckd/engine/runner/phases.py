@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs of several phases, of which the later learn from the earlier."""
+"""Runs with several phases, where later phases learn from earlier ones."""
 
 import copy
 import hashlib
@@ -22,9 +22,9 @@ from mmdckd.names import in_order, student_names
 from .building import build_runner
 from .rehearsal import rehearse
 
-#: What a phase is known by when a run is resumed.
+#: The config keys that identify a phase when a run is resumed.
 _KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
-#: What of a loop or of a scheduler is a number of epochs or iterations.
+#: Settings of a loop or scheduler that count epochs or iterations.
 _LENGTHS = (
     'max_epochs',
     'max_iters',
@@ -45,11 +45,11 @@ _LARGEST_NOTE = 4096
 
 @dataclass(frozen=True)
 class Phase:
-    """One training of a run.
+    """One training of a run with phases.
 
     Attributes:
         name (str): ``phase0``, ``phase1``, ...
-        config (Config): The config of the training, complete.
+        config (Config): The complete config of the training.
     """
 
     name: str
@@ -57,27 +57,27 @@ class Phase:
 
     @property
     def checkpoint(self) -> str:
-        """str: The weights of its last epoch; '' before it has finished."""
+        """str: The checkpoint of its last epoch; '' until it has finished."""
         note = self._note()
         return osp.join(self.config.work_dir, note['checkpoint']) if note else ''
 
     def has_finished(self) -> bool:
-        """Whether it was trained to its end.
+        """Return whether it was trained to the end.
 
         Raises:
-            ValueError: If another config than this was.
+            ValueError: If it was trained with another config.
         """
         note = self._note()
         if note and note['config'] != _fingerprint(self.config):
             raise ValueError(
-                f'Invalid `phases`: expected {self.name} as it was trained in '
-                f'{self.config.work_dir!r}, got another config. Train in another '
-                '`work_dir`, or without `resume`.'
+                f'Invalid `phases`: expected the config that {self.name} in '
+                f'{self.config.work_dir!r} was trained with, got another. Train in '
+                'another `work_dir`, or without `resume`.'
             )
         return bool(note)
 
     def finish(self) -> None:
-        """Note that it has finished."""
+        """Record that it has finished."""
         folder = self.config.work_dir
         with open(osp.join(folder, 'last_checkpoint'), encoding='utf-8') as file:
             name = osp.basename(file.read().strip())
@@ -90,26 +90,26 @@ class Phase:
 
 
 def phases_of(cfg: Config) -> List[Phase]:
-    """The trainings that a config asks for, in order.
+    """Return the trainings that a config asks for, in order.
 
-    Each item of ``cfg.phases`` has the settings of one phase over those of the
-    config, as ``--cfg-options`` has them. All but the last work in a folder of
-    their own below ``work_dir``, named like the phase, ``phase0`` and so on.
-    ``times=4`` stretches the training and the schedules of its learning rate to
-    four times their length. ``model.finished_peers='phase0'`` names the
-    students of that phase after its last epoch. The last phase has the seed of
-    the config, each before it one that is larger by 1,000: no student starts as
-    its own peer did.
+    Each item of ``cfg.phases`` overrides settings of the config, in the format
+    of ``--cfg-options``. All phases but the last train in their own folder below
+    ``work_dir``, named ``phase0`` and so on. ``times=4`` makes the training and
+    the schedules of its learning rate four times as long.
+    ``model.finished_peers='phase0'`` stands for the students of that phase after
+    its last epoch. The last phase uses the seed of the config, and each phase
+    before it a seed that is 1,000 larger than the next one's, so that no student
+    starts equal to its own finished peer.
 
     Args:
         cfg (Config): The config of the run.
 
     Returns:
-        List[Phase]: One phase where the config has no ``phases``.
+        List[Phase]: The phases; a single one if the config has no ``phases``.
 
     Raises:
-        ValueError: If ``phases`` is no list of dicts, or a phase learns from
-            one that is not before it.
+        ValueError: If ``phases`` is not a list of dicts, or a phase learns from
+            one that does not come before it.
     """
     overrides = cfg.get('phases')
     if overrides is None:
@@ -120,8 +120,8 @@ def phases_of(cfg: Config) -> List[Phase]:
         or not all(isinstance(each, dict) for each in overrides)
     ):
         raise ValueError(
-            'Invalid `phases`: expected a list of dicts, the settings of each '
-            f'phase, got {overrides!r}.'
+            'Invalid `phases`: expected a list of dicts, one with the settings of '
+            f'each phase, got {overrides!r}.'
         )
     base = copy.deepcopy(cfg)
     base.pop('phases')
@@ -150,16 +150,16 @@ def train_phases(
     Args:
         cfg (Config): The config. With ``resume``, phases that have finished
             are not trained again.
-        train (Callable, optional): Trains by the config of a phase, and
-            returns the runner. Defaults to None, :func:`.build_runner` and
-            its ``train``.
+        train (Callable, optional): Trains with the config of a phase, and
+            returns the runner. Defaults to None: :func:`.build_runner` and its
+            ``train``.
 
     Returns:
-        Runner: That of the last phase.
+        Runner: The runner of the last phase.
 
     Raises:
-        ValueError: As of :func:`phases_of`, and if a finished phase was
-            trained by another config.
+        ValueError: As in :func:`phases_of`, and if a finished phase was trained
+            with another config.
     """
     train = train or _train
     phases = phases_of(cfg)
@@ -176,13 +176,13 @@ def train_phases(
 
 
 def last_phase(cfg: Config) -> Config:
-    """The config of the phase whose students a run is for.
+    """Return the config of the last phase, whose students the run is for.
 
     Args:
         cfg (Config): The config of the run.
 
     Returns:
-        Config: With the checkpoints of earlier phases, where these have
+        Config: The config, with the checkpoints of earlier phases if these have
         finished.
     """
     phases = phases_of(cfg)
@@ -190,8 +190,8 @@ def last_phase(cfg: Config) -> Config:
 
 
 def with_untrained_peers(phase: Phase, phases: List[Phase]) -> Config:
-    """The config of a phase, where the students of an earlier phase that it
-    learns from are as they begin: to look at, not to train."""
+    """Return the config of a phase with untrained peers in place of the
+    students of the phase that it learns from: to inspect, not to train."""
     cfg = copy.deepcopy(phase.config)
     index = _index_of(cfg.model.get('finished_peers'))
     if index is not None:
@@ -215,7 +215,7 @@ def _train(cfg: Config) -> Runner:
 
 
 def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
-    """The config of a phase with the checkpoint of that it learns from."""
+    """Return the config of a phase with the checkpoint that it learns from."""
     cfg = copy.deepcopy(phase.config)
     index = _index_of(cfg.model.get('finished_peers'))
     if index is not None:
@@ -224,7 +224,7 @@ def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
 
 
 def _stretch(cfg: Config, times: Any, key: str) -> None:
-    """Make a training, and the schedules of its learning rate, longer."""
+    """Make a training and its learning rate schedules longer."""
     if isinstance(times, bool) or not isinstance(times, (int, float)) or times <= 0:
         raise invalid(key, 'a number more than 0', times)
 
@@ -269,7 +269,7 @@ def _check_peers(peers: Any, index: int) -> None:
 
 
 def _fingerprint(cfg: Config) -> str:
-    """A hash of what changes the numbers of a training."""
+    """Return a hash of the settings that change the result of a training."""
     content = cfg.to_dict()
     loader = content.get('train_dataloader') or {}
     parts = [content.get(key) for key in _KEYS]

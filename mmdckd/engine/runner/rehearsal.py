@@ -15,21 +15,21 @@ from .building import build_runner
 
 
 def rehearse(cfg: Config) -> None:
-    """Build all that a run consists of, so that a fault in its settings is
-    found before what it waits for is trained.
+    """Build all parts of a run, so that a mistake in its settings is found
+    before the trainings that it depends on.
 
-    Nothing is trained, and nothing is left on the disk.
+    Nothing is trained, and no files remain.
 
     Args:
-        cfg (Config): The config of the run. Weights of a teacher or of
+        cfg (Config): The config of the run. The weights of a teacher or of
             finished peers may be missing.
 
     Raises:
-        Exception: What the run itself would raise.
+        Exception: Whatever the run itself would raise.
     """
     cfg = copy.deepcopy(cfg)
     with TemporaryDirectory() as folder, _no_new_globals():
-        # A name of its own: MMEngine shares the logs of runs of one name.
+        # A unique name, because MMEngine shares the logs of runs with one name.
         cfg.experiment_name = osp.basename(folder)
         cfg.update(work_dir=folder, visualizer=None, log_level='ERROR', resume=False)
         cfg.load_from = None
@@ -44,9 +44,9 @@ def rehearse(cfg: Config) -> None:
 
 @contextmanager
 def _no_new_globals() -> Iterator[None]:
-    """What MMEngine shares by name, such as loggers, is afterwards what it was.
+    """Remove the new objects that MMEngine shares by name, such as loggers.
 
-    The latest of them is the one that everything built without a runner uses.
+    The latest of them is used by everything that is built without a runner.
     """
     kinds = (MMLogger, MessageHub, Visualizer, DefaultScope)
     before = {kind: set(kind._instance_dict) for kind in kinds}

@@ -11,12 +11,12 @@ from mmdckd.registry import VISUALIZERS
 
 @VISUALIZERS.register_module()
 class CohortVisualizer(UniversalVisualizer):
-    """Gives the scalars of a cohort names that back ends group by member.
+    """Renames the scalars of a cohort so that backends group them by member.
 
-    TensorBoard and others make a group of what is before the first ``/``:
+    TensorBoard and others group scalars by what comes before the first ``/``:
 
     =================================  ===========================
-    in the log                         in the back ends
+    in the log                         in the backends
     =================================  ===========================
     student.main.loss                  main/loss
     distill.main.loss_kl               main/distill/loss_kl
@@ -46,12 +46,12 @@ class CohortVisualizer(UniversalVisualizer):
         file_path: Optional[str] = None,
         **kwargs,
     ) -> None:
-        """Pass scalars on.
+        """Pass scalars to the backends.
 
         Args:
-            scalar_dict (dict): Name to value.
+            scalar_dict (dict): The values by name.
             step (int): The epoch or iteration. Defaults to 0.
-            file_path (str, optional): A second file for back ends that write
+            file_path (str, optional): A second file for backends that write
                 files. Defaults to None.
         """
         grouped = {group_name(name): v for name, v in scalar_dict.items()}
@@ -63,14 +63,14 @@ class CohortVisualizer(UniversalVisualizer):
 
 
 def group_name(name: str) -> str:
-    """The name of a scalar that begins with the member it is of.
+    """Return the name of a scalar, starting with its member.
 
     Args:
-        name (str): Its name in the log.
+        name (str): The name in the log.
 
     Returns:
-        str: As in the table of :class:`CohortVisualizer`; the name as it is,
-        where it is none of a cohort's.
+        str: The name as in the table of :class:`CohortVisualizer`; unchanged if
+        it does not belong to a cohort.
     """
     found = names.parse_loss(name)
     if not found or found.part == names.TEACHER:
@@ -79,7 +79,7 @@ def group_name(name: str) -> str:
     loss = found.name.replace('.', '/')
     if found.part == names.DISTILL:
         loss = f'{found.part}/{loss}'
-    # Validation has an entropy and an agreement too.
+    # Validation also has an entropy and an agreement.
     if found.part == names.COLLECTIVE and '/' not in loss:
         loss = f'training_{loss}'
     return stage + names.metric_name(found.member or names.COHORT, loss)

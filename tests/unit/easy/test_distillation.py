@@ -127,7 +127,7 @@ def test_its_config_is_the_same_run(result, tmp_path):
         (dict(student='resnet18'), 'Invalid `student`: .*Did you mean'),
         (dict(teacher='resnet'), 'Invalid `teacher`: .*Did you mean'),
         (dict(batch_size=1000), 'Invalid `batch_size`'),
-        (dict(data='nowhere'), 'Invalid `data`: there is no folder'),
+        (dict(data='nowhere'), 'Invalid `data`: expected an existing folder'),
     ],
 )
 def test_nothing_is_trained_where_it_cannot_be(photos, tmp_path, options, message):

@@ -51,34 +51,34 @@ def test_parts_in_a_folder(tmp_path):
 @pytest.mark.parametrize(
     'spoil, message',
     [
-        (lambda path: shutil.rmtree(path / 'dog'), 'two or more classes, got 1'),
+        (lambda path: shutil.rmtree(path / 'dog'), 'at least two classes, got 1'),
         (
             lambda path: [(path / 'dog' / f'{i}.png').unlink() for i in range(9)],
-            r"two images, .* got fewer of 'dog' \(1\)",
+            r"two images, .* got fewer for 'dog' \(1\)",
         ),
         (
             lambda path: (path / 'dog' / '3.png').write_text('text'),
-            r'1 of 20 images .* no image whose format is known.*3\.png',
+            r'1 of 20 .* no image whose format is known.*3\.png',
         ),
         (
             lambda path: (path / 'dog' / '3.png').write_bytes(
                 (path / 'dog' / '4.png').read_bytes()[:-20]
             ),
-            '1 of 20 images .*truncated',
+            '1 of 20 .*truncated',
         ),
         (
             lambda path: (path / 'dog' / '3.png').write_bytes(b''),
-            r'1 of 20 images .*it is empty.*3\.png',
+            r'1 of 20 .*it is empty.*3\.png',
         ),
         (
             lambda path: damage(path / 'dog' / '3.png'),
-            r'1 of 20 images .*cannot be decoded.*3\.png',
+            r'1 of 20 .*cannot be decoded.*3\.png',
         ),
         (
             lambda path: Image.new('F', (8, 8)).save(path / 'dog' / 'x.tiff'),
-            '1 of 21 images .*32 bits a channel',
+            '1 of 21 .*32 bits per channel',
         ),
-        (lambda path: (path / 'horse').mkdir(), r"got fewer of 'horse' \(0\)"),
+        (lambda path: (path / 'horse').mkdir(), r"got fewer for 'horse' \(0\)"),
         (
             lambda path: [
                 shutil.copy(path / 'dog' / '0.png', path / 'dog' / f'{i}.png')
@@ -95,7 +95,7 @@ def test_parts_in_a_folder(tmp_path):
                 (path / a).rename(path / b)
                 for a, b in (('cat', 'val'), ('dog', 'test'))
             ],
-            'expected a folder train beside test, val',
+            'expected a subfolder train beside test, val',
         ),
     ],
 )
@@ -108,7 +108,7 @@ def test_bad_data(tmp_path, spoil, message):
 def test_parts_with_other_classes(tmp_path):
     fill(tmp_path / 'train')
     fill(tmp_path / 'val', ('cat', 'horse'))
-    with pytest.raises(ValueError, match='got others: dog, horse'):
+    with pytest.raises(ValueError, match='got different ones: dog, horse'):
         read_folder(str(tmp_path))
 
 
@@ -210,7 +210,7 @@ def test_an_image_of_two_classes_is_named(tmp_path):
         (Image.new('P', (8, 8), 9), None),
         (Image.new('RGBA', (8, 8), 9), 'transparency (1)'),
         (Image.new('LA', (8, 8), 9), 'transparency (1)'),
-        (Image.fromarray(np.full((8, 8), 900, np.uint16)), '16 bits a channel (1)'),
+        (Image.fromarray(np.full((8, 8), 900, np.uint16)), '16 bits per channel (1)'),
     ],
 )
 def test_other_kinds_of_pixels(tmp_path, image, warning):
@@ -227,7 +227,7 @@ def test_other_kinds_of_pixels(tmp_path, image, warning):
 def test_sixteen_bits_in_color(tmp_path):
     fill(tmp_path, count=2)
     mmcv.imwrite(np.full((8, 8, 3), 900, np.uint16), str(tmp_path / 'dog' / 'x.png'))
-    assert any('16 bits a channel (1)' in line for line in warnings(tmp_path))
+    assert any('16 bits per channel (1)' in line for line in warnings(tmp_path))
 
 
 def test_what_is_left_out_is_named(tmp_path):
@@ -236,7 +236,7 @@ def test_what_is_left_out_is_named(tmp_path):
     Image.new('RGB', (8, 8)).save(tmp_path / 'train' / 'loose.png')
     text = ' '.join(warnings(tmp_path))
     assert 'folders beside train (1): ' in text and 'raw' in text
-    assert 'images in no class folder (1): ' in text and 'loose.png' in text
+    assert 'images outside a class folder (1): ' in text and 'loose.png' in text
 
 
 def test_no_folder(tmp_path):

@@ -140,16 +140,16 @@ class Both(Pairs):
     [
         (Stream(), 'expected a dataset with a length, got a Stream'),
         ([], 'empty dataset'),
-        ([1, 2], 'expected pairs .* got a int'),
-        (Pairs([0, 1.5]), r'whole numbers from 0 on, got 1\.5 for image 1'),
+        ([1, 2], 'expected .* pairs, got a int'),
+        (Pairs([0, 1.5]), r'whole numbers from 0, got 1\.5 for image 1'),
         (Pairs([0, 1.0]), 'whole numbers'),
         (Pairs([0, True]), 'whole numbers'),
         (Pairs([0, -1]), 'whole numbers'),
         (Pairs([0, torch.tensor([1, 0])]), 'whole numbers'),
-        (Pairs(['cat', 'dog']), "whole numbers from 0 on, got 'cat'"),
-        (Pairs([0] * 4), 'two or more classes, got 1'),
-        (Pairs([0, 0, 1]), r"two images, .* got fewer of '1' \(1\)"),
-        (Pairs([1, 1, 2, 2]), r"labels from 0 to 2, got fewer of '0' \(0\)"),
+        (Pairs(['cat', 'dog']), "whole numbers from 0, got 'cat'"),
+        (Pairs([0] * 4), 'at least two classes, got 1'),
+        (Pairs([0, 0, 1]), r"two images, .* got fewer for '1' \(1\)"),
+        (Pairs([1, 1, 2, 2]), r"labels from 0 to 2, got fewer for '0' \(0\)"),
         (Pairs(labels(), lambda index: DIGITS.images[index]), 'array of float64|uint8'),
         (
             Pairs(labels(), lambda index: torch.zeros(1, 8, 8 + index % 2)),
@@ -157,7 +157,7 @@ class Both(Pairs):
         ),
         (Pairs(labels(), lambda index: torch.zeros(8)), r'\(C, H, W\)'),
         (Both(labels()), 'got both'),
-        (dict(type='Nowhere'), 'config of a dataset of MMPretrain'),
+        (dict(type='Nowhere'), 'config of an MMPretrain dataset'),
     ],
 )
 def test_bad_data(data, message):

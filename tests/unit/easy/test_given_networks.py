@@ -83,7 +83,7 @@ def test_what_comes_out(result, teacher):
         expected = result.student(image[None])[0].softmax(0)
     assert [scores[str(i)] for i in range(3)] == pytest.approx(expected.tolist())
     assert len(result.predict(torch.stack([image, image]))) == 2
-    with pytest.raises(ValueError, match='expected tensors of floats'):
+    with pytest.raises(ValueError, match='expected float tensors'):
         result.predict(Image.new('L', (8, 8)))
 
 
@@ -182,10 +182,19 @@ def test_a_class_is_named_by_its_path(tmp_path):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(student=Net(4)), r'`student`: expected logits of the 3 .* got \(2, 4\)'),
-        (dict(teacher=Net(4)), r'`teacher`: expected logits of the 3 .* got \(2, 4\)'),
+        (
+            dict(student=Net(4)),
+            r'`student`: expected logits .* for the 3 classes .* got \(2, 4\)',
+        ),
+        (
+            dict(teacher=Net(4)),
+            r'`teacher`: expected logits .* for the 3 classes .* got \(2, 4\)',
+        ),
         (dict(student=nn.Identity()), r'`student`: .* shape \(B, C\), got'),
-        (dict(student=nn.Linear(3, 3)), '`student`: its forward fails'),
+        (
+            dict(student=nn.Linear(3, 3)),
+            '`student`: expected its forward .* got an error',
+        ),
         (dict(student=Fixed()), '`student`: expected a network whose copies'),
         (dict(student=Net(), pretrained=True), '`student`: expected a network whose'),
         (dict(augmentation='flip'), '`augmentation`'),

@@ -58,7 +58,7 @@ def test_an_exported_student(tmp_path):
         ('resnet_18_8xb32_in1k', ValueError, "Did you mean 'resnet18_8xb32_in1k'"),
         ('torchvision:resnet17', ValueError, "Did you mean 'resnet18'"),
         ('keras:resnet18', ValueError, 'torchvision:NAME'),
-        ('nowhere.py', FileNotFoundError, "no file 'nowhere.py'"),
+        ('nowhere.py', FileNotFoundError, "an existing file, got 'nowhere.py'"),
         ('mae_vit-base-p16_8xb512-amp-coslr-300e_in1k', ValueError, 'one head'),
     ],
 )

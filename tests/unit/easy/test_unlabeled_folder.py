@@ -58,7 +58,7 @@ def test_the_command_trains_on_both(folders, tmp_path, monkeypatch, capsys):
         + ['--work-dir', str(tmp_path / 'run')]
     )
     printed = capsys.readouterr().out
-    assert f'30 images without labels in {more}: 50 % of a batch' in printed
+    assert f'30 images without labels in {more}: 50 % of each batch' in printed
     cfg = Config.fromfile(tmp_path / 'run' / 'students.py')
     assert cfg.train_dataloader.dataset.type == 'mmdckd.WithUnlabeled'
     assert cfg.train_dataloader.batch_sampler.unlabeled_share == 0.5
@@ -72,9 +72,7 @@ def test_copies_of_validation_images_are_named(folders):
     source = read_source(str(data))
     validating = read_images(source.val)
     shutil.copy(validating[0], more / 'innocent.png')
-    with pytest.raises(
-        ValueError, match='copies of 1 that do: .*innocent.png'
-    ) as error:
+    with pytest.raises(ValueError, match='copies of 1: .*innocent.png') as error:
         read_unlabeled(str(more), source)
     assert validating[0] in str(error.value)
 
@@ -102,13 +100,17 @@ def test_copies_of_training_images_are_welcome(folders):
 def test_bad_folders(folders, tmp_path):
     data, more = folders
     source = read_source(str(data))
-    with pytest.raises(FileNotFoundError, match='Invalid `unlabeled`: there is no'):
+    with pytest.raises(
+        FileNotFoundError, match='Invalid `unlabeled`: expected an existing'
+    ):
         read_unlabeled(str(tmp_path / 'nowhere'), source)
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='Invalid `unlabeled`: expected images'):
         read_unlabeled(str(tmp_path / 'empty'), source)
     (more / 'broken.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match='Invalid `unlabeled`: 1 of 31 .*broken.png'):
+    with pytest.raises(
+        ValueError, match='Invalid `unlabeled`: .* 1 of 31 .*broken.png'
+    ):
         read_unlabeled(str(more), source)
 
 
@@ -136,5 +138,5 @@ def test_every_batch_has_both(number, size, share):
 
 def test_a_batch_of_one_has_no_room():
     settings = dict(train_dataloader=dict(batch_size=1, dataset=dict(pipeline=[])))
-    with pytest.raises(ValueError, match='Invalid `batch_size`: expected 2 or more'):
+    with pytest.raises(ValueError, match='Invalid `batch_size`: expected at least 2'):
         UnlabeledFolder('more', 5, 5).mix_into(settings)

@@ -118,7 +118,7 @@ def test_what_differs_is_said_and_which_of_the_two_holds(tmp_path):
     runner, log = resume(before, cfg)
     assert 'optim_wrapper.optimizer.lr: 0.05 -> 0.01' in log
     assert 'optim_wrapper.optimizer.weight_decay: (not set) -> 0.1' in log
-    assert "randomness.seed: 1 -> 7 (the checkpoint's holds)" in log
+    assert "randomness.seed: 1 -> 7 (the checkpoint's is used)" in log
     assert 'num_workers' not in log.split('other settings')[1].split('Load')[0]
     groups = runner.optim_wrapper.param_groups
     assert all(group['weight_decay'] == 0.1 for group in groups)

@@ -137,5 +137,5 @@ def test_a_network_that_is_trained_alone(tmp_path):
     cfg.model = cfg.model.architecture
     cfg.val_cfg, cfg.test_cfg = dict(), dict()
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook')
-    with pytest.raises(ValueError, match='labels for a ImageClassifier'):
+    with pytest.raises(ValueError, match='labeled images, because a ImageClassifier'):
         train(cfg)

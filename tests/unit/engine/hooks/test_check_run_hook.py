@@ -311,7 +311,7 @@ def test_custom_keys_that_match_nothing(tmp_path, key, near):
     message = refused(cfg)
     assert message.startswith(
         'Invalid `optim_wrapper.paramwise_cfg.custom_keys`: expected a part '
-        f'of the name of a parameter, got {key!r}'
+        f'of a parameter name, got {key!r}'
     )
     assert near in message
 

@@ -88,7 +88,8 @@ def train(cfg):
 def test_classes_of_a_split_are_others(tmp_path):
     message = refused(config(tmp_path, val=('dog', 'owl', 'rat')))
     assert message.startswith(
-        '`val_dataloader.dataset` has other classes than `train_dataloader.dataset`'
+        'Invalid `val_dataloader.dataset`: expected the classes of '
+        '`train_dataloader.dataset`, got others'
     )
     assert "only `train_dataloader.dataset` has 'cat';" in message
     assert "only `val_dataloader.dataset` has 'rat';" in message
@@ -105,7 +106,7 @@ def test_a_split_lacks_a_class(tmp_path):
 
 def test_the_test_split_is_compared_before_training(tmp_path):
     message = refused(config(tmp_path, test=('cat', 'dog', 'rat')))
-    assert message.startswith('`test_dataloader.dataset` has other classes')
+    assert message.startswith('Invalid `test_dataloader.dataset`: expected the cl')
 
 
 def test_a_test_split_that_is_not_there_is_unknown(tmp_path):

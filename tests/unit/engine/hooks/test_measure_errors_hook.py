@@ -127,7 +127,7 @@ def test_a_run_by_iterations(tmp_path):
 def test_it_needs_a_validation_split_and_a_collector(tmp_path):
     cfg = config(tmp_path, val_dataloader=None, val_cfg=None, val_evaluator=None)
     cfg.default_hooks.checkpoint.pop('save_best')
-    with pytest.raises(ValueError, match='give `val_dataloader`'):
+    with pytest.raises(ValueError, match='Set `val_dataloader`'):
         Runner.from_cfg(cfg).train()
     cfg = config(tmp_path)
     cfg.model.distiller.collective_losses.loss_kdcl.collector = 'mean'

@@ -140,7 +140,7 @@ def test_without_validation_best_is_of_this_split_and_the_log_says_so(tmp_path):
     students = [metrics[f'student{i}/accuracy/top1'] for i in range(2)]
     assert metrics['best/accuracy/top1'] == max(students)
     log = next((tmp_path / 'run').rglob('*.log')).read_text()
-    assert 'names no student as best' in log
+    assert 'names no best student' in log
 
 
 def test_a_monitor_that_is_no_metric(tmp_path):

@@ -147,5 +147,5 @@ class Stream(IterableDataset):
     [DataLoader(Stream(), batch_size=2), DataLoader(Numbers(), batch_size=None)],
 )
 def test_what_has_no_order_is_refused(dataloader):
-    with pytest.raises(ValueError, match='no order that can be repeated'):
+    with pytest.raises(ValueError, match='expected an order that can be repeated'):
         SeededBatches.install(dataloader, 3)
