@@ -28,6 +28,8 @@ from mmengine.runner import Runner
 from .config_keys import RUNNER_KEYS, RUNNER_METHODS
 from .errors import keep_traceback, message_of
 
+#: How messages begin that name a checkpoint in place of a config key.
+_KEYLESS = ('the checkpoint ', 'Invalid checkpoint ')
 #: A config key, or a part of the config.
 Part = Union[str, dict]
 
@@ -70,7 +72,7 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
         key = watch.key_of(error)
         reason = message_of(error)
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
-        if named and named[1] in RUNNER_KEYS or reason.startswith('the checkpoint '):
+        if named and named[1] in RUNNER_KEYS or reason.startswith(_KEYLESS):
             key = None  # the message already begins with the key
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'

@@ -58,7 +58,7 @@ def message(tmp_path, monkeypatch):
         ),
         (
             dict(model__architecture__head__in_channels=17),
-            "Invalid `model`: .* the student 'student0' raises RuntimeError: mat1",
+            "Invalid `model`: .* the student 'student0', which raises RuntimeError: mat1",
         ),
         (
             dict(model__architecture__backbone__depth=19),
@@ -84,7 +84,7 @@ def message(tmp_path, monkeypatch):
         (dict(val_evaluator__topk=-3), '`val_evaluator`: '),
         (
             dict(train_dataloader__num_workers=10**9),
-            'Invalid `train_dataloader.num_workers`: expected a whole .* got 1000000000',
+            'Invalid `train_dataloader.num_workers`: expected a .* got 1000000000',
         ),
         (
             dict(train_dataloader=3),

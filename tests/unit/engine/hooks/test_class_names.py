@@ -140,7 +140,7 @@ def test_classes_of_a_member_are_others(tmp_path, member):
     else:
         cfg.model.architecture = network(34, num_classes=3, pretrained=path)
     message = refused(cfg)
-    assert message.startswith(f"the checkpoint of '{member}' has other")
+    assert message.startswith(f"Invalid checkpoint of '{member}': expected")
     assert "label 0 is 'cat' in `train_dataloader.dataset` and 'dog'" in (message)
 
 
