@@ -58,7 +58,7 @@ def message(tmp_path, monkeypatch):
         ),
         (
             dict(model__architecture__head__in_channels=17),
-            "Invalid `model`: .* the student 'student0', which raises RuntimeError: mat1",
+            "Invalid `model`: .* 'student0', which raises RuntimeError: mat1",
         ),
         (
             dict(model__architecture__backbone__depth=19),

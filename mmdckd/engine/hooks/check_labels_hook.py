@@ -24,38 +24,34 @@ from ..inner_datasets import inner_datasets
 
 @HOOKS.register_module()
 class CheckLabelsHook(Hook):
-    """Looks at all labels and class names before the first step.
+    """Checks all labels and class names before the first step.
 
-    A label out of range is otherwise met in the middle of an epoch, and on a
-    GPU as an error of the device that names nothing; an empty split or a class
-    without images not at all.
+    Otherwise a label out of range shows up in the middle of an epoch, on a GPU
+    as a device error that names nothing, and an empty split or a class without
+    images goes unnoticed.
 
-    The class names (``metainfo['classes']``) of the splits for training,
-    validation and testing, of the checkpoints of teachers and students, and
-    of the checkpoint that a run resumes, starts from or tests have to be the
-    same, in the same order: a folder that only one split has shifts the labels
-    of all that follow. Names that are not known are not compared, and the log
-    says whose.
+    Class names (``metainfo['classes']``) must be the same, in the same order,
+    in the training, validation and test splits, the checkpoints of teachers and
+    students, and the checkpoint that a run resumes, starts from or tests: a
+    folder that only one split has shifts all labels after it. Unknown names are
+    not compared; the log says whose they are.
 
-    The labels are those that the datasets give by ``get_cat_ids``
-    (MMPretrain's do), also inside MMEngine's dataset wrappers. The number of
-    classes is that of the heads of the cohort, or of the one network that is
-    trained.
+    The labels are those that datasets return from ``get_cat_ids`` (MMPretrain's
+    do), also inside MMEngine's dataset wrappers. The number of classes is that
+    of the heads of the cohort, or of the single network.
 
     Args:
         allow_missing (bool): Whether a split may have no image of a class.
-            Defaults to False: only where the class has a folder, which is
-            empty.
-        allow_other_names (bool): Whether class names may differ, since they
-            are two names for the same classes in the same order. Defaults to
-            False.
+            Defaults to False: only if the class has an (empty) folder.
+        allow_other_names (bool): Whether class names may differ, because they
+            are different names for the same classes in the same order. Defaults
+            to False.
 
     Raises:
-        ValueError: If class names differ; if a split of training, validation
-            or testing is empty, or a label is not in ``0, ..., num_classes -
-            1``; or if the split that is trained or validated on has no image
-            of a class. The message names the split, the sample and the label,
-            or the classes.
+        ValueError: If class names differ, a split is empty, a label is not in
+            ``0, ..., num_classes - 1``, or the training or validation split has
+            no image of a class. The message names the split, the sample and the
+            label, or the classes.
     """
 
     priority = 'VERY_HIGH'
@@ -68,11 +64,11 @@ class CheckLabelsHook(Hook):
         self._loaded: Names = {}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the class names from a checkpoint."""
+        """Read the class names from a checkpoint."""
         self._loaded = {source_of(runner): class_names_in(checkpoint)}
 
     def before_train(self, runner) -> None:
-        """Check what is trained and validated on."""
+        """Check the training and validation splits."""
         datasets = {
             split: loop.dataloader.dataset
             for split, loop in dict(
@@ -92,7 +88,7 @@ class CheckLabelsHook(Hook):
             self._check(runner.model, split, dataset, self.allow_missing)
 
     def before_test(self, runner) -> None:
-        """Check what is tested on; a part of a test split will do."""
+        """Check the test split, which may lack some classes."""
         dataset = runner.test_loop.dataloader.dataset
         self._check_names(
             runner, {'`test_dataloader.dataset`': names_of_dataset(dataset)}
@@ -110,8 +106,7 @@ class CheckLabelsHook(Hook):
         )
         if unknown:
             print_log(
-                'Class names are unknown, and were not compared, of '
-                f'{", ".join(unknown)}.',
+                f'Class names are unknown and were not compared: {", ".join(unknown)}.',
                 logger='current',
             )
 
@@ -120,9 +115,8 @@ class CheckLabelsHook(Hook):
         key = f'`{split}_dataloader.dataset`'
         if len(dataset) == 0:
             raise ValueError(
-                f'{key} is empty: no sample was found. See '
-                'whether its `data_root`, `data_prefix` and '
-                '`ann_file` are right.'
+                f'Invalid {key}: expected images, got none. Check `data_root`, '
+                '`data_prefix` and `ann_file`.'
             )
         model = unwrapped(model)
         cohort = getattr(model, 'cohort', None)
@@ -146,23 +140,23 @@ class CheckLabelsHook(Hook):
             f'{label} ({names[label]})' if names and label < len(names) else str(label)
             for label in sorted(missing)
         ]
-        message = (
-            f'{key} has no image of {len(missing)} of the {num_classes} '
-            'classes that `head.num_classes` of the model says: '
+        lacking = (
+            f'{len(missing)} of the {num_classes} classes of `head.num_classes`: '
             f'{", ".join(listed[:8])}{", ..." if listed[8:] else ""}.'
         )
         if missing <= _with_folder(dataset):
-            warn(message)
+            warn(f'{key} has no images of {lacking}')
             return
         raise ValueError(
-            f'{message} Give a split with all of them, or the model as many '
-            'classes as there are; where it is meant so, set '
+            f'Invalid {key}: expected images of every class, got none of {lacking} '
+            'Use a split with all of them, or set `head.num_classes` to the number '
+            'of classes there are; if it is intended, set '
             '`default_hooks.check_labels.allow_missing=True`.'
         )
 
 
 def _with_folder(dataset) -> Set[int]:
-    """The labels of the classes that have a folder, empty or not."""
+    """Return the labels of the classes that have a folder, empty or not."""
     return {
         label
         for part in _labeled_parts(dataset)
@@ -171,7 +165,7 @@ def _with_folder(dataset) -> Set[int]:
 
 
 def _labeled_parts(dataset) -> Iterator:
-    """The datasets with labels inside MMEngine's wrappers."""
+    """Yield the labeled datasets inside MMEngine's wrappers."""
     if isinstance(dataset, Unlabeled):
         return
     if hasattr(dataset, 'get_gt_labels'):
@@ -186,7 +180,7 @@ def _out_of_range(
 ) -> str:
     path = dataset.get_data_info(index).get('img_path')
     return (
-        f'{key} gives sample {index}{f" ({path})" if path else ""} the '
-        f'label {min(labels)}, but the `head.num_classes` of the model '
-        f'is {num_classes}: labels are 0 to {num_classes - 1}.'
+        f'Invalid {key}: expected labels from 0 to {num_classes - 1}, as '
+        f'`head.num_classes` is {num_classes}, got {min(labels)} for sample '
+        f'{index}{f" ({path})" if path else ""}.'
     )

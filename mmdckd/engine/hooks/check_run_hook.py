@@ -21,32 +21,32 @@ from ..loops import CollectiveTestLoop
 
 @HOOKS.register_module()
 class CheckRunHook(Hook):
-    """Refuses, before the first step, a run that would silently be another.
+    """Stops a run before its first step if it would silently do something other
+    than its config says.
 
-    - A checkpoint that is resumed, started from or tested, or that
-      ``init_cfg`` of a part of a network names, has to fit
+    - A checkpoint that is resumed, started from or tested, or that ``init_cfg``
+      of a part of a network names, must fit
       (:func:`~mmdckd.io.checkpoints.require_fit`).
     - Every metric that checkpoints, early stopping, schedulers or the
-      validation loop follow has to be there. The log says by which the best
+      validation loop depend on must exist. The log says by which one the best
       student is chosen.
-    - ``custom_keys`` of the optimizer have to match parameters.
-    - What looks at labels has to have them of all images, and batches have to
-      be mixed of images with and without labels.
+    - ``custom_keys`` of the optimizer must match parameters.
+    - A loss that uses labels needs them for all images, and batches must mix
+      images with and without labels.
     - A batch of one image, the last of an epoch, must not reach a BatchNorm
-      layer that sees one value a channel.
+      layer that sees one value per channel.
 
-    The names of classes are compared by
-    :class:`~mmdckd.engine.hooks.CheckLabelsHook`.
+    :class:`~mmdckd.engine.hooks.CheckLabelsHook` compares class names.
 
     Raises:
-        ValueError: The message names the config key, what was found and what
-            would be right.
+        ValueError: The message names the config key, what was expected and what
+            was found.
 
     Examples:
         >>> default_hooks = dict(check_run=dict(type='mmdckd.CheckRunHook'))
     """
 
-    # Before any hook that takes something from a checkpoint.
+    # Before any hook that reads something from a checkpoint.
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class CheckRunHook(Hook):
         self._metrics_known = True
 
     def before_run(self, runner) -> None:
-        """Check what the parts of a network start from, and the optimizer."""
+        """Check the optimizer and the weights that parts of a network load."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
         model = unwrapped(runner.model)
@@ -71,7 +71,7 @@ class CheckRunHook(Hook):
         check_checkpoint(runner, checkpoint)
 
     def before_train(self, runner) -> None:
-        """Check what is followed, and the size of batches."""
+        """Check the metrics and the batches."""
         self._metrics_known = check_monitors(runner)
         check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
         self._handles = check_single_images(
@@ -79,12 +79,12 @@ class CheckRunHook(Hook):
         )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Check what is followed, where it was not known before."""
+        """Check the metrics if they were not known before."""
         if not self._metrics_known:
             self._metrics_known = check_monitors(runner, metrics)
 
     def before_test(self, runner) -> None:
-        """Check that the best student can be told, where it has to be."""
+        """Check that the best student can be chosen, if it must be."""
         loop = runner.test_loop
         if isinstance(loop, CollectiveTestLoop) and (
             loop.monitor or runner.message_hub.get_info('best_student') is None
@@ -94,6 +94,6 @@ class CheckRunHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """End what looks at the first step."""
+        """Remove the checks that watch the first step."""
         while self._handles:
             self._handles.pop().remove()

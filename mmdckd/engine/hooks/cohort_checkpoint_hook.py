@@ -25,28 +25,27 @@ BEST = 'best.pth'
 
 @HOOKS.register_module()
 class CohortCheckpointHook(CheckpointHook):
-    """Saves checkpoints whole, with the validation of their weights.
+    """Saves complete checkpoints, with the validation of their weights.
 
-    The arguments and names are those of MMEngine's ``CheckpointHook``. What
-    differs:
+    Arguments and names are those of MMEngine's ``CheckpointHook``. The
+    differences:
 
-    - A checkpoint whose epoch (or iteration) is validated is saved again
-      after the validation, so that it holds the record of the best and the
-      student that this validation chose. One that is killed in between holds
-      the earlier validation, and says so: ``message_hub.runtime_info.
-      best_student_by`` has the iteration of the validation.
-    - Files are written beside their place and renamed. What they replace is
-      removed after they are there: a run that is killed has a whole
-      checkpoint at every moment, and removes after it is resumed what it
-      would have removed.
-    - ``best.pth`` is a stable name of the best checkpoint
-      (``best_<metric>_epoch_<n>.pth``), of the first metric where
-      ``save_best`` names several.
-    - ``last_checkpoint`` and the records in checkpoints hold names, not
-      paths: a work folder can be copied and moved. Nothing outside it is
+    - A checkpoint whose epoch (or iteration) is validated is saved again after
+      the validation, so that it records the best score and the best student of
+      this validation. If the run is killed in between, it records the previous
+      validation: ``message_hub.runtime_info.best_student_by`` has the iteration
+      of the validation.
+    - Files are written under a temporary name and renamed. The files that they
+      replace are removed afterwards. So a killed run has a complete checkpoint
+      at every moment, and removes obsolete files after it resumes.
+    - ``best.pth`` is a stable name for the best checkpoint
+      (``best_<metric>_epoch_<n>.pth``), by the first metric if ``save_best``
+      names several.
+    - ``last_checkpoint`` and the records in checkpoints hold file names, not
+      paths, so a work folder can be copied and moved. Nothing outside it is
       removed.
-    - ``resume=True`` takes the checkpoint that ``last_checkpoint`` names, or
-      the latest that is whole.
+    - ``resume=True`` uses the checkpoint that ``last_checkpoint`` names, or the
+      latest complete one.
 
     Examples:
         >>> default_hooks = dict(
@@ -60,9 +59,9 @@ class CohortCheckpointHook(CheckpointHook):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._training = False
-        # Names of files that the next checkpoint makes superfluous.
+        # Names of files that the next checkpoint replaces.
         self._superseded: List[str] = []
-        # What the checkpoint that was resumed from says of them.
+        # The same as recorded in the checkpoint that was resumed.
         self._resumed: Optional[List[str]] = None
 
     def before_run(self, runner) -> None:
@@ -70,14 +69,14 @@ class CohortCheckpointHook(CheckpointHook):
         resume_from_latest(runner)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note what is to be removed still."""
+        """Read which files remain to be removed."""
         if runner._resume:
             self._resumed = list(checkpoint.get('meta', {}).get('superseded', ()))
 
     def before_train(self, runner) -> None:
         """Take over the files of the run that is resumed."""
         info = runner.message_hub.runtime_info
-        if 'keep_ckpt_ids' in info:  # MMEngine makes paths to remove of them
+        if 'keep_ckpt_ids' in info:  # MMEngine builds paths to remove from them
             info['keep_ckpt_ids'] = list(map(int, info['keep_ckpt_ids']))
         super().before_train(runner)
         self._training = True
@@ -92,18 +91,18 @@ class CohortCheckpointHook(CheckpointHook):
             super().after_val_epoch(runner, metrics or {})
 
     def after_train(self, runner) -> None:
-        """Publish checkpoints, where ``published_keys`` asks for it."""
+        """Publish checkpoints if ``published_keys`` is set."""
         super().after_train(runner)
         self._training = False
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep names in the place of paths, say what was best and what the
-        students are, and leave nothing but tensors, numbers and strings."""
+        """Replace paths by names, record the best scores and the students'
+        configs, and keep only tensors, numbers and strings."""
         info = checkpoint['message_hub']['runtime_info']
         leave_names(info)
         meta = checkpoint['meta']
-        # RuntimeInfoHook has noted where the last iteration, or what is
-        # resumed, began.
+        # RuntimeInfoHook has recorded where the last iteration, or the resumed
+        # run, began.
         info.update(epoch=meta['epoch'], iter=meta['iter'])
         meta['best'] = {
             metric: dict(score=info[score], file=info[path])
@@ -137,8 +136,8 @@ class CohortCheckpointHook(CheckpointHook):
                 warn(
                     f'The best checkpoint, {name}, is neither in '
                     f'{self.out_dir} nor beside {resumed_from(runner)}: its '
-                    f'record of {metric!r} is forgotten, and the next '
-                    'validation begins another.',
+                    f'best {metric!r} is discarded, and the next validation '
+                    'starts a new record.',
                     runner.logger,
                 )
                 self._set_best(runner, metric, key, None)
@@ -151,7 +150,7 @@ class CohortCheckpointHook(CheckpointHook):
             self._remove_superseded(runner)
 
     def _own(self, path: str) -> str:
-        """The path in this run's folder of a file of that name."""
+        """Return the path of a file in the folder of this run."""
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
 
     def _save(self, runner, name: str, **kwargs: Any) -> None:
@@ -167,7 +166,7 @@ class CohortCheckpointHook(CheckpointHook):
     def _save_checkpoint_with_step(
         self, runner, step: int, meta: Dict[str, int]
     ) -> None:
-        """Save a checkpoint, and remove after that what it supersedes."""
+        """Save a checkpoint, then remove the files that it replaces."""
         if self.max_keep_ckpts > 0:
             kept = self.keep_ckpt_ids
             if not kept or kept[-1] != step:
@@ -192,7 +191,7 @@ class CohortCheckpointHook(CheckpointHook):
         self._remove_superseded(runner)
 
     def _save_best_checkpoint(self, runner, metrics: Dict[str, Any]) -> None:
-        """Save the best checkpoint where it is one, and the checkpoint of
+        """Save the best checkpoint if there is a new one, and the checkpoint of
         this epoch or iteration with its validation."""
         now = runner.epoch if self.by_epoch else runner.iter
         meta = dict(epoch=runner.epoch, iter=runner.iter)
@@ -202,7 +201,7 @@ class CohortCheckpointHook(CheckpointHook):
         validated = self.last_ckpt is not None and osp.basename(
             self.last_ckpt
         ) == self.filename_tmpl.format(now)
-        # As MMEngine does, for the record of the best to be in a checkpoint.
+        # As in MMEngine, so that a checkpoint records the best score.
         if validated or improved and self.last_ckpt is not None:
             self._save_checkpoint_with_step(runner, now, meta)
         else:
@@ -211,7 +210,7 @@ class CohortCheckpointHook(CheckpointHook):
     def _save_best_of(
         self, runner, metrics: Dict[str, Any], filename: str, meta: Dict[str, int]
     ) -> bool:
-        """Save a checkpoint for each metric that is better than ever.
+        """Save a checkpoint for each metric that reached a new best.
 
         Returns:
             bool: Whether there was one.
@@ -261,14 +260,14 @@ class CohortCheckpointHook(CheckpointHook):
 
     @master_only
     def _publish_model(self, runner, ckpt_path: Optional[str]) -> None:
-        """Write the keys of a checkpoint that are to be published."""
-        if ckpt_path is not None:  # of a metric that was never improved
+        """Write the published version of a checkpoint."""
+        if ckpt_path is not None:  # None if a metric never improved
             publish(runner, ckpt_path, self.published_keys or (), self.backend_args)
 
 
 def _records(hook: CheckpointHook) -> Sequence[tuple]:
-    """Each metric of a hook's ``save_best``, and where the message hub has its
-    best score and the path of its checkpoint, as MMEngine names them."""
+    """Return each metric of ``save_best``, and MMEngine's keys in the message
+    hub for its best score and the path of its checkpoint."""
     metrics = hook.key_indicators if hook.save_best else []
     if len(metrics) == 1:
         return [(metrics[0], 'best_score', 'best_ckpt')]

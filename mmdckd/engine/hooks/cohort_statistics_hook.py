@@ -26,83 +26,80 @@ from ..loops import CollectiveValLoop
 from ..own_samples import OwnSamples
 
 FILE_NAME = 'cohort_statistics.npz'
-#: The same of the validation that ``save_best`` has kept.
+#: The same for the validation that ``save_best`` kept.
 BEST_NAME = 'best_statistics.npz'
-# How many scores of frozen teachers are kept, which takes 0.8 GB.
+# Upper bound on the stored scores of frozen teachers, which take 0.8 GB.
 _MOST_SCORES = 200_000_000
 
 
 @HOOKS.register_module()
 class CohortStatisticsHook(Hook):
-    """Records, at every validation, what the members of a cohort have learned
-    beside their accuracy.
+    """Records at every validation what the members of a cohort have learned,
+    beyond their accuracy.
 
-    It looks at the predictions that
-    :class:`~mmdckd.engine.loops.CollectiveValLoop` keeps as ``members``: no
-    network runs for it.
-    What the quantities are is told by :class:`~mmdckd.evaluation.CohortSums`
-    and :class:`~mmdckd.evaluation.PredictionSums`. Beside the members there
-    is ``target``, what the collector of the collective loss makes of the
-    students for these images (``target.<loss>``, where several losses
-    collect).
+    It reads the predictions that
+    :class:`~mmdckd.engine.loops.CollectiveValLoop` keeps as ``members``, so it
+    runs no network. :class:`~mmdckd.evaluation.CohortSums` and
+    :class:`~mmdckd.evaluation.PredictionSums` define the quantities. Beside the
+    members there is ``target``: what the collector of the collective loss makes
+    of the students' predictions for these images (``target.<loss>`` if several
+    losses collect).
 
-    - Scalars go where the metrics go, as ``<member>/<statistic>``: into
-      ``scalars.json``, TensorBoard, ... Those of a network that is trained
-      alone have no prefix.
+    - Scalars are logged with the metrics, as ``<member>/<statistic>``, to
+      ``scalars.json``, TensorBoard, ... Those of a single network have no
+      prefix.
     - Class correlations, confusions, calibration and agreement of the last
-      validation are in ``<work_dir>/<time>/vis_data/cohort_statistics.npz``,
-      which ``mmdckd report`` reads: what
-      :meth:`~mmdckd.evaluation.CohortSums.arrays` returns, ``step`` and the
-      names of the ``classes``; and, of up to 100,000 images, what each member
-      has predicted for each, by
-      :meth:`~mmdckd.evaluation.Predictions.arrays`. Those of the validation
-      that is best by ``save_best`` are in ``best_statistics.npz`` beside it.
-    - The class correlations are drawn for the visualizer, every few
-      validations and after the last.
+      validation are saved to
+      ``<work_dir>/<time>/vis_data/cohort_statistics.npz`` for ``mmdckd report``:
+      the result of :meth:`~mmdckd.evaluation.CohortSums.arrays`, ``step`` and
+      the names of the ``classes``; and, for up to 100,000 images, each member's
+      predictions (:meth:`~mmdckd.evaluation.Predictions.arrays`). Those of the
+      best validation by ``save_best`` are in ``best_statistics.npz`` beside it.
+    - The class correlations are drawn for the visualizer at intervals and after
+      the last validation.
 
-    A validation of images that have several labels each is left alone. Of
-    more than 2,000 classes no matrices of classes by classes are kept, and
-    where a frozen teacher's scores of all images would be more than 2e8
-    numbers, it is left out; the log says so.
+    It skips validations of images with several labels each. With more than
+    2,000 classes, matrices of classes by classes are not kept, and if the
+    scores of a frozen teacher for all images would be more than 2e8 numbers, the
+    teacher is left out; the log says so.
 
     Args:
-        image_interval (int): Every how many epochs the class correlations
-            are drawn; in a run by iterations, every how many validations.
-            Defaults to 5.
+        image_interval (int): Epochs between two drawings of the class
+            correlations; in a run by iterations, validations. Defaults to 5.
 
     Raises:
-        ValueError: If the order of the images changes from one validation to
-            the next: a teacher that is asked once could not be compared with
-            the students.
+        ValueError: If the order of the images changes between validations: a
+            teacher that is evaluated once could not be compared with the
+            students.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortStatisticsHook')]
     """
 
-    # After RuntimeInfoHook, which keeps the metrics, before LoggerHook.
+    # After RuntimeInfoHook, which stores the metrics, before LoggerHook.
     priority = 'NORMAL'
 
-    #: The temperature of what is softened, the targets included: the same for
-    #: all runs, so that they are comparable.
+    #: The temperature of softened predictions and targets, the same for all
+    #: runs so that they are comparable.
     TAU = 4.0
 
     def __init__(self, image_interval: int = 5) -> None:
         self.image_interval = image_interval
-        # Of teachers that are asked in the first validation only: labels and
-        # scores of each batch.
+        # For teachers that are evaluated only in the first validation: labels
+        # and scores of each batch.
         self._asked: List[Tuple[torch.Tensor, Dict[str, torch.Tensor]]] = []
         self._sums: Optional[CohortSums] = None
         self._predictions = Predictions()
         self._told = False
 
     def before_val_epoch(self, runner) -> None:
-        """Begin anew."""
+        """Reset the sums."""
         self._own = OwnSamples(runner.val_dataloader)
         self._sums = None
         self._predictions = Predictions()
         if not _task_of(runner.model).exclusive:
             warn(
-                'CohortStatisticsHook is for images of one label each, and '
+                'CohortStatisticsHook needs images with one label each, and '
                 'records nothing.',
                 runner.logger,
             )
@@ -122,12 +119,12 @@ class CohortStatisticsHook(Hook):
         data_batch: Optional[dict] = None,
         outputs: Optional[List[BaseDataElement]] = None,
     ) -> None:
-        """Add up what was predicted for a batch."""
+        """Add the predictions for a batch."""
         if self._sums is None or outputs is None:
             return
         if not _one_label_each(outputs):
             warn(
-                'CohortStatisticsHook is for images of one label each, and '
+                'CohortStatisticsHook needs images with one label each, and '
                 'records nothing.',
                 runner.logger,
             )
@@ -172,7 +169,7 @@ class CohortStatisticsHook(Hook):
     def after_val_epoch(
         self, runner, metrics: Optional[Dict[str, float]] = None
     ) -> None:
-        """Publish the statistics of the validation."""
+        """Log and save the statistics of the validation."""
         if self._sums is None:
             return
         self._sums.reduce()
@@ -190,17 +187,17 @@ class CohortStatisticsHook(Hook):
         if not self._sums.has_matrices:
             runner.logger.info(
                 'CohortStatisticsHook records no class correlations and '
-                f'confusions: {self._sums.num_classes:,} classes are more '
-                f'than {MOST_CLASSES:,}.'
+                f'confusions: {self._sums.num_classes:,} classes exceed the '
+                f'limit of {MOST_CLASSES:,}.'
             )
         if without_teachers:
             runner.logger.info(
-                'CohortStatisticsHook leaves the teacher out: its scores of '
-                'all images would have to be kept.'
+                'CohortStatisticsHook leaves the teacher out: its scores for all '
+                'images would take too much memory.'
             )
 
     def _write(self, runner, arrays: Dict[str, Any], best: bool) -> None:
-        # As LoggerHook does: `runner.train_loop` would build one.
+        # As LoggerHook does, because `runner.train_loop` would build a loop.
         training = runner._train_loop
         step = last = 0
         interval = self.image_interval
@@ -228,7 +225,7 @@ class CohortStatisticsHook(Hook):
 
     @staticmethod
     def _cohort(runner) -> Optional[CollectiveDistill]:
-        """The cohort, where all of it is validated."""
+        """Return the cohort if all of it is validated."""
         if not isinstance(runner.val_loop, CollectiveValLoop):
             return None
         return unwrapped(runner.model)
@@ -240,7 +237,7 @@ class CohortStatisticsHook(Hook):
         scores: Dict[str, torch.Tensor],
         labels: torch.Tensor,
     ) -> None:
-        """Remember what frozen teachers have predicted, or add it."""
+        """Store what frozen teachers predict, or add what they predicted."""
         if cohort.teacher_trainable or not cohort.teachers:
             return
         asked = {
@@ -252,10 +249,10 @@ class CohortStatisticsHook(Hook):
         before, asked = self._asked[batch_idx]
         if not torch.equal(before, labels.cpu()):
             raise ValueError(
-                '`val_dataloader` gives its images in another order than '
-                'before, when the teacher was asked: set '
-                '`val_dataloader.sampler.shuffle=False`, or drop '
-                '`CohortStatisticsHook`.'
+                'Invalid `val_dataloader.sampler`: expected the same order of '
+                'images in every validation, because the teacher is evaluated '
+                'only once, got another. Set `val_dataloader.sampler.shuffle='
+                'False`, or remove `CohortStatisticsHook`.'
             )
         scores.update((name, each.to(labels.device)) for name, each in asked.items())
 
@@ -265,12 +262,12 @@ class CohortStatisticsHook(Hook):
         scores: Dict[str, torch.Tensor],
         labels: torch.Tensor,
     ) -> List[Tuple[str, torch.Tensor]]:
-        """What every collector makes of the students now."""
+        """Return what every collector makes of the students' predictions."""
         others = (cohort.lagged_peers, cohort.finished_peers)
         if any(each is not None for each in others) or not (
             set(cohort.teacher_names) <= set(scores)
         ):
-            return []  # What is collected from does not predict.
+            return []  # The peers that it collects from do not predict here.
         names, teachers = cohort.cohort.names, cohort.teacher_names
         losses = {
             name: loss

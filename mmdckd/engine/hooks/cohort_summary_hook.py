@@ -20,14 +20,13 @@ FILE_NAME = 'cohort_summary.json'
 
 @HOOKS.register_module()
 class CohortSummaryHook(Hook):
-    """Logs, before the first step, who is in the cohort, what each costs and
-    who learns what from whom.
+    """Logs the members of the cohort, their cost, and who learns what from whom.
 
-    It is the table that ``tools/print_config.py`` prints, at the size of the
-    images that training has. It is kept for ``tools/report.py`` too, in
-    ``<work_dir>/<time>/vis_data/cohort_summary.json``, a list of
-    :class:`~mmdckd.engine.cohort_summary.Member`. A model that is no cohort
-    is left alone.
+    This is the table that ``mmdckd show`` prints, for the image size of the
+    training, logged before the first step. It is also saved for ``mmdckd
+    report`` in ``<work_dir>/<time>/vis_data/cohort_summary.json``, as a list of
+    :class:`~mmdckd.engine.cohort_summary.Member`. It does nothing for a model
+    without a cohort.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortSummaryHook')]
@@ -39,14 +38,14 @@ class CohortSummaryHook(Hook):
         self._done = False
 
     def before_train(self, runner) -> None:
-        """Ask for a summary of the run that begins."""
+        """Request a summary for the run that begins."""
         self._done = False
 
     @master_only
     def before_train_iter(
         self, runner, batch_idx: int, data_batch: Optional[dict] = None
     ) -> None:
-        """Log it, once the first images are there."""
+        """Log the summary once the first images are loaded."""
         if self._done:
             return
         self._done = True
@@ -55,12 +54,12 @@ class CohortSummaryHook(Hook):
             return
         if data_batch is None or 'inputs' not in data_batch:
             raise ValueError(
-                '`train_dataloader.dataset.pipeline` gives no "inputs", but '
-                f'{sorted(data_batch or ())}: end it with `dict(type='
-                '"PackInputs")`.'
+                'Invalid `train_dataloader.dataset.pipeline`: expected "inputs" in '
+                f'its result, got {sorted(data_batch or ())}. End it with '
+                '`dict(type="PackInputs")`.'
             )
         image = data_batch['inputs']
-        # With views of their own, students have a batch each.
+        # If each student sees its own view, there is one batch per student.
         while not isinstance(image, torch.Tensor):
             image = image[0]
         shape = image.shape[-3:]

@@ -17,22 +17,22 @@ from .cohort_checkpoint_hook import BEST
 
 
 class ConsoleHook(Hook):
-    """Tells a person who watches a run how far it is and what came out.
+    """Shows the progress and the results of a run on the console.
 
-    What is written to the log file, to ``scalars.json`` and to other back
-    ends remains MMEngine's ``LoggerHook``'s.
+    MMEngine's ``LoggerHook`` still writes the log file, ``scalars.json`` and
+    the other backends.
 
     Args:
-        console (CalmConsole): Where to say it.
+        console (CalmConsole): The console.
     """
 
-    priority = 'LOWEST'  # after what counts, and saves
+    priority = 'LOWEST'  # after the hooks that measure and save
 
     def __init__(self, console: CalmConsole) -> None:
         self._console = console
 
     def before_train(self, runner) -> None:
-        """Say where everything goes."""
+        """Print the folder and the log file."""
         self._console.say(f'Training in {runner.work_dir}; log: {_log_file(runner)}')
         if runner.iter:
             self._console.say(f'Resumed after step {runner.iter}/{runner.max_iters}.')
@@ -40,7 +40,7 @@ class ConsoleHook(Hook):
         self._best = _best_so_far(runner)
 
     def after_train_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
-        """Say how far the training is, where a line is due."""
+        """Print the progress if a line is due."""
         done = runner.iter + 1
         since = self._pace.step(done)
         epoch = _epoch(runner, runner.epoch + 1)
@@ -58,7 +58,7 @@ class ConsoleHook(Hook):
             self._console.say('  '.join(filter(None, [*parts, *note])))
 
     def after_train(self, runner) -> None:
-        """Say what came out."""
+        """Print the result."""
         self._console.hide_bar()
         line = f'Trained in {duration(self._pace.seconds)}.'
         if self._best:
@@ -69,27 +69,27 @@ class ConsoleHook(Hook):
         self._console.say(line)
 
     def after_val_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
-        """Say how far the validation is, where it takes long."""
+        """Print the progress of a long validation."""
         self._count('validation', runner.val_loop, batch_idx)
 
     def after_val_epoch(self, runner, metrics: Optional[dict] = None) -> None:
-        """Say how good each member is."""
+        """Print the metric of each member."""
         when = 'validation'
-        if isinstance(runner._train_loop, BaseLoop):  # else it is not built
+        if isinstance(runner._train_loop, BaseLoop):  # otherwise it is not built
             when = _epoch(runner, runner.epoch) or f'step {runner.iter}'
             self._best = _best_so_far(runner)
         self._console.say(f'{when}  {_figures(runner, runner.val_loop, metrics)}')
 
     def before_test(self, runner) -> None:
-        """Say where everything goes."""
+        """Print the log file."""
         self._console.say(f'Testing; log: {_log_file(runner)}')
 
     def after_test_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
-        """Say how far the test is, where it takes long."""
+        """Print the progress of a long test."""
         self._count('test', runner.test_loop, batch_idx)
 
     def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
-        """Say how good each member is."""
+        """Print the metric of each member."""
         self._console.hide_bar()
         self._console.say(f'test  {_figures(runner, runner.test_loop, metrics)}')
 
@@ -108,15 +108,15 @@ def _log_file(runner) -> str:
 
 
 def _epoch(runner, number: int) -> str:
-    """Which epoch a run is in; nothing where it goes by iterations."""
+    """Return the epoch of a run; empty if it trains by iterations."""
     if isinstance(runner.train_loop, IterBasedTrainLoop):
         return ''
     return f'epoch {number}/{runner.max_epochs}'
 
 
 def _losses(runner, window: int) -> List[str]:
-    """The means of the losses of the latest steps: the loss, and the student
-    that learns its task best."""
+    """Return the mean total loss of the latest steps, and the student with the
+    lowest task loss."""
     means = {
         names.without_stage(key): float(history.mean(window))
         for key, history in runner.message_hub.log_scalars.items()
@@ -128,17 +128,17 @@ def _losses(runner, window: int) -> List[str]:
     losses = task_losses(means, students_of(runner))
     if losses:
         least = min(losses, key=losses.__getitem__)
-        shown.append(f'least task loss: {least} {losses[least]:.4f}')
+        shown.append(f'lowest task loss: {least} {losses[least]:.4f}')
     return shown
 
 
 def _best_so_far(runner) -> Optional[str]:
-    """The best of all validations; None before the first."""
+    """Return the best of all validations; None before the first."""
     rule = getattr(runner.val_loop, 'best_rule', None)
     if rule is None:
         score = runner.message_hub.runtime_info.get('best_score')
         return None if score is None else _shown(score)
-    # Of equal validations the first, which is the one that `best.pth` is of.
+    # Of equal validations the first, whose weights are in `best.pth`.
     values = dict(enumerate(_history(runner, names.BEST, rule.metric)))
     first = best_of(values, rule.rule)
     if first is None:
@@ -152,15 +152,15 @@ def _best_so_far(runner) -> Optional[str]:
 
 
 def _history(runner, member: str, metric: str) -> List[float]:
-    """A metric of a member in each validation."""
+    """Return a member's metric in each validation."""
     key = names.with_stage('val', names.metric_name(member, metric))
     history = runner.message_hub.log_scalars.get(key)
     return [] if history is None else list(map(float, history.data[0]))
 
 
 def _figures(runner, loop, metrics: Optional[dict]) -> str:
-    """The metric that tells which is best, of each member; of a network alone,
-    the metric that tells which checkpoint is best, or all."""
+    """Format the metric that decides which is best, for each member; for a
+    single network, the metric that decides which checkpoint is best, or all."""
     metrics = {k: v for k, v in (metrics or {}).items() if is_number(v)}
     rule = getattr(loop, 'best_rule', None)
     if rule is None:

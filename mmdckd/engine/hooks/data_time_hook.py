@@ -11,15 +11,14 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class DataTimeHook(Hook):
-    """Warns where training waits for data.
+    """Warns if training waits for data.
 
-    The first time that iterations spend too large a share of their time
-    waiting for their batch (20% of 100 iterations), a warning says so, with the
-    share. The iterations in which workers start, at the beginning of
-    the run, do not count.
+    It warns once, as soon as iterations spend too large a share of their time
+    waiting for their batch (20% over 100 iterations). The iterations in which
+    workers start, at the beginning of the run, do not count.
 
-    The times are those of MMEngine's ``IterTimerHook``, one of the default
-    hooks; where a run is without it, nothing warns.
+    The times come from MMEngine's ``IterTimerHook``, a default hook; without it
+    there is no warning.
 
     Examples:
         >>> default_hooks = dict(data_time=dict(type='mmdckd.DataTimeHook'))
@@ -28,13 +27,13 @@ class DataTimeHook(Hook):
     # After IterTimerHook, before LoggerHook.
     priority = 'NORMAL'
     PASSED_OVER = 10
-    #: The share, 0 to 1, from which on it warns.
+    #: The share, 0 to 1, from which it warns.
     MOST = 0.2
-    #: How many iterations it is the share of.
+    #: The number of iterations that the share is computed over.
     INTERVAL = 100
 
     def before_train(self, runner) -> None:
-        """Begin anew."""
+        """Reset the times."""
         self._number = -self.PASSED_OVER
         self._waited = self._took = 0.0
         self._warned = False
@@ -46,7 +45,7 @@ class DataTimeHook(Hook):
         data_batch: Optional[dict] = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Add up the times, and say what share they have."""
+        """Add the times, and warn if the share is too large."""
         hub = runner.message_hub
         if self._warned or with_stage('train', 'data_time') not in hub.log_scalars:
             return
@@ -62,11 +61,11 @@ class DataTimeHook(Hook):
             self._warned = True
             workers = runner.train_dataloader.num_workers
             warn(
-                f'{share:.0%} of the time of the last {self.INTERVAL} '
-                'iterations went by waiting for data. '
-                f'`train_dataloader.num_workers` is {workers}, and this '
-                f'machine has {os.cpu_count()} cores: set it higher, with '
-                '`persistent_workers=True`, or have less done in '
+                f'The last {self.INTERVAL} iterations spent {share:.0%} of their '
+                'time waiting for data. '
+                f'`train_dataloader.num_workers` is {workers} and this '
+                f'machine has {os.cpu_count()} cores: increase it, with '
+                '`persistent_workers=True`, or simplify '
                 '`train_dataloader.dataset.pipeline`.',
                 runner.logger,
             )

@@ -20,44 +20,42 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Makes a resumed run the run that was never interrupted, bit for bit.
+    """Makes a resumed run equal, bit for bit, to one that was not interrupted.
 
     MMEngine restores weights, optimizer, schedulers, averages and the message
-    hub. What else a run depends on is added here:
+    hub. This hook adds everything else a run depends on:
 
     - Random numbers. Python, NumPy and torch are seeded before each sample is
-      loaded, by the seed of the run and the place of the sample in the pass
-      over the data, and before each step, by the seed and the iteration. So
-      no generator has a state to be kept, and it makes no difference whether
-      0 or 8 workers load.
-    - The place in the data. A checkpoint notes how many samples of the pass
-      were trained on, and the seed of the sampler. A run resumes inside an
-      epoch, and by iteration, without loading what comes before.
-    - The validation that was due when the run was interrupted is made up, so
-      that the record of the best checkpoint and a scheduler that follows a
-      metric know it. ``EarlyStoppingHook`` is told of all validations again.
+      loaded, from the seed of the run and the position of the sample in the
+      pass over the data, and before each step, from the seed and the iteration.
+      So no generator state needs saving, and the number of workers makes no
+      difference.
+    - The position in the data. A checkpoint records how many samples of the
+      pass were trained on, and the seed of the sampler. A run resumes in the
+      middle of an epoch, also by iteration, without loading earlier samples.
+    - A validation that was due when the run was interrupted. It is made up for,
+      so that the best score and schedulers that follow a metric include it.
+      ``EarlyStoppingHook`` receives all validations again.
+    - Accumulated gradients, if the checkpoint is saved between two steps of the
+      optimizer. With several processes, each of which has its own, they are not
+      saved; save a checkpoint after a step then.
+    - Changed settings. Differences from the config in the checkpoint are
+      reported before the first step. The settings of the run are used, except
+      for the seed: with more epochs or another schedule, learning rates
+      continue as if it had applied from the start.
 
-    - Gradients that are accumulated are part of a checkpoint between two steps
-      of the optimizer; in several processes, where each has its own, they are
-      not, and a checkpoint should be saved after a step.
-
-    - What differs between the settings of the run and those in the
-      checkpoint is said before the first step. Those of the run hold, but for
-      the seed: with more epochs or another schedule, learning rates go on as
-      if it had been there from the beginning.
-
-    Its checkpoints hold tensors, numbers and strings only:
+    Checkpoints hold only tensors, numbers and strings, so
     ``torch.load(weights_only=True)`` loads them in any process.
 
-    The loop of the run keeps its state and gets another class, and its
-    dataloader another ``batch_sampler``. It needs the loops of
-    ``train_cfg=dict(by_epoch=True | False, ...)``, and random numbers drawn
-    from the global generators. On a GPU, ``randomness=
-    dict(deterministic=True)`` is needed as well for two runs to be equal.
+    The loop of the run keeps its state and gets another class, and its data
+    loader another ``batch_sampler``. The hook needs the loops of
+    ``train_cfg=dict(by_epoch=True | False, ...)``, and random numbers from the
+    global generators. On a GPU, equal runs also need
+    ``randomness=dict(deterministic=True)``.
 
     Raises:
         ValueError: Before the first step, if ``train_cfg.type`` is another
-            loop, or ``train_dataloader`` has no order that can be repeated.
+            loop, or the order of ``train_dataloader`` cannot be repeated.
 
     Examples:
         >>> default_hooks = dict(
@@ -70,11 +68,11 @@ class ExactResumeHook(Hook):
         self._position: Optional[Dict[str, int]] = None
         self._gradients: Dict[str, torch.Tensor] = {}
         self._warned = False
-        # Of the run that is resumed, where its schedule is not taken over.
+        # Of the resumed run, if its schedule is not used.
         self._train_cfg: Optional[dict] = None
 
     def before_run(self, runner) -> None:
-        """Give the loop another class, where there is training
+        """Change the class of the training loop, if there is one
         (:func:`~mmdckd.engine.loops.exact_train_loops.make_exact`), and find
         the checkpoint to resume from."""
         resume_from_latest(runner)
@@ -82,26 +80,23 @@ class ExactResumeHook(Hook):
             make_exact(runner._train_loop)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the place in the data from the checkpoint."""
+        """Read the position in the data from the checkpoint."""
         self._position = checkpoint.get('meta', {}).get('position')
         self._gradients = checkpoint.get('gradients', {})
         self._train_cfg = None
-        # FlexibleRunner restores schedulers in a way of its own.
+        # FlexibleRunner restores schedulers in its own way.
         if runner._resume and isinstance(runner, Runner):
             self._compare(runner, checkpoint)
 
     def _compare(self, runner, checkpoint: dict) -> None:
-        """Say what differs from the run that is resumed, and take the
+        """Report the differences from the resumed run, and switch to the
         schedule of this one."""
         text = checkpoint['meta'].get('cfg')
         try:
             differences = compare_settings(text, runner.cfg)
             train_cfg = parse_config_text(text or '').get('train_cfg') or {}
         except ValueError as error:
-            warn(
-                f'The settings of the run that is resumed are not known: {error}',
-                runner.logger,
-            )
+            warn(f'The settings of the resumed run are unknown: {error}', runner.logger)
             differences, train_cfg = [], {}
         if differences:
             warn(describe(differences, runner._load_from), runner.logger)
@@ -112,9 +107,9 @@ class ExactResumeHook(Hook):
         ]
         if lacking:
             warn(
-                f'{runner._load_from} has no {" and no ".join(lacking)}, as '
-                'the best checkpoints have none. What an optimizer remembers '
-                'begins anew; learning rates go on.',
+                f'{runner._load_from} has no {" and no ".join(lacking)}, like '
+                'all best checkpoints. The optimizer state starts from scratch; '
+                'learning rates continue.',
                 runner.logger,
             )
         else:
@@ -129,16 +124,16 @@ class ExactResumeHook(Hook):
             self._train_cfg = train_cfg
 
     def before_train(self, runner) -> None:
-        """Begin where the checkpoint was saved."""
+        """Start where the checkpoint was saved."""
         loop = runner.train_loop
         loop.batches.seed = runner.seed  # may be that of the checkpoint
         if loop.iter == 0:
             return
         if self._position is None:
             warn(
-                'The checkpoint does not say where in the data it was saved: '
+                'The checkpoint does not record its position in the data, because '
                 'it was saved without `ExactResumeHook`. Training resumes '
-                'with another pass over the data.',
+                'with a new pass over the data.',
                 runner.logger,
             )
             self._position = dict(epoch=loop.epoch, samples=0)
@@ -154,8 +149,8 @@ class ExactResumeHook(Hook):
                 _resume_early_stopping(hook, runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the place in the data, and gradients not yet used; leave
-        nothing but tensors, numbers and strings."""
+        """Record the position in the data and unused gradients; keep only
+        tensors, numbers and strings."""
         batches = runner.train_loop.batches
         checkpoint['meta']['position'] = dict(
             epoch=batches.epoch,
@@ -174,16 +169,16 @@ class ExactResumeHook(Hook):
             self._warned = True
             warn(
                 'Checkpoints of this run can only be loaded with '
-                '--trust-checkpoint: what they hold at '
-                f'{", ".join(left[:5])} is no tensor, number or string.',
+                '--trust-checkpoint, because they hold more than tensors, numbers '
+                f'and strings at {", ".join(left[:5])}.',
                 runner.logger,
             )
 
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Note, before a checkpoint is saved, that this was validated: as
-        ``last_val_iter``, for the loop of a run that resumes and for
+        """Record the validation before a checkpoint is saved, as
+        ``last_val_iter``, for the loop of a resumed run and for
         :func:`~mmdckd.io.best_student.best_student_of`."""
-        # What begins with 'val' would be logged among the metrics.
+        # A name that begins with 'val' would be logged as a metric.
         runner.message_hub.update_info('last_val_iter', runner.iter)
 
 
@@ -191,9 +186,9 @@ def _refuse_other_optimizer(differences: List[Difference]) -> None:
     for key, before, now in differences:
         if key in ('optim_wrapper.optimizer.type', 'train_cfg.by_epoch'):
             raise ValueError(
-                f'`{key}`={now!r}: a run resumes with the one it began with, '
-                f'{before!r}. To train the weights in another way, give '
-                '`load_from` in place of `resume`.'
+                f'Invalid `{key}`: expected {before!r}, as in the run that is '
+                f'resumed, got {now!r}. To train its weights differently, set '
+                '`load_from` instead of `resume`.'
             )
 
 

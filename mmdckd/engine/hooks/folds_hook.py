@@ -17,7 +17,7 @@ from mmdckd.models.cohorts.peer_folds import PeerFolds
 from mmdckd.models.options import under
 from mmdckd.registry import HOOKS
 
-#: The file in the work folder.
+#: The name of the file in the work folder.
 FILE = 'folds.npz'
 
 
@@ -25,24 +25,24 @@ FILE = 'folds.npz'
 class FoldsHook(Hook):
     """Divides the training images into the folds of ``model.folds``.
 
-    Every sample gets its ``fold``, by which a student does not learn from the
-    images of its own, and a batch has the same number of images of each fold
-    (:class:`~mmdckd.datasets.fold_sampler.FoldSampler`). The folds are written
-    to ``folds.npz`` in the work folder; their hash is in the checkpoints, and
-    a run resumes with the same ones.
+    Every sample gets its ``fold``, so that a student does not learn from the
+    images of its own fold, and a batch has equally many images of each fold
+    (:class:`~mmdckd.datasets.fold_sampler.FoldSampler`). The folds are saved to
+    ``folds.npz`` in the work folder; checkpoints record their hash, and a run
+    resumes with the same folds.
 
-    With ``model.finished_peers`` the folds are those of their cohort, and the
-    samples alone know of them.
+    With ``model.finished_peers`` the folds are those of the peers' cohort, and
+    only the samples know them.
 
-    It does nothing where the model has no folds. It needs MMEngine's
-    ``DefaultSampler``. To train on images without labels too, take
-    ``mmdckd.WithUnlabeled`` with its batch sampler: these are in no fold.
+    It does nothing if the model has no folds. It needs MMEngine's
+    ``DefaultSampler``. To train on images without labels too, use
+    ``mmdckd.WithUnlabeled`` with its batch sampler; such images are in no fold.
 
     Raises:
         ValueError: Before the first step, if the images cannot be divided; a
-            batch would not have the same number of each fold, or a student
-            fewer than two images; an image of a fold is validated on; or the
-            run resumes with other images or other folds.
+            batch would not have equally many images of each fold, or a student
+            fewer than two; an image of a fold is also a validation image; or
+            the run resumes with other images or folds.
 
     Examples:
         >>> default_hooks = dict(folds=dict(type='mmdckd.FoldsHook'))
@@ -54,18 +54,18 @@ class FoldsHook(Hook):
         self._resumed: Any = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the hash of the folds from a checkpoint that is resumed."""
+        """Read the hash of the folds from a checkpoint that is resumed."""
         self._resumed = None
         if runner._resume:
             self._resumed = checkpoint.get('meta', {}).get('folds', 'no folds')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note the hash of the folds."""
+        """Record the hash of the folds."""
         if self._digest is not None:
             checkpoint['meta'].update(folds=self._digest, fold_of=self._fold_of)
 
     def before_train(self, runner) -> None:
-        """Divide the images, and have samples and batches know of it."""
+        """Divide the images, and tell samples and batches their folds."""
         model = unwrapped(runner.model)
         plan = getattr(model, 'folds', None)
         if not isinstance(plan, (FoldPlan, PeerFolds)):
@@ -98,14 +98,14 @@ class FoldsHook(Hook):
             if digest != folds.digest:
                 raise ValueError(
                     'Invalid `train_dataloader.dataset` or `model.folds`: expected '
-                    f'the folds of the run that is resumed, {digest} in {where}, got '
-                    f'{folds.digest}: the images, their labels or their division are '
-                    'others, and a student would see what it should not.'
+                    f'the folds of the resumed run, {digest} in {where}, got '
+                    f'{folds.digest}: images, labels or their division differ, and a '
+                    'student would see images that it must not.'
                 )
 
 
 def _check_validation(train: Any, val: Any) -> None:
-    """Check that no image is trained and validated on."""
+    """Check that no image is used for both training and validation."""
     sources = {image_source(train.get_data_info(i)) for i in range(len(train))}
     shared = [
         i for i in range(len(val)) if image_source(val.get_data_info(i)) in sources
@@ -114,13 +114,13 @@ def _check_validation(train: Any, val: Any) -> None:
         info = val.get_data_info(shared[0])
         raise ValueError(
             'Invalid `val_dataloader.dataset`: expected no image that is in a fold of '
-            f'the training images, got {len(shared)} of {len(val)}, the first is '
+            f'the training images, got {len(shared)} of {len(val)}, first '
             f'{info.get("img_path") or f"image {shared[0]}"}.'
         )
 
 
 def _order_by_fold(loader: DataLoader, folds: Folds) -> None:
-    """Have every batch hold the same number of images of each fold."""
+    """Make every batch hold equally many images of each fold."""
     batches: Any = loader.batch_sampler
     if hasattr(batches, 'batch_sampler'):  # of `ExactResumeHook`
         batches = batches.batch_sampler
@@ -129,14 +129,14 @@ def _order_by_fold(loader: DataLoader, folds: Folds) -> None:
         return
     if type(sampler) is not DefaultSampler:
         raise ValueError(
-            'Invalid `train_dataloader.sampler`: expected a DefaultSampler, as '
-            f'`model.folds` is set, got a {type(sampler).__name__}.'
+            'Invalid `train_dataloader.sampler`: expected a DefaultSampler with '
+            f'`model.folds`, got a {type(sampler).__name__}.'
         )
     if (folds.folds == NO_FOLD).any():
         raise ValueError(
-            'Invalid `train_dataloader.dataset`: expected the label of every image, '
-            f'as `model.folds` is set, got {(folds.folds == NO_FOLD).sum()} without. '
-            'To learn from these too, take mmdckd.WithUnlabeled.'
+            'Invalid `train_dataloader.dataset`: expected a label for every image with '
+            f'`model.folds`, got {(folds.folds == NO_FOLD).sum()} without. '
+            'To learn from these too, use mmdckd.WithUnlabeled.'
         )
     size = getattr(batches, 'num_labeled', None) or batches.batch_size
     if size % folds.num_folds:
@@ -148,20 +148,20 @@ def _order_by_fold(loader: DataLoader, folds: Folds) -> None:
     seen = last - -(-last // folds.num_folds)
     if not batches.drop_last and last and seen < 2:
         raise ValueError(
-            'Invalid `train_dataloader.drop_last`: expected True, as the last batch '
-            f'has {last} images, of which a student sees {seen}, got False.'
+            'Invalid `train_dataloader.drop_last`: expected True, because the last '
+            f'batch has {last} images, of which a student sees {seen}, got False.'
         )
     batches.sampler = FoldSampler(sampler, folds.folds)
 
 
 def _tag(dataset: Any, folds: Folds) -> None:
-    """Have samples know their folds."""
+    """Make samples know their folds."""
     roots = image_roots(dataset)
     for leaf in _leaves(dataset):
         if not hasattr(leaf, 'pipeline'):
             raise ValueError(
                 'Invalid `train_dataloader.dataset`: expected a dataset with a '
-                f'pipeline, as `model.folds` is set, got a {type(leaf).__name__}.'
+                f'pipeline with `model.folds`, got a {type(leaf).__name__}.'
             )
         if not isinstance(leaf.pipeline, FoldedPipeline):
             leaf.pipeline = FoldedPipeline(leaf.pipeline, folds, roots)

@@ -8,17 +8,17 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class LimitHistoryHook(Hook):
-    """Keeps the latest values alone of what is logged.
+    """Keeps only the latest values of what is logged.
 
     MMEngine's message hub keeps the last million values of every scalar, and
-    copies them all to add another: a cohort, which logs dozens, takes more
-    memory and more time every iteration, and so do its checkpoints. What is
-    written to files is not concerned.
+    copies all of them to append another. A cohort logs dozens of scalars, so
+    memory and time per iteration grow, and checkpoints too. Values that are
+    written to files are not affected.
 
     Args:
-        max_length (int): How many values to keep, at least as many as the
-            largest window of the log processor has: the console shows means
-            over ``window_size`` (10) values. Defaults to 1000.
+        max_length (int): The number of values to keep, at least the largest
+            window of the log processor: the console shows means over
+            ``window_size`` (10) values. Defaults to 1000.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.LimitHistoryHook')]
@@ -30,6 +30,6 @@ class LimitHistoryHook(Hook):
     def before_train_iter(
         self, runner, batch_idx: int, data_batch: Optional[dict] = None
     ) -> None:
-        """Limit what there is; each shortens itself with its next value."""
+        """Limit the histories; each shortens itself with its next value."""
         for history in runner.message_hub.log_scalars.values():
             history.max_length = self.max_length

@@ -11,35 +11,34 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class LossScaleHook(Hook):
-    """Logs the scale of the loss in mixed precision, and how many steps it
-    has cost.
+    """Logs the loss scale of mixed precision, and the steps that it skipped.
 
-    Where a scaled gradient is not finite, PyTorch's scaler skips the step and
+    If a scaled gradient is not finite, PyTorch's scaler skips the step and
     lowers the scale. ``amp/scale`` is the scale after the iteration, and
-    ``amp/skipped_steps`` the number of steps skipped since the run began, in
-    resumed runs too (``amp_skipped_steps`` in the message hub). Both are
-    brought from the device when the logger writes a line, and before a
-    checkpoint, so that other iterations do not wait for the device. Without a
-    scaler, as in full precision or with
-    ``loss_scale=dict(enabled=False)`` in bfloat16, it does nothing.
+    ``amp/skipped_steps`` the number of skipped steps since the run began,
+    across resumes (``amp_skipped_steps`` in the message hub). Both are read
+    from the device only when the logger writes a line and before a checkpoint,
+    so that other iterations do not wait for the device. Without a scaler, as in
+    full precision or with ``loss_scale=dict(enabled=False)`` in bfloat16, it
+    does nothing.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.LossScaleHook')]
     """
 
-    # Before the logger, which shows what was counted.
+    # Before the logger, which shows the count.
     priority = 'NORMAL'
 
     def __init__(self) -> None:
         self._stepped = False
         self._handle = None
         self._interval = 1
-        # Skipped since they were last counted: known on the host, or there.
+        # Skipped since the last count: known on the host, or on the device.
         self._skipped = 0
         self._skipped_there: Optional[torch.Tensor] = None
 
     def before_train(self, runner) -> None:
-        """Have the optimizer tell when it steps."""
+        """Register for the steps of the optimizer."""
         if not _has_scaler(runner):
             return
         self._interval = min(
@@ -65,7 +64,7 @@ class LossScaleHook(Hook):
         data_batch: Optional[dict] = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Count the step, if there was to be one."""
+        """Count a skipped step, and log at intervals."""
         if self._handle is None:
             return
         if runner.optim_wrapper.should_update() and not self._stepped:
@@ -83,7 +82,7 @@ class LossScaleHook(Hook):
             hub.update_scalar(with_stage('train', 'amp/scale'), scaler.get_scale())
 
     def _count(self, hub) -> int:
-        """Bring the count up to date, and return it."""
+        """Update the count, and return it."""
         if self._skipped_there is not None:
             self._skipped += int(self._skipped_there)
             self._skipped_there = None
@@ -93,14 +92,14 @@ class LossScaleHook(Hook):
         return skipped
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Have the checkpoint know the count."""
+        """Record the count in the checkpoint."""
         if self._handle is not None:
             skipped = self._count(runner.message_hub)
             info = checkpoint['message_hub']['runtime_info']
             info['amp_skipped_steps'] = skipped
 
     def after_train(self, runner) -> None:
-        """Let the optimizer alone."""
+        """Unregister from the optimizer."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None

@@ -15,46 +15,46 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class MeasureErrorsHook(Hook):
-    r"""Measures, on the validation split, how members of a cohort err.
+    r"""Measures the errors of members on the validation split, for KDCL-General.
 
     .. math::
         E_{jk} = \frac{1}{V} \sum_{v=1}^{V}
                  (p_j(x_v) - y_v)^\top (p_k(x_v) - y_v)
 
-    for every :class:`~mmdckd.models.collectors.GeneralCollector`, whose
-    weights these errors are: its buffer ``errors`` is set. They are measured
-    at the start of every ``train_cfg.val_interval``-th epoch (or iteration, in a run by
-    iterations), from the networks as they are then, and kept in checkpoints:
-    so a run that is resumed has the weights of a run that was not
+    for every :class:`~mmdckd.models.collectors.GeneralCollector`, which computes
+    its weights from these errors: its buffer ``errors`` is set. They are
+    measured at the start of every ``train_cfg.val_interval``-th epoch (or
+    iteration, in a run by iterations) with the current networks, and saved in
+    checkpoints, so a resumed run has the same weights as one that was not
     interrupted. It takes one pass of the members over the validation split.
 
     Raises:
         ValueError: Before the first step, if there is no validation split, or
-            no collector that wants it.
+            no collector that needs it.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.MeasureErrorsHook')]
     """
 
     def before_train(self, runner) -> None:
-        """Check that there is something to measure, and where."""
+        """Check that there is a collector and a validation split."""
         if runner.val_loop is None:
             raise ValueError(
-                'KDCL-General weights members by their errors on a '
-                'validation split: give `val_dataloader`, `val_cfg` and '
-                '`val_evaluator`, or choose another `collector`.'
+                'Invalid `val_dataloader`: expected a validation split, on which '
+                'KDCL-General measures the errors of members, got none. Set '
+                '`val_dataloader`, `val_cfg` and `val_evaluator`, or choose another '
+                '`collector`.'
             )
         if not self._collectors(runner):
             raise ValueError(
-                '`MeasureErrorsHook` measures for a collector that is not '
-                "there: set `collector=dict(type='general', ...)`, or drop "
-                'the hook.'
+                "Invalid `collector`: expected dict(type='general', ...) for "
+                '`MeasureErrorsHook`, got another. Set it, or remove the hook.'
             )
 
     def before_train_epoch(self, runner) -> None:
-        """Measure, in a run by epochs."""
+        """Measure in a run by epochs."""
         loop = runner.train_loop
-        # Inside an epoch the errors are those that were measured before it.
+        # In the middle of an epoch, the errors measured before it still apply.
         inside = getattr(loop, 'start_samples', 0) > 0
         if (
             not isinstance(loop, IterBasedTrainLoop)
@@ -64,7 +64,7 @@ class MeasureErrorsHook(Hook):
             self.measure(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Measure, in a run by iterations."""
+        """Measure in a run by iterations."""
         loop = runner.train_loop
         if (
             isinstance(loop, IterBasedTrainLoop)
@@ -109,7 +109,7 @@ class MeasureErrorsHook(Hook):
 
     @staticmethod
     def _collectors(runner) -> Dict[GeneralCollector, List[str]]:
-        """The collectors, and the names of the members each collects from."""
+        """Return the collectors, with the members that each collects from."""
         model = unwrapped(runner.model)
         found = {}
         for loss in model.distiller.collective_losses.values():
@@ -124,7 +124,7 @@ class MeasureErrorsHook(Hook):
 
 
 def _errors(predictions: list) -> torch.Tensor:
-    """What B predictions lack of their labels, (B, C) in float64."""
+    """Return the differences of B predictions and labels, (B, C) in float64."""
     scores = torch.stack([s.pred_score for s in predictions]).double()
     if 'gt_score' in predictions[0]:
         labels = torch.stack([s.gt_score for s in predictions])

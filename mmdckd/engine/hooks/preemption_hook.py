@@ -16,26 +16,25 @@ from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook, save_whole
 from mmdckd.io.latest import point_to, pointed_to
 from mmdckd.registry import HOOKS
 
-#: EX_TEMPFAIL of sysexits.h: it failed for now, try again.
+#: EX_TEMPFAIL of sysexits.h: a temporary failure, try again.
 RESUME_ME = 75
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """Ends a run that is told to, so that it can be resumed.
+    """Saves and ends a run that is asked to stop, so that it can be resumed.
 
-    On SIGTERM or SIGUSR1, by which cluster managers announce the end of a
-    job, and on Ctrl-C, the iteration is finished, ``interrupted.pth`` is
-    saved beside the other checkpoints, and the process exits: with code 75
-    (EX_TEMPFAIL, "try again"), after Ctrl-C with 130. A resumed run is the
-    run that was never interrupted, as :class:`ExactResumeHook` sees to it. A
-    second Ctrl-C ends the process at once.
+    On SIGTERM or SIGUSR1, with which cluster managers announce the end of a
+    job, and on Ctrl-C, it finishes the iteration, saves ``interrupted.pth``
+    beside the other checkpoints, and exits with code 75 (EX_TEMPFAIL, "try
+    again"), or 130 after Ctrl-C. :class:`ExactResumeHook` makes the resumed run
+    equal to one that was not interrupted. A second Ctrl-C ends the process at
+    once.
 
-    A signal that comes during a validation is heeded after it. With
-    accumulated gradients, the run ends after a step of the optimizer. Workers
-    that load data leave the signals to the process they work for: the
-    ``worker_init_fn`` of the dataloaders of training and validation is
-    wrapped.
+    A signal during validation takes effect after it. With accumulated
+    gradients, the run ends after a step of the optimizer. Data loader workers
+    leave the signals to the main process: the ``worker_init_fn`` of the
+    training and validation data loaders is wrapped.
 
     Raises:
         ValueError: Before the first step, if there is no ``ExactResumeHook``.
@@ -50,8 +49,8 @@ class PreemptionHook(Hook):
     FILENAME = 'interrupted.pth'
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
-    #: In several processes, after how many iterations they ask each other
-    #: whether one was told to end; it takes a reduction of one number.
+    #: Iterations after which several processes ask each other whether one was
+    #: told to stop, which takes an all-reduce of one number.
     INTERVAL = 10
 
     def __init__(self) -> None:
@@ -59,12 +58,12 @@ class PreemptionHook(Hook):
         self._previous: Dict[int, Any] = {}
 
     def before_train(self, runner) -> None:
-        """Listen to the signals."""
+        """Install the signal handlers."""
         if not isinstance(runner.train_loop, ExactTrainLoop):
             raise ValueError(
-                '`PreemptionHook` saves inside an epoch, and MMEngine does '
-                'not resume there: add `exact_resume=dict(type='
-                "'mmdckd.ExactResumeHook')` to `default_hooks`."
+                'Invalid `default_hooks.exact_resume`: expected '
+                "dict(type='mmdckd.ExactResumeHook') with `PreemptionHook`, which "
+                'saves in the middle of an epoch, got none.'
             )
         self._received = 0
         loops = [runner.train_loop, runner.val_loop]
@@ -81,7 +80,7 @@ class PreemptionHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
     ) -> None:
-        """End the run, if it was told to."""
+        """End the run if it was told to."""
         iteration = runner.iter + 1
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
         if step_done is not None and not step_done():
@@ -90,23 +89,22 @@ class PreemptionHook(Hook):
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=iteration))
 
     def after_val(self, runner) -> None:
-        """End the run, if it was told to during validation."""
+        """End the run if it was told to during validation."""
         if self._previous:
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner) -> None:
-        """Drop what nothing will be resumed from."""
+        """Remove a checkpoint that nothing will resume from."""
         self._drop_checkpoint(runner)
 
     def _receive(self, number: int, frame) -> None:
-        # Nothing else may be done here, amidst whatever the process does.
+        # Do no more here: the handler interrupts whatever the process does.
         self._received = self._received or number
         if number == signal.SIGINT:
             self._restore(signal.SIGINT)
             os.write(
                 2,
-                b'\nSaving after this iteration. Press Ctrl-C once more '
-                b'to stop at once.\n',
+                b'\nSaving after this iteration. Press Ctrl-C again to stop at once.\n',
             )
 
     def _listen_no_longer(self) -> None:
@@ -123,13 +121,13 @@ class PreemptionHook(Hook):
         if not received:
             return
         path = self._save(runner, meta)
-        # Whoever ends first makes launchers end the others.
+        # The first process that exits makes launchers end the others.
         barrier()
         name = signal.Signals(int(received)).name
         warn(
-            f'Interrupted by {name} after iteration {meta["iter"]}. To go on '
-            'from there, start the same command again with `--resume` '
-            f'(`resume=True`); what was saved is {path}',
+            f'Interrupted by {name} after iteration {meta["iter"]}. To continue '
+            'from there, run the same command again with `--resume` '
+            f'(`resume=True`). Saved to {path}',
             runner.logger,
         )
         raise SystemExit(130 if name == 'SIGINT' else RESUME_ME)
@@ -158,20 +156,20 @@ class PreemptionHook(Hook):
 
 
 def _shield(init: Optional[Callable], worker_id: int) -> None:
-    """Let a worker live on when a whole job is told to end.
+    """Keep a worker alive when the whole job is told to end.
 
-    Were it to die, the process it works for would fail amidst a step. It
-    ends, as ever, when that process tells it to.
+    If it died, the main process would fail in the middle of a step. It ends, as
+    usual, when the main process tells it to.
 
     Args:
-        init (Callable, optional): What else to do when a worker starts.
+        init (Callable, optional): Another function to run when a worker starts.
         worker_id (int): The number of the worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     parent = os.getppid()
-    # Who has sent a signal is told to a thread that waits for it, and to no
-    # handler of Python.
+    # Only a thread that waits for a signal learns who sent it, not a Python
+    # signal handler.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
     def obey_parent() -> None:

@@ -13,27 +13,27 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class SaveOnNonFiniteHook(Hook):
-    """Saves the state of a run that a loss which is not finite stops.
+    """Saves the state of a run that stops because a loss is not finite.
 
     The checkpoint, ``stopped_at_iter_<n>.pth`` in the work folder, has the
-    weights, statistics and optimizer of before the iteration that could not
-    be made; ``--resume`` without a path does not take it. The cohort calls for
-    it by its attribute ``before_stop``. A model that is no cohort is left
-    alone.
+    weights, statistics and optimizer from before the failed iteration;
+    ``--resume`` without a path ignores it. The cohort requests it through its
+    attribute ``before_stop``. The hook does nothing for a model without a
+    cohort.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.SaveOnNonFiniteHook')]
     """
 
     def before_train(self, runner) -> None:
-        """Have the model call for a checkpoint before it stops, by its
+        """Make the model request a checkpoint before it stops, through its
         ``before_stop``."""
         model = unwrapped(runner.model)
         if isinstance(model, CollectiveDistill):
             model.before_stop = partial(self._save, runner)
 
     def after_train(self, runner) -> None:
-        """Let go of the runner."""
+        """Release the runner."""
         model = unwrapped(runner.model)
         if isinstance(model, CollectiveDistill):
             model.before_stop = None
@@ -47,6 +47,6 @@ class SaveOnNonFiniteHook(Hook):
             name,
             meta=dict(epoch=runner.epoch, iter=runner.iter),
         )
-        # The first process to end takes the others with it.
+        # The first process that exits ends the others.
         barrier()
         return osp.join(runner.work_dir, name)

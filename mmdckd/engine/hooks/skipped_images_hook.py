@@ -14,22 +14,22 @@ from ..inner_datasets import inner_datasets
 
 @HOOKS.register_module()
 class SkippedImagesHook(Hook):
-    """Logs how many times a broken image was skipped in training.
+    """Logs how many times training skipped a broken image.
 
-    ``skipped_images`` is the number since the run began, in resumed runs too,
-    over all workers and processes, of images loaded so far: some of them are
-    in batches yet to come. It is logged where the training has a
+    ``skipped_images`` counts over all workers and processes since the run
+    began, across resumes. It counts loaded images, some of which are in batches
+    to come. It is logged if training uses a
     :class:`~mmdckd.datasets.LoadImage` with ``on_broken='skip'``.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.SkippedImagesHook')]
     """
 
-    #: After how many iterations to count.
+    #: Iterations between two counts.
     INTERVAL = 10
 
     def before_train(self, runner) -> None:
-        """Find what loads the images."""
+        """Find the transforms that load images."""
         self._loading = [
             transform
             for transform in _transforms(runner.train_loop.dataloader.dataset)
@@ -44,7 +44,7 @@ class SkippedImagesHook(Hook):
         data_batch: Optional[dict] = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Count, before the logger logs."""
+        """Count before the logger writes."""
         loader = runner.train_loop.dataloader
         if self._loading and (
             self.every_n_train_iters(runner, self.INTERVAL)
@@ -60,7 +60,7 @@ class SkippedImagesHook(Hook):
 
 
 def _transforms(dataset) -> Iterator:
-    """The transforms of a dataset, also inside MMEngine's wrappers."""
+    """Yield the transforms of a dataset, also inside MMEngine's wrappers."""
     yield from getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     for part in inner_datasets(dataset):
         yield from _transforms(part)

@@ -14,11 +14,11 @@ SEEN = 'seen_images'
 
 @HOOKS.register_module()
 class UnlabeledShareHook(Hook):
-    """Logs which share of the images that a run has seen had no labels.
+    """Logs the share of images without labels among those that a run has seen.
 
-    ``unlabeled_share`` counts every image as often as it was trained on, since
-    the run began, in resumed runs too; of several processes, it is that of the
-    first. It is logged where the training has images without labels
+    ``unlabeled_share`` counts every image as often as it was trained on since
+    the run began, across resumes; with several processes, it is the share of
+    the first. It is logged if training has images without labels
     (:class:`~mmdckd.datasets.Unlabeled`).
 
     Examples:
@@ -26,7 +26,7 @@ class UnlabeledShareHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """See whether there is anything to count."""
+        """Check whether there are unlabeled images."""
         self._counts = has_unlabeled(runner.train_loop.dataloader.dataset)
 
     def after_train_iter(
@@ -36,11 +36,11 @@ class UnlabeledShareHook(Hook):
         data_batch: Optional[dict] = None,
         outputs: Optional[dict] = None,
     ) -> None:
-        """Count, before the logger logs."""
+        """Count before the logger writes."""
         if not self._counts or not isinstance(data_batch, dict):
             return
         samples: Sequence = data_batch['data_samples']
-        # In the hub, which is part of a checkpoint.
+        # In the message hub, which is part of a checkpoint.
         unlabeled, seen = runner.message_hub.get_info(SEEN, (0, 0))
         unlabeled += sum(map(is_unlabeled, samples))
         seen += len(samples)

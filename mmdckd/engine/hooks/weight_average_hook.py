@@ -14,11 +14,11 @@ _AVERAGES = dict(ema='MomentumAnnealingEMA', swa='StochasticWeightAverage')
 
 @HOOKS.register_module()
 class WeightAverageHook(EMAHook):
-    r"""Averages the weights over the training, of a cohort or of one network.
+    r"""Averages the weights of a cohort or a single network during training.
 
-    What is validated, saved and exported are the averages; training goes on
-    from the weights that are not averaged. BatchNorm statistics are measured
-    for the averages, which MMEngine's ``EMAHook`` takes from the last weights.
+    Validation, checkpoints and exports use the averages; training continues
+    with the original weights. BatchNorm statistics are measured for the
+    averages, whereas MMEngine's ``EMAHook`` copies those of the last weights.
 
     ``average='ema'`` is an exponential moving average, every ``interval``
     steps t,
@@ -30,36 +30,35 @@ class WeightAverageHook(EMAHook):
     ``average='swa'`` is the mean of the weights at the end of every epoch (or
     ``interval``) from ``begin`` on: `Averaging Weights Leads to Wider Optima
     and Better Generalization <https://arxiv.org/abs/1803.05407>`_ (Izmailov
-    et al., UAI 2018). Its learning rate should not fall to 0 in these.
+    et al., UAI 2018). The learning rate should not fall to 0 in this phase.
 
-    The average of each student is its own. A resumed run goes on with the
-    averages it had, bit for bit with
-    :class:`~mmdckd.engine.hooks.ExactResumeHook`.
+    Each student has its own average. A resumed run continues with its averages,
+    bit for bit with :class:`~mmdckd.engine.hooks.ExactResumeHook`.
 
     Args:
         average (str): 'ema' or 'swa'. Defaults to 'ema'.
-        momentum (float): The least share of the current weights, for 'ema'.
+        momentum (float): The smallest share of the current weights, for 'ema'.
             Defaults to 0.001.
         warmup (int): How slowly the share falls to ``momentum``, in updates,
             for 'ema'. Defaults to 10.
-        begin_epoch (int, optional): The epoch to begin in, counted from 1.
-            Defaults to None: with the first for 'ema', after three quarters
-            of the iterations for 'swa'.
-        begin_iter (int, optional): The iteration to begin in, instead of
+        begin_epoch (int, optional): The epoch to start in, counted from 1.
+            Defaults to None: the first for 'ema', after three quarters of the
+            iterations for 'swa'.
+        begin_iter (int, optional): The iteration to start in, instead of
             ``begin_epoch``. Defaults to None.
-        interval (int, optional): Iterations from one update to the next.
-            Defaults to None: 1 for 'ema', an epoch for 'swa'.
-        norm_images (int): How many training images BatchNorm statistics are
-            measured on, before a validation and a checkpoint; 0 keeps those
-            of the weights that were averaged last. Defaults to 2048.
+        interval (int, optional): Iterations between two updates. Defaults to
+            None: 1 for 'ema', an epoch for 'swa'.
+        norm_images (int): The number of training images that BatchNorm
+            statistics are measured on before a validation and a checkpoint; 0
+            keeps those of the last averaged weights. Defaults to 2048.
 
     Raises:
         ValueError: If ``average`` is unknown, or a number is out of range;
-            before the first step, if averaging would begin after the end.
+            before the first step, if averaging would start after the end.
 
     Note:
-        In several processes, a checkpoint that is saved inside an epoch, and
-        not validated, has the statistics of the weights averaged last.
+        With several processes, a checkpoint that is saved in the middle of an
+        epoch without validation has the statistics of the last averaged weights.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.WeightAverageHook')]
@@ -88,12 +87,12 @@ class WeightAverageHook(EMAHook):
             )
         if not 0 < momentum < 1:
             raise ValueError(
-                'Invalid `momentum`: expected a share between 0 '
+                'Invalid `momentum`: expected a number between 0 '
                 f'and 1, got {momentum!r}.'
             )
         if begin_epoch is not None and begin_iter is not None:
             raise ValueError(
-                'Invalid `begin_iter`: expected None beside '
+                'Invalid `begin_iter`: expected None with '
                 f'`begin_epoch`, got {begin_iter!r}.'
             )
         for key, value, least in (
@@ -105,8 +104,8 @@ class WeightAverageHook(EMAHook):
         ):
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ValueError(
-                    f'Invalid `{key}`: expected a whole number '
-                    f'from {least} on, got {value!r}.'
+                    f'Invalid `{key}`: expected a whole number of at '
+                    f'least {least}, got {value!r}.'
                 )
         settings = dict(momentum=momentum, gamma=warmup)
         super().__init__(
@@ -119,11 +118,11 @@ class WeightAverageHook(EMAHook):
         self.interval = interval
         self.norm_images = norm_images
         self._begins_late = average == 'swa' and (begin_epoch or begin_iter) is None
-        #: Whether the averages have changed since statistics were measured.
+        #: Whether the averages have changed since the statistics were measured.
         self._stale = False
 
     def before_train(self, runner) -> None:
-        """Find out when to begin and how often to average."""
+        """Decide when to start and how often to average."""
         if self._begins_late:
             self.begin_iter = runner.max_iters * 3 // 4
         if self.interval is None:
@@ -143,7 +142,7 @@ class WeightAverageHook(EMAHook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
     ) -> None:
-        """Average the weights, where it is time to."""
+        """Average the weights if it is time to."""
         due = (runner.iter + 1) % self.interval == 0
         if self._ema_started(runner) and due:
             self.ema_model.update_parameters(self.src_model)
@@ -152,24 +151,24 @@ class WeightAverageHook(EMAHook):
             self.ema_model.module.load_state_dict(self.src_model.state_dict())
 
     def after_train_epoch(self, runner) -> None:
-        """Measure the statistics in all processes together, before a
-        checkpoint is saved in one."""
+        """Measure the statistics in all processes together, before one of them
+        saves a checkpoint."""
         if get_world_size() > 1:
             self._measure(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Take the averages for the validation."""
+        """Use the averages for the validation."""
         self._measure(runner)
         super().before_val_epoch(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Save the averages, and with them what is not averaged."""
+        """Save the averages together with the original weights."""
         if get_world_size() == 1:
             self._measure(runner)
         super().before_save_checkpoint(runner, checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Go on with the averages of a run that is resumed."""
+        """Continue with the averages of a resumed run."""
         super().after_load_checkpoint(runner, checkpoint)
         self._stale = bool(
             runner._resume
@@ -192,7 +191,7 @@ class WeightAverageHook(EMAHook):
         )
 
     def _swap_ema_parameters(self) -> None:
-        """Exchange the weights and the averages, their statistics too."""
+        """Swap the weights and the averages, including their statistics."""
         super()._swap_ema_parameters()
         layers = (
             norm_layers(_networks(model))
@@ -206,6 +205,6 @@ class WeightAverageHook(EMAHook):
 
 
 def _networks(model: nn.Module) -> List[nn.Module]:
-    """The students of a cohort, or the one network."""
+    """Return the students of a cohort, or the single network."""
     cohort = getattr(model, 'cohort', None)
     return [model] if cohort is None else list(cohort.students.values())

@@ -55,8 +55,8 @@ def test_labels_in_range_pass():
 def test_a_label_out_of_range_is_named_with_its_sample(label):
     wrong = Relabeled(7, label, split='val', pipeline=[])
     message = (
-        f'`val_dataloader.dataset` gives sample 7.* the label {label},'
-        ' but the `head.num_classes` of the model is 10'
+        'Invalid `val_dataloader.dataset`: .* `head.num_classes` is 10, got '
+        f'{label} for sample 7'
     )
     with pytest.raises(ValueError, match=message):
         check(Digits(split='train', pipeline=[]), wrong)
@@ -102,7 +102,7 @@ def test_a_class_without_images_is_named():
     train = Digits(split='train', pipeline=[])
     part = Without([3, 7], split='val', pipeline=[])
     message = (
-        r'`val_dataloader.dataset` has no image of 2 of the 10 classes '
+        r'Invalid `val_dataloader.dataset`: .* got none of 2 of the 10 classes '
         r'.*: 3 \(3\), 7 \(7\)\. .*check_labels.allow_missing=True'
     )
     with pytest.raises(ValueError, match=message):

@@ -122,8 +122,8 @@ def test_an_empty_folder_is_fine_and_so_are_unknown_names(tmp_path):
     cfg.model.teacher_ckpt = teacher(tmp_path / 'teacher.pth', None)
     cfg.model.allow_random_teacher = False
     runner, log = train(cfg)
-    assert "were not compared, of the checkpoint of 'teacher'." in log
-    assert 'has no image of 1 of the 3 classes' in log
+    assert "were not compared: the checkpoint of 'teacher'." in log
+    assert 'has no images of 1 of the 3 classes' in log
     assert '1 (dog)' in log
     (written,) = Path(runner.work_dir).glob('*/vis_data/cohort_statistics.npz')
     with np.load(written) as arrays:

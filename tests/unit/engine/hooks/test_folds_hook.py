@@ -178,7 +178,7 @@ def test_a_run_without_folds_does_not_resume_with_them(tmp_path):
         ({'train_dataloader.batch_size': 31}, '`train_dataloader.batch_size`: .* of 2'),
         (
             {'train_dataloader.dataset.indices': 98},
-            'drop_last`: expected True, as the last batch has 2 images, .* sees 1',
+            'drop_last`: expected True, because the last batch has 2 images, .* sees 1',
         ),
         (
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
@@ -218,7 +218,7 @@ def test_images_whose_labels_a_wrapper_hides_are_refused(tmp_path):
     folds = Folds.of(Runner.build_dataloader(data).dataset, 2, 0)
     assert np.sum(folds.folds == -1) == 64
     cfg = config(tmp_path, train_dataloader=data)
-    with pytest.raises(ValueError, match='the label of every image, .* got 64 without'):
+    with pytest.raises(ValueError, match='a label for every image .* got 64 without'):
         train(cfg)
 
 

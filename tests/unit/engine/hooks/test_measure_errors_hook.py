@@ -131,7 +131,7 @@ def test_it_needs_a_validation_split_and_a_collector(tmp_path):
         Runner.from_cfg(cfg).train()
     cfg = config(tmp_path)
     cfg.model.distiller.collective_losses.loss_kdcl.collector = 'mean'
-    with pytest.raises(ValueError, match='collector that is not there'):
+    with pytest.raises(ValueError, match='Invalid `collector`'):
         Runner.from_cfg(cfg).train()
 
 

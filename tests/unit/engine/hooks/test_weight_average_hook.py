@@ -237,7 +237,7 @@ def test_configs(average):
         (dict(average='mean'), "`average`: expected one of .*'ema', 'swa'"),
         (dict(momentum=0.0), '`momentum`'),
         (dict(momentum=1.0), '`momentum`'),
-        (dict(warmup=0), '`warmup`: expected a whole number from 1'),
+        (dict(warmup=0), '`warmup`: expected a whole number of at least 1'),
         (dict(interval=0), '`interval`'),
         (dict(norm_images=-1), '`norm_images`'),
         (dict(begin_epoch=0), '`begin_epoch`'),
