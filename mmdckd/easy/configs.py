@@ -59,10 +59,13 @@ def student_config(
     )
     if teacher is not None:
         model['teacher'] = teacher
+    hooks: dict = dict(logger=dict(interval=recipe.log_interval))
+    if recipe.chose_workers:
+        hooks['data_time'] = None  # its advice would contradict the recipe
     return dict(
         model=model,
         randomness=dict(seed=seed),
-        default_hooks=dict(logger=dict(interval=recipe.log_interval)),
+        default_hooks=hooks,
         **_data(source, recipe),
         **_schedule(recipe),
     )

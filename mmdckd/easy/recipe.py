@@ -36,6 +36,7 @@ class Recipe:
         amp (bool): Whether to train in mixed precision.
         num_workers (int): Processes that load images.
         log_interval (int): Steps between two lines of the log.
+        chose_workers (bool): Whether ``num_workers`` was chosen, not given.
         reasons (List[str]): A line for each chosen setting, with its value and
             the reason.
     """
@@ -51,6 +52,7 @@ class Recipe:
     amp: bool
     num_workers: int
     log_interval: int
+    chose_workers: bool
     reasons: List[str]
 
     @property
@@ -121,6 +123,7 @@ def choose_recipe(
         max(1, min(50, total // 10, steps)),
         f'at least ten lines in {total:,} steps',
     )
+    chosen['chose_workers'] = 'num_workers' not in given
     return Recipe(**chosen, reasons=reasons)
 
 

@@ -20,9 +20,9 @@ from mmdckd.registry import HOOKS
 class ExportStudentHook(Hook):
     """Writes a student as a plain MMPretrain model at the end of training.
 
-    What is written is that of :func:`~mmdckd.export.export_student`, to the
-    folder ``export`` in the work folder: ``<student>.py`` and
-    ``<student>.pth``, which need neither mmdckd nor mmrazor.
+    It calls :func:`~mmdckd.export.export_student`, which writes
+    ``<student>.py`` and ``<student>.pth`` to the folder ``exported`` in the work
+    folder. They need neither mmdckd nor mmrazor.
 
     The weights are those of the checkpoint that ``CheckpointHook(save_best=
     ...)`` has kept (the first of several), and the best student is the one
@@ -56,17 +56,17 @@ class ExportStudentHook(Hook):
         cohort = getattr(model, 'cohort', None)
         if not isinstance(cohort, StudentCohort):
             raise ValueError(
-                '`ExportStudentHook` exports a student of a cohort, and a '
-                f'{type(model).__name__} has none: use it with '
-                "`model=dict(type='mmdckd.CollectiveDistill', ...)`."
+                'Invalid `model.type`: expected mmdckd.CollectiveDistill with '
+                '`ExportStudentHook`, which exports a student of a cohort, got '
+                f'{type(model).__name__}.'
             )
         if self.student not in (BEST, *cohort.names):
             raise ValueError(
-                f'`ExportStudentHook.student`={self.student!r} is none of '
-                f"the students {cohort.names}, nor 'best'."
+                f"Invalid `ExportStudentHook.student`: expected 'best' or one of "
+                f'{cohort.names}, got {self.student!r}.'
             )
-        # The networks as they were built: a config file that a student comes
-        # from may change while it is being trained.
+        # The networks as they were built, because the config file of a student
+        # may change during training.
         self._cfg = Config(
             dict(
                 runner.cfg.to_dict(),
@@ -81,7 +81,7 @@ class ExportStudentHook(Hook):
                 plain_config(self._cfg, name)
         if self.student == BEST and runner.val_loop is None:
             warn(
-                'ExportStudentHook will export nothing: without validation '
+                'ExportStudentHook will export nothing, because without validation '
                 'no student is known to be best. Set its `student` to one '
                 f'of {cohort.names}.',
                 runner.logger,
@@ -92,20 +92,19 @@ class ExportStudentHook(Hook):
         """Export the student."""
         if self.student == BEST and runner.message_hub.get_info('best_student') is None:
             warn(
-                'ExportStudentHook exports nothing: no validation by '
-                'mmdckd.CollectiveValLoop has said which student is best. '
-                'tools/export_student.py exports any student of a '
-                'checkpoint.',
+                'ExportStudentHook exports nothing, because no validation by '
+                'mmdckd.CollectiveValLoop has determined the best student. '
+                '`mmdckd export` exports any student of a checkpoint.',
                 runner.logger,
             )
             return
-        out_dir = osp.join(runner.work_dir, 'export')
+        out_dir = osp.join(runner.work_dir, 'exported')
         best = _best_checkpoint(runner)
         if best is not None and not osp.isfile(best):
             warn(
-                f'ExportStudentHook exports nothing: the best checkpoint, '
-                f'{best}, is gone. tools/export_student.py exports a student '
-                'of another one.',
+                f'ExportStudentHook exports nothing, because the best checkpoint, '
+                f'{best}, is gone. `mmdckd export` exports a student of another '
+                'one.',
                 runner.logger,
             )
             return
@@ -113,14 +112,13 @@ class ExportStudentHook(Hook):
             checkpoint = best or _save_final_weights(runner, folder)
             exported = export_student(checkpoint, out_dir, self.student, self._cfg)
         runner.logger.info(
-            f'The student {exported.name} of {osp.basename(checkpoint)} is '
-            f'exported for MMPretrain: {exported.config} and '
-            f'{exported.checkpoint}'
+            f'Exported {exported.name} of {osp.basename(checkpoint)} for '
+            f'MMPretrain: {exported.config} and {exported.checkpoint}'
         )
 
 
 def _best_checkpoint(runner) -> Optional[str]:
-    """Path of the checkpoint that ``save_best`` has kept, if any."""
+    """Return the path of the checkpoint that ``save_best`` kept, if any."""
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             for key in ('best_ckpt', f'best_ckpt_{hook.key_indicators[0]}'):

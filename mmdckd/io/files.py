@@ -156,12 +156,12 @@ def copy_file(source: str, path: str, link: bool = False) -> None:
 
 
 def remove_leftovers(folder: str) -> None:
-    """Remove what a killed :func:`replacing` has left in a work folder.
+    """Remove the files that a killed :func:`replacing` left in a work folder.
 
     Args:
         folder (str): The folder; it need not exist.
     """
-    for part in ('', 'export', osp.join('*', 'vis_data')):
+    for part in ('', 'exported', osp.join('*', 'vis_data')):
         for path in glob(osp.join(escape(folder), part, '*.tmp')):
             if re.search(r'\.\d+\.tmp$', path):
                 _remove(path)

@@ -114,7 +114,7 @@ def test_hooks_and_loops(tmp_path):
     logs = [path.read_text() for path in tmp_path.glob('*/*.log')]
     assert len(logs) == 1
     assert logs[0].count('The cohort, for images of 3 x 12 x 12') == 1
-    assert len(list((tmp_path / 'export').glob('student?.pth'))) == 1
+    assert len(list((tmp_path / 'exported').glob('student?.pth'))) == 1
 
 
 def run_hooks(rank, cfg):

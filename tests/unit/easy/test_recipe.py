@@ -19,7 +19,7 @@ def reason(recipe, name):
 def test_what_is_chosen_has_a_reason():
     recipe = choose_recipe(source())
     for setting in fields(recipe):
-        if setting.name not in ('reasons', 'drop_last', 'amp'):
+        if setting.name not in ('reasons', 'drop_last', 'amp', 'chose_workers'):
             value = getattr(recipe, setting.name)
             assert f' = {value}: ' in reason(recipe, setting.name)
     assert reason(recipe, 'device') and ' = off: ' in reason(recipe, 'amp')
@@ -101,3 +101,8 @@ def test_what_is_given_stays():
 def test_what_cannot_be(name, value):
     with pytest.raises(ValueError, match=f'Invalid `{name}`: expected'):
         choose_recipe(source(), **{name: value})
+
+
+def test_it_is_known_who_chose_the_workers():
+    assert choose_recipe(source()).chose_workers
+    assert not choose_recipe(source(), num_workers=2).chose_workers

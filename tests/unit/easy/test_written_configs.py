@@ -82,3 +82,8 @@ def test_fast_is_written(tmp_path):
 def test_a_teacher_has_a_model_of_its_own():
     options = {'model.num_students': 3, 'train_cfg.max_epochs': 2}
     assert Changes(options).without_model().options == {'train_cfg.max_epochs': 2}
+
+
+def test_no_advice_contradicts_workers_that_were_chosen():
+    assert settings()['default_hooks']['data_time'] is None
+    assert 'data_time' not in settings(num_workers=2)['default_hooks']

@@ -202,7 +202,7 @@ def test_the_weights_are_those_that_validation_measured(folder, tmp_path):
     ema = next(hook for hook in run.hooks if isinstance(hook, EMAHook))
     averaged = ema.ema_model.module.cohort.students['student1'].state_dict()
     trained = run.model.cohort.students['student1'].state_dict()
-    in_run = Path(run.work_dir) / 'export' / 'student1.pth'
+    in_run = Path(run.work_dir) / 'exported' / 'student1.pth'
     by_tool = export_student(last(run), str(tmp_path), 'student1').checkpoint
     for path in (in_run, by_tool):
         weights = torch.load(path, weights_only=True)['state_dict']

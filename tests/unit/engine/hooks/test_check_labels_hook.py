@@ -66,17 +66,19 @@ def test_labels_inside_wrappers_are_looked_at():
     good = Digits(split='train', pipeline=[])
     wrong = Relabeled(3, 12, split='train', pipeline=[])
     for dataset in (ConcatDataset([good, wrong]), RepeatDataset(wrong, 2)):
-        with pytest.raises(ValueError, match='`train_data.*label 12'):
+        with pytest.raises(ValueError, match='`train_data.*got 12'):
             check(dataset)
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(ValueError, match='`train_dataloader.dataset` is empty'):
+    with pytest.raises(
+        ValueError, match='`train_dataloader.dataset`: expected images, got none'
+    ):
         check(Empty(split='train', pipeline=[]))
 
 
 def test_a_network_without_a_cohort_is_checked_as_well():
-    with pytest.raises(ValueError, match='the label 12'):
+    with pytest.raises(ValueError, match='got 12 for sample'):
         check(
             Relabeled(3, 12, split='train', pipeline=[]),
             model=distil().cohort.students['student0'],
@@ -135,7 +137,7 @@ def test_several_labels_an_image():
     wrong = Several(ann_file='', pipeline=[], lazy_init=True)
     wrong.labels = [[1, 10]]
     wrong.full_init()
-    with pytest.raises(ValueError, match='sample 0 the label 10'):
+    with pytest.raises(ValueError, match='got 10 for sample 0'):
         check(wrong)
 
 
@@ -150,7 +152,7 @@ def test_what_is_tested_on_may_be_a_part():
         )
 
     check_test(Without([3], split='test', pipeline=[]))
-    with pytest.raises(ValueError, match='`test_dataloader.*the label 10'):
+    with pytest.raises(ValueError, match='`test_dataloader.*got 10 for sample'):
         check_test(Relabeled(7, 10, split='test', pipeline=[]))
-    with pytest.raises(ValueError, match='`test_dataloader.*is empty'):
+    with pytest.raises(ValueError, match='`test_dataloader.*expected images, got none'):
         check_test(Empty(split='test', pipeline=[]))

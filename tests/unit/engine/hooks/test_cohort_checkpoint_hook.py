@@ -159,7 +159,7 @@ def test_a_moved_folder_keeps_its_best_for_the_export(trained, folder):
     cfg.custom_hooks.append(dict(type='mmdckd.ExportStudentHook'))
     cfg.work_dir, cfg.resume = str(moved), True
     train(cfg)
-    weights = load(moved, 'export', f'{best}.pth')['state_dict']
+    weights = load(moved, 'exported', f'{best}.pth')['state_dict']
     expected = load(moved, 'best.pth')['state_dict']
     for key, value in weights.items():
         assert torch.equal(value, expected[f'architecture.students.{best}.{key}'])

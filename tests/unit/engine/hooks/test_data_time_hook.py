@@ -47,7 +47,7 @@ def test_it_warns_once_where_training_waits(runner):
     assert not runner.logger.warnings
     iterate(hook, runner, 1, 0.5, 1.0)
     (warning,) = runner.logger.warnings
-    assert warning.startswith('last 20 iterations spent 30% of their time')
+    assert warning.startswith('The last 20 iterations spent 30% of their time')
     assert '`train_dataloader.num_workers` is 3' in warning
     iterate(hook, runner, 20, 0.9, 1.0)
     assert len(runner.logger.warnings) == 1
@@ -59,7 +59,7 @@ def test_a_share_is_of_its_own_iterations(runner):
     iterate(hook, runner, 10 + 20, 0.1, 1.0)
     iterate(hook, runner, 20, 0.4, 1.0)
     (warning,) = runner.logger.warnings
-    assert warning.startswith('last 20 iterations spent 40% of their time')
+    assert warning.startswith('The last 20 iterations spent 40% of their time')
 
 
 def test_it_is_silent_without_times(runner):

@@ -144,14 +144,18 @@ def resumed_config(tmp_path, **changes):
     'change', [{'train_dataloader.dataset.indices': 107}, {'model.folds.seed': 1}]
 )
 def test_a_run_does_not_resume_with_other_folds(tmp_path, change):
-    with pytest.raises(ValueError, match='expected the folds of the run .* checkpoint'):
+    with pytest.raises(
+        ValueError, match='expected the folds of the resumed run.* checkpoint'
+    ):
         train(resumed_config(tmp_path, **change))
 
 
 def test_a_file_of_other_data_is_refused(tmp_path):
     cfg = resumed_config(tmp_path)
     Folds.of(Digits(indices=99), 2, 0).save(f'{cfg.work_dir}/folds.npz')
-    with pytest.raises(ValueError, match='expected the folds of the run .*folds.npz'):
+    with pytest.raises(
+        ValueError, match='expected the folds of the resumed run.*folds.npz'
+    ):
         train(cfg)
 
 
@@ -182,7 +186,7 @@ def test_a_run_without_folds_does_not_resume_with_them(tmp_path):
         ),
         (
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
-            'expected a DefaultSampler, .* got a InfiniteSampler',
+            'expected a DefaultSampler .* got a InfiniteSampler',
         ),
         (
             {'val_dataloader.dataset.split': 'train'},
