@@ -30,6 +30,7 @@ gpu: .venv/installed
 
 docs: .venv/docs-installed
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 types: .venv/lint-installed

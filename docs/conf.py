@@ -17,8 +17,6 @@ extensions = [
 exclude_patterns = ['_build', 'results']
 myst_enable_extensions = ['dollarmath']
 myst_heading_anchors = 3
-# Pages link to files of the repository, which are not part of the site.
-suppress_warnings = ['myst.xref_missing']
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'

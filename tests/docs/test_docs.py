@@ -24,6 +24,7 @@ from mmdckd.sweep.spec import load_spec
 PAGES = sorted(
     path.relative_to(DOCS).as_posix()
     for path in [*DOCS.glob('*.md'), *DOCS.glob('*/*.md')]
+    if path.name not in ('config_keys.md', 'command_line.md')  # make docs
 )
 #: What makes a run of hours one of seconds.
 SHORTER = {
