@@ -67,47 +67,46 @@ class Section:
 SECTIONS = dict(
     accuracy=(
         'By {unit}',
-        'What every member has in validation. The ring is around what is best: the '
-        'same student and {unit} as above, in the table and in best.pth.',
+        'The validation result of every member. The ring marks the best one: the same '
+        'student and {unit} as above, in the table and in best.pth.',
     ),
     losses=(
         'Losses',
-        "A line for each student; task is the student's own loss, the others are "
-        'those of the distillation, weights included.',
+        "One line per student; task is the student's own loss, the others are the "
+        'distillation losses, weights included.',
     ),
     weights=(
         'Weights of the losses',
-        'The factors before the terms of the collective loss, with their ramps, as '
-        'the config has them; the last value in the legend.',
+        'The factors of the terms of the collective loss, with their ramps, from the '
+        'config; the legend shows the last value.',
     ),
     entropy=(
         'Entropy',
-        'How much probability is spread over the classes, mean over the validation '
-        'split; softened by the temperature of the statistics on the right, with '
-        'what the collector makes of the students (target).',
+        'How widely a prediction spreads over the classes, mean over the validation '
+        'split. On the right, softened by the temperature of the statistics, beside '
+        "the collector's target.",
     ),
     correlation=(
         'Class correlation',
         'Row by row, the mean softened prediction for images of a class in {when}: '
-        'which classes a member holds to be like it. Below, what a '
-        'member has more (orange) or less (purple) than the teacher and than what '
-        f'is collected. Diagonals are left out. Of more than {ALL_CLASSES} classes '
-        f'the {SOME_CLASSES} that are most alike are shown.',
+        'which classes a member considers similar to it. Below, where a member '
+        'predicts more (orange) or less (purple) than the teacher and than the '
+        f'target. Diagonals are left out. Of more than {ALL_CLASSES} classes, the '
+        f'{SOME_CLASSES} most similar ones are shown.',
     ),
     agreement=(
         'Agreement',
-        'The share of images for which two members have the same top-1, of all in '
-        '{when}. Where the '
-        'teacher is wrong, the same top-1 is a mistake that was taken over.',
+        'The share of images for which two members predict the same top-1 class, of '
+        'all in {when}. Where the teacher is wrong, agreement with it is a mistake '
+        'that was copied.',
     ),
     calibration=(
         'Calibration',
-        'Accuracy by confidence in 15 bins in {when}; what lacks to '
-        'the diagonal is hatched, and its mean over the images is the expected '
-        f'calibration error (ECE). A bin of fewer than {FEWEST_IMAGES} images is a '
-        'point.',
+        'Accuracy by confidence in 15 bins in {when}. The gap to the diagonal is '
+        'hatched; its mean over the images is the expected calibration error (ECE). '
+        f'A bin of fewer than {FEWEST_IMAGES} images is drawn as a point.',
     ),
-    metrics=('Other metrics', 'What else the evaluators have measured.'),
+    metrics=('Other metrics', 'The other results of the evaluators.'),
 )
 
 

@@ -121,7 +121,7 @@ def assert_refused(cfg, *words):
 def test_what_cannot_be_exported_is_refused_before_the_first_step(tmp_path):
     assert_refused(
         run_with_hook(tmp_path, hook=dict(student='student7')),
-        "`ExportStudentHook.student`='student7'",
+        "`ExportStudentHook.student`: expected 'best'",
         "['student0', 'student1']",
     )
 
