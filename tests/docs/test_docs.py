@@ -151,7 +151,9 @@ def build(model):
         return
     if model.get('teacher') is not None:
         model.update(teacher_ckpt=None, allow_random_teacher=True)
-        model.teacher.pop('pretrained', None)
+        teachers = model.teacher
+        for teacher in teachers if isinstance(teachers, list) else [teachers]:
+            teacher.pop('pretrained', None)
     for key in ('pretrained', 'new_head'):
         (model.get('architecture') or {}).pop(key, None)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
