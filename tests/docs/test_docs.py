@@ -25,7 +25,7 @@ PAGES = sorted(
     path.relative_to(DOCS).as_posix()
     for path in [*DOCS.glob('*.md'), *DOCS.glob('*/*.md')]
     if path.name not in ('config_keys.md', 'command_line.md')  # make docs
-)
+) + ['../README.md']
 #: What makes a run of hours one of seconds.
 SHORTER = {
     'max_epochs=20': 'max_epochs=1',
