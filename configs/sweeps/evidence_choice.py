@@ -47,6 +47,19 @@ methods = {
         config='configs/_base_/methods/mlkd_lskd.py', cfg_options=_long
     ),
 }
+# At the rate of KD, 0.1, the larger losses can kill a network.
+methods.update(
+    {
+        f'{_name}, rate 0.02': dict(
+            config=methods[_name]['config'],
+            cfg_options={
+                **methods[_name]['cfg_options'],
+                'optim_wrapper.optimizer.lr': 0.02,
+            },
+        )
+        for _name in ('dist', 'dkd', 'mlkd + lskd')
+    }
+)
 methods.update(
     {
         f'{_name}, ema': dict(
