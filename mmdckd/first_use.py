@@ -19,7 +19,7 @@ from . import compat
 
 TOOLBOX = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain', 'mmrazor')
 #: The modules of mmdckd that do not need the toolbox.
-LIGHT = ('__main__', 'cli', 'compat', 'console', 'version')
+LIGHT = ('__main__', 'cli', 'compat', 'console', 'errors', 'version')
 
 
 def watch() -> None:

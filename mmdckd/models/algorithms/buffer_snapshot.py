@@ -7,14 +7,14 @@ from torch import nn
 
 
 class BufferSnapshot:
-    """The buffers of modules as they are now, to go back to.
+    """Saves the buffers of modules, and restores them.
 
-    A forward pass in training changes the statistics of BatchNorm layers;
-    once it has been in them, a value that is not finite stays.
+    A forward pass in training mode updates the statistics of BatchNorm layers.
+    A non-finite value that enters them never leaves.
 
     Args:
-        *modules (nn.Module): The modules. Which parts of them have buffers is
-            looked up once; the buffers may become others.
+        *modules (nn.Module): The modules. Their submodules with buffers are
+            found once; the buffers themselves may be replaced later.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -29,8 +29,7 @@ class BufferSnapshot:
 
     @torch.no_grad()
     def take(self) -> None:
-        """Remember the buffers as they are now, and no longer as they were
-        before."""
+        """Save the buffers, and discard what was saved before."""
         buffers = [
             buffer
             for holder in self._holders
@@ -49,11 +48,11 @@ class BufferSnapshot:
                 originals.append(buffer)
                 copies.append(torch.empty_like(buffer))
         for originals, copies in self._pairs.values():
-            # One kernel for all of a kind, not one each.
+            # One kernel for all buffers of a device and type.
             torch._foreach_copy_(copies, originals)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Go back to what all the buffers were."""
+        """Restore all buffers to what :meth:`take` saved."""
         for originals, copies in self._pairs.values():
             torch._foreach_copy_(originals, copies)

@@ -30,7 +30,7 @@ MEMORY = ('checkpoint',)
 MOST_STUDENTS = 1024
 
 Teacher = Union[FrozenTeacher, TrainableTeacher]
-#: They are modules if they are trained.
+#: An ``nn.ModuleList`` if the teachers are trained.
 Teachers = Union[List[FrozenTeacher], nn.ModuleList]
 
 
@@ -40,10 +40,10 @@ def set_learning(
     trainable: bool,
     calculate_loss: bool,
 ) -> None:
-    """Set whether students learn, and their second classifiers from whom.
+    """Set whether the students train, and what second classifiers learn from.
 
     Raises:
-        ValueError: If students that do not learn have a loss.
+        ValueError: If the students have a loss but do not train.
     """
     both = calculate_loss and bool(distiller.collective_losses)
     for student in cohort.students.values():
@@ -52,23 +52,22 @@ def set_learning(
         return
     if calculate_loss:
         raise ValueError(
-            '`student_trainable=False` and `calculate_student_loss=True` '
-            'exclude each other: the students would have a loss and not '
-            'learn from it. Set `calculate_student_loss=False` to train '
-            'connectors alone.'
+            'Invalid `calculate_student_loss`: expected False with '
+            '`student_trainable=False`, as frozen students cannot learn from their '
+            'loss, got True. With False, only connectors are trained.'
         )
-    # Several processes would wait for gradients that never come.
+    # DDP would wait for gradients that never arrive.
     cohort.requires_grad_(False)
 
 
 def check_first_step(model: nn.Module, cohort: StudentCohort, views: str) -> None:
-    """Check, before the first step, that students are whole and differ."""
+    """Check before the first step that students are not sharded and differ."""
     if getattr(model, '_is_fsdp_managed_module', False):
         raise RuntimeError(
-            'A cohort cannot be sharded: validation, export and what '
-            'students know of each other need them whole. Train with '
-            'MMDistributedDataParallel, the default, in place of '
-            'FSDPStrategy or MMFullyShardedDataParallel.'
+            'Invalid `strategy` or `model_wrapper_cfg`: expected '
+            'MMDistributedDataParallel, the default, as collective losses, '
+            'validation and export need unsharded students, got FSDPStrategy or '
+            'MMFullyShardedDataParallel.'
         )
     if views == 'shared':
         cohort.check_distinct()
@@ -80,22 +79,19 @@ def build_cohort(
     students: Optional[Dict[str, dict]],
     data_preprocessor: Optional[dict],
 ) -> StudentCohort:
-    """Build the students of either ``architecture`` and ``num_students``, or
+    """Build a cohort from ``architecture`` and ``num_students``, or from
     ``students``."""
     if (architecture is None) == (students is None):
         raise ValueError(
-            'Give either `architecture` with `num_students`, for a cohort of '
-            'equal networks, or `students=dict(name=network, ...)`, for a '
-            'mixed one; '
-            + ('neither is' if students is None else 'both are')
-            + ' given.'
+            'Invalid `architecture` and `students`: expected either '
+            '`architecture` and `num_students`, for a cohort of equal networks, '
+            'or `students=dict(name=network, ...)`, for a mixed cohort, got '
+            + ('neither.' if students is None else 'both.')
         )
     if students is not None:
         if num_students is not None and num_students != len(students):
-            raise ValueError(
-                f'`num_students`={num_students}, but `students` '
-                f'names {len(students)}: {list(students)}.'
-            )
+            expected = f'None or {len(students)}, the length of `students`'
+            raise invalid('num_students', expected, num_students)
         return StudentCohort(students, data_preprocessor)
     num_students = 1 if num_students is None else num_students
     if (
@@ -116,7 +112,7 @@ def build_cohort(
 def teacher_builder(
     trainable: bool, norm_eval: bool, allow_random: bool
 ) -> Callable[..., Teacher]:
-    """What builds a teacher that is trained, or a frozen one."""
+    """Return the function that builds a trainable or a frozen teacher."""
     if trainable:
         return partial(TrainableTeacher, norm_eval=norm_eval)
     return partial(FrozenTeacher, allow_random=allow_random)
@@ -128,21 +124,19 @@ def build_teachers(
     build: Callable[..., Teacher],
     cohort: StudentCohort,
 ) -> Teachers:
-    """Build one teacher, several or none, that fit a cohort."""
+    """Build the teachers, and check that they fit the cohort."""
     if isinstance(teacher, (list, tuple)):
         if checkpoint:
             raise ValueError(
-                '`teacher_ckpt` is for one teacher, and `teacher` lists '
-                f'{len(teacher)}: give each its weights by `pretrained`.'
+                f'Invalid `teacher_ckpt`: expected None with {len(teacher)} '
+                f'teachers, got {checkpoint!r}. Give each teacher its weights as '
+                '`pretrained`.'
             )
         teachers = [build(cfg) for cfg in teacher]
     elif teacher is not None:
         teachers = [build(teacher, checkpoint)]
     elif checkpoint:
-        raise ValueError(
-            f'`teacher_ckpt`={checkpoint!r} is given, but '
-            'there is no `teacher` to load it into.'
-        )
+        raise invalid('teacher_ckpt', 'None without `teacher`', checkpoint)
     else:
         teachers = []
     for each in teachers:
@@ -152,22 +146,22 @@ def build_teachers(
 
 
 def _fit(teacher: Teacher, cohort: StudentCohort) -> None:
-    """Have a teacher take the images as they are preprocessed for students."""
+    """Adapt a teacher to the students' preprocessing, and check its classes."""
     teacher.adapt.see_through(cohort.data_preprocessor)
     theirs, ours = teacher.num_classes, cohort.num_classes
     if theirs and ours and theirs != ours:
         raise ValueError(
-            f'`teacher` predicts {theirs} classes and the students '
-            f'{ours}. A teacher and its students share their classes: '
-            'set `head.num_classes` alike, with a teacher trained on '
-            'them.'
+            f'Invalid `teacher`: expected a network of {ours} classes, as the '
+            f'students have, got {theirs} classes. Set `head.num_classes` to the '
+            'same number everywhere, and give a teacher that was trained on these '
+            'classes.'
         )
 
 
 def members_by_key(
     cohort: StudentCohort, teachers: Teachers, key: str
 ) -> Dict[str, BaseModel]:
-    """Every network by its config key; equal students are one.
+    """Map config keys to networks; students of one architecture share a key.
 
     Args:
         cohort (StudentCohort): The students.
@@ -191,14 +185,14 @@ def build_preprocessor(
     """Build the data preprocessor of a cohort.
 
     Args:
-        each (nn.Module): That of one view.
+        each (nn.Module): The data preprocessor of one view.
         views (str): ``'shared'`` or ``'independent'``.
         num_students (int): The number of students.
         teacher_trainable (bool): Whether the teacher is trained.
 
     Raises:
-        ValueError: If there are no such views, they would not show the same,
-            or a teacher would learn from all.
+        ValueError: If ``views`` is unknown, or independent views meet batch
+            augments or a trainable teacher.
     """
     check_choice('views', views, VIEWS)
     each.register_forward_pre_hook(drop_partial_labels, with_kwargs=True)
@@ -206,16 +200,15 @@ def build_preprocessor(
     if views == 'independent':
         if getattr(each, 'batch_augments', None):
             raise ValueError(
-                "`views='independent'` and batch augments (mixup, CutMix) "
-                "exclude each other: mixed differently, the students' images "
-                'would no longer show the same. Drop `train_cfg.augments`, or '
-                "set `views='shared'`."
+                "Invalid `views`: expected 'shared' with `train_cfg.augments` "
+                '(mixup, CutMix), which would mix the images of each student '
+                "differently, got 'independent'."
             )
         if teacher_trainable:
             raise ValueError(
-                "`views='independent'` and `teacher_trainable=True` exclude "
-                'each other: the teacher would learn from every view of an '
-                'image at once. Keep one.'
+                "Invalid `views`: expected 'shared' with `teacher_trainable=True`, as "
+                'the teacher would train on every view of an image at once, got '
+                "'independent'."
             )
         each = ViewPreprocessor(each, num_students)
     each.register_forward_pre_hook(send_ahead)
@@ -223,8 +216,7 @@ def build_preprocessor(
 
 
 def build_distiller(cfg: dict, cohort: StudentCohort, task: str) -> CollectiveDistiller:
-    """Build the distiller. Without a scope of its own, what it is made of is
-    looked up in mmdckd and in MMRazor."""
+    """Build the distiller; types without a scope are mmdckd's or MMRazor's."""
     return MODELS.build(
         {'_scope_': 'mmdckd', **cfg, 'student_names': cohort.names, 'task': task}
     )
@@ -233,18 +225,16 @@ def build_distiller(cfg: dict, cohort: StudentCohort, task: str) -> CollectiveDi
 def build_lagged_peers(
     cfg: Optional[dict], cohort: StudentCohort, distiller: CollectiveDistiller
 ) -> Optional[LaggedPeers]:
-    """Build the copies of the students that lag behind, if there are any.
+    """Build the lagged copies of the students, if the config asks for them.
 
     Raises:
-        ValueError: If nothing learns from them.
+        ValueError: If no loss learns from them.
     """
     if cfg is None:
         return None
     if not distiller.collective_losses:
-        raise ValueError(
-            '`lagged_peers` are for collective losses, but '
-            '`distiller.collective_losses` has none.'
-        )
+        expected = 'None without `distiller.collective_losses`'
+        raise invalid('lagged_peers', expected, cfg)
     return LaggedPeers(cohort, distiller.record_student, **cfg)
 
 
@@ -255,11 +245,11 @@ def build_finished_peers(
     lagged_peers: Optional[LaggedPeers],
     allow_random: bool,
 ) -> Optional[FinishedPeers]:
-    """Build the peers that have finished their training, if there are any.
+    """Build the finished peers, if the config names any.
 
     Raises:
-        ValueError: If nothing learns from them, they predict other classes,
-            or there are lagged peers too.
+        ValueError: If no loss learns from them, their classes are not the
+            students', or there are lagged peers too.
     """
     if cfg is None:
         return None
@@ -273,7 +263,7 @@ def build_finished_peers(
         if theirs and ours and theirs != ours:
             raise ValueError(
                 f'Invalid `model.finished_peers`: expected networks of {ours} '
-                f'classes, as the students have, got {theirs} of {name}.'
+                f'classes, as the students have, got {theirs} classes of {name}.'
             )
     return peers
 
@@ -281,7 +271,7 @@ def build_finished_peers(
 def build_recomputation(
     memory: Optional[str], cohort: StudentCohort, distiller: CollectiveDistiller
 ) -> Optional[Recomputation]:
-    """Build what runs the students in less memory, if it is asked for."""
+    """Build the activation checkpointing of the students, if asked for."""
     if memory is None:
         return None
     check_choice('memory', memory, MEMORY)
@@ -297,10 +287,10 @@ def build_graphs(
     teacher_trainable: bool,
     memory: Optional[str],
 ) -> Optional[CUDAGraphs]:
-    """Build the CUDA graphs of all backbones, where nothing stands against it.
+    """Build the CUDA graphs of all backbones, unless the model rules them out.
 
     Raises:
-        ValueError: If something does, and the config asks for them.
+        ValueError: If the config asks for them and the model rules them out.
     """
     obstacles = {
         "`memory='checkpoint'`, which runs the students twice": memory is not None,

@@ -51,16 +51,16 @@ from .teacher_pass import TeacherPass
 
 @MODELS.register_module()
 class CollectiveDistill(BaseAlgorithm):
-    r"""A cohort of students that learn from a teacher and from each other.
+    r"""Trains a cohort of students that learn from a teacher and from each other.
 
     The idea is that of Deep Collective Knowledge Distillation
     (arXiv:2304.08878). The paper's equations were not available to this
-    project: how the knowledge is collected and weighted is this project's own
-    formulation, see :class:`~mmdckd.models.losses.DCKDLoss`.
+    project: how predictions are collected and weighted is this project's own
+    formulation; see :class:`~mmdckd.models.losses.DCKDLoss`.
 
-    In one step the images are preprocessed once, the teacher runs once
-    without gradient, each student runs once, and the distiller turns what was
-    recorded into losses. Each student learns from its own losses alone.
+    In each step, images are preprocessed once, the teacher runs once without
+    gradients, each student runs once, and the distiller computes losses from
+    what was recorded. Each student learns from its own losses only.
 
     Args:
         distiller (dict): Config of a
@@ -76,44 +76,46 @@ class CollectiveDistill(BaseAlgorithm):
         teacher_norm_eval (bool): Whether a trainable teacher's BatchNorm
             layers keep their statistics. Defaults to True.
         architecture (dict, optional): The network of every student of a
-            homogeneous cohort; they are named ``student0``, ``student1``, ...
-        num_students (int, optional): How many of it. Defaults to None, one.
+            homogeneous cohort; students are named ``student0``, ``student1``, ...
+        num_students (int, optional): The number of students with this
+            ``architecture``. Defaults to None, one.
         students (Dict[str, dict], optional): Name to network of a mixed
             cohort, instead of ``architecture`` and ``num_students``.
         views (str): ``'shared'``, or ``'independent'``: each student, and the
-            teacher with it, sees a view of its own, which MMPretrain's
-            ``MultiView`` makes. Defaults to ``'shared'``.
+            teacher with it, sees its own view, made by MMPretrain's
+            ``MultiView``. Defaults to ``'shared'``.
         lagged_peers (dict, optional): ``momentum`` and ``interval`` of
-            :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`, from
-            which collective losses then collect. Defaults to None.
-        finished_peers (str | dict | Sequence[dict], optional): Networks that
-            have finished their training, from which collective losses then
-            collect, in place of the students; see
-            :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
+            :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`, the
+            peers of collective losses in place of the students. Defaults to
+            None.
+        finished_peers (str | dict | Sequence[dict], optional): Trained
+            networks, the peers of collective losses in place of the students;
+            see :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
             Defaults to None.
         folds (dict, optional): ``num_folds``, ``graduate`` and ``seed`` of
             :class:`~mmdckd.models.cohorts.fold_plan.FoldPlan`: each student is
-            blind to a fold of the training images. Defaults to None: all see
-            all.
+            blind to a fold of the training images. Defaults to None: every
+            student sees every image.
         allow_random_teacher (bool): Whether a teacher, or a finished peer,
             without weights is accepted. Defaults to False.
-        student_trainable (bool): Whether the students learn, and not only
-            modules of the distiller, such as connectors. Defaults to True.
+        student_trainable (bool): Whether the students train. If False, only
+            modules of the distiller do, such as connectors. Defaults to True.
         calculate_student_loss (bool): Whether the students have a task loss.
             Defaults to True.
         data_preprocessor (dict, optional): Config of the data preprocessor.
-            Defaults to None, that of the students.
+            Defaults to None, the one of the students.
         init_cfg (dict, optional): Initialization config. Defaults to None.
         module_inplace (bool, optional): Whether modules may work in place.
-            Defaults to None: where nothing is recorded but logits.
-        channels_last (bool): Whether feature maps are laid out with channels
-            last, mostly faster, and rounded differently. Defaults to False.
-        memory (str, optional): ``'checkpoint'`` keeps the activations of one
-            student at a time; see :class:`.Recomputation`. Defaults to None.
-        cuda_graphs (bool, optional): Whether backbones are replayed as CUDA
-            graphs. Defaults to None: where they can be, see :class:`.CUDAGraphs`.
+            Defaults to None: only if nothing but logits is recorded.
+        channels_last (bool): Whether to use the channels-last memory format,
+            which is usually faster and rounds differently. Defaults to False.
+        memory (str, optional): ``'checkpoint'`` keeps the activations of only
+            one student at a time; see :class:`.Recomputation`. Defaults to
+            None.
+        cuda_graphs (bool, optional): Whether backbones run as CUDA graphs.
+            Defaults to None: where possible; see :class:`.CUDAGraphs`.
         task (str, optional): ``'classification'`` or ``'multi_label'``.
-            Defaults to None: what the heads are for.
+            Defaults to None: the task of the heads.
 
     Attributes:
         before_stop (Callable, optional): See :meth:`.FiniteGuard.check`;
@@ -125,7 +127,7 @@ class CollectiveDistill(BaseAlgorithm):
 
     Raises:
         ValueError: If the members do not fit together; the message names the
-            config key, what was found and what would be right.
+            config key, what is expected and what was got.
     """
 
     def __init__(
@@ -226,7 +228,7 @@ class CollectiveDistill(BaseAlgorithm):
         """Initialize every member, then load what ``init_cfg`` names; see
         :func:`~mmdckd.models.weights.loading_whole`."""
         if self.channels_last:
-            # What is drawn fills memory in order: as in any other layout.
+            # Random values fill memory in order, so the layout must not differ.
             self.to(memory_format=torch.contiguous_format)
         with loading_whole(self, 'model'):
             super().init_weights()
@@ -244,7 +246,7 @@ class CollectiveDistill(BaseAlgorithm):
         return teacher_names(len(self.teachers))
 
     def get_layer_depth(self, param_name: str) -> Tuple[int, int]:
-        """How deep a parameter lies in its member; see :func:`.layer_depth`."""
+        """Return the depth of a parameter's layer; see :func:`.layer_depth`."""
         return layer_depth(self, param_name)
 
     def loss(
@@ -263,7 +265,7 @@ class CollectiveDistill(BaseAlgorithm):
             :mod:`mmdckd.names` says.
 
         Raises:
-            ValueError: In the first step, if the run cannot be right.
+            ValueError: In the first step, if the data does not fit the model.
             FloatingPointError: If a loss is not finite.
         """
         if self._first_step:
@@ -302,7 +304,7 @@ class CollectiveDistill(BaseAlgorithm):
         return losses
 
     def _replaying(self, inputs: torch.Tensor) -> ContextManager:
-        # A runner's `compile=True` puts a compiled step over the method.
+        # `compile=True` of a runner replaces the method by a compiled one.
         compiled = 'train_step' in vars(self)
         if self._graphs is None or not self.student_trainable or compiled:
             return nullcontext()
@@ -311,15 +313,15 @@ class CollectiveDistill(BaseAlgorithm):
     def parse_losses(
         self, losses: Dict[str, torch.Tensor]
     ) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
-        """Sum the losses that :meth:`loss` returned; the values to log are on
-        the CPU already, see :meth:`.FiniteGuard.values`."""
+        """Sum the losses of :meth:`loss`; the values to log are already on the
+        CPU, see :meth:`.FiniteGuard.values`."""
         total, log = super().parse_losses(losses)
         return total, self._guard.values(losses, log)
 
     def _predict(
         self, inputs: torch.Tensor, data_samples: Optional[List[BaseDataElement]] = None
     ) -> List[BaseDataElement]:
-        """Predict with the first student that is to be deployed."""
+        """Predict with the first student to deploy."""
         first = self.cohort.students[self.cohort.deployed[0]]
         return first(inputs, data_samples, mode='predict')
 
@@ -334,8 +336,8 @@ class CollectiveDistill(BaseAlgorithm):
         return predict_members(self.cohort, teachers, self.task, inputs, data_samples)
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
-        """Frozen networks follow to every device and type, though they are no
-        modules of this one."""
+        """Move frozen networks to the device and type as well, although they are
+        not submodules."""
         if not self.teacher_trainable:
             for teacher in self.teachers:
                 teacher.apply(fn)

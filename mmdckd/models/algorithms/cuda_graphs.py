@@ -19,22 +19,23 @@ from ..cohorts.student_cohort import StudentCohort
 from ..teachers import FrozenTeacher
 from .buffer_snapshot import BufferSnapshot
 
-#: Runs of a backbone before it is captured, in which cuDNN and cuBLAS set
-#: themselves up.
+#: Runs of a backbone before its capture, in which cuDNN and cuBLAS
+#: initialize.
 WARM_UP = 3
 
 
 class CUDAGraphs:
-    """Replays the backbones of a cohort and its teachers as CUDA graphs.
+    """Runs the backbones of a cohort and its teachers as CUDA graphs.
 
-    A small network waits for the host to start one kernel after another. A
-    CUDA graph starts all kernels of a forward or backward pass at once. They
-    are the same kernels, so results stay the same to the bit.
+    A small network spends its time waiting for the host to launch kernels one
+    by one. A CUDA graph launches all kernels of a forward or backward pass at
+    once. The kernels are the same, so results are bitwise equal.
 
-    The first batch on a GPU is captured. A batch of another shape, as the last
-    one of an epoch, runs without graphs, and so does everything outside a
-    training step. They are for one process, frozen teachers, and distillers
-    that record nothing but logits; on a CPU they have no effect. See `CUDA graphs
+    The graphs are captured with the first batch on a GPU. A batch of another
+    shape, such as the last one of an epoch, runs without graphs, and so does
+    everything outside a training step. Graphs need a single process, frozen
+    teachers and a distiller that records only logits; on a CPU they have no
+    effect. See `CUDA graphs
     <https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs>`_.
 
     Args:
@@ -55,7 +56,8 @@ class CUDAGraphs:
         self._captured: list = []
 
     def __deepcopy__(self, memo: dict) -> 'CUDAGraphs':
-        """A copy of the model, an EMA for instance, has other weights."""
+        """Copy without the graphs: a copy of the model, such as an EMA, has its
+        own weights."""
         copied = copy.copy(self)
         copied._cohort = copy.deepcopy(self._cohort, memo)
         copied._forget()
@@ -63,7 +65,7 @@ class CUDAGraphs:
 
     @contextmanager
     def replaying(self, inputs: torch.Tensor) -> Iterator[None]:
-        """Replay the graphs of the backbones that run in this context.
+        """Run backbones as graphs inside this context.
 
         Args:
             inputs (Tensor): The images (B, 3, H, W) of the students.
@@ -102,8 +104,8 @@ class CUDAGraphs:
         self._kind = _kind(inputs)
 
     def _own_gradients(self) -> None:
-        """Copy gradients that accumulate: autograd lets a parameter share the
-        memory that the next replay writes to."""
+        """Copy accumulated gradients out of the memory that the next replay
+        overwrites."""
         for graphed in self._graphed:
             for parameter in graphed.parameters:
                 if parameter.grad is not None:
@@ -111,7 +113,7 @@ class CUDAGraphs:
 
 
 def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
-    """The backbone of a network; None where something looks into it."""
+    """Return the backbone of a network; None if hooks look inside it."""
     backbone = getattr(network, 'backbone', None)
     if not isinstance(backbone, nn.Module) or any(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
@@ -122,8 +124,8 @@ def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
 
 
 def _state(backbones: List[nn.Module]) -> list:
-    """All of the backbones that is captured with the kernels: where weights
-    and buffers lie, which of them learn, and the mode of each layer."""
+    """Return what a capture depends on: the addresses of weights and buffers,
+    which of them train, and the mode of each layer."""
     tensors = [
         (tensor.data_ptr(), tensor.requires_grad)
         for backbone in backbones
@@ -134,7 +136,7 @@ def _state(backbones: List[nn.Module]) -> list:
 
 
 def _host_random_state() -> tuple:
-    """The states of the generators on the host, in a form to compare."""
+    """Return the states of the host's random generators, for comparison."""
     numpy: Any = np.random.get_state()
     kind, keys, *position = numpy
     return (
@@ -147,7 +149,7 @@ def _host_random_state() -> tuple:
 
 
 def _kind(inputs: torch.Tensor) -> tuple:
-    """All of a batch that a graph holds for."""
+    """Return what a batch must share with the captured one."""
     return (
         inputs.shape,
         inputs.stride(),
@@ -161,7 +163,7 @@ def _kind(inputs: torch.Tensor) -> tuple:
 def _capture(
     backbones: List[nn.Module], inputs: torch.Tensor
 ) -> List['_GraphedModule']:
-    """Capture every backbone, and leave no trace of the runs before."""
+    """Capture every backbone, and undo the side effects of the warm-up."""
     buffers = BufferSnapshot(*backbones)
     buffers.take()
     state = torch.cuda.get_rng_state(inputs.device)
@@ -178,8 +180,8 @@ def _capture(
             graphed = [_GraphedModule(backbone, inputs) for backbone in backbones]
         if _host_random_state() != host:
             raise RuntimeError(
-                'a backbone draws random numbers on the host, '
-                'and a graph would repeat the same ones.'
+                'a backbone draws random numbers on the host, which a graph would '
+                'repeat.'
             )
         return graphed
     finally:
@@ -191,11 +193,11 @@ def _capture(
 
 
 class _GraphedModule:
-    """The forward and the backward pass of a module as two CUDA graphs.
+    """Runs the forward and backward pass of a module as two CUDA graphs.
 
     Args:
         module (nn.Module): The module.
-        inputs (Tensor): A batch like all to come.
+        inputs (Tensor): A batch of the shape of all later ones.
     """
 
     def __init__(self, module: nn.Module, inputs: torch.Tensor) -> None:
@@ -207,7 +209,7 @@ class _GraphedModule:
         pool = torch.cuda.graph_pool_handle()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        # Without gradients to come, as of a frozen teacher, no backward pass.
+        # A frozen teacher has no parameters to train: no backward pass.
         with torch.cuda.stream(stream), torch.set_grad_enabled(bool(self.parameters)):
             for _ in range(WARM_UP):
                 outputs, _ = tree_flatten(self.forward(self.inputs))
@@ -216,7 +218,7 @@ class _GraphedModule:
         torch.cuda.current_stream().wait_stream(stream)
         with torch.set_grad_enabled(bool(self.parameters)):
             self.forward_graph = torch.cuda.CUDAGraph()
-            # Other threads, such as the one that pins memory, go on.
+            # Other threads, such as the one that pins memory, keep running.
             with torch.cuda.graph(
                 self.forward_graph, pool, capture_error_mode='thread_local'
             ):
@@ -245,10 +247,10 @@ class _GraphedModule:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Replay in place of the module's own forward pass.
+        """Use the graphs as the module's forward pass inside this context.
 
-        Inside the context alone: a copy of the module would take the graphs
-        with it, and with them the weights of this one.
+        Only inside it: a copy of the module would copy the graphs, and with
+        them the weights of this module.
         """
         self.module.forward = self.replay
         try:
@@ -257,7 +259,7 @@ class _GraphedModule:
             del self.module.forward
 
     def replay(self, inputs: torch.Tensor) -> Any:
-        """Run the module on a batch."""
+        """Run the module on a batch by replaying its graph."""
         if (
             self.module.training != self.training
             or inputs.shape != self.inputs.shape
@@ -269,7 +271,7 @@ class _GraphedModule:
 
 
 class _Replay(torch.autograd.Function):
-    """Replays a :class:`_GraphedModule`, for autograd."""
+    """Makes a :class:`_GraphedModule` differentiable."""
 
     @staticmethod
     def forward(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Stop a run before a loss that is not finite changes anything."""
+"""Stop a run before a non-finite loss changes the model."""
 
 import math
 from functools import reduce
@@ -18,14 +18,15 @@ from .step import StepRecord
 
 
 class FiniteGuard:
-    """Stops a run whose losses are not finite, all as before the step.
+    """Stops a run at a non-finite loss, with the model as before the step.
 
-    A forward pass in training changes the statistics of BatchNorm layers; the
-    guard takes them back.
+    A forward pass in training mode updates the statistics of BatchNorm
+    layers; the guard restores them.
 
     Args:
         students (Dict[str, nn.Module]): Name to network.
-        others (Sequence[nn.Module]): What else has buffers that a step changes.
+        others (Sequence[nn.Module]): Other modules whose buffers a step
+            changes.
     """
 
     def __init__(
@@ -37,9 +38,9 @@ class FiniteGuard:
         self._values: Dict[str, torch.Tensor] = {}
 
     def remember(self) -> None:
-        """Remember how all is before a step."""
+        """Save the state before a step."""
         if self._buffers is None:
-            # Not earlier: a runner may convert BatchNorm layers.
+            # Not in __init__: a runner may convert BatchNorm layers later.
             self._buffers = BufferSnapshot(*self._students.values(), *self._others)
         self._buffers.take()
 
@@ -53,14 +54,13 @@ class FiniteGuard:
 
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
-            step (StepRecord): What was recorded.
-            save (Callable, optional): Called before the run stops, when all
-                is as before the step; returns the path of the checkpoint
-                that it has written. Defaults to None.
+            step (StepRecord): What the step recorded.
+            save (Callable, optional): Writes a checkpoint of the state before
+                the step, and returns its path. Defaults to None.
 
         Raises:
-            FloatingPointError: If a loss is not finite in any process; it
-                says whose, when, and of which images.
+            FloatingPointError: If a loss is not finite in any process; the
+                message names the member, the iteration and the images.
         """
         self._values, finite = look_at(losses)
         if all(finite.values()):
@@ -70,36 +70,35 @@ class FiniteGuard:
             self._buffers.restore()
         spoilt = self._spoilt()
         saved = save and save()
-        message += ' The run stops before anything is updated' + (
-            f'; {saved} has the state before this iteration.'
+        message += ' The run stops before any update' + (
+            f'; {saved} holds the state before this iteration.'
             if saved
-            else '. To have the state before this iteration saved, add '
+            else '. To save the state before this iteration, add '
             "dict(type='mmdckd.SaveOnNonFiniteHook') to `custom_hooks`."
         )
         if spoilt:
             message += (
-                f' The weights of {", ".join(spoilt)} are not finite '
-                'themselves: a gradient of an earlier iteration was not. Go '
-                'back to a checkpoint from before.'
+                f' The weights of {", ".join(spoilt)} are not finite either, '
+                'because of a gradient in an earlier iteration. Resume from an '
+                'earlier checkpoint.'
             )
         raise FloatingPointError(
-            f'{message} See whether the images are sound; if they are, lower '
-            'the learning rate, or clip gradients by '
-            '`optim_wrapper.clip_grad`.'
+            f'{message} Check the images; if they are intact, lower the learning '
+            'rate, or clip gradients with `optim_wrapper.clip_grad`.'
         )
 
     def values(
         self, losses: Dict[str, torch.Tensor], log: Dict[str, torch.Tensor]
     ) -> Dict[str, torch.Tensor]:
-        """The values to log of the losses that were checked last.
+        """Return the values to log for the losses that were checked last.
 
-        They were copied to the CPU at once, to see whether they are finite.
-        MMEngine would wait for the device for each.
+        The check has copied them to the CPU all at once. MMEngine would
+        synchronize with the device for each value.
 
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
-            log (Dict[str, Tensor]): What MMEngine would log, for losses that
-                were not checked.
+            log (Dict[str, Tensor]): What MMEngine would log; used for losses
+                that were not checked.
 
         Returns:
             Dict[str, Tensor]: Their sum, ``loss``, and each mean by name.
@@ -111,7 +110,7 @@ class FiniteGuard:
         return {'loss': sum(terms, torch.zeros(())), **values}
 
     def _spoilt(self) -> List[str]:
-        """The students whose weights are not finite in every process."""
+        """Return the students whose weights are non-finite in any process."""
         return [
             name
             for name, student in self._students.items()
@@ -122,18 +121,18 @@ class FiniteGuard:
 def look_at(
     losses: Dict[str, torch.Tensor],
 ) -> Tuple[Dict[str, torch.Tensor], Dict[str, bool]]:
-    """Copy the mean of every entry to the CPU, and tell which are finite.
+    """Copy the mean of every loss to the CPU, and tell which are finite.
 
-    All are in one copy: the host waits for the device once.
+    A single copy transfers all values, so the host waits for the device once.
 
     Args:
         losses (Dict[str, Tensor | List[Tensor]]): Losses and statistics by
             name.
 
     Returns:
-        tuple: The means on the CPU by name, without their graphs; and, of
-        each entry that MMEngine trains, one with "loss" in its name, whether
-        its mean is finite in every process.
+        tuple: The detached means on the CPU by name; and, for each entry that
+        MMEngine trains (with "loss" in its name), whether its mean is finite
+        in every process.
     """
     if not losses:
         return {}, {}
@@ -157,21 +156,20 @@ def describe_losses(
     causes: Sequence[Optional[str]],
     samples: Optional[Sequence[BaseDataElement]],
 ) -> str:
-    """Say which losses of a step are not finite, when, and on which images.
+    """Describe which losses are not finite, in which iteration, on which images.
 
-    Every process calls it, and gets the same: what all have found. When it
-    is comes from MMEngine's message hub, where its ``RuntimeInfoHook`` notes
-    ``iter`` and ``epoch``.
+    Every process must call it, and gets the same message about all processes.
+    The iteration comes from MMEngine's message hub, where ``RuntimeInfoHook``
+    stores ``iter`` and ``epoch``.
 
     Args:
         losses (Dict[str, Tensor]): Losses by name.
-        causes (Sequence[str]): The students that are the cause; None of a
-            teacher.
-        samples (Sequence[DataSample], optional): Those of the batch.
+        causes (Sequence[str]): The students that are the cause; None stands
+            for a teacher.
+        samples (Sequence[DataSample], optional): The batch.
 
     Returns:
-        str: The message. Iteration and epoch are those that MMEngine's
-        ``RuntimeInfoHook`` keeps in the message hub.
+        str: The message.
     """
     bad = {}
     for name, loss in losses.items():
@@ -186,9 +184,7 @@ def describe_losses(
     own = own or list(terms)
     listed = ', '.join(f'{name}={terms[name]}' for name in own)
     if len(own) < len(terms):
-        listed += (
-            f', and with it {len(terms) - len(own)} losses of those that learn from it'
-        )
+        listed += f', and {len(terms) - len(own)} losses of members that learn from it'
     hub = MessageHub.get_current_instance()
     step, epoch = hub.get_info('iter'), hub.get_info('epoch')
     when = '' if step is None else f' in iteration {step + 1}'
@@ -196,13 +192,13 @@ def describe_losses(
         when += f' (epoch {epoch + 1})'
     whose = ', '.join(cause or 'the teacher' for cause in causes)
     return (
-        f'Not finite{when}: the loss of {whose}: {listed}. The images of '
-        f'the batch: {", ".join(images)}.'
+        f'Not finite{when}: the loss of {whose}: {listed}. Images of the batch: '
+        f'{", ".join(images)}.'
     )
 
 
 def _mean(loss) -> torch.Tensor:
-    """As MMEngine reduces a loss: a tensor, or a list of tensors."""
+    """Reduce a loss, a tensor or a list of tensors, as MMEngine does."""
     if not isinstance(loss, torch.Tensor):
         return sum((_mean(each) for each in loss), torch.tensor(0.0))
     return (loss if loss.ndim == 0 else loss.mean()).detach()
@@ -219,11 +215,11 @@ def _images(samples: Optional[Sequence[BaseDataElement]]) -> List[str]:
 
 
 def _causes(finite: Dict[str, bool], step: StepRecord) -> List[Optional[str]]:
-    """Whose loss is not finite: the names of students, None of a teacher.
+    """Find the members whose losses are not finite; None stands for a teacher.
 
-    What is not finite in the tensors of one is so in the collective losses of
-    all that learn from it. The cause is where a student's own losses or
-    tensors are not.
+    A non-finite tensor of one member makes the collective losses of all others
+    non-finite. The cause is a member whose own losses or tensors are not
+    finite.
     """
     bad = [name for name, is_finite in finite.items() if not is_finite]
     causes = {student_of(name) for name in bad if not _is_collective(name)}
@@ -241,7 +237,7 @@ def _is_collective(key: str) -> bool:
 
 
 def _agreed_finite(tensors: Iterable[torch.Tensor]) -> List[bool]:
-    """Of each tensor, whether it is finite in every process."""
+    """Tell for each tensor whether it is finite in every process."""
     flags = torch.stack([tensor.isfinite().all() for tensor in tensors])
     if get_world_size() > 1:
         flags = flags.int()

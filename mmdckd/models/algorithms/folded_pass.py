@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The forward pass of a student that is blind to a fold of the images."""
+"""The training step of a student that is blind to a fold of the images."""
 
 from contextlib import contextmanager
 from typing import Dict, Iterator
@@ -17,10 +17,10 @@ from .student_pass import StudentPass
 
 
 class FoldedPass:
-    """Runs a student on the images that it sees.
+    """Runs a student on the images it is not blind to.
 
-    Where a loss learns from held-out knowledge, the student is first asked, in
-    ``eval`` mode, about the images to which it is blind.
+    If a loss learns from held-out predictions, the student first predicts the
+    images it is blind to, in ``eval`` mode.
 
     Args:
         plan (FoldPlan): Which student is blind to which fold.
@@ -44,14 +44,14 @@ class FoldedPass:
     def __call__(
         self, name: str, view: View, step: StepRecord, distilling: bool
     ) -> Dict[str, torch.Tensor]:
-        """Run a student, and record it; see :meth:`.StudentPass.__call__`.
+        """Run a student and record its outputs; see :meth:`.StudentPass.__call__`.
 
         Args:
             name (str): Its name.
             view (View): The whole batch.
-            step (StepRecord): Receives the folds of the batch, and what is
-                recorded: logits (B, C), 0 of the images that are not seen.
-            distilling (bool): Whether others learn from it.
+            step (StepRecord): Receives the folds of the batch and the records:
+                logits (B, C), 0 for images that the student does not see.
+            distilling (bool): Whether distillation losses are computed.
 
         Returns:
             Dict[str, Tensor]: The losses of its task.
@@ -69,14 +69,14 @@ class FoldedPass:
             for key, logits in step.students[name].items()
         }
         if distilling and self._distiller.held_out:
-            if asked is None:  # It is blind to nothing, and nobody will look.
+            if asked is None:  # The student is blind to nothing; nobody reads this.
                 asked = torch.zeros_like(step.students[name][LOGITS])
             step.peers[name] = {LOGITS: asked}
         return losses
 
     @torch.no_grad()
     def _ask(self, name: str, view: View, folds: BatchFolds) -> torch.Tensor:
-        """What a student says of the images to which it is blind, (B, C)."""
+        """Return a student's logits (B, C) for the images it is blind to."""
         rows = folds.blind(name)
         student = self._cohort.students[name]
         inputs, _ = take_rows(rows, view.inputs, view.samples or [])
@@ -87,7 +87,7 @@ class FoldedPass:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Have a network in ``eval`` mode, every module of it, and put each back."""
+    """Put all modules of a network into ``eval`` mode inside this context."""
     modes = [(module, module.training) for module in network.modules()]
     for module, _ in modes:
         module.training = False

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Build what tells which student is blind to which fold, and check the rest."""
+"""Build the folds of a model, and check that the model supports them."""
 
 from typing import Any, Dict, Optional, Union
 
@@ -15,17 +15,16 @@ from ..options import invalid, under
 def build_folds(
     cfg: Optional[dict], model: BaseModel, cuda_graphs: Optional[bool]
 ) -> Union[FoldPlan, PeerFolds, None]:
-    """Build the plan of folds, if there is one, and check that the model goes
-    with it.
+    """Build the plan of folds, if any, and check that the model supports it.
 
     Args:
         cfg (dict, optional): Arguments of :class:`.FoldPlan`.
-        model (CollectiveDistill): The model, all of whose members are built.
-        cuda_graphs (bool, optional): As the config says.
+        model (CollectiveDistill): The model, with all members built.
+        cuda_graphs (bool, optional): The option of the config.
 
     Raises:
-        ValueError: If a part of the model does not go with folds, or needs
-            them and there are none.
+        ValueError: If a part of the model does not support folds, or needs
+            folds that are not set.
     """
     losses = model.distiller.collective_losses
     cohort = model.cohort
@@ -38,8 +37,8 @@ def build_folds(
                 raise ValueError(
                     f'Invalid `distiller.collective_losses.{name}.collector`: expected '
                     'a collector without folds, as `model.folds` is None, got '
-                    f'{loss.collector}. Set model.folds=dict(), or choose another, '
-                    "such as 'logit_mean'."
+                    f'{loss.collector}. Set model.folds=dict(), or choose another '
+                    "collector, such as 'logit_mean'."
                 )
         return None
     _check_model(model, cuda_graphs)
@@ -52,9 +51,9 @@ def build_folds(
 
 
 def _build_peer_folds(cfg: dict, model: BaseModel) -> PeerFolds:
-    """The folds of finished peers, from which students that see all learn."""
+    """Build the folds of finished peers; the students see every image."""
     if not isinstance(cfg, dict) or not set(cfg) <= {'num_folds', 'seed'}:
-        expected = "a dict with 'num_folds' and 'seed' with `finished_peers`"
+        expected = "a dict of 'num_folds' and 'seed' with `finished_peers`"
         raise invalid(KEY, expected, cfg)
     cfg = {'num_folds': len(model.finished_peers), **cfg}
     if model.views != 'shared':
@@ -69,7 +68,7 @@ def _build_peer_folds(cfg: dict, model: BaseModel) -> PeerFolds:
 
 
 def _check_model(model: BaseModel, cuda_graphs: Optional[bool]) -> None:
-    # Each student runs on images of its own: more or fewer than the others.
+    # Each student runs on its own images, and their number differs.
     found: Dict[str, Any] = {
         'lagged_peers': model.lagged_peers is not None,
         "views='independent'": model.views != 'shared',
@@ -84,8 +83,8 @@ def _check_model(model: BaseModel, cuda_graphs: Optional[bool]) -> None:
     for what, is_there in found.items():
         if is_there:
             raise ValueError(
-                f'Invalid `{KEY}`: expected None with {what}, got a dict. Drop one of '
-                'the two.'
+                f'Invalid `{KEY}`: expected None with {what}, got a dict. Remove one '
+                'of the two.'
             )
 
 
@@ -94,8 +93,8 @@ def _check_loss(loss: BaseCollectiveLoss, plan: FoldPlan, num_teachers: int) -> 
         loss.by_image or isinstance(loss, TeacherLoss)
     ):
         raise ValueError(
-            f'Invalid `type`: expected a loss on logits that learns from the teacher '
-            f'alone, or whose value is a mean over images, as `{KEY}` is set, got '
+            f'Invalid `type`: expected with `{KEY}` a loss on logits that learns from '
+            'the teacher only, or that is a mean over images, got '
             f'{type(loss).__name__}.'
         )
     for fold in range(plan.num_folds) if loss.by_image else ():

@@ -7,22 +7,22 @@ from mmdckd import names
 
 
 def layer_depth(algorithm: nn.Module, param_name: str) -> Tuple[int, int]:
-    """How deep a parameter lies in the member that has it.
+    """Return the depth of a parameter's layer in its member.
 
-    MMPretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for it, to
-    give deeper layers greater learning rates. Every student, and a trainable
-    teacher, answers for itself; what belongs to no member, such as a
-    connector, counts as the last layer, whose learning rate is not scaled.
+    MMPretrain's ``LearningRateDecayOptimWrapperConstructor`` calls it to give
+    deeper layers a larger learning rate. Each student, and a trainable
+    teacher, has its own depth. A parameter outside the members, such as one of
+    a connector, counts as the last layer, whose learning rate is not scaled.
 
     Args:
         algorithm (:obj:`CollectiveDistill`): The algorithm.
         param_name (str): The name of one of its parameters.
 
     Returns:
-        Tuple[int, int]: The depth, and the greatest depth.
+        Tuple[int, int]: The depth of the layer, and that of the last layer.
 
     Raises:
-        NotImplementedError: If the member's network does not tell.
+        NotImplementedError: If the member's network has no layer depths.
     """
     student = names.split_parameter(param_name)
     teacher = names.split_teacher_parameter(param_name)
@@ -39,7 +39,7 @@ def layer_depth(algorithm: nn.Module, param_name: str) -> Tuple[int, int]:
         return network.get_layer_depth(own)
     except (AttributeError, NotImplementedError) as error:
         raise NotImplementedError(
-            '`optim_wrapper.constructor` decays the learning rate by layer, '
-            f'and {member!r} does not tell the depth of its layers: '
-            f'{error}'
+            'Invalid `optim_wrapper.constructor`: expected one without layer-wise '
+            f'learning rate decay, as {member!r} does not report the depth of its '
+            f'layers, got layer-wise decay ({error}).'
         ) from error

@@ -18,20 +18,19 @@ def predict_members(
     inputs: torch.Tensor,
     data_samples: List[BaseDataElement],
 ) -> Dict[str, List[BaseDataElement]]:
-    """Predict with every member, each once.
+    """Predict with every member; each runs once.
 
     Args:
         cohort (StudentCohort): The students.
         teachers (List): The teachers.
         task (Classification): Combines the students' predictions.
         inputs (Tensor): Preprocessed images (B, 3, H, W).
-        data_samples (List[DataSample]): B data samples; they are left as they
-            are.
+        data_samples (List[DataSample]): B data samples; they are not changed.
 
     Returns:
         Dict[str, List[DataSample]]: The predictions of each student, of the
-        ``ensemble`` (the mean of their probabilities, where there are two or
-        more) and of the teachers.
+        ``ensemble`` (the mean of the students' probabilities, if there are
+        two or more) and of each teacher.
     """
     members = {
         name: student(inputs, [s.new() for s in data_samples], mode='predict')

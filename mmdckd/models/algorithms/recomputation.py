@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Run a student without keeping its activations."""
+"""Activation checkpointing of whole students."""
 
 from contextlib import contextmanager, nullcontext
 from typing import Any, Callable, Dict, Iterator
@@ -13,16 +13,16 @@ from .buffer_snapshot import BufferSnapshot
 class Recomputation:
     """Runs students so that the backward pass recomputes their activations.
 
-    The forward pass keeps a student's inputs, outputs and recorded features
-    only. The backward pass goes through the students one after the other and
-    runs each once more, so that the activations of one student are alive at
-    a time. It costs one more forward pass of every student.
+    The forward pass keeps only a student's inputs, outputs and recorded
+    features. The backward pass runs each student once more, one after the
+    other, so that only one student's activations are in memory at a time. The
+    cost is a second forward pass of every student.
 
-    The second pass draws the same random numbers of torch (dropout, drop
-    path) and leaves the buffers, such as the statistics of BatchNorm layers,
-    as the first pass left them. Recorders do not see it.
+    The second pass draws the same random numbers from torch (dropout, drop
+    path), and does not change buffers such as the statistics of BatchNorm
+    layers. Recorders do not see it.
 
-    See :func:`torch.utils.checkpoint.checkpoint`, which does the work.
+    It is built on :func:`torch.utils.checkpoint.checkpoint`.
 
     Args:
         students (Dict[str, BaseModel]): Name to network.
@@ -39,10 +39,10 @@ class Recomputation:
         Args:
             name (str): Its name.
             run (Callable): Runs its network.
-            *args: What that takes.
+            *args: The arguments of ``run``.
 
         Returns:
-            Any: What that returns.
+            Any: What ``run`` returns.
         """
         return checkpoint(
             run,

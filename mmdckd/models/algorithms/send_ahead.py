@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Copy a batch to a GPU without waiting for it."""
+"""Copy a batch to the GPU without blocking the host."""
 
 from typing import Any, List, Optional, Tuple
 
@@ -9,20 +9,21 @@ from mmpretrain.structures import DataSample
 
 
 def send_ahead(preprocessor: BaseDataPreprocessor, args: tuple) -> Optional[tuple]:
-    """Copy images and labels before a data preprocessor asks for them.
+    """Copy images and labels to the device before the data preprocessor does.
 
-    A forward pre-hook. MMPretrain's preprocessors wait for the copies, and
-    with them for all that the device has still to do for the step before.
-    These copies do not wait, as long as the images are in pinned memory. The
-    device does things in order, so all that follows sees the same values.
+    A forward pre-hook. MMPretrain's preprocessors copy synchronously, and so
+    wait for all pending work of the previous step. These copies are
+    asynchronous if the images are in pinned memory. The device runs in order,
+    so everything after them sees the same values.
 
     Args:
-        preprocessor (:obj:`BaseDataPreprocessor`): It knows the device.
-        args (tuple): The batch first, as it comes from the dataloader.
+        preprocessor (:obj:`BaseDataPreprocessor`): The preprocessor, which
+            knows the device.
+        args (tuple): Its arguments; the first is the batch of the dataloader.
 
     Returns:
-        tuple, optional: The same, on the device; None on the CPU, where there
-        is nothing to copy.
+        tuple, optional: The arguments on the device; None on the CPU, where
+        there is nothing to copy.
     """
     device = preprocessor.device
     if device.type == 'cpu' or not args or not isinstance(args[0], dict):
@@ -46,7 +47,7 @@ def _send(inputs: Any, device: torch.device) -> Any:
 
 
 def _send_field(samples: List[DataSample], name: str, device: torch.device) -> None:
-    """Copy a tensor of all samples, such as their labels, at once."""
+    """Copy one field of all samples, such as their labels, in one transfer."""
     values = [sample.get(name) for sample in samples]
     if not all(isinstance(value, torch.Tensor) for value in values):
         return

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What goes into a training step, and what it records."""
+"""The inputs of a training step, and what it records."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
@@ -27,15 +27,16 @@ class View:
 def split_views(
     inputs: Any, samples: Any, views: str, channels_last: bool
 ) -> List[View]:
-    """The views of a batch: one that all students see, or one for each.
+    """Return the views of a batch: one for all students, or one for each.
 
     Args:
         inputs (Tensor | List[Tensor]): Preprocessed images (B, 3, H, W), or
-            one such tensor a view.
-        samples (list, optional): B data samples, or one such list a view.
+            one such tensor per view.
+            samples (list, optional): B data samples, or one such list per view.
         views (str): ``'shared'`` or ``'independent'``.
-        channels_last (bool): Whether images that all see are laid out with
-            channels last, once, and not in the first layer of every member.
+        channels_last (bool): Whether to convert a shared view to the
+            channels-last format once, instead of in every member's first
+            layer.
     """
     if views == 'independent':
         return list(map(View, inputs, samples))
@@ -46,24 +47,25 @@ def split_views(
 
 @dataclass
 class StepRecord:
-    """What one step has recorded: tensors by the name of their recorder.
+    """What one training step recorded: tensors by recorder name.
 
-    ``'logits'`` are recorded for every collective loss, and beside them what
-    the losses' :attr:`~mmdckd.models.losses.BaseCollectiveLoss.inputs` name.
+    ``'logits'`` are always recorded for collective losses, and so is
+    everything named by their
+    :attr:`~mmdckd.models.losses.BaseCollectiveLoss.inputs`.
 
     Attributes:
         samples (List[DataSample], optional): The batch, with its labels.
-        students (Dict[str, Tensors]): Student to its tensors; empty ones
-            without collective losses.
-        teachers (List[List[Tensors]]): Those of M teachers, on the view that
-            all students see, or on each of N views; empty where they did not
+        students (Dict[str, Tensors]): Each student's tensors; without
+            collective losses they are empty.
+        teachers (List[List[Tensors]]): The tensors of M teachers, on the
+            shared view or on each of N views; empty if the teachers did not
             run.
-        peers (Dict[str, Tensors]): Student to the tensors of its lagged copy,
-            or to its held-out logits; empty without such peers.
-        finished (List[List[Tensors]]): Those of P finished peers, as
-            ``teachers``; empty without.
+        peers (Dict[str, Tensors]): The tensors of each student's lagged copy,
+            or its held-out logits; empty without such peers.
+        finished (List[List[Tensors]]): The tensors of P finished peers, as in
+            ``teachers``; empty without finished peers.
         folds (BatchFolds, optional): Which images each student sees. Defaults
-            to None: all.
+            to None: all of them.
     """
 
     samples: Optional[List[BaseDataElement]] = None
@@ -74,8 +76,8 @@ class StepRecord:
     folds: Optional[BatchFolds] = None
 
     def owners(self) -> List[Tuple[Optional[str], torch.Tensor]]:
-        """What learning is from, each tensor with the student whose it is;
-        None of a teacher."""
+        """Return every tensor that is learned from, with its student; None stands
+        for a frozen network."""
         members: List[Tuple[Optional[str], Tensors]] = list(self.students.items())
         frozen = [*self.teachers, *self.finished]
         members += [(None, each) for view in frozen for each in view]

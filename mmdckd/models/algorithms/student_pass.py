@@ -19,15 +19,16 @@ from .step import StepRecord, View
 
 
 class StudentPass:
-    """Runs one student after another, and the copies that lag behind.
+    """Runs the students one by one, and their lagged copies.
 
     Args:
         cohort (StudentCohort): The students.
-        distiller (CollectiveDistiller): Records them.
-        lagged_peers (LaggedPeers, optional): Their copies.
-        recompute (Recomputation, optional): Runs them in less memory.
-        trained (bool): Whether they learn.
-        with_loss (bool): Whether they have a task loss.
+        distiller (CollectiveDistiller): Records the students.
+        lagged_peers (LaggedPeers, optional): The lagged copies.
+        recompute (Recomputation, optional): Recomputes activations in the
+            backward pass.
+        trained (bool): Whether the students train.
+        with_loss (bool): Whether the students have a task loss.
     """
 
     def __init__(
@@ -52,20 +53,20 @@ class StudentPass:
     def __call__(
         self, name: str, view: View, step: StepRecord, distilling: bool
     ) -> Dict[str, torch.Tensor]:
-        """Run a student, and record it.
+        """Run a student, and record its outputs.
 
         Args:
             name (str): Its name.
             view (View): The images that it sees.
             step (StepRecord): Receives what is recorded.
-            distilling (bool): Whether others learn from it.
+            distilling (bool): Whether distillation losses are computed.
 
         Returns:
-            Dict[str, Tensor]: The losses of its task, of the images with labels;
-            none where no image has labels.
+            Dict[str, Tensor]: The task losses on the images with labels; empty if
+            no image has labels.
 
         Raises:
-            ValueError: If images lack labels and do not say that this is meant,
+            ValueError: If images lack labels without being marked as unlabeled,
                 or there is nothing to learn from.
         """
         lagged_peers = self._lagged_peers if distilling else None
@@ -88,8 +89,7 @@ class StudentPass:
         return name_losses(STUDENT, name, losses) if self._with_loss else {}
 
     def _run(self, name: str, view: View) -> Dict[str, torch.Tensor]:
-        """Run a student: the losses of its task on the images with labels, none
-        where there are none."""
+        """Run a student, and return its task losses on the images with labels."""
         student, samples = self._cohort.students[name], view.samples
         if self._with_loss and labeled_rows(samples) is None:
             raise missing_labels(
@@ -97,7 +97,7 @@ class StudentPass:
                 samples,
                 'set `model.calculate_student_loss=False`',
             )
-        # Recorders of MMRazor look at the labels where all images have some.
+        # MMRazor's recorders of the head see the labels if every image has one.
         with_loss = self._with_loss or has_labels(samples)
         run = partial(task_losses if with_loss else _without_loss, student)
         if self._recompute is None:

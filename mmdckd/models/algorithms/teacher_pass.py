@@ -18,15 +18,15 @@ from .step import StepRecord, View
 
 
 class TeacherPass:
-    """Runs the teachers on a view, or looks up what they said.
+    """Runs the teachers on a view, or looks up their cached logits.
 
     Args:
         teachers (List): The teachers.
-        distiller (CollectiveDistiller): Records them.
-        trained (bool): Whether they are trained.
+        distiller (CollectiveDistiller): Records the teachers.
+        trained (bool): Whether the teachers are trained.
 
     Attributes:
-        cache (LogitsCache, optional): Has the logits of the only teacher,
+        cache (LogitsCache, optional): The cached logits of the only teacher,
             which then does not run;
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Defaults
             to None.
@@ -43,19 +43,19 @@ class TeacherPass:
     def __call__(
         self, view: View, step: StepRecord, distilling: bool
     ) -> Dict[str, torch.Tensor]:
-        """Run the teachers, if anything needs them, and record them.
+        """Run the teachers if a loss needs them, and record their outputs.
 
         Args:
             view (View): The images.
             step (StepRecord): Receives what is recorded.
-            distilling (bool): Whether the students learn from the teachers.
+            distilling (bool): Whether distillation losses are computed.
 
         Returns:
-            Dict[str, Tensor]: The losses of teachers that are trained.
+            Dict[str, Tensor]: The task losses of trainable teachers.
 
         Raises:
-            ValueError: If there are no labels for a teacher that is trained;
-                at first, if the cache does not have what the teacher says.
+            ValueError: If a trainable teacher has no labels; in the first step,
+                if the cache does not match the teacher.
         """
         if not (self._trained or distilling and self._distiller.needs_teacher):
             return {}
@@ -85,9 +85,9 @@ class TeacherPass:
                 Defaults to None.
 
         Returns:
-            tuple: What collective losses read of M teachers, by recorder, the
-            logits (B, C) as ``logits``; and the losses of those that are
-            trained.
+            tuple: What collective losses read of each of M teachers, by recorder,
+            with the logits (B, C) as ``logits``; and the task losses of trainable
+            teachers.
         """
         losses: Dict[str, torch.Tensor] = {}
         names = teacher_names(len(self._teachers))

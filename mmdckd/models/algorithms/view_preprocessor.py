@@ -7,11 +7,11 @@ from torch import nn
 
 
 class ViewPreprocessor(BaseDataPreprocessor):
-    """Preprocesses a batch of which every student has a view of its own.
+    """Preprocesses a batch in which every student has its own view.
 
-    In training, ``inputs`` are one batch of images a student, as
-    MMPretrain's ``MultiView`` transform gives them; elsewhere one batch is for
-    all.
+    In training, ``inputs`` holds one batch of images per student, as
+    MMPretrain's ``MultiView`` transform returns them; otherwise all students
+    share one batch.
 
     Args:
         each (nn.Module): The data preprocessor of one view.
@@ -32,11 +32,10 @@ class ViewPreprocessor(BaseDataPreprocessor):
             training (bool): Whether views are expected. Defaults to False.
 
         Returns:
-            dict: ``inputs`` and ``data_samples``, each a list of N in
-            training.
+            dict: ``inputs`` and ``data_samples``; in training, lists of length N.
 
         Raises:
-            ValueError: If there are not as many views as students.
+            ValueError: If the number of views is not the number of students.
         """
         if not training:
             return self.each(data, False)
@@ -45,10 +44,11 @@ class ViewPreprocessor(BaseDataPreprocessor):
         if not several or len(views) != self.num_views:
             found = len(views) if several else 1
             raise ValueError(
-                f"`views='independent'` needs {self.num_views} views of every "
-                f'image, one a student, but the pipeline gives {found}. Wrap '
-                "its random transforms: dict(type='MultiView', num_views="
-                f'{self.num_views}, transforms=[[...]]).'
+                f'Invalid `train_dataloader.dataset.pipeline`: expected '
+                f"{self.num_views} views per image with `views='independent'`, one "
+                f'per student, got {found}. Wrap its random transforms: '
+                f"dict(type='MultiView', num_views={self.num_views}, "
+                'transforms=[[...]]).'
             )
         outputs = [
             self.each(
@@ -64,7 +64,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
 
 
 def _is_batch(view) -> bool:
-    """Whether it is a batch of images, stacked or not."""
+    """Tell whether a value is a batch of images, stacked or not."""
     if isinstance(view, (list, tuple)):
         return bool(view) and all(
             isinstance(image, torch.Tensor) and image.ndim == 3 for image in view

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The folds of the images of one batch."""
+"""Which images of a batch each student sees."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -14,12 +14,12 @@ NO_FOLD = -1
 
 
 class Group(NamedTuple):
-    """Images of a batch, and the students that see them all.
+    """Images of a batch that the same students see.
 
     Attributes:
-        fold (int): Their fold; -1 for images of several folds, or of none.
-        students (List[int]): The students, counted from 0.
-        rows (Tensor): The places of the images in the batch.
+        fold (int): The fold of the images; -1 for several folds, or none.
+        students (List[int]): The indices of the students, from 0.
+        rows (Tensor): The indices of the images in the batch.
     """
 
     fold: int
@@ -30,17 +30,17 @@ class Group(NamedTuple):
 class BatchFolds:
     """Tells which images of a batch each student sees.
 
-    An image without a label is in no fold: every student sees it, and is
-    blind to its label.
+    An image without a label is in no fold: every student sees it, and none has
+    seen its label.
 
     Args:
         plan (FoldPlan): Which student is blind to which fold.
-        samples (Sequence[DataSample], optional): The batch; each sample has
-            its ``fold``, which :class:`~mmdckd.engine.hooks.FoldsHook` sets.
-        device (torch.device): Where the batch is.
+        samples (Sequence[DataSample], optional): The batch; each sample has a
+            ``fold``, which :class:`~mmdckd.engine.hooks.FoldsHook` sets.
+        device (torch.device): The device of the batch.
 
     Attributes:
-        plan (FoldPlan): As given.
+        plan (FoldPlan): The plan that was given.
         size (int): B, the number of images.
 
     Raises:
@@ -68,13 +68,13 @@ class BatchFolds:
                 )
             folds.append(fold)
         self._device = device
-        #: The places of the images of each fold.
+        #: The indices of the images of each fold.
         self._places: Dict[int, List[int]] = {
             fold: [i for i, each in enumerate(folds) if each == fold]
             for fold in sorted(set(folds))
         }
         everyone = list(range(len(plan.names)))
-        #: The images of each fold, with the students that see it.
+        #: The images of each fold, and the students that see it.
         self.by_fold = [
             Group(
                 fold,
@@ -83,8 +83,8 @@ class BatchFolds:
             )
             for fold, places in self._places.items()
         ]
-        #: The images that each student sees; students that see the same are
-        #: together.
+        #: The images that each student sees; students that see the same images
+        #: form one group.
         self.by_student = []
         for own in (*range(plan.num_folds), None):
             students = [
@@ -98,25 +98,25 @@ class BatchFolds:
         }
 
     def seen(self, name: str) -> torch.Tensor:
-        """The places of the images that a student sees, ascending."""
+        """Return the sorted indices of the images that a student sees."""
         return self._group_of[name].rows
 
     def blind(self, name: str) -> torch.Tensor:
-        """The places of the images whose label a student has never seen:
+        """Return the indices of the images whose label a student never sees:
         those of its fold, and those without a label."""
         own = self.plan.fold_of.get(name)
         places = [] if own is None else self._places.get(own, [])
         return self._tensor(sorted(places + self._places.get(NO_FOLD, [])))
 
     def spread(self, rows: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Put the logits of some images in their places.
+        """Scatter the logits of some images into a whole batch.
 
         Args:
-            rows (Tensor): The places of R images.
-            logits (Tensor): Their logits (R, C).
+            rows (Tensor): The indices of R images.
+            logits (Tensor): The logits (R, C) of these images.
 
         Returns:
-            Tensor: (B, C); 0 elsewhere, where no loss looks.
+            Tensor: (B, C); 0 for the other images, which no loss reads.
         """
         if len(rows) == self.size:
             return logits
@@ -137,7 +137,7 @@ class BatchFolds:
 def take_rows(
     rows: torch.Tensor, inputs: torch.Tensor, samples: Sequence[BaseDataElement]
 ) -> Tuple[torch.Tensor, List[BaseDataElement]]:
-    """Some images of a batch, and their samples."""
+    """Select images of a batch, and their samples."""
     if len(rows) == len(inputs):
         return inputs, list(samples)
     taken = inputs.index_select(0, rows)

@@ -26,35 +26,37 @@ KEY = 'model.finished_peers'
 
 
 class FinishedPeers:
-    """Networks that have finished their training, for students to learn from.
+    """Trained, frozen networks that students learn from as peers.
 
-    Collective losses collect from them, in place of the students that train.
-    Like a teacher they are frozen, in ``eval`` mode, and in no ``state_dict``,
-    optimizer group, EMA copy or DDP bucket.
+    Collective losses combine their predictions in place of those of the
+    students. Like a teacher, they are frozen, in ``eval`` mode, and in no
+    ``state_dict``, optimizer group, EMA copy or DDP bucket.
 
     Args:
-        cfg (str | dict | Sequence[dict]): The checkpoint of a cohort, all of
-            whose students are the peers; or the config of one network or
-            several, with their weights as ``pretrained``. See
-            :func:`~mmdckd.models.networks.resolve_network`. Beside these,
-            ``blind_to`` is the fold that one was trained without; whether it
-            is the fold of these images is not known then, and not checked.
-        record (Callable): Attaches to a network what records the tensors that
-            collective losses read of it.
+        cfg (str | dict | Sequence[dict]): The checkpoint of a cohort, whose
+            students become the peers; or the config of one or more networks,
+            with their weights as ``pretrained``; see
+            :func:`~mmdckd.models.networks.resolve_network`. A network config
+            may also have ``blind_to``, the fold that the network was trained
+            without; it is not checked that this is a fold of these images.
+        record (Callable): Attaches a recorder of what collective losses read
+            to a network.
         allow_random (bool): Whether networks without weights are accepted.
             Defaults to False.
 
     Attributes:
         networks (Dict[str, FrozenTeacher]): Name to peer.
-        fold_of (List[int]): The fold to which each peer is blind, None of one
-            that saw all; empty where their cohort had no folds.
+        fold_of (List[int]): The fold each peer is blind to, None for a peer
+            that saw all images; empty if their cohort had no folds.
         folds_digest (str): The hash of these folds.
-        caches (Dict[str, LogitsCache]): Name to the logits of a peer, which
-            then does not run; :class:`~mmdckd.engine.hooks.TeacherCacheHook`
-            sets it. Defaults to none.
+        caches (Dict[str, LogitsCache]): Name to the cached logits of a peer,
+            which then does not run;
+            :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Empty by
+            default.
 
     Raises:
-        ValueError: If there is no peer, or one has no weights that fit.
+        ValueError: If there is no peer, or the weights of one are missing or
+            do not fit.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class FinishedPeers:
     ) -> None:
         self.fold_of: List[Optional[int]] = []
         self.folds_digest = ''
-        # They take nothing from the students' stream of random numbers.
+        # Building them must not advance the students' random stream.
         with torch.random.fork_rng(devices=[]):
             if isinstance(cfg, str):
                 content = read_checkpoint(cfg, KEY)
@@ -93,7 +95,7 @@ class FinishedPeers:
         return len(self.networks)
 
     def __deepcopy__(self, memo: dict) -> 'FinishedPeers':
-        """A copy of the holder, an EMA for instance, shares the peers."""
+        """Share the peers with copies of the model, such as an EMA."""
         return self
 
     def apply(self, fn: Callable) -> None:
@@ -104,14 +106,14 @@ class FinishedPeers:
     def __call__(
         self, inputs: torch.Tensor, samples: Optional[List[BaseDataElement]]
     ) -> List[Tensors]:
-        """Run every peer, or look up what it said.
+        """Run every peer, or look up its cached logits.
 
         Args:
             inputs (Tensor): Preprocessed images (B, 3, H, W).
             samples (List[DataSample], optional): B data samples.
 
         Returns:
-            List[Tensors]: What collective losses read of each of P peers: its
+            List[Tensors]: What collective losses read of each of P peers: the
             logits (B, C).
         """
         return [{LOGITS: self._logits(name, inputs, samples)} for name in self.networks]
@@ -124,7 +126,7 @@ class FinishedPeers:
             inputs (Tensor): Preprocessed images (B, 3, H, W).
 
         Returns:
-            Tensor: Its logits (B, C).
+            Tensor: The logits (B, C).
         """
         with self._recorders[name]:
             self.networks[name](inputs)
@@ -142,7 +144,7 @@ class FinishedPeers:
 
 def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseModel]:
     if not isinstance(cfgs, (dict, list, tuple)) or not cfgs:
-        expected = 'the checkpoint of a cohort, or the configs of one or more networks'
+        expected = 'a checkpoint of a cohort, or the configs of one or more networks'
         raise invalid(KEY, expected, cfgs)
     networks = []
     for i, cfg in enumerate(_as_list(cfgs)):
@@ -150,16 +152,16 @@ def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseMo
         spec = resolve_network(network, f'finished_peers[{i}]')
         if spec.new_head or not (spec.weights or allow_random):
             raise ValueError(
-                f'Invalid `{KEY}[{i}]`: expected a network that has finished its '
-                'training, with the path of its weights as `pretrained`, got '
-                f'{"a new head" if spec.new_head else "none"}.'
+                f'Invalid `{KEY}[{i}]`: expected a trained network, with the path of '
+                'its weights as `pretrained`, got '
+                f'{"a new head" if spec.new_head else "no weights"}.'
             )
         networks.append(build_network(spec))
     return networks
 
 
 def _folds_in(cfgs: Union[dict, Sequence[dict]]) -> List[Optional[int]]:
-    """The fold to which each network is blind; none where no config says so."""
+    """Return the fold each network is blind to; an empty list if none is."""
     folds = [cfg.get('blind_to') for cfg in _as_list(cfgs)]
     return [] if set(folds) == {None} else folds
 
@@ -169,28 +171,28 @@ def _as_list(cfgs: Union[dict, Sequence[dict]]) -> List[dict]:
 
 
 def read_students(path: str, content: dict) -> List[BaseModel]:
-    """Build the students that the checkpoint of a cohort knows.
+    """Build the students stored in the checkpoint of a cohort.
 
     Args:
-        path (str): The checkpoint; nothing in it is run.
-        content (dict): What it holds.
+        path (str): The path of the checkpoint; no code in it is run.
+        content (dict): The content of the checkpoint.
 
     Returns:
-        List[BaseModel]: The students, with their weights.
+        List[BaseModel]: The students with their weights.
 
     Raises:
-        ValueError: If it is none of a cohort, was written by a version that
-            did not keep the students' configs, or does not fit them.
+        ValueError: If it is not the checkpoint of a cohort, was written by a
+            version that did not store the students' configs, or does not fit
+            them.
     """
     weights, names = state_dict_in(content), _names_in(content)
     meta = content.get('meta')
     configs = meta.get('students') if isinstance(meta, dict) else None
     if not names or not isinstance(configs, dict) or not set(names) <= set(configs):
         raise ValueError(
-            f'Invalid `{KEY}`: expected the checkpoint of a cohort that has the '
-            f'configs of its students, got {path!r}. Give the exported students '
-            "in its place, as [dict(cfg_path='student0.py', "
-            "pretrained='student0.pth'), ...]."
+            f'Invalid `{KEY}`: expected a checkpoint of a cohort that holds the '
+            f"students' configs, got {path!r}. Use the exported students instead, as "
+            "[dict(cfg_path='student0.py', pretrained='student0.pth'), ...]."
         )
     students = []
     for name in names:

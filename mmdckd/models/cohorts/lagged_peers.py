@@ -12,32 +12,31 @@ from .student_cohort import StudentCohort
 
 
 class LaggedPeers(nn.Module):
-    r"""Copies of the students that lag behind, for students to learn from.
+    r"""Delayed copies of the students, which students learn from as peers.
 
     .. math::
         \bar\theta_j \leftarrow (1 - m) \bar\theta_j + m \theta_j
         \quad \text{every } n \text{ steps}
 
-    With momentum m = 1 they are what the students were up to n steps ago, as
-    in codistillation, `Large scale distributed neural network training
-    through online distillation <https://arxiv.org/abs/1804.03235>`_ (Anil et
-    al., ICLR 2018); with less, an exponential moving average.
+    With momentum m = 1, a copy is the student of up to n steps ago, as in
+    codistillation, `Large scale distributed neural network training through
+    online distillation <https://arxiv.org/abs/1804.03235>`_ (Anil et al., ICLR
+    2018); with m < 1, it is an exponential moving average.
 
-    They are in ``eval`` mode throughout. Their weights are buffers: part of
-    checkpoints, so that a resumed run goes on with them, and never of an
-    optimizer. In the first step they are the students.
+    The copies stay in ``eval`` mode. Their weights are buffers, so they are
+    saved in checkpoints and never optimized. In the first step, they equal the
+    students.
 
     Args:
         cohort (StudentCohort): The students.
-        record (Callable): Attaches to a network what records the tensors that
-            collective losses read of it.
-        momentum (float): m, the share of the students in a new copy, more
-            than 0 and at most 1. Defaults to 1.0.
-        interval (int): n, the number of steps from one copy to the next.
-            Defaults to 1.
+        record (Callable): Attaches a recorder of what collective losses read
+            to a network.
+        momentum (float): m, the weight of the student in an update, more than
+            0 and at most 1. Defaults to 1.0.
+        interval (int): n, the number of steps between updates. Defaults to 1.
 
     Raises:
-        ValueError: If ``momentum`` or ``interval`` is another.
+        ValueError: If ``momentum`` or ``interval`` is out of range.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class LaggedPeers(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < momentum <= 1:
-            expected = 'a number, more than 0 and at most 1'
+            expected = 'a number more than 0 and at most 1'
             raise invalid('lagged_peers.momentum', expected, momentum)
         check_count('lagged_peers.interval', interval)
         self.momentum = momentum
@@ -62,7 +61,7 @@ class LaggedPeers(nn.Module):
                     name, None if parameter is None else parameter.detach()
                 )
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
-        # The same on the CPU; None where it has to be looked up.
+        # A copy on the CPU; None until it is read from the device.
         self._steps: Optional[int] = None
         self._recorders = {
             name: record(student) for name, student in self.students.items()
@@ -75,10 +74,10 @@ class LaggedPeers(nn.Module):
 
     @torch.no_grad()
     def follow(self, cohort: StudentCohort) -> None:
-        """Take a step behind the students; call it once a training step.
+        """Update the copies if it is time; call it once per training step.
 
         Args:
-            cohort (StudentCohort): The students as they are now.
+            cohort (StudentCohort): The current students.
         """
         if self._steps is None:
             self._steps = int(self.steps)
@@ -99,15 +98,15 @@ class LaggedPeers(nn.Module):
 
     @torch.no_grad()
     def forward(self, name: str, inputs: torch.Tensor) -> Tensors:
-        """Run one of them.
+        """Run the copy of one student.
 
         Args:
             name (str): The student's name.
             inputs (Tensor): Preprocessed images (B, 3, H, W).
 
         Returns:
-            Tensors: What is recorded of it, by recorder: its logits (B, C),
-            and features.
+            Tensors: Its recorded tensors by recorder: the logits (B, C), and
+            features.
         """
         with self._recorders[name]:
             self.students[name](inputs, mode='tensor')

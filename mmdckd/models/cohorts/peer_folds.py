@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which finished peer is blind to which fold of the training images."""
+"""Which finished peers are blind to each training image."""
 
 from typing import Any, List, Optional, Sequence
 
@@ -14,30 +14,31 @@ from .fold_plan import KEY
 class PeerFolds:
     """Tells which finished peers are blind to each image of a batch.
 
-    The students that train see all images.
+    The students see all images.
 
     Args:
-        peers (FinishedPeers): The peers, of the checkpoint of a cohort that
-            was trained with ``model.folds``.
+        peers (FinishedPeers): Peers from the checkpoint of a cohort that was
+            trained with ``model.folds``.
         num_folds (int): The number K of folds of that cohort.
-        seed (int): Its seed of the folds. Defaults to 0.
+        seed (int): The seed of its folds. Defaults to 0.
 
     Attributes:
-        num_folds (int): As given.
-        seed (int): As given.
-        num_blind (int): m, how many peers are blind to each image.
+        num_folds (int): The number of folds.
+        seed (int): The seed of the folds.
+        num_blind (int): m, the number of peers that are blind to each image.
 
     Raises:
-        ValueError: If the peers were trained without folds, or not as many are
-            blind to one fold as to another.
+        ValueError: If the peers were trained without folds, or folds differ in
+            the number of peers that are blind to them.
     """
 
     def __init__(self, peers: FinishedPeers, num_folds: int, seed: int = 0) -> None:
         check_count(f'{KEY}.num_folds', num_folds)
         if not peers.fold_of:
             raise ValueError(
-                f'Invalid `model.finished_peers`: expected the checkpoint of a cohort '
-                f'that was trained with `{KEY}`, as `{KEY}` is set, got one without.'
+                f'Invalid `model.finished_peers`: expected a checkpoint of a cohort '
+                f'that was trained with `{KEY}`, as `{KEY}` is set, got one without '
+                'folds.'
             )
         self.num_folds = num_folds
         self.seed = seed
@@ -54,36 +55,36 @@ class PeerFolds:
         self._table = torch.tensor(blind)
 
     def check_digest(self, digest: str) -> None:
-        """Check that the images are divided as they were for the peers.
+        """Check that the images have the same folds as in the peers' run.
 
         Args:
             digest (str): The hash of the folds of the training images.
 
         Raises:
-            ValueError: If they are not.
+            ValueError: If the folds differ.
         """
         if self._digest and digest != self._digest:
             raise ValueError(
                 'Invalid `train_dataloader.dataset` or `model.folds`: expected the '
-                f'folds that the finished peers had, {self._digest}, got {digest}: '
-                'the images, their labels or their division are others.'
+                f'folds of the finished peers, {self._digest}, got {digest}. The '
+                'images, their labels or `model.folds` differ.'
             )
 
     def blind(
         self, samples: Optional[Sequence[BaseDataElement]], device: torch.device
     ) -> torch.Tensor:
-        """Which peers are blind to each image.
+        """Return which peers are blind to each image.
 
         Args:
             samples (Sequence[DataSample], optional): The batch; each sample
-                has its ``fold``.
-            device (torch.device): Where the batch is.
+                has a ``fold``.
+            device (torch.device): The device of the batch.
 
         Returns:
-            Tensor: The places of m peers for each of B images (m, B).
+            Tensor: The indices of m peers for each of B images (m, B).
 
         Raises:
-            ValueError: If a sample is in no fold.
+            ValueError: If a sample has no fold.
         """
         folds: List[Any] = [sample.get('fold') for sample in samples or ()]
         if not folds or any(fold is None or fold < 0 for fold in folds):

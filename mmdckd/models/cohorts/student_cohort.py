@@ -17,41 +17,37 @@ from ..weights import check_pretrained_parts
 
 @MODELS.register_module()
 class StudentCohort(BaseModel):
-    """N named students that learn together.
+    """N named students that are trained together.
 
-    Each student is built and initialized from a seed of its own. The first
-    one draws from the run's own random stream, so a cohort of one starts, bit
-    for bit, like MMPretrain's run of that network, and adding peers changes
-    nothing about it.
+    Each student is built and initialized from its own seed. The first one uses
+    the run's random stream, so a cohort of one starts bitwise equal to
+    MMPretrain's run of that network, and adding peers does not change it.
 
     Args:
         students (Dict[str, dict]): Name to network config; see
-            :func:`~mmdckd.models.networks.resolve_network` for the forms. The
-            students are in the order of their names, see
-            :func:`~mmdckd.names.in_order`; the first is the one whose
-            predictions ``mode='predict'`` returns.
+            :func:`~mmdckd.models.networks.resolve_network` for the forms.
+            Students are sorted by name, see :func:`~mmdckd.names.in_order`;
+            ``mode='predict'`` returns the predictions of the first.
         data_preprocessor (dict, optional): The config of the data
-            preprocessor, instead of what the students' configs say. Defaults
-            to None.
-        key (str): The config key that the students come from, for the
-            messages. Defaults to ``'students'``.
+            preprocessor, which overrides the students' configs. Defaults to
+            None.
+        key (str): The config key of the students, for error messages.
+            Defaults to ``'students'``.
 
     Attributes:
         students (nn.ModuleDict): Name to network.
-        configs (Dict[str, dict]): Name to model config, self-contained, as
-            plain MMPretrain would build it, less its ``data_preprocessor``.
-        data_preprocessor (nn.Module): Serves all students: images are
-            preprocessed once a batch.
-        data_preprocessor_cfg (dict, optional): Its config, where there is
-            one.
-        deployed (List[str]): The students of which the best is deployed: all,
-            or the graduates of ``model.folds``.
+        configs (Dict[str, dict]): Name to self-contained model config, as plain
+            MMPretrain builds it, without ``data_preprocessor``.
+        data_preprocessor (nn.Module): The data preprocessor of all students;
+            images are preprocessed once per batch.
+        data_preprocessor_cfg (dict, optional): Its config, if any.
+        deployed (List[str]): The students among which the best is deployed:
+            all, or the graduates of ``model.folds``.
 
     Raises:
-        ValueError: If there is no student, a name cannot be used, the
-            students disagree on the number of classes or on how their images
-            are to be preprocessed.
-        TypeError: If ``students`` or ``data_preprocessor`` is no dict.
+        ValueError: If there is no student, a name is invalid, or the students
+            differ in their number of classes or their data preprocessor.
+        TypeError: If ``students`` or ``data_preprocessor`` is not a dict.
 
     Examples:
         >>> cohort = StudentCohort(dict(
@@ -72,15 +68,17 @@ class StudentCohort(BaseModel):
         super().__init__()
         if not students:
             raise ValueError(
-                f'`{key}` should name at least one student, but it is empty.'
+                f'Invalid `{key}`: expected at least one student, got none.'
             )
         if not isinstance(students, dict):
             raise TypeError(
-                f'`{key}` is a dict of names and networks, but got {students!r}.'
+                f'Invalid `{key}`: expected a dict from name to network, got '
+                f'{students!r}.'
             )
         if data_preprocessor is not None and not isinstance(data_preprocessor, dict):
             raise TypeError(
-                f'`data_preprocessor` is a dict, but got {data_preprocessor!r}.'
+                f'Invalid `data_preprocessor`: expected a dict, got '
+                f'{data_preprocessor!r}.'
             )
         networks, self.configs = {}, {}
         self._keys: List[str] = []
@@ -109,7 +107,7 @@ class StudentCohort(BaseModel):
 
     @property
     def num_classes(self) -> Optional[int]:
-        """int, optional: The number of classes, where the heads tell it."""
+        """int, optional: The number of classes, if the heads report it."""
         return num_classes_of(next(iter(self.students.values())))
 
     def __len__(self) -> int:
@@ -151,11 +149,11 @@ class StudentCohort(BaseModel):
         self._is_init = True
 
     def check_distinct(self) -> None:
-        """Make sure that no two students would stay equal for ever.
+        """Check that no two students would stay equal throughout training.
 
         Raises:
-            ValueError: If two students have the same parameters, bit for bit,
-                and nothing random in them (dropout, drop path).
+            ValueError: If two students have bitwise equal parameters and no
+                random layers (dropout, drop path).
         """
         seen: List[Tuple[str, BaseModel]] = []
         for name, student in self.items():
@@ -164,12 +162,12 @@ class StudentCohort(BaseModel):
             for other_name, other in seen:
                 if _same_parameters(student, other):
                     raise ValueError(
-                        f'The students {other_name!r} and {name!r} start '
-                        'bitwise equal and see the same images, so they '
-                        'would stay equal and have nothing to teach each '
-                        'other. Initialize them differently; if they start '
-                        'from the same pretrained weights, give them dropout '
-                        'or drop path.'
+                        'Invalid `students`: expected students that differ, got '
+                        f'{other_name!r} and {name!r} with bitwise equal '
+                        'weights. As they see the same images, they would stay '
+                        'equal and could not teach each other. Initialize them '
+                        'differently; if they share pretrained weights, add '
+                        'dropout or drop path.'
                     )
             seen.append((name, student))
 
@@ -178,8 +176,8 @@ class StudentCohort(BaseModel):
         if len({c for c in classes.values() if c is not None}) > 1:
             listed = ', '.join(f'{n}: {c}' for n, c in classes.items())
             raise ValueError(
-                f'`{key}`: all students should predict the same '
-                f'classes, but their heads have {listed}.'
+                f'Invalid `{key}`: expected the same number of classes for all '
+                f'students, got {listed}.'
             )
 
     def _common_data_preprocessor(self, key: str) -> nn.Module:
@@ -187,46 +185,46 @@ class StudentCohort(BaseModel):
         for name, buffer in first.data_preprocessor.named_buffers():
             if not buffer.isfinite().all():
                 raise ValueError(
-                    f'`data_preprocessor.{name}` is not finite: '
-                    f'{buffer.flatten().tolist()}.'
+                    f'Invalid `data_preprocessor.{name}`: expected finite '
+                    f'numbers, got {buffer.flatten().tolist()}.'
                 )
         mean, std = (
             getattr(first.data_preprocessor, name, None) for name in ('mean', 'std')
         )
         if mean is not None and std is not None and mean.shape != std.shape:
             raise ValueError(
-                f'`data_preprocessor.mean` has {len(mean)} numbers and '
-                f'`data_preprocessor.std` {len(std)}: one of each channel.'
+                'Invalid `data_preprocessor`: expected as many numbers in `mean` as '
+                f'in `std`, one per channel, got {len(mean)} and {len(std)}.'
             )
         for name, student in others:
             if _preprocessing(student.data_preprocessor) != _preprocessing(
                 first.data_preprocessor
             ):
                 raise ValueError(
-                    f'`{key}`: images are preprocessed once for all '
-                    f'students, but {name!r} and {first_name!r} have '
-                    'different data preprocessors. Give the model one '
-                    '`data_preprocessor`.'
+                    f'Invalid `{key}`: expected the same data preprocessor '
+                    'for all students, as images are preprocessed once, got '
+                    f'different ones for {name!r} and {first_name!r}. Set '
+                    '`model.data_preprocessor`.'
                 )
         return first.data_preprocessor
 
 
 @contextlib.contextmanager
 def student_seed(index: int):
-    """Draw random numbers from the stream of student ``index``.
+    """Draw random numbers from the stream of student ``index`` in this context.
 
-    Student 0 uses the current stream. The others use a seed made of the run's
-    seed and their index, and leave the current stream as it was, that of the
-    GPU too: a runner moves networks to their device before it initializes
-    them.
+    Student 0 uses the current stream. The others use a seed derived from the
+    run's seed and their index, and restore the current stream afterwards, on
+    the GPU as well: a runner moves networks to their device before it
+    initializes them.
     """
     if index == 0:
         yield
         return
     words = np.random.SeedSequence((torch.initial_seed(), index))
     seed = int(words.generate_state(1, np.uint64)[0])
-    # `torch.manual_seed` would seed every GPU, and forking the generators of
-    # all would start a context on each.
+    # `torch.manual_seed` would seed every GPU, and forking all generators
+    # would create a context on each.
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     devices = [torch.cuda.current_device()] if on_gpu else []
     with torch.random.fork_rng(devices=devices):
@@ -256,7 +254,7 @@ def _same_parameters(a: nn.Module, b: nn.Module) -> bool:
 
 
 def _preprocessing(preprocessor: nn.Module) -> dict:
-    """What a data preprocessor does, in comparable form."""
+    """Return what a data preprocessor does, for comparison."""
     content: Dict[str, Any] = {
         name: value
         for name, value in vars(preprocessor).items()

@@ -11,40 +11,40 @@ from .labels import NO_LABEL, labeled_rows
 
 
 class Classification:
-    r"""Images of one class each: classes exclude each other.
+    r"""The task of images with one class each: classes exclude each other.
 
     A network predicts one distribution over C classes,
 
     .. math:: P = \mathrm{softmax}(z / \tau)
 
-    What depends on the task stands here; losses and collectors ask it. It has
-    no state.
+    This class holds everything that depends on the task; losses and collectors
+    use it. It has no state.
     """
 
-    #: What ``task`` of a config calls it.
+    #: The value of ``task`` in a config.
     name = 'classification'
-    #: The heads of MMPretrain that are for it.
+    #: The heads of MMPretrain for this task.
     head_type: Type[nn.Module] = ClsHead
-    #: Whether classes exclude each other, so that a label is one class, or a
-    #: mixture of classes that sums to 1.
+    #: Whether classes exclude each other: a label is one class, or a mixture of
+    #: classes that sums to 1.
     exclusive = True
 
     @staticmethod
     def gather_labels(
         samples: Optional[Sequence[BaseDataElement]], num_classes: int
     ) -> Optional[torch.Tensor]:
-        """The labels of a batch, as MMPretrain's heads take them.
+        """Gather the labels of a batch, in the form of MMPretrain's heads.
 
         Args:
             samples (Sequence[DataSample], optional): B data samples.
             num_classes (int): C.
 
         Returns:
-            Tensor, optional: Soft labels (B, C) where the samples have
-            ``gt_score``; (B,) where each has one ``gt_label``; (B, C) with a
-            1 for each where one has none or several. An image that has no
-            labels on purpose, beside others that have some, is -1, or a row of
-            zeros. None where all lack labels, or one by mistake.
+            Tensor, optional: Soft labels (B, C) if the samples have
+            ``gt_score``; (B,) if each sample has one ``gt_label``; multi-hot
+            labels (B, C) if a sample has none or several. An image marked as
+            unlabeled, among labeled ones, is -1 or a row of zeros. None if no
+            image has labels, or one lacks labels without being marked.
         """
         rows = labeled_rows(samples)
         if not samples or not rows:
@@ -63,21 +63,20 @@ class Classification:
 
     @staticmethod
     def distributions(logits: torch.Tensor) -> torch.Tensor:
-        """Logits as those of distributions that are independent of each
-        other, so that a loss is a sum over them.
+        """Reshape logits into independent distributions; a loss sums over them.
 
         Args:
             logits (Tensor): (..., B, C).
 
         Returns:
-            Tensor: (..., R, K): R distributions, of each image one or as many
-            as its classes, over K outcomes, by softmax.
+            Tensor: Logits (..., R, K) of R softmax distributions over K
+            outcomes: one distribution per image, or one per image and class.
         """
         return logits
 
     @staticmethod
     def per_image(num_classes: int) -> int:
-        """How many distributions of :meth:`distributions` an image has.
+        """Return the number of distributions per image.
 
         Args:
             num_classes (int): C.
@@ -86,10 +85,10 @@ class Classification:
 
     @staticmethod
     def renormalize(scores: torch.Tensor) -> torch.Tensor:
-        """Make distributions of scores of the outcomes.
+        """Normalize scores to distributions.
 
         Args:
-            scores (Tensor): Not negative, (..., R, K) as of
+            scores (Tensor): Non-negative, (..., R, K) as in
                 :meth:`distributions`.
 
         Returns:
@@ -99,7 +98,7 @@ class Classification:
 
     @staticmethod
     def scores(logits: torch.Tensor) -> torch.Tensor:
-        """The probability of each class, as heads predict it.
+        """Compute the probability of each class, as heads predict it.
 
         Args:
             logits (Tensor): (..., C).
@@ -111,7 +110,7 @@ class Classification:
 
     @staticmethod
     def entropy(logits: torch.Tensor) -> torch.Tensor:
-        """The entropy of what is predicted.
+        """Compute the entropy of predictions.
 
         Args:
             logits (Tensor): (..., B, C).
@@ -124,7 +123,7 @@ class Classification:
 
     @staticmethod
     def agreement(logits: torch.Tensor) -> torch.Tensor:
-        r"""The share of pairs of members that have the same top-1.
+        r"""Compute the share of pairs of members with the same top-1.
 
         .. math::
             \frac{1}{B} \sum_b \frac{\sum_c n_{bc} (n_{bc} - 1)}{N (N - 1)}
@@ -133,7 +132,7 @@ class Classification:
         class c.
 
         Args:
-            logits (Tensor): Those of N > 1 members, (N, B, C).
+            logits (Tensor): The logits of N > 1 members, (N, B, C).
 
         Returns:
             Tensor: One number in [0, 1].
@@ -143,10 +142,10 @@ class Classification:
 
     @staticmethod
     def agreement_by_image(logits: torch.Tensor) -> torch.Tensor:
-        """The same of each image, of which :meth:`agreement` is the mean.
+        """Compute the agreement for each image; :meth:`agreement` is its mean.
 
         Args:
-            logits (Tensor): Those of N > 1 members, (N, B, C).
+            logits (Tensor): The logits of N > 1 members, (N, B, C).
 
         Returns:
             Tensor: In [0, 1], (B,).
@@ -158,18 +157,17 @@ class Classification:
     def ensemble(
         cls, predictions: List[List[DataSample]], head: Optional[nn.Module] = None
     ) -> List[DataSample]:
-        """The prediction of an ensemble: the mean of its members'
-        probabilities.
+        """Predict with an ensemble: the mean of its members' probabilities.
 
         Args:
-            predictions (List[List[DataSample]]): For each of N members, its B
-                predictions with ``pred_score`` (C,).
-            head (nn.Module, optional): The head of a member, whose rule the
-                labels follow. Defaults to None.
+            predictions (List[List[DataSample]]): The B predictions of each of
+                N members, with ``pred_score`` (C,).
+            head (nn.Module, optional): The head of a member, whose decision
+                rule to use. Defaults to None.
 
         Returns:
             List[DataSample]: B new samples with the mean ``pred_score`` and
-            the ``pred_label`` that follows from it.
+            the resulting ``pred_label``.
         """
         ensemble = []
         for samples in zip(*predictions):
@@ -182,15 +180,15 @@ class Classification:
 
     @staticmethod
     def decide(score: torch.Tensor, head: Optional[nn.Module] = None) -> torch.Tensor:
-        """What is predicted.
+        """Turn probabilities into a prediction.
 
         Args:
             score (Tensor): The probability of each class (C,).
-            head (nn.Module, optional): The head whose rule it follows.
+            head (nn.Module, optional): The head whose decision rule to use.
                 Defaults to None.
 
         Returns:
-            Tensor: The class of the largest one, (1,).
+            Tensor: The most probable class, (1,).
         """
         return score.argmax(0, keepdim=True)
 
@@ -199,7 +197,7 @@ class Classification:
 
 
 def _agreeing_pairs(logits: torch.Tensor) -> torch.Tensor:
-    """How many ordered pairs of members have the same top-1, (B,)."""
+    """Count the ordered pairs of members with the same top-1, (B,)."""
     _, batch, num_classes = logits.shape
     votes = torch.zeros(batch, num_classes, device=logits.device)
     top = logits.argmax(-1).t()

@@ -1,53 +1,50 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which task networks are for."""
+"""Find the task of networks."""
 
-from difflib import get_close_matches
 from typing import Dict, Optional
 
 from torch import nn
 
+from mmdckd.errors import did_you_mean, invalid
+
 from .classification import Classification
 from .multi_label import MultiLabel
 
-#: Where another task is added.
+#: All tasks by name; add a new task here.
 TASKS = {task.name: task for task in (Classification(), MultiLabel())}
 
 
 def build_task(name: str, key: str = 'task') -> Classification:
-    """The task of a name.
+    """Return the task with a name.
 
     Args:
         name (str): ``'classification'`` or ``'multi_label'``.
-        key (str): The config key it stands under, for the message. Defaults
-            to ``'task'``.
+        key (str): The config key of the name, for error messages. Defaults to
+            ``'task'``.
 
     Raises:
         ValueError: If there is no such task.
     """
     if name in TASKS:
         return TASKS[name]
-    near = get_close_matches(str(name), TASKS, 1)
-    raise ValueError(
-        f'Invalid `{key}`: expected one of {list(TASKS)}, got '
-        f'{name!r}.' + (f' Did you mean {near[0]!r}?' if near else '')
-    )
+    raise invalid(key, f'one of {list(TASKS)}', name, did_you_mean(name, TASKS))
 
 
 def find_task(name: Optional[str], networks: Dict[str, nn.Module]) -> Classification:
-    """The task of networks, by their heads where the config says nothing.
+    """Return the task of networks: the configured one, or that of their heads.
 
     Args:
-        name (str, optional): What the config says; None for nothing.
+        name (str, optional): The task in the config; None if it has none.
         networks (Dict[str, nn.Module]): Config key to network; the first one
             decides.
 
     Returns:
-        Classification: The one whose ``head_type`` the heads are of;
-        ``classification`` of others.
+        Classification: The task whose ``head_type`` the heads are;
+        ``classification`` for other heads.
 
     Raises:
         ValueError: If there is no such task, or the heads are for different
-            ones and the config says nothing.
+            tasks and the config names none.
     """
     if name is not None:
         return build_task(name)
@@ -63,8 +60,8 @@ def find_task(name: Optional[str], networks: Dict[str, nn.Module]) -> Classifica
             for key, task in found.items()
         )
         raise ValueError(
-            f'Invalid heads: expected all of one task, got {listed}. A member '
-            'cannot learn from one that predicts something else: change a head, '
-            f'or, if it is meant so, set `task` to one of {list(TASKS)}.'
+            f'Invalid `head`: expected heads for the same task, got {listed}. '
+            'Members learn from each other only if they solve the same task: change '
+            f'a head, or set `task` to one of {list(TASKS)}.'
         )
     return TASKS[next(iter(found.values()), Classification.name)]

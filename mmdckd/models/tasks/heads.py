@@ -1,8 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What the heads of MMPretrain predict with.
+"""Where the scores that a network predicts with are recorded.
 
-The knowledge of a network is the scores that its head predicts with. Most
-heads return them, in training too; ``docs/reference/heads.md`` has the table.
+Others learn from the scores that a network's head predicts with. Most heads
+of MMPretrain return them, in training too; ``docs/reference/heads.md`` has the
+table.
 """
 
 import inspect
@@ -15,26 +16,25 @@ from .token_heads import token_source
 
 
 class Knowledge(NamedTuple):
-    """Where the scores of a network are recorded.
+    """Where a network's scores are recorded, and how to compute them.
 
     Attributes:
-        source (str): The name of the module that returns them, or that from
-            which they follow.
-        scores (Callable): Makes them of the head and of what was recorded.
+        source (str): The name of the module whose output is recorded.
+        scores (Callable): Computes the scores from the head and the recorded
+            output.
     """
 
     source: str
     scores: Callable[[nn.Module, Any], Any] = lambda head, output: output
 
 
-# Types of heads that return their scores differ from the rest of this table:
-# what they return in training is not what they predict with.
+# Heads whose output in training is not what they predict with.
 _KNOWLEDGE: Dict[type, Knowledge] = {
-    # In training the label's score has a margin less.
+    # In training, a margin is subtracted from the label's score.
     heads.ArcFaceClsHead: Knowledge(
         'head.norm_product', lambda head, cosine: head.scale * cosine
     ),
-    # Two classifiers, whose scores it adds up to predict.
+    # Two classifiers; the prediction is the sum of their scores.
     heads.ConformerHead: Knowledge('head', lambda head, scores: scores[0] + scores[1]),
 }
 
@@ -47,22 +47,21 @@ _NO_CLASSES = tuple(
 
 
 def knowledge_of(network: nn.Module, key: str) -> Knowledge:
-    """Tell where a network's scores are recorded.
+    """Return where a network's scores are recorded.
 
     Args:
         network (nn.Module): The network.
-        key (str): The config key by which another recorder is named, for the
-            message.
+        key (str): The config key of the recorder, for error messages.
 
     Returns:
-        Knowledge: The output of ``head``, or what else its type says; of a
-        network without a head, the output of ``model``. Of one whose two
-        classifiers learn apart, the output of that for distillation; see
-        :mod:`~.token_heads`.
+        Knowledge: The output of ``head``, or what the type of the head needs;
+        for a network without a head, the output of ``model``; for a network
+        whose two classifiers are trained separately, the output of the
+        distillation classifier, see :mod:`~.token_heads`.
 
     Raises:
-        ValueError: If the head predicts no classes, several tasks, or looks
-            at labels and is none that is known.
+        ValueError: If the head predicts no classes, solves several tasks, or
+            is an unknown head that reads labels.
     """
     by_token = token_source(network)
     if by_token is not None:
@@ -77,41 +76,41 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
     if isinstance(head, heads.MultiTaskHead):
         tasks = list(head.task_heads)
         raise ValueError(
-            f'Invalid `head`: expected one that predicts the classes of one '
-            f'task, got a {name} of {tasks}. Choose the task to learn from: '
+            f'Invalid `head`: expected a head for one task, got a {name} for '
+            f'{tasks}. Choose the task to learn from: '
             f"`{key}=dict(type='ModuleOutputs', "
             f"source='head.task_heads.{tasks[0]}')`."
         )
     if isinstance(head, _NO_CLASSES):
         raise ValueError(
             f'Invalid `head`: expected a classifier, got a {name}, which '
-            f'predicts no classes. Name logits (B, C) by `{key}`, or drop '
+            f'predicts no classes. Set `{key}` to record logits (B, C), or remove '
             '`distiller.collective_losses`.'
         )
     if _looks_at_labels(head):
         raise ValueError(
-            f'Invalid `head`: {name}.forward takes more than features, so '
-            'what it returns in training may not be what it predicts with. '
-            f'Name the module that returns the latter by `{key}`, such as '
+            'Invalid `head`: expected one whose forward takes only features, got '
+            f'a {name}, whose output in training may not be what it predicts '
+            f'with. Set `{key}` to record the scores, such as '
             "dict(type='ModuleOutputs', source='head.fc')."
         )
     return Knowledge('head')
 
 
 def why_not_the_head(network: nn.Module) -> Optional[str]:
-    """Why no loss can take what a network's head returns in training.
+    """Explain why losses cannot use what a head returns in training.
 
     Args:
         network (nn.Module): The network.
 
     Returns:
-        str, optional: The end of a sentence about the head; None where a loss
-        can.
+        str, optional: A relative clause about the head; None if losses can
+        use its output.
     """
     if token_source(network) is not None:
-        return 'whose two classifiers learn apart'
+        return 'whose two classifiers are trained separately'
     if isinstance(getattr(network, 'head', None), heads.ArcFaceClsHead):
-        return 'whose output in training has the margin of the label in it'
+        return 'whose output in training includes the margin of the label'
     return None
 
 

@@ -1,21 +1,21 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which samples have labels, and which have none on purpose."""
+"""Which samples have labels, and which are unlabeled on purpose."""
 
 from typing import Any, List, Optional, Sequence
 
 import torch
 from mmengine.structures import BaseDataElement
 
-#: What a sample keeps its labels in.
+#: The fields of a sample that hold labels.
 FIELDS = ('gt_label', 'gt_score')
-#: The meta information of a sample by which it has no labels on purpose.
+#: The meta information that marks a sample as unlabeled on purpose.
 UNLABELED = 'unlabeled'
 #: The class index of an image without labels.
 NO_LABEL = -1
 
 
 def has_labels(samples: Optional[Sequence[BaseDataElement]]) -> bool:
-    """Whether every sample of a batch has labels.
+    """Tell whether every sample of a batch has labels.
 
     Args:
         samples (Sequence[DataSample], optional): B data samples.
@@ -24,7 +24,7 @@ def has_labels(samples: Optional[Sequence[BaseDataElement]]) -> bool:
 
 
 def without_labels(samples: Sequence[BaseDataElement]) -> List[int]:
-    """The places of the samples that have no labels.
+    """Return the indices of the samples without labels.
 
     Args:
         samples (Sequence[DataSample]): B data samples.
@@ -39,30 +39,29 @@ def without_labels(samples: Sequence[BaseDataElement]) -> List[int]:
 def missing_labels(
     term: str, samples: Optional[Sequence[BaseDataElement]], remedy: str
 ) -> ValueError:
-    """The error of a batch without the labels that a term needs.
+    """Make the error of a batch that lacks the labels a term needs.
 
     Args:
-        term (str): What needs them, by its config key.
+        term (str): What needs labels, by its config key.
         samples (Sequence[DataSample], optional): The B data samples.
         remedy (str): What to do about it.
     """
     samples = samples or []
     without = without_labels(samples)
-    which = 'there are no data samples'
+    which = 'no data samples'
     if without:
         first = samples[without[0]].get('img_path')
-        which = f'{len(without)} of {len(samples)} samples have none' + (
-            f', the first is {first}' if first else ''
+        which = f'{len(without)} of {len(samples)} samples without labels' + (
+            f', the first being {first}' if first else ''
         )
     return ValueError(
-        f'Invalid batch: {term} needs labels (`gt_label` or '
-        f'`gt_score` of each sample), but {which}. Give all '
-        f'images labels, or {remedy}.'
+        f'Invalid batch: expected labels (`gt_label` or `gt_score`) in every '
+        f'sample for {term}, got {which}. Label all images, or {remedy}.'
     )
 
 
 def remove_labels(sample: BaseDataElement) -> None:
-    """Remove the labels of a sample, and note that this is meant.
+    """Remove the labels of a sample, and mark it as unlabeled.
 
     Args:
         sample (DataSample): The sample.
@@ -74,7 +73,7 @@ def remove_labels(sample: BaseDataElement) -> None:
 
 
 def is_unlabeled(sample: BaseDataElement) -> bool:
-    """Whether a sample has no labels on purpose.
+    """Tell whether a sample is marked as unlabeled.
 
     Args:
         sample (DataSample): The sample.
@@ -83,16 +82,15 @@ def is_unlabeled(sample: BaseDataElement) -> bool:
 
 
 def labeled_rows(samples: Optional[Sequence[BaseDataElement]]) -> Optional[List[int]]:
-    """The places of the samples with labels, where the others have none on
-    purpose.
+    """Return the indices of the labeled samples, if all others are marked.
 
     Args:
         samples (Sequence[DataSample], optional): B data samples.
 
     Returns:
-        List[int], optional: Places, ascending; none of a batch without labels.
-        None where there are no samples, or one lacks labels and does not say
-        that this is meant.
+        List[int], optional: Sorted indices; an empty list for a batch of
+        unlabeled images. None if there are no samples, or one lacks labels
+        without being marked as unlabeled.
     """
     if not samples:
         return None
@@ -103,15 +101,14 @@ def labeled_rows(samples: Optional[Sequence[BaseDataElement]]) -> Optional[List[
 
 
 def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:
-    """Treat a batch as one without labels if some of its samples lack them.
+    """Make MMPretrain's data preprocessor accept partly labeled batches.
 
-    A pre-hook of the data preprocessor. MMPretrain's looks at the first
-    sample and takes the others to be like it. So samples that are without
-    labels on purpose get empty ones on their way through it, which
-    :func:`remove_empty_labels` removes.
+    A forward pre-hook. The preprocessor assumes that all samples have the
+    fields of the first one. So samples that are unlabeled on purpose get empty
+    labels on their way through it, which :func:`remove_empty_labels` removes.
 
     Raises:
-        ValueError: If images with and without labels would be mixed into one.
+        ValueError: If batch augments would mix labeled and unlabeled images.
     """
     samples = _samples_of(args[0] if args else kwargs.get('data'))
     without = without_labels(samples)
@@ -125,8 +122,8 @@ def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:
         return
     if getattr(module, 'batch_augments', None):
         raise ValueError(
-            'Invalid `train_cfg.augments`: expected none with images without '
-            'labels, which mixup and CutMix would mix with labeled ones, got '
+            'Invalid `train_cfg.augments`: expected None with unlabeled images, '
+            'which mixup and CutMix would mix with labeled ones, got '
             f'{module.batch_augments}.'
         )
     labeled = next(sample for sample in samples if not is_unlabeled(sample))
@@ -138,8 +135,8 @@ def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:
 
 
 def remove_empty_labels(module, args: tuple, kwargs: dict, output: Any) -> None:
-    """Remove what :func:`drop_partial_labels` has added: a hook of the data
-    preprocessor."""
+    """Remove the labels that :func:`drop_partial_labels` added; a forward
+    hook."""
     for sample in _samples_of(output):
         if is_unlabeled(sample):
             remove_labels(sample)

@@ -12,15 +12,15 @@ from .labels import has_labels
 
 
 class MultiLabel(Classification):
-    r"""Images of any number of classes each.
+    r"""The task of images with any number of classes each.
 
     A network predicts C independent Bernoulli distributions,
 
     .. math:: p_c = \mathrm{sigmoid}(z_c / \tau)
 
-    Each is the softmax over two outcomes, the class is there or not, of the
-    logits :math:`z_c / \tau` and 0. So a divergence and an entropy are sums
-    over classes:
+    Each is the softmax of the logits :math:`z_c / \tau` and 0 over two
+    outcomes, present or absent. So divergences and entropies are sums over
+    classes:
 
     .. math::
         KL(q \| p) = \sum_c q_c \log \frac{q_c}{p_c}
@@ -35,16 +35,16 @@ class MultiLabel(Classification):
     def gather_labels(
         samples: Optional[Sequence[BaseDataElement]], num_classes: int
     ) -> Optional[torch.Tensor]:
-        """The labels of a batch, as MMPretrain's heads take them.
+        """Gather the labels of a batch, in the form of MMPretrain's heads.
 
         Args:
             samples (Sequence[DataSample], optional): B data samples. An empty
-                ``gt_label`` says that an image has no class.
+                ``gt_label`` means an image of no class.
             num_classes (int): C.
 
         Returns:
-            Tensor, optional: (B, C): ``gt_score``, or a 1 for each
-            ``gt_label``. None where a sample has no labels.
+            Tensor, optional: (B, C): ``gt_score``, or the multi-hot
+            ``gt_label``. None if a sample has no labels.
         """
         if samples is None or not has_labels(samples):
             return None
@@ -56,8 +56,8 @@ class MultiLabel(Classification):
 
     @staticmethod
     def distributions(logits: torch.Tensor) -> torch.Tensor:
-        """Logits of C distributions an image over two outcomes, the class is
-        there or not.
+        """Reshape logits into C distributions per image over two outcomes,
+        present and absent.
 
         Args:
             logits (Tensor): (..., B, C).
@@ -74,32 +74,32 @@ class MultiLabel(Classification):
 
     @staticmethod
     def renormalize(scores: torch.Tensor) -> torch.Tensor:
-        """Make distributions of scores: that of a class that is there is
-        kept, as classes are no rivals."""
+        """Normalize scores to distributions; the score of a present class stays,
+        as classes do not exclude each other."""
         there = scores[..., :1]
         return torch.cat([there, 1 - there], -1)
 
     @staticmethod
     def scores(logits: torch.Tensor) -> torch.Tensor:
-        """The probability of each class, by sigmoid."""
+        """Compute the probability of each class, by sigmoid."""
         return logits.sigmoid()
 
     @staticmethod
     def entropy(logits: torch.Tensor) -> torch.Tensor:
-        """The entropy of what is predicted, summed over classes."""
+        """Compute the entropy of predictions, summed over classes."""
         logits = logits.float()
         return sum(torch.special.entr(z.sigmoid()).sum(-1) for z in (logits, -logits))
 
     @staticmethod
     def agreement(logits: torch.Tensor) -> torch.Tensor:
-        r"""The share of pairs of members that decide alike about a class.
+        r"""Compute the share of pairs of members that agree about a class.
 
         .. math::
             \frac{1}{BC} \sum_{bc} \frac{n_{bc} (n_{bc} - 1)
                 + (N - n_{bc}) (N - n_{bc} - 1)}{N (N - 1)}
 
-        with :math:`n_{bc}` the number of members that hold class c of image b
-        to be there, :math:`z \ge 0`.
+        with :math:`n_{bc}` the number of members that predict class c for image
+        b, :math:`z \ge 0`.
         """
         number = len(logits)
         votes = (logits >= 0).float().sum(0)
@@ -109,8 +109,8 @@ class MultiLabel(Classification):
 
     @staticmethod
     def decide(score: torch.Tensor, head: Optional[nn.Module] = None) -> torch.Tensor:
-        """The classes that reach the ``thr`` of the head, 0.5 without one, or
-        its ``topk`` largest."""
+        """Return the classes above the head's ``thr`` (0.5 without a head), or its
+        ``topk`` largest."""
         threshold = getattr(head, 'thr', None)
         topk = getattr(head, 'topk', None)
         if threshold is None and isinstance(topk, int):

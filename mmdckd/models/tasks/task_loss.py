@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The task loss of a batch, some of whose images may have no labels."""
+"""The task loss of a batch that may contain unlabeled images."""
 
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
@@ -15,12 +15,10 @@ Samples = Optional[Sequence[BaseDataElement]]
 def task_losses(
     network: Callable, inputs: torch.Tensor, samples: Samples
 ) -> Dict[str, torch.Tensor]:
-    """Run a network on all images, and compute its task loss on those with
-    labels.
+    """Run a network on all images, and compute its task loss on labeled ones.
 
-    The network sees all images at once, its BatchNorm layers too, and its head
-    gives the scores of all. The loss is what the head makes of the scores with
-    labels, as if there were no others.
+    The network, including its BatchNorm layers, sees all images at once. The
+    head computes its loss from the scores of the labeled images only.
 
     Args:
         network (BaseModel): A classifier of MMPretrain.
@@ -28,12 +26,11 @@ def task_losses(
         samples (Sequence[DataSample], optional): B data samples.
 
     Returns:
-        Dict[str, Tensor]: The losses of its task; none where no image has
-        labels.
+        Dict[str, Tensor]: The task losses; empty if no image has labels.
 
     Raises:
-        ValueError: If some images have no labels, and the head computes its
-            loss in a way of its own.
+        ValueError: If some images have no labels, and the loss of the head
+            cannot be restricted to labeled ones.
     """
     rows = labeled_rows(samples)
     if has_labels(samples):
@@ -59,7 +56,7 @@ def _loss_of_rows(
         labeled = [data_samples[i] for i in rows]
         return compute(_select(scores, chosen), labeled, **kwargs)
 
-    # Classifiers of MMPretrain hand the scores of a batch to this method.
+    # MMPretrain's heads compute their loss in this method.
     head._get_loss = of_rows
     try:
         losses = network(inputs, samples, mode='loss')
@@ -71,7 +68,7 @@ def _loss_of_rows(
 
 
 def _select(scores: Any, rows: torch.Tensor) -> Any:
-    """Rows of the scores, also of several classifiers."""
+    """Select rows of the scores of one or several classifiers."""
     if isinstance(scores, torch.Tensor):
         return scores[rows]
     return type(scores)(_select(each, rows) for each in scores)
@@ -79,7 +76,7 @@ def _select(scores: Any, rows: torch.Tensor) -> Any:
 
 def _other_head(head: Any) -> ValueError:
     return ValueError(
-        'Invalid `head`: expected one whose loss can be taken of labeled images '
-        'alone, such as a LinearClsHead, as some images have no labels, got a '
+        'Invalid `head`: expected one whose loss can be restricted to labeled '
+        'images, such as a LinearClsHead, as some images have no labels, got a '
         f'{type(head).__name__}.'
     )

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Networks with a second classifier, for what others know.
+"""Networks with a second classifier for distillation.
 
 `Training data-efficient image transformers & distillation through attention
 <https://arxiv.org/abs/2012.12877>`_ (Touvron et al., ICML 2021) gives a network
-two classifiers: one learns from the labels, one from the teacher. Prediction
-is by the mean of their logits.
+two classifiers: one learns from labels, the other from the teacher. The
+prediction is the mean of their logits.
 """
 
 from typing import Dict, List, Optional, Tuple
@@ -19,37 +19,37 @@ Pair = Tuple[torch.Tensor, torch.Tensor]
 
 
 class TokenHead(heads.ClsHead):
-    """A head of MMPretrain with two classifiers, which trains.
+    """Makes a head of MMPretrain with two classifiers trainable.
 
-    It has the weights of that head and predicts as it does, to the bit.
+    It has the weights of that head, and its predictions are bitwise equal.
     """
 
-    #: The distillation classifier, a module of the network.
+    #: The name of the distillation classifier in the network.
     source: str
-    #: Whether the class classifier alone learns from labels. Then the
-    #: distillation classifier is the network's knowledge, see
-    #: :func:`~.heads.knowledge_of`; else both learn by their mean.
+    #: Whether only the class classifier learns from labels. Then the
+    #: distillation classifier learns from teacher and peers, see
+    #: :func:`~.heads.knowledge_of`; otherwise, labels train the mean of both.
     apart = False
 
     def classify(self, feats: tuple) -> Pair:
-        """The logits of the class and the distillation classifier."""
+        """Return the logits of the class and the distillation classifier."""
         raise NotImplementedError
 
     def forward(self, feats: tuple) -> torch.Tensor:
-        """The mean of both classifiers' logits, (B, C)."""
+        """Return the mean of both classifiers' logits, (B, C)."""
         scores, distilled = self.classify(feats)
         return (scores + distilled) / 2
 
     def loss(
         self, feats: tuple, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, torch.Tensor]:
-        """The losses of what learns from labels."""
+        """Compute the losses of what learns from labels."""
         scores = self.classify(feats)[0] if self.apart else self(feats)
         return self._get_loss(scores, data_samples, **kwargs)
 
 
 class TokenDeiTClsHead(TokenHead, heads.DeiTClsHead):
-    """A ``DeiTClsHead`` whose two classifiers learn."""
+    """A trainable ``DeiTClsHead``."""
 
     source = 'head.layers.head_dist'
 
@@ -59,7 +59,7 @@ class TokenDeiTClsHead(TokenHead, heads.DeiTClsHead):
 
 
 class TokenLeViTClsHead(TokenHead, heads.LeViTClsHead):
-    """A ``LeViTClsHead`` whose two classifiers learn."""
+    """A trainable ``LeViTClsHead``."""
 
     source = 'head.head_dist'
 
@@ -69,7 +69,7 @@ class TokenLeViTClsHead(TokenHead, heads.LeViTClsHead):
 
 
 class TokenEfficientFormerClsHead(TokenHead, heads.EfficientFormerClsHead):
-    """An ``EfficientFormerClsHead`` whose two classifiers learn."""
+    """A trainable ``EfficientFormerClsHead``."""
 
     source = 'head.dist_head'
 
@@ -79,9 +79,10 @@ class TokenEfficientFormerClsHead(TokenHead, heads.EfficientFormerClsHead):
 
 
 class TokenTimmClassifier(TimmClassifier):
-    """A ``TimmClassifier`` of a network whose two classifiers learn apart.
+    """A ``TimmClassifier`` whose two classifiers are trained separately.
 
-    The network returns both in training, see its ``set_distilled_training``.
+    In training, the network returns both outputs; see its
+    ``set_distilled_training``.
     """
 
     source = 'model.head_dist'
@@ -89,7 +90,7 @@ class TokenTimmClassifier(TimmClassifier):
     def loss(
         self, inputs: torch.Tensor, data_samples: List[DataSample], **kwargs
     ) -> Dict[str, torch.Tensor]:
-        """The losses of the class classifier."""
+        """Compute the losses of the class classifier."""
         scores, _ = self.model(inputs)
         return self._get_loss(scores, data_samples, **kwargs)
 
@@ -102,13 +103,13 @@ _TOKEN_HEADS = {
 
 
 def token_source(network: nn.Module) -> Optional[str]:
-    """The distillation classifier of a network whose two learn apart.
+    """Find the distillation classifier of a network, if it is trained separately.
 
     Args:
         network (nn.Module): The network.
 
     Returns:
-        str, optional: The name of the module; None of other networks.
+        str, optional: The name of the module; None for other networks.
     """
     if isinstance(network, TokenTimmClassifier):
         return network.source
@@ -117,16 +118,16 @@ def token_source(network: nn.Module) -> Optional[str]:
 
 
 def train_classifiers(network: nn.Module, apart: bool) -> None:
-    """Let both classifiers of a network learn, if it has two.
+    """Make both classifiers of a network trainable, if it has two.
 
-    Its weights, its config and what it predicts stay as they are; only the
-    class of its head changes.
+    Weights, config and predictions stay the same; only the class of the head
+    changes.
 
     Args:
         network (nn.Module): A classifier of MMPretrain.
-        apart (bool): Whether one learns from labels and the other one from
-            teacher and peers. Otherwise labels teach their mean, as
-            MMPretrain trains DeiT's.
+        apart (bool): Whether one learns from labels and the other from teacher
+            and peers. If False, labels train their mean, as in MMPretrain's
+            DeiT.
     """
     head = getattr(network, 'head', None)
     if isinstance(head, nn.Module) and type(head) in _TOKEN_HEADS and _has_two(head):

@@ -14,25 +14,24 @@ def build_teacher(
     checkpoint: Optional[str] = None,
     allow_random: bool = False,
 ) -> Tuple[BaseModel, InputAdapter]:
-    """Build a teacher's network with its weights, and what adapts images to
-    it.
+    """Build a teacher with its weights, and the adapter of its input.
 
     Args:
         cfg (dict | :obj:`BaseModel`): The network's config; see
-            :func:`~mmdckd.models.networks.resolve_network`. It may have
-            ``input_size`` beside: the side, or height and width, that images
-            are resized to for this teacher.
-        checkpoint (str, optional): Path or address of its weights, where the
-            config names none. Every key must fit. Defaults to None.
+            :func:`~mmdckd.models.networks.resolve_network`. It may also have
+            ``input_size``: the side, or (height, width), in pixels, to which
+            images are resized for this teacher.
+        checkpoint (str, optional): Path or URL of its weights, if the config
+            names none. Every key must match. Defaults to None.
         allow_random (bool): Whether a teacher without weights is accepted.
             Defaults to False.
 
     Returns:
-        tuple: The network, and its :class:`InputAdapter`.
+        tuple: The network and its :class:`InputAdapter`.
 
     Raises:
         ValueError: If there are no weights and ``allow_random`` is False, if
-            two are named, or if they do not fit.
+            they are named twice, or if they do not fit.
     """
     if isinstance(cfg, BaseModel):
         preprocessor = cfg.data_preprocessor
@@ -45,23 +44,23 @@ def build_teacher(
     spec = resolve_network(cfg, 'teacher')
     if spec.new_head:
         raise ValueError(
-            '`teacher.new_head` would give the teacher a random '
-            'head: it is for students.'
+            'Invalid `teacher.new_head`: expected False, as a teacher needs a '
+            'trained head, got True.'
         )
     if checkpoint and spec.weights:
         raise ValueError(
-            f'`teacher_ckpt`={checkpoint!r} and the weights that `teacher` '
-            f'names ({spec.weights!r}) exclude each other. Keep one.'
+            f'Invalid `teacher_ckpt`: expected None, as `teacher` names the '
+            f'weights {spec.weights!r}, got {checkpoint!r}.'
         )
     if checkpoint:
         spec.weights, spec.key = checkpoint, 'teacher_ckpt'
     if not spec.weights and not allow_random:
         raise ValueError(
-            'The teacher has no weights: set `teacher_ckpt` to a checkpoint '
-            'or `teacher.pretrained=True`. To distill from a random network on '
-            'purpose, set `allow_random_teacher=True`.'
+            'Invalid `teacher`: expected a network with trained weights, got none. '
+            'Set `teacher_ckpt` to a checkpoint, or `teacher.pretrained=True`. To '
+            'distill from a random network, set `allow_random_teacher=True`.'
         )
-    # A teacher takes nothing from the students' stream of random numbers.
+    # Building a teacher must not advance the students' random stream.
     with torch.random.fork_rng(devices=[]):
         network = build_network(spec)
         if not spec.weights:

@@ -9,25 +9,25 @@ from .building import build_teacher
 
 
 class FrozenTeacher:
-    """A teacher that is looked at and never changed.
+    """A frozen teacher, which is never changed.
 
-    It is no :class:`torch.nn.Module`, so that a model which holds it has it
-    in no ``state_dict``, optimizer group, EMA copy or DDP bucket; the holder
-    passes device and type changes on through :meth:`apply`. It stays in
-    ``eval`` mode throughout, needs no labels and computes no loss.
+    It is not a :class:`torch.nn.Module`, so it is in no ``state_dict``,
+    optimizer group, EMA copy or DDP bucket of the model that holds it. The
+    model passes device and type changes to :meth:`apply`. The teacher stays in
+    ``eval`` mode, needs no labels and computes no loss.
 
     Args:
         cfg (dict | :obj:`BaseModel`): The network's config (see
             :func:`~.building.build_teacher`), or the network itself, whose
-            weights are then its owner's business.
-        checkpoint (str, optional): Path or address of its weights, where the
-            config names none. Every key must fit. Defaults to None.
+            weights are not checked.
+            checkpoint (str, optional): Path or URL of its weights, if the config
+                names none. Every key must match. Defaults to None.
         allow_random (bool): Whether a teacher without weights is accepted.
             Defaults to False.
 
     Raises:
         ValueError: If there are no weights and ``allow_random`` is False, if
-            two are named, or if they do not fit.
+            they are named twice, or if they do not fit.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FrozenTeacher:
 
     @property
     def num_classes(self) -> Optional[int]:
-        """int, optional: The number of classes, where the head tells it."""
+        """int, optional: The number of classes, if the head reports it."""
         return num_classes_of(self.model)
 
     def apply(self, fn: Callable) -> None:
@@ -49,22 +49,22 @@ class FrozenTeacher:
         self.model._apply(fn)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
-        """A copy of the holder, an EMA for instance, shares the teacher."""
+        """Share the teacher with copies of the model, such as an EMA."""
         return self
 
     @torch.no_grad()
     def __call__(
         self, inputs: torch.Tensor, data_samples: Optional[list] = None
     ) -> Dict:
-        """Run the teacher in ``tensor`` mode, for the recorders to see.
+        """Run the teacher in ``tensor`` mode, so that recorders see its outputs.
 
         Args:
-            inputs (Tensor): Images as preprocessed for the students,
+            inputs (Tensor): Images preprocessed for the students,
                 (B, 3, H, W).
-            data_samples (list, optional): Not looked at. Defaults to None.
+            data_samples (list, optional): Ignored. Defaults to None.
 
         Returns:
-            dict: Its losses: none.
+            dict: No losses.
         """
         self.model(self.adapt(inputs), mode='tensor')
         return {}
@@ -77,8 +77,8 @@ class FrozenTeacher:
 
         Args:
             inputs (Tensor): As in :meth:`__call__`.
-            data_samples (list, optional): B data samples that receive the
-                predictions. Defaults to None.
+            data_samples (list, optional): B data samples to store the
+                predictions in. Defaults to None.
 
         Returns:
             List[DataSample]: The B predictions.

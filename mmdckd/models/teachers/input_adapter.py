@@ -7,20 +7,18 @@ from torch import nn
 
 
 class InputAdapter:
-    """Brings images, as they were preprocessed for the students, into the
-    form that a teacher expects, on the device they are on.
+    """Converts images preprocessed for the students to a teacher's input.
 
     Args:
-        preprocessor (nn.Module, optional): The teacher's own data
-            preprocessor: mean, standard deviation and channel order. None
-            where the teacher says nothing of it and takes what the students
-            take.
-        size (int | tuple, optional): Side, or height and width, in pixels
-            that images are resized to (bicubic, antialiased). Defaults to
-            None, as they come.
+        preprocessor (nn.Module, optional): The teacher's data preprocessor,
+            with mean, standard deviation and channel order. None if the
+            teacher takes the students' input.
+        size (int | tuple, optional): The side, or (height, width), in pixels,
+            to which images are resized (bicubic, antialiased). Defaults to
+            None, no resizing.
 
     Raises:
-        ValueError: If ``size`` is no size.
+        ValueError: If ``size`` is invalid.
     """
 
     def __init__(self, preprocessor: Optional[nn.Module], size=None) -> None:
@@ -29,7 +27,7 @@ class InputAdapter:
         self._renormalize: Optional[Callable] = None
 
     def see_through(self, preprocessor: nn.Module) -> None:
-        """Tell which preprocessor makes the inputs.
+        """Set the data preprocessor that produces the inputs.
 
         Args:
             preprocessor (nn.Module): The students' data preprocessor.
@@ -38,8 +36,8 @@ class InputAdapter:
             self._renormalize = _conversion(preprocessor, self._own)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Adapt images (B, 3, H, W); they are returned as they are where
-        nothing differs."""
+        """Convert images (B, 3, H, W); they are returned unchanged if nothing
+        differs."""
         if self._renormalize is not None:
             inputs = self._renormalize(inputs)
         if self._size and tuple(inputs.shape[-2:]) != self._size:
@@ -51,15 +49,16 @@ def _check_size(size) -> Tuple[int, int]:
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(
-            '`teacher.input_size` should be a side or (height, '
-            f'width) in pixels, but got {size!r}.'
+            'Invalid `teacher.input_size`: expected a side or (height, width) in '
+            f'pixels, got {size!r}.'
         )
     return sides
 
 
 def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
-    """From one normalization ``x = (image - mean) / std`` and channel order
-    to another; None where they agree."""
+    """Return a function that converts one normalization
+    ``(image - mean) / std`` and channel order to another; None if they
+    agree."""
     source_mean, source_std, source_rgb = _normalization(source)
     mean, std, rgb = _normalization(target)
     flip = source_rgb != rgb
@@ -69,7 +68,7 @@ def _conversion(source: nn.Module, target: nn.Module) -> Optional[Callable]:
         return None
     scale, shift = source_std / std, (source_mean - mean) / std
 
-    # One copy a device: a GPU would be waited for in every step.
+    # Copy once per device: copying in every step would synchronize the GPU.
     copies: Dict[tuple, Tuple[torch.Tensor, torch.Tensor]] = {}
 
     def renormalize(inputs: torch.Tensor) -> torch.Tensor:

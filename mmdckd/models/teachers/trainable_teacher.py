@@ -13,15 +13,16 @@ from .building import build_teacher
 
 
 class TrainableTeacher(nn.Module):
-    """A teacher that learns the task while it teaches.
+    """A teacher that is trained on the task while it teaches.
 
-    It is trained by its own task loss and learns nothing from the students.
-    It is part of the model: of its ``state_dict`` and of the optimizer.
+    It learns from its own task loss and not from the students. It is part of
+    the model's ``state_dict`` and optimizer.
 
     Args:
-        cfg (dict | :obj:`BaseModel`): As of
-            :class:`~.frozen_teacher.FrozenTeacher`. It may start at random.
-        checkpoint (str, optional): Its weights. Defaults to None.
+        cfg (dict | :obj:`BaseModel`): See
+            :class:`~.frozen_teacher.FrozenTeacher`. Random weights are allowed.
+        checkpoint (str, optional): Path or URL of its weights. Defaults to
+            None.
         norm_eval (bool): Whether its BatchNorm layers keep their statistics.
             Defaults to True, as in MMRazor.
     """
@@ -39,11 +40,11 @@ class TrainableTeacher(nn.Module):
 
     @property
     def num_classes(self) -> Optional[int]:
-        """int, optional: The number of classes, where the head tells it."""
+        """int, optional: The number of classes, if the head reports it."""
         return num_classes_of(self.model)
 
     def train(self, mode: bool = True) -> 'TrainableTeacher':
-        """Set the mode; BatchNorm stays in ``eval`` mode if so asked."""
+        """Set the mode; BatchNorm stays in ``eval`` mode with ``norm_eval``."""
         super().train(mode)
         if mode and self.norm_eval:
             for module in self.model.modules():
@@ -54,16 +55,15 @@ class TrainableTeacher(nn.Module):
     def forward(
         self, inputs: torch.Tensor, data_samples: Optional[list] = None
     ) -> Dict:
-        """Run the teacher, and compute its task loss on images with labels.
+        """Run the teacher, and compute its task loss on labeled images.
 
         Args:
-            inputs (Tensor): Images as preprocessed for the students,
+            inputs (Tensor): Images preprocessed for the students,
                 (B, 3, H, W).
             data_samples (list, optional): B data samples with the labels.
 
         Returns:
-            Dict[str, Tensor]: The losses of its task; none where no image has
-            labels.
+            Dict[str, Tensor]: The task losses; empty if no image has labels.
         """
         return task_losses(self.model, self.adapt(inputs), data_samples)
 

@@ -22,5 +22,5 @@ def test_a_cohort_is_not_sharded():
     model = distil()
     # What FSDP leaves on the modules that it takes over.
     model._is_fsdp_managed_module = True
-    with pytest.raises(RuntimeError, match='cannot be sharded'):
+    with pytest.raises(RuntimeError, match='need unsharded students'):
         model(**model.data_preprocessor(digits(), True), mode='loss')

@@ -345,12 +345,12 @@ def test_equal_students_with_dropout_may_start_equal(batch):
         (dict(num_students=0), 'Invalid `num_students`: expected .* got 0'),
         (dict(num_students=-1), 'Invalid `num_students`: expected .* got -1'),
         (dict(num_students='2'), "Invalid `num_students`: expected .* got '2'"),
-        (dict(students=dict(a=network()), architecture=network()), 'both are'),
-        (dict(architecture=None), 'neither is'),
+        (dict(students=dict(a=network()), architecture=network()), 'got both'),
+        (dict(architecture=None), 'got neither'),
         (dict(students=dict(), architecture=None), '`students` .* is empty'),
         (
             dict(students=dict(a=network()), architecture=None, num_students=2),
-            '`num_students`=2, but `students` names 1',
+            '`num_students`: expected None or 1, .* got 2',
         ),
         (
             dict(students=dict(teacher=network()), architecture=None),
@@ -368,7 +368,7 @@ def test_equal_students_with_dropout_may_start_equal(batch):
         ),
         (
             dict(architecture=network(num_classes=5)),
-            '`teacher` predicts 10 classes and the students 5',
+            '`teacher`: expected a network of 5 classes, .* got 10',
         ),
         (dict(teacher=None, teacher_ckpt='a.pth'), '`teacher_ckpt`'),
         (dict(allow_random_teacher=False), 'The teacher has no weights'),

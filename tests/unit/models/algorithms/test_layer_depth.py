@@ -95,5 +95,5 @@ def test_what_is_of_no_network_is_not_scaled_and_a_teacher_answers():
 
 def test_a_network_that_does_not_tell_is_named():
     model = distil(architecture=network())
-    with pytest.raises(NotImplementedError, match="'student0' does not tell"):
+    with pytest.raises(NotImplementedError, match="'student0' does not report"):
         wrapper_of(model)

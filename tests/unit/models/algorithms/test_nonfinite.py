@@ -61,7 +61,7 @@ def test_nothing_is_touched_and_the_message_says_where(value):
     assert_same(state(model, optim), before)
     message = str(error.value)
     assert 'the loss of student1: student.student1.loss=nan' in message
-    assert 'with it 2 losses of those that learn from it' in message
+    assert '2 losses of members that learn from it' in message
     for i in range(32, 48):
         assert f'digits/{i}.png' in message
     assert 'SaveOnNonFiniteHook' in message

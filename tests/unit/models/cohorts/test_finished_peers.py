@@ -170,14 +170,14 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
     content = torch.load(f'{runner.work_dir}/epoch_2.pth', weights_only=False)
     del content['meta']['students']
     torch.save(content, tmp_path / 'old.pth')
-    with pytest.raises(ValueError, match='finished_peers.*configs of its students'):
+    with pytest.raises(ValueError, match='finished_peers.*holds the students. configs'):
         distil(1, distiller=distiller(), finished_peers=str(tmp_path / 'old.pth'))
 
 
 @pytest.mark.parametrize(
     'cfg, options, message',
     [
-        (network(), ALONE, r'finished_peers\[0\].*`pretrained`, got none'),
+        (network(), ALONE, r'finished_peers\[0\].*`pretrained`, got no weights'),
         ([], {}, 'finished_peers.*configs of one or more'),
         (3, {}, 'finished_peers.*configs of one or more'),
         ('missing.pth', {}, 'missing.pth'),

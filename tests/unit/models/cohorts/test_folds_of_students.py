@@ -324,9 +324,9 @@ def test_plans():
         (dict(num_folds=4, graduate='student3'), 'from 2 to 3, .* got 4'),
         (dict(num_folds=1), 'from 2 to 4, .* got 1'),
         (dict(num_folds='4'), "from 2 to 4, .* got '4'"),
-        (dict(seed=0.5), 'folds.seed`: expected a whole number, got 0.5'),
-        (dict(fold=4), 'a dict with some of'),
-        (4, 'a dict with some of'),
+        (dict(seed=0.5), 'folds.seed`: expected an integer, got 0.5'),
+        (dict(fold=4), 'a dict with keys of'),
+        (4, 'a dict with keys of'),
     ],
 )
 def test_plans_that_cannot_be(folds, message):
@@ -389,7 +389,7 @@ def test_plans_that_cannot_be(folds, message):
                     ),
                 )
             ),
-            'from the teacher alone, or whose value is a mean .* GatedEnsembleLoss',
+            'from the teacher only, or that is a mean .* GatedEnsembleLoss',
         ),
         (dict(distiller=dckd()), 'there is no peer to collect from'),
         (

@@ -163,7 +163,9 @@ def test_wrong_options(cfg, message):
 
 
 def test_they_need_a_loss_that_collects():
-    with pytest.raises(ValueError, match='`lagged_peers` are for collective'):
+    with pytest.raises(
+        ValueError, match='`lagged_peers`: expected None without .*collective_losses'
+    ):
         distil(
             teacher=None,
             distiller=dict(type='mmdckd.CollectiveDistiller'),

@@ -97,7 +97,7 @@ def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
 
 def test_other_images_than_the_peers_had_are_refused(tmp_path):
     cfg = config(tmp_path, **{'train_dataloader.dataset.indices': 96})
-    with pytest.raises(ValueError, match='the folds that the finished peers had'):
+    with pytest.raises(ValueError, match='the folds of the finished peers'):
         train_phases(cfg)
 
 

@@ -301,7 +301,9 @@ def test_heads_for_different_tasks_are_refused():
             ('`students.a.head`', '`students.b.head`', '`teacher[1].head`'),
         ),
     ):
-        with pytest.raises(ValueError, match='Invalid heads') as error:
+        with pytest.raises(
+            ValueError, match='Invalid `head`: expected heads for the same'
+        ) as error:
             distil(**cfg)
         assert all(key in str(error.value) for key in keys)
     assert distil(architecture=multi_label(), task='multi_label')

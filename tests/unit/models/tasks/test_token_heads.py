@@ -224,7 +224,9 @@ def test_labels_teach_a_trainable_teacher_the_mean(kind, batch):
 @pytest.mark.parametrize('kind', HEADS)
 def test_no_loss_of_mmrazor_takes_a_head_that_does_not_run(kind):
     source = 'head.' + HEADS[kind][1]
-    with pytest.raises(ValueError, match=f'scores.source`.*apart.*mean {source!r}'):
+    with pytest.raises(
+        ValueError, match=f'scores.source`.*separately.*mean {source!r}'
+    ):
         distil(architecture=token_network(kind), distiller=dckd(**KL))
     recorders = dict(scores=dict(type='ModuleOutputs', source=source))
     distil(

@@ -125,7 +125,7 @@ def test_a_checkpoint_that_would_run_code_does_not(tmp_path):
 
 
 def test_two_places_for_the_weights_are_refused(checkpoint):
-    with pytest.raises(ValueError, match='exclude each other'):
+    with pytest.raises(ValueError, match='`teacher_ckpt`: expected None, as'):
         FrozenTeacher(dict(network(34), pretrained=checkpoint), checkpoint)
 
 

@@ -1,0 +1,45 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The form of an error about a config: key, what is expected, what was got."""
+
+from difflib import get_close_matches
+from typing import Any, Iterable
+
+
+def invalid(key: str, expected: str, value: Any, hint: str = '') -> ValueError:
+    """Make the error of an invalid option.
+
+    Args:
+        key (str): The config key of the option.
+        expected (str): What the option may be.
+        value (Any): The value it has.
+        hint (str): What to do instead, such as the result of
+            :func:`did_you_mean`, with a leading space. Defaults to ''.
+
+    Returns:
+        ValueError: The error, to be raised.
+
+    Examples:
+        >>> print(invalid('tau', 'a positive number', -1))
+        Invalid `tau`: expected a positive number, got -1.
+    """
+    return ValueError(f'Invalid `{key}`: expected {expected}, got {value!r}.{hint}')
+
+
+def did_you_mean(word: Any, words: Iterable[str], most: int = 1) -> str:
+    """Suggest the words closest to a misspelled one.
+
+    Args:
+        word (Any): The word that is not known.
+        words (Iterable[str]): The words that are.
+        most (int): The largest number of suggestions. Defaults to 1.
+
+    Returns:
+        str: The end of a message, with a leading space; empty if no word is
+        close.
+
+    Examples:
+        >>> did_you_mean('man', ['mean', 'max'])
+        " Did you mean 'mean'?"
+    """
+    near = get_close_matches(str(word), list(words), most)
+    return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
