@@ -48,15 +48,16 @@ def missing_labels(
     """
     samples = samples or []
     without = without_labels(samples)
-    which = 'no data samples'
+    which = 'there are no data samples'
     if without:
         first = samples[without[0]].get('img_path')
-        which = f'{len(without)} of {len(samples)} samples without labels' + (
-            f', the first being {first}' if first else ''
+        which = f'{len(without)} of {len(samples)} samples have none' + (
+            f', the first is {first}' if first else ''
         )
     return ValueError(
-        f'Invalid batch: expected labels (`gt_label` or `gt_score`) in every '
-        f'sample for {term}, got {which}. Label all images, or {remedy}.'
+        f'Invalid batch: {term} needs labels (`gt_label` or '
+        f'`gt_score` of each sample), but {which}. Give all '
+        f'images labels, or {remedy}.'
     )
 
 

@@ -347,7 +347,7 @@ def test_equal_students_with_dropout_may_start_equal(batch):
         (dict(num_students='2'), "Invalid `num_students`: expected .* got '2'"),
         (dict(students=dict(a=network()), architecture=network()), 'got both'),
         (dict(architecture=None), 'got neither'),
-        (dict(students=dict(), architecture=None), '`students` .* is empty'),
+        (dict(students=dict(), architecture=None), '`students`: expected at least one'),
         (
             dict(students=dict(a=network()), architecture=None, num_students=2),
             '`num_students`: expected None or 1, .* got 2',
@@ -371,7 +371,10 @@ def test_equal_students_with_dropout_may_start_equal(batch):
             '`teacher`: expected a network of 5 classes, .* got 10',
         ),
         (dict(teacher=None, teacher_ckpt='a.pth'), '`teacher_ckpt`'),
-        (dict(allow_random_teacher=False), 'The teacher has no weights'),
+        (
+            dict(allow_random_teacher=False),
+            '`teacher`: expected a network with trained weights',
+        ),
         (dict(architecture=dict(depth=18)), '`architecture` needs'),
         (dict(architecture=dict(cfg_path='no/such.py')), 'no such file'),
         (dict(architecture=dict(cfg_path='mmpretrain::no/such.py')), 'cannot be used'),

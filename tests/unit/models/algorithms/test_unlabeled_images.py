@@ -195,7 +195,7 @@ def test_mixed_images_are_refused():
     options = dict(
         PREPROCESSOR, batch_augments=dict(augments=[dict(type='Mixup', alpha=1.0)])
     )
-    with pytest.raises(ValueError, match='Invalid `train_cfg.augments`: expected none'):
+    with pytest.raises(ValueError, match='Invalid `train_cfg.augments`: expected None'):
         losses_of(distil(data_preprocessor=options))
 
 
