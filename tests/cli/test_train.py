@@ -259,7 +259,7 @@ def test_resume(merged, tmp_path):
     path.touch()
     cfg = merged(TEACHER, '--resume', path)
     assert cfg.resume is True and cfg.load_from == str(path)
-    with pytest.raises(SystemExit, match="no checkpoint 'nowhere.pth'"):
+    with pytest.raises(SystemExit, match="Invalid `checkpoint`: .*'nowhere.pth'"):
         merged(TEACHER, '--resume', 'nowhere.pth')
 
 

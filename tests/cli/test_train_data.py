@@ -137,7 +137,7 @@ def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
     'options, message',
     [
         (['--cfg-options', 'optim_wraper.clip_grad=None'], "Did you mean 'optim_wrapp"),
-        (['--cfg-options', 'work_dir=x'], '`work_dir` is set by work_dir'),
+        (['--cfg-options', 'work_dir=x'], 'expected no `work_dir`, which is set by'),
         (['--cfg-options', 'param_scheduler.9.end=1'], 'Invalid `cfg_options`: .*9'),
         (['--batch-size', '31'], 'Invalid `batch_size`: expected at most 30'),
         (['--epochs', '0'], 'Invalid `epochs`'),

@@ -12,6 +12,7 @@ from helpers.paths import DOCS, ROOT
 from mmdckd import list_losses
 from mmdckd.cli.main import COMMANDS
 from mmdckd.models import CollectiveDistill, DCKDLoss
+from mmdckd.registry import MODELS
 
 GENERATE = runpy.run_path(str(DOCS / 'generate.py'))
 
@@ -35,7 +36,13 @@ def test_every_key_has_its_default_and_meaning(keys, part):
 
 def test_every_loss_has_a_chapter(keys):
     chapters = re.findall('^### (.*)$', keys, re.M)
-    ours = {name[7:] for name in list_losses() if name.startswith('mmdckd.')}
+    # Other tests register losses of their own.
+    ours = {
+        name[7:]
+        for name in list_losses()
+        if name.startswith('mmdckd.')
+        and MODELS.get(name).__module__.startswith('mmdckd.')
+    }
     assert 'DCKDLoss' in ours and ours <= set(chapters)
 
 

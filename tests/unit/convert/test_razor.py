@@ -177,7 +177,7 @@ def test_tool_writes_what_trains(tmp_path):
 @pytest.mark.parametrize(
     'args, message',
     [
-        (['nowhere.py', 'out.py'], 'no file'),
+        (['nowhere.py', 'out.py'], 'no such file'),
         ([__file__, 'out.py', '--num-students', '0'], '1 or more'),
         (
             [

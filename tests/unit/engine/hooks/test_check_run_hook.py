@@ -221,7 +221,7 @@ def test_what_no_metric_produces(tmp_path, changes, key, near):
 def test_what_is_followed_without_validation(tmp_path, part):
     cfg = config(tmp_path, **part)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    assert 'nothing is validated' in refused(cfg)
+    assert 'the run does not validate' in refused(cfg)
 
 
 def train_in(cfg):

@@ -161,5 +161,7 @@ def test_mmengines_own_loop_validates_the_first_student(tmp_path):
 def test_without_a_metric(tmp_path):
     runner = make_runner(tmp_path / 'run')
     runner._val_evaluator = []
-    with pytest.raises(ValueError, match='`val_evaluator` has no metric'):
+    with pytest.raises(
+        ValueError, match='`val_evaluator`: expected at least one metric'
+    ):
         runner.val()

@@ -103,5 +103,5 @@ def test_owners():
 
 @pytest.mark.parametrize('clip', [None, dict(type='value', clip_value=1.0)])
 def test_without_a_norm_to_clip(clip):
-    with pytest.raises(ValueError, match='`optim_wrapper.clip_grad='):
+    with pytest.raises(ValueError, match='Invalid `optim_wrapper.clip_grad`'):
         wrapper_of(distil(), clip_grad=clip)
