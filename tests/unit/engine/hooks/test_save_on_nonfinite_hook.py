@@ -41,7 +41,7 @@ def test_the_state_before_the_iteration_is_saved(tmp_path):
         runner.train()
     path = f'{runner.work_dir}/stopped_at_iter_5.pth'
     assert 'in iteration 6 (epoch 2): the loss of student2' in str(error.value)
-    assert f'{path} has the state before' in str(error.value)
+    assert f'{path} holds the state before' in str(error.value)
     # The digits are in no files.
     assert 'sample ' in str(error.value)
 

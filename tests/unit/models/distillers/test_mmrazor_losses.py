@@ -222,7 +222,7 @@ def test_connectors_are_pretrained_without_the_students():
 
 
 def test_students_that_do_not_learn_have_no_loss():
-    with pytest.raises(ValueError, match='`calculate_student_loss=False`'):
+    with pytest.raises(ValueError, match='`calculate_student_loss`: expected False'):
         build(
             LOSSES['KLDivergence'], student_trainable=False, calculate_student_loss=True
         )
