@@ -6,9 +6,10 @@ Each raises a ``ValueError`` that names the option and what it expects.
 
 import contextlib
 import math
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any, Iterable, Iterator
+
+from mmdckd.errors import did_you_mean, invalid
 
 #: Beyond, the square of a temperature and what it softens leave float32.
 COLDEST, HOTTEST = 1e-4, 1e4
@@ -49,14 +50,8 @@ def check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
     """Check for one of several words."""
     choices = tuple(choices)
     if value not in choices:
-        near = get_close_matches(str(value), choices, 1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'{invalid(key, f"one of {choices}", value)}{hint}')
-
-
-def invalid(key: str, expected: str, value: Any) -> ValueError:
-    """The error of an option that is something else."""
-    return ValueError(f'Invalid `{key}`: expected {expected}, got {value!r}.')
+        hint = did_you_mean(value, choices)
+        raise invalid(key, f'one of {choices}', value, hint)
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
+from mmdckd.errors import invalid
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
-from mmdckd.models.options import invalid
 from mmdckd.names import in_order, student_names
 
 from .building import build_runner

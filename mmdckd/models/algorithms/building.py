@@ -8,6 +8,7 @@ from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from torch import nn
 
+from mmdckd.errors import invalid
 from mmdckd.names import student_names
 from mmdckd.registry import MODELS
 
@@ -15,7 +16,7 @@ from ..cohorts.finished_peers import FinishedPeers
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
-from ..options import check_choice, invalid
+from ..options import check_choice
 from ..tasks import train_classifiers
 from ..tasks.labels import drop_partial_labels, remove_empty_labels
 from ..teachers import FrozenTeacher, TrainableTeacher

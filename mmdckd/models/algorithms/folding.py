@@ -5,11 +5,13 @@ from typing import Any, Dict, Optional, Union
 
 from mmengine.model import BaseModel
 
+from mmdckd.errors import invalid
+
 from ..cohorts.fold_plan import KEY, FoldPlan, build_fold_plan
 from ..cohorts.peer_folds import PeerFolds
 from ..losses.base_collective_loss import LOGITS, BaseCollectiveLoss
 from ..losses.teacher_loss import TeacherLoss
-from ..options import invalid, under
+from ..options import under
 
 
 def build_folds(

@@ -5,6 +5,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
+from mmdckd.errors import invalid
 from mmdckd.io.checkpoints import (
     class_names_in,
     require_fit,
@@ -17,7 +18,6 @@ from mmdckd.names import finished_name, parameter_prefix
 from ..distillers.recorders import MemberRecorder, Tensors
 from ..losses.base_collective_loss import LOGITS
 from ..networks import build_network, resolve_network
-from ..options import invalid
 from ..teachers import FrozenTeacher
 from ..teachers.logits_cache import LogitsCache
 from ..weights import read_checkpoint

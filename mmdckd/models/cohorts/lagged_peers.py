@@ -6,8 +6,10 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from mmdckd.errors import invalid
+
 from ..distillers.recorders import MemberRecorder, Tensors
-from ..options import check_count, invalid
+from ..options import check_count
 from .student_cohort import StudentCohort
 
 

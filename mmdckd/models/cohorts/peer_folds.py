@@ -6,7 +6,9 @@ from typing import Any, List, Optional, Sequence
 import torch
 from mmengine.structures import BaseDataElement
 
-from ..options import check_count, invalid
+from mmdckd.errors import invalid
+
+from ..options import check_count
 from .finished_peers import FinishedPeers
 from .fold_plan import KEY
 

@@ -3,9 +3,10 @@ from typing import Any, List, Optional, Sequence, Union
 
 import torch
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
-from ..options import invalid, under
+from ..options import under
 from ..tasks import Classification
 from .base_collector import BaseCollector
 from .builder import build_collector

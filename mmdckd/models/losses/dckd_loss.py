@@ -3,10 +3,11 @@ from typing import Dict, List, Optional, Sequence, Union
 
 import torch
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
 from ..collectors import BaseCollector, build_collector
-from ..options import check_choice, check_temperature, check_weight, invalid, under
+from ..options import check_choice, check_temperature, check_weight, under
 from ..tasks import Classification
 from .functional import divergence, entropy, soften, without_target
 from .logit_loss import LogitLoss

@@ -3,9 +3,10 @@ from typing import Dict, Optional, Sequence
 
 import torch
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
-from ..options import check_temperature, invalid
+from ..options import check_temperature
 from .functional import divergence, soften
 from .standardize import standardize as standardized
 from .teacher_loss import TeacherLoss
