@@ -101,7 +101,7 @@ def message(tmp_path, monkeypatch):
         ),
         (
             dict(data_preprocessor__std=[1.0, 1.0]),
-            '`data_preprocessor.mean` has 3 numbers and .*std` 2',
+            'Invalid `data_preprocessor`: expected as many .* got 3 and 2',
         ),
         (dict(val_dataloader__sampler=5), '`val_dataloader`: '),
         (dict(val_evaluator=[{}]), '`val_evaluator`: KeyError'),
