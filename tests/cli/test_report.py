@@ -43,22 +43,24 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-def what_readme_adds(folder):
-    """What the README tells to add to a config."""
+def what_the_guide_adds(folder):
+    """What the guide to configs adds, so that a report has all it shows."""
     blocks = re.findall(
-        r'```python\n(.*?)```', (Path(REPO) / 'README.md').read_text(), re.S
+        r'```python\n(.*?)```', (Path(REPO) / 'docs/howto/configs.md').read_text(), re.S
     )
     (block,) = (b for b in blocks if 'CohortStatisticsHook' in b)
-    path = folder / 'readme.py'
-    path.write_text(block)
-    return Config.fromfile(path).to_dict()
+    path = folder / 'guide.py'
+    path.write_text(block.replace("_base_ = 'shortest.py'\n", ''))
+    added = Config.fromfile(path).to_dict()
+    del added['default_hooks']  # the run has them, and keeps the best
+    return added
 
 
 @pytest.fixture(scope='module')
 def work_dirs(tmp_path_factory):
     """A cohort, another without a teacher, and a network alone."""
     folder = tmp_path_factory.mktemp('report')
-    added = what_readme_adds(folder)
+    added = what_the_guide_adds(folder)
     cohort = run_config(folder, **added)
     # What a report shows as text must not become a part of its page.
     cohort.note = '<script>document.title = "injected"</script>'

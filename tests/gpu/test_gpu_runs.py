@@ -130,7 +130,7 @@ def test_an_exported_student_predicts_the_same(device, validated, last, tmp_path
         alone = scores_of(student, data)
         assert alone.device == device
         assert torch.equal(alone, inside)
-    assert list(Path(validated.work_dir).glob('export/student?.pth'))
+    assert list(Path(validated.work_dir).glob('exported/student?.pth'))
 
 
 def test_checkpoints_of_a_gpu_can_be_read_without_one(validated, last):
