@@ -20,8 +20,8 @@ class FrozenTeacher:
         cfg (dict | :obj:`BaseModel`): The network's config (see
             :func:`~.building.build_teacher`), or the network itself, whose
             weights are not checked.
-            checkpoint (str, optional): Path or URL of its weights, if the config
-                names none. Every key must match. Defaults to None.
+        checkpoint (str, optional): Path or URL of its weights, if the config
+            names none. Every key must match. Defaults to None.
         allow_random (bool): Whether a teacher without weights is accepted.
             Defaults to False.
 
