@@ -35,7 +35,7 @@ CLOSED = (
 )
 NAMES = (*CLOSED, 'linear')
 TAU = 3.0
-properties = settings(deadline=None, max_examples=12)
+properties = settings(deadline=None, max_examples=30)
 
 
 def softmax(row):

@@ -79,7 +79,7 @@ def check_parts(loss, batch, **tolerance):
 @pytest.mark.parametrize('name', COLLECTORS)
 @pytest.mark.parametrize('correlation', DCKDLoss.CORRELATIONS)
 @given(batch=batches(), include_self=st.booleans())
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_dckd_loss(name, correlation, batch, include_self):
     loss = DCKDLoss(
         gamma=0.5, correlation=correlation, collector=make_collector(name, include_self)
@@ -88,7 +88,7 @@ def test_dckd_loss(name, correlation, batch, include_self):
 
 
 @given(batch=batches())
-@settings(max_examples=8)
+@settings(max_examples=15)
 def test_gated_ensemble_loss(batch):
     torch.manual_seed(0)
     loss = GatedEnsembleLoss(N, C).double()

@@ -18,7 +18,7 @@ from mmdckd.registry import MODELS
 COLLECTORS = ('mean', 'max', 'logit_mean', 'min_logit')
 #: Those that have a test of their formula of their own too.
 ALL_COLLECTORS = (*COLLECTORS, 'naive', 'linear', 'confidence', 'cross_entropy')
-properties = settings(deadline=None, max_examples=12)
+properties = settings(deadline=None, max_examples=30)
 
 
 def softmax(row, tau):
