@@ -5,6 +5,7 @@ They are not registered: :class:`~mmdckd.engine.hooks.ExactResumeHook` changes
 the class of a run's loop to one of them, so ``train_cfg`` stays the same.
 """
 
+from abc import abstractmethod
 from contextlib import ExitStack, closing
 from typing import Generator, Optional, Sequence
 
@@ -42,8 +43,9 @@ class ExactTrainLoop(BaseLoop):
             self.runner.call_hook('after_train')
         return self.runner.model
 
+    @abstractmethod
     def _train(self) -> None:
-        raise NotImplementedError
+        """Train until the end of the run."""
 
     def resume(
         self, epoch: int, samples: int, sampler_seed: Optional[int] = None

@@ -7,6 +7,7 @@ two classifiers: one learns from labels, the other from the teacher. The
 prediction is the mean of their logits.
 """
 
+from abc import abstractmethod
 from typing import Dict, List, Optional, Tuple
 
 import torch
@@ -31,9 +32,9 @@ class TokenHead(heads.ClsHead):
     #: :func:`~.heads.knowledge_of`; otherwise, labels train the mean of both.
     apart = False
 
+    @abstractmethod
     def classify(self, feats: tuple) -> Pair:
         """Return the logits of the class and the distillation classifier."""
-        raise NotImplementedError
 
     def forward(self, feats: tuple) -> torch.Tensor:
         """Return the mean of both classifiers' logits, (B, C)."""
