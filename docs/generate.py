@@ -106,7 +106,7 @@ def config_keys() -> str:
         'The page is generated from the code; [API](api.md) has the full docstrings.',
     ]
     for name, title in TITLES.items():
-        classes = registered(name) if hasattr(registry, name) else {}
+        classes = registered(name)
         if classes:
             lines += ['', f'## {title}']
         for key, part in classes.items():

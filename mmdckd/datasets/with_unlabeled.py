@@ -14,8 +14,8 @@ class WithUnlabeled:
 
     Its length is that of the labeled dataset: an epoch, and all that counts
     epochs, is a pass over the labeled images, and any sampler draws from
-    them as ever. :class:`MixedBatchSampler` adds unlabeled images to each
-    batch; their indices go on where those of the labeled ones end.
+    these as usual. :class:`MixedBatchSampler` adds unlabeled images to each
+    batch; their indices follow those of the labeled images.
 
     Args:
         dataset (dict or BaseDataset): The labeled images.

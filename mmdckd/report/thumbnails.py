@@ -90,17 +90,17 @@ def _read_dataset(run: RecordedRun, indices: Sequence[int]) -> List[Image.Image]
         if int(info['gt_label']) != label or 'img' not in info:
             raise ValueError('its dataset has other images now')
         pixels = np.asarray(info['img'], np.uint8)
-        if pixels.ndim == 3:  # in OpenCV's order, which MMPretrain has everywhere
+        if pixels.ndim == 3:  # BGR, as MMPretrain loads images
             pixels = pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels[..., 0]
         images.append(Image.fromarray(pixels).convert('RGB'))
     return images
 
 
 def build_dataset(config: Config) -> Any:
-    """The dataset that a run validates on, where it holds its images itself.
+    """Build the validation dataset of a run, if it keeps its images in memory.
 
     Raises:
-        ValueError: If it is another, or its data are not there.
+        ValueError: If the dataset is of another kind, or its files are missing.
     """
     cfg = (config.get('val_dataloader') or {}).get('dataset') or {}
     kind = str(cfg.get('type'))

@@ -19,8 +19,7 @@ PHOTOGRAPHS = {
     'motorcycle': ('skimage', 'data/motorcycle_left.png'),
     'temple': ('sklearn', 'datasets/images/china.jpg'),
 }
-#: The side of a tile, and of what is cut out of the middle of a large
-#: photograph, in pixels.
+#: Side of a tile, and of the central crop of a large photograph, in pixels.
 SIDE, LARGEST = 64, 384
 
 

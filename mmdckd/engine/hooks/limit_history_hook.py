@@ -8,7 +8,7 @@ from mmdckd.registry import HOOKS
 
 @HOOKS.register_module()
 class LimitHistoryHook(Hook):
-    """Keeps only the latest values of what is logged.
+    """Keeps only the latest logged values in memory.
 
     MMEngine's message hub keeps the last million values of every scalar, and
     copies all of them to append another. A cohort logs dozens of scalars, so

@@ -41,7 +41,7 @@ class HeldOutCollector(BaseCollector):
 
     Raises:
         ValueError: If the inner collector includes the student itself, which
-            has seen the image, or is another of this kind.
+            has seen the image, or is a held-out collector too.
     """
 
     held_out = True
