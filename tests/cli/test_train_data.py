@@ -137,7 +137,10 @@ def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
     'options, message',
     [
         (['--cfg-options', 'optim_wraper.clip_grad=None'], "Did you mean 'optim_wrapp"),
-        (['--cfg-options', 'work_dir=x'], 'expected no `work_dir`, which is set by'),
+        (
+            ['--cfg-options', 'work_dir=x'],
+            'expected no `work_dir`, which is set by work_dir',
+        ),
         (['--cfg-options', 'param_scheduler.9.end=1'], 'Invalid `cfg_options`: .*9'),
         (['--batch-size', '31'], 'Invalid `batch_size`: expected at most 30'),
         (['--epochs', '0'], 'Invalid `epochs`'),
@@ -185,7 +188,9 @@ def test_another_run_is_not_resumed(photos, tmp_path):
     other = tmp_path / 'photos'
     shutil.copytree(photos, other)
     for data, options in ((photos, ['--students', '3']), (other, [])):
-        with pytest.raises(SystemExit, match='Invalid `work_dir`.* run has another'):
+        with pytest.raises(
+            SystemExit, match='Invalid `work_dir`: .* whose run has another'
+        ):
             train(data, tmp_path, *options, teacher='none')
         assert (tmp_path / 'students.py').read_text() == config
 
