@@ -4,6 +4,7 @@ from typing import List, Optional
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from mmdckd.errors import invalid
 from mmdckd.registry import DATASETS
 
 from .stratified import stratified_subset
@@ -72,9 +73,7 @@ class Digits(BaseDataset):
         self, split: str = 'train', num_images: Optional[int] = None, **kwargs
     ) -> None:
         if split not in _PARTS:
-            raise ValueError(
-                f'Invalid `split`: expected one of {list(_PARTS)}, got {split!r}.'
-            )
+            raise invalid('split', f'one of {list(_PARTS)}', split)
         self.split = split
         self.num_images = num_images
         super().__init__(ann_file='', **kwargs)

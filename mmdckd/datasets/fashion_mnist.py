@@ -6,6 +6,7 @@ import numpy as np
 from mmpretrain.datasets import FashionMNIST as MMPretrainFashionMNIST
 from mmpretrain.datasets.mnist import read_sn3_pascalvincent_tensor
 
+from mmdckd.errors import invalid
 from mmdckd.registry import DATASETS
 
 from .stratified import stratified_subset
@@ -82,9 +83,7 @@ class FashionMNIST(MMPretrainFashionMNIST):
         **kwargs,
     ) -> None:
         if split not in _SPLITS:
-            raise ValueError(
-                f'Invalid `split`: expected one of {_SPLITS}, got {split!r}.'
-            )
+            raise invalid('split', f'one of {_SPLITS}', split)
         self.part = split
         self.num_images = num_images
         super().__init__(

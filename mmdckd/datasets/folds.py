@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 import numpy as np
 from mmengine.dataset import ConcatDataset
 
+from mmdckd.errors import invalid
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.io.files import replacing
 
@@ -228,9 +229,7 @@ def check_num_folds(key: str, num_folds: Any) -> None:
         ValueError: If it is not such a number.
     """
     if not isinstance(num_folds, int) or isinstance(num_folds, bool) or num_folds < 2:
-        raise ValueError(
-            f'Invalid `{key}`: expected a whole number, 2 or more, got {num_folds!r}.'
-        )
+        raise invalid(key, 'a whole number, 2 or more', num_folds)
 
 
 def _check_classes(

@@ -6,6 +6,7 @@ from typing import Dict, List, Optional
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from mmdckd.errors import invalid
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.registry import DATASETS
 
@@ -81,9 +82,7 @@ class Glyph62(BaseDataset):
         **kwargs,
     ) -> None:
         if split not in _SPLITS:
-            raise ValueError(
-                f'Invalid `split`: expected one of {_SPLITS}, got {split!r}.'
-            )
+            raise invalid('split', f'one of {_SPLITS}', split)
         self.split = split
         self.size = size
         self.subset = subset

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmpretrain.datasets import CustomDataset
 
+from mmdckd.errors import invalid
 from mmdckd.io.images import ENDINGS, find_files, subfolders
 from mmdckd.registry import DATASETS
 
@@ -52,9 +53,7 @@ class ImageFolder(CustomDataset):
         **kwargs: Any,
     ) -> None:
         if part not in self.PARTS:
-            raise ValueError(
-                f'Invalid `part`: expected one of {self.PARTS}, got {part!r}.'
-            )
+            raise invalid('part', f'one of {self.PARTS}', part)
         if not 0 < val_ratio < 1:
             raise ValueError(
                 f'Invalid `val_ratio`: expected a number between 0 and 1, got '

@@ -3,6 +3,8 @@ from typing import Optional
 
 import numpy as np
 
+from mmdckd.errors import invalid
+
 PARTS = (None, 'train', 'val')
 
 
@@ -25,7 +27,7 @@ def stratified_part(
         ValueError: If there is no such part.
     """
     if part not in PARTS:
-        raise ValueError(f'Invalid `part`: expected one of {PARTS}, got {part!r}.')
+        raise invalid('part', f'one of {PARTS}', part)
     if part is None:
         return np.arange(len(labels))
     order = np.random.RandomState(seed).permutation(len(labels))

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdckd.console.messages import tell
+from mmdckd.errors import invalid
 from mmdckd.models.classifier_keys import classifier_prefixes
 from mmdckd.models.weights import read_state_dict
 
@@ -98,9 +99,7 @@ def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedN
     base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
     theirs = base.model.get('head', {}).get('num_classes')
     if theirs is None:
-        raise ValueError(
-            f'Invalid `{key}`: expected a classifier with one head, got {name!r}.'
-        )
+        raise invalid(key, 'a classifier with one head', name)
     if theirs != num_classes:
         config['head'] = _head(base.model.head, num_classes)
     if pretrained:

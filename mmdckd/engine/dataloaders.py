@@ -4,6 +4,8 @@
 import torch
 from mmengine.config import Config
 
+from mmdckd.errors import invalid
+
 #: Upper bound that catches typos, because torch would start all of them.
 MOST_WORKERS = 1024
 
@@ -25,9 +27,7 @@ def set_dataloader_defaults(
     if loader is None:
         return
     if not isinstance(loader, dict):
-        raise ValueError(
-            f'Invalid `{stage}_dataloader`: expected a dict, got {loader!r}.'
-        )
+        raise invalid(f'{stage}_dataloader', 'a dict', loader)
     if not isinstance(loader.get('dataset'), dict):
         raise ValueError(
             f'Invalid `{stage}_dataloader.dataset`: expected a dict, got '

@@ -3,7 +3,6 @@
 
 import os
 import random
-from difflib import get_close_matches
 from typing import Any, Iterator, List, Sequence, Tuple, Union
 
 from mmengine.config import Config
@@ -11,6 +10,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.datasets import CIFAR10, MNIST, CustomDataset, ImageNet
 
 from mmdckd.datasets import Digits, FashionMNIST, Glyph62, ImageFolder
+from mmdckd.errors import did_you_mean
 from mmdckd.inference.image_files import check_readable, images_in, label_of
 from mmdckd.inference.image_pipeline import ImagePipeline
 
@@ -52,12 +52,10 @@ class FolderImages:
         for name in sorted(os.listdir(folder)):
             inside = os.path.isdir(os.path.join(folder, name))
             if inside and not name.startswith('.') and name not in classes:
-                near = get_close_matches(name, classes, 1)
                 raise ValueError(
                     'Invalid `--test`: expected a subfolder of images for each class '
                     f'({", ".join(classes[:10])}{", ..." if classes[10:] else ""}), '
-                    f'got {name!r} in {folder!r}.'
-                    + (f' Did you mean {near[0]!r}?' if near else '')
+                    f'got {name!r} in {folder!r}.' + did_you_mean(name, classes)
                 )
         labels = [(path, label_of(path, folder, classes)) for path in found]
         known = [(path, label) for path, label in labels if label is not None]

@@ -8,6 +8,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
+from mmdckd.errors import invalid
+
 #: How the students of a run are brought to one figure.
 FIGURES = ('mean', 'first', 'best', 'ensemble')
 
@@ -285,9 +287,7 @@ def _entries(key: str, raw: dict) -> Dict[str, dict]:
     if not isinstance(entries, dict) or not all(
         isinstance(entry, dict) for entry in entries.values()
     ):
-        raise ValueError(
-            f'Invalid `{key}`: expected names and their settings, got {entries!r}.'
-        )
+        raise invalid(key, 'names and their settings', entries)
     if key == 'methods' and not entries:
         raise ValueError('Invalid `methods`: expected at least one, got none.')
     return entries

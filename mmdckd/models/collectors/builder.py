@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import re
-from difflib import get_close_matches
 from typing import Union
 
+from mmdckd.errors import did_you_mean
 from mmdckd.registry import MODELS
 
 from .base_collector import BaseCollector
@@ -66,8 +66,7 @@ def _resolve(name: str) -> type:
         for key in classes
         if key.endswith('Collector')
     ]
-    near = get_close_matches(name.split('.')[-1], short + classes)
-    hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+    hint = did_you_mean(name.split('.')[-1], short + classes, 3)
     raise ValueError(
         f'`collector`: there is no {name!r}.{hint} There are '
         f'{", ".join(sorted(short))}.'

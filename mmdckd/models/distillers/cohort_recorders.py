@@ -2,11 +2,12 @@
 """The recorders of what collective losses read, of all members."""
 
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from typing import Dict, Iterator, List, Optional, Set
 
 from mmengine.model import BaseModel
 from torch import nn
+
+from mmdckd.errors import did_you_mean
 
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
@@ -103,11 +104,10 @@ class CohortRecorders:
             return cfg
         reader = next(key for key, loss in self._losses.items() if name in loss.inputs)
         known = [each for each in self._cfgs[role] if each != LOGITS]
-        near = get_close_matches(name, known, 1)
         raise ValueError(
             f'Invalid `distiller.{role}_recorders`: expected a recorder named '
             f'{name!r}, which `distiller.collective_losses.{reader}` reads, got '
-            f'{known or None}.' + (f' Did you mean {near[0]!r}?' if near else '')
+            f'{known or None}.' + did_you_mean(name, known)
         )
 
     @contextmanager
