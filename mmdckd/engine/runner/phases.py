@@ -135,6 +135,7 @@ def phases_of(cfg: Config) -> List[Phase]:
         name, is_last = f'phase{index}', index == len(overrides) - 1
         if not is_last:
             config.work_dir = osp.join(cfg.get('work_dir') or '', name)
+            config.experiment_name = _experiment_name(cfg, name)
             config.load_from = None
             _add_to_seed(config, _SEEDS_APART * (len(overrides) - 1 - index))
         _check_peers(config.model.get('finished_peers'), index)
@@ -221,6 +222,15 @@ def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
     if index is not None:
         cfg.model.finished_peers = phases[index].checkpoint
     return cfg
+
+
+def _experiment_name(cfg: Config, phase: str) -> str:
+    # MMEngine calls a run by its config and the second of its start, and runs
+    # of one name share their logs and histories.
+    name = cfg.get('experiment_name') or osp.splitext(
+        osp.basename(cfg.filename or '')
+    )[0]
+    return f'{name}_{phase}' if name else phase
 
 
 def _stretch(cfg: Config, times: Any, key: str) -> None:

@@ -2,6 +2,8 @@
 import copy
 import json
 import os.path as osp
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mmengine.config import Config
 
 from helpers.networks import network
 from helpers.runs import run_config, train
+from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.phases import last_phase, phases_of, train_phases
 
 BETA = 'model.distiller.collective_losses.loss_dckd.beta'
@@ -51,6 +54,43 @@ def test_each_phase_has_its_settings_and_its_folder(tmp_path):
     assert last.config.randomness.seed == 1
     assert last.config.load_from == 'a.pth'
     assert 'phases' in cfg and 'phases' not in last.config
+
+
+def test_phases_of_one_second_share_no_history(tmp_path, monkeypatch):
+    clock = SimpleNamespace(
+        time=lambda: 0.0, strftime=time.strftime, localtime=time.localtime
+    )
+    monkeypatch.setattr('mmengine.runner.runner.time', clock)
+    runners = []
+
+    def trained(cfg):
+        runners.append(build_runner(cfg))
+        runners[-1].train()
+        return runners[-1]
+
+    # A longer phase first: what it recorded does not fit the second.
+    phases = [dict(PHASES[0], times=4), dict(PHASES[1], **{'train_cfg.max_epochs': 1})]
+    train_phases(config(tmp_path, phases, experiment_name='one_second'), trained)
+    hubs = [runner.message_hub for runner in runners]
+    assert hubs[0] is not hubs[1]
+    assert hubs[1].get_info('max_epochs') == 1
+
+
+@pytest.mark.parametrize(
+    'given, filename, expected',
+    [
+        (None, None, 'phase0'),
+        (None, 'configs/two.py', 'two_phase0'),
+        ('mine', 'configs/two.py', 'mine_phase0'),
+    ],
+)
+def test_the_name_of_a_phase(tmp_path, given, filename, expected):
+    cfg = config(tmp_path, experiment_name=given)
+    object.__setattr__(cfg, '_filename', filename)
+    assert [phase.config.experiment_name for phase in phases_of(cfg)] == [
+        expected,
+        given,
+    ]
 
 
 def test_a_phase_may_take_several_times_as_long(tmp_path):
