@@ -1,216 +1,152 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import time
 from functools import partial
-from typing import Callable, Iterator, List
+from typing import Any, Optional
 
-import numpy as np
-import torch
-from mmengine.dataset import BaseDataset
-from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
-from mmdckd.datasets import EnumeratedCropFlip
+from mmdckd.engine.teacher_cache.numbered_views import is_numbered, open_numbered
+from mmdckd.engine.teacher_cache.replayed_views import ReplayedViews
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.errors import invalid
 from mmdckd.models.algorithms import CollectiveDistill
-from mmdckd.models.teachers import FrozenTeacher
-from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
 from mmdckd.registry import HOOKS
-
-from ..inner_datasets import inner_datasets
-
-Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 @HOOKS.register_module()
 class TeacherCacheHook(Hook):
-    """Has the logits of the teacher, and of every finished peer, of all views
-    of all images computed once, for every run that asks for the same.
+    """Computes the logits of the teacher, and of every finished peer, once
+    for all runs that show them the same views of the same images.
 
-    These networks do not run in training then: their logits are looked up in
-    ``model.teacher_pass.cache`` and ``model.finished_peers.caches``, which
-    this hook sets. They are kept as float16, so they are those of the network
-    but for a rounding by 1 in 2,000. The views are those of
-    :class:`~mmdckd.datasets.EnumeratedCropFlip`, which takes the place of
-    what is random in the pipeline; ``PackInputs`` passes on their numbers.
+    **Any pipeline.** With :class:`ExactResumeHook`, what an image's transforms
+    draw follows from the seed, the pass over the data and the image's place in
+    it. So runs with the same seed make the same views, and so does a resumed
+    run. The first run keeps what the teacher says in
+    ``<folder>/<key>/<pass>.logits``, and the others look it up; runs at the
+    same time share what each has written. The key is a hash of the network and
+    its weights, of dataset, pipeline and sampler, of the seed, and of how an
+    image comes to the network. An entry is used for the image that it was
+    computed for alone: it has a checksum and a fingerprint of the view. Where
+    an entry is missing, damaged or of another view, the teacher runs and the
+    entry is written anew; where it cannot be written, training goes on
+    without. At the first batch that is looked up, the teacher runs once more
+    and is compared. mixup and CutMix of the data preprocessor are replayed too.
 
-    A file's name is a hash of the teacher's network and weights, of the
-    images as they come to the views, of the views, and of an image as it
-    comes to the teacher: another teacher, other data or another preprocessing
-    have another file. The file is checked against its checksum as it is
-    opened, and rebuilt where it is damaged. In the first step the teacher
-    runs once more, and what was looked up is compared with what it says.
+    A run with the cache is a run without it but for the rounding of the
+    logits, and it is the same run, bit for bit, whether logits are found or
+    computed. With ``dtype='float32'`` and all logits there is no rounding.
 
-    It pays where runs together have more epochs than an image has views.
+    **Enumerated views.** Where the pipeline has an
+    :class:`~mmdckd.datasets.EnumeratedCropFlip`, an image has few views, with
+    numbers that ``PackInputs`` passes on. All of them are computed before the
+    training, in float16, for runs of every seed. It pays where runs together
+    have more epochs than an image has views.
 
     Args:
         folder (str): The folder of the files. Defaults to
             ``'data/teacher_logits'``.
+        top_k (int, optional): How many of an image's logits are kept; the
+            rest is kept as one log-sum, see
+            :class:`~mmdckd.models.teachers.logit_format.LogitFormat`. Defaults
+            to None: all.
+        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
+            ``'float16'``.
+        epochs (int, optional): E, how many different passes over the data
+            there are: those after the first E show the views of these again,
+            in the same order. Defaults to None: each pass has its own views.
+        max_bytes (int): Upper bound on all files in the folder together; the
+            passes that do not fit are not kept. Defaults to 16 GiB.
 
     Raises:
         ValueError: Before the first step, if the model has not one frozen
             teacher whose logits alone are looked at, students have views of
-            their own, or the pipeline has no such views.
+            their own, or the views cannot be made again.
 
     Examples:
-        >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook')]
+        >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook', epochs=50)]
     """
 
     # The labels are checked first: an image may be none.
     priority = 'LOW'
 
-    def __init__(self, folder: str = 'data/teacher_logits') -> None:
+    def __init__(
+        self,
+        folder: str = 'data/teacher_logits',
+        top_k: Optional[int] = None,
+        dtype: str = 'float16',
+        epochs: Optional[int] = None,
+        max_bytes: int = 16 * 2**30,
+    ) -> None:
+        if dtype not in ('float16', 'float32'):
+            raise invalid('TeacherCacheHook.dtype', "'float16' or 'float32'", dtype)
+        for name, value in dict(
+            top_k=top_k, epochs=epochs, max_bytes=max_bytes
+        ).items():
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value > 0):
+                raise invalid(f'TeacherCacheHook.{name}', 'a positive integer', value)
         self.folder = folder
+        self.top_k = top_k
+        self.dtype = dtype
+        self.epochs = epochs
+        self.max_bytes = max_bytes
+        self._views: Optional[ReplayedViews] = None
 
     def before_train(self, runner) -> None:
-        """Open the cache, or build it."""
+        """Open the caches; those of enumerated views are built."""
         model = unwrapped(runner.model)
         _check_model(model)
         model.teacher_pass.cache = None
+        if model.finished_peers is not None:
+            model.finished_peers.caches = {}
+        self._views = None
+        numbered = is_numbered(runner.train_loop.dataloader.dataset)
+        if numbered:
+            self._check_numbered(model)
+        else:
+            self._views = ReplayedViews(self, runner, model)
+        open_one: Any = (
+            partial(open_numbered, self.folder, runner)
+            if numbered
+            else self._views.open  # type: ignore[union-attr]
+        )
         if model.teachers:
-            model.teacher_pass.cache = self._cache(
-                runner, model.teachers[0], model.teacher_pass.logits
+            model.teacher_pass.cache = open_one(
+                model.teachers[0], model.teacher_pass.logits
             )
         if model.finished_peers is not None:
             peers = model.finished_peers
-            peers.caches = {}
             peers.caches = {
-                name: self._cache(runner, peer, partial(peers.run, name))
+                name: open_one(peer, partial(peers.run, name))
                 for name, peer in peers.networks.items()
             }
 
-    def _cache(self, runner, network: FrozenTeacher, run: Run) -> LogitsCache:
-        """The cache of one network, built where there is none."""
-        views = _Views(runner.train_loop.dataloader, runner.model, network, run)
-        key, shape = views.key(), views.shape()
-        cache = LogitsCache.open(self.folder, key, shape)
-        if cache is None and is_main_process():
-            number = shape[0] * shape[1]
-            runner.logger.info(
-                f'TeacherCacheHook: the teacher looks at {number:,} views, '
-                f'once; {2 * number * shape[2] / 2**20:,.1f} MiB in '
-                f'{self.folder}.'
-            )
-            start = time.time()
-            LogitsCache.create(self.folder, key, shape, views.logits())
-            runner.logger.info(
-                f'TeacherCacheHook: done in {time.time() - start:.0f} s.'
-            )
-        barrier()
-        if cache is None:
-            cache = LogitsCache.open(self.folder, key, shape)
-        if cache is None:
-            raise OSError(
-                f'`TeacherCacheHook.folder`={self.folder!r}: what '
-                'the first process has written there is not what '
-                'this one reads. It should be on one disk.'
-            )
-        return cache
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Tell the caches which views the step has."""
+        if self._views is not None:
+            self._views.begin_step(data_batch)
 
-
-class _Views:
-    """All views of the images of a training, and what a network says.
-
-    Args:
-        loader (DataLoader): The dataloader of the training.
-        model (CollectiveDistill): The model.
-        network (FrozenTeacher): The network.
-        run (Callable): Runs it on images (B, 3, H, W): its logits (B, C).
-    """
-
-    def __init__(
-        self, loader, model: CollectiveDistill, network: FrozenTeacher, run: Run
+    def after_train_iter(
+        self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        self.dataset = _whole(loader.dataset)
-        self.loader = loader
-        self.preprocess = unwrapped(model).data_preprocessor
-        self.network = network
-        self.run = run
-        transforms = getattr(getattr(self.dataset, 'pipeline', None), 'transforms', [])
-        places = [
-            i
-            for i, transform in enumerate(transforms)
-            if isinstance(transform, EnumeratedCropFlip)
-        ]
-        if not isinstance(self.dataset, BaseDataset) or len(places) != 1:
+        """Keep what the step has not found."""
+        if self._views is not None:
+            self._views.end_step()
+
+    def _check_numbered(self, model: CollectiveDistill) -> None:
+        if self.top_k or self.epochs or self.dtype != 'float16':
             raise ValueError(
-                '`TeacherCacheHook` needs one `mmdckd.EnumeratedCropFlip` in '
-                '`train_dataloader.dataset.pipeline`, in the place of what '
-                'is random there, and one dataset, but found '
-                f'{[type(t).__name__ for t in transforms]} in a '
-                f'{type(self.dataset).__name__}.'
+                'Invalid `TeacherCacheHook`: expected no `top_k`, `dtype` or '
+                '`epochs` beside `mmdckd.EnumeratedCropFlip`, which has few views '
+                'for all epochs, got one. Crop and flip by `RandomCrop` and '
+                '`RandomFlip`, or leave them out.'
             )
-        self.before = transforms[: places[0]]
-        self.enumerated = transforms[places[0]]
-        self.after = transforms[places[0] + 1 :]
-
-    def key(self) -> str:
-        """What the logits are of, as a name of a file."""
-        teacher = self.network.model
-        state = teacher.state_dict()
-        digest = hash_of(
-            str(teacher),
-            repr(self.enumerated),
-            repr([type(transform).__name__ for transform in self.after]),
-            *state,
-            *state.values(),
-            self._teacher_inputs([self._packed(0, 0)]),
-        )
-        for index in range(len(self.dataset)):
-            digest.update(hash_of(self._image(index)['img']).digest())
-        return digest.hexdigest()
-
-    def shape(self) -> tuple:
-        """tuple: I, V and C."""
-        classes = self._run([self._packed(0, 0)]).shape[1]
-        return len(self.dataset), self.enumerated.num_views, classes
-
-    def logits(self) -> Iterator[np.ndarray]:
-        """The logits of all views, image by image, in batches (B, C)."""
-        size = self.loader.batch_size or self.enumerated.num_views
-        batch = []
-        for index in range(len(self.dataset)):
-            image = self._image(index)
-            for number in range(self.enumerated.num_views):
-                batch.append(self._packed(index, number, image))
-                if len(batch) == size:
-                    yield self._run(batch)
-                    batch = []
-        if batch:
-            yield self._run(batch)
-
-    def _image(self, index: int) -> dict:
-        """An image as it comes to the views."""
-        results = self.dataset.get_data_info(index)
-        for transform in self.before:
-            results = results and transform(results)
-        if results is None:
+        if getattr(model.data_preprocessor, 'batch_augments', None):
             raise ValueError(
-                f'`TeacherCacheHook`: image {index} cannot be '
-                'read, and the teacher has nothing to look at. '
-                'Take it out of the dataset.'
+                'Invalid `data_preprocessor.batch_augments`: expected none beside '
+                '`mmdckd.EnumeratedCropFlip`, since mixed images have no number. '
+                'Crop and flip by `RandomCrop` and `RandomFlip`, whose views are '
+                'looked up too.'
             )
-        return results
-
-    def _packed(self, index: int, number: int, image=None) -> dict:
-        results = self.enumerated.view(image or self._image(index), number)
-        for transform in self.after:
-            results = transform(results)
-        return results
-
-    def _teacher_inputs(self, packed: List[dict]) -> torch.Tensor:
-        data = self.preprocess(self.loader.collate_fn(packed))
-        return self.network.adapt(data['inputs'])
-
-    def _run(self, packed: List[dict]) -> np.ndarray:
-        data = self.preprocess(self.loader.collate_fn(packed))
-        return self.run(data['inputs']).float().cpu().numpy()
-
-
-def _whole(dataset):
-    """The dataset in wrappers that choose images of one, by whose indices
-    ``sample_idx`` counts."""
-    inner = inner_datasets(dataset)
-    return _whole(inner[0]) if len(inner) == 1 else dataset
 
 
 def _check_model(model) -> None:
@@ -224,13 +160,10 @@ def _check_model(model) -> None:
             '`TeacherCacheHook` is for a `CollectiveDistill` with one `teacher` '
             'that is not trained, with `finished_peers`, or with both.'
         )
-    if model.views != 'shared' or getattr(
-        model.data_preprocessor, 'batch_augments', None
-    ):
+    if model.views != 'shared':
         raise ValueError(
-            "`TeacherCacheHook` and `views='independent'` or batch augments "
-            '(mixup, CutMix) exclude each other: what the teacher sees could '
-            'not be numbered. Drop one.'
+            "Invalid `model.views`: expected 'shared' beside `TeacherCacheHook`, "
+            f'which has one view an image, got {model.views!r}.'
         )
     if model.teachers and not model.distiller.takes_teacher_logits_alone:
         raise ValueError(

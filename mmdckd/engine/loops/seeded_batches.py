@@ -28,6 +28,8 @@ class SeededBatches:
         seed (int): As given; ``ExactResumeHook`` sets that of the checkpoint.
         epoch (int): The number of the pass.
         samples (int): The number of its samples that were trained on.
+        different (int, optional): The number of different passes; later
+            passes repeat them, sample by sample. Defaults to None: all differ.
     """
 
     def __init__(self, batch_sampler: Any, seed: int) -> None:
@@ -35,6 +37,7 @@ class SeededBatches:
         self.seed = seed
         self.epoch = 0
         self.samples = 0
+        self.different: Optional[int] = None
         self._rank, self._world_size = get_dist_info()
         self._batches: Optional[Iterator] = None
         self._sizes: Deque[int] = deque()
@@ -82,6 +85,11 @@ class SeededBatches:
         """The sampler of the indices that batches are made of."""
         return getattr(self.batch_sampler, 'sampler', self.batch_sampler)
 
+    @property
+    def drawn_epoch(self) -> int:
+        """int: The number of the pass that the random numbers follow from."""
+        return self.epoch % self.different if self.different else self.epoch
+
     def begin(self, epoch: int, samples: int = 0) -> int:
         """Start a pass over the data.
 
@@ -99,11 +107,11 @@ class SeededBatches:
         sampler = self.index_sampler
         for each in (self.batch_sampler, sampler):
             if hasattr(each, 'set_epoch'):
-                each.set_epoch(epoch)
+                each.set_epoch(self.drawn_epoch)
         if isinstance(sampler, InfiniteSampler):
             # It has a single generator, which may have started already.
             sampler.indices = sampler._indices_of_rank()
-        seed_all(self.seed, Draw.PASS, epoch)
+        seed_all(self.seed, Draw.PASS, self.drawn_epoch)
         batches = iter(self.batch_sampler)
         passed = 0
         # Take the first batch now, right after the seed is set.
@@ -128,7 +136,11 @@ class SeededBatches:
             if counted:
                 self._sizes.append(size)
             yield SeededIndices(
-                batch, self.seed, self.epoch, position + self._rank, self._world_size
+                batch,
+                self.seed,
+                self.drawn_epoch,
+                position + self._rank,
+                self._world_size,
             )
             position += size
 

@@ -1,0 +1,2 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""The two kinds of views whose logits a cache has."""
