@@ -147,6 +147,7 @@ def distill_folder(args: argparse.Namespace) -> None:
     print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
     from mmdckd.easy.distillation import distill
     from mmdckd.engine.memory import keep_freed_memory
+    from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.io.trust import trust_checkpoints
 
     from .run_config import check_work_dir
@@ -156,6 +157,7 @@ def distill_folder(args: argparse.Namespace) -> None:
     if args.work_dir:
         check_work_dir(args.work_dir)
     keep_freed_memory()
+    spare_repeated_work()
     options = {
         name: default if getattr(args, name) is None else getattr(args, name)
         for name, default in DATA_OPTIONS.items()

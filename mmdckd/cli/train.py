@@ -108,6 +108,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
 def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     """Train from a config."""
     from mmdckd.engine.memory import keep_freed_memory
+    from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.engine.runner.building import build_runner
     from mmdckd.engine.runner.phases import train_phases
 
@@ -119,6 +120,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
         runner.train()
         return runner
 
+    spare_repeated_work()
     cfg = config_of(args)
     keep_freed_memory()
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():

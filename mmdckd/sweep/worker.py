@@ -22,6 +22,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
+from mmdckd.engine.repeated_work import spare_repeated_work
 from mmdckd.engine.runner.phases import Phase, phases_of, train_phases
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.evaluation.best_rule import is_number
@@ -146,6 +147,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     args = parser.parse_args(argv)
     if args.end_with_stdin:
         _end_with_parent()
+    spare_repeated_work()
     result = run(Config.fromfile(args.config), args.progress)
     write_text(args.result, json.dumps(result))
 

@@ -6,29 +6,19 @@ import gc
 
 
 def do_once():
-    """Keep what each run would find out anew: the versions of the compiler,
-    the digits, MMPretrain's metafiles, all of which MMEngine reads for each
-    ``mmpretrain::`` in a config, and what yapf makes of a config, which MMEngine
-    formats eight times a run."""
-    import mmengine.config.utils
+    """Keep what each run would find out anew: the versions of the compiler, the
+    digits, and what a command keeps."""
     import mmengine.runner.runner
     import sklearn.datasets
-    from yapf.yapflib import yapf_api
+
+    from mmdckd.engine.repeated_work import spare_repeated_work
 
     for module, name in (
         (mmengine.runner.runner, 'collect_env'),
         (sklearn.datasets, 'load_digits'),
-        (mmengine.config.utils, 'load'),
     ):
         setattr(module, name, functools.cache(getattr(module, name)))
-
-    format_code = yapf_api.FormatCode
-    formatted = functools.lru_cache(maxsize=64)(
-        lambda text, style: format_code(text, style_config=dict(style))
-    )
-    yapf_api.FormatCode = lambda text, style_config: formatted(
-        text, tuple(style_config.items())
-    )
+    spare_repeated_work()
 
 
 def freeze():

@@ -18,8 +18,6 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
 from mmdckd.names import MODEL, target_names, with_stage
 from mmdckd.registry import HOOKS
-from mmdckd.visualization.matrix_figures import draw_correlations
-from mmdckd.visualization.style import to_image
 
 from ..checks.class_names import names_of_dataset
 from ..loops import CollectiveValLoop
@@ -219,6 +217,10 @@ class CohortStatisticsHook(Hook):
                 with open(beside, 'wb') as file:
                     np.savez_compressed(file, **arrays)
         if self._sums.has_matrices and (step % interval == 0 or step == last):
+            # Not with the other imports, because importing matplotlib is slow.
+            from mmdckd.visualization.matrix_figures import draw_correlations
+            from mmdckd.visualization.style import to_image
+
             runner.visualizer.add_image(
                 'class_correlation', to_image(draw_correlations(arrays)), step
             )

@@ -227,9 +227,9 @@ def _with_peers(phase: Phase, phases: List[Phase]) -> Config:
 def _experiment_name(cfg: Config, phase: str) -> str:
     # MMEngine calls a run by its config and the second of its start, and runs
     # of one name share their logs and histories.
-    name = cfg.get('experiment_name') or osp.splitext(
-        osp.basename(cfg.filename or '')
-    )[0]
+    name = (
+        cfg.get('experiment_name') or osp.splitext(osp.basename(cfg.filename or ''))[0]
+    )
     return f'{name}_{phase}' if name else phase
 
 
