@@ -19,7 +19,7 @@ from mmdckd.sweep.spec import load_spec
 from mmdckd.sweep.statistics import paired_difference, summarize
 
 ROOT = Path(__file__).parents[1]
-PAGES = ('README.md', 'docs/explanation/method.md')
+PAGES = ('README.md', 'docs/explanation/peers.md', 'docs/howto/tuning.md')
 BLOCK = re.compile(r'(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)', re.S)
 #: Setting, default, and the line of each ablation that changes it.
 DEFAULTS = (
@@ -159,6 +159,46 @@ def defaults() -> List[str]:
     return table
 
 
+def of_the_ablation(
+    heading: str, rows: Sequence[Tuple[str, str]], default: str
+) -> List[str]:
+    """What one setting does to one student, to the ensemble and to the cost."""
+    sweep = 'glyph62_ablation'
+    header = [heading, 'test top-1', f'to {default}', 'ensemble', 'agree', 'TFLOP']
+    table = [header, ['---:'] * len(header)]
+    for label, name in rows:
+        line = results_of(sweep)[name]
+        agreement = summarize(
+            [
+                100 * record['last']['val']['cohort/agreement']
+                for record in line.records.values()
+            ]
+        )
+        flops = line.mean_of('train_flops')
+        assert flops is not None
+        table.append(
+            [
+                label,
+                spread(summarize(list(line.values().values()))),
+                '' if label == default else difference(sweep, name, 'dckd'),
+                spread(summarize(list(line.values('ensemble').values()))),
+                f'{agreement.mean:.1f} %',
+                f'{flops / 1e12:.2f}',
+            ]
+        )
+    return ['| ' + ' | '.join(row) + ' |' for row in table]
+
+
+def number_of_students() -> List[str]:
+    rows = [(str(n), f'{n} students') for n in (2, 3, 4, 6)]
+    return of_the_ablation('students', rows, '4')
+
+
+def weight_of_peers() -> List[str]:
+    rows = [('0', 'beta = 0.0'), ('0.5', 'beta = 0.5'), ('1', 'dckd')]
+    return of_the_ablation('`beta`', [*rows, ('2', 'beta = 2.0')], '1')
+
+
 def peers() -> List[str]:
     table = [
         "| DCKD's single student to | few images, many epochs | "
@@ -179,6 +219,8 @@ TABLES = {
     'few-images': few_images,
     'digits': digits,
     'defaults': defaults,
+    'number-of-students': number_of_students,
+    'weight-of-peers': weight_of_peers,
     'peers': peers,
 }
 

@@ -46,6 +46,8 @@ SHORTER = {
         'dckd_r34_r18_digits.py --cfg-options train_cfg.max_epochs=1\n'
     ),
 }
+#: What a page needs beside the packages of the tests.
+NEEDS = {'howto/timm.md': 'timm', 'howto/huggingface.md': 'transformers'}
 #: What inherits from a file that a command writes, and is read by the next.
 MADE_BY_COMMANDS = ['together.py']
 
@@ -94,6 +96,11 @@ def place(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+def skip_without_library(page):
+    if page in NEEDS:
+        pytest.importorskip(NEEDS[page])
+
+
 def write(place, code):
     name = file_name(code)
     if name:
@@ -125,6 +132,7 @@ def test_the_start_takes_less_than_ten_commands():
     [page for page in PAGES if any(kind == 'python' for kind, _ in blocks(page))],
 )
 def test_python(page, place):
+    skip_without_library(page)
     for kind, code in blocks(page):
         name = kind == 'python' and write(place, code)
         if kind != 'python' or name in MADE_BY_COMMANDS:
@@ -165,6 +173,7 @@ def build(model):
     'page', [page for page in PAGES if any(kind == 'bash' for kind, _ in blocks(page))]
 )
 def test_commands(page, place):
+    skip_without_library(page)
     environment = dict(
         os.environ,
         PATH=os.pathsep.join(

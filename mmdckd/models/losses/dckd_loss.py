@@ -47,7 +47,7 @@ class DCKDLoss(LogitLoss):
     <https://arxiv.org/abs/1503.02531>`_ (Hinton et al., 2015); with
     ``alpha=gamma=0``, ``tau=1`` and ``collector='mean'`` its gradient is that
     of `Deep Mutual Learning <https://arxiv.org/abs/1706.00384>`_ (Zhang et
-    al., CVPR 2018). ``docs/explanation/method.md`` cites what was measured for each
+    al., CVPR 2018). ``docs/howto/tuning.md`` cites what was measured for each
     default.
 
     Args:
