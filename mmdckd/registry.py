@@ -71,10 +71,13 @@ class TwinRegistry(Registry):
             for scope in (self.scope, 'mmpretrain', 'mmrazor'):
                 import_module(f'{scope}.registry')
                 registry = self.parent.children.get(scope)
-                if registry is not None:
+                if registry is None:
+                    continue
+                # MMRazor imports all of its packages, which takes a second.
+                if key not in registry.module_dict:
                     registry.import_from_location()
-                    if key in registry.module_dict:
-                        return registry.module_dict[key]
+                if key in registry.module_dict:
+                    return registry.module_dict[key]
         return super().get(key)
 
     def _register_module(

@@ -95,6 +95,11 @@ class Run:
         return osp.join(self.folder, 'result.json')
 
     @property
+    def lock_file(self) -> str:
+        """str: What the process that trains it locks."""
+        return self.folder + '.lock'
+
+    @property
     def checkpoint(self) -> Optional[str]:
         """str, optional: The last epoch's, where the run is finished."""
         pointer = osp.join(self.train_dir, 'last_checkpoint')

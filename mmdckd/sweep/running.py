@@ -4,7 +4,7 @@
 import os
 import os.path as osp
 import time
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 import mmengine
 import torch
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from ..engine.dataloaders import set_dataloader_defaults
 from ..io.files import path_below
 from .display import Display, duration
+from .jobs import ClusterJobs
 from .plan import Entry, Run, make_plan
 from .results import Results, figure_of
 from .scheduler import Scheduler, make_slots
@@ -39,7 +40,8 @@ def run_sweep(
         out (str, optional): The folder of results and report. Defaults to
             None, ``work_dir``.
         jobs (int, optional): How many runs are under way at a time. Defaults
-            to None, one a GPU or, without any, one a core.
+            to None, one a GPU or, without any, one a core; with an
+            ``executor``, all of them.
         only (List[str], optional): The methods to run. Defaults to None, all.
         resume (bool): Whether to go on with interrupted runs. Defaults to
             False.
@@ -60,7 +62,7 @@ def run_sweep(
         os.makedirs(out, exist_ok=True)
         try:
             with FileLock(osp.join(work_dir, '.lock'), timeout=0):
-                failed = run_all(spec, entries, chosen, results, jobs, resume)
+                failed = run_all(spec, entries, chosen, results, work_dir, jobs, resume)
         except Timeout as error:
             raise ValueError(f'another sweep is at work in {work_dir!r}') from error
     if results.records:
@@ -94,6 +96,7 @@ def run_all(
     entries: List[Entry],
     chosen: List[Entry],
     results: Results,
+    work_dir: str,
     jobs: Optional[int],
     resume: bool,
 ) -> List[Run]:
@@ -106,15 +109,14 @@ def run_all(
     for run in runs:
         for stage in ('train', 'val', 'test'):
             set_dataloader_defaults(run.config, stage)
-    gpus = visible_gpus()
-    cores = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count() or 1
-    )
-    slots = make_slots(jobs or len(gpus) or cores, cores, gpus)
+    if spec.executor:
+        slots: List[Dict[str, str]] = [{}] * (jobs or len(runs))
+        launcher = ClusterJobs(spec.executor, osp.join(work_dir, 'jobs'))
+        scheduler = Scheduler(runs, slots, resume, launcher)
+    else:
+        scheduler = Scheduler(runs, own_slots(jobs), resume)
     failed = []
-    with Display(len(runs)) as display, Scheduler(runs, slots, resume) as scheduler:
+    with Display(len(runs)) as display, scheduler:
         while scheduler.busy:
             for run, finished in scheduler.poll():
                 if finished:
@@ -127,6 +129,17 @@ def run_all(
             display.update(scheduler)
             time.sleep(0.2)
     return failed
+
+
+def own_slots(jobs: Optional[int]) -> List[Dict[str, str]]:
+    """The environments of the runs that this machine trains at a time."""
+    gpus = visible_gpus()
+    cores = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, 'sched_getaffinity')
+        else os.cpu_count() or 1
+    )
+    return make_slots(jobs or len(gpus) or cores, cores, gpus)
 
 
 def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:

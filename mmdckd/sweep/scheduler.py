@@ -4,13 +4,15 @@
 import os
 import os.path as osp
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+from filelock import FileLock, Timeout
 
 from .files import write_config
+from .jobs import ClusterJobs, Command, Job, Processes
 from .plan import Run
 from .progress import read_progress, seconds_left
 
@@ -20,7 +22,7 @@ class Process:
     """A run that is under way."""
 
     run: Run
-    popen: subprocess.Popen
+    job: Job
     slot: int
     start: float
 
@@ -53,24 +55,31 @@ class Scheduler:
             time, what its environment has besides this process's.
         resume (bool): Whether a run that was begun goes on from its last
             checkpoint, rather than anew. Defaults to False.
+        launcher (Processes | ClusterJobs, optional): Starts the processes.
+            Defaults to None, which means on this machine.
     """
 
     def __init__(
-        self, runs: Sequence[Run], slots: Sequence[Dict[str, str]], resume: bool = False
+        self,
+        runs: Sequence[Run],
+        slots: Sequence[Dict[str, str]],
+        resume: bool = False,
+        launcher: Optional[Union[Processes, ClusterJobs]] = None,
     ) -> None:
         self.waiting = list(runs)
         self.running: List[Process] = []
         self.durations: Dict[str, List[float]] = {}
         self._slots = slots
         self._resume = resume
+        self._launcher = launcher or Processes()
 
     def __enter__(self) -> 'Scheduler':
         return self
 
     def __exit__(self, *args) -> None:
         for process in self.running:
-            process.popen.kill()
-            process.popen.wait()
+            process.job.kill()
+            process.job.wait()
 
     @property
     def busy(self) -> bool:
@@ -87,13 +96,14 @@ class Scheduler:
         """
         ended = []
         for process in list(self.running):
-            if process.popen.poll() is None:
+            if process.job.poll() is None:
                 continue
             self.running.remove(process)
             finished = osp.isfile(process.run.result_file)
             if finished:
                 self.durations.setdefault(process.run.name, []).append(process.seconds)
             ended.append((process.run, finished))
+        ended += [(run, True) for run in self._finished_elsewhere()]
         ended += [(run, False) for run in self._give_up()]
         self._start()
         return ended
@@ -123,26 +133,36 @@ class Scheduler:
         self.waiting = [run for run in self.waiting if run not in lost]
         return lost
 
-    def _start(self) -> None:
-        free = set(range(len(self._slots))) - {p.slot for p in self.running}
-        for run in list(self.waiting):
-            if not free:
-                return
-            if run.teacher is None or run.teacher.checkpoint is not None:
-                self.waiting.remove(run)
-                slot = min(free)
-                free.remove(slot)
-                self.running.append(
-                    Process(run, self._launch(run, slot), slot, time.monotonic())
-                )
+    def _finished_elsewhere(self) -> List[Run]:
+        """Take out the runs that a job of an earlier sweep has finished."""
+        finished = [run for run in self.waiting if osp.isfile(run.result_file)]
+        self.waiting = [run for run in self.waiting if run not in finished]
+        return finished
 
-    def _launch(self, run: Run, slot: int) -> subprocess.Popen:
+    def _start(self) -> None:
+        free = sorted(set(range(len(self._slots))) - {p.slot for p in self.running})
+        ready = [
+            run
+            for run in self.waiting
+            if (run.teacher is None or run.teacher.checkpoint is not None)
+            and not _is_locked(run.lock_file)
+        ]
+        started = list(zip(ready, free))
+        if not started:
+            return
+        jobs = self._launcher.start([self._command(*each) for each in started])
+        for (run, slot), job in zip(started, jobs):
+            self.waiting.remove(run)
+            self.running.append(Process(run, job, slot, time.monotonic()))
+
+    def _command(self, run: Run, slot: int) -> Command:
+        """Prepare the folder of a run, and return the command that trains it."""
         resume = self._resume and osp.isfile(osp.join(run.train_dir, 'last_checkpoint'))
         if not resume:
             shutil.rmtree(run.folder, ignore_errors=True)
         os.makedirs(run.folder, exist_ok=True)
         write_config(run.config_file, run.complete_config(resume))
-        command = [
+        arguments = [
             sys.executable,
             '-m',
             'mmdckd.sweep.worker',
@@ -150,17 +170,20 @@ class Scheduler:
             run.result_file,
             '--progress',
             run.progress_file,
+            '--lock',
+            run.lock_file,
             '--end-with-stdin',
         ]
-        with open(run.log_file, 'a', encoding='utf-8') as log:
-            return subprocess.Popen(
-                command,
-                # Held open until this process ends, however it does.
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self._slots[slot]},
-            )
+        return Command(arguments, run.log_file, self._slots[slot])
+
+
+def _is_locked(path: str) -> bool:
+    """Return whether a process, such as a cluster's job, holds a lock."""
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def make_slots(jobs: int, cores: int, gpus: Sequence[str]) -> List[Dict[str, str]]:

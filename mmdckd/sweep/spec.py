@@ -12,6 +12,7 @@ from mmdckd.errors import invalid
 
 #: How the students of a run are brought to one figure.
 FIGURES = ('mean', 'first', 'best', 'ensemble')
+CLUSTERS = ('slurm', 'local')
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Spec:
     teachers: Dict[str, Teacher]
     pairs: Tuple[str, ...]
     methods: Tuple[Method, ...]
+    executor: Dict[str, Any]
 
 
 def load_spec(path: str) -> Spec:
@@ -123,6 +125,10 @@ def load_spec(path: str) -> Spec:
                      anything
     methods          name to ``config``, ``cfg_options``, ``teacher``,
                      ``figure`` and ``group``
+    executor         where the runs train, if not on this machine: ``cluster``
+                     (``slurm`` or ``local``) and parameters of submitit, such
+                     as ``gpus_per_node: 1`` and ``timeout_min`` (defaults to a
+                     day)
     ================ ======================================================
 
     A ``config`` is a file or a list of files, the later over the earlier. The
@@ -170,6 +176,7 @@ def load_spec(path: str) -> Spec:
             'teachers',
             'pairs',
             'methods',
+            'executor',
         ],
         ['name', 'seeds', 'methods'],
     )
@@ -192,7 +199,18 @@ def load_spec(path: str) -> Spec:
         teachers=teachers,
         pairs=tuple(pairs),
         methods=tuple(methods),
+        executor=_executor(raw.get('executor')),
     )
+
+
+def _executor(settings: Any) -> Dict[str, Any]:
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict) or settings.get('cluster') not in CLUSTERS:
+        raise invalid(
+            'executor', f'a dict with a `cluster` among {list(CLUSTERS)}', settings
+        )
+    return settings
 
 
 def _teacher(name: str, entry: dict) -> Teacher:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Dict, List, Optional
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
@@ -141,6 +142,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         '--progress', required=True, help='the file to write progress to'
     )
+    parser.add_argument('--lock', required=True, help='the file to lock meanwhile')
     parser.add_argument(
         '--end-with-stdin', action='store_true', help='end when the standard input ends'
     )
@@ -148,8 +150,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.end_with_stdin:
         _end_with_parent()
     spare_repeated_work()
-    result = run(Config.fromfile(args.config), args.progress)
-    write_text(args.result, json.dumps(result))
+    try:
+        with FileLock(args.lock, timeout=0):
+            result = run(Config.fromfile(args.config), args.progress)
+            write_text(args.result, json.dumps(result))
+    except Timeout:
+        raise SystemExit(f'error: another process trains {args.config}') from None
 
 
 if __name__ == '__main__':

@@ -56,10 +56,10 @@ def run_config(work_dir, cohort=None, **kwargs):
         train_dataloader=loader('train', indices=128),
         train_cfg=dict(by_epoch=True, max_epochs=2, val_interval=1),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9)),
-        val_dataloader=loader('val', indices=100),
+        val_dataloader=loader('val', indices=40),
         val_cfg=dict(type='mmdckd.CollectiveValLoop'),
         val_evaluator=dict(type='Accuracy', topk=(1, 5)),
-        test_dataloader=loader('test', indices=100),
+        test_dataloader=loader('test', indices=40),
         test_cfg=dict(type='mmdckd.CollectiveTestLoop'),
         test_evaluator=dict(type='Accuracy', topk=(1, 5)),
         default_hooks=dict(
@@ -69,7 +69,7 @@ def run_config(work_dir, cohort=None, **kwargs):
         ),
     )
     cfg.update(kwargs)
-    return Config(cfg)
+    return Config(cfg, format_python_code=False)
 
 
 def train(cfg):

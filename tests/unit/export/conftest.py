@@ -67,6 +67,6 @@ def images(folder):
 def digit_folder(folder):
     """The test images of the runs, as a folder of PNG files a class."""
     root = folder / 'digits'
-    for index, item in enumerate(Digits(split='test', indices=100)):
+    for index, item in enumerate(Digits(split='test', indices=40)):
         mmcv.imwrite(item['img'], str(root / str(item['gt_label']) / f'{index}.png'))
     return str(root)

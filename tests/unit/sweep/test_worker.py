@@ -28,7 +28,8 @@ def plan_one(tmp_path, config, **options):
 
 
 def work(run):
-    main([run.config_file, run.result_file, '--progress', run.progress_file])
+    files = ['--progress', run.progress_file, '--lock', run.lock_file]
+    main([run.config_file, run.result_file, *files])
     with open(run.result_file) as file:
         return json.load(file)
 
@@ -136,6 +137,8 @@ def test_a_worker_ends_when_its_input_does(tmp_path):
             run.result_file,
             '--progress',
             run.progress_file,
+            '--lock',
+            run.lock_file,
             '--end-with-stdin',
         ],
         stdin=subprocess.PIPE,

@@ -1,0 +1,130 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Starts the processes of runs: on this machine, or through a cluster's queue."""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Protocol, Sequence
+
+from mmdckd.errors import invalid
+
+#: The longest that a job may take, in minutes, unless the sweep says otherwise.
+_MINUTES = 24 * 60
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a process runs.
+
+    Attributes:
+        arguments (List[str]): The program and its arguments.
+        log_file (str): Receives what it prints.
+        environment (Dict[str, str]): Variables beside those of this process.
+    """
+
+    arguments: List[str]
+    log_file: str
+    environment: Dict[str, str]
+
+    def open(self) -> subprocess.Popen:
+        """Start it. It ends when its standard input is closed."""
+        with open(self.log_file, 'a', encoding='utf-8') as log:
+            return subprocess.Popen(
+                self.arguments,
+                # Held open until this process ends, however it does.
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+            )
+
+    def run(self) -> int:
+        """Run it to its end, and return its exit status."""
+        with self.open() as process:
+            return process.wait()
+
+
+class Job(Protocol):
+    """A started process; :class:`subprocess.Popen` is one."""
+
+    def poll(self) -> Optional[int]:
+        """Return None while it runs."""
+
+    def kill(self) -> None:
+        """Stop it."""
+
+    def wait(self) -> int:
+        """Wait for its end."""
+
+
+class Processes:
+    """Starts processes on this machine."""
+
+    def start(self, commands: Sequence[Command]) -> Sequence[Job]:
+        """Start each command in a process of its own."""
+        return [command.open() for command in commands]
+
+
+class ClusterJobs:
+    """Submits jobs with `submitit <https://github.com/facebookincubator/submitit>`_.
+
+    Args:
+        settings (dict): ``cluster``, which is ``'slurm'`` or ``'local'``, and the
+            parameters of ``submitit.AutoExecutor.update_parameters``, such as
+            ``gpus_per_node`` or ``slurm_partition``. ``timeout_min`` defaults to
+            a day.
+        folder (str): The folder of what submitit writes.
+
+    Raises:
+        ModuleNotFoundError: If submitit is not installed.
+        ValueError: If submitit does not know a parameter, or the machine has no
+            such cluster.
+    """
+
+    def __init__(self, settings: Dict[str, Any], folder: str) -> None:
+        submitit = _import_submitit()
+        parameters = dict({'timeout_min': _MINUTES}, **settings)
+        cluster = parameters.pop('cluster')
+        try:
+            self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+            self._executor.update_parameters(**parameters)
+        except (NameError, RuntimeError, TypeError, ValueError) as error:
+            raise invalid(
+                'executor', f'settings of submitit for {cluster}', settings, str(error)
+            ) from error
+
+    def start(self, commands: Sequence[Command]) -> Sequence[Job]:
+        """Submit the commands; on Slurm, several of them as one array."""
+        if len(commands) == 1:
+            jobs = [self._executor.submit(commands[0].run)]
+        else:
+            with self._executor.batch():
+                jobs = [self._executor.submit(command.run) for command in commands]
+        return [_SubmittedJob(job) for job in jobs]
+
+
+class _SubmittedJob:
+    def __init__(self, job: Any) -> None:
+        self._job = job
+
+    def poll(self) -> Optional[int]:
+        return 0 if self._job.done() else None
+
+    def kill(self) -> None:
+        self._job.cancel()
+
+    def wait(self) -> int:
+        while self.poll() is None:
+            time.sleep(0.1)
+        return 0
+
+
+def _import_submitit() -> Any:
+    try:
+        import submitit
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "`executor` needs submitit. Install with: pip install 'mmdckd[cluster]'"
+        ) from error
+    return submitit

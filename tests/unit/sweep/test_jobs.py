@@ -1,0 +1,172 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from filelock import FileLock
+
+from helpers import warm
+from helpers.sweeps import write_cohort, write_spec, write_teacher
+from mmdckd.sweep.jobs import ClusterJobs, Command
+from mmdckd.sweep.running import run_sweep
+from mmdckd.sweep.scheduler import Scheduler
+from mmdckd.sweep.spec import load_spec
+
+#: Prints a variable and its process, then waits to be ended.
+WAIT = (
+    'import os, sys; print(os.environ["WHO"], os.getpid(), flush=True); os.read(0, 1)'
+)
+#: Notes how it is called, and what it is to run.
+SBATCH = """#!/bin/sh
+echo "$@" >> "$NOTES/calls"
+cat "$1" >> "$NOTES/script"
+echo Submitted batch job 12
+"""
+
+
+def command(tmp_path, code, who='student'):
+    return Command(
+        [sys.executable, '-c', code], str(tmp_path / f'{who}.log'), dict(WHO=who)
+    )
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_job_of_its_own_has_the_log_and_the_environment(tmp_path):
+    cluster = ClusterJobs(dict(cluster='local'), str(tmp_path / 'jobs'))
+    code = 'import os; print("I am", os.environ["WHO"])'
+    names = ('student', 'teacher')
+    jobs = cluster.start([command(tmp_path, code, name) for name in names])
+    assert [job.wait() for job in jobs] == [0, 0]
+    for name in names:
+        assert (tmp_path / f'{name}.log').read_text() == f'I am {name}\n'
+
+
+@pytest.mark.slow
+def test_a_job_that_is_stopped_leaves_no_process(tmp_path):
+    cluster = ClusterJobs(dict(cluster='local'), str(tmp_path / 'jobs'))
+    (job,) = cluster.start([command(tmp_path, WAIT)])
+    log = tmp_path / 'student.log'
+    until(lambda: log.exists() and log.read_text().endswith('\n'))
+    assert job.poll() is None
+    pid = int(log.read_text().split()[1])
+    job.kill()
+    job.wait()
+
+    def gone():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    until(gone)
+
+
+def test_on_slurm_runs_that_start_together_are_an_array(tmp_path, monkeypatch):
+    programs = tmp_path / 'bin'
+    programs.mkdir()
+    for name, text in dict(sbatch=SBATCH, srun='#!/bin/sh\n').items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv('PATH', str(programs), prepend=os.pathsep)
+    monkeypatch.setenv('NOTES', str(tmp_path))
+    settings = dict(cluster='slurm', gpus_per_node=1, slurm_partition='long')
+    cluster = ClusterJobs(settings, str(tmp_path / 'jobs'))
+    cluster.start([command(tmp_path, WAIT, name) for name in 'abc'])
+    assert len((tmp_path / 'calls').read_text().splitlines()) == 1
+    script = (tmp_path / 'script').read_text()
+    for line in ('array=0-2%', 'gpus-per-node=1', 'partition=long', 'time=1440'):
+        assert f'#SBATCH --{line}' in script
+
+
+@pytest.mark.parametrize(
+    'settings', [dict(cluster='local', gpu=1), dict(cluster='local', nodes=2)]
+)
+def test_settings_that_submitit_refuses(settings, tmp_path):
+    with pytest.raises(ValueError, match='Invalid `executor`: expected settings of'):
+        ClusterJobs(settings, str(tmp_path))
+
+
+@pytest.mark.parametrize('settings', ['slurm', dict(gpus_per_node=1), dict(cluster='')])
+def test_a_sweep_names_the_cluster(settings, tmp_path):
+    path = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[0],
+        methods=dict(it=dict(config=write_teacher(tmp_path / 't.py'))),
+        executor=settings,
+    )
+    with pytest.raises(ValueError, match='Invalid `executor`: expected a dict with'):
+        load_spec(path)
+
+
+def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'submitit', None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'mmdckd\[cluster\]'"):
+        ClusterJobs(dict(cluster='local'), str(tmp_path))
+
+
+def test_a_run_of_an_earlier_sweep_is_waited_for(tmp_path):
+    """Its job outlives the sweep that was killed."""
+    run = SimpleNamespace(
+        name='kd',
+        teacher=None,
+        lock_file=str(tmp_path / 'seed0.lock'),
+        result_file=str(tmp_path / 'result.json'),
+    )
+    scheduler = Scheduler([run], [{}])
+    with FileLock(run.lock_file):
+        assert scheduler.poll() == []
+        assert scheduler.busy and not scheduler.running
+        (tmp_path / 'result.json').write_text('{}')
+    assert scheduler.poll() == [(run, True)]
+    assert not scheduler.busy
+
+
+def test_a_second_worker_of_a_run_is_refused(tmp_path):
+    lock = str(tmp_path / 'lock')
+    with FileLock(lock):
+        done = subprocess.run(
+            [warm.python(), '-m', 'mmdckd.sweep.worker', 'config.py', 'result.json']
+            + ['--progress', 'progress.txt', '--lock', lock],
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert 'error: another process trains config.py' in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_through_a_cluster_has_a_line_for_each_run(tmp_path):
+    path = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[0],
+        teachers=dict(it=dict(config=write_teacher(tmp_path / 't.py'))),
+        methods=dict(
+            kd=dict(config=write_cohort(tmp_path / 'c.py')),
+            broken=dict(
+                config=str(tmp_path / 'c.py'),
+                cfg_options={'optim_wrapper.optimizer.lr': 'fast'},
+            ),
+        ),
+        executor=dict(cluster='local'),
+    )
+    failed = run_sweep(path, work_dir=str(tmp_path / 'runs'))
+    assert [run.name for run in failed] == ['broken']
+    lines = (tmp_path / 'runs' / 'results.jsonl').read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    found = [(each['role'], each['name'], each['seed']) for each in records]
+    assert found == [('teacher', 'it', 0), ('method', 'kd', 0)]
+    # What is there is not run again.
+    again = run_sweep(path, work_dir=str(tmp_path / 'runs'))
+    assert [run.name for run in again] == ['broken']
