@@ -1,7 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from functools import partial
-from typing import Any, Optional
+from typing import Callable, Optional
 
+import torch
 from mmengine.hooks import Hook
 
 from mmdckd.engine.teacher_cache.numbered_views import is_numbered, open_numbered
@@ -9,63 +10,68 @@ from mmdckd.engine.teacher_cache.replayed_views import ReplayedViews
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.errors import invalid
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.teachers import FrozenTeacher
+from mmdckd.models.teachers.cached_logits import CachedLogits
 from mmdckd.registry import HOOKS
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+Open = Callable[[FrozenTeacher, Run], Optional[CachedLogits]]
 
 
 @HOOKS.register_module()
 class TeacherCacheHook(Hook):
-    """Computes the logits of the teacher, and of every finished peer, once
-    for all runs that show them the same views of the same images.
+    """Computes the logits of the teacher, and of every finished peer, once for
+    all runs that train on the same views.
 
-    **Any pipeline.** With :class:`ExactResumeHook`, what an image's transforms
-    draw follows from the seed, the pass over the data and the image's place in
-    it. So runs with the same seed make the same views, and so does a resumed
-    run. The first run keeps what the teacher says in
-    ``<folder>/<key>/<pass>.logits``, and the others look it up; runs at the
-    same time share what each has written. The key is a hash of the network and
-    its weights, of dataset, pipeline and sampler, of the seed, and of how an
-    image comes to the network. An entry is used for the image that it was
-    computed for alone: it has a checksum and a fingerprint of the view. Where
-    an entry is missing, damaged or of another view, the teacher runs and the
-    entry is written anew; where it cannot be written, training goes on
-    without. At the first batch that is looked up, the teacher runs once more
-    and is compared. mixup and CutMix of the data preprocessor are replayed too.
+    **Any pipeline.** With :class:`ExactResumeHook`, the random numbers of an
+    image's transforms depend only on the seed, the pass over the data and the
+    position of the image in it. So runs with the same seed, and resumed runs,
+    make the same views, also with mixup or CutMix. The first run stores the
+    logits while it trains, in ``<folder>/<key>/<pass>.logits``; the others look
+    them up. Runs at the same time share what each has stored. The key is a hash
+    of the network and its weights, of dataset, pipeline and sampler, of the
+    seed, and of what the network's input depends on. Each entry has a checksum
+    and a fingerprint of its view; if it is missing, damaged or of another view,
+    the teacher runs and the entry is stored again. On a full disk or in a
+    read-only folder, training continues with a warning. The first logits that a
+    run finds are compared with those that the teacher computes.
 
-    A run with the cache is a run without it but for the rounding of the
-    logits, and it is the same run, bit for bit, whether logits are found or
-    computed. With ``dtype='float32'`` and all logits there is no rounding.
+    Logits are rounded when they are stored, and rounded equally when they are
+    computed, so a run is bitwise the same whether it finds them or not. With
+    ``dtype='float32'`` and all logits, it is bitwise the run without the hook.
 
-    **Enumerated views.** Where the pipeline has an
-    :class:`~mmdckd.datasets.EnumeratedCropFlip`, an image has few views, with
-    numbers that ``PackInputs`` passes on. All of them are computed before the
-    training, in float16, for runs of every seed. It pays where runs together
-    have more epochs than an image has views.
+    **Enumerated views.** If the pipeline has an
+    :class:`~mmdckd.datasets.EnumeratedCropFlip`, an image has few views, whose
+    numbers ``PackInputs`` passes on. The logits of all of them are computed
+    before the training, in float16, for runs with any seed. This pays if runs
+    with different seeds together have more epochs than an image has views.
 
     Args:
-        folder (str): The folder of the files. Defaults to
+        folder (str): The folder of the cache. Defaults to
             ``'data/teacher_logits'``.
-        top_k (int, optional): How many of an image's logits are kept; the
-            rest is kept as one log-sum, see
+        top_k (int, optional): The number of logits that are stored of an image;
+            the others are stored as one log-sum-exp, see
             :class:`~mmdckd.models.teachers.logit_format.LogitFormat`. Defaults
-            to None: all.
-        dtype (str): ``'float16'`` or ``'float32'``. Defaults to
-            ``'float16'``.
-        epochs (int, optional): E, how many different passes over the data
-            there are: those after the first E show the views of these again,
-            in the same order. Defaults to None: each pass has its own views.
-        max_bytes (int): Upper bound on all files in the folder together; the
-            passes that do not fit are not kept. Defaults to 16 GiB.
+            to None, all.
+        dtype (str): The type of stored logits, ``'float16'`` or
+            ``'float32'``. Defaults to ``'float16'``.
+        epochs (int, optional): The number E of different passes over the data:
+            pass E + 1 repeats the views of the first in the same order, and so
+            on. Defaults to None, no pass repeats another.
+        max_bytes (int): The largest total size of the ``.logits`` files in the
+            folder; the logits of further passes are not stored. Defaults to
+            16 GiB.
 
     Raises:
-        ValueError: Before the first step, if the model has not one frozen
-            teacher whose logits alone are looked at, students have views of
-            their own, or the views cannot be made again.
+        ValueError: Before the first step, if the model does not have exactly
+            one frozen teacher of which only logits are used, students have
+            views of their own, or another run could not make the same views.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook', epochs=50)]
     """
 
-    # The labels are checked first: an image may be none.
+    # After the hook that checks labels, which also finds broken images.
     priority = 'LOW'
 
     def __init__(
@@ -92,43 +98,39 @@ class TeacherCacheHook(Hook):
         self._views: Optional[ReplayedViews] = None
 
     def before_train(self, runner) -> None:
-        """Open the caches; those of enumerated views are built."""
+        """Open the caches; build those of enumerated views."""
         model = unwrapped(runner.model)
         _check_model(model)
         model.teacher_pass.cache = None
-        if model.finished_peers is not None:
-            model.finished_peers.caches = {}
+        peers = model.finished_peers
+        if peers is not None:
+            peers.caches = {}
         self._views = None
-        numbered = is_numbered(runner.train_loop.dataloader.dataset)
-        if numbered:
+        open_one: Open
+        if is_numbered(runner.train_loop.dataloader.dataset):
             self._check_numbered(model)
+            open_one = partial(open_numbered, self.folder, runner)
         else:
             self._views = ReplayedViews(self, runner, model)
-        open_one: Any = (
-            partial(open_numbered, self.folder, runner)
-            if numbered
-            else self._views.open  # type: ignore[union-attr]
-        )
+            open_one = self._views.open
         if model.teachers:
             model.teacher_pass.cache = open_one(
                 model.teachers[0], model.teacher_pass.logits
             )
-        if model.finished_peers is not None:
-            peers = model.finished_peers
-            peers.caches = {
-                name: open_one(peer, partial(peers.run, name))
-                for name, peer in peers.networks.items()
-            }
+        for name, peer in peers.networks.items() if peers else ():
+            cache = open_one(peer, partial(peers.run, name))
+            if cache is not None:
+                peers.caches[name] = cache
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Tell the caches which views the step has."""
+        """Tell the caches which images the step has."""
         if self._views is not None:
             self._views.begin_step(data_batch)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Keep what the step has not found."""
+        """Store the logits that the step did not find."""
         if self._views is not None:
             self._views.end_step()
 
@@ -136,16 +138,16 @@ class TeacherCacheHook(Hook):
         if self.top_k or self.epochs or self.dtype != 'float16':
             raise ValueError(
                 'Invalid `TeacherCacheHook`: expected no `top_k`, `dtype` or '
-                '`epochs` beside `mmdckd.EnumeratedCropFlip`, which has few views '
-                'for all epochs, got one. Crop and flip by `RandomCrop` and '
-                '`RandomFlip`, or leave them out.'
+                '`epochs` with `mmdckd.EnumeratedCropFlip`, whose logits are all '
+                'stored in float16, got one. Remove them, or use `RandomCrop` '
+                'and `RandomFlip`.'
             )
         if getattr(model.data_preprocessor, 'batch_augments', None):
             raise ValueError(
-                'Invalid `data_preprocessor.batch_augments`: expected none beside '
-                '`mmdckd.EnumeratedCropFlip`, since mixed images have no number. '
-                'Crop and flip by `RandomCrop` and `RandomFlip`, whose views are '
-                'looked up too.'
+                'Invalid `data_preprocessor.batch_augments`: expected None with '
+                '`TeacherCacheHook` and `mmdckd.EnumeratedCropFlip`, whose views '
+                'are not mixed, got some. Use `RandomCrop` and `RandomFlip`, '
+                'which can be cached with mixup and CutMix.'
             )
 
 
@@ -157,19 +159,20 @@ def _check_model(model) -> None:
         or not (model.teachers or model.finished_peers)
     ):
         raise ValueError(
-            '`TeacherCacheHook` is for a `CollectiveDistill` with one `teacher` '
-            'that is not trained, with `finished_peers`, or with both.'
+            'Invalid `model`: expected a `CollectiveDistill` with one frozen '
+            '`teacher`, with `finished_peers`, or with both for '
+            '`TeacherCacheHook`, got another.'
         )
     if model.views != 'shared':
         raise ValueError(
-            "Invalid `model.views`: expected 'shared' beside `TeacherCacheHook`, "
-            f'which has one view an image, got {model.views!r}.'
+            "Invalid `model.views`: expected 'shared' with `TeacherCacheHook`, "
+            f'which stores one view of an image, got {model.views!r}.'
         )
     if model.teachers and not model.distiller.takes_teacher_logits_alone:
         raise ValueError(
-            '`TeacherCacheHook` has the logits for `distiller.'
-            'collective_losses`, and nothing else of a teacher: it does not '
-            'go with `distiller.teacher_recorders` or `distill_deliveries`, '
-            'nor without a collective loss that needs the teacher. Say '
-            "plain KD as dict(type='mmdckd.DCKDLoss', beta=0., gamma=0.)."
+            'Invalid `distiller`: expected a collective loss that learns from the '
+            "teacher's logits, and no `distiller.teacher_recorders` or "
+            '`distill_deliveries`, with `TeacherCacheHook`, which stores only '
+            "logits, got another. Plain KD is dict(type='mmdckd.DCKDLoss', "
+            'beta=0., gamma=0.).'
         )

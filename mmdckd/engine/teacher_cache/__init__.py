@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The two kinds of views whose logits a cache has."""
+"""The two kinds of views for which a teacher's logits are cached."""

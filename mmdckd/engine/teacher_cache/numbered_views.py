@@ -1,15 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The views of :class:`~mmdckd.datasets.EnumeratedCropFlip`, whose logits are
-computed before the training, for runs of any seed."""
+computed before the training, for runs with any seed."""
 
 import time
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Optional
 
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.dist import barrier, is_main_process
 
+from mmdckd.console.messages import warn
 from mmdckd.datasets import EnumeratedCropFlip
 from mmdckd.engine.inner_datasets import inner_datasets
 from mmdckd.engine.unwrapping import unwrapped
@@ -21,29 +22,34 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 def is_numbered(dataset: Any) -> bool:
-    """Whether the pipeline of a dataset makes views with numbers."""
+    """Whether the pipeline of a dataset enumerates its views."""
     transforms = getattr(getattr(whole(dataset), 'pipeline', None), 'transforms', [])
     return any(isinstance(each, EnumeratedCropFlip) for each in transforms)
 
 
 def whole(dataset: Any) -> Any:
-    """The dataset in wrappers that choose images of one, by whose indices
-    ``sample_idx`` counts."""
+    """The dataset inside wrappers of a single one; ``sample_idx`` is an index
+    into it."""
     inner = inner_datasets(dataset)
     return whole(inner[0]) if len(inner) == 1 else dataset
 
 
-def open_numbered(folder: str, runner, network: FrozenTeacher, run: Run) -> LogitsCache:
-    """Open the cache of one network, built where there is none.
+def open_numbered(
+    folder: str, runner, network: FrozenTeacher, run: Run
+) -> Optional[LogitsCache]:
+    """Open the cache of one network; build it if it is missing.
 
     Args:
-        folder (str): The folder of the files.
+        folder (str): The folder of the cache.
         runner (Runner): The runner of the training.
         network (FrozenTeacher): The network.
         run (Callable): Runs it on images (B, 3, H, W): its logits (B, C).
 
+    Returns:
+        LogitsCache, optional: None if it cannot be written.
+
     Raises:
-        ValueError: If there are views beside those with numbers.
+        ValueError: If the pipeline has views that are not enumerated.
     """
     views = NumberedViews(runner.train_loop.dataloader, runner.model, network, run)
     key, shape = views.key(), views.shape()
@@ -51,27 +57,29 @@ def open_numbered(folder: str, runner, network: FrozenTeacher, run: Run) -> Logi
     if cache is None and is_main_process():
         number = shape[0] * shape[1]
         runner.logger.info(
-            f'TeacherCacheHook: the teacher looks at {number:,} views, '
-            f'once; {2 * number * shape[2] / 2**20:,.1f} MiB in '
-            f'{folder}.'
+            f'TeacherCacheHook: the teacher runs once on {number:,} views; '
+            f'{2 * number * shape[2] / 2**20:,.1f} MiB in {folder}.'
         )
         start = time.time()
-        LogitsCache.create(folder, key, shape, views.logits())
+        try:
+            cache = LogitsCache.create(folder, key, shape, views.logits())
+        except OSError as error:
+            warn(f'TeacherCacheHook: {error}.', runner.logger)
         runner.logger.info(f'TeacherCacheHook: done in {time.time() - start:.0f} s.')
     barrier()
     if cache is None:
         cache = LogitsCache.open(folder, key, shape)
     if cache is None:
-        raise OSError(
-            f'`TeacherCacheHook.folder`={folder!r}: what '
-            'the first process has written there is not what '
-            'this one reads. It should be on one disk.'
+        warn(
+            f'TeacherCacheHook: cannot read what was stored in {folder!r}. Training '
+            'continues without it; the teacher runs in every step.',
+            runner.logger,
         )
     return cache
 
 
 class NumberedViews:
-    """All views of the images of a training, and what a network says.
+    """All views of the training images, and a network's logits of them.
 
     Args:
         loader (DataLoader): The dataloader of the training.
@@ -96,18 +104,17 @@ class NumberedViews:
         ]
         if not isinstance(self.dataset, BaseDataset) or len(places) != 1:
             raise ValueError(
-                '`TeacherCacheHook` needs one `mmdckd.EnumeratedCropFlip` in '
-                '`train_dataloader.dataset.pipeline`, in the place of what '
-                'is random there, and one dataset, but found '
-                f'{[type(t).__name__ for t in transforms]} in a '
-                f'{type(self.dataset).__name__}.'
+                'Invalid `train_dataloader.dataset.pipeline`: expected one '
+                '`mmdckd.EnumeratedCropFlip` of one dataset for '
+                f'`TeacherCacheHook`, got {[type(t).__name__ for t in transforms]} '
+                f'of a {type(self.dataset).__name__}.'
             )
         self.before = transforms[: places[0]]
         self.enumerated = transforms[places[0]]
         self.after = transforms[places[0] + 1 :]
 
     def key(self) -> str:
-        """What the logits are of, as a name of a file."""
+        """The hash of everything the logits depend on."""
         teacher = self.network.model
         state = teacher.state_dict()
         digest = hash_of(
@@ -142,15 +149,15 @@ class NumberedViews:
             yield self._run(batch)
 
     def _image(self, index: int) -> dict:
-        """An image as it comes to the views."""
+        """An image before its views are made."""
         results = self.dataset.get_data_info(index)
         for transform in self.before:
             results = results and transform(results)
         if results is None:
             raise ValueError(
-                f'`TeacherCacheHook`: image {index} cannot be '
-                'read, and the teacher has nothing to look at. '
-                'Take it out of the dataset.'
+                'Invalid `train_dataloader.dataset`: expected images that can be '
+                f'read for `TeacherCacheHook`, got a broken one at index {index}. '
+                'Remove it from the dataset.'
             )
         return results
 

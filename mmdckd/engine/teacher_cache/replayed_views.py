@@ -21,16 +21,16 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ReplayedViews:
-    """The views that a run makes, by their places in its passes over the data.
+    """The views of a run, identified by their position in the data.
 
     Args:
-        options (TeacherCacheHook): ``folder``, ``top_k``, ``dtype``,
-            ``epochs`` and ``max_bytes``.
+        options (TeacherCacheHook): Its ``folder``, ``top_k``, ``dtype``,
+            ``epochs`` and ``max_bytes`` are used.
         runner (Runner): The runner of the training.
         model (CollectiveDistill): The model.
 
     Raises:
-        ValueError: If the views of the run cannot be made again.
+        ValueError: If another run could not make the same views.
     """
 
     def __init__(self, options: Any, runner, model: CollectiveDistill) -> None:
@@ -41,14 +41,14 @@ class ReplayedViews:
         if not isinstance(loop, ExactTrainLoop):
             raise ValueError(
                 'Invalid `default_hooks`: expected `exact_resume=dict(type='
-                "'mmdckd.ExactResumeHook')` beside `TeacherCacheHook`, so that "
-                'another run makes the same views, got none.'
+                "'mmdckd.ExactResumeHook')`, which `TeacherCacheHook` needs to make "
+                'the same views in every run, got none.'
             )
         if options.top_k and model.task.name != 'classification':
             raise ValueError(
                 'Invalid `TeacherCacheHook.top_k`: expected None for a '
-                f'{model.task.name} task, whose classes have no common sum, got '
-                f'{options.top_k!r}.'
+                f'{model.task.name} task, which has no softmax over its classes, '
+                f'got {options.top_k!r}.'
             )
         self._rank, self._world_size = get_dist_info()
         self._batch = self._of_two_images()
@@ -58,7 +58,7 @@ class ReplayedViews:
             raise ValueError(
                 'Invalid `TeacherCacheHook.epochs`: expected None with '
                 + ('an `InfiniteSampler`' if endless else 'mixup or CutMix')
-                + f', whose passes are not shown again, got {options.epochs!r}.'
+                + f', whose passes cannot be repeated, got {options.epochs!r}.'
             )
         loop.batches.different = options.epochs
         self._places = self._count_places(endless)
@@ -73,7 +73,9 @@ class ReplayedViews:
         """
         options = self._options
         inputs = self._preprocess(training=False)
-        form = LogitFormat(run(inputs).shape[1], options.top_k, options.dtype)
+        logits = run(inputs)
+        form = LogitFormat(logits.shape[1], options.top_k, options.dtype)
+        form.pack(form.keep(logits))  # raises if they do not fit into the type
         wrapper = self._runner.optim_wrapper
         state = network.model.state_dict()
         batches = self._loop.batches
@@ -95,7 +97,7 @@ class ReplayedViews:
         return cache
 
     def begin_step(self, data_batch: Any) -> None:
-        """Tell the caches which images are in a batch."""
+        """Tell the caches which images the next step has."""
         batches = self._loop.batches
         prints = fingerprints(data_batch['inputs'])
         if self._mixes:
@@ -111,12 +113,12 @@ class ReplayedViews:
             )
 
     def end_step(self) -> None:
-        """Have the caches keep what they did not find."""
+        """Let the caches store the logits they did not find."""
         for cache in self._caches:
             cache.end_step()
 
     def _count_places(self, endless: bool) -> int:
-        """How many places of images a pass has, padded to whole batches."""
+        """The number of images of a pass, padded to whole batches."""
         loader, batches = self._loop.dataloader, self._loop.batches
         size = getattr(batches.batch_sampler, 'batch_size', None)
         size = (size or loader.batch_size or 1) * self._world_size
@@ -125,7 +127,7 @@ class ReplayedViews:
         return max(len(batches) * size, len(loader.dataset))
 
     def _data(self) -> str:
-        """Dataset, pipeline and sampler, as the config says them."""
+        """The config of dataset, pipeline and sampler."""
         loader = self._runner.cfg.get('train_dataloader') or {}
         if not isinstance(loader, dict):
             return repr(self._loop.dataloader.dataset)
@@ -135,7 +137,7 @@ class ReplayedViews:
         return Config(parts).pretty_text + (self._mixing() if self._mixes else '')
 
     def _mixing(self) -> str:
-        """What mixes the images of a batch."""
+        """The settings that mix the images of a batch."""
         preprocessor = self._model.data_preprocessor
         augments = getattr(preprocessor, 'batch_augments', None)
         each = [
@@ -145,7 +147,7 @@ class ReplayedViews:
         return repr((str(preprocessor), each, getattr(augments, 'probs', None)))
 
     def _of_two_images(self) -> Any:
-        """A batch that says how images come to the model."""
+        """A batch that shows how images are loaded."""
         loader = self._loop.dataloader
         with unchanged_randomness():
             seed_data(0, Draw.SAMPLE)

@@ -12,7 +12,7 @@ from ..distillers import CollectiveDistiller
 from ..distillers.recorders import Tensors
 from ..losses.base_collective_loss import LOGITS
 from ..tasks.labels import labeled_rows, missing_labels
-from ..teachers.logits_cache import LogitsCache
+from ..teachers.cached_logits import CachedLogits
 from .building import Teachers
 from .step import StepRecord, View
 
@@ -26,7 +26,7 @@ class TeacherPass:
         trained (bool): Whether the teachers are trained.
 
     Attributes:
-        cache (LogitsCache, optional): The cached logits of the only teacher,
+        cache (CachedLogits, optional): The cached logits of the only teacher,
             which then does not run;
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Defaults
             to None.
@@ -38,7 +38,7 @@ class TeacherPass:
         self._teachers = teachers
         self._distiller = distiller
         self._trained = trained
-        self.cache: Optional[LogitsCache] = None
+        self.cache: Optional[CachedLogits] = None
 
     def __call__(
         self, view: View, step: StepRecord, distilling: bool

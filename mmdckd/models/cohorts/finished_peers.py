@@ -19,7 +19,7 @@ from ..distillers.recorders import MemberRecorder, Tensors
 from ..losses.base_collective_loss import LOGITS
 from ..networks import build_network, resolve_network
 from ..teachers import FrozenTeacher
-from ..teachers.logits_cache import LogitsCache
+from ..teachers.cached_logits import CachedLogits
 from ..weights import read_checkpoint
 
 KEY = 'model.finished_peers'
@@ -49,7 +49,7 @@ class FinishedPeers:
         fold_of (List[int]): The fold each peer is blind to, None for a peer
             that saw all images; empty if their cohort had no folds.
         folds_digest (str): The hash of these folds.
-        caches (Dict[str, LogitsCache]): Name to the cached logits of a peer,
+        caches (Dict[str, CachedLogits]): Name to the cached logits of a peer,
             which then does not run;
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Empty by
             default.
@@ -79,7 +79,7 @@ class FinishedPeers:
         self.networks = {
             finished_name(i): FrozenTeacher(each) for i, each in enumerate(networks)
         }
-        self.caches: Dict[str, LogitsCache] = {}
+        self.caches: Dict[str, CachedLogits] = {}
         self._recorders = {
             name: record(peer.model) for name, peer in self.networks.items()
         }

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Numbers by which the views of images are known again."""
+"""Fingerprints that identify the views of images."""
 
 import hashlib
 from typing import Sequence, Union
@@ -7,29 +7,30 @@ from typing import Sequence, Union
 import numpy as np
 import torch
 
-#: Of a larger image as many bytes, evenly spread, are looked at.
+#: Of a larger image, this many bytes are hashed, spread evenly.
 _BYTES = 1 << 14
 
 
 def fingerprints(images: Union[torch.Tensor, Sequence[torch.Tensor]]) -> np.ndarray:
-    """A number of 64 bits for each image, as the dataloader gives it.
+    """Compute a 64-bit fingerprint of each image.
 
     Args:
-        images (Tensor | Sequence[Tensor]): B images (C, H, W).
+        images (Tensor | Sequence[Tensor]): B images (C, H, W), as the data
+            loader yields them.
 
     Returns:
-        np.ndarray: uint64 of shape (B,). It follows from all of an image of
-        at most 16 KiB, and from its shape and 16 KiB of a larger one.
+        np.ndarray: uint64 of shape (B,). It covers an image of up to 16 KiB
+        whole, and the shape and about 16 KiB of a larger one.
     """
     return np.array([_fingerprint(image) for image in images], np.uint64)
 
 
 def mixed(prints: np.ndarray, *draw: int) -> np.ndarray:
-    """Fingerprints of images that are mixed with each other.
+    """Compute the fingerprints of images that are mixed with each other.
 
     Args:
-        prints (np.ndarray): Those of the batch before, (B,).
-        *draw (int): What the numbers follow from that mixing draws.
+        prints (np.ndarray): The fingerprints of the batch before mixing, (B,).
+        *draw (int): What determines the random numbers of the mixing.
 
     Returns:
         np.ndarray: uint64 of shape (B,).
@@ -40,7 +41,7 @@ def mixed(prints: np.ndarray, *draw: int) -> np.ndarray:
 
 def _fingerprint(image: torch.Tensor) -> int:
     flat = image.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    # An odd step does not stay in one column.
+    # An odd step does not stay within one column.
     step = -(-len(flat) // _BYTES) | 1
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
     digest.update(flat[::step].tobytes())

@@ -5,15 +5,17 @@ from typing import NamedTuple, Optional
 import numpy as np
 import torch
 
+from mmdckd.errors import invalid
+
 
 class KeptLogits(NamedTuple):
-    """What is kept of the logits of a batch.
+    """The part of a batch's logits that is stored.
 
     Attributes:
-        values (Tensor): The k logits that are kept, (B, k).
-        classes (Tensor, optional): Their classes (B, k); None where k = C.
-        rest (Tensor, optional): The log-sum-exp of the others (B,), float32;
-            None where k = C.
+        values (Tensor): The k largest logits, (B, k).
+        classes (Tensor, optional): Their classes, (B, k); None if k = C.
+        rest (Tensor, optional): The log-sum-exp of the other logits, float32
+            of shape (B,); None if k = C.
     """
 
     values: torch.Tensor
@@ -30,22 +32,23 @@ class KeptLogits(NamedTuple):
 
 
 class LogitFormat:
-    r"""What a cache keeps of a teacher's logits, and how it gives them back.
+    r"""Stores logits compactly, and restores them.
 
-    All C logits, or the k largest and the log-sum-exp of the rest,
+    Stores all C logits, or the k largest and the log-sum-exp of the others,
 
     .. math:: r = \log \sum_{c \notin \text{top}_k} \exp(z_c)
 
-    which comes back as :math:`r - \log(C - k)` for each class of the rest. At
-    temperature 1 the probabilities of the k classes and of the rest together
-    are the teacher's, but for the rounding; how the rest is spread is lost,
-    and the total variation distance is at most the probability of the rest.
-    At a temperature above 1 the rest gets more than the teacher gives it.
+    Each of the others is restored as :math:`r - \log(C - k)`. At temperature 1,
+    the restored probabilities of the k classes, and of all others together,
+    equal the teacher's up to rounding; only the split among the others is lost.
+    So the total variation distance between restored and teacher's
+    probabilities is at most the probability of the others. At a temperature
+    above 1, the others together get no less than the teacher gives them.
 
     Args:
         classes (int): C.
         top_k (int, optional): k. Defaults to None, all.
-        dtype (str): What the logits are rounded to, ``'float16'`` or
+        dtype (str): The type of stored logits, ``'float16'`` or
             ``'float32'``. Defaults to ``'float16'``.
     """
 
@@ -66,7 +69,7 @@ class LogitFormat:
         return f'LogitFormat({self.classes}, {self.top_k}, {self.dtype})'
 
     def keep(self, logits: torch.Tensor) -> KeptLogits:
-        """Choose and round.
+        """Select and round what is stored.
 
         Args:
             logits (Tensor): Logits (B, C) of any type.
@@ -81,15 +84,8 @@ class LogitFormat:
         others = logits.scatter(1, classes, -math.inf)
         return KeptLogits(values.to(self.dtype), classes, others.logsumexp(1))
 
-    def spread(self, kept: KeptLogits) -> torch.Tensor:
-        """Make logits of what is kept.
-
-        Args:
-            kept (KeptLogits): Of B images.
-
-        Returns:
-            Tensor: float32 of shape (B, C).
-        """
+    def restore(self, kept: KeptLogits) -> torch.Tensor:
+        """Restore logits, float32 of shape (B, C)."""
         values = kept.values.float()
         if kept.classes is None or kept.rest is None:
             return values
@@ -97,17 +93,20 @@ class LogitFormat:
         return each.repeat(1, self.classes).scatter_(1, kept.classes, values)
 
     def pack(self, kept: KeptLogits) -> np.ndarray:
-        """Make records (B,) of what is kept.
+        """Pack into records (B,).
 
         Raises:
             ValueError: If a logit is not finite in ``dtype``.
         """
         values = kept.values.cpu().numpy()
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f'Invalid logits of a teacher: expected numbers that {self.dtype} '
-                'can hold, got a larger one or none. Give `TeacherCacheHook` '
-                "dtype='float32', or train without it."
+        wrong = values[~np.isfinite(values)]
+        if len(wrong):
+            raise invalid(
+                'TeacherCacheHook.dtype',
+                "a type that holds the teacher's logits",
+                self.record['values'].base.name,
+                f' A logit is {wrong[0]} in it. '
+                "Set 'float32', or train without `TeacherCacheHook`.",
             )
         records = np.empty(len(values), self.record)
         records['values'] = values
@@ -117,9 +116,10 @@ class LogitFormat:
         return records
 
     def unpack(self, records: np.ndarray) -> KeptLogits:
-        """The inverse of :meth:`pack`, on the CPU."""
+        """Invert :meth:`pack`, on the CPU."""
         values = torch.from_numpy(np.array(records['values']))
         if self.top_k == self.classes:
             return KeptLogits(values)
         classes = torch.from_numpy(records['classes'].astype(np.int64))
-        return KeptLogits(values, classes, torch.from_numpy(records['rest'][:, 0]))
+        rest = torch.from_numpy(np.array(records['rest'][:, 0]))
+        return KeptLogits(values, classes, rest)

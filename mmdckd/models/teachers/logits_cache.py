@@ -15,6 +15,8 @@ from mmengine.structures import BaseDataElement
 from mmdckd.io.data import read_json
 from mmdckd.io.files import replacing, write_text
 
+from .cached_logits import check_lookup
+
 Part = Union[str, np.ndarray, torch.Tensor]
 
 _BLOCK = 1 << 24
@@ -146,7 +148,12 @@ class LogitsCache:
         """
         logits = self(inputs, data_samples)
         if not self._checked:
-            check_lookup(logits, run(inputs))
+            check_lookup(
+                logits,
+                run(inputs),
+                'Is something random in `train_dataloader.dataset.pipeline` beside '
+                'EnumeratedCropFlip?',
+            )
             self._checked = True
         return logits
 
@@ -178,27 +185,6 @@ class LogitsCache:
         views = [sample.view for sample in data_samples]
         logits = self.logits[images, views].astype(np.float32)
         return torch.from_numpy(logits).to(inputs.device, non_blocking=True)
-
-
-def check_lookup(logits: torch.Tensor, said: torch.Tensor) -> None:
-    """Compare what was looked up with what the teacher says.
-
-    Args:
-        logits (Tensor): Logits of a batch (B, C), float32.
-        said (Tensor): The same of the teacher, as it runs now.
-
-    Raises:
-        ValueError: If they differ by more than their rounding.
-    """
-    half = said.dtype != torch.float32 or torch.is_autocast_enabled(said.device.type)
-    most = (logits - said).abs().max() / said.abs().max()
-    if not most < (0.1 if half else 0.005):
-        raise ValueError(
-            f"The teacher's logits differ by {float(most):.2g} of the "
-            'largest from those that `TeacherCacheHook` has of the same '
-            'views: the images are not the same. Is something random in '
-            '`train_dataloader.dataset.pipeline` beside EnumeratedCropFlip?'
-        )
 
 
 def hash_of(*parts: Part) -> 'hashlib.blake2b':

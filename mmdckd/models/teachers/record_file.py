@@ -8,26 +8,26 @@ from typing import Optional
 import numpy as np
 from filelock import FileLock
 
+_SUFFIX = '.logits'
 _LOCK = 'cache.lock'
-#: Upper bound in seconds on the wait for another process that makes a file.
+#: Seconds to wait for another process that creates a file.
 _PATIENCE = 60
 
 
 class RecordFile:
-    """Records in numbered places of a file, each of which checks itself.
+    """A file of fixed-size records, each of which verifies itself.
 
-    A record is kept with the fingerprint of the image it is of and a checksum
-    of both. A place that nobody has written, or that is damaged, half written
-    or of another image holds nothing. So several processes can write one file
-    at once: what they write to a place is the same, and where it is not, the
-    checksum or the fingerprint shows it.
+    A record is stored with the fingerprint of its image and a checksum of
+    both. A record that was never written, is damaged, half written or of
+    another image counts as missing. So several processes may write the same
+    file at once without locks.
 
-    Reading is from mapped memory; writing is not, since a full disk would end
-    a process that writes to mapped memory.
+    Records are read through a memory map but written through the file: a
+    process that writes to mapped memory is killed when the disk is full.
 
     Args:
-        path (str): The file, which is of the right size.
-        record (np.dtype): Of one record.
+        path (str): A file of the right size.
+        record (np.dtype): The type of a record.
     """
 
     def __init__(self, path: str, record: np.dtype) -> None:
@@ -37,31 +37,33 @@ class RecordFile:
 
     @classmethod
     def open(
-        cls, path: str, record: np.dtype, places: int, max_bytes: int
+        cls, folder: str, name: str, record: np.dtype, places: int, max_bytes: int
     ) -> Optional['RecordFile']:
-        """Open a file, made where there is none or one of another size.
+        """Open a file; create it if it is missing or has the wrong size.
 
         Args:
-            path (str): The file, two folders below that of the cache.
-            record (np.dtype): Of one record.
-            places (int): How many places it has.
-            max_bytes (int): Of all files of the cache.
+            folder (str): The folder of the cache.
+            name (str): The path of the file in it, without its suffix.
+            record (np.dtype): The type of a record.
+            places (int): The number of records.
+            max_bytes (int): The largest total size of all files in the folder.
 
         Returns:
-            RecordFile, optional: None where there is no room for it.
+            RecordFile, optional: None if it does not fit into ``max_bytes``.
 
         Raises:
-            OSError: If it cannot be made or read.
+            OSError: If it cannot be created or read.
         """
+        path = osp.join(folder, name + _SUFFIX)
         size = places * _row(record).itemsize
         if not _has_size(path, size):
-            folder = osp.dirname(osp.dirname(path))
             os.makedirs(osp.dirname(path), exist_ok=True)
             with FileLock(osp.join(folder, _LOCK), timeout=_PATIENCE):
-                if not _has_size(path, size):  # nor has another made it
+                # Unless another process has created it by now.
+                if not _has_size(path, size):
                     with suppress(FileNotFoundError):
                         os.remove(path)
-                    if bytes_in(folder) + size > max_bytes:
+                    if _bytes_in(folder) + size > max_bytes:
                         return None
                     with open(path, 'xb') as file:
                         file.truncate(size)
@@ -74,11 +76,11 @@ class RecordFile:
         """Read records.
 
         Args:
-            places (slice): Where.
+            places (slice): Their places.
             images (np.ndarray): The fingerprints of the images, uint64 (B,).
 
         Returns:
-            np.ndarray, optional: B records, None unless all are there.
+            np.ndarray, optional: B records, or None if any is missing.
         """
         rows = np.array(self._rows[places])
         if len(rows) != len(images) or (rows['image'] != images).any():
@@ -89,9 +91,9 @@ class RecordFile:
         """Write records.
 
         Args:
-            places (slice): Where; those behind the end are left out.
+            places (slice): Their places; those past the end are dropped.
             images (np.ndarray): The fingerprints of the images, uint64 (B,).
-            records (np.ndarray): Their records.
+            records (np.ndarray): B records.
 
         Raises:
             OSError: If they cannot be written.
@@ -100,23 +102,14 @@ class RecordFile:
         rows['image'], rows['record'] = images, records
         rows['check'] = _checks(rows)
         numbers = range(len(self))[places]
-        whole = 1 if numbers.step != 1 else len(numbers)
+        # Adjacent records are written at once.
+        step = max(len(numbers), 1) if numbers.step == 1 else 1
         with open(self.path, 'r+b', buffering=0) as file:
-            for start in range(0, len(numbers), whole or 1):
+            for start in range(0, len(numbers), step):
                 file.seek(numbers[start] * self._row.itemsize)
-                content = rows[start : min(start + whole, len(numbers))].tobytes()
+                content = rows[start : min(start + step, len(numbers))].tobytes()
                 if file.write(content) != len(content):
-                    raise OSError(f'{self.path!r}: the disk is full')
-
-
-def bytes_in(folder: str) -> int:
-    """How many bytes the files in a folder have, with those below it."""
-    size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                size += osp.getsize(osp.join(parent, name))
-    return size
+                    raise OSError(f'No space left for {self.path!r}')
 
 
 def _row(record: np.dtype) -> np.dtype:
@@ -124,10 +117,19 @@ def _row(record: np.dtype) -> np.dtype:
 
 
 def _checks(rows: np.ndarray) -> list:
-    """The checksum of each row."""
     start = rows.dtype['check'].itemsize
     return [zlib.crc32(row.tobytes()[start:]) for row in rows]
 
 
 def _has_size(path: str, size: int) -> bool:
     return osp.isfile(path) and osp.getsize(path) == size
+
+
+def _bytes_in(folder: str) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(_SUFFIX):
+                with suppress(FileNotFoundError):
+                    size += osp.getsize(osp.join(parent, name))
+    return size

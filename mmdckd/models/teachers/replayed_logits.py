@@ -4,11 +4,11 @@ from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 import torch
-from filelock import Timeout
 from mmengine.structures import BaseDataElement
 
 from mmdckd.console.messages import warn
 
+from .cached_logits import check_lookup
 from .logit_format import KeptLogits, LogitFormat
 from .record_file import RecordFile
 
@@ -16,19 +16,19 @@ Pending = Tuple[RecordFile, slice, np.ndarray, KeptLogits]
 
 
 class ReplayedLogits:
-    """A frozen network's logits of views that a later run makes again.
+    """A frozen network's logits of views that other runs make again.
 
-    A file has the logits of one pass over the data, by the place of an image
-    in it. What a step finds is used; what it does not find, the network says
-    and the file keeps. Either way the logits are those that the format gives
-    back, so a run does not depend on what was in the files.
+    One file holds the logits of one pass over the data, in the order of the
+    images in it. Logits that a step finds are used; the others are computed
+    and stored. Both are restored from the storage format, so a run does not
+    depend on what the files held.
 
     Args:
-        folder (str): The folder of the files of all networks.
-        key (str): What the logits are of.
-        form (LogitFormat): What is kept of them.
-        places (int): How many images a file has.
-        max_bytes (int): Of all files in the folder.
+        folder (str): The folder of the cache.
+        key (str): The hash of everything the logits depend on.
+        form (LogitFormat): How logits are stored.
+        places (int): The number of images of a file.
+        max_bytes (int): The largest total size of all files in the folder.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class ReplayedLogits:
         self._writes = True
 
     def __deepcopy__(self, memo: dict) -> 'ReplayedLogits':
-        """A copy of a model that has it, an EMA for instance, shares it."""
+        """Share it with copies of the model, such as an EMA."""
         return self
 
     def begin_step(self, name: str, places: slice, images: np.ndarray) -> None:
-        """Tell which images the next step has.
+        """Set the images of the next step.
 
         Args:
-            name (str): Of the pass over the data.
-            places (slice): Those of the B images in it.
+            name (str): The name of the pass over the data.
+            places (slice): The places of the B images in it.
             images (np.ndarray): Their fingerprints, uint64 of shape (B,).
         """
         if name != self._name:
@@ -65,7 +65,7 @@ class ReplayedLogits:
         self._places, self._images = places, images
 
     def end_step(self) -> None:
-        """Write what the step has not found."""
+        """Store the logits that the step did not find."""
         self._images = None
         if self._pending is None:
             return
@@ -84,64 +84,60 @@ class ReplayedLogits:
         data_samples: Optional[List[BaseDataElement]],
         run: Callable[[torch.Tensor], torch.Tensor],
     ) -> torch.Tensor:
-        """Look up the logits of a batch, or have the network say them.
+        """Look up the logits of a batch, or compute them.
 
         Args:
-            inputs (Tensor): The images (B, 3, H, W).
-            data_samples (List[DataSample], optional): Not looked at.
-            run (Callable): Runs the network on the images.
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[DataSample], optional): Ignored.
+            run (Callable): Runs the network on images: its logits (B, C).
 
         Returns:
             Tensor: float32 of shape (B, C).
 
         Raises:
-            ValueError: At first, if the network says something else than was
-                found.
+            ValueError: The first time logits are found, if the network
+                computes different ones.
         """
         file, images = self._file, self._images
-        found = None
-        if file is not None and images is not None:
-            found = file.read(self._places, images)
-        if found is not None:
+        if file is None or images is None:
+            return self.form.restore(self.form.keep(run(inputs)))
+        found = file.read(self._places, images)
+        if found is None:
+            kept = self.form.keep(run(inputs))
+            if self._writes:
+                self._pending = file, self._places, images, kept
+        else:
             kept = self.form.unpack(found).to(inputs.device)
             if not self._checked:
-                _compare(kept, run(inputs), self.folder)
-                self._checked = True
-            return self.form.spread(kept)
-        kept = self.form.keep(run(inputs))
-        if file is not None and images is not None and self._writes:
-            self._pending = file, self._places, images, kept
-        return self.form.spread(kept)
+                self._check(kept, run(inputs))
+        return self.form.restore(kept)
+
+    def _check(self, kept: KeptLogits, computed: torch.Tensor) -> None:
+        if kept.classes is not None:
+            computed = computed.gather(1, kept.classes)
+        check_lookup(kept.values, computed, f'Remove {self.folder!r}.')
+        self._checked = True
 
     def _open(self, name: str) -> Optional[RecordFile]:
-        path = osp.join(self.folder, self.key, f'{name}.logits')
         try:
-            file = RecordFile.open(path, self.form.record, self.places, self.max_bytes)
-        except (OSError, Timeout) as error:
+            file = RecordFile.open(
+                self.folder,
+                osp.join(self.key, name),
+                self.form.record,
+                self.places,
+                self.max_bytes,
+            )
+        except OSError as error:
             self._warn(f'{error}')
             return None
         if file is None:
-            self._warn(f'{self.folder!r} has no room for more within `max_bytes`')
+            self._warn(f'{self.folder!r} has reached `max_bytes`')
         return file
 
     def _warn(self, why: str) -> None:
         if not self._warned:
             warn(
-                f'TeacherCacheHook: {why}. Training goes on with what there is; '
-                'what is not there the teacher computes, and it is not kept.'
+                f'TeacherCacheHook: {why}. Training continues; the teacher runs '
+                'where its logits are not stored.'
             )
         self._warned = True
-
-
-def _compare(kept: KeptLogits, said: torch.Tensor, folder: str) -> None:
-    """Compare what was found with what the network says now."""
-    half = said.dtype != torch.float32 or torch.is_autocast_enabled(said.device.type)
-    said = said.float()
-    same = said if kept.classes is None else said.gather(1, kept.classes)
-    most = (kept.values.float() - same).abs().max() / said.abs().max()
-    if not most < (0.1 if half else 0.005):
-        raise ValueError(
-            f"Invalid `TeacherCacheHook.folder`: expected the teacher's logits in "
-            f'{folder!r}, got some that differ by {float(most):.2g} of the largest '
-            'from what it says of the same images. Remove the folder.'
-        )

@@ -52,3 +52,27 @@ def test_one_process_asks_the_teacher_and_both_look_up(tmp_path):
     assert second == 1 + 8
     assert weight == other
     assert len(list((tmp_path / 'logits').glob('*.npy'))) == 1
+
+
+def random_views(work_dir):
+    cfg = config(work_dir)
+    cfg.train_cfg.max_epochs = 2
+    cfg.train_dataloader.dataset.indices = 27  # 14 for each process, one twice
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='RandomResizedCrop', scale=12),
+        dict(type='PackInputs'),
+    ]
+    cfg.default_hooks.exact_resume = dict(type='mmdckd.ExactResumeHook')
+    cfg.custom_hooks[0].dtype = 'float32'
+    return cfg
+
+
+def test_two_processes_share_the_files_of_random_views(tmp_path):
+    plain = random_views(tmp_path)
+    plain.custom_hooks = []
+    (seen, expected), _ = run_processes(run, plain)
+    assert seen == 2 * (8 + 6)
+    for images in (2 + seen, 2 + 8):
+        for found in run_processes(run, random_views(tmp_path)):
+            assert found == (images, expected)
+    assert len(list((tmp_path / 'logits').glob('*/*.logits'))) == 2

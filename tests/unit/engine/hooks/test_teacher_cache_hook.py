@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -204,7 +205,7 @@ def test_something_random_beside_the_views_is_found(tmp_path, teacher):
                     ),
                 )
             ),
-            'nor without a collective loss',
+            'expected a collective loss that learns from',
         ),
         (
             dict(
@@ -223,3 +224,28 @@ def test_something_random_beside_the_views_is_found(tmp_path, teacher):
 def test_what_it_does_not_go_with(tmp_path, teacher, change, message):
     with pytest.raises(ValueError, match=message):
         train(config(tmp_path, teacher, **change))
+
+
+@pytest.mark.parametrize('damage', ['full', 'a file'])
+def test_a_run_without_room_for_the_views(tmp_path, teacher, monkeypatch, damage):
+    """It is the run without the hook, and says so."""
+    if damage == 'full':
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=9))
+    else:
+        (tmp_path / 'logits').write_text('not a folder')
+    runner, seen = train(config(tmp_path, teacher))
+    plain, _ = train(config(tmp_path, teacher, cached=False))
+    assert seen == 1 + 48
+    weights = runner.model.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in plain.model.state_dict().items())
+    (log,) = tmp_path.glob(f'{runner.experiment_name.split("_")[0]}/**/*.log')
+    assert 'Training continues without it' in log.read_text()
+
+
+@pytest.mark.parametrize('option', [dict(top_k=3), dict(epochs=2)])
+def test_enumerated_views_have_no_such_option(tmp_path, teacher, option):
+    cfg = config(tmp_path, teacher)
+    cfg.custom_hooks[0].update(option)
+    with pytest.raises(ValueError, match='with `mmdckd.EnumeratedCropFlip`'):
+        train(cfg)
