@@ -65,9 +65,11 @@ def pytest_configure(config):
         # How long an example takes says nothing on a machine that others use.
         settings.register_profile('mmdckd', deadline=None)
         settings.load_profile('mmdckd')
-    import mmdckd  # noqa: F401
+    runs_tests = hasattr(config, 'workerinput') or not config.getoption('tx', None)
+    if runs_tests:  # not in the process that only hands them out
+        import mmdckd  # noqa: F401
 
-    do_once()
+        do_once()
 
 
 def pytest_collection_finish(session):
