@@ -38,11 +38,10 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--data`` and its options."""
     group = parser.add_argument_group(
         'without a config',
-        'Settings that you leave out are chosen to fit the data and printed with '
-        'the\nreason. NETWORK is the name of an MMPretrain config '
-        '(resnet18_8xb32_in1k), the\nconfig of an exported student (PATH.py), '
-        'timm:NAME[,CHECKPOINT], hf:FOLDER,\ntorchvision:NAME or '
-        'python:PACKAGE.FUNCTION.',
+        'Settings that you leave out are chosen to fit the data and printed with the '
+        'reason. NETWORK is the name of an MMPretrain config (resnet18_8xb32_in1k), '
+        'the config of an exported student (PATH.py), timm:NAME[,CHECKPOINT], '
+        'hf:FOLDER, torchvision:NAME or python:PACKAGE.FUNCTION.',
     )
     group.add_argument(
         '--data',

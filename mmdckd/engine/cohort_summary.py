@@ -63,7 +63,7 @@ def summarize(model: CollectiveDistill, shape: Sequence[int]) -> List[Member]:
         members.append(member)
     students = {
         name: _member(name, 'student', student, inputs)
-        for name, student in model.cohort.items()
+        for name, student in model.cohort.students.items()
     }
     peers = model.cohort.names
     if model.finished_peers is not None:

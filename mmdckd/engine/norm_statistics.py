@@ -2,11 +2,12 @@
 """Recomputes BatchNorm statistics of networks whose weights did not result
 directly from training, such as averages."""
 
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.dist import all_reduce, get_dist_info
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
@@ -35,6 +36,7 @@ def measure_statistics(
     loader: DataLoader,
     num_images: int,
     seed: int,
+    group: Optional[ProcessGroup] = None,
 ) -> None:
     """Measure the BatchNorm statistics of networks on training images.
 
@@ -52,6 +54,8 @@ def measure_statistics(
             iterated.
         num_images (int): The number of images to use, at most all.
         seed (int): The seed of the run.
+        group (ProcessGroup, optional): The processes that hold the networks.
+            Defaults to None, all.
     """
     training = [network.training for network in networks]
     for network in networks:
@@ -63,26 +67,28 @@ def measure_statistics(
         layer.momentum = None  # a mean over all batches
     if layers:
         with unchanged_randomness():
-            for index, data in enumerate(_batches(loader, num_images, seed)):
+            for index, data in enumerate(_batches(loader, num_images, seed, group)):
                 seed_all(seed, Draw.STATISTICS, index)
                 inputs = data_preprocessor(data, True)['inputs']
                 if isinstance(inputs, torch.Tensor):
                     inputs = [inputs] * len(networks)
                 for network, view in zip(networks, inputs):
                     network(view, mode='tensor')
-    _, world_size = get_dist_info()
+    _, world_size = get_dist_info(group)
     for layer, momentum in zip(layers, momenta):
         layer.momentum = momentum
         for statistic in (layer.running_mean, layer.running_var):
-            all_reduce(statistic)
+            all_reduce(statistic, group=group)
             statistic /= world_size
     for network, mode in zip(networks, training):
         network.train(mode)
 
 
-def _batches(loader: DataLoader, num_images: int, seed: int) -> Iterator[dict]:
+def _batches(
+    loader: DataLoader, num_images: int, seed: int, group: Optional[ProcessGroup]
+) -> Iterator[dict]:
     """Return batches of fixed training images, the share of this process."""
-    rank, world_size = get_dist_info()
+    rank, world_size = get_dist_info(group)
     generator = torch.Generator().manual_seed(seed)
     number_of_all = len(loader.dataset)  # type: ignore[arg-type]
     order = torch.randperm(number_of_all, generator=generator)

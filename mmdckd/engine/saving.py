@@ -20,9 +20,10 @@ from mmdckd.io.files import copy_file, replacing
 from mmdckd.models.cohorts import StudentCohort
 
 
-@master_only
 def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
     """Save a checkpoint of a run completely or not at all.
+
+    All processes must call it. The main process writes the file.
 
     Args:
         runner (Runner): The runner.
@@ -32,7 +33,7 @@ def save_whole(runner, folder: str, name: str, **kwargs: Any) -> None:
         **kwargs: Passed to ``Runner.save_checkpoint``.
     """
     backend = get_file_backend(folder, backend_args=kwargs.get('backend_args'))
-    if not isinstance(backend, LocalBackend):
+    if not isinstance(backend, LocalBackend) or not is_main_process():
         runner.save_checkpoint(folder, name, **kwargs)
         return
     with replacing(osp.join(folder, name)) as path:

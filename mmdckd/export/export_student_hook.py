@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 from typing import Optional
 
 from mmengine.config import Config
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 
 from mmdckd.console.messages import warn
@@ -87,7 +87,6 @@ class ExportStudentHook(Hook):
                 runner.logger,
             )
 
-    @master_only
     def after_train(self, runner) -> None:
         """Export the student."""
         if self.student == BEST and runner.message_hub.get_info('best_student') is None:
@@ -110,6 +109,8 @@ class ExportStudentHook(Hook):
             return
         with TemporaryDirectory() as folder:
             checkpoint = best or _save_final_weights(runner, folder)
+            if not is_main_process():
+                return
             exported = export_student(checkpoint, out_dir, self.student, self._cfg)
         runner.logger.info(
             f'Exported {exported.name} of {osp.basename(checkpoint)} for '
@@ -129,7 +130,8 @@ def _best_checkpoint(runner) -> Optional[str]:
 
 
 def _save_final_weights(runner, folder: str) -> str:
-    """Save the weights as a checkpoint of the run would."""
+    """Save the weights as a checkpoint of the run would; all processes must
+    call it."""
     runner.save_checkpoint(
         folder,
         'final.pth',

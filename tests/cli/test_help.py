@@ -26,14 +26,10 @@ def help_of(capsys, call, *arguments, **keywords):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_every_command_helps_with_an_example(name, capsys, monkeypatch):
-    monkeypatch.setenv('COLUMNS', '90')
+def test_every_command_helps_with_an_example(name, capsys):
     printed = help_of(capsys, main, [*name.split(), '--help'])
     assert printed.startswith(f'usage: mmdckd {name} ')
     assert f'\n  mmdckd {name}' in printed.partition('\nexample')[2]
-    # Lines fit, and none of the examples has lost its end.
-    assert max(map(len, printed.splitlines())) <= 90
-    assert not re.search(r'\S {4,}\S', printed.partition('\nexample')[2])
 
 
 @pytest.mark.parametrize('name', [name for name in NAMES if name != 'doctor'])

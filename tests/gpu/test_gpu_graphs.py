@@ -91,7 +91,7 @@ def test_trains_as_without_to_the_bit(device, deterministic, case):
     for key, value in graphed.state_dict().items():
         assert torch.equal(value, theirs[key]), key
     if device.type == 'cuda':
-        assert graphed._graphs._enabled and graphed._graphs._graphed
+        assert graphed.graphs._enabled and graphed.graphs._graphed
 
 
 def test_weights_that_move_are_captured_anew(device):
@@ -111,8 +111,8 @@ def test_a_copy_takes_no_graphs_along(device):
     model = cohort(device, cuda_graphs=True)
     train(model, [digits(16)])
     copied = copy.deepcopy(model)
-    assert not copied._graphs._graphed
-    assert copied._graphs._cohort is copied.cohort
+    assert not copied.graphs._graphed
+    assert copied.graphs._cohort is copied.cohort
 
 
 def test_a_backbone_that_cannot_be_captured_trains_without(device, caplog):

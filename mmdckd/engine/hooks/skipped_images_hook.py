@@ -9,6 +9,7 @@ from mmdckd.datasets import LoadImage
 from mmdckd.names import with_stage
 from mmdckd.registry import HOOKS
 
+from ..data_group import data_group
 from ..inner_datasets import inner_datasets
 
 
@@ -51,7 +52,7 @@ class SkippedImagesHook(Hook):
             or self.end_of_epoch(loader, batch_idx)
         ):
             skipped = torch.tensor(sum(each.num_skipped for each in self._loading))
-            all_reduce(skipped)
+            all_reduce(skipped, group=data_group(runner.model))
             total = self._before + int(skipped)
             runner.message_hub.update_info('skipped_images', total)
             runner.message_hub.update_scalar(

@@ -7,6 +7,7 @@ from torch import nn
 
 from mmdckd.registry import HOOKS
 
+from ..data_group import data_group
 from ..norm_statistics import measure_statistics, norm_layers
 
 _AVERAGES = dict(ema='MomentumAnnealingEMA', swa='StochasticWeightAverage')
@@ -188,6 +189,7 @@ class WeightAverageHook(EMAHook):
             runner.train_loop.dataloader,
             self.norm_images,
             runner.seed,
+            data_group(averaged),
         )
 
     def _swap_ema_parameters(self) -> None:
@@ -205,6 +207,6 @@ class WeightAverageHook(EMAHook):
 
 
 def _networks(model: nn.Module) -> List[nn.Module]:
-    """Return the students of a cohort, or the single network."""
+    """Return the students that this process holds, or the single network."""
     cohort = getattr(model, 'cohort', None)
-    return [model] if cohort is None else list(cohort.students.values())
+    return [model] if cohort is None else [network for _, network in cohort.items()]

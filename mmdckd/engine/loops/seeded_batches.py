@@ -38,7 +38,9 @@ class SeededBatches:
         self.epoch = 0
         self.samples = 0
         self.different: Optional[int] = None
-        self._rank, self._world_size = get_dist_info()
+        rank, world_size = get_dist_info()
+        self._rank = getattr(self.index_sampler, 'rank', rank)
+        self._world_size = getattr(self.index_sampler, 'world_size', world_size)
         self._batches: Optional[Iterator] = None
         self._sizes: Deque[int] = deque()
 

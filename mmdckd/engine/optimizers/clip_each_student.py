@@ -64,6 +64,7 @@ class _ClipEach:
             for name, parameter in model.named_parameters()
         }
         self._clip = clip
+        self._model = model
 
     def __call__(
         self, parameters: List[nn.Parameter], norm_type: float = 2.0, **kwargs
@@ -71,16 +72,19 @@ class _ClipEach:
         groups: Dict[str, List[nn.Parameter]] = defaultdict(list)
         for parameter in parameters:
             groups[self._owners[parameter]].append(parameter)
-        norms = torch.stack(
-            [
-                self._clip(group, norm_type=norm_type, **kwargs)
-                for group in groups.values()
-            ]
-        )
+        by_owner = {
+            owner: self._clip(group, norm_type=norm_type, **kwargs)
+            for owner, group in groups.items()
+        }
+        exchange = getattr(self._model, 'exchange', None)
+        if exchange is not None:
+            parts = exchange.mesh.gather(by_owner)
+            by_owner = {owner: norm for part in parts for owner, norm in part.items()}
+        norms = torch.stack(list(by_owner.values()))
         norm = torch.linalg.vector_norm(norms, norm_type)
         # One copy to the CPU, where MMEngine reads the returned value.
         *each, norm = torch.cat([norms, norm[None]]).cpu()
         hub = MessageHub.get_current_instance()
-        for owner, value in zip(groups, each):
+        for owner, value in zip(by_owner, each):
             hub.update_scalar(with_stage('train', grad_norm(owner)), float(value))
         return norm

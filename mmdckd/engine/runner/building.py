@@ -10,6 +10,7 @@ from mmdckd.console.calm_console import CalmConsole
 from ..cpu_processes import use_cpu_processes
 from ..hooks import CheckLabelsHook, CheckRunHook, CohortSummaryHook
 from ..hooks.console_hook import ConsoleHook
+from ..parallel.spread_runner import is_spread, spread_over_processes
 from .console_runner import with_console
 
 #: The default hooks that MMEngine has by itself.
@@ -49,6 +50,8 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
     kind = cfg.get('runner_type', Runner)
     if isinstance(kind, str):
         kind = RUNNERS.get(kind)
+    if kind is not None and is_spread(cfg):
+        kind = spread_over_processes(kind)
     if kind is None:
         runner = RUNNERS.build(cfg)  # which raises an error with the name
     elif console is None:

@@ -2,7 +2,7 @@
 """Build the parts of a :class:`.CollectiveDistill` from its config."""
 
 from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
@@ -27,6 +27,7 @@ from .view_preprocessor import ViewPreprocessor
 
 VIEWS = ('shared', 'independent')
 MEMORY = ('checkpoint',)
+PARALLEL = ('data', 'cohort')
 #: Upper bound that catches typos before they exhaust memory.
 MOST_STUDENTS = 1024
 
@@ -61,7 +62,7 @@ def set_learning(
     cohort.requires_grad_(False)
 
 
-def check_first_step(model: nn.Module, cohort: StudentCohort, views: str) -> None:
+def check_first_step(model: Any) -> None:
     """Check before the first step that students are not sharded and differ."""
     if getattr(model, '_is_fsdp_managed_module', False):
         raise RuntimeError(
@@ -70,8 +71,16 @@ def check_first_step(model: nn.Module, cohort: StudentCohort, views: str) -> Non
             'validation and export need unsharded students, got FSDPStrategy or '
             'MMFullyShardedDataParallel.'
         )
-    if views == 'shared':
-        cohort.check_distinct()
+    if model.exchange is not None:
+        model.exchange.check_distinct()
+    elif model.parallel == 'cohort' and get_world_size() > 1:
+        raise ValueError(
+            "Invalid `model.parallel`: expected 'data' in a runner that puts every "
+            "student in every process, got 'cohort'. Build the runner with `mmdckd "
+            'train` or mmdckd.engine.runner.building.build_runner.'
+        )
+    elif model.views == 'shared':
+        model.cohort.check_distinct()
 
 
 def build_cohort(

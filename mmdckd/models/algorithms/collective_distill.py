@@ -1,16 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from contextlib import nullcontext
 from itertools import cycle
-from typing import (
-    Callable,
-    ContextManager,
-    Dict,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-)
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -23,9 +13,11 @@ from mmdckd.registry import MODELS
 from ..cohorts.fold_plan import FoldPlan
 from ..cohorts.peer_folds import PeerFolds
 from ..cohorts.student_cohort import StudentCohort
+from ..options import check_choice
 from ..tasks import find_task
 from ..weights import loading_whole
 from .building import (
+    PARALLEL,
     build_cohort,
     build_distiller,
     build_finished_peers,
@@ -39,6 +31,8 @@ from .building import (
     set_learning,
     teacher_builder,
 )
+from .cuda_graphs import replaying
+from .exchange import Exchange
 from .finite_guard import FiniteGuard
 from .folded_pass import FoldedPass
 from .folding import build_folds
@@ -114,6 +108,10 @@ class CollectiveDistill(BaseAlgorithm):
             None.
         cuda_graphs (bool, optional): Whether backbones run as CUDA graphs.
             Defaults to None: where possible; see :class:`.CUDAGraphs`.
+        parallel (str): What several processes share: ``'data'``, where each
+            trains every student on its images, or ``'cohort'``, where each
+            trains its own students; see :class:`.CohortMesh`. Defaults to
+            ``'data'``.
         task (str, optional): ``'classification'`` or ``'multi_label'``.
             Defaults to None: the task of the heads.
 
@@ -124,6 +122,8 @@ class CollectiveDistill(BaseAlgorithm):
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets its ``cache``.
         distillation_stopped (bool): Whether students learn from labels alone;
             MMRazor's ``StopDistillHook`` sets it.
+        exchange (Exchange, optional): Exchanges logits with processes that
+            hold other students; :func:`.spreading.spread` sets it.
 
     Raises:
         ValueError: If the members do not fit together; the message names the
@@ -153,8 +153,10 @@ class CollectiveDistill(BaseAlgorithm):
         channels_last: bool = False,
         memory: Optional[str] = None,
         cuda_graphs: Optional[bool] = None,
+        parallel: str = 'data',
         task: Optional[str] = None,
     ) -> None:
+        check_choice('parallel', parallel, PARALLEL)
         cohort = build_cohort(architecture, num_students, students, data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
         self.student_trainable = student_trainable
@@ -193,7 +195,7 @@ class CollectiveDistill(BaseAlgorithm):
 
         self.folds = build_folds(folds, self, cuda_graphs)
         recompute = build_recomputation(memory, cohort, self.distiller)
-        self._graphs = build_graphs(
+        self.graphs = build_graphs(
             cuda_graphs if folds is None else False,
             cohort,
             teachers,
@@ -219,6 +221,8 @@ class CollectiveDistill(BaseAlgorithm):
             self.to(memory_format=torch.channels_last)
         self.before_stop: Optional[Callable[[], str]] = None
         self.distillation_stopped = False
+        self.memory, self.parallel = memory, parallel
+        self.exchange: Optional[Exchange] = None
         self._first_step = True
         trained = teachers if teacher_trainable else []
         watched = [self.distiller.collective_losses, *trained]
@@ -269,14 +273,14 @@ class CollectiveDistill(BaseAlgorithm):
             FloatingPointError: If a loss is not finite.
         """
         if self._first_step:
-            check_first_step(self, self.cohort, self.views)
+            check_first_step(self)
         self._guard.remember()
         views = split_views(inputs, data_samples, self.views, self.channels_last)
         step = StepRecord(samples=views[-1].samples)
         distiller, distilling = self.distiller, not self.distillation_stopped
         losses: Dict[str, torch.Tensor] = {}
-        with self._replaying(views[0].inputs):
-            for i, (name, view) in enumerate(zip(self.cohort.names, cycle(views))):
+        with replaying(self, views[0].inputs):
+            for i, (name, view) in enumerate(zip(self.cohort.held, cycle(views))):
                 if i < len(views):  # The first student that sees this view.
                     losses.update(self.teacher_pass(view, step, distilling))
                     if distilling and self.finished_peers is not None:
@@ -285,6 +289,8 @@ class CollectiveDistill(BaseAlgorithm):
                 losses.update(self.student_pass(name, view, step, distilling))
                 if distilling:
                     losses.update(distiller.compute_distill_losses(name, view.samples))
+        if self.exchange is not None:
+            losses = self.exchange(step, losses)
         if distilling:
             blind = None
             if isinstance(self.folds, PeerFolds):
@@ -302,13 +308,6 @@ class CollectiveDistill(BaseAlgorithm):
         self._first_step = False
         self._guard.check(losses, step, self.before_stop)
         return losses
-
-    def _replaying(self, inputs: torch.Tensor) -> ContextManager:
-        # `compile=True` of a runner replaces the method by a compiled one.
-        compiled = 'train_step' in vars(self)
-        if self._graphs is None or not self.student_trainable or compiled:
-            return nullcontext()
-        return self._graphs.replaying(inputs)
 
     def parse_losses(
         self, losses: Dict[str, torch.Tensor]
@@ -333,7 +332,9 @@ class CollectiveDistill(BaseAlgorithm):
     ) -> Dict[str, List[BaseDataElement]]:
         """Predict with every member; see :func:`.prediction.predict_members`."""
         teachers = self.teachers if teacher else []
-        return predict_members(self.cohort, teachers, self.task, inputs, data_samples)
+        return predict_members(
+            self.cohort, teachers, self.task, inputs, data_samples, self.exchange
+        )
 
     def _apply(self, fn: Callable, *args, **kwargs) -> 'CollectiveDistill':
         """Move frozen networks to the device and type as well, although they are
@@ -343,4 +344,4 @@ class CollectiveDistill(BaseAlgorithm):
                 teacher.apply(fn)
         if self.finished_peers is not None:
             self.finished_peers.apply(fn)
-        return super()._apply(fn, *args, **kwargs)
+        return super()._apply(lambda x: x if x.is_meta else fn(x), *args, **kwargs)

@@ -3,8 +3,8 @@
 
 import copy
 import random
-from contextlib import ExitStack, contextmanager
-from typing import Any, Iterator, List, Optional
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, ContextManager, Iterator, List, Optional
 
 import numpy as np
 import torch
@@ -190,6 +190,20 @@ def _capture(
         random.setstate(python)
         np.random.set_state(numpy)
         torch.default_generator.set_state(torch_host)
+
+
+def replaying(model: Any, inputs: torch.Tensor) -> ContextManager:
+    """Run the backbones of a cohort as graphs inside this context, if it has any.
+
+    Args:
+        model (CollectiveDistill): The cohort.
+        inputs (Tensor): The images (B, 3, H, W) of the students.
+    """
+    # `compile=True` of a runner replaces the method by a compiled one.
+    compiled = 'train_step' in vars(model)
+    if model.graphs is None or not model.student_trainable or compiled:
+        return nullcontext()
+    return model.graphs.replaying(inputs)
 
 
 class _GraphedModule:

@@ -3,6 +3,7 @@
 
 import math
 from functools import reduce
+from itertools import chain
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -111,11 +112,14 @@ class FiniteGuard:
 
     def _spoilt(self) -> List[str]:
         """Return the students whose weights are non-finite in any process."""
-        return [
+        own = [
             name
             for name, student in self._students.items()
-            if not all(_agreed_finite(student.parameters()))
+            if not all(
+                p.isfinite().all() for p in student.parameters() if not p.is_meta
+            )
         ]
+        return sorted(set(chain(*all_gather_object(own))))
 
 
 def look_at(
@@ -136,7 +140,7 @@ def look_at(
     """
     if not losses:
         return {}, {}
-    means = [_mean(value) for value in losses.values()]
+    means = [mean_of(value) for value in losses.values()]
     dtype = reduce(torch.promote_types, [mean.dtype for mean in means])
     stacked = torch.stack([mean.to(dtype) for mean in means])
     if get_world_size() > 1:
@@ -173,12 +177,13 @@ def describe_losses(
     """
     bad = {}
     for name, loss in losses.items():
-        value = float(_mean(loss)) if is_loss(name) else 0.0
+        value = float(mean_of(loss)) if is_loss(name) else 0.0
         if not math.isfinite(value):
             bad[name] = value
     found = all_gather_object((bad, _images(samples) if bad else []))
     terms = {name: value for bad, _ in found for name, value in bad.items()}
-    images = [image for _, images in found for image in images]
+    # Processes that hold different students may see the same images.
+    images = list(dict.fromkeys(image for _, images in found for image in images))
 
     own = [name for name in terms if student_of(name) in causes]
     own = own or list(terms)
@@ -197,10 +202,10 @@ def describe_losses(
     )
 
 
-def _mean(loss) -> torch.Tensor:
+def mean_of(loss) -> torch.Tensor:
     """Reduce a loss, a tensor or a list of tensors, as MMEngine does."""
     if not isinstance(loss, torch.Tensor):
-        return sum((_mean(each) for each in loss), torch.tensor(0.0))
+        return sum((mean_of(each) for each in loss), torch.tensor(0.0))
     return (loss if loss.ndim == 0 else loss.mean()).detach()
 
 

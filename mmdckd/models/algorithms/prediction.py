@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -9,6 +9,7 @@ from mmdckd.names import ENSEMBLE, teacher_names
 from ..cohorts.student_cohort import StudentCohort
 from ..tasks import Classification
 from .building import Teachers
+from .exchange import Exchange
 
 
 def predict_members(
@@ -17,6 +18,7 @@ def predict_members(
     task: Classification,
     inputs: torch.Tensor,
     data_samples: List[BaseDataElement],
+    exchange: Optional[Exchange] = None,
 ) -> Dict[str, List[BaseDataElement]]:
     """Predict with every member; each runs once.
 
@@ -26,16 +28,21 @@ def predict_members(
         task (Classification): Combines the students' predictions.
         inputs (Tensor): Preprocessed images (B, 3, H, W).
         data_samples (List[DataSample]): B data samples; they are not changed.
+        exchange (Exchange, optional): Predicts with the students if several
+            processes hold them. Defaults to None.
 
     Returns:
         Dict[str, List[DataSample]]: The predictions of each student, of the
         ``ensemble`` (the mean of the students' probabilities, if there are
         two or more) and of each teacher.
     """
-    members = {
-        name: student(inputs, [s.new() for s in data_samples], mode='predict')
-        for name, student in cohort.items()
-    }
+    if exchange is not None:
+        members = exchange.predict(inputs, data_samples, task)
+    else:
+        members = {
+            name: student(inputs, [s.new() for s in data_samples], mode='predict')
+            for name, student in cohort.items()
+        }
     if len(members) > 1:
         first = cohort.students[cohort.names[0]]
         members[ENSEMBLE] = task.ensemble(

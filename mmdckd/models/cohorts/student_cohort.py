@@ -41,6 +41,8 @@ class StudentCohort(BaseModel):
         data_preprocessor (nn.Module): The data preprocessor of all students;
             images are preprocessed once per batch.
         data_preprocessor_cfg (dict, optional): Its config, if any.
+        held (List[str]): The students that this process holds: all, unless
+            ``model.parallel='cohort'`` spreads them over processes.
         deployed (List[str]): The students among which the best is deployed:
             all, or the graduates of ``model.folds``.
 
@@ -96,7 +98,7 @@ class StudentCohort(BaseModel):
             if index == 0:
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
-        self.deployed = self.names
+        self.held = self.deployed = self.names
         self._check_classes(key)
         self.data_preprocessor = self._common_data_preprocessor(key)
 
@@ -114,8 +116,24 @@ class StudentCohort(BaseModel):
         return len(self.students)
 
     def items(self) -> Iterator[Tuple[str, BaseModel]]:
-        """Iterate over names and networks."""
-        return iter(self.students.items())
+        """Iterate over names and networks of the students that this process
+        holds."""
+        return ((name, self.students[name]) for name in self.held)
+
+    def hold(self, names: List[str]) -> None:
+        """Keep the weights of some students, and release those of the others.
+
+        Args:
+            names (List[str]): The students to keep. The others move to the
+                ``meta`` device.
+        """
+        self.held = names
+        for name, student in self.students.items():
+            if name not in names:
+                # That of the first student is that of the cohort.
+                preprocessor = student.data_preprocessor
+                student.data_preprocessor = None
+                student.to('meta').data_preprocessor = preprocessor
 
     def forward(
         self,
@@ -156,20 +174,15 @@ class StudentCohort(BaseModel):
                 random layers (dropout, drop path).
         """
         seen: List[Tuple[str, BaseModel]] = []
-        for name, student in self.items():
-            if _is_stochastic(student):
-                continue
+        for name, student in self.predictable():
             for other_name, other in seen:
                 if _same_parameters(student, other):
-                    raise ValueError(
-                        'Invalid `students`: expected students that differ, got '
-                        f'{other_name!r} and {name!r} with bitwise equal '
-                        'weights. As they see the same images, they would stay '
-                        'equal and could not teach each other. Initialize them '
-                        'differently; if they share pretrained weights, add '
-                        'dropout or drop path.'
-                    )
+                    raise equal_students(other_name, name)
             seen.append((name, student))
+
+    def predictable(self) -> Iterator[Tuple[str, BaseModel]]:
+        """Iterate over the students of this process without random layers."""
+        return (each for each in self.items() if not _is_stochastic(each[1]))
 
     def _check_classes(self, key: str) -> None:
         classes = {n: num_classes_of(s) for n, s in self.items()}
@@ -207,6 +220,21 @@ class StudentCohort(BaseModel):
                     '`model.data_preprocessor`.'
                 )
         return first.data_preprocessor
+
+
+def equal_students(first: str, second: str) -> ValueError:
+    """Make the error of two students that would stay equal.
+
+    Args:
+        first (str): The name of a student.
+        second (str): The name of another.
+    """
+    return ValueError(
+        f'Invalid `students`: expected students that differ, got {first!r} and '
+        f'{second!r} with bitwise equal weights. As they see the same images, they '
+        'would stay equal and could not teach each other. Initialize them '
+        'differently; if they share pretrained weights, add dropout or drop path.'
+    )
 
 
 @contextlib.contextmanager

@@ -144,6 +144,11 @@ class CollectiveDistiller(BaseDistiller):
         return read == [LOGITS] and not self._students.needs_teacher
 
     @property
+    def delivers(self) -> bool:
+        """bool: Whether the teacher's values replace the students'."""
+        return self._students.deliver
+
+    @property
     def held_out(self) -> bool:
         """bool: Whether a loss asks students about images to which they are
         blind."""
@@ -161,7 +166,7 @@ class CollectiveDistiller(BaseDistiller):
         Raises:
             ValueError: If a delivery would feed its first pass alone.
         """
-        if self._students.deliver:
+        if self.delivers:
             raise ValueError(
                 'Invalid `memory`: expected None with '
                 '`distiller.distill_deliveries`, which replace what a student '

@@ -10,14 +10,14 @@ import torch
 from test_recomputation import FEATURES, distiller
 
 from helpers.networks import distil
-from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state
+from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state, replaying
 
 
 def test_a_compiled_step_has_no_graphs_of_ours(batch):
     model = distil()
-    assert not isinstance(model._replaying(batch['inputs']), nullcontext)
+    assert not isinstance(replaying(model, batch['inputs']), nullcontext)
     model.train_step = torch.compile(model.train_step, backend='eager')
-    assert isinstance(model._replaying(batch['inputs']), nullcontext)
+    assert isinstance(replaying(model, batch['inputs']), nullcontext)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_what_happens_inside_a_graph_is_refused(kwargs, why):
 
 
 def test_graphs_are_the_default_where_they_can_be():
-    assert distil()._graphs is not None
-    assert distil(cuda_graphs=False)._graphs is None
-    assert distil(distiller=distiller(**FEATURES))._graphs is None
-    assert distil(memory='checkpoint')._graphs is None
+    assert distil().graphs is not None
+    assert distil(cuda_graphs=False).graphs is None
+    assert distil(distiller=distiller(**FEATURES)).graphs is None
+    assert distil(memory='checkpoint').graphs is None
 
 
 def test_what_learns_and_the_mode_of_a_layer_are_part_of_a_capture():

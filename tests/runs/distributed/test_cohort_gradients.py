@@ -1,0 +1,274 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Students in different processes learn as they do in one."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+
+from helpers.networks import digits, distil, multi_label, network
+from helpers.processes import run_processes
+from mmdckd.models.algorithms.spreading import spread
+from mmdckd.models.cohorts.cohort_mesh import CohortMesh
+
+
+class KeepGradients(OptimWrapper):
+    def step(self, **kwargs):
+        pass
+
+    def zero_grad(self, **kwargs):
+        pass
+
+
+def without_statistics(cfg):
+    cfg['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
+    return cfg
+
+
+def dckd(**kwargs):
+    return dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(loss=dict(type='mmdckd.DCKDLoss', **kwargs)),
+    )
+
+
+LAST = dict(last=dict(type='ModuleOutputs', source='backbone.layer4'))
+FEATURES = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_dckd=dict(type='mmdckd.DCKDLoss'),
+        loss_map=dict(type='mmdckd.RelationMapLoss', recorder='last'),
+    ),
+    student_recorders=LAST,
+    teacher_recorders=LAST,
+)
+CONNECTED = dict(
+    FEATURES,
+    collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+    connectors=dict(
+        adapt=dict(type='ConvModuleConnector', in_channel=32, out_channel=32)
+    ),
+    distill_losses=dict(loss_l2=dict(type='L2Loss')),
+    loss_forward_mappings=dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='last', from_student=True, connector='adapt'),
+            t_feature=dict(recorder='last', from_student=False),
+        )
+    ),
+)
+SMALL = dict(
+    architecture=without_statistics(network()), teacher=without_statistics(network(34))
+)
+CASES = dict(
+    logits=SMALL,
+    several_teachers=dict(SMALL, teacher=[network(34), network()]),
+    labels=dict(SMALL, distiller=dckd(correlation='non_target')),
+    features=dict(SMALL, distiller=FEATURES),
+    connectors=dict(SMALL, distiller=CONNECTED),
+    no_teacher=dict(SMALL, teacher=None, distiller=dckd(alpha=0.0)),
+    mixed=dict(
+        teacher=SMALL['teacher'],
+        students=dict(
+            a=without_statistics(network()), b=without_statistics(network(34))
+        ),
+    ),
+)
+#: Losses of several images together differ between halves of a batch.
+IN_GROUPS = dict(
+    logits=SMALL, connectors=CASES['connectors'], four=dict(SMALL, num_students=4)
+)
+TWO_EACH = dict(CASES, two_students_each=dict(SMALL, num_students=4))
+
+
+def step(rank, number, cfg, size=18):
+    """The gradients of a step by name, and what it logs."""
+    model = distil(parallel='cohort', **cfg)
+    part, trained = slice(None), model
+    if number > 1:
+        spread(model, CohortMesh(model.cohort.names))
+        group = model.exchange.mesh.data
+        place = torch.distributed.get_group_rank(group, rank)
+        part = slice(place, None, torch.distributed.get_world_size(group))
+        away = [name for name, each in model.named_parameters() if each.is_meta]
+        trained = MMDistributedDataParallel
+        trained._set_params_and_buffers_to_ignore_for_model(model, away)
+        trained = trained(module=model, process_group=group)
+    batch = {key: value[part] for key, value in digits(size).items()}
+    wrapper = KeepGradients(torch.optim.SGD(model.parameters(), lr=0.1))
+    log = trained.train_step(batch, wrapper)
+    return (
+        {
+            name: each.grad.numpy()
+            for name, each in model.named_parameters()
+            if each.grad is not None
+        },
+        {name: float(value) for name, value in log.items()},
+    )
+
+
+def steps(rank, number, cases):
+    return {name: step(rank, number, cfg) for name, cfg in cases.items()}
+
+
+@pytest.mark.parametrize('number, cases', [(2, TWO_EACH), (4, IN_GROUPS)])
+def test_losses_and_gradients_are_those_of_one_process(number, cases):
+    several = run_processes(steps, number, cases, number=number)
+    for case, cfg in cases.items():
+        gradients, log = step(0, 1, cfg)
+        held, logs = [], []
+        for outcomes in several:
+            own, own_log = outcomes[case]
+            held += own
+            for name, gradient in own.items():
+                np.testing.assert_allclose(
+                    gradient, gradients[name], rtol=0, atol=1e-6, err_msg=case
+                )
+            assert list(own_log) == list(log), case
+            logs.append(own_log)
+        # Every gradient is there, on as many processes as hold its student.
+        number_of_students = cfg.get('num_students', 2)
+        assert set(held) == set(gradients), case
+        each = max(1, number // number_of_students)
+        assert len(held) == each * len(gradients), case
+        for name, value in log.items():
+            mean = np.mean([each[name] for each in logs])
+            assert mean == pytest.approx(value, rel=1e-6, abs=1e-6), (case, name)
+
+
+def predicted(model, data):
+    model.eval()
+    with torch.no_grad():
+        inputs = model.data_preprocessor(data, False)
+        members = model.predict_members(**inputs)
+    return {
+        name: [(each.pred_score.numpy(), each.pred_label.tolist()) for each in samples]
+        for name, samples in members.items()
+    }
+
+
+PREDICTING = dict(
+    one_label=dict(num_students=2),
+    several_labels=dict(
+        num_students=2,
+        architecture=multi_label(topk=2),
+        teacher=multi_label(34, topk=2),
+    ),
+)
+
+
+def predicting(rank):
+    """What each process predicts of images of its own."""
+    outcomes = {}
+    for name, cfg in PREDICTING.items():
+        model = distil(parallel='cohort', **cfg)
+        spread(model, CohortMesh(model.cohort.names))
+        outcomes[name] = predicted(model, digits(5, 5 * rank))
+    return outcomes
+
+
+def test_members_predict_as_in_one_process():
+    for rank, outcomes in enumerate(run_processes(predicting)):
+        for name, cfg in PREDICTING.items():
+            alone = predicted(distil(**cfg), digits(5, 5 * rank))
+            assert list(outcomes[name]) == list(alone)
+            for member, samples in alone.items():
+                for (score, label), (own, own_label) in zip(
+                    samples, outcomes[name][member]
+                ):
+                    np.testing.assert_allclose(own, score, rtol=0, atol=1e-6)
+                    assert own_label == label
+
+
+def twins(rank):
+    model = distil(parallel='cohort', **SMALL)
+    first, second = model.cohort.students.values()
+    second.load_state_dict(first.state_dict())
+    spread(model, CohortMesh(model.cohort.names))
+    return model
+
+
+def unspread(rank):
+    return distil(parallel='cohort', **SMALL)
+
+
+REFUSED = {
+    '3 students in 2 processes': dict(num_students=3),
+    'model.views': dict(views='independent'),
+    'model.lagged_peers': dict(lagged_peers=dict(interval=2)),
+    'model.memory': dict(memory='checkpoint'),
+    'model.teacher_trainable': dict(teacher_trainable=True),
+    'parameters in `distiller.collective_losses`': dict(
+        teacher=None,
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller',
+            collective_losses=dict(
+                loss=dict(
+                    type='mmdckd.GatedEnsembleLoss', num_students=2, num_classes=10
+                )
+            ),
+        ),
+    ),
+}
+
+
+def raised(function, *args):
+    try:
+        function(*args)
+    except ValueError as error:
+        return str(error)
+
+
+def refusals(rank):
+    """The errors of what cannot be spread, and of the first steps of others."""
+
+    def spread_out(cfg):
+        model = distil(parallel='cohort', **dict(SMALL, **cfg))
+        spread(model, CohortMesh(model.cohort.names))
+
+    errors = {reason: raised(spread_out, cfg) for reason, cfg in REFUSED.items()}
+    wrapper = KeepGradients(torch.optim.SGD([torch.ones(1)], 1.0))
+    for build in (twins, unspread):
+        errors[build.__name__] = raised(build(rank).train_step, digits(4), wrapper)
+    return errors
+
+
+def test_what_cannot_be_spread_is_refused():
+    first, second = run_processes(refusals)
+    assert first == second
+    for reason in REFUSED:
+        assert first[reason].startswith("Invalid `model.parallel`: expected 'data'")
+        assert reason in first[reason]
+        assert first[reason].endswith("got 'cohort'.")
+    assert "'student0' and 'student1' with bitwise equal weights" in first['twins']
+    assert 'build_runner' in first['unspread']
+
+
+def test_a_misspelled_word_is_refused():
+    with pytest.raises(ValueError, match="`parallel`.*Did you mean 'cohort'"):
+        distil(parallel='cohorts')
+
+
+def exchanged(rank):
+    mesh = CohortMesh(['a', 'b'])
+    own = {
+        'half': torch.full((rank + 1,), rank + 0.5, dtype=torch.bfloat16),
+        'number': torch.tensor(rank),
+        'single': torch.full((2, rank + 1), float(rank)),
+    }
+    gathered = [
+        {name: value.float().tolist() for name, value in part.items()}
+        for part in mesh.gather(own)
+    ]
+    return mesh.held, gathered, mesh.share(torch.arange(5)).tolist()
+
+
+def test_tensors_of_several_types_and_shapes_are_exchanged():
+    both = [
+        dict(half=[0.5], number=0.0, single=[[0.0], [0.0]]),
+        dict(half=[1.5, 1.5], number=1.0, single=[[1.0, 1.0], [1.0, 1.0]]),
+    ]
+    assert run_processes(exchanged) == [
+        (['a'], both, [0, 1, 2]),
+        (['b'], both, [3, 4, 4]),
+    ]

@@ -1,0 +1,208 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Runs whose students are in different processes are those of one process."""
+
+import copy
+
+import pytest
+import torch
+
+from helpers.networks import network
+from helpers.processes import run_processes
+from helpers.resumed import Interrupt, Interrupted, assert_equal, final
+from helpers.runs import run_config
+from mmdckd.engine.runner.building import build_runner
+
+#: AdamW divides by small numbers: eight steps multiply what rounding differs by.
+TOLERANCE = 2e-5
+
+
+def config(work_dir, **kwargs):
+    """A run of two epochs of four iterations, with averages and an export."""
+    architecture = network()
+    architecture['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
+    cohort = dict(architecture=architecture, num_students=2, parallel='cohort')
+    cfg = run_config(work_dir, cohort)
+    cfg.work_dir = str(work_dir)
+    cfg.default_hooks.exact_resume = dict(type='mmdckd.ExactResumeHook')
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3, max_keep_ckpts=2)
+    cfg.custom_hooks = [
+        dict(type='EMAHook', momentum=0.2),
+        dict(type='mmdckd.PreemptionHook'),
+        dict(type='mmdckd.CohortSummaryHook'),
+        dict(type='mmdckd.ExportStudentHook'),
+    ]
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper',
+        constructor='mmdckd.ClipEachStudentConstructor',
+        optimizer=dict(type='AdamW', lr=0.01),
+        clip_grad=dict(max_norm=1.0),
+    )
+    # The odd one is left to one of two processes.
+    cfg.val_dataloader.dataset.indices = 99
+    cfg.merge_from_dict(kwargs)
+    return cfg
+
+
+def run(rank, number, cfg, stop=None, resume=False):
+    """Train, up to an iteration or from the last checkpoint on; tell what was
+    logged last, and what this process holds."""
+    cfg = copy.deepcopy(cfg)
+    cfg.resume = resume
+    cfg.experiment_name += '_resumed' * resume
+    if number > 1:
+        cfg.launcher = 'pytorch'
+        cfg.train_dataloader.batch_size //= number
+    runner = build_runner(cfg)
+    if stop is not None:
+        runner.register_hook(Interrupt('iter', stop))
+    try:
+        runner.train()
+    except Interrupted:
+        return
+    model = runner.model.module if number > 1 else runner.model
+    return dict(
+        logged={
+            name: float(scalars.current())
+            for name, scalars in runner.message_hub.log_scalars.items()
+            if 'time' not in name and 'memory' not in name
+        },
+        best=runner.message_hub.get_info('best_student'),
+        held=held(model, runner.optim_wrapper.optimizer),
+    )
+
+
+def held(model, optimizer):
+    """Numbers that a process keeps of the students and of the optimizer."""
+    parts = [model.state_dict().values(), *map(dict.values, optimizer.state.values())]
+    return sum(x.numel() for part in parts for x in part if not x.is_meta)
+
+
+def alternate(rank, number, stopped, cohort):
+    """A run in one go, and one that is stopped and resumed."""
+    result = run(rank, number, cohort)
+    run(rank, number, stopped, stop=5)
+    run(rank, number, stopped, resume=True)
+    return result
+
+
+def load(folder):
+    return torch.load(folder / 'iter_8.pth', weights_only=True)
+
+
+def assert_close(one, other):
+    assert one.keys() == other.keys()
+    for part in ('state_dict', 'ema_state_dict'):
+        assert list(one[part]) == list(other[part])
+        for name, value in one[part].items():
+            assert (value - other[part][name]).abs().max() < TOLERANCE, name
+    for index, state in one['optimizer']['state'].items():
+        for name, value in state.items():
+            difference = value - other['optimizer']['state'][index][name]
+            assert difference.abs().max() < TOLERANCE
+    for part in ('param_groups', 'base_param_settings'):
+        assert_equal(one['optimizer'].get(part), other['optimizer'].get(part))
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Runs in one and in two processes; both are stopped and resumed, too."""
+    folder = tmp_path_factory.mktemp('runs')
+    one = run(0, 1, config(folder / 'one'))
+    two = run_processes(
+        alternate, 2, config(folder / 'stopped'), config(folder / 'two')
+    )
+    return folder, one, two
+
+
+def test_a_run_in_two_processes_is_that_of_one(folder):
+    folder, one, (first, second) = folder
+    assert first['logged'] == second['logged']
+    assert first['best'] == second['best'] == one['best']
+    assert list(first['logged']) == list(one['logged'])
+    for name, value in one['logged'].items():
+        assert first['logged'][name] == pytest.approx(value, abs=1e-5), name
+    assert_close(load(folder / 'one'), load(folder / 'two'))
+    # One of two students each.
+    assert one['held'] / 2 <= first['held'] < one['held'] * 0.51
+    exported = {path.name for path in (folder / 'two' / 'exported').iterdir()}
+    assert exported == {path.name for path in (folder / 'one' / 'exported').iterdir()}
+    assert len(list(folder.glob('two/*/*.log'))) == 1
+
+
+def test_a_stopped_run_resumes_to_the_bit(folder):
+    folder, *_ = folder
+    assert_equal(final(folder / 'stopped'), final(folder / 'two'))
+
+
+def test_one_process_resumes_what_two_began_and_the_other_way_round(folder, tmp_path):
+    folder, *_ = folder
+    run_processes(run, 2, config(tmp_path / 'two'), 5)
+    run(0, 1, config(tmp_path / 'two'), resume=True)
+    run(0, 1, config(tmp_path / 'one'), stop=5)
+    run_processes(run, 2, config(tmp_path / 'one'), None, True)
+    for name in ('one', 'two'):
+        assert_close(load(folder / 'one'), load(tmp_path / name))
+
+
+@pytest.mark.slow
+def test_two_processes_for_each_student(folder, tmp_path):
+    folder, one, _ = folder
+    results = run_processes(run, 4, config(tmp_path), number=4)
+    assert_close(load(folder / 'one'), load(tmp_path))
+    for name, value in one['logged'].items():
+        if name.startswith(('val/', 'train/grad_norm')):
+            for result in results:
+                assert result['logged'][name] == pytest.approx(value, abs=1e-5), name
+    # Each process logs the losses of its half of the images.
+    halves = {result['logged']['train/loss'] for result in results}
+    assert len(halves) == 2
+    assert sum(halves) / 2 == pytest.approx(one['logged']['train/loss'], abs=1e-5)
+
+
+REFUSED = {
+    'compile': dict(compile=True),
+    'sync_bn': dict(sync_bn='torch'),
+    'randomness.diff_rank_seed': dict(randomness=dict(seed=1, diff_rank_seed=True)),
+    'default_hooks.exact_resume': dict(default_hooks=dict(exact_resume=None)),
+    'default_hooks.checkpoint.type': dict(
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook'))
+    ),
+    'optim_wrapper.constructor': dict(
+        optim_wrapper=dict(constructor='DefaultOptimWrapperConstructor')
+    ),
+    'optim_wrapper.loss_scale': dict(optim_wrapper=dict(type='AmpOptimWrapper')),
+    'val_cfg.type': dict(val_cfg=dict(type='ValLoop')),
+    'val_dataloader.sampler': dict(
+        val_dataloader=dict(sampler=dict(round_up=False, shuffle=False))
+    ),
+    'train_dataloader.sampler': dict(
+        train_dataloader=dict(sampler=dict(round_up=False))
+    ),
+    'model_wrapper_cfg.type': dict(
+        model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')
+    ),
+}
+
+
+def refusals(rank, cfgs):
+    errors = {}
+    for key, cfg in cfgs.items():
+        try:
+            run(rank, 2, cfg)
+        except ValueError as error:
+            errors[key] = str(error)
+    return errors
+
+
+def test_settings_that_need_all_students_are_refused(tmp_path):
+    cfgs = {}
+    for key, changes in REFUSED.items():
+        cfgs[key] = config(tmp_path / key, **changes)
+        cfgs[key].experiment_name = key
+    first, second = run_processes(refusals, cfgs)
+    assert first == second
+    assert list(first) == list(REFUSED)
+    for key, error in first.items():
+        assert error.startswith(f'Invalid `{key}`: expected '), error
+        assert 'cohort' in error
