@@ -134,7 +134,8 @@ class ReplayedViews:
         parts = {
             key: loader.get(key) for key in ('dataset', 'sampler', 'batch_sampler')
         }
-        return Config(parts).pretty_text + (self._mixing() if self._mixes else '')
+        text = repr(Config(parts).to_dict())
+        return text + (self._mixing() if self._mixes else '')
 
     def _mixing(self) -> str:
         """The settings that mix the images of a batch."""
@@ -167,5 +168,7 @@ class ReplayedViews:
 
 def _states() -> Tuple[Any, ...]:
     numpy: Tuple = np.random.get_state()  # type: ignore[assignment]
-    torches = torch.default_generator.get_state().tolist()
+    torches = [torch.default_generator.get_state().tolist()]
+    if torch.cuda.is_available():
+        torches.append(torch.cuda.get_rng_state().tolist())
     return random.getstate(), numpy[1].tolist(), numpy[2:], torches
