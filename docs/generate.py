@@ -120,7 +120,7 @@ def config_keys() -> str:
                 ]
             for argument, kind, default, meaning in rows:
                 meaning = re.sub(
-                    r' *Defaults to [^.]*(?:\.\d+)?\.$', '', meaning.strip()
+                    r' *Defaults to [^.]*(?:\.\d+)?\.$', '', ' '.join(meaning.split())
                 )
                 cells = (
                     f'`{argument}`',

@@ -34,6 +34,11 @@ def test_every_key_has_its_default_and_meaning(keys, part):
         assert meaning
 
 
+def test_every_key_of_every_class_has_a_type_and_a_meaning(keys):
+    assert keys.count('\n| `') > 150
+    assert not re.findall(r'^\| `.*\|  \|.*$', keys, re.M)
+
+
 def test_every_loss_has_a_chapter(keys):
     chapters = re.findall('^### (.*)$', keys, re.M)
     # Other tests register losses of their own.

@@ -244,12 +244,21 @@ class CollectiveValLoop(_MemberEvaluation, ValLoop):
 class CollectiveTestLoop(_MemberEvaluation, TestLoop):
     """Tests every student, their ensemble and the teacher in one pass.
 
-    The arguments are those of :class:`CollectiveValLoop`. ``best`` is the
-    student that was best in the validation of the checkpoint, so nothing is
-    chosen on the test split. If the checkpoint has no validation of its own, it
-    is the one of the previous validation; if there was none, the best on this
-    split. A warning says so. The loop registers a hook that reads
+    ``best`` is the student that was best in the validation of the checkpoint,
+    so nothing is chosen on the test split. If the checkpoint has no validation
+    of its own, it is the one of the previous validation; if there was none, the
+    best on this split. A warning says so. The loop registers a hook that reads
     ``best_student`` from the checkpoint.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): The data loader.
+        evaluator (Evaluator | dict | list): The evaluator; every member gets
+            a copy.
+        fp16 (bool): Whether to run under autocast. Defaults to False.
+        monitor (str, optional): As of :class:`CollectiveValLoop`: the metric
+            that chooses the best student, here only if no validation has.
+        rule (str, optional): As of :class:`CollectiveValLoop`.
     """
 
     stage = 'test'

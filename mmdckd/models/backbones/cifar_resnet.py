@@ -25,6 +25,8 @@ class CIFARResNet(ResNet_CIFAR):
             16.
         base_channels (int): Channels of the first stage; the next two have
             twice and four times as many. Defaults to 16.
+        out_indices (Sequence[int]): The stages whose features are returned.
+            Defaults to ``(2,)``, the last.
         zero_init_residual (bool): Whether every block starts as the identity.
             Defaults to False.
         **kwargs: Other arguments of :class:`mmpretrain.models.ResNet_CIFAR`,
