@@ -169,12 +169,15 @@ def metafiles() -> Iterator[Tuple[Dict[str, Any], Dict[str, Any]]]:
 
 
 def measured(model: Dict[str, Any]) -> str:
+    """What came out, linked to its sweep."""
     results = [
-        f'{number} ({metric})'
+        f'{number}' if metric == 'Top 1 Accuracy' else f'{number} ({metric})'
         for result in model.get('Results', [])
         for metric, number in result['Metrics'].items()
     ]
-    return ', '.join(results) or 'not run here'
+    sweep = Path(model.get('Metadata', {}).get('Sweep', '')).stem
+    text = ', '.join(results)
+    return f'[{text}](benchmark.md#{sweep})' if text and sweep else text
 
 
 def models() -> str:
@@ -182,26 +185,39 @@ def models() -> str:
     lines: List[str] = [
         '# Methods and configs',
         '',
-        'Every method with its paper and configs, and what was measured. No weights '
-        'are published. Figures are means over the runs of the sweep, on the test '
-        'split, and are **not those of the papers**. "Not run here": no full '
-        'training was made. The page is generated from '
-        'the metafiles that `mim search mmdckd` reads.',
+        'Every method with its paper, and every config with what was measured. '
+        'The figures are means over the runs of a sweep, on the test split, and are '
+        '**not those of the papers**; without a figure, no full training was made. '
+        'No weights are published. `make docs` writes this page from the metafiles '
+        'that `mim search mmdckd` reads.',
         '',
-        '| method | paper | config | data | students | measured, in per cent | sweep |',
-        '| --- | --- | --- | --- | ---: | --- | --- |',
+        '## Methods',
+        '',
+        '| method | paper |',
+        '| --- | --- |',
     ]
-    for collection, model in metafiles():
+    rows = list(metafiles())
+    for name, collection in {each['Name']: each for each, _ in rows}.items():
         paper = collection.get('Paper') or {}
         link = f'[{paper["Title"]}]({paper["URL"]})' if paper else ''
+        lines.append(f'| {name} | {link} |')
+    lines += [
+        '',
+        '## Configs',
+        '',
+        '| method | config | data | students | top-1, % |',
+        '| --- | --- | --- | ---: | ---: |',
+    ]
+    for collection, model in rows:
         data = model.get('Metadata', {})
-        method = collection['Name']
-        config = f'[{model["Name"]}](../../{model["Config"]})'
-        name = Path(data.get('Sweep', '')).stem
-        sweep = name and f'[{name}](benchmark.md#{name})'
-        students = str(data.get('Students', 1))
-        cells = (method, link, config, str(data.get('Training Data', '')), students)
-        lines.append('| ' + ' | '.join((*cells, measured(model), sweep)) + ' |')
+        cells = (
+            collection['Name'],
+            f'[{model["Name"]}](../../{model["Config"]})',
+            str(data.get('Training Data', '')),
+            str(data.get('Students', 1)),
+            measured(model),
+        )
+        lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines) + '\n'
 
 

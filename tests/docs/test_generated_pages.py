@@ -68,4 +68,4 @@ def test_every_model_that_mim_finds_is_in_the_table():
             assert (DOCS / 'reference' / row[1]).resolve() == ROOT / model['Config']
             for result in model.get('Results', []):
                 for number in result['Metrics'].values():
-                    assert f' {number} (' in row[0]
+                    assert f'[{number}](' in row[0]
