@@ -7,7 +7,7 @@ import torch
 from mmengine.runner import Runner
 
 from helpers.networks import network
-from helpers.resumed import end_workers
+from helpers.resumed import SHALLOW, end_workers, student
 from helpers.runs import loader, run_config
 
 PIPELINE = [
@@ -24,6 +24,9 @@ PIPELINE = [
     dict(type='PackInputs'),
 ]
 MIX = dict(augments=[dict(type='Mixup', alpha=1.0), dict(type='CutMix', alpha=1.0)])
+TEACHER = network(18, width=4)
+TEACHER['backbone'].update(SHALLOW)
+TEACHER['head']['in_channels'] = 8
 #: The batches that the teacher sees in a run that stores logits: 2 images that
 #: tell the number of classes, and 72 images in two epochs.
 FIRST = [2, *[32, 32, 8] * 2]
@@ -36,20 +39,22 @@ def save_teacher(folder):
     from mmdckd.models.networks import build_network, resolve_network
 
     torch.manual_seed(3)
-    model = build_network(resolve_network(network(18, width=8), 'teacher'))
+    model = build_network(resolve_network(TEACHER, 'teacher'))
     model.init_weights()
     path = folder / 'teacher.pth'
     torch.save(model.state_dict(), path)
     return str(path)
 
 
-def config(tmp_path, teacher, cached=True, epochs=2, mix=None, **options):
+def config(tmp_path, teacher, cached=True, epochs=2, mix=None, save=99, **options):
     """The config of a run, with options of the hook."""
     hook = dict(
         type='mmdckd.TeacherCacheHook', folder=str(tmp_path / 'logits'), **options
     )
     cfg = run_config(
         tmp_path,
+        # With dropout: a run draws the same, whether its teacher runs or not.
+        dict(architecture=student(), num_students=2),
         custom_hooks=[hook] if cached else [],
         val_dataloader=None,
         val_cfg=None,
@@ -58,11 +63,11 @@ def config(tmp_path, teacher, cached=True, epochs=2, mix=None, **options):
         default_hooks=dict(
             exact_resume=dict(type='mmdckd.ExactResumeHook'),
             checkpoint=dict(
-                type='mmdckd.CohortCheckpointHook', by_epoch=False, interval=2
+                type='mmdckd.CohortCheckpointHook', by_epoch=False, interval=save
             ),
         ),
     )
-    cfg.model.teacher = dict(network(18, width=8), pretrained=teacher)
+    cfg.model.teacher = dict(TEACHER, pretrained=teacher)
     cfg.train_dataloader = loader('train', indices=72)
     cfg.train_dataloader.dataset.pipeline = copy.deepcopy(PIPELINE)
     if mix:

@@ -5,8 +5,16 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from helpers.cached_teacher import FIRST, FOUND, MIX, config, equal, save_teacher, train
-from helpers.networks import network
+from helpers.cached_teacher import (
+    FIRST,
+    FOUND,
+    MIX,
+    TEACHER,
+    config,
+    equal,
+    save_teacher,
+    train,
+)
 from helpers.resumed import end_workers, interrupted
 from helpers.runs import DISTILLER
 
@@ -36,7 +44,7 @@ def test_workers_make_the_same_views(tmp_path, teacher):
 
 def test_a_resumed_run_is_the_same(tmp_path, teacher):
     whole, _ = train(config(tmp_path / 'whole', teacher))
-    cfg = config(tmp_path, teacher)
+    cfg = config(tmp_path, teacher, save=2)
     interrupted(cfg, 'iter', 5)
     cfg.resume = True
     cfg.experiment_name += '_resumed'
@@ -112,7 +120,7 @@ def test_a_run_by_iterations(tmp_path, teacher):
 def test_finished_peers_are_looked_up_too(tmp_path, teacher, taught):
     def run(cached):
         cfg = config(tmp_path, teacher, cached)
-        peer = dict(network(18, width=8), pretrained=teacher)
+        peer = dict(TEACHER, pretrained=teacher)
         loss = dict(type='mmdckd.DCKDLoss', alpha=float(taught), gamma=0.0)
         cfg.model.update(
             num_students=1,
@@ -153,7 +161,7 @@ def test_repeated_passes_show_the_same_images(tmp_path, teacher):
         return seen[-9:]
 
     def three():
-        cfg = config(tmp_path, teacher, epochs=3)
+        cfg = config(tmp_path, teacher, epochs=3, save=2)
         cfg.custom_hooks[0].epochs = 2
         return cfg
 
