@@ -32,6 +32,7 @@ docs: .venv/docs-installed
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m pytest -n 0 -q -m '' tests/docs/test_links.py tests/docs/test_html.py
 
 types: .venv/lint-installed
 	$(BIN)/python -m mypy

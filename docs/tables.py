@@ -142,20 +142,15 @@ def digits() -> List[str]:
 
 def defaults() -> List[str]:
     sweeps = ('glyph62_ablation', 'digits_ablation')
-    table = [
-        '| setting | default | line of glyph62_ablation | to the default | '
-        'line of digits_ablation | to the default |',
-        '| --- | --- | --- | ---: | --- | ---: |',
-    ]
-    for setting, default, *names in DEFAULTS:
-        cells = [f'`{setting}`', f'`{default}`']
-        for sweep, name in zip(sweeps, names):
-            cells += (
-                [f'`{name}`', difference(sweep, name, 'dckd', bold=True)]
-                if name
-                else ['', '']
-            )
-        table.append('| ' + ' | '.join(cells) + ' |')
+    table = ['| changed | default | Glyph62 | digits |', '| --- | --- | ---: | ---: |']
+    for _, default, *names in DEFAULTS:
+        labels = dict.fromkeys(name.replace('.0', '') for name in names if name)
+        cells = [
+            difference(sweep, name, 'dckd', bold=True) if name else ''
+            for sweep, name in zip(sweeps, names)
+        ]
+        row = [' / '.join(labels), f'`{default}`', *cells]
+        table.append('| ' + ' | '.join(row) + ' |')
     return table
 
 
@@ -200,11 +195,7 @@ def weight_of_peers() -> List[str]:
 
 
 def peers() -> List[str]:
-    table = [
-        "| DCKD's single student to | few images, many epochs | "
-        'many images, few epochs (`glyph62_comparison`) |',
-        '| --- | ---: | ---: |',
-    ]
+    table = ['| DCKD to | few images | many images |', '| --- | ---: | ---: |']
     for name in ('kd', 'dml', 'dkd', 'dist'):
         few, many = (
             difference(sweep, 'dckd', name)

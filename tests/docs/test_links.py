@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Relative links of the Markdown files lead to files; figures have a text."""
+"""Relative links lead to files and to headings in them; figures have a text."""
 
 import re
 
@@ -15,13 +15,37 @@ FILES = [
 ]
 
 
+def without_code(path):
+    return re.sub(r'^```.*?^```$', '', path.read_text(), flags=re.M | re.S)
+
+
+def anchors(path):
+    """The anchors that GitHub and Sphinx give to the headings of a page."""
+    headings = re.findall(r'^#{1,3} (.*)$', without_code(path), re.M)
+    slugs = [
+        re.sub(r'[^\w\- ]', '', each.lower()).replace(' ', '-') for each in headings
+    ]
+    return {
+        slug if not slugs[:i].count(slug) else f'{slug}-{slugs[:i].count(slug)}'
+        for i, slug in enumerate(slugs)
+    }
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files_and_figures_have_a_text(path):
-    text = re.sub(r'^```.*?^```$', '', path.read_text(), flags=re.M | re.S)
-    text = re.sub(r'`[^`]*`', '', text)
+    text = re.sub(r'`[^`]*`', '', without_code(path))
     for mark, label, target in re.findall(r'(!?)\[([^\]]*)\]\(([^)\s]+)\)', text):
         assert label or not mark, f'{target} has no alternative text'
-        file = target.partition('#')[0]
-        if file and '://' not in file and not file.startswith('mailto:'):
-            found = (path.parent / file).exists()
-            assert found or file.rpartition('/')[2] in GENERATED, target
+        file, _, anchor = target.partition('#')
+        if '://' in file or file.startswith('mailto:'):
+            continue
+        if file.rpartition('/')[2] in GENERATED:
+            continue
+        page = path.parent / file if file else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
+
+
+def test_the_anchors_of_a_page():
+    assert anchors(DOCS / 'explanation' / 'method.md') >= {'the-method', 'collectors'}
+    assert 'glyph62_few' in anchors(DOCS / 'reference' / 'benchmark.md')
