@@ -28,8 +28,8 @@ from mmengine.runner import Runner
 from .config_keys import RUNNER_KEYS, RUNNER_METHODS
 from .errors import keep_traceback, message_of
 
-#: How messages begin that name a checkpoint in place of a config key.
-_KEYLESS = ('the checkpoint ', 'Invalid checkpoint ')
+#: The beginning of messages that name a checkpoint instead of a config key.
+_KEYLESS = 'Invalid checkpoint '
 #: A config key, or a part of the config.
 Part = Union[str, dict]
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Datasets of real images that need no download, and transforms."""
+"""Datasets, some of which need no download, samplers and transforms."""
 
 from .dataset_part import DatasetPart
 from .digits import Digits

@@ -11,16 +11,16 @@ from .stratified_part import stratified_part
 
 @DATASETS.register_module()
 class DatasetPart(BaseDataset):
-    """A part of a dataset of MMPretrain, with a pipeline of its own.
+    """A part of a dataset of MMPretrain, with its own pipeline.
 
     Args:
         dataset (dict): The config of the dataset; its ``pipeline`` is not
             used.
         part (str, optional): ``'train'`` or ``'val'``, a fixed stratified
-            split; None takes all. Defaults to None.
-        rgb (bool): Whether decoded images in it are RGB, as those of CIFAR.
-            They are given as BGR, as images from files are. Defaults to
-            False.
+            split. Defaults to None: all samples.
+        rgb (bool): Whether its decoded images are RGB, like those of CIFAR.
+            They are converted to BGR, the order of images from files. Defaults
+            to False.
         **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`, such
             as ``pipeline``.
 
@@ -42,10 +42,10 @@ class DatasetPart(BaseDataset):
         super().__init__(ann_file='', **kwargs)
 
     def load_data_list(self) -> List[dict]:
-        """Take the samples of the part.
+        """List the samples of the part.
 
         Returns:
-            List[dict]: What the dataset has of each.
+            List[dict]: The dataset's information about each sample.
         """
         dataset = DATASETS.build(self._config)
         dataset.full_init()

@@ -9,33 +9,31 @@ from mmdckd.registry import DATASETS
 
 from .stratified import stratified_subset
 
-# Of every class, in the order of the data: the last 36 images are tested on,
-# the 36 before them validate, the rest trains.
+# In every class, in the order of the data, the last 36 images are the test split
+# and the 36 before them the validation split.
 _PARTS = dict(train=slice(None, -72), val=slice(-72, -36), test=slice(-36, None))
 
 
 @DATASETS.register_module()
 class Digits(BaseDataset):
-    """Handwritten digits, 1,797 real images that come with scikit-learn.
+    """Handwritten digits: 1,797 real images that come with scikit-learn.
 
     The test set of `Optical Recognition of Handwritten Digits
     <https://archive.ics.uci.edu/dataset/80>`_ (E. Alpaydin and C. Kaynak,
     UCI, 1998), read by :func:`sklearn.datasets.load_digits`; nothing is
     downloaded.
 
-    An image is a uint8 array of shape (8, 8, 3): its gray value, scaled from
-    0..16 to 0..255, stands in all three channels, so every MMPretrain
-    transform, network and visualizer takes it, and a PNG file of it reads
-    back the same. Images come decoded: a pipeline needs no
-    ``LoadImageFromFile``.
+    An image is a uint8 array of shape (8, 8, 3). All three channels contain the
+    gray value, scaled from 0..16 to 0..255, so every MMPretrain transform,
+    network and visualizer accepts it, and a PNG file of it reads back the same.
+    Images are already decoded: a pipeline needs no ``LoadImageFromFile``.
 
-    The split is fixed and stratified, drawn by no random numbers. Of every
-    class, in the order in which the data lists its images, the last 36 are
-    the test split, the 36 before them the validation split, the others train.
-    The data lists whole forms of about 130 digits, filled in one after
-    another, and no form is both trained and tested on. That is harder, and
-    nearer to use, than a random split: of a test digit's form, nothing has
-    been seen.
+    The split is fixed and stratified, without random numbers. In every class,
+    in the order of the data, the last 36 images are the test split, the 36
+    before them the validation split, and the others the training split. The
+    data lists whole forms of about 130 digits one after another, and no form is
+    in both the training and the test split. This is harder than a random split
+    and closer to real use, as nothing of a test digit's form has been seen.
 
     ===== ====== ==========================================================
     split images images of the classes 0 to 9
@@ -47,15 +45,15 @@ class Digits(BaseDataset):
 
     Args:
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
-        num_images (int, optional): How many images of the split to keep, of
-            every class the same number (or one more). Which ones is fixed,
-            and fewer are part of more. Defaults to None, all.
+        num_images (int, optional): The number of images of the split to keep,
+            the same number for every class (or one more). The choice is fixed,
+            and a smaller subset is part of a larger one. Defaults to None: all.
         **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`,
             such as ``pipeline``.
 
     Raises:
-        ValueError: If ``split`` is none of the three, or ``num_images`` is more
-            than there are.
+        ValueError: If ``split`` has another value, or ``num_images`` is larger
+            than the split.
         ImportError: If scikit-learn is not installed.
 
     Examples:
@@ -89,9 +87,8 @@ class Digits(BaseDataset):
             from sklearn.datasets import load_digits
         except ImportError as error:
             raise ImportError(
-                'mmdckd.Digits reads its images from '
-                'scikit-learn, which cannot be imported: '
-                '`pip install scikit-learn`.'
+                'mmdckd.Digits reads its images from scikit-learn, which is not '
+                'installed: `pip install scikit-learn`.'
             ) from error
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
@@ -116,16 +113,16 @@ class Digits(BaseDataset):
         return data_list
 
     def extra_repr(self) -> List[str]:
-        """Name the split where the dataset is printed."""
+        """Add the split to the printed description of the dataset."""
         return [f'Split: \t{self.split}']
 
 
 def split_indices(labels: np.ndarray, split: str) -> np.ndarray:
-    """Choose the images of a split.
+    """Select the images of a split.
 
     Args:
-        labels (np.ndarray): The labels of all images, in the data's order,
-            of shape (1797,).
+        labels (np.ndarray): The labels of all images, in the order of the
+            data, of shape (1797,).
         split (str): 'train', 'val' or 'test'.
 
     Returns:

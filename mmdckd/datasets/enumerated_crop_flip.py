@@ -9,23 +9,22 @@ from mmdckd.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class EnumeratedCropFlip(BaseTransform):
-    """Pad an image, crop a part of its size, and flip it or not.
+    """Pads an image, crops it at its original size, and flips it or not.
 
-    The views are those that ``RandomCrop(crop_size=<the image's side>,
-    padding=<padding>)`` and ``RandomFlip(prob=0.5)`` choose from, each as
-    likely, but with numbers: of the :math:`(2p + 1)^2` places of the crop,
-    row by row, first all as they are, then all flipped. ``view`` of the
-    results is the number, for
-    :class:`~mmdckd.engine.hooks.TeacherCacheHook`.
+    The views and their probabilities are those of ``RandomCrop(crop_size=<the
+    image's side>, padding=<padding>)`` and ``RandomFlip(prob=0.5)``, but each
+    view has a number: the :math:`(2p + 1)^2` positions of the crop, row by row,
+    first without and then with the flip. The number is ``view`` of the results,
+    for :class:`~mmdckd.engine.hooks.TeacherCacheHook`.
 
     Args:
-        padding (int): Pixels p of value 0 at every side. Defaults to 4: 162
+        padding (int): Pixels p of value 0 on every side. Defaults to 4: 162
             views.
-        flip (bool): Whether half of the views are flipped, left to right.
+        flip (bool): Whether half of the views are flipped horizontally.
             Defaults to True.
 
     Raises:
-        ValueError: If ``padding`` is no whole number of 0 or more.
+        ValueError: If ``padding`` is not a whole number, 0 or more.
 
     Examples:
         >>> train_pipeline = [
@@ -45,25 +44,25 @@ class EnumeratedCropFlip(BaseTransform):
 
     @property
     def num_views(self) -> int:
-        """int: How many views an image has."""
+        """int: The number of views of an image."""
         return (2 * self.padding + 1) ** 2 * (2 if self.flip else 1)
 
     def view(self, results: dict, number: int) -> dict:
-        """Make one view.
+        """Compute one view.
 
         Args:
             results (dict): With ``img`` (H, W, C).
-            number (int): Which one, 0 to ``num_views - 1``.
+            number (int): The number of the view, 0 to ``num_views - 1``.
 
         Returns:
-            dict: The same with ``img`` and ``view``.
+            dict: The results with the new ``img`` and ``view``.
         """
         places = 2 * self.padding + 1
         flipped, place = divmod(number, places**2)
         top, left = divmod(place, places)
         pad, img = self.padding, results['img']
         height, width, channels = img.shape
-        # Several times as fast as np.pad.
+        # Several times faster than np.pad.
         padded = np.zeros((height + 2 * pad, width + 2 * pad, channels), img.dtype)
         padded[pad : pad + height, pad : pad + width] = img
         img = padded[top : top + height, left : left + width]
@@ -72,7 +71,7 @@ class EnumeratedCropFlip(BaseTransform):
         return dict(results, img=np.ascontiguousarray(img), view=number)
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Make a view that is drawn at random."""
+        """Compute a random view."""
         return self.view(results, np.random.randint(self.num_views))
 
     def __repr__(self) -> str:

@@ -11,62 +11,63 @@ from mmdckd.registry import DATASETS
 
 from .stratified import stratified_subset
 
-#: What its four files are called, compressed; those of MNIST are called so too.
+#: The names of its four files, compressed; MNIST has the same names.
 FILES = tuple(
     f'{part}-{kind}-ubyte.gz'
     for part in ('train', 't10k')
     for kind in ('images-idx3', 'labels-idx1')
 )
 _SPLITS = ('train', 'val', 'trainval', 'test')
-#: Of every class, the last of so many parts validates: 5,000 of 60,000.
+#: The last of this many parts of every class is the validation split: 5,000 of
+#: 60,000.
 _PARTS = 12
 
 
 @DATASETS.register_module()
 class FashionMNIST(MMPretrainFashionMNIST):
-    """Fashion-MNIST with a fixed validation split, from files at hand.
+    """Fashion-MNIST with a fixed validation split, read from local files.
 
     70,000 photographs of 10 kinds of clothes, 28x28: `Fashion-MNIST: a Novel
     Image Dataset for Benchmarking Machine Learning Algorithms
     <https://arxiv.org/abs/1708.07747>`_ (Xiao et al., 2017). Nothing is
-    downloaded. The four files of the dataset are read, compressed (``.gz``)
-    or not; Debian's package ``dataset-fashion-mnist`` installs them in
+    downloaded. The four files of the dataset may be compressed (``.gz``);
+    Debian's package ``dataset-fashion-mnist`` installs them in
     ``/usr/share/datasets/fashion-mnist``.
 
-    MMPretrain's dataset of this name has no validation split, and reads
-    uncompressed files alone. Here the validation split is taken from the
-    training images and stratified, drawn by no random numbers: of every
-    class, in the order of the data, the last 500. Make every choice on it,
-    and look at the test split once.
+    MMPretrain's dataset of this name has no validation split and reads only
+    uncompressed files. Here the validation split is the last 500 training
+    images of every class, in the order of the data, without random numbers.
+    Make all choices on the validation split, and use the test split once.
 
-    ======== ====== ================
-    split    images of every class
-    ======== ====== ================
+    ======== ====== =======================
+    split    images images of each class
+    ======== ====== =======================
     train    55,000 5,500
     val      5,000  500
-    trainval 60,000 6,000: both
+    trainval 60,000 6,000 (train and val)
     test     10,000 1,000
-    ======== ====== ================
+    ======== ====== =======================
 
-    An image is a uint8 array of shape (28, 28, 3): its gray value stands in
-    all three channels, so every MMPretrain transform, network and visualizer
-    takes it. Images come decoded: a pipeline needs no ``LoadImageFromFile``.
+    An image is a uint8 array of shape (28, 28, 3). All three channels contain
+    the gray value, so every MMPretrain transform, network and visualizer
+    accepts it. Images are already decoded: a pipeline needs no
+    ``LoadImageFromFile``.
 
     Args:
         data_root (str): The folder of the files. Defaults to Debian's,
             '/usr/share/datasets/fashion-mnist'.
         split (str): 'train', 'val', 'trainval' or 'test'. Defaults to
             'train'.
-        num_images (int, optional): How many images of the split to keep, of
-            every class the same number (or one more). Which ones is fixed,
-            and fewer are part of more. Defaults to None, all.
+        num_images (int, optional): The number of images of the split to keep,
+            the same number for every class (or one more). The choice is fixed,
+            and a smaller subset is part of a larger one. Defaults to None: all.
         **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`,
             such as ``pipeline``.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If ``split`` is none of the four, ``num_images`` is more
-            than there are, or a file is none of the dataset, such as MNIST's.
+        ValueError: If ``split`` has another value, ``num_images`` is larger
+            than the split, or a file belongs to another dataset, such as MNIST.
 
     Examples:
         >>> from mmdckd.datasets import FashionMNIST
@@ -148,17 +149,17 @@ class FashionMNIST(MMPretrainFashionMNIST):
             return read_sn3_pascalvincent_tensor(path).numpy()
         except (AssertionError, EOFError, KeyError, OSError, ValueError) as error:
             raise ValueError(
-                f'Invalid `data_root`: {path!r} is broken, or no '
-                f'file of Fashion-MNIST ({error}).'
+                'Invalid `data_root`: expected files of Fashion-MNIST, got '
+                f'{path!r}, which is damaged or of another kind ({error}).'
             ) from error
 
     def extra_repr(self) -> List[str]:
-        """Name the split where the dataset is printed."""
+        """Add the folder and split to the printed description of the dataset."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.part}']
 
 
 def _split(labels: np.ndarray, split: str) -> np.ndarray:
-    """The indices of the training or validation images, ascending."""
+    """Return the indices of the training or validation images, ascending."""
     chosen = []
     for label in range(10):
         of_class = np.flatnonzero(labels == label)

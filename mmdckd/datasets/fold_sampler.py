@@ -7,20 +7,19 @@ from mmengine.dataset import DefaultSampler
 
 
 class FoldSampler:
-    """Orders images so that any K in a row are of K different folds.
+    """Orders images so that any K consecutive ones are of K different folds.
 
-    A batch of a multiple of K images then has the same number of each fold,
-    and every student sees as many of its images as the others do.
+    A batch whose size is a multiple of K then has the same number of images of
+    each fold, and every student sees the same number of its images.
 
-    A pass has as many images as that of the sampler in whose place it is, with
-    its seed and its epoch. Where a fold has fewer images than another, some of
-    its images are seen twice in a pass, and some of the other's not at all;
-    which ones changes from pass to pass. Of several processes, each takes
-    images of its own.
+    A pass has the length, seed and epoch of the sampler that it replaces. If
+    one fold has fewer images than another, some of its images appear twice in a
+    pass, and some of the other's not at all; these change from pass to pass.
+    With several processes, each takes different images.
 
     Args:
-        sampler (DefaultSampler): The sampler.
-        folds (np.ndarray): The folds of the images, all of 0 to K - 1.
+        sampler (DefaultSampler): The sampler to replace.
+        folds (np.ndarray): The folds of the images, with values 0 to K - 1.
     """
 
     def __init__(self, sampler: DefaultSampler, folds: np.ndarray) -> None:
@@ -35,7 +34,7 @@ class FoldSampler:
 
     @property
     def seed(self) -> int:
-        """int: That of the sampler; ``ExactResumeHook`` sets it."""
+        """int: The sampler's seed; ``ExactResumeHook`` sets it."""
         return self._sampler.seed
 
     @seed.setter

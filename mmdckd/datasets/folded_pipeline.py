@@ -5,14 +5,14 @@ from .folds import NO_FOLD, Folds, image_identity
 
 
 class FoldedPipeline:
-    """A pipeline whose samples know their ``fold``, a meta information.
+    """Runs a pipeline and adds ``fold`` to the meta information of samples.
 
-    An image is found by what it is, not by its index: in any wrapper, and
-    where it takes the place of a broken one.
+    The fold is found by the identity of the image, not by its index, so it is
+    right inside any wrapper and for an image that replaces a broken one.
 
     Args:
         pipeline (Callable): The pipeline of a dataset.
-        folds (Folds): The folds of its images; others are in none.
+        folds (Folds): The folds of its images; other images are in no fold.
         roots (Sequence[str]): The folders of its images.
     """
 

@@ -12,9 +12,9 @@ from mmdckd.errors import invalid
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.io.files import replacing
 
-#: The fold of an image without a label, which no student is blind to.
+#: The fold of an image without a label, to which no student is blind.
 NO_FOLD = -1
-#: The label of an image without a label.
+#: The value that stands for a missing label.
 NO_LABEL = -1
 
 #: One number an image.
@@ -32,29 +32,29 @@ _SPECS = dict(
 def fold_table(
     labels: Numbers, identities: Numbers, num_folds: int, seed: int
 ) -> np.ndarray:
-    """Assign every image to a fold, so that folds have the same classes.
+    """Assign every image to one of K folds, stratified by class.
 
     The distinct images of a class are sorted by a hash of ``seed`` and their
-    identity, and dealt out in turn; class c begins with fold c modulo K. So
-    the fold of an image depends on ``num_folds``, ``seed``, its identity and
-    label, and on which other images its class has. It does not depend on the
-    order of the images, on how often one occurs, on other classes, or on the
-    number of processes and workers. All copies of an image have one fold; where
-    their labels differ, the smallest counts.
+    identity, and dealt to the folds in turn, starting with fold c modulo K for
+    class c. So the fold of an image depends on ``num_folds``, ``seed``, its
+    identity and label, and the other images of its class. It does not depend on
+    the order of the images, the number of copies, other classes, or the number
+    of processes and workers. All copies of an image are in the same fold; if
+    their labels differ, the smallest one is used.
 
     Args:
         labels (Sequence[int]): The labels of N images, -1 for none.
-        identities (Sequence[int]): Their N identities, as
-            :func:`image_identity` makes them.
+        identities (Sequence[int]): Their N identities; see
+            :func:`image_identity`.
         num_folds (int): The number K of folds, 2 or more.
-        seed (int): Which of the possible divisions it is.
+        seed (int): The seed of the division.
 
     Returns:
-        np.ndarray: The folds (N,), 0 to K - 1; -1 for an image that has no
-        label in any of its copies.
+        np.ndarray: The folds (N,), 0 to K - 1; -1 if no copy of an image has a
+        label.
 
     Raises:
-        ValueError: If K is no whole number from 2 on, a class has fewer than
+        ValueError: If K is not a whole number from 2 on, a class has fewer than
             K distinct images, or all images of a class are in one fold.
 
     Examples:
@@ -84,7 +84,7 @@ class Folds:
         identities (np.ndarray): The identities of N images, uint64.
         labels (np.ndarray): Their labels, -1 for none.
         num_folds (int): The number of folds.
-        seed (int): Which of the possible divisions it is.
+        seed (int): The seed of the division.
 
     Attributes:
         folds (np.ndarray): The folds of the N images; see :func:`fold_table`.
@@ -106,13 +106,13 @@ class Folds:
 
     @classmethod
     def of(cls, dataset: Any, num_folds: int, seed: int) -> 'Folds':
-        """Divide the images of a dataset, whatever it is wrapped in.
+        """Divide the images of a dataset, also inside wrappers.
 
         Args:
-            dataset (Dataset): A dataset of MMPretrain, or such in wrappers of
+            dataset (Dataset): A dataset of MMPretrain, also inside wrappers of
                 MMEngine.
             num_folds (int): The number of folds.
-            seed (int): Which of the possible divisions it is.
+            seed (int): The seed of the division.
         """
         roots = image_roots(dataset)
         pairs = []
@@ -125,8 +125,8 @@ class Folds:
 
     @property
     def digest(self) -> str:
-        """str: A hash of the images, their labels and how they are divided,
-        whatever their order."""
+        """str: A hash of the images, their labels and folds; it does not depend
+        on their order."""
         order = np.lexsort((self.labels, self.identities))
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f'{self.num_folds} {self.seed}'.encode())
@@ -135,14 +135,14 @@ class Folds:
         return digest.hexdigest()
 
     def fold_of(self, identity: int) -> Optional[int]:
-        """The fold of an image, -1 for none; None of an unknown image."""
+        """Return the fold of an image, -1 for none; None if it is unknown."""
         place = int(np.searchsorted(self._known, np.uint64(identity)))
         if place == len(self._known) or self._known[place] != np.uint64(identity):
             return None
         return int(self._fold_of[place])
 
     def save(self, path: str) -> None:
-        """Write them to a file, whole or not at all."""
+        """Write the folds to a file, completely or not at all."""
         with replacing(path) as beside, open(beside, 'wb') as file:
             np.savez(
                 file,
@@ -155,7 +155,7 @@ class Folds:
 
     @classmethod
     def load(cls, path: str) -> 'Folds':
-        """Read what :meth:`save` has written.
+        """Read a file written by :meth:`save`.
 
         Raises:
             ValueError: If the file is damaged.
@@ -172,27 +172,27 @@ class Folds:
             )
         if folds is None or not np.array_equal(folds.folds, arrays['folds']):
             raise ValueError(
-                f'Invalid file {path!r}: expected folds as mmdckd writes them, got '
-                'others than its images and seed have.'
+                f'Invalid file {path!r}: expected the folds that follow from its '
+                'images and seed, got others.'
             )
         return folds
 
 
 def image_identity(info: Dict[str, Any], roots: Sequence[str] = ()) -> int:
-    """What stands for an image, wherever its dataset lies.
+    """Compute an identity of an image that does not depend on where its dataset
+    is stored.
 
     Args:
-        info (dict): What ``get_data_info`` of a dataset returns.
+        info (dict): The result of ``get_data_info`` of a dataset.
         roots (Sequence[str]): Folders of images; see :func:`image_roots`.
 
     Returns:
-        int: A hash of the pixels, where the dataset has them decoded
-        (``img``); else of the path below the folder of images
-        (``img_path``). Files are not read: copies under two names are two
-        images.
+        int: A hash of the decoded pixels (``img``), if the dataset has them;
+        otherwise of the path below the folder of images (``img_path``). Files
+        are not read, so copies under two names are two images.
 
     Raises:
-        ValueError: If it has neither.
+        ValueError: If the image has neither.
     """
     if 'img' in info:
         img = np.ascontiguousarray(info['img'])
@@ -205,14 +205,14 @@ def image_identity(info: Dict[str, Any], roots: Sequence[str] = ()) -> int:
         parts = [path.replace(osp.sep, '/').encode()]
     else:
         raise ValueError(
-            'Invalid dataset: expected `img_path` or `img` of each image, by which '
-            f'it is in a fold, got {sorted(info)}.'
+            'Invalid dataset: expected `img_path` or `img` of each image, which '
+            f'determines its fold, got {sorted(info)}.'
         )
     return int.from_bytes(_hash(parts), 'little')
 
 
 def image_roots(dataset: Any) -> List[str]:
-    """The folders in which the images of a dataset lie."""
+    """Return the folders that contain the images of a dataset."""
     inner = getattr(dataset, 'dataset', None)
     several = getattr(dataset, 'datasets', None) or ([] if inner is None else [inner])
     if several:
@@ -223,10 +223,10 @@ def image_roots(dataset: Any) -> List[str]:
 
 
 def check_num_folds(key: str, num_folds: Any) -> None:
-    """Check for a whole number from 2 on.
+    """Check that a number of folds is a whole number, 2 or more.
 
     Raises:
-        ValueError: If it is not such a number.
+        ValueError: If it is not.
     """
     if not isinstance(num_folds, int) or isinstance(num_folds, bool) or num_folds < 2:
         raise invalid(key, 'a whole number, 2 or more', num_folds)
@@ -235,7 +235,7 @@ def check_num_folds(key: str, num_folds: Any) -> None:
 def _check_classes(
     labels: np.ndarray, images: np.ndarray, folds: np.ndarray, num_folds: int
 ) -> None:
-    """Check that a class is in every fold, and outside of each."""
+    """Check that every class has images in every fold and outside of it."""
     for label in np.unique(labels[labels != NO_LABEL]):
         of_class = labels == label
         distinct = len(np.unique(images[of_class]))
@@ -246,19 +246,22 @@ def _check_classes(
             )
         if len(np.unique(folds[of_class])) < 2:
             raise ValueError(
-                f'Invalid labels: expected images of class {label} in two folds or '
-                f'more, got all in fold {folds[of_class][0]}: without that fold, no '
-                'student learns the class. Its images are copies of those of other '
-                'classes.'
+                f'Invalid labels: expected images of class {label} in two or more '
+                f'folds, got all in fold {folds[of_class][0]}, so a student that is '
+                'blind to it cannot learn the class. They are copies of images of '
+                'other classes.'
             )
 
 
 def image_source(info: Dict[str, Any]) -> bytes:
-    """What tells whether two datasets have the same image, and not only an equal
-    one: its file, or all that is said of it but its label.
+    """Identify the source of an image: its file, or all its information except
+    the label.
+
+    Two datasets share an image, and not only an equal one, if the sources are
+    the same.
 
     Args:
-        info (dict): What ``get_data_info`` of a dataset returns.
+        info (dict): The result of ``get_data_info`` of a dataset.
     """
     if 'img_path' in info:
         return osp.realpath(str(info['img_path'])).encode()
@@ -275,7 +278,7 @@ def image_source(info: Dict[str, Any]) -> bytes:
 
 
 def _hides_label(dataset: Any, index: int) -> bool:
-    """Whether a wrapper says that an image has no label."""
+    """Tell whether a wrapper marks an image as unlabeled."""
     inner = getattr(dataset, 'dataset', None)
     place: Any = getattr(dataset, '_get_ori_dataset_idx', None)
     if isinstance(dataset, ConcatDataset):
@@ -290,8 +293,8 @@ def _label(info: Dict[str, Any]) -> int:
     label = np.asarray(info.get('gt_label', NO_LABEL))
     if label.size != 1:
         raise ValueError(
-            'Invalid dataset: expected one label of each image, by which folds have '
-            f'the same classes, got {label.tolist()}.'
+            'Invalid dataset: expected one label an image, as folds are stratified '
+            f'by class, got {label.tolist()}.'
         )
     return int(label.reshape(()))
 

@@ -18,49 +18,48 @@ _SPECS = dict(
     images=ArraySpec('u', 3), labels=ArraySpec('iu', 1), fonts=ArraySpec('iu', 1)
 )
 _MAKE = (
-    '`python tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out '
-    '{}` makes it from the fonts in those folders'
+    'Create it from the fonts in some folders with `python '
+    'tools/datasets/make_glyph62.py --fonts DIR [DIR ...] --out {}`.'
 )
 
 
 @DATASETS.register_module()
 class Glyph62(BaseDataset):
-    """The digits and letters of many fonts, 62 classes, rendered.
+    """Rendered digits and letters of many fonts, in 62 classes.
 
-    The classes are 0-9, A-Z and a-z. Many of them resemble each other (0 O o,
-    1 I l, S s 5), in some fonts down to the last pixel: what a network knows
-    of one class says something of others, which makes the task a natural one
-    for distillation. It is of the size of CIFAR and needs no download:
-    ``tools/datasets/make_glyph62.py`` draws it from the fonts of a machine.
+    The classes are 0-9, A-Z and a-z. Many are similar (0 O o, 1 I l, S s 5), in
+    some fonts even identical, so the probabilities of other classes carry
+    information, which makes the task suitable for distillation. It has the size
+    of CIFAR and needs no download: ``tools/datasets/make_glyph62.py`` renders
+    it from the fonts of a machine.
 
-    The splits have no family of fonts in common, so what is tested is how
-    letters are read that look unlike those in training. All families whose
-    names start with the same word count as one here. The manifest beside the
-    files lists the fonts.
+    The splits share no family of fonts, so the test measures how well a network
+    reads fonts that it has not seen. Families whose names start with the same
+    word count as one. The manifest in the same folder lists the fonts.
 
-    An image is a uint8 array of shape (size, size, 3): its gray value, 255
-    for ink and 0 for the ground, stands in all three channels, so every
-    MMPretrain transform, network and visualizer takes it. Images come
+    An image is a uint8 array of shape (size, size, 3). All three channels
+    contain the gray value, 255 for ink and 0 for the background, so every
+    MMPretrain transform, network and visualizer accepts it. Images are already
     decoded: a pipeline needs no ``LoadImageFromFile``.
 
     Args:
         data_root (str): The folder with ``train.npz``, ``val.npz`` and
             ``test.npz``. Defaults to 'data/glyph62'.
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
-        size (int, optional): The side of an image in pixels, one that divides
-            the side in the files; pixels are averaged. Defaults to None, the
-            side in the files.
-        subset (int, optional): How many images to keep, of every class the
-            same number (or one more). Which ones is fixed. Defaults to None,
-            all.
+        size (int, optional): The side of an image in pixels, a divisor of the
+            side in the files; pixels are averaged. Defaults to None: the side
+            in the files.
+        subset (int, optional): The number of images to keep, the same number
+            for every class (or one more). The choice is fixed. Defaults to
+            None: all.
         **kwargs: Other arguments of :class:`mmpretrain.datasets.BaseDataset`,
             such as ``pipeline``.
 
     Raises:
         FileNotFoundError: If the file of the split is missing.
-        ValueError: If ``split`` is none of the three, ``size`` divides not
-            the side of the images, ``subset`` is more than there are, or the
-            file is none of Glyph62.
+        ValueError: If ``split`` has another value, ``size`` does not divide the
+            side of the images, ``subset`` is larger than the split, or the file
+            is not one of Glyph62.
 
     Examples:
         >>> from mmdckd.datasets import Glyph62
@@ -118,8 +117,9 @@ class Glyph62(BaseDataset):
         path = osp.join(self.data_root, f'{self.split}.npz')
         if not osp.isfile(path):
             raise FileNotFoundError(
-                f'`data_root`={self.data_root!r} of mmdckd.Glyph62 has no '
-                f'{self.split}.npz. ' + _MAKE.format(self.data_root) + '.'
+                'Invalid `data_root` of mmdckd.Glyph62: expected a folder with '
+                f'{self.split}.npz, got {self.data_root!r}. '
+                + _MAKE.format(self.data_root)
             )
         try:
             arrays = read_arrays(path, _SPECS)
@@ -127,19 +127,20 @@ class Glyph62(BaseDataset):
             count, height, width = images.shape
             if height != width or not count == len(labels) == len(fonts):
                 raise ValueError(
-                    'its arrays are of different lengths, or its images are not square'
+                    'Invalid arrays: expected equal lengths and square images, got '
+                    'others'
                 )
             if count and not 0 <= labels.min() <= labels.max() < len(self.CLASSES):
-                raise ValueError('its labels are not 0 to 61')
+                raise ValueError('Invalid labels: expected 0 to 61, got others')
         except ValueError as error:
             raise ValueError(
-                f'{path!r} cannot be read as a split of Glyph62 '
-                f'({error}). ' + _MAKE.format(self.data_root) + '.'
+                'Invalid `data_root` of mmdckd.Glyph62: expected a split of Glyph62, '
+                f'got {path!r} ({error}). ' + _MAKE.format(self.data_root)
             ) from error
         return arrays
 
     def extra_repr(self) -> List[str]:
-        """Name the split where the dataset is printed."""
+        """Add the folder and split to the printed description of the dataset."""
         return [f'Root of dataset: \t{self.data_root}', f'Split: \t{self.split}']
 
 
@@ -159,8 +160,8 @@ def shrink(images: np.ndarray, size: int) -> np.ndarray:
     side = images.shape[-1]
     if size < 1 or side % size:
         raise ValueError(
-            f'`size` of mmdckd.Glyph62 should divide {side}, the '
-            f'side of the images, but got {size!r}.'
+            f'Invalid `size` of mmdckd.Glyph62: expected a divisor of {side}, the '
+            f'side of the images, got {size!r}.'
         )
     factor = side // size
     blocks = images.reshape(-1, size, factor, size, factor)

@@ -13,29 +13,29 @@ from mmdckd.registry import DATASETS
 
 @DATASETS.register_module()
 class ImageFolder(CustomDataset):
-    """A folder with a subfolder of images for each class, split in two.
+    """A folder with one subfolder of images for each class, split in two.
 
-    The split is stratified, and depends on the content of the files and on
-    the seed alone: it stays the same when files are renamed, copied to
-    another machine or listed in another order, and two copies of an image are
-    always in the same part. A class gives ``round(val_ratio * n)`` of its n
-    images to validation, at least one.
+    The split is stratified and depends only on the content of the files and the
+    seed. It stays the same when files are renamed, copied to another machine or
+    listed in another order, and copies of an image are always in the same part.
+    ``round(val_ratio * n)`` of the n images of a class, at least one, are the
+    validation split.
 
     Args:
         data_root (str): The folder.
-        part (str, optional): ``'train'``, ``'val'`` or None, which takes all
-            images. Defaults to None.
-        val_ratio (float): The share of the images that ``'val'`` has, between
-            0 and 1. Defaults to 0.2.
-        seed (int): Which of the possible splits it is. Defaults to 0.
+        part (str, optional): ``'train'``, ``'val'``, or None for all images.
+            Defaults to None.
+        val_ratio (float): The share of the images in ``'val'``, between 0 and
+            1. Defaults to 0.2.
+        seed (int): The seed of the split. Defaults to 0.
         **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`;
             ``extensions`` defaults to :data:`~mmdckd.io.images.ENDINGS`.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If an argument is invalid, if the folder has fewer than
-            two classes, or if a class has fewer than two different images and
-            the folder is to be split.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If an argument is invalid, the folder has fewer than two
+            classes, or ``part`` is set and a class has fewer than two different
+            images.
 
     Examples:
         >>> train = ImageFolder('photos', part='train')
@@ -66,10 +66,10 @@ class ImageFolder(CustomDataset):
         super().__init__(data_root=data_root, **kwargs)
 
     def _find_samples(self) -> List[Tuple[str, int]]:
-        """The path below the folder and the class of each image.
+        """List the path below the folder and the class of each image.
 
-        Hidden files and folders are left out. MMPretrain enters hidden
-        folders, and makes a class of ``.ipynb_checkpoints``.
+        Hidden files and folders are ignored, whereas MMPretrain would make a
+        class of ``.ipynb_checkpoints``.
         """
         root = self.img_prefix
         names = subfolders(root)
@@ -114,7 +114,7 @@ class ImageFolder(CustomDataset):
         return chosen
 
     def _validation(self, images: Sequence[dict], name: str) -> Set[str]:
-        """The paths of the images of one class that validation has."""
+        """Return the paths of the validation images of one class."""
         digests = {
             image['img_path']: file_digest(image['img_path'], self.seed)
             for image in images
@@ -123,22 +123,21 @@ class ImageFolder(CustomDataset):
         if different < 2:
             raise ValueError(
                 f'Invalid `data_root`: expected two or more different images of '
-                f'each class, one to learn from and one to validate with, got '
+                f'each class, one for training and one for validation, got '
                 f'{different} of {name!r} in {self.data_root!r}.'
             )
         return validation_part(digests, self.val_ratio)
 
 
 def validation_part(digests: Mapping[str, bytes], val_ratio: float = 0.2) -> Set[str]:
-    """Choose the images of one class that validation has.
+    """Choose the validation images of one class.
 
     Args:
-        digests (Mapping[str, bytes]): What stands for the content of each
-            image, by its path.
-        val_ratio (float): The share of them. Defaults to 0.2.
+        digests (Mapping[str, bytes]): Path to the digest of each image.
+        val_ratio (float): The share of validation images. Defaults to 0.2.
 
     Returns:
-        Set[str]: The paths: those of the lowest digests, copies together.
+        Set[str]: The paths with the lowest digests, including all copies.
     """
     copies: Dict[bytes, List[str]] = defaultdict(list)
     for path, digest in digests.items():
@@ -153,14 +152,14 @@ def validation_part(digests: Mapping[str, bytes], val_ratio: float = 0.2) -> Set
 
 
 def file_digest(path: str, seed: int = 0) -> bytes:
-    """What stands for the content of a file in a split.
+    """Hash the content of a file and the seed of a split.
 
     Args:
         path (str): The file.
-        seed (int): Which of the possible splits it is. Defaults to 0.
+        seed (int): The seed of the split. Defaults to 0.
 
     Returns:
-        bytes: 16 of them.
+        bytes: A digest of 16 bytes.
     """
     digest = hashlib.blake2b(str(seed).encode(), digest_size=16)
     with open(path, 'rb') as file:

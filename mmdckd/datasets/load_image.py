@@ -17,32 +17,31 @@ _MOST_WORKERS = 1024
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
-    """Load an image from a file that must be whole.
+    """Loads an image from a file and detects truncated files.
 
-    It gives what ``LoadImageFromFile`` gives, which it takes the place of.
-    That one says nothing of a truncated JPEG, whose missing part is gray, and
-    not always which file it could not read.
+    It replaces ``LoadImageFromFile`` and has the same results. That transform
+    does not detect a truncated JPEG, whose missing part becomes gray, and does
+    not always name the file that it could not read.
 
-    With ``on_broken='skip'`` MMEngine's dataset takes another image in place
-    of a broken one, chosen at random: with
-    :class:`~mmdckd.engine.hooks.ExactResumeHook` the same one in every run.
-    Each file is named once in the log of each worker, and
-    :class:`~mmdckd.engine.hooks.SkippedImagesHook` counts. Validation and
-    testing never skip.
+    With ``on_broken='skip'``, MMEngine's dataset replaces a broken image by a
+    random other one; with :class:`~mmdckd.engine.hooks.ExactResumeHook`, it is
+    the same one in every run. Each worker logs each broken file once, and
+    :class:`~mmdckd.engine.hooks.SkippedImagesHook` counts them. Validation and
+    testing never skip images.
 
     Args:
-        on_broken (str): What is done with an image that cannot be read or is
+        on_broken (str): What to do with an image that cannot be read or is
             truncated, ``'error'`` or ``'skip'``. Defaults to ``'error'``.
-        max_pixels (int): How many pixels an image may have; one with more is
-            broken, and is not decoded. Defaults to 178,956,970, Pillow's
-            limit.
+        max_pixels (int): The largest number of pixels; a larger image counts as
+            broken and is not decoded. Defaults to 178,956,970, Pillow's limit.
         max_aspect (float): The largest ratio of its sides. Defaults to 100.
-        **kwargs: The arguments of ``LoadImageFromFile``, but for
+        **kwargs: The arguments of ``LoadImageFromFile`` except
             ``ignore_empty`` and ``file_client_args``.
 
     Raises:
         ValueError: If ``on_broken`` is unknown, or a limit is not positive.
-        OSError: If an image is broken, and not skipped; it names the path.
+        OSError: If an image is broken and not skipped; the message has its
+            path.
 
     Examples:
         >>> train_pipeline = [
@@ -82,8 +81,8 @@ class LoadImage(LoadImageFromFile):
         self.on_broken = on_broken
         self.max_pixels = max_pixels
         self.max_aspect = max_aspect
-        # Of each worker, in memory that all share; last, of the process that
-        # has none.
+        # One count a worker, in shared memory; the last one is for the process
+        # itself, if there are no workers.
         self._skipped = torch.zeros(
             _MOST_WORKERS + 1, dtype=torch.int64
         ).share_memory_()
@@ -91,8 +90,8 @@ class LoadImage(LoadImageFromFile):
 
     @property
     def num_skipped(self) -> int:
-        """int: How many times this process and its workers have skipped an
-        image."""
+        """int: The number of images that this process and its workers have
+        skipped."""
         return int(self._skipped.sum())
 
     def transform(self, results: dict) -> Optional[dict]:
@@ -103,16 +102,16 @@ class LoadImage(LoadImageFromFile):
 
         Returns:
             dict, optional: With ``img``, ``img_shape`` and ``ori_shape``;
-            None where it is skipped.
+            None if the image is skipped.
         """
         path = results['img_path']
         try:
             image = self._load(path)
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders raise errors of any type
             message = f'The image {path!r} cannot be read: {error}.'
             if self.on_broken == 'error':
                 raise OSError(
-                    f'{message} Mend or remove it, or skip such images in '
+                    f'{message} Repair or remove it, or skip such images in '
                     "training: dict(type='mmdckd.LoadImage', "
                     "on_broken='skip')."
                 ) from error
@@ -120,7 +119,7 @@ class LoadImage(LoadImageFromFile):
             self._skipped[-1 if worker is None else worker.id] += 1
             if path not in self._named:
                 self._named.add(path)
-                warn(f'{message} Another one takes its place.')
+                warn(f'{message} Another image replaces it.')
             return None
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -139,7 +138,7 @@ class LoadImage(LoadImageFromFile):
             content, flag=self.color_type, backend=self.imdecode_backend
         )
         if image is None:
-            raise ValueError('it is no image that can be decoded')
+            raise ValueError('it cannot be decoded')
         return image.astype(np.float32) if self.to_float32 else image
 
     def __repr__(self) -> str:
@@ -150,17 +149,17 @@ class LoadImage(LoadImageFromFile):
 
 
 def fault_of(content: bytes) -> Optional[str]:
-    """What shows, without decoding, that the end of an image is missing.
+    """Detect a truncated image without decoding it.
 
-    A JPEG has an end marker behind the start of its last scan (one before it
-    is that of a thumbnail), a PNG an end chunk; a WebP and a BMP say how long
-    they are.
+    A JPEG has an end marker after the start of its last scan (an earlier one is
+    that of a thumbnail), and a PNG has an end chunk; WebP and BMP files contain
+    their length.
 
     Args:
         content (bytes): The content of a file.
 
     Returns:
-        str, optional: The fault; None where none shows.
+        str, optional: The fault; None if none was found.
     """
     whole = True
     if not content:

@@ -13,34 +13,34 @@ from .with_unlabeled import WithUnlabeled
 
 @DATA_SAMPLERS.register_module()
 class MixedBatchSampler:
-    """Batches of labeled and unlabeled images, of a share that is asked for.
+    """Mixes labeled and unlabeled images in each batch, in a fixed proportion.
 
-    Labeled images come from the dataloader's ``sampler``, whichever it is,
-    in its order: an epoch is one pass over them. Unlabeled images have passes
-    of their own, each shuffled anew, that go on from epoch to epoch; every
-    image is seen once before any is seen again. Of several processes, each
-    takes its own part of both.
+    Labeled images come from the dataloader's ``sampler``, of any type, in its
+    order: an epoch is one pass over them. Unlabeled images have their own
+    passes, shuffled each time and continued from epoch to epoch; every image is
+    used once before any is used again. With several processes, each has its own
+    part of both.
 
     Of ``batch_size`` images, ``round(unlabeled_share * batch_size)`` are
-    unlabeled. The last batch of an epoch may have fewer labeled images than
-    the others, and has fewer unlabeled ones in proportion, at least one.
+    unlabeled. The last batch of an epoch may have fewer labeled images, and
+    proportionally fewer unlabeled ones, at least one.
 
-    Which images a batch has follows from the seed and the epoch of the
-    sampler alone, so a run resumes inside an epoch
+    The images of a batch depend only on the seed and the epoch of the sampler,
+    so a run can resume inside an epoch
     (:class:`~mmdckd.engine.hooks.ExactResumeHook`).
 
     Args:
-        sampler (Sampler): The sampler of a :class:`WithUnlabeled`, such as
-            MMEngine's ``DefaultSampler`` or ``InfiniteSampler``.
-        batch_size (int): Images in a batch of one process, all together.
-        unlabeled_share (float): The share of unlabeled images in a batch,
-            from 0 to less than 1. Defaults to 0.5.
-        drop_last (bool): Whether to leave out a last batch with fewer
-            labeled images. Defaults to False.
+        sampler (Sampler): The sampler of a :class:`WithUnlabeled` dataset, such
+            as MMEngine's ``DefaultSampler`` or ``InfiniteSampler``.
+        batch_size (int): The number of images in a batch of one process.
+        unlabeled_share (float): The share of unlabeled images in a batch, from
+            0 to less than 1. Defaults to 0.5.
+        drop_last (bool): Whether to drop a last batch with fewer labeled
+            images. Defaults to False.
 
     Raises:
-        ValueError: If it is not a WithUnlabeled dataset, or a batch has no
-            labeled image, or no unlabeled one in spite of a share.
+        ValueError: If the dataset is not a :class:`WithUnlabeled`, or the share
+            leaves no labeled or no unlabeled image in a batch.
 
     Examples:
         >>> batch_sampler=dict(
@@ -70,7 +70,7 @@ class MixedBatchSampler:
             raise ValueError(
                 'Invalid `unlabeled_share`: expected one that leaves at least one '
                 f'labeled and one unlabeled image in a batch of {batch_size}, got '
-                f'{unlabeled_share!r}. Take a larger `train_dataloader.batch_size`.'
+                f'{unlabeled_share!r}. Set a larger `train_dataloader.batch_size`.'
             )
         self.sampler = sampler
         self.drop_last = drop_last
@@ -81,7 +81,7 @@ class MixedBatchSampler:
         self._rank, self._world_size = get_dist_info()
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
+        """Return the number of batches in an epoch."""
         whole, rest = divmod(len(self.sampler), self.num_labeled)  # type: ignore
         return whole + (rest > 0 and not self.drop_last)
 
@@ -94,14 +94,14 @@ class MixedBatchSampler:
             yield batch + list(islice(unlabeled, self._beside(len(batch))))
 
     def _beside(self, num_labeled: int) -> int:
-        """How many unlabeled images there are beside so many labeled ones."""
+        """Return the number of unlabeled images for a number of labeled ones."""
         share = self.num_unlabeled / self.num_labeled
         return max(round(share * num_labeled), min(1, self.num_unlabeled))
 
     def _unlabeled(self) -> Iterator[int]:
-        """Indices of unlabeled images from the beginning of this epoch on.
+        """Yield indices of unlabeled images from the beginning of this epoch on.
 
-        All passes are one endless row, of which the processes take turns.
+        All passes form one endless sequence, from which processes take turns.
         """
         whole, rest = divmod(len(self.sampler), self.num_labeled)  # type: ignore
         an_epoch = whole * self.num_unlabeled
@@ -118,7 +118,7 @@ class MixedBatchSampler:
             place += self._world_size
 
     def _order(self, number: int) -> torch.Tensor:
-        """The order of a pass over the unlabeled images."""
+        """Return the order of one pass over the unlabeled images."""
         generator = torch.Generator()
         generator.manual_seed((getattr(self.sampler, 'seed', None) or 0) + number)
         return torch.randperm(self._size, generator=generator)

@@ -10,26 +10,25 @@ from mmdckd.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackCRDInputs(PackInputs):
-    """Pack an image with the indices that contrastive distillation (CRD)
-    needs.
+    """Packs an image with the indices for contrastive distillation (CRD).
 
     The data sample has ``sample_idx``, a tensor of shape (), and
     ``contrast_sample_idxs``, a tensor of shape (K + 1,): the image's own index
-    and those of K negative ones. MMRazor's ``CRDDataset``, wrapped around the
-    dataset, draws these from other classes; or this transform draws them from
-    all images, as MMRazor's ``CRDLoss`` does where it is given none, which it
-    cannot do on a GPU.
+    and the indices of K negatives. These are drawn either from other classes by
+    MMRazor's ``CRDDataset`` around the dataset, or from all images by this
+    transform, as MMRazor's ``CRDLoss`` would do without indices, but only on
+    the CPU.
 
-    It takes the place of MMRazor's ``PackCRDClsInputs``, which needs mmcls.
+    It replaces MMRazor's ``PackCRDClsInputs``, which needs mmcls.
 
     Args:
-        num_images (int, optional): How many images the dataset has, the
+        num_images (int, optional): The number of images in the dataset, the
             ``sample_n`` of the loss. Defaults to None.
         num_negatives (int, optional): K, the ``neg_num`` of the loss. Defaults
-            to None: indices are not drawn here.
+            to None: this transform draws no indices.
         input_key (str): The key of the image. Defaults to ``'img'``.
-        meta_keys (Sequence[str]): As of MMPretrain's ``PackInputs``. Defaults
-            to its own, but for ``'sample_idx'``.
+        meta_keys (Sequence[str]): See MMPretrain's ``PackInputs``. Defaults to
+            the same keys without ``'sample_idx'``.
 
     Raises:
         ValueError: If only one of ``num_images`` and ``num_negatives`` is
@@ -58,7 +57,7 @@ class PackCRDInputs(PackInputs):
         """Pack one sample.
 
         Args:
-            results (dict): What the pipeline has made of it.
+            results (dict): The results of the pipeline so far.
 
         Returns:
             dict: ``inputs`` (3, H, W) and ``data_samples``.

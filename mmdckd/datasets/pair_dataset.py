@@ -13,22 +13,21 @@ from .stratified_part import stratified_part
 
 @DATASETS.register_module()
 class PairDataset(BaseDataset):
-    """A dataset of PyTorch, of pairs of an image and its label.
+    """Wraps a PyTorch dataset of pairs of an image and its label.
 
-    An image that is a tensor of floats is given as it is; of any other,
-    transforms get the pixels, as of a file. Images are asked for when they
-    are needed.
+    Tensors of floats are passed on unchanged; of other images, the pipeline
+    gets the pixels, as of a file. Images are loaded when they are needed.
 
     Args:
-        name (str): The name that the dataset is given by; see
+        name (str): The name of the dataset in this process; see
             :func:`mmdckd.io.given.giving`. It stands for a tuple of the
             dataset and the labels of all its samples, an array (N,).
         part (str, optional): ``'train'`` or ``'val'``, a fixed stratified
-            split; None takes all. Defaults to None.
-        size (int, optional): The side that tensors of floats are resized to.
-            Defaults to None: as they are.
+            split. Defaults to None: all samples.
+        size (int, optional): The side to which tensors of floats are resized.
+            Defaults to None: they keep their size.
         **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`.
-            ``pipeline`` defaults to ``PackInputs`` alone.
+            ``pipeline`` defaults to ``PackInputs``.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class PairDataset(BaseDataset):
         """List the samples of the part.
 
         Returns:
-            List[dict]: The ``gt_label`` of each, and its ``index``.
+            List[dict]: The ``gt_label`` and the ``index`` of each sample.
         """
         return [
             dict(index=int(index), gt_label=int(self._labels[index]))
@@ -56,13 +55,13 @@ class PairDataset(BaseDataset):
         ]
 
     def prepare_data(self, idx: int) -> Any:
-        """Get an image, and run the pipeline on it.
+        """Load an image and run the pipeline on it.
 
         Args:
-            idx (int): Which one.
+            idx (int): The index of the sample in the part.
 
         Returns:
-            Any: What the pipeline makes of it.
+            Any: The result of the pipeline.
         """
         info = self.get_data_info(idx)
         image, _ = self._pairs[info['index']]

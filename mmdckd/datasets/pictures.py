@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Images in memory, in the forms that people have them in."""
+"""Convert images in memory to the form that transforms need."""
 
 from typing import Union
 
@@ -14,22 +14,22 @@ InMemory = Union[Image.Image, np.ndarray, Tensor]
 
 
 def is_input(image: object) -> bool:
-    """Whether an image is a tensor that networks take as it is."""
+    """Tell whether an image is a tensor of floats, the input of a network."""
     return isinstance(image, Tensor) and image.is_floating_point()
 
 
 def as_bgr(image: InMemory, key: str) -> np.ndarray:
-    """An image as MMPretrain's transforms take it.
+    """Convert an image to the BGR pixels that MMPretrain's transforms need.
 
     Args:
         image (Image | np.ndarray | Tensor): The image.
-        key (str): What it was given as, for the message.
+        key (str): The name of the argument, for the error message.
 
     Returns:
-        np.ndarray: Its pixels, of type uint8 and shape (H, W, 3), BGR.
+        np.ndarray: The pixels, of type uint8 and shape (H, W, 3), BGR.
 
     Raises:
-        ValueError: If it is no such image.
+        ValueError: If it is not such an image.
     """
     if isinstance(image, Image.Image):
         pixels = np.asarray(image.convert('RGB'))
@@ -40,8 +40,8 @@ def as_bgr(image: InMemory, key: str) -> np.ndarray:
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         found = f'{type(image).__name__} of {getattr(image, "dtype", "no numbers")}'
         raise ValueError(
-            f'Invalid `{key}`: expected an image: a PIL image, an array or tensor of '
-            f'uint8, or a tensor of floats that networks take, got a {found}.'
+            f'Invalid `{key}`: expected a PIL image, an array or tensor of uint8, or '
+            f'a tensor of floats that a network accepts, got a {found}.'
         )
     if pixels.ndim == 2:
         pixels = pixels[..., None]

@@ -5,23 +5,23 @@ import numpy as np
 def stratified_subset(
     labels: np.ndarray, number: int, num_classes: int, key: str
 ) -> np.ndarray:
-    """Choose images so that every class has the same share, or one more.
+    """Choose the same number of images of every class, or one more.
 
-    The choice depends on nothing but the arguments, and a smaller one is part
-    of a larger one.
+    The choice depends only on the arguments, and a smaller subset is part of a
+    larger one.
 
     Args:
         labels (np.ndarray): The labels of all images, of shape (N,).
-        number (int): How many to choose.
-        num_classes (int): How many classes there are.
-        key (str): The config key of ``number``, for the message.
+        number (int): The number of images to choose.
+        num_classes (int): The number of classes.
+        key (str): The config key of ``number``, for the error message.
 
     Returns:
-        np.ndarray: The indices of the chosen ones, ascending.
+        np.ndarray: The indices of the chosen images, ascending.
 
     Raises:
-        ValueError: If ``number`` is no whole number from 1 on, or a class has
-            fewer images than its share.
+        ValueError: If ``number`` is not a whole number from 1 on, or a class
+            has too few images.
     """
     counts = np.bincount(labels, minlength=num_classes)
     whole = isinstance(number, int) and not isinstance(number, bool)

@@ -11,20 +11,20 @@ PARTS = (None, 'train', 'val')
 def stratified_part(
     labels: np.ndarray, part: Optional[str], val_ratio: float = 0.2, seed: int = 0
 ) -> np.ndarray:
-    """Choose the samples of a part, so that each has its share of every class.
+    """Choose the samples of one part of a stratified split.
 
     Args:
         labels (np.ndarray): The labels of all samples, of shape (N,).
         part (str, optional): ``'train'``, ``'val'``, or None for all.
-        val_ratio (float): The share of ``'val'``, at least one sample of a
+        val_ratio (float): The share of ``'val'``, at least one sample of each
             class. Defaults to 0.2.
-        seed (int): Which of the possible splits it is. Defaults to 0.
+        seed (int): The seed of the split. Defaults to 0.
 
     Returns:
         np.ndarray: The indices of the samples, ascending.
 
     Raises:
-        ValueError: If there is no such part.
+        ValueError: If ``part`` has another value.
     """
     if part not in PARTS:
         raise invalid('part', f'one of {PARTS}', part)

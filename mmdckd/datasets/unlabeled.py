@@ -8,27 +8,27 @@ from mmdckd.registry import DATASETS
 
 
 def build_dataset(dataset: Union[dict, BaseDataset]) -> Any:
-    """A dataset of its config; one that is built is returned as it is."""
+    """Build a dataset from its config; return a built one unchanged."""
     return DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
 
 
 @DATASETS.register_module()
 class Unlabeled:
-    """The images of another dataset, without their labels.
+    """Wraps a dataset and removes its labels.
 
-    A sample has no ``gt_label`` and no ``gt_score``, and says by its meta
-    information ``unlabeled=True`` that this is meant: students have no task
-    loss on it, and learn from their teacher and their peers alone. Images that
-    lack labels and do not say so are an error.
+    A sample has neither ``gt_label`` nor ``gt_score``. Its meta information
+    ``unlabeled=True`` marks this as intended: students have no task loss on it
+    and learn only from their teacher and peers. A sample that lacks a label
+    without this mark is an error.
 
-    It wraps any dataset, and goes into MMEngine's ``ConcatDataset``, which
-    mixes labeled and unlabeled images as they come. To choose the share of
-    unlabeled images in a batch, take :class:`WithUnlabeled`.
+    It wraps any dataset and can be part of MMEngine's ``ConcatDataset``, which
+    mixes labeled and unlabeled images at random. To choose the share of
+    unlabeled images in a batch, use :class:`WithUnlabeled`.
 
     Args:
-        dataset (dict or BaseDataset): The images. Of a folder,
+        dataset (dict or BaseDataset): The images. For a folder,
             ``dict(type='CustomDataset', data_root=..., with_label=False)``
-            takes all images below it, whatever its subfolders are called.
+            uses all images below it, in any subfolders.
 
     Examples:
         >>> photos = Unlabeled(dict(
@@ -43,7 +43,7 @@ class Unlabeled:
 
     @property
     def metainfo(self) -> dict:
-        """dict: That of the images' dataset."""
+        """dict: The meta information of the wrapped dataset."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
@@ -51,11 +51,11 @@ class Unlabeled:
         self.dataset.full_init()
 
     def get_data_info(self, idx: int) -> dict:
-        """What is known of an image before it is loaded."""
+        """Return the information about an image before it is loaded."""
         return self.dataset.get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> Sequence[int]:
-        """The labels of an image: none."""
+        """Return the labels of an image: an empty list."""
         return []
 
     def __len__(self) -> int:

@@ -10,17 +10,17 @@ from .unlabeled import Unlabeled, build_dataset
 
 @DATASETS.register_module()
 class WithUnlabeled:
-    """A labeled dataset, and images without labels beside it.
+    """Combines a labeled dataset with images without labels.
 
-    Its length is that of the labeled dataset: an epoch, and all that counts
-    epochs, is a pass over the labeled images, and any sampler draws from
-    these as usual. :class:`MixedBatchSampler` adds unlabeled images to each
-    batch; their indices follow those of the labeled images.
+    Its length is that of the labeled dataset: an epoch is a pass over the
+    labeled images, and any sampler draws from these as usual.
+    :class:`MixedBatchSampler` adds unlabeled images to each batch; their
+    indices follow those of the labeled images.
 
     Args:
         dataset (dict or BaseDataset): The labeled images.
-        unlabeled (dict or BaseDataset): The others; labels that they have are
-            ignored, see :class:`Unlabeled`.
+        unlabeled (dict or BaseDataset): The unlabeled images; their labels, if
+            any, are ignored, see :class:`Unlabeled`.
 
     Raises:
         ValueError: If there is no unlabeled image.
@@ -49,7 +49,7 @@ class WithUnlabeled:
         if not len(self.unlabeled):
             raise ValueError(
                 'Invalid `unlabeled` of WithUnlabeled: expected one image or more, '
-                'got none. See whether its `data_root` is right.'
+                'got none. Check its `data_root`.'
             )
 
     @property
@@ -59,7 +59,7 @@ class WithUnlabeled:
 
     @property
     def metainfo(self) -> dict:
-        """dict: That of the labeled dataset."""
+        """dict: The meta information of the labeled dataset."""
         return self.dataset.metainfo
 
     def full_init(self) -> None:
@@ -68,7 +68,7 @@ class WithUnlabeled:
             part.full_init()
 
     def get_data_info(self, idx: int) -> dict:
-        """What is known of an image before it is loaded."""
+        """Return the information about an image before it is loaded."""
         part, own = self._locate(idx)
         return part.get_data_info(own)
 

@@ -12,27 +12,27 @@ from .folds import Folds
 
 @DATASETS.register_module()
 class WithoutFold:
-    """A dataset without the images of one fold.
+    """Removes the images of one fold from a dataset.
 
-    A network that is trained on it is blind to the fold: what it predicts for
-    these images is not memorized. The folds are those of
+    A network that is trained on the rest is blind to the fold, so it cannot
+    have memorized these images. The folds are those of
     :func:`~mmdckd.datasets.folds.fold_table`, the same in every run. Images
-    without a label are in no fold, and stay.
+    without a label are in no fold and are kept.
 
     Args:
-        dataset (BaseDataset | dict): The dataset, or its config. Wrappers of
-            MMEngine go around this one.
+        dataset (BaseDataset | dict): The dataset, or its config. It must not be
+            a wrapper; wrappers of MMEngine can wrap this dataset.
         num_folds (int): The number of folds.
-        fold (int, optional): The fold to leave out, 0 to ``num_folds - 1``.
-            Defaults to None: all images stay, as for the student that learns
+        fold (int, optional): The fold to remove, 0 to ``num_folds - 1``.
+            Defaults to None: all images are kept, for a student that learns
             from all blind peers.
-        seed (int): Which of the possible divisions it is. Defaults to 0.
+        seed (int): The seed of the division. Defaults to 0.
         only (bool): Whether to keep only the images of the fold instead.
             Defaults to False.
 
     Raises:
         TypeError: If ``dataset`` is a wrapper.
-        ValueError: If there is no such fold, or the images cannot be divided.
+        ValueError: If the fold does not exist, or the images cannot be divided.
 
     Examples:
         >>> from mmdckd.datasets import Digits
@@ -54,8 +54,9 @@ class WithoutFold:
         )
         if not isinstance(self.dataset, BaseDataset):
             raise TypeError(
-                'Invalid `dataset` of WithoutFold: expected a dataset, which wrappers '
-                f'may go around, got a {type(self.dataset).__name__}.'
+                'Invalid `dataset` of WithoutFold: expected a dataset without wrapper '
+                f'(a wrapper can wrap WithoutFold), got a '
+                f'{type(self.dataset).__name__}.'
             )
         self.num_folds = num_folds
         self.fold = fold
@@ -65,11 +66,11 @@ class WithoutFold:
 
     @property
     def metainfo(self) -> dict:
-        """dict: That of the dataset."""
+        """dict: The meta information of the dataset."""
         return copy.deepcopy(self.dataset.metainfo)
 
     def full_init(self) -> None:
-        """Read the dataset, and choose its images."""
+        """Load the dataset and choose its images."""
         self.dataset.full_init()
         #: The folds of all images of the dataset.
         self.folds = Folds.of(self.dataset, self.num_folds, self.seed)
@@ -85,34 +86,34 @@ class WithoutFold:
         self._indices = np.flatnonzero(inside if self.only else ~inside)
 
     def _get_ori_dataset_idx(self, idx: int) -> int:
-        """The index of an image in the whole dataset."""
+        """Return the index of an image in the whole dataset."""
         return int(self._indices[idx])
 
     def get_data_info(self, idx: int) -> dict:
-        """What the dataset says of an image; its ``sample_idx`` counts the
-        images of the whole dataset."""
+        """Return the dataset's information about an image; its ``sample_idx`` is
+        the index in the whole dataset."""
         return self.dataset.get_data_info(self._get_ori_dataset_idx(idx))
 
     def get_cat_ids(self, idx: int) -> List[int]:
-        """The labels of an image."""
+        """Return the labels of an image."""
         return self.dataset.get_cat_ids(self._get_ori_dataset_idx(idx))
 
     def get_gt_labels(self) -> np.ndarray:
-        """The labels of all images."""
+        """Return the labels of all images."""
         return self.folds.labels[self._indices]
 
     def __getitem__(self, idx: int) -> Any:
         if self.dataset.test_mode:
             return self.dataset[self._get_ori_dataset_idx(idx)]
-        # The dataset itself would replace a broken image by one of any fold.
+        # The dataset itself would replace a broken image by one of another fold.
         for _ in range(self.dataset.max_refetch + 1):
             data = self.dataset.prepare_data(self._get_ori_dataset_idx(idx))
             if data is not None:
                 return data
             idx = np.random.randint(len(self))
         raise ValueError(
-            f'Invalid dataset: {self.dataset.max_refetch + 1} images in a row cannot '
-            'be read.'
+            'Invalid dataset: expected images that can be read, got '
+            f'{self.dataset.max_refetch + 1} broken ones in a row.'
         )
 
     def __len__(self) -> int:

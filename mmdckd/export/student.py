@@ -114,7 +114,7 @@ def export_student(
         build_network(
             plain,
             students[name],
-            f'The student {name!r} of the checkpoint {checkpoint!r}',
+            f'checkpoint {checkpoint!r} (student {name!r})',
             'Give the config of the run that wrote the checkpoint.',
         )
     except (ModuleNotFoundError, ValueError):

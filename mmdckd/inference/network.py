@@ -66,9 +66,7 @@ def load_network(cfg: Config, checkpoint: str) -> Network:
     """
     content = read_checkpoint(checkpoint, 'model')
     model = build_network(
-        cfg,
-        state_dict_in(content),
-        f'The checkpoint {checkpoint!r}, for {cfg.filename!r},',
+        cfg, state_dict_in(content), f'checkpoint {checkpoint!r} for {cfg.filename!r}'
     )
     classes = class_names_in(content)
     return Network(model.eval(), None if classes is None else list(classes))

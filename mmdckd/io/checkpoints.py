@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Whether the weights in a file are those of a network."""
+"""Check that the weights in a file are those of a network."""
 
 from typing import Any, Collection, Dict, List, Optional, Tuple
 
@@ -27,37 +27,38 @@ def require_fit(
     may_lack: Collection[str] = (),
     may_exceed: Collection[str] = (),
 ) -> List[str]:
-    """Load weights into a network, all of them, or refuse them.
+    """Load weights into a network: all of them, or raise an error.
 
-    Every way in which a file of weights comes in is decided here:
-    ``load_from``, ``--resume``, ``tools/test.py``, the export, ``init_cfg``,
-    ``teacher_ckpt`` and ``pretrained``.
+    All weights from files pass through this function: ``load_from``,
+    ``--resume``, ``tools/test.py``, the export, ``init_cfg``, ``teacher_ckpt``
+    and ``pretrained``.
 
     Args:
         model (nn.Module): The network.
         state_dict (Dict[str, Tensor]): The weights.
-        source (str): The config key and the path that gave them, which the
-            message begins with.
-        remedy (str): What would be right. Defaults to '', what
-            :func:`remedy_for` says.
-        may_lack (Collection[str]): Beginnings of keys that the file may lack.
+        source (str): The config key and the path of the weights, for the error
+            message, such as ``"`load_from` ('a/file.pth')"``.
+        remedy (str): How to fix it. Defaults to '', which means the text of
+            :func:`remedy_for`.
+        may_lack (Collection[str]): Prefixes of keys that the file may lack.
             Defaults to ().
-        may_exceed (Collection[str]): Beginnings of keys that it may have and
-            the network not. Defaults to ().
+        may_exceed (Collection[str]): Prefixes of keys that may be unknown to
+            the network. Defaults to ().
 
     Returns:
-        List[str]: A line for what it lacks so, and one for what it exceeds.
+        List[str]: A line for the accepted missing keys, and one for the
+        accepted unknown keys.
 
     Raises:
-        ValueError: If a key is missing or unknown, or has another shape. The
-            message lists the keys, says what the file holds and what would be
-            right.
+        ValueError: If another key is missing or unknown, or a shape differs.
+            The message lists the keys and says what the file contains and how
+            to fix it.
     """
     other = _describe_other(state_dict)
     if other:
         raise ValueError(
-            f'{source} does not fit: expected weights, a dict '
-            f'from parameter names to tensors, got {other}.'
+            f'Invalid {source}: expected weights, a dict from parameter names to '
+            f'tensors, got {other}.'
         )
     faults = fit_state_dict(model, state_dict)
     accepted: Dict[str, List[str]] = {}
@@ -70,9 +71,9 @@ def require_fit(
             faults[kind] = [key for key in keys if key not in chosen]
     if faults:
         lines = [
-            f'{source} does not fit: the file holds '
-            f'{describe_content(state_dict)}, and the config describes '
-            f'{describe_content(model.state_dict())}.',
+            f'Invalid {source}: expected the weights of '
+            f'{describe_content(model.state_dict())}, as the config describes, got '
+            f'those of {describe_content(state_dict)}.',
             *describe_faults(faults),
             remedy or remedy_for(model.state_dict(), state_dict),
         ]
@@ -81,20 +82,20 @@ def require_fit(
 
 
 def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[str]]:
-    """Load a state dict, and tell what of it or of the network is left over.
+    """Load a state dict, and list the keys that did not fit.
 
-    Neither strict nor by comparing keys and shapes: the network's own hooks
-    may resize a position embedding, or leave out a table that it derives. A
-    parameter that has not been written to is missing, even if the hooks do
-    not say so, as those of LoRA do not say what lies under it.
+    Neither ``strict=True`` nor a comparison of keys and shapes would do, as
+    hooks of the network may resize a position embedding or omit a derived
+    table. A parameter that was not written to counts as missing even if hooks
+    hide it, as those of LoRA do.
 
     Args:
         model (nn.Module): The network.
         state_dict (Dict[str, Tensor]): The weights.
 
     Returns:
-        Dict[str, List[str]]: Kind of fault to what does not fit; empty where
-        every weight is loaded. See :func:`describe_faults`.
+        Dict[str, List[str]]: Kind of fault to keys; empty if every weight was
+        loaded. See :func:`describe_faults`.
     """
     shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     before = {k: (id(v), v._version) for k, v in model.named_parameters()}
@@ -123,7 +124,7 @@ def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[st
 
 
 def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
-    """Say what :func:`fit_state_dict` has found, in a line for each kind."""
+    """Describe the faults found by :func:`fit_state_dict`, one line a kind."""
     return [
         f'{len(keys)} {what}: '
         + '; '.join(keys[:_SHOWN_KEYS])
@@ -133,18 +134,19 @@ def describe_faults(faults: Dict[str, List[str]]) -> List[str]:
 
 
 def students_in(state_dict: StateDict) -> List[str]:
-    """The names of the students that weights are of; none of other weights."""
+    """Return the names of the students in a cohort's weights; empty for other
+    weights."""
     found = map(names.split_parameter, state_dict)
     return list(dict.fromkeys(split[0] for split in found if split))
 
 
 def describe_content(state_dict: StateDict) -> str:
-    """Say what weights are of, in a few words."""
+    """Describe in a few words what kind of network weights belong to."""
     students = students_in(state_dict)
     if students:
         return f'a cohort of {len(students)} ({", ".join(students[:_SHOWN_KEYS])})'
     if any(key.startswith(_RAZOR_PREFIX) for key in state_dict):
-        return 'the one student of a run of MMRazor (`architecture.*`)'
+        return 'the single student of an MMRazor run (`architecture.*`)'
     parts = list(dict.fromkeys(key.partition('.')[0] for key in state_dict))
     listed = ', '.join(parts[:4]) + (', ...' if parts[4:] else '')
     classes = _num_classes(state_dict)
@@ -152,7 +154,7 @@ def describe_content(state_dict: StateDict) -> str:
 
 
 def remedy_for(expected: StateDict, found: StateDict) -> str:
-    """Say what would be right where weights do not fit a network.
+    """Explain how to fix weights that do not fit a network.
 
     Args:
         expected (Dict[str, Tensor]): The state dict of the network.
@@ -162,16 +164,16 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
     if wanted and not there:
         if any(key.startswith(_RAZOR_PREFIX) for key in found):
             return (
-                'A run of MMRazor keeps one student, as `architecture.*`, '
-                'and a cohort keeps `architecture.students.<name>.*` and '
-                '`distiller.student_distillers.<name>.*`: make the '
-                'pretraining with the cohort, too.'
+                'MMRazor saves one student as `architecture.*`, a cohort saves '
+                '`architecture.students.<name>.*` and '
+                '`distiller.student_distillers.<name>.*`: run the pretraining '
+                'with the cohort, too.'
             )
         return (
             'To start each student from it, set '
             '`model.architecture.pretrained` (in a mixed cohort, '
-            '`model.students.<name>.pretrained`) to its path; with '
-            'another head, set `new_head=True` beside it.'
+            '`model.students.<name>.pretrained`) to its path; if the classes '
+            'differ, also set `new_head=True`.'
         )
     if there and not wanted:
         return (
@@ -190,18 +192,19 @@ def remedy_for(expected: StateDict, found: StateDict) -> str:
         )
     if _num_classes(expected) != _num_classes(found):
         return (
-            'Give the checkpoint of this very architecture and number of '
-            'classes. To start students from it with another head, set '
-            '`model.architecture.pretrained` to its path and '
-            '`new_head=True` beside it; a network that is trained alone, '
+            'Give a checkpoint of this architecture and number of classes. To '
+            'start students from this one with a new head, set '
+            '`model.architecture.pretrained` to its path and `new_head=True`; for '
+            'a network that is trained alone, set '
             "`model.backbone.init_cfg=dict(type='Pretrained', "
             "checkpoint=..., prefix='backbone')`."
         )
-    return 'Give the checkpoint of this very architecture and number of classes.'
+    return 'Give a checkpoint of this architecture and number of classes.'
 
 
 def _describe_other(content: Any) -> str:
-    """What of a file's content is no state dict; '' of one."""
+    """Describe what prevents a file's content from being a state dict; '' if
+    nothing does."""
     if not isinstance(content, dict):
         return f'a {type(content).__name__}'
     for key, value in content.items():
@@ -214,14 +217,14 @@ def _describe_other(content: Any) -> str:
 
 
 def class_names_in(checkpoint: Any) -> Optional[Tuple[str, ...]]:
-    """The names of the classes that a checkpoint was trained on.
+    """Return the names of the classes that a checkpoint was trained on.
 
     Args:
         checkpoint (Any): The content of a file.
 
     Returns:
-        Tuple[str], optional: ``meta.dataset_meta.classes``; None where the
-        file does not have them.
+        Tuple[str], optional: ``meta.dataset_meta.classes``; None if the file
+        does not have them.
     """
     meta = checkpoint.get('meta') if isinstance(checkpoint, dict) else None
     meta = meta.get('dataset_meta') if isinstance(meta, dict) else None
@@ -232,14 +235,14 @@ def class_names_in(checkpoint: Any) -> Optional[Tuple[str, ...]]:
 
 
 def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
-    """The weights in a checkpoint, without the prefix of a wrapper.
+    """Return the weights in a checkpoint, without the prefix of a wrapper.
 
     Args:
         checkpoint (dict): The content of a file.
 
     Returns:
         Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
-        checkpoint itself. A ``module.`` prefix that every key has is removed.
+        checkpoint itself. A ``module.`` prefix that all keys share is removed.
     """
     if not isinstance(checkpoint, dict):
         return checkpoint
@@ -253,7 +256,7 @@ def state_dict_in(checkpoint: Dict[str, Any]) -> StateDict:
 
 
 def _num_classes(state_dict: StateDict) -> Optional[int]:
-    """The rows of the last matrix in heads, where there is any."""
+    """Return the number of rows of the last matrix in a head, if there is one."""
     matrices = [
         value
         for key, value in state_dict.items()

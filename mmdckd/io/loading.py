@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What lets MMEngine load its own checkpoints, and do so safely.
+"""Let MMEngine load its own checkpoints, and load them safely.
 
-Importing mmdckd applies both :data:`REMEDIES`: a file that is loaded runs no
-code, whoever loads it.
+Importing mmdckd applies both :data:`REMEDIES`: loading a file runs no code,
+whichever function loads it.
 """
 
 import functools
@@ -19,11 +19,11 @@ from .trust import checkpoint_globals, loading
 def checkpoints_of_mmengine() -> Optional[str]:
     """torch >= 2.6 refuses to load the checkpoints of MMEngine.
 
-    ``torch.load`` loads nothing but weights unless told otherwise, and a
-    checkpoint of MMEngine holds the :class:`HistoryBuffer` of its message hub
-    and NumPy numbers. mmengine 0.10.7 cannot resume for it, and mmdckd itself
-    never loads otherwise. These are allowed here and nothing else is, so that
-    loading a file cannot run code.
+    ``torch.load`` loads only weights by default, but a checkpoint of MMEngine
+    also contains :class:`HistoryBuffer` objects of its message hub and NumPy
+    numbers. So mmengine 0.10.7 cannot resume, and mmdckd always loads with this
+    default. This allows exactly these types, so that loading a file cannot run
+    code.
 
     See https://github.com/open-mmlab/mmengine/issues/1655.
     """
@@ -33,18 +33,18 @@ def checkpoints_of_mmengine() -> Optional[str]:
     if digit_version(torch.__version__) < digit_version('2.6.0'):
         return None
     torch.serialization.add_safe_globals([*checkpoint_globals()])
-    return f'torch {torch.__version__} loads weights only, and mmengine saves more'
+    return f'torch {torch.__version__} loads only weights, but mmengine saves more'
 
 
 @remedy
 def unsafe_checkpoints() -> Optional[str]:
     """MMEngine lets the checkpoints that it loads run code.
 
-    From 0.11 on it asks ``torch.load`` for everything, not only weights, and
-    what it downloads it has always loaded so: ``load_from``, ``resume`` and
-    ``init_cfg=dict(type='Pretrained')`` would run whatever a file says. And
-    it runs what a checkpoint has under ``meta.config``, to look for
-    ``gpu_ids``, which only MMCV has ever written there.
+    Since 0.11 it loads files with ``weights_only=False``, as it has always done
+    for downloads: ``load_from``, ``resume`` and
+    ``init_cfg=dict(type='Pretrained')`` would run any code in a file. It also
+    runs the config in ``meta.config`` of a checkpoint to look for ``gpu_ids``,
+    which only MMCV has ever written there.
 
     See https://github.com/open-mmlab/mmengine/pull/1650.
     """
@@ -62,7 +62,7 @@ def unsafe_checkpoints() -> Optional[str]:
     def load_checkpoint(
         cls, filename: str, map_location: Any = None, logger: Any = 'current'
     ) -> Any:
-        with loading(f'The checkpoint {filename!r}', filename):
+        with loading(f'checkpoint {filename!r}', filename):
             content = load(cls, filename, map_location, logger)
             if isinstance(content, dict):
                 if isinstance(content.get('meta'), dict):
@@ -72,7 +72,7 @@ def unsafe_checkpoints() -> Optional[str]:
         return content
 
     CheckpointLoader.load_checkpoint = classmethod(load_checkpoint)
-    # They can be called directly, too.
+    # The loaders can also be called directly.
     schemes = CheckpointLoader._schemes
     for name, loader in list(vars(checkpoint).items()):
         if name.startswith('load_from_') and callable(loader):
@@ -81,21 +81,21 @@ def unsafe_checkpoints() -> Optional[str]:
             for scheme in schemes:
                 if schemes[scheme] is loader:
                     schemes[scheme] = safe
-    return 'mmengine loads checkpoints so that they can run code'
+    return 'mmengine lets checkpoints run code when it loads them'
 
 
 def _loading_weights(loader: Callable) -> Callable:
 
     @functools.wraps(loader)
     def load_weights(filename: str, *args, **kwargs) -> Any:
-        with loading(f'The checkpoint {filename!r}', str(filename)):
+        with loading(f'checkpoint {filename!r}', str(filename)):
             return loader(filename, *args, **kwargs)
 
     return load_weights
 
 
 REMEDIES = [checkpoints_of_mmengine, unsafe_checkpoints]
-"""list[Callable]: What makes loading safe, in this order."""
+"""list[Callable]: The functions that make loading safe, in this order."""
 
 
 def apply() -> None:

@@ -1,22 +1,21 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Whether files of weights may run code when they are loaded: they may not.
+"""Load checkpoints without letting them run code.
 
-``torch.load(weights_only=True)`` builds tensors and containers, and of other
-things only what is on a list. The checkpoints that mmdckd saves need none of
-it; those that MMEngine saves need :func:`checkpoint_globals`. A pickle can
-call everything on the list with arguments of its choice (the instructions
-REDUCE and NEWOBJ), and set the state of what it has built (BUILD), so each
-entry is here with what that can do:
+``torch.load(weights_only=True)`` builds tensors, containers and the types on an
+allowlist. The checkpoints that mmdckd saves need no entry; those that MMEngine
+saves need :func:`checkpoint_globals`. A pickle can call every entry with
+arguments of its choice (the instructions REDUCE and NEWOBJ) and set the state
+of the objects it has built (BUILD). What each entry allows:
 
-- ``numpy.ndarray``: the class itself would take an address for the elements
-  of an object array. Its place is taken by :class:`_Array`, which cannot be
-  called; only ``_reconstruct`` makes one, of size 0, and its state may be the
-  bytes of numbers and nothing else.
+- ``numpy.ndarray``: the class itself would accept an address for the elements
+  of an object array. :class:`_Array` replaces it and cannot be called; only
+  ``_reconstruct`` makes one, of size 0, and its state can only be the bytes of
+  numbers.
 - ``numpy.dtype``: the class itself would make types of objects, and its state
-  could claim references in plain numbers. Its place is taken by
-  :class:`_Dtype`, which knows numbers and byte orders.
-- ``_reconstruct``, ``scalar`` of ``numpy.core.multiarray``, and as NumPy 2
-  calls it: :func:`_reconstruct` and :func:`_scalar`, which take the two
+  could declare references in plain numbers. :class:`_Dtype` replaces it and
+  accepts only numbers and byte orders.
+- ``_reconstruct`` and ``scalar`` of ``numpy.core.multiarray``, also under
+  NumPy 2's name: :func:`_reconstruct` and :func:`_scalar`, which accept the two
   classes above and bytes.
 - ``HistoryBuffer``: the class of MMEngine. Calling it copies two lists of
   numbers; BUILD sets attributes, which
@@ -42,10 +41,10 @@ _FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _FORCE_NOT = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 _STATISTICS = ('min', 'max', 'current', 'mean')
 _NUMBERS = '?' + np.typecodes['AllInteger'] + np.typecodes['Float']
-#: How numbers are called where a dtype is pickled, without the byte order.
+#: The codes of numbers in a pickled dtype, without the byte order.
 _CODES = {np.dtype(code).str[1:] for code in _NUMBERS}
-#: A file that unpacks to more than this many times its size is refused; torch
-#: does not compress what it saves.
+#: A file that unpacks to more than this many times its size is refused, as
+#: torch saves uncompressed files.
 _MOST_UNPACKED = 2
 _trusted = False
 
@@ -57,33 +56,34 @@ _trusted = False
 def trust_checkpoints() -> None:
     """Let every checkpoint that this process loads from now on run code.
 
-    It is what ``--trust-checkpoint`` does: for files of people whom one would
-    let run programs here.
+    ``--trust-checkpoint`` calls this. Use it only for files from people whose
+    programs you would run on this machine.
     """
     global _trusted
     _trusted = True
 
 
 def are_trusted() -> bool:
-    """Whether checkpoints may run code."""
+    """Tell whether checkpoints may run code."""
     return _trusted
 
 
 @contextmanager
 def loading(what: str, path: str) -> Iterator[bool]:
-    """Have whoever calls ``torch.load`` inside this context load weights
-    alone, whatever it asks for, unless checkpoints are trusted.
+    """Force ``weights_only=True`` on every ``torch.load`` in this context, unless
+    checkpoints are trusted.
 
     Args:
-        what (str): What is loaded, for the message.
-        path (str): Where it is.
+        what (str): The name of the file, for the error message, such as
+            ``"checkpoint 'a.pth'"``.
+        path (str): The path of the file.
 
     Yields:
-        bool: Whether nothing but weights is loaded.
+        bool: Whether only weights are loaded.
 
     Raises:
-        ValueError: If the file asks for more, is damaged, or would unpack to
-            far more than its size; the message says so.
+        ValueError: If the file needs more than weights, is damaged, or would
+            unpack to far more than its size.
     """
     if _trusted:
         yield False
@@ -97,29 +97,28 @@ def loading(what: str, path: str) -> Iterator[bool]:
         names = _asked_for(path, error)
         raise ValueError(
             (
-                f'{what} is refused: it needs more than weights to be loaded, '
-                f'{names}, by which a file can run any code. '
+                f'Invalid {what}: expected only weights, got a file that also needs '
+                f'{names}, which can run any code. '
                 if names
-                else f'{what} cannot be read; it is no file of PyTorch, or needs '
-                'more than weights to be loaded. '
+                else f'Invalid {what}: expected a PyTorch file with only weights, '
+                'got a file of another kind or one that needs more than weights. '
             )
-            + 'If you trust where it comes from, load it with '
-            '--trust-checkpoint (in Python, '
-            'mmdckd.io.trust.trust_checkpoints()); if not, ask for a file '
-            'with weights alone.'
+            + 'If you trust its source, load it with --trust-checkpoint (in '
+            'Python, mmdckd.io.trust.trust_checkpoints()); if not, ask for a file '
+            'with only weights.'
         ) from error
     except _OF_DAMAGE as error:
         raise ValueError(
-            f'{what} cannot be read; it is damaged, or no file '
-            f'of PyTorch ({type(error).__name__}: {error}).'
+            f'Invalid {what}: expected a PyTorch file, got one that is damaged or of '
+            f'another kind ({type(error).__name__}: {error}).'
         ) from error
     finally:
         del os.environ[_FORCE]
         os.environ.update({k: v for k, v in before.items() if v is not None})
 
 
-#: What the unpickler of torch raises for bytes that make no sense, beside its
-#: own error. ValueError and RuntimeError say more, and are left as they are.
+#: The errors that torch's unpickler raises for corrupt bytes, beside its own.
+#: ValueError and RuntimeError have better messages and are not replaced.
 _OF_DAMAGE = (
     AssertionError,
     AttributeError,
@@ -142,22 +141,21 @@ def _check_size(what: str, path: str) -> None:
         return
     if unpacked > _MOST_UNPACKED * osp.getsize(path) + 2**20:
         raise ValueError(
-            f'{what} is refused: it has {osp.getsize(path):,} bytes and would '
-            f'unpack to {unpacked:,}. PyTorch does not compress what it '
-            'saves.'
+            f'Invalid {what}: expected an uncompressed file, as PyTorch saves, got '
+            f'{osp.getsize(path):,} bytes that would unpack to {unpacked:,}.'
         )
 
 
 def _asked_for(path: str, error: Exception) -> str:
-    """The functions and classes that a file wants and does not get."""
+    """List the functions and classes that a file needs and that are refused."""
     path = osp.expanduser(path)
     names = []
     if osp.isfile(path) and zipfile.is_zipfile(path):
         try:
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        except Exception:  # what the bytes lead to; the error is known anyway
+        except Exception:  # corrupt bytes; the first error is raised anyway
             pass
-    # Of another format, PyTorch names the first one.
+    # For other formats, PyTorch's message names the first one.
     names = names or re.findall(r'GLOBAL (\S+) w', str(error))
     return ', '.join(sorted(names))
 
@@ -168,11 +166,11 @@ def _asked_for(path: str, error: Exception) -> str:
 
 
 def checkpoint_globals() -> List[Tuple[Callable, str]]:
-    """What a checkpoint of MMEngine refers to, by the names it uses.
+    """Return the allowlist for checkpoints of MMEngine.
 
     Returns:
-        List[Tuple[Callable, str]]: What ``torch.serialization
-        .add_safe_globals`` takes. The module's docstring reviews each entry.
+        List[Tuple[Callable, str]]: The argument of ``torch.serialization
+        .add_safe_globals``. The module's docstring reviews each entry.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -182,19 +180,19 @@ def checkpoint_globals() -> List[Tuple[Callable, str]]:
         (_Array, 'numpy.ndarray'),
         (_Dtype, 'numpy.dtype'),
     ]
-    # How NumPy 1 and 2 call the module that rebuilds arrays and numbers.
+    # NumPy 1's and 2's names of the module that rebuilds arrays and numbers.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed += [
             (_reconstruct, f'{module}._reconstruct'),
             (_scalar, f'{module}.scalar'),
         ]
-    # torch looks for the class of what it fills, also where another library
-    # has put the real class under the name of NumPy.
+    # torch checks the class of each object whose state it sets, also if another
+    # library has registered the real class under NumPy's name.
     return allowed + [(_Array, f'{__name__}._Array'), (_Dtype, f'{__name__}._Dtype')]
 
 
 class _Array(np.ndarray):
-    """An array of numbers as a file describes it.
+    """An array of numbers from a file.
 
     It is saved, copied and computed with like any other array.
     """
@@ -226,7 +224,7 @@ class _Array(np.ndarray):
 
 
 class _Dtype:
-    """The type of a number as a file describes it.
+    """The type of a number from a file.
 
     Args:
         code (str): Its kind and size, like ``'f8'``.
@@ -242,8 +240,8 @@ class _Dtype:
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
-        # The version, the byte order, and what numbers have not: a shape,
-        # names, fields, a size, an alignment and flags.
+        # The version, the byte order, and the fields that only other types have:
+        # a shape, names, fields, a size, an alignment and flags.
         if (
             self.dtype is None
             or not isinstance(state, tuple)
@@ -263,15 +261,15 @@ def _dtype_of(value: Any) -> np.dtype:
 
 
 def _reconstruct(kind: type, shape: Tuple[int, ...], code: bytes) -> np.ndarray:
-    """Stand in for ``_reconstruct``, by which an array is pickled.
+    """Replace ``_reconstruct``, which pickled arrays call.
 
     Args:
         kind (type): The class.
         shape (Tuple[int, ...]): ``(0, )``.
-        code (bytes): ``b'b'``, whatever it will hold.
+        code (bytes): ``b'b'``, whatever the array's type.
 
     Raises:
-        pickle.UnpicklingError: The file asks for anything else.
+        pickle.UnpicklingError: If an argument has another value.
     """
     if kind not in (_Array, np.ndarray) or shape != (0,) or code not in (b'b', 'b'):
         raise pickle.UnpicklingError(f'an array of {shape} is no array to be filled')
@@ -279,14 +277,14 @@ def _reconstruct(kind: type, shape: Tuple[int, ...], code: bytes) -> np.ndarray:
 
 
 def _scalar(dtype: Any, content: bytes) -> np.generic:
-    """Stand in for ``scalar``, by which a NumPy number is pickled.
+    """Replace ``scalar``, which pickled NumPy numbers call.
 
     Args:
         dtype (_Dtype): Its type.
         content (bytes): Its bytes.
 
     Raises:
-        pickle.UnpicklingError: The file asks for anything else.
+        pickle.UnpicklingError: If the arguments are not those of a number.
     """
     kind = _dtype_of(dtype)
     if not isinstance(content, bytes) or len(content) != kind.itemsize:
@@ -295,14 +293,14 @@ def _scalar(dtype: Any, content: bytes) -> np.generic:
 
 
 def _history_statistic(owner: type, name: str) -> Callable:
-    """Stand in for ``getattr``, by which the methods of a class are pickled.
+    """Replace ``getattr``, which pickled methods of a class call.
 
     Args:
         owner (type): The class, :class:`HistoryBuffer`.
         name (str): The name of one of its statistics, like ``'mean'``.
 
     Raises:
-        pickle.UnpicklingError: The file asks for anything else.
+        pickle.UnpicklingError: If the arguments name anything else.
     """
     from mmengine.logging import HistoryBuffer
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Where the classifier of a network is in its state dict."""
+"""Find the classifier of a network in its state dict."""
 
 from typing import Tuple
 
@@ -7,15 +7,15 @@ from torch import nn
 
 
 def head_prefixes(network: nn.Module) -> Tuple[str, ...]:
-    """What the keys of a network's classifier start with in its state dict.
+    """Return the prefixes of a classifier's keys in the network's state dict.
 
     Args:
         network (nn.Module): A classifier of MMPretrain, which may wrap a
             network of timm or transformers.
 
     Returns:
-        Tuple[str]: ``'head.'``; of a wrapped network, what its library calls
-        the classifier. Nothing where the network has none.
+        Tuple[str]: ``'head.'``, or the library's name of the classifier if the
+        network is wrapped. Empty if the network has no classifier.
     """
     if isinstance(getattr(network, 'head', None), nn.Module):
         return ('head.',)
@@ -28,11 +28,11 @@ def head_prefixes(network: nn.Module) -> Tuple[str, ...]:
 
 
 def classifier_prefixes(model: nn.Module) -> Tuple[str, ...]:
-    """What the keys of the classifier of a network of timm or transformers
-    start with.
+    """Return the prefixes of the classifier's keys in a state dict of timm or
+    transformers.
 
     Args:
-        model (nn.Module): The network of the library.
+        model (nn.Module): The library's network.
     """
     names = (getattr(model, 'pretrained_cfg', None) or {}).get('classifier')
     if names is None:

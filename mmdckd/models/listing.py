@@ -1,17 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What there is to write into a config."""
+"""List the losses and collectors that a config can name."""
 
 from inspect import isabstract, isclass
 from typing import List
 
 
 def list_losses() -> List[str]:
-    """List the losses that a distiller of a cohort takes.
+    """List the losses that the distiller of a cohort accepts.
 
     Returns:
-        List[str]: As ``type`` says them. Those of ``mmdckd`` are for
-        ``collective_losses``, on all students together; those of ``mmrazor``
-        are for ``distill_losses``, which every student has of its own.
+        List[str]: The values of ``type``. Losses of ``mmdckd`` go into
+        ``collective_losses`` and see all students at once; losses of
+        ``mmrazor`` go into ``distill_losses`` and are built for each student.
 
     Examples:
         >>> import mmdckd
@@ -28,10 +28,10 @@ def list_losses() -> List[str]:
 
 
 def list_collectors() -> List[str]:
-    """List the collectors, which make one target of what others know.
+    """List the collectors, which combine the predictions of others to a target.
 
     Returns:
-        List[str]: As ``type`` of a ``collector`` says them.
+        List[str]: The values of ``collector.type``.
 
     Examples:
         >>> import mmdckd
@@ -44,7 +44,7 @@ def list_collectors() -> List[str]:
 
 
 def _registered(base: type) -> List[str]:
-    """The registered classes of a kind, whoever has registered them."""
+    """Return the registered subclasses of a class, including users' own."""
     from ..registry import MODELS
 
     MODELS.import_from_location()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From what a config says of a network to the network itself."""
+"""Build a network from its config and load its weights."""
 
 import copy
 import os.path as osp
@@ -16,29 +16,30 @@ from mmengine.hub import get_config
 from mmengine.model import BaseModel
 from torch import nn
 
+from mmdckd.errors import invalid
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.files import path_below
 from mmdckd.registry import MODELS
 
 from .weights import load_weights
 
-#: Networks of other libraries that MMPretrain wraps: these load the weights
-#: that the library lists by themselves.
+#: MMPretrain's wrappers of other libraries' networks: they load the library's
+#: weights themselves.
 WRAPPERS = ('TimmClassifier', 'HuggingFaceClassifier')
 
 
 @dataclass
 class NetworkSpec:
-    """One network, as its config describes it, not yet built.
+    """The resolved config of a network that is not built yet.
 
     Attributes:
-        model (ConfigDict): The model config, complete and self-contained,
-            without ``data_preprocessor``.
+        model (ConfigDict): The complete, self-contained model config, without
+            ``data_preprocessor``.
         data_preprocessor (ConfigDict, optional): The config of its data
-            preprocessor; None where the config names none.
-        weights (str, optional): Path or address of its weights.
-        key (str): The config key it comes from, for the messages.
-        new_head (bool): Whether its head starts anew, beside the weights.
+            preprocessor; None if the config has none.
+        weights (str, optional): Path or URL of its weights.
+        key (str): The config key of the network, for error messages.
+        new_head (bool): Whether its head is initialized instead of loaded.
     """
 
     model: ConfigDict
@@ -53,7 +54,7 @@ def resolve_network(
 ) -> NetworkSpec:
     """Resolve the config of one network.
 
-    Two forms are understood:
+    A config has one of two forms:
 
     - ``dict(cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py')``, or the
       path of a local config file, with ``pretrained=True`` for the weights
@@ -64,32 +65,30 @@ def resolve_network(
       checkpoint='a/file.pth')`` for its weights. ``TimmClassifier`` and
       ``HuggingFaceClassifier`` take ``pretrained=True`` as well.
 
-    With ``new_head=True`` everything but the head comes from the weights, and
-    the head starts anew: so a network is fine-tuned on other classes.
+    With ``new_head=True``, the head is initialized and everything else is
+    loaded, to fine-tune a network on other classes.
 
     Types without a scope are MMPretrain's.
 
     Args:
         cfg (dict): The network's config.
-        key (str): The config key it comes from.
-        trusted (bool): Whether ``cfg`` comes from the user. If not, as from a
-            checkpoint, a local ``cfg_path`` is read without running it, and
-            that of a package has to be one of an installed package. Defaults
-            to True.
+        key (str): The config key of the network.
+        trusted (bool): Whether ``cfg`` comes from the user. If not, for
+            example if it comes from a checkpoint, a local ``cfg_path`` is read
+            without running it, and a package has to be installed. Defaults to
+            True.
 
     Returns:
-        NetworkSpec: What is to be built.
+        NetworkSpec: The network to build.
 
     Raises:
-        TypeError: If ``cfg`` is no dict, or ``cfg_path`` no string.
-        ValueError: If it has neither ``type`` nor ``cfg_path``, or if
-            ``cfg_path`` cannot be found, or would have to be run and is not
-            trusted.
+        TypeError: If ``cfg`` is not a dict, or ``cfg_path`` not a string.
+        ValueError: If it has neither ``type`` nor ``cfg_path``, or ``cfg_path``
+            does not exist, or reading it would run code that is not trusted.
     """
     if not isinstance(cfg, dict):
         raise TypeError(
-            f'`{key}` should be a dict that describes a network, '
-            f'but got {type(cfg).__name__}.'
+            f'Invalid `{key}`: expected a dict that describes a network, got {cfg!r}.'
         )
     cfg = ConfigDict(copy.deepcopy(dict(cfg)))
     pretrained = cfg.pop('pretrained', None)
@@ -97,7 +96,10 @@ def resolve_network(
     if 'cfg_path' in cfg:
         cfg_path = cfg.pop('cfg_path')
         if not isinstance(cfg_path, str):
-            raise TypeError(f'`{key}.cfg_path` names a config, but got {cfg_path!r}.')
+            raise TypeError(
+                f'Invalid `{key}.cfg_path`: expected the path of a config, '
+                f'got {cfg_path!r}.'
+            )
         cfg.pop('_scope_', None)
         base = _read_config(cfg_path, pretrained is True, key, trusted)
         model = Config._merge_a_into_b(cfg, base.model)
@@ -110,15 +112,13 @@ def resolve_network(
         if pretrained is True and str(model.type).split('.')[-1] in WRAPPERS:
             model.pretrained, pretrained = True, None
         elif pretrained is True:
-            raise ValueError(
-                f'`{key}.pretrained=True` needs a `cfg_path` whose package '
-                'lists the weights; with a `type`, give the path of a '
-                'checkpoint.'
-            )
+            expected = 'the path of a checkpoint together with `type`'
+            hint = ' Only a `cfg_path` of a package that lists weights accepts True.'
+            raise invalid(f'{key}.pretrained', expected, True, hint)
     else:
         raise ValueError(
-            f'`{key}` needs `cfg_path` (a config of a package or a file) or '
-            f'`type` (a model config), but has only {sorted(cfg)}.'
+            f'Invalid `{key}`: expected `cfg_path` (the config of a package or a '
+            f'file) or `type` (a model config), got only {sorted(cfg)}.'
         )
     init_cfg = model.get('init_cfg')
     if (
@@ -129,12 +129,9 @@ def resolve_network(
     ):
         pretrained = model.pop('init_cfg').checkpoint
     if new_head and not pretrained:
-        raise ValueError(
-            f'`{key}.new_head` needs `{key}.pretrained`: the '
-            'weights of all but the head.'
-        )
-    # Its children are looked up where it comes from, whatever scope is
-    # current.
+        expected = f'False without `{key}.pretrained`, the weights of the other layers'
+        raise invalid(f'{key}.new_head', expected, new_head)
+    # Its parts are looked up in MMPretrain, whatever scope is current.
     model.setdefault('_scope_', 'mmpretrain')
     return NetworkSpec(model, preprocessor, pretrained or None, key, new_head)
 
@@ -142,24 +139,22 @@ def resolve_network(
 def _read_config(cfg_path: str, pretrained: bool, key: str, trusted: bool) -> Config:
     if '::' not in cfg_path:
         if not osp.isfile(cfg_path):
-            raise ValueError(
-                f'`{key}.cfg_path` names {cfg_path!r}, and there is no such '
-                'file. A config of an installed package is written '
-                '"mmpretrain::resnet/resnet18_8xb32_in1k.py".'
+            expected = (
+                'an existing file, or a config of an installed package such as '
+                "'mmpretrain::resnet/resnet18_8xb32_in1k.py'"
             )
+            raise invalid(f'{key}.cfg_path', expected, cfg_path)
         if pretrained:
-            raise ValueError(
-                f'`{key}.pretrained=True` needs a config of a package that '
-                'lists its weights; with a local config, give the path of a '
-                'checkpoint.'
-            )
+            expected = 'the path of a checkpoint together with a local `cfg_path`'
+            hint = ' Only a `cfg_path` of a package that lists weights accepts True.'
+            raise invalid(f'{key}.pretrained', expected, True, hint)
         cfg = Config.fromfile(cfg_path) if trusted else _read_values(cfg_path, key)
     else:
         if not trusted:
             _check_package(cfg_path, key)
         package, _, path = cfg_path.partition('::')
         if package == 'mmcls' and find_spec('mmcls') is None:
-            # MMEngine would install mmcls 0.25, which mmrazor does not stand.
+            # MMEngine would install mmcls 0.25, which breaks mmrazor.
             raise ValueError(
                 f'Invalid `{key}.cfg_path`: expected a config of an installed '
                 f"package, got {cfg_path!r}. Did you mean 'mmpretrain::{path}'?"
@@ -168,40 +163,44 @@ def _read_config(cfg_path: str, pretrained: bool, key: str, trusted: bool) -> Co
             cfg = get_config(cfg_path, pretrained=pretrained)
         except (FileNotFoundError, AssertionError, KeyError) as error:
             raise ValueError(
-                f'`{key}.cfg_path`={cfg_path!r} cannot be used: {error}'
+                f'Invalid `{key}.cfg_path`: expected a config of an installed '
+                f'package, got {cfg_path!r} ({error}).'
             ) from error
     if 'model' not in cfg:
-        raise ValueError(f'`{key}.cfg_path`={cfg_path!r} holds no `model`.')
+        raise invalid(f'{key}.cfg_path', 'a config with `model`', cfg_path)
     return cfg
 
 
 def _read_values(cfg_path: str, key: str) -> Config:
-    """Read a config file that holds nothing but values."""
+    """Read a config file that contains only values, without running it."""
     try:
         with open(cfg_path, encoding='utf-8') as file:
             cfg = parse_config_text(file.read(LONGEST_TEXT + 1))
     except ValueError as error:
         raise ValueError(
-            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint, and '
-            f'cannot be read without running it: {error}. Give the config of '
-            'the run.'
+            f'Invalid `{key}.cfg_path`: expected a config that can be read '
+            f'without running it, as its path comes from a checkpoint, got '
+            f'{cfg_path!r} ({error}). Give the config of the run.'
         ) from error
     if BASE_KEY in cfg:
-        raise ValueError(
-            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
-            'inherits from another file, which is not run. Give the config '
-            'of the run.'
+        raise invalid(
+            f'{key}.cfg_path',
+            'a config that does not inherit, as its path comes from a checkpoint',
+            cfg_path,
+            ' Give the config of the run.',
         )
     return cfg
 
 
 def _check_package(cfg_path: str, key: str) -> None:
-    """Refuse a config outside the packages that are installed."""
+    """Check that a config is in an installed package."""
     package, _, path = cfg_path.partition('::')
     if package not in MODULE2PACKAGE or find_spec(package) is None:
-        raise ValueError(
-            f'`{key}.cfg_path`={cfg_path!r} comes from a checkpoint and '
-            f'names {package!r}, which is no installed package of OpenMMLab.'
+        raise invalid(
+            f'{key}.cfg_path',
+            'a config of an installed package of OpenMMLab, as its path comes '
+            'from a checkpoint',
+            cfg_path,
         )
     path_below('configs', path)
 
@@ -210,12 +209,14 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     """Build a network and load its weights, if it has any.
 
     Returns:
-        BaseModel: The network. Two attributes say what its head was trained on
-        before, for :func:`~mmdckd.engine.checks.class_names.names_of_members`:
-        ``has_pretrained_head`` and, where it has, ``pretrained_classes``.
+        BaseModel: The network. Two attributes describe its head for
+        :func:`~mmdckd.engine.checks.class_names.names_of_members`:
+        ``has_pretrained_head`` and ``pretrained_classes``, the names of the
+        classes it was trained on, or None.
 
     Raises:
-        TypeError: If what is built is no :class:`mmengine.model.BaseModel`.
+        TypeError: If the config builds something other than a
+            :class:`mmengine.model.BaseModel`.
         ValueError: If the weights do not fit; see
             :func:`~mmdckd.models.weights.load_weights`.
     """
@@ -225,15 +226,14 @@ def build_network(spec: NetworkSpec) -> BaseModel:
     network = MODELS.build(cfg)
     if not isinstance(network, BaseModel):
         raise TypeError(
-            f'`{spec.key}` should describe a model, but '
-            f'{spec.model.type!r} is a '
-            f'{type(network).__name__}.'
+            f'Invalid `{spec.key}.type`: expected a model, got '
+            f'{spec.model.type!r}, which is a {type(network).__name__}.'
         )
     for key, hook in network._state_dict_hooks.items():
         if not getattr(hook, '_from_public_api', False):
             network._state_dict_hooks[key] = partial(_in_place, hook)
     if cfg.get('pretrained') is True:
-        # MMEngine would call what such a network initializes itself with.
+        # MMEngine would initialize the loaded network again.
         for module in network.modules():
             module._is_init = True
     network.has_pretrained_head = bool(spec.weights) and not spec.new_head
@@ -246,12 +246,12 @@ def build_network(spec: NetworkSpec) -> BaseModel:
 
 
 def _in_place(hook: Callable, network: BaseModel, state_dict: dict, *args) -> None:
-    """Let a hook that returns another state dict change the one it is given.
+    """Let a hook that returns a new state dict change the given one in place.
 
-    PyTorch takes what a hook returns from the outermost module alone.
-    MMPretrain's ``TimmClassifier`` and ``HuggingFaceClassifier`` rename their
-    keys so: inside a cohort they would be saved under names that they do not
-    load.
+    PyTorch uses the return value only if the module is the outermost one.
+    MMPretrain's ``TimmClassifier`` and ``HuggingFaceClassifier`` rename keys
+    this way, so inside a cohort they would be saved under names that they
+    cannot load.
     """
     renamed = hook(network, state_dict, *args)
     if renamed is not None and renamed is not state_dict:
@@ -260,10 +260,10 @@ def _in_place(hook: Callable, network: BaseModel, state_dict: dict, *args) -> No
 
 
 def num_classes_of(network: BaseModel) -> Optional[int]:
-    """The number of classes a network says it predicts, if it says so.
+    """Return the number of classes that a network predicts, or None if unknown.
 
-    A classifier of MMPretrain says it by its head, one of timm or
-    transformers, which MMPretrain wraps, by its ``model``.
+    Classifiers of MMPretrain store it in their head, wrapped networks of timm
+    or transformers in their ``model``.
     """
     head = getattr(network, 'head', None)
     model = getattr(network, 'model', None)
@@ -275,11 +275,14 @@ def num_classes_of(network: BaseModel) -> Optional[int]:
 
 
 def classifier_weight(network: BaseModel) -> Optional[torch.Tensor]:
-    """The weights (C, D) of a network's last linear layer, if it predicts the
-    classes.
+    """Return the weights of a network's last linear layer.
 
     Args:
         network (BaseModel): A classifier.
+
+    Returns:
+        Tensor, optional: (C, D); None if that layer does not predict the
+        classes.
     """
     linear = [m for m in network.modules() if isinstance(m, nn.Linear)]
     if not linear or linear[-1].out_features != num_classes_of(network):

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Checks of the options of losses and collectors.
+"""Check the options of losses and collectors.
 
-Each raises a ``ValueError`` that names the option and what it expects.
+Each function raises a ``ValueError`` that names the option and what it expects.
 """
 
 import contextlib
@@ -11,43 +11,44 @@ from typing import Any, Iterable, Iterator
 
 from mmdckd.errors import did_you_mean, invalid
 
-#: Beyond, the square of a temperature and what it softens leave float32.
+#: Outside this range, the squared temperature or the softened logits overflow
+#: or vanish in float32.
 COLDEST, HOTTEST = 1e-4, 1e4
 
 
 def check_weight(key: str, value: Any) -> None:
-    """Check for a finite number, 0 or more."""
+    """Check that a value is a finite number, 0 or more."""
     if not _is_number(value) or value < 0:
         raise invalid(key, 'a weight, 0 or more', value)
 
 
 def check_positive(key: str, value: Any) -> None:
-    """Check for a finite number, more than 0."""
+    """Check that a value is a finite number above 0."""
     if not _is_number(value) or value <= 0:
-        raise invalid(key, 'a number, more than 0', value)
+        raise invalid(key, 'a number above 0', value)
 
 
 def check_temperature(value: Any, key: str = 'tau') -> None:
-    """Check for a number from :data:`COLDEST` to :data:`HOTTEST`."""
+    """Check that a value is a number from :data:`COLDEST` to :data:`HOTTEST`."""
     if not _is_number(value) or not COLDEST <= value <= HOTTEST:
         expected = f'a temperature, a number from {COLDEST:g} to {HOTTEST:g}'
         raise invalid(key, expected, value)
 
 
 def check_count(key: str, value: Any) -> None:
-    """Check for a whole number, 1 or more."""
+    """Check that a value is a whole number, 1 or more."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise invalid(key, 'a whole number, 1 or more', value)
 
 
 def check_bool(key: str, value: Any) -> None:
-    """Check for True or False."""
+    """Check that a value is True or False."""
     if not isinstance(value, bool):
         raise invalid(key, 'True or False', value)
 
 
 def check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
-    """Check for one of several words."""
+    """Check that a value is one of several words."""
     choices = tuple(choices)
     if value not in choices:
         hint = did_you_mean(value, choices)
@@ -56,7 +57,7 @@ def check_choice(key: str, value: Any, choices: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def under(key: str) -> Iterator[None]:
-    """Put a config key in front of the errors of a part."""
+    """Put a config key in front of the errors raised in this context."""
     try:
         yield
     except ValueError as error:

@@ -3,5 +3,6 @@ import torch
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Losses and targets are computed in float32, or float64 of float64."""
+    """Cast half precision to float32, in which losses and targets are computed;
+    leave float64 as it is."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()

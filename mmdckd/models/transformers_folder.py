@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Weights in a folder that ``save_pretrained`` of transformers has written."""
+"""Read weights from a folder written by ``save_pretrained`` of transformers."""
 
 import json
 import os.path as osp
@@ -10,7 +10,8 @@ from torch import Tensor
 
 
 def is_transformers_file(path: str) -> bool:
-    """Whether a file of weights lies in such a folder, and can be read so.
+    """Tell whether a file of weights lies in such a folder and transformers is
+    installed to read it.
 
     Args:
         path (str): The file.
@@ -26,17 +27,18 @@ def is_transformers_file(path: str) -> bool:
 def read_transformers_folder(folder: str) -> Dict[str, Tensor]:
     """Read the weights of an image classifier.
 
-    From version 5 on, transformers writes files with other names than those
-    of a network's parameters, and translates them when it reads a folder.
+    Since version 5, the names in a file of transformers differ from those of
+    the network's parameters; transformers translates them when it reads a
+    folder.
 
     Args:
         folder (str): The folder.
 
     Returns:
-        Dict[str, Tensor]: The weights, by the names that the network has.
+        Dict[str, Tensor]: Parameter name to weights.
 
     Raises:
-        ValueError: If the file lacks some of them.
+        ValueError: If the file lacks the weights of some parameters.
     """
     from transformers import AutoModelForImageClassification
 

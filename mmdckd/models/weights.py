@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Weights from a file: read safely, loaded whole or refused."""
+"""Read weights from a file safely, and load all of them or none."""
 
 import os.path as osp
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from mmdckd.io.trust import loading
 from .classifier_keys import head_prefixes
 from .transformers_folder import is_transformers_file, read_transformers_folder
 
-#: What a cohort's checkpoint may have or lack beside its members.
+#: Prefixes of parts other than members, which a cohort's checkpoint may lack.
 BESIDE_MEMBERS = ('distiller.', 'lagged_peers.')
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
@@ -35,21 +35,21 @@ def read_checkpoint(path: str, key: str) -> dict:
     :func:`~mmdckd.io.trust.trust_checkpoints` was called.
 
     Args:
-        path (str): A local path; an ``http(s)://`` address, which is
-            downloaded once (by the first process) into torch's hub folder; or
-            another address that MMEngine knows, as ``torchvision://``. A
-            ``.safetensors`` file holds a state dict.
-        key (str): What gave the path, for the messages.
+        path (str): A local path; an ``http(s)://`` URL, which the first
+            process downloads once into torch's hub folder; or a URL that
+            MMEngine supports, such as ``torchvision://``. A ``.safetensors``
+            file contains a state dict.
+        key (str): The config key of the path, for error messages.
 
     Returns:
         dict: The file's content, on the CPU.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read, needs code to be run, or holds
-            no dict.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read, would run code, or does not
+            contain a dict.
     """
-    what = f'`{key}`: the checkpoint {path!r}'
+    what = f'`{key}` ({path!r})'
     if path.startswith(('http://', 'https://')):
         checkpoint = _download(path, key)
     elif '://' in path:
@@ -58,7 +58,7 @@ def read_checkpoint(path: str, key: str) -> dict:
         path = osp.expanduser(path)
         if not osp.isfile(path):
             raise FileNotFoundError(
-                f'`{key}` names the checkpoint {path!r}, and there is no such file.'
+                f'Invalid `{key}`: expected an existing checkpoint, got {path!r}.'
             )
         try:
             checkpoint = _read(path, what)
@@ -66,13 +66,13 @@ def read_checkpoint(path: str, key: str) -> dict:
             raise
         except Exception as error:
             raise ValueError(
-                f'{what} cannot be read; it is truncated, or no file of '
-                f'PyTorch. PyTorch says: {error}'
+                f'Invalid {what}: expected a file of PyTorch, got one that is '
+                f'truncated or of another kind. PyTorch says: {error}'
             ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f'`{key}`: the file {path!r} is no checkpoint: it '
-            f'holds a {type(checkpoint).__name__}.'
+            f'Invalid {what}: expected a checkpoint, a dict, got a '
+            f'{type(checkpoint).__name__}.'
         )
     return checkpoint
 
@@ -81,17 +81,17 @@ def read_state_dict(path: str, key: str) -> Dict[str, torch.Tensor]:
     """Read the weights in a checkpoint file.
 
     Args:
-        path (str): As of :func:`read_checkpoint`.
-        key (str): What gave the path, for the messages.
+        path (str): See :func:`read_checkpoint`.
+        key (str): The config key of the path, for error messages.
 
     Returns:
-        Dict[str, Tensor]: The content of ``state_dict``, ``model``, or the
-        file itself, whichever holds tensors. A ``module.`` prefix that every
-        key has is removed.
+        Dict[str, Tensor]: The content of ``state_dict`` or ``model``, or the
+        file itself, whichever contains tensors. A ``module.`` prefix that all
+        keys share is removed.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file cannot be read or holds no state dict.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read or contains no state dict.
     """
     return _weights_in(read_checkpoint(path, key), path, key)
 
@@ -100,9 +100,9 @@ def _weights_in(checkpoint: dict, path: str, key: str) -> Dict[str, torch.Tensor
     weights = state_dict_in(checkpoint)
     if not any(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(
-            f'`{key}`: the file {path!r} holds no state dict; expected a '
-            'mapping from parameter names to tensors, at the top or under '
-            '"state_dict" or "model".'
+            f'Invalid `{key}` ({path!r}): expected a state dict, a mapping from '
+            'parameter names to tensors, at the top level or under "state_dict" '
+            'or "model", got no tensors.'
         )
     return weights
 
@@ -121,7 +121,7 @@ def _read(path: str, what: str) -> dict:
 def _download(url: str, key: str) -> dict:
 
     def load():
-        with loading(f'`{key}`: the file at {url}', url) as weights_only:
+        with loading(f'`{key}` ({url})', url) as weights_only:
             return torch.hub.load_state_dict_from_url(
                 url, map_location='cpu', weights_only=weights_only
             )
@@ -138,18 +138,18 @@ def _download(url: str, key: str) -> dict:
         raise
     except Exception as error:
         raise ValueError(
-            f'`{key}`: the weights at {url} cannot be had ({error}). '
-            'Download the file elsewhere and give its path instead, or put it at '
-            f'{hub_path(url)}.'
+            f'Invalid `{key}`: expected weights that can be downloaded, got {url} '
+            f'({error}). Download the file on another machine and give its path '
+            f'instead, or put it at {hub_path(url)}.'
         ) from error
     return checkpoint
 
 
 def hub_path(url: str) -> str:
-    """Where PyTorch keeps a file that it downloads.
+    """Return the path at which PyTorch stores a downloaded file.
 
     Args:
-        url (str): The address of the file.
+        url (str): The URL of the file.
     """
     return osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(url))
 
@@ -157,24 +157,24 @@ def hub_path(url: str) -> str:
 def load_weights(
     model: nn.Module, path: str, key: str, new_head: bool = False
 ) -> Optional[Tuple[str, ...]]:
-    """Load a checkpoint file into a network, every key of it.
+    """Load every key of a checkpoint file into a network.
 
     Args:
-        model (nn.Module): The network; it is marked initialized, so that
-            ``init_weights`` leaves it alone.
+        model (nn.Module): The network; it is marked as initialized, so that
+            ``init_weights`` does not change it.
         path (str): See :func:`read_state_dict`.
-        key (str): The config key that gave the path, for the messages.
-        new_head (bool): Whether the network keeps a head of its own, freshly
-            initialized, whatever head the file has. Defaults to False.
+        key (str): The config key of the path, for error messages.
+        new_head (bool): Whether the head is initialized instead of loaded.
+            Defaults to False.
 
     Returns:
         Tuple[str], optional: The names of the classes that the head was
-        trained on; None where the file does not tell, or the head is new.
+        trained on; None if the file does not have them or the head is new.
 
     Raises:
-        ValueError: If a parameter is missing from the file, if the file has a
-            key that the network has not, or if shapes differ. The message
-            lists them. Or if ``new_head`` is set, and there is no ``head``.
+        ValueError: If the file lacks a parameter, has a key that is unknown to
+            the network, or shapes differ; the message lists them. Also if
+            ``new_head`` is True and the network has no ``head``.
     """
     checkpoint = read_checkpoint(path, key)
     weights = _weights_in(checkpoint, path, key)
@@ -192,10 +192,7 @@ def load_weights(
         }
         classes = None
     require_fit(
-        model,
-        weights,
-        f'`{key}`: the checkpoint {path!r}',
-        may_lack=head if new_head else (),
+        model, weights, f'`{key}` ({path!r})', may_lack=head if new_head else ()
     )
     for module in model.modules():
         if hasattr(module, 'init_weights'):
@@ -204,45 +201,44 @@ def load_weights(
 
 
 def load_pretraining(model: nn.Module, path: str, key: str) -> None:
-    """Load the checkpoint of an earlier run into a model that may have more.
+    """Load the checkpoint of an earlier run into a model that may have more
+    parts, such as connectors beside the pretrained ones.
 
-    Pretrained connectors, for instance, are followed by a run that has others
-    beside them.
+    Other parameters that the file lacks are listed in a warning.
 
     Args:
         model (nn.Module): The model.
         path (str): See :func:`read_state_dict`.
-        key (str): The config key that gave the path, for the messages.
+        key (str): The config key of the path, for error messages.
 
     Raises:
-        ValueError: If the file has a key that the model has not, lacks one of
-            a member, or if shapes differ; the message lists them. What else
-            the file lacks is a warning.
+        ValueError: If the file has a key that is unknown to the model, lacks a
+            parameter of a member, or shapes differ; the message lists them.
     """
     lines = require_fit(
         model,
         read_state_dict(path, key),
-        f'`{key}`: the checkpoint {path!r}',
+        f'`{key}` ({path!r})',
         may_lack=BESIDE_MEMBERS,
     )
     for line in lines:
         warn(
-            f'`{key}`: the checkpoint {path!r} does not have all of the '
-            f'model; the rest starts anew. {line}'
+            f'`{key}`: the checkpoint {path!r} does not contain the whole '
+            f'model; the other parts keep their initial weights. {line}'
         )
 
 
 @contextmanager
 def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
-    """Load the checkpoint of a model's ``Pretrained`` config as a whole.
+    """Load the checkpoint of a model's ``Pretrained`` config strictly.
 
-    MMEngine would load what fits, and log the rest. Inside this context it
-    initializes the model as without this config; at the end, the checkpoint
-    is loaded by :func:`load_pretraining`.
+    MMEngine would load the parameters that fit and only log the others. Inside
+    this context it initializes the model as if it had no such config; at the
+    end, :func:`load_pretraining` loads the checkpoint.
 
     Args:
         model (BaseModule): The model.
-        key (str): Its config key, for the messages.
+        key (str): Its config key, for error messages.
     """
     cfg = model.init_cfg
     whole = (
@@ -260,16 +256,16 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
 
 
 def check_pretrained_parts(network: nn.Module, key: str) -> None:
-    """Check the files that ``init_cfg`` of the parts of a network name.
+    """Check the checkpoints named by ``init_cfg`` in the parts of a network.
 
-    MMEngine loads what fits of such a file and logs the rest. Here all of a
-    part has to be in its file, but for what cannot start at random: the scale
-    and shift of a normalization layer. The file may have what the part has no
-    place for, as a backbone has none for a head.
+    MMEngine loads the parameters that fit and only logs the others. Here the
+    file has to contain every parameter of the part, except those with a fixed
+    initial value: the scale and shift of normalization layers. The file may
+    contain more, such as a head beside a backbone.
 
     Args:
         network (nn.Module): The network, before ``init_weights``.
-        key (str): The config key of the network, for the messages.
+        key (str): The config key of the network, for error messages.
 
     Raises:
         ValueError: If a file does not fit; see
@@ -306,17 +302,17 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any], key: str) -> No
         }
         if not weights:
             raise ValueError(
-                f'Invalid `{key}.prefix`: no key of {path!r} starts with '
-                f'{prefix!r}. The file holds '
-                f'{describe_content(everything)}.'
+                f'Invalid `{key}.prefix`: expected the beginning of keys in '
+                f'{path!r}, which contains {describe_content(everything)}, got '
+                f'{prefix!r}.'
             )
     own = {name.partition('.')[0] for name in part.state_dict()}
     lines = require_fit(
         part,
         weights,
-        f'`{key}`: the checkpoint {path!r}',
-        remedy='Give the checkpoint of this very architecture, and `prefix` '
-        'where the part is inside a whole network.',
+        f'`{key}` ({path!r})',
+        remedy='Give a checkpoint of this architecture, and `prefix` if the '
+        'checkpoint contains a whole network.',
         may_lack=[
             f'{name}.'
             for name, module in part.named_modules()
@@ -329,4 +325,4 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any], key: str) -> No
         ],
     )
     for line in lines:
-        warn(f'`{key}`: not all of {path!r} and of the network fits. {line}')
+        warn(f'`{key}`: {path!r} and the network differ in part. {line}')

@@ -74,7 +74,7 @@ def test_teaches(convert, network, tmp_path):
 
 
 def test_refuses(convert, network, tmp_path):
-    with pytest.raises(SystemExit, match='error: .*there is no such file'):
+    with pytest.raises(SystemExit, match='error: .*expected an existing checkpoint'):
         convert(tmp_path / 'a.pth', tmp_path / 'b.pth')
     state_dict = network.state_dict()
     state_dict['layer4.weight'] = torch.zeros(1)
@@ -82,6 +82,6 @@ def test_refuses(convert, network, tmp_path):
     with pytest.raises(SystemExit, match='(?s)error: .*1 unknown: layer4.weight'):
         convert(tmp_path / 'a.pth', tmp_path / 'b.pth')
     (tmp_path / 'a.pth').write_bytes(b'noise')
-    with pytest.raises(SystemExit, match='error: .*cannot be read'):
+    with pytest.raises(SystemExit, match='error: .*expected a PyTorch file'):
         convert(tmp_path / 'a.pth', tmp_path / 'b.pth')
     assert os.listdir(tmp_path) == ['a.pth']

@@ -108,7 +108,7 @@ def bad_input(run, tmp_path):
     int8 = [best, '--int8', '--calibrate']
     yield [run], 'has no checkpoint yet'
     yield [tmp_path / 'photos'], "expected a checkpoint or the folder of a run, got '"
-    yield [tmp_path / 'nothing'], 'there is no such file'
+    yield [tmp_path / 'nothing'], 'expected an existing checkpoint'
     yield [best, '--student', 'studnet1'], "did you mean 'student1'"
     yield [*int8, tmp_path / 'photos'], 'Invalid `--calibrate`: expected images'
     yield [*int8, tmp_path / 'nothing'], 'nothing.*, which does not exist'

@@ -66,7 +66,7 @@ def test_an_error_is_one_line_and_nothing_is_written(trained, tmp_path, monkeypa
     checkpoint = trained.checkpoint
     for words, args in (
         ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
-        ("checkpoint 'missing.pth', and there is no such file", ['missing.pth']),
+        ("expected an existing checkpoint, got 'missing.pth'", ['missing.pth']),
         ('missing.py', [checkpoint, '--config', 'missing.py']),
     ):
         with pytest.raises(SystemExit) as error:

@@ -6,7 +6,7 @@ import pytest
 from helpers.malicious import train_once, with_command
 from mmdckd.io import trust
 
-REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'
+REFUSED = 'expected only weights.*--trust-checkpoint'
 
 
 @pytest.fixture(scope='module')

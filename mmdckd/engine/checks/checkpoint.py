@@ -44,5 +44,5 @@ def source_of(runner: Runner) -> str:
     path = runner._load_from
     if not runner._resume:
         training = isinstance(runner._train_loop, BaseLoop)
-        return f'`load_from`={path!r}' if training else f'the checkpoint {path!r}'
-    return f'`resume`: {path or find_latest_checkpoint(runner.work_dir)!r}'
+        return f'`load_from` ({path!r})' if training else f'checkpoint {path!r}'
+    return f'`resume` ({path or find_latest_checkpoint(runner.work_dir)!r})'

@@ -1,11 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Networks for images of 32x32, as the benchmark of CRD has them; and others' networks.
+"""Networks of the CRD benchmark for 32x32 images, and wrappers of other networks.
 
 `Contrastive Representation Distillation <https://arxiv.org/abs/1910.10699>`_
-(Tian et al., ICLR 2020) compared methods of distillation on these networks,
-and most papers since have followed. MMPretrain and MMRazor have the same for
-larger images, or with other details; what they have is built upon. ResNet-50
-needs nothing of its own: it is MMPretrain's ``ResNet_CIFAR``.
+(Tian et al., ICLR 2020) compared distillation methods on these networks, and
+most papers since have followed. MMPretrain and MMRazor have variants for larger
+images or with other details, which are reused where possible. ResNet-50 is
+MMPretrain's ``ResNet_CIFAR``.
 """
 
 from .cifar_mobilenet_v2 import CIFARMobileNetV2

@@ -15,17 +15,17 @@ _RELU = dict(type='ReLU')
 
 
 class InvertedResidual(nn.Module):
-    """Expand to more channels, filter each of them, and reduce again.
+    """An inverted residual block: expand channels, filter each, and reduce.
 
-    Unlike MMPretrain's block it has an expanding convolution even where
-    nothing is expanded, and ReLU in place of ReLU6.
+    Unlike MMPretrain's block, it has an expanding convolution even if the ratio
+    is 1, and uses ReLU instead of ReLU6.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
-        stride (int): Stride of the middle convolution; where it is 1 and the
-            channels stay the same, the input is added.
-        expand_ratio (int): How many times wider the middle is.
+        stride (int): Stride of the middle convolution; if it is 1 and the
+            number of channels stays the same, the input is added.
+        expand_ratio (int): The width of the middle relative to the input.
     """
 
     def __init__(
@@ -57,25 +57,25 @@ class InvertedResidual(nn.Module):
 
 @MODELS.register_module()
 class CIFARMobileNetV2(StagedBackbone):
-    """MobileNetV2 for images of 32x32.
+    """MobileNetV2 for 32x32 images, as in the CRD benchmark.
 
     `MobileNetV2 <https://arxiv.org/abs/1801.04381>`_ (Sandler et al., CVPR
-    2018) with the details of the benchmark of CRD, where it is half as wide:
-    channels are not rounded to multiples of 8, the second stage keeps the
-    size, activations are ReLU.
+    2018) at half the width. As in the benchmark, channels are not rounded to
+    multiples of 8, the second stage keeps the resolution, and activations are
+    ReLU.
 
     Args:
-        widen_factor (float): Multiplies the channels of all stages but the
+        widen_factor (float): Factor on the channels of all stages except the
             last convolution, which has 1280 or more. Defaults to 0.5.
-        expand_ratio (int): How many times wider blocks are in their middle,
-            but for those of the first stage. Defaults to 6.
+        expand_ratio (int): The width of the middle of a block relative to its
+            input; 1 in the first stage. Defaults to 6.
         out_indices (Sequence[int]): The stages to return, from 0 to 7; 7 is
             the last convolution. Defaults to (7, ).
         init_cfg (dict or Sequence[dict], optional): Initialization config.
-            Defaults to normal weights by the fan out.
+            Defaults to normal weights scaled by the fan-out.
 
     Raises:
-        ValueError: If an index is none of a stage.
+        ValueError: If an index is out of range.
 
     Examples:
         >>> import torch

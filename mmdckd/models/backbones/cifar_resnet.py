@@ -7,16 +7,15 @@ from mmdckd.registry import MODELS
 
 @MODELS.register_module()
 class CIFARResNet(ResNet_CIFAR):
-    """ResNet of three stages for images of 32x32.
+    """ResNet with three stages for 32x32 images, as in the CRD benchmark.
 
     The networks of section 4.2 of `Deep Residual Learning for Image
     Recognition <https://arxiv.org/abs/1512.03385>`_ (He et al., CVPR 2016):
     a 3x3 convolution, then three stages of :math:`n = (depth - 2) / 6` basic
-    blocks at 32x32, 16x16 and 8x8 pixels. As in the benchmark of CRD the
-    shortcut into another width is a 1x1 convolution, and no block starts as
-    the identity.
+    blocks at 32x32, 16x16 and 8x8 pixels. As in the benchmark, a shortcut that
+    changes the width is a 1x1 convolution, and no block starts as the identity.
 
-    The wide ones of that benchmark, ResNet-8x4 and ResNet-32x4, have
+    The wide networks of the benchmark, ResNet-8x4 and ResNet-32x4, have
     ``stem_channels=32, base_channels=64``.
 
     Args:
@@ -29,11 +28,11 @@ class CIFARResNet(ResNet_CIFAR):
             Defaults to ``(2,)``, the last.
         zero_init_residual (bool): Whether every block starts as the identity.
             Defaults to False.
-        **kwargs: Other arguments of :class:`mmpretrain.models.ResNet_CIFAR`,
-            whose ``num_stages``, ``strides`` and ``dilations`` are given.
+        **kwargs: Other arguments of :class:`mmpretrain.models.ResNet_CIFAR`;
+            ``num_stages``, ``strides`` and ``dilations`` are fixed.
 
     Raises:
-        KeyError: If ``depth`` is another.
+        KeyError: If ``depth`` has another value.
 
     Examples:
         >>> import torch

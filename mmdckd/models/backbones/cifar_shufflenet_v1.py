@@ -16,20 +16,20 @@ _RELU = dict(type='ReLU')
 
 
 class ShuffleUnit(nn.Module):
-    """Compress in groups of channels, shuffle them, filter each, and expand.
+    """A unit of ShuffleNet: compress, shuffle, filter and expand channels.
 
-    Unlike MMPretrain's unit a middle that halves the size is a quarter of the
-    channels it adds, not of all; ReLU follows the middle convolution; and it
-    is applied to what is appended as well.
+    Unlike MMPretrain's unit, a unit that halves the resolution has a middle of
+    a quarter of the channels that it adds, not of all channels; ReLU follows
+    the middle convolution; and ReLU is also applied to the appended input.
 
     Args:
         in_channels (int): Channels of the input.
         out_channels (int): Channels of the output.
         groups (int): Groups of the 1x1 convolutions.
-        first (bool): Whether it is the first of the network, which compresses
-            without groups.
-        halve (bool): Whether it halves the size. The input, averaged, is then
-            appended, and otherwise added.
+        first (bool): Whether it is the first unit of the network, which
+            compresses without groups.
+        halve (bool): Whether it halves the resolution. If so, the averaged
+            input is appended to the output; otherwise the input is added.
     """
 
     def __init__(
@@ -76,21 +76,20 @@ class ShuffleUnit(nn.Module):
 
 @MODELS.register_module()
 class CIFARShuffleNetV1(StagedBackbone):
-    """ShuffleNetV1 for images of 32x32.
+    """ShuffleNetV1 for 32x32 images, as in the CRD benchmark.
 
     `ShuffleNet <https://arxiv.org/abs/1707.01083>`_ (Zhang et al., CVPR 2018)
-    of width 1 with 3 groups, and with the details of the benchmark of CRD: a
-    1x1 convolution is the stem, and units differ as :class:`ShuffleUnit`
-    says.
+    of width 1 with 3 groups. As in the benchmark, the stem is a 1x1
+    convolution; :class:`ShuffleUnit` has the differences in the units.
 
     Args:
         out_indices (Sequence[int]): The stages to return, from 0 to 2.
             Defaults to (2, ).
         init_cfg (dict or Sequence[dict], optional): Initialization config.
-            Defaults to PyTorch's own.
+            Defaults to PyTorch's initialization.
 
     Raises:
-        ValueError: If an index is none of a stage.
+        ValueError: If an index is out of range.
 
     Examples:
         >>> import torch
@@ -110,7 +109,7 @@ class CIFARShuffleNetV1(StagedBackbone):
     ) -> None:
         super().__init__(len(self.STAGES), out_indices, init_cfg)
         in_channels = 24
-        # In a Sequential, whose ConvModule does not initialize itself.
+        # A ConvModule inside a Sequential does not initialize itself.
         self.conv1 = nn.Sequential(
             ConvModule(3, in_channels, 1, norm_cfg=_NORM, act_cfg=_RELU)
         )

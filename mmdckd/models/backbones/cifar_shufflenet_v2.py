@@ -12,17 +12,17 @@ from .init_cfgs import UNIFORM
 
 @MODELS.register_module()
 class CIFARShuffleNetV2(ShuffleNetV2):
-    """ShuffleNetV2 for images of 32x32.
+    """ShuffleNetV2 for 32x32 images, as in the CRD benchmark.
 
     MMPretrain's :class:`ShuffleNetV2` (`Ma et al., ECCV 2018
-    <https://arxiv.org/abs/1807.11164>`_) with the stem of the benchmark of
-    CRD: a 1x1 convolution that keeps the size in place of a 3x3 convolution
-    and a pooling that quarter it. Its weights start as PyTorch starts them.
+    <https://arxiv.org/abs/1807.11164>`_) with the benchmark's stem: a 1x1
+    convolution that keeps the resolution, instead of a 3x3 convolution and
+    pooling that reduce it to a quarter.
 
     Args:
         widen_factor (float): 0.5, 1.0, 1.5 or 2.0. Defaults to 1.0.
         init_cfg (dict or Sequence[dict], optional): Initialization config.
-            Defaults to PyTorch's own.
+            Defaults to PyTorch's initialization.
         **kwargs: Other arguments of :class:`mmpretrain.models.ShuffleNetV2`.
 
     Examples:
@@ -39,7 +39,7 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         **kwargs,
     ) -> None:
         super().__init__(widen_factor, init_cfg=init_cfg, **kwargs)
-        # In a Sequential, whose ConvModule does not initialize itself.
+        # A ConvModule inside a Sequential does not initialize itself.
         self.conv1 = nn.Sequential(
             ConvModule(
                 3,
@@ -53,5 +53,5 @@ class CIFARShuffleNetV2(ShuffleNetV2):
         self.maxpool = nn.Identity()
 
     def init_weights(self) -> None:
-        """Initialize by ``init_cfg``, not as MMPretrain does on ImageNet."""
+        """Initialize by ``init_cfg``, not with MMPretrain's values for ImageNet."""
         super(ShuffleNetV2, self).init_weights()

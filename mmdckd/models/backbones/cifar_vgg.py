@@ -9,23 +9,23 @@ _NORM = dict(type='BN')
 
 @MODELS.register_module()
 class CIFARVGG(VGG):
-    """VGG for images of 32x32.
+    """VGG for 32x32 images, as in the CRD benchmark.
 
     The convolutions of `Very Deep Convolutional Networks for Large-Scale
     Image Recognition <https://arxiv.org/abs/1409.1556>`_ (Simonyan and
-    Zisserman, ICLR 2015) with batch normalization and without its hidden
-    fully-connected layers. As in the benchmark of CRD images are halved after
-    each of the first three stages alone: the last two see 4x4 pixels.
+    Zisserman, ICLR 2015) with batch normalization and without the hidden
+    fully-connected layers. As in the benchmark, only the first three stages
+    halve the resolution, so the last two work on 4x4 pixels.
 
     Args:
         depth (int): 8, 11, 13, 16 or 19.
         norm_cfg (dict): Config of the normalization. Defaults to
             ``dict(type='BN')``.
-        **kwargs: Other arguments of :class:`mmpretrain.models.VGG`, whose
-            ``with_last_pool`` is given.
+        **kwargs: Other arguments of :class:`mmpretrain.models.VGG`;
+            ``with_last_pool`` is fixed.
 
     Raises:
-        KeyError: If ``depth`` is another.
+        KeyError: If ``depth`` has another value.
 
     Examples:
         >>> import torch

@@ -6,21 +6,20 @@ from mmdckd.registry import MODELS
 
 @MODELS.register_module()
 class CIFARWideResNet(WideResNet):
-    """Wide residual network for images of 32x32.
+    """Wide residual network for 32x32 images, as in the CRD benchmark.
 
     MMRazor's :class:`WideResNet`, WRN-depth-factor of `Wide Residual Networks
     <https://arxiv.org/abs/1605.07146>`_ (Zagoruyko and Komodakis, BMVC 2016),
-    as narrow as the benchmark of CRD has it: by default its channels are not
-    widened.
+    with the benchmark's widths; by default, channels are not widened.
 
     Args:
         depth (int): 10, 16, 22, 28 or 40.
-        widen_factor (int): How many times 16, 32 and 64 channels the three
-            stages have. Defaults to 1.
+        widen_factor (int): Factor on the 16, 32 and 64 channels of the three
+            stages. Defaults to 1.
         **kwargs: Other arguments of MMRazor's ``WideResNet``.
 
     Raises:
-        KeyError: If ``depth`` is another.
+        KeyError: If ``depth`` has another value.
 
     Examples:
         >>> import torch

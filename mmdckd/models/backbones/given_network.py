@@ -5,26 +5,26 @@ from torch import nn
 
 from mmdckd.io.given import take
 
-#: What PyTorch's layers are initialized by.
+#: The method that initializes PyTorch's layers.
 RESETS = ('reset_parameters', '_reset_parameters')
 
 
 def build_network(name: str, num_classes: int, reset: bool = False) -> nn.Module:
-    """Build a network that exists in this process alone.
+    """Build a network from an object that exists only in this process.
 
     Args:
-        name (str): The name that it is given by, see
+        name (str): The name of the object, see
             :func:`mmdckd.io.given.giving`. A network is copied; anything else
             is called with ``num_classes``.
-        num_classes (int): How many classes it predicts.
-        reset (bool): Whether a copy is newly initialized, by
-            :func:`reset_parameters`. Defaults to False.
+        num_classes (int): The number of classes.
+        reset (bool): Whether :func:`reset_parameters` initializes the copy
+            again. Defaults to False.
 
     Returns:
         nn.Module: The network.
 
     Raises:
-        ValueError: If nothing is given by that name.
+        ValueError: If no object has that name.
     """
     given = take(name, 'backbone.name')
     if not isinstance(given, nn.Module):
@@ -36,11 +36,11 @@ def build_network(name: str, num_classes: int, reset: bool = False) -> nn.Module
 
 
 def reset_parameters(network: nn.Module) -> None:
-    """Initialize a network anew, as PyTorch initializes its layers.
+    """Initialize a network again, as PyTorch initializes its layers.
 
-    Every layer with a ``reset_parameters`` is asked to, as all of PyTorch's
-    have. Parameters of other modules, a class token for instance, keep their
-    values.
+    It calls ``reset_parameters`` of every layer that has it, as all layers of
+    PyTorch do. Parameters of other modules, for example a class token, keep
+    their values.
 
     Args:
         network (nn.Module): The network, changed in place.

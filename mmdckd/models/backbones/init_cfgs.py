@@ -1,13 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How the networks of the benchmark of CRD start."""
+"""Initialization configs of the networks of the CRD benchmark."""
 
-#: Normal, by the fan out: that of MMPretrain's own residual networks.
+#: Normal weights scaled by the fan-out, as in MMPretrain's residual networks.
 NORMAL = (
     dict(type='Kaiming', layer='Conv2d'),
     dict(type='Constant', val=1, layer='_BatchNorm'),
 )
 
-#: As PyTorch starts convolutions: uniform, by the fan in.
+#: Uniform weights scaled by the fan-in, PyTorch's default for convolutions.
 UNIFORM = (
     dict(
         type='Kaiming',

@@ -11,23 +11,23 @@ from mmdckd.registry import MODELS
 
 @MODELS.register_module()
 class ModuleBackbone(BaseModule):
-    """Any network that maps images to logits, as part of an MMPretrain model.
+    """Wraps any network that maps images to logits for an MMPretrain model.
 
-    MMPretrain's ``ClsHead`` has no parameters: it takes the last output of
-    the backbone for logits. So ``ImageClassifier`` with this backbone and
-    that head is the network itself, with MMPretrain's loss and predictions,
-    and teaches, learns and is validated as any other.
+    MMPretrain's ``ClsHead`` has no parameters: it uses the last output of the
+    backbone as logits. So ``ImageClassifier`` with this backbone and that head
+    is the network itself, with MMPretrain's loss and predictions, and can be a
+    teacher or a student like any other.
 
-    The network initializes its own weights when it is made.
+    The network initializes its own weights when it is created.
 
     Args:
-        module (str | dict): What makes the network. Either the import path of
-            a function or class, ``'package.module.name'``; or the config of a
+        module (str | dict): Either the import path of a function or class that
+            returns the network, ``'package.module.name'``, or the config of a
             network that is registered in ``MODELS``.
-        **kwargs: Arguments for the function or class that ``module`` names.
+        **kwargs: Arguments of the function or class.
 
     Raises:
-        TypeError: If what is made is not an ``nn.Module``.
+        TypeError: If the result is not an ``nn.Module``.
         ValueError: If ``module`` cannot be imported.
 
     Examples:
@@ -54,7 +54,7 @@ class ModuleBackbone(BaseModule):
         self.module = network
 
     def init_weights(self) -> None:
-        """Keep the weights: the network was initialized when it was made."""
+        """Keep the weights, which the network initialized when it was created."""
 
     def forward(self, inputs: torch.Tensor) -> Tuple[torch.Tensor]:
         """Run the network.
@@ -66,8 +66,8 @@ class ModuleBackbone(BaseModule):
             Tuple[Tensor]: The logits (B, C).
 
         Raises:
-            TypeError: If the network returns anything but logits, or an
-                object with ``logits``, as networks of transformers do.
+            TypeError: If the network returns neither logits nor an object with
+                ``logits``, as networks of transformers do.
         """
         output = self.module(inputs)
         logits = getattr(output, 'logits', output)
@@ -92,10 +92,10 @@ def find_function(path: str, key: str) -> Callable:
         key (str): The config key of the path, for the message.
 
     Returns:
-        Callable: What it names.
+        Callable: The function or class.
 
     Raises:
-        ValueError: If there is no such thing, or it cannot be called.
+        ValueError: If it does not exist or cannot be called.
     """
     module, _, name = path.rpartition('.')
     try:

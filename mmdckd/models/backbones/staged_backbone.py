@@ -7,15 +7,15 @@ from torch import nn
 
 
 class StagedBackbone(BaseBackbone):
-    """A stem, ``conv1``, and stages, ``layers``, some of which are returned.
+    """Base of networks with a stem, ``conv1``, and stages, ``layers``.
 
     Args:
-        num_stages (int): How many stages a subclass adds.
-        out_indices (Sequence[int]): The stages to return, from 0 on.
+        num_stages (int): The number of stages that a subclass adds.
+        out_indices (Sequence[int]): The stages to return, counted from 0.
         init_cfg (dict or Sequence[dict], optional): Initialization config.
 
     Raises:
-        ValueError: If an index is none of a stage.
+        ValueError: If an index is out of range.
     """
 
     conv1: nn.Module

@@ -13,18 +13,18 @@ def build_network(
     """Build a classifier of torchvision.
 
     Args:
-        name (str): Its name, as of :func:`torchvision.models.get_model`.
-        num_classes (int): How many classes it predicts.
+        name (str): A name that :func:`torchvision.models.get_model` accepts.
+        num_classes (int): The number of classes.
         weights (str, optional): The name of trained weights, such as
-            ``'DEFAULT'``. If they are for another number of classes, the last
-            linear layer is replaced by a new one. Defaults to None.
+            ``'DEFAULT'``. If they have another number of classes, a new last
+            linear layer replaces theirs. Defaults to None.
 
     Returns:
         nn.Module: The network.
 
     Raises:
-        FileNotFoundError: If the weights are not where torchvision keeps them,
-            and cannot be downloaded.
+        FileNotFoundError: If the weights are not in torchvision's cache and
+            cannot be downloaded.
         ValueError: If the last layer with parameters is not linear.
     """
     if weights is None:
@@ -34,8 +34,9 @@ def build_network(
         network = models.get_model(name, weights=listed)
     except OSError as error:  # an URLError, for instance
         raise FileNotFoundError(
-            f'the weights of {name} are not at {hub_path(listed.url)!r}, and cannot '
-            f'be downloaded ({error}). Put the file from {listed.url} there.'
+            f'Invalid weights of {name}: expected a file at '
+            f'{hub_path(listed.url)!r} or a download, got neither ({error}). Put '
+            f'the file from {listed.url} there.'
         ) from error
     path, last = [
         (path, module)

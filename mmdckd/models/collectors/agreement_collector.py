@@ -13,45 +13,44 @@ from .builder import build_collector
 
 @MODELS.register_module()
 class AgreementCollector(BaseCollector):
-    r"""Another collector, whose targets count less for images without labels
-    on which the students disagree.
+    r"""Gives unlabeled images on which the students disagree a smaller weight.
 
     .. math::
         C'_i = w C_i + (1 - w) P_i, \qquad
         w = \frac{\sum_c n_c (n_c - 1)}{N (N - 1)}
 
-    with :math:`C_i` what ``collector`` makes, :math:`P_i` what the student
-    itself predicts, softened, and :math:`n_c` the number of the N students
-    whose top-1 is class c. The weight is the share of pairs of students that
-    agree, a number in [0, 1] for each image without labels. An image with
-    labels has weight 1, and :math:`C'_i = C_i`.
+    with the target :math:`C_i` of ``collector``, the student's own softened
+    prediction :math:`P_i`, and the number :math:`n_c` of the N students whose
+    top-1 prediction is class c. The weight w of an image without a label is the
+    share of pairs of students that agree, in [0, 1]. An image with a label has
+    weight 1, so :math:`C'_i = C_i`.
 
-    The target is detached, so the gradient of the divergence is w times that
-    of the target :math:`C_i`:
+    The target is detached, so the gradient of the divergence is w times that of
+    the target :math:`C_i`:
 
     .. math::
         \frac{\partial KL(C'_i \| P_i)}{\partial z_i}
         = \frac{1}{\tau} (P_i - C'_i) = \frac{w}{\tau} (P_i - C_i)
 
-    In MMEngine's runs, :class:`~mmdckd.datasets.Unlabeled` says which images
-    have no labels. Without any labels, every image is weighted.
+    In training, :class:`~mmdckd.datasets.Unlabeled` marks the images without
+    labels. If no labels are given, every image is weighted.
 
-    The use of agreement is that of co-training, whose views label for each
-    other what they are sure of; the formula is this project's own.
+    Agreement is used as in co-training, where each view labels the images that
+    it is sure of for the other view; the formula is this project's own.
 
     Args:
-        collector (str, dict or BaseCollector): What combines the predictions;
-            see :class:`~mmdckd.models.losses.DCKDLoss`. Defaults to
-            'logit_mean'.
+        collector (str, dict or BaseCollector): The collector of the targets
+            :math:`C_i`; see :class:`~mmdckd.models.losses.DCKDLoss`. Defaults
+            to 'logit_mean'.
 
     Raises:
-        ValueError: If that looks at labels, which such images do not have.
+        ValueError: If that collector needs labels, which these images lack.
 
     Examples:
         >>> DCKDLoss(collector=dict(type='agreement', collector='mean'))
     """
 
-    # Classes that are no rivals have another agreement.
+    # For several labels an image, agreement is defined differently.
     tasks = ('classification',)
 
     def __init__(
@@ -62,8 +61,8 @@ class AgreementCollector(BaseCollector):
         super().__init__(inner.include_self, inner.include_teacher)
         if inner.needs_labels:
             raise ValueError(
-                'Invalid `collector` of AgreementCollector: expected one that looks '
-                f'at no labels, got {type(inner).__name__}, which does.'
+                'Invalid `collector` of AgreementCollector: expected one that needs '
+                f'no labels, got {type(inner).__name__}.'
             )
         self.collector = inner
 
@@ -77,13 +76,14 @@ class AgreementCollector(BaseCollector):
     def check_cohort(
         self, num_students: int, num_teachers: int, num_finished: int = 0
     ) -> None:
-        """Check that there are two students or more, whose agreement it is; see
+        """Check that there are at least two students to compare; see
         :meth:`BaseCollector.check_cohort`."""
         super().check_cohort(num_students, num_teachers, num_finished)
         if num_finished:
             raise ValueError(
-                'Invalid `collector`: expected another with `finished_peers` than '
-                'AgreementCollector, which looks at the students that train.'
+                'Invalid `collector`: expected one that does not depend on the '
+                'students in training, as `finished_peers` are set, got '
+                'AgreementCollector.'
             )
         if num_students < 2:
             raise ValueError(

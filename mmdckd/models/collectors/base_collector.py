@@ -12,23 +12,24 @@ from .labels import check_labels
 
 
 class BaseCollector(nn.Module, metaclass=ABCMeta):
-    r"""Combines the predictions of the others into one target for each student.
+    r"""Combines the predictions of others into one target for each student.
 
     .. math::
         C_i = \mathrm{collect}(\{\log P_j : j \in S_i\})
 
     where :math:`P_j` are the softened probabilities of member j and
-    :math:`S_i` is the collected set of student i: its peers
-    :math:`j \ne i`, with ``include_self`` the student too, with
-    ``include_teacher`` every teacher too.
+    :math:`S_i` is the set that student i learns from: its peers
+    :math:`j \ne i`, the student itself with ``include_self``, and all teachers
+    with ``include_teacher``.
 
-    A collector is a subclass that says how one target is made of the members
-    of one set (:meth:`collect`). The sets and the checks are made here. Where
-    the target is a fold, :class:`FoldCollector` makes all N of them in O(N).
+    A subclass implements :meth:`collect`, which computes one target from the
+    members of one set. This class builds the sets and checks the arguments. If
+    the target is a fold over the members, :class:`FoldCollector` computes all N
+    targets in O(N).
 
-    Collecting from other students is the idea of Deep Collective Knowledge
-    Distillation (arXiv:2304.08878); this formulation is the project's own,
-    as the paper's equations were not available.
+    Combining the predictions of other students is the idea of Deep Collective
+    Knowledge Distillation (arXiv:2304.08878); this formulation is the project's
+    own, as the paper's equations were not available.
 
     Args:
         include_self (bool): Whether a student is in its own set. Defaults to
@@ -37,16 +38,15 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             Defaults to False.
 
     Raises:
-        ValueError: If one is no bool.
+        ValueError: If an argument is not a bool.
     """
 
-    #: Whether it looks at labels, of classes that exclude each other.
+    #: Whether it needs labels, one class an image.
     needs_labels = False
-    #: Whether it asks peers about images that they are blind to, of which
-    #: ``model.folds`` tells.
+    #: Whether it uses predictions on images that a peer does not train on
+    #: (``model.folds``).
     held_out = False
-    #: The names of the tasks that it has a meaning for; those that look at
-    #: labels have one where classes exclude each other.
+    #: The names of the tasks that it supports.
     tasks: Tuple[str, ...] = ('classification', 'multi_label')
     task: Classification = Classification()
 
@@ -60,22 +60,22 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         self.include_teacher = include_teacher
 
     def use_task(self, task: Classification) -> None:
-        """Collect for a task.
+        """Set the task of the cohort.
 
-        Of several labels, what is collected are the distributions of each
-        class over two outcomes, that it is there and that it is not.
+        In multi-label classification, each class is a distribution over two
+        outcomes, present and absent, and these are collected.
 
         Args:
             task (Classification): The task.
 
         Raises:
-            ValueError: If the collector has no meaning there.
+            ValueError: If the collector does not support the task.
         """
         if task.name not in self.tasks or (self.needs_labels and not task.exclusive):
             raise ValueError(
-                f'Invalid `collector`: {type(self).__name__} needs classes '
-                'that exclude each other, and has no meaning for task '
-                f"{task.name!r}. Choose another, such as 'logit_mean'."
+                f'Invalid `collector`: expected one that supports the task '
+                f"{task.name!r}, such as 'logit_mean', got {type(self).__name__}, "
+                'which supports one class an image.'
             )
         self.task = task
 
@@ -87,48 +87,48 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         tau: float,
         members: List[int],
     ) -> torch.Tensor:
-        """Make one target of K members, all of one set.
+        """Compute the target of one set from its K members.
 
-        What is in a row follows from that row of the members alone, so that a
-        batch may be split between processes.
+        Each row depends on that row of the members only, so that a batch can be
+        split between processes.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C).
-            gt_labels (Tensor, optional): Checked labels, class indices (B,)
-                or probabilities (B, C).
-            tau (float): The temperature they are softened with.
-            members (List[int]): Who they are, K numbers: the students count
-                from 0 to N - 1, the teachers on from there.
+            gt_labels (Tensor, optional): Valid labels, class indices (B,) or
+                probabilities (B, C).
+            tau (float): The temperature that softened ``log_probs``.
+            members (List[int]): The K members' numbers: students are 0 to
+                N - 1, teachers follow from N on.
 
         Returns:
             Tensor: (B, C); rows sum to 1.
         """
 
     def check_members(self, num_members: int) -> None:
-        """Check that a set of this size can be collected from.
+        """Check that the collector fits the number of members.
 
         Args:
-            num_members (int): The number of students and teachers from which
-                sets are made; as a ``teacher_collector``, of teachers.
+            num_members (int): The number of students and teachers in the sets;
+                for a ``teacher_collector``, the number of teachers.
 
         Raises:
-            ValueError: If it cannot, saying what would be right.
+            ValueError: If it does not fit; the message says how to fix it.
         """
 
     def check_cohort(
         self, num_students: int, num_teachers: int, num_finished: int = 0
     ) -> None:
-        """Check that there is someone to collect from.
+        """Check that every student has someone to learn from.
 
         Args:
             num_students (int): N.
             num_teachers (int): M, 0 without a teacher.
-            num_finished (int): P, how many finished peers take the place of
-                the students. Defaults to 0, none.
+            num_finished (int): P, the number of finished peers that replace the
+                students. Defaults to 0: the students are the peers.
 
         Raises:
-            ValueError: If the teacher is in the set and there is none, if
-                the set is empty, or cannot be collected from.
+            ValueError: If a set includes a teacher that does not exist, is
+                empty, or does not fit the collector.
         """
         if self.include_teacher and not num_teachers:
             raise ValueError(
@@ -142,28 +142,28 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             return
         if not num_students - (not self.include_self) + teachers:
             raise ValueError(
-                'there is no peer to collect from: `num_students` is '
-                f'{num_students} and {type(self).__name__} has neither '
-                '`include_self` nor `include_teacher`. Train two students '
-                'or more, or set the weight of the collective term to 0.'
+                'Invalid `num_students`: expected 2 or more, as '
+                f'{type(self).__name__} has neither `include_self` nor '
+                f'`include_teacher` and needs peers, got {num_students}. Train more '
+                'students, or set the weight of the collective term to 0.'
             )
         self.check_members(num_students + teachers)
 
     def sources(
         self, index: int, peers: List[str], teachers: List[str], finished: bool = False
     ) -> List[str]:
-        """Tell who is in the set of a student.
+        """List the members of a student's set.
 
         Args:
             index (int): The student, 0 to N - 1.
-            peers (List[str]): The names of the N students, or of the copies
-                that stand for them as peers; or of the finished peers.
+            peers (List[str]): The names of the N students, of the copies that
+                replace them as peers, or of the finished peers.
             teachers (List[str]): The names of the M teachers.
-            finished (bool): Whether the peers are finished ones, of which no
-                one is the student itself. Defaults to False.
+            finished (bool): Whether the peers are finished peers, none of which
+                is the student itself. Defaults to False.
 
         Returns:
-            List[str]: Names.
+            List[str]: The names of the members.
         """
         own = [
             name
@@ -173,11 +173,11 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         return own + (list(teachers) if self.include_teacher else [])
 
     def use_folds(self, folds: Sequence[Optional[int]]) -> None:
-        """Learn to which fold each student is blind; by default nothing is.
+        """Set the fold to which each student is blind; unused by default.
 
         Args:
-            folds (Sequence[int]): The folds of the N students, None of one that
-                sees all.
+            folds (Sequence[int]): The folds of the N students; None for a
+                student that sees all images.
         """
 
     @torch.no_grad()
@@ -189,19 +189,18 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         gt_labels: Optional[torch.Tensor] = None,
         tau: float = 1.0,
     ) -> torch.Tensor:
-        """Collect from peers that have finished their training, in place of
-        the students that train.
+        """Compute the targets from finished peers instead of the students in
+        training.
 
         Args:
-            peer_log_probs (Tensor): Those of P peers on each student's view
-                (P, N, B, C).
-            log_probs (Tensor): Those of the students (N, B, C), which are in
-                their sets with ``include_self``.
-            teacher_log_probs (Tensor, optional): As in :meth:`forward`.
-                Defaults to None.
-            gt_labels (Tensor, optional): As in :meth:`forward`. Defaults to
-                None.
-            tau (float): As in :meth:`forward`. Defaults to 1.0.
+            peer_log_probs (Tensor): Log-probabilities of P peers on each
+                student's view, (P, N, B, C).
+            log_probs (Tensor): Log-probabilities of the students, (N, B, C);
+                used with ``include_self``.
+            teacher_log_probs (Tensor, optional): See :meth:`forward`. Defaults
+                to None.
+            gt_labels (Tensor, optional): See :meth:`forward`. Defaults to None.
+            tau (float): See :meth:`forward`. Defaults to 1.0.
 
         Returns:
             Tensor: Targets (N, B, C), without gradient; rows sum to 1.
@@ -220,14 +219,14 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
     def collect_all(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        """Make one target of all members, as of several teachers.
+        """Compute one target from all members, for example several teachers.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C), or
                 (K, N, B, C) on N views.
-            gt_labels (Tensor, optional): Checked labels, class indices (B,)
-                or probabilities (B, C).
-            tau (float): The temperature they are softened with.
+            gt_labels (Tensor, optional): Valid labels, class indices (B,) or
+                probabilities (B, C).
+            tau (float): The temperature that softened ``log_probs``.
 
         Returns:
             Tensor: (B, C) or (N, B, C), without gradient.
@@ -248,41 +247,40 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         gt_labels: Optional[torch.Tensor] = None,
         tau: float = 1.0,
     ) -> torch.Tensor:
-        """Collect a target for each of N students.
+        """Compute the targets of N students.
 
         Args:
             probs (Tensor, optional): The students' softened probabilities
-                (N, B, C); unused, and may be None, where ``log_probs`` is
-                given.
-            log_probs (Tensor, optional): Their logarithms, finite. Defaults
-                to None, the logarithm of ``probs``, where a probability
-                below the smallest normal number counts as that number.
-            teacher_log_probs (Tensor, optional): Those of a teacher (B, C),
-                of M teachers (M, B, C), or of M teachers on each student's
-                view (M, N, B, C). Defaults to None.
+                (N, B, C); unused if ``log_probs`` is given.
+            log_probs (Tensor, optional): Their finite logarithms. Defaults to
+                None: the logarithm of ``probs``, clamped to the smallest normal
+                number.
+            teacher_log_probs (Tensor, optional): Log-probabilities of a teacher
+                (B, C), of M teachers (M, B, C), or of M teachers on each
+                student's view (M, N, B, C). Defaults to None.
             gt_labels (Tensor, optional): Class indices (B,) or probabilities
                 (B, C). Defaults to None.
-            tau (float): The temperature all are softened with, by which a
-                collector that judges members finds what they predict
-                unsoftened. Defaults to 1.0.
+            tau (float): The temperature that softened all predictions;
+                collectors that compare members with the labels undo it.
+                Defaults to 1.0.
 
         Returns:
             Tensor: Targets (N, B, C) in float32 (float64 for float64),
             without gradient; rows sum to 1.
 
         Raises:
-            ValueError: If the set is empty, lacks its teacher, or shapes or
-                labels are wrong.
+            ValueError: If a set is empty or lacks its teacher, or shapes or
+                labels are invalid.
         """
         if log_probs is None:
-            assert probs is not None, 'neither `probs` nor `log_probs`'
+            assert probs is not None, 'expected `probs` or `log_probs`'
             probs = at_least_float32(probs)
             log_probs = probs.clamp_min(torch.finfo(probs.dtype).tiny).log()
         log_probs = at_least_float32(log_probs)
         if log_probs.ndim != 3:
             raise ValueError(
-                'probabilities of the students have shape '
-                f'(N, B, C), but got {tuple(log_probs.shape)}.'
+                'Invalid `log_probs`: expected probabilities of shape (N, B, C), '
+                f'got shape {tuple(log_probs.shape)}.'
             )
         num_students, batch_size, num_classes = log_probs.shape
         if gt_labels is not None:
@@ -304,24 +302,24 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         gt_labels: Optional[torch.Tensor],
         tau: float,
     ) -> torch.Tensor:
-        """Make the target of every set.
+        """Compute the target of every set.
 
         Args:
             students (Tensor): (N, B, C).
-            teachers (Tensor, optional): Those in the sets, (M, B, C) or
+            teachers (Tensor, optional): The teachers in the sets, (M, B, C) or
                 (M, N, B, C).
             gt_labels (Tensor, optional): (B,) or (B, C).
             tau (float): Temperature.
 
         Returns:
-            Tensor: (N, B, C), or (B, C) where all sets are one.
+            Tensor: (N, B, C), or (B, C) if all sets are the same.
         """
         num_students = len(students)
         views = teachers is not None and teachers.ndim == 4
         targets = []
         for i in range(num_students):
             members = [j for j in range(num_students) if j != i or self.include_self]
-            # Not `students[members]`, whose list would be copied to a GPU.
+            # `students[members]` would copy the list of indices to the GPU.
             parts = [students[j : j + 1] for j in members]
             if teachers is not None:
                 parts.append(teachers[:, i] if views else teachers)
@@ -339,12 +337,13 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
 
 
 def _stack_teachers(teachers: torch.Tensor, students: torch.Tensor) -> torch.Tensor:
-    """Teachers as (M, B, C) or (M, N, B, C)."""
+    """Bring teachers into the shape (M, B, C) or (M, N, B, C)."""
     if teachers.ndim == 2:
         teachers = teachers.unsqueeze(0)
     if teachers.shape[1:] not in (students.shape[1:], students.shape):
         raise ValueError(
-            'teacher and students differ in shape: '
-            f'{tuple(teachers.shape[1:])} against {tuple(students.shape[1:])}.'
+            "Invalid `teacher_log_probs`: expected each teacher's shape to be the "
+            f"students', {tuple(students.shape[1:])}, got "
+            f'{tuple(teachers.shape[1:])}.'
         )
     return at_least_float32(teachers)

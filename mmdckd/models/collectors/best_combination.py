@@ -16,19 +16,20 @@ def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
         \log \sum_c \exp \sum_j \alpha_j m_j[c]
 
     by a barrier method (Boyd and Vandenberghe, Convex Optimization, section
-    11.3): Newton's steps within the simplex on
+    11.3): Newton steps within the simplex on
 
     .. math::
         \log \sum_c \exp \Big(\frac{1}{T} \sum_j \alpha_j m_j[c]\Big)
         - \mu \sum_j \log \alpha_j
 
-    where T falls from the largest margin to 1, and then :math:`\mu` to
-    nearly 0. What T starts at makes large logits as easy as small ones.
+    where T falls from the largest margin to 1, and then :math:`\mu` falls to
+    nearly 0. Starting at a large T makes large logits as easy as small ones.
 
     Args:
-        margins (Tensor): m (B, K, C): the logits of K members less the one
-            that the labels expect, of which there are B independent problems.
-        gap (float): How far the least may be, in nats. Defaults to 1e-5.
+        margins (Tensor): m (B, K, C), of B independent problems: the logits of
+            K members minus the expected logit under the labels.
+        gap (float): The largest distance to the minimum, in nats. Defaults to
+            1e-5.
 
     Returns:
         Tensor: :math:`\alpha` (B, K) in float64; rows sum to 1.
@@ -39,8 +40,8 @@ def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
     if num_members == 1:
         return alpha
     largest = margins.abs().amax((1, 2), keepdim=True).clamp_min(1)
-    # Where margins are huge, only their proportions count: the least is where
-    # the largest combined margin is.
+    # If margins are huge, only their proportions matter: the minimum is at the
+    # smallest largest combined margin.
     margins = margins / (largest / _HUGE).clamp_min(1)
     largest = largest.clamp_max(_HUGE)
     for stage in range(_COOLING + 1):
@@ -67,7 +68,7 @@ def _newton_step(margins: torch.Tensor, alpha: torch.Tensor, mu: float) -> torch
     ratio = by_grad.sum(-1, keepdim=True) / by_one.sum(-1, keepdim=True)
     step = ratio * by_one - by_grad
 
-    # Almost to the edge of the simplex at most, and back to where it is less.
+    # Stay inside the simplex, and backtrack until the value decreases.
     length = 0.95 / (-step / alpha).amax(-1, keepdim=True).clamp_min(0.95)
     descent = (grad * step).sum(-1, keepdim=True)
     change = torch.einsum('bk,bkc->bc', step, margins)

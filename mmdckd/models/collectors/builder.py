@@ -2,29 +2,29 @@
 import re
 from typing import Union
 
-from mmdckd.errors import did_you_mean
+from mmdckd.errors import did_you_mean, invalid
 from mmdckd.registry import MODELS
 
 from .base_collector import BaseCollector
 
 
 def build_collector(collector: Union[str, dict, BaseCollector]) -> BaseCollector:
-    """Build a collector from what a config says.
+    """Build a collector from its name or config.
 
     A collector ``FooBarCollector`` registered in
-    :data:`mmdckd.registry.MODELS` goes by the short name ``'foo_bar'`` too.
+    :data:`mmdckd.registry.MODELS` also has the short name ``'foo_bar'``.
 
     Args:
         collector (str, dict or BaseCollector): A name, a config with a name
-            as its ``type``, or a collector, which is returned as it is.
+            as its ``type``, or a collector, which is returned unchanged.
 
     Returns:
         BaseCollector: The collector.
 
     Raises:
-        ValueError: If there is no collector of that name.
-        TypeError: If the config is of another kind, or builds something
-            else.
+        ValueError: If no collector has that name.
+        TypeError: If the argument has another type, or the config builds
+            something else.
 
     Examples:
         >>> build_collector('max')
@@ -37,15 +37,16 @@ def build_collector(collector: Union[str, dict, BaseCollector]) -> BaseCollector
     cfg = dict(type=collector) if isinstance(collector, str) else collector
     if not isinstance(cfg, dict) or 'type' not in cfg:
         raise TypeError(
-            '`collector` is a name, a config with `type`, or a '
-            f'collector, but got {collector!r}.'
+            'Invalid `collector`: expected a name, a config with `type`, or a '
+            f'collector, got {collector!r}.'
         )
     if isinstance(cfg['type'], str):
         cfg = dict(cfg, type=_resolve(cfg['type']))
     built = MODELS.build(cfg)
     if not isinstance(built, BaseCollector):
         raise TypeError(
-            f'`collector` builds a {type(built).__name__}, which is no BaseCollector.'
+            'Invalid `collector`: expected the config of a BaseCollector, got that '
+            f'of a {type(built).__name__}.'
         )
     return built
 
@@ -67,7 +68,4 @@ def _resolve(name: str) -> type:
         if key.endswith('Collector')
     ]
     hint = did_you_mean(name.split('.')[-1], short + classes, 3)
-    raise ValueError(
-        f'`collector`: there is no {name!r}.{hint} There are '
-        f'{", ".join(sorted(short))}.'
-    )
+    raise invalid('collector', f'one of {", ".join(sorted(short))}', name, hint)

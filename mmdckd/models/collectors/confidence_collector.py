@@ -11,16 +11,16 @@ from .labels import required_labels
 
 @MODELS.register_module()
 class ConfidenceCollector(FoldCollector):
-    r"""The mean of the members, each weighted by its confidence in the label.
+    r"""Averages the members, weighted by their confidence in the label.
 
     .. math::
         C_i = \frac{\sum_{j \in S_i} w_j P_j}{\sum_{j \in S_i} w_j}, \qquad
         w_j = \sum_k y_k\, softmax(z_j)[k]
 
-    For each image, a member has the weight of the probability, unsoftened,
-    that it gives the label. With soft labels that is the one they expect.
+    For each image, the weight of a member is its unsoftened probability of the
+    label; for soft labels, the expected probability.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """
 
     needs_labels = True
@@ -28,7 +28,7 @@ class ConfidenceCollector(FoldCollector):
     def values(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        """Logarithms of :math:`w_j P_j`: none is too small to count.
+        """Compute the logarithms of :math:`w_j P_j`, which do not underflow.
 
         Raises:
             ValueError: If there are no labels.

@@ -11,7 +11,7 @@ from .labels import cross_entropy, required_labels
 
 @MODELS.register_module()
 class CrossEntropyCollector(FoldCollector):
-    r"""The mean of the members, each weighted down by its cross-entropy.
+    r"""Averages the members, giving less weight to a larger cross-entropy.
 
     .. math::
         C_i = \sum_{j \in S_i} w_j P_j, \qquad
@@ -19,13 +19,13 @@ class CrossEntropyCollector(FoldCollector):
               \frac{\exp H_j}{\sum_{k \in S_i} \exp H_k}\Big), \qquad
         H_j = H(y, softmax(z_j))
 
-    The weights, one for each image and member, that `Confidence-Aware
-    Multi-Teacher Knowledge Distillation <https://arxiv.org/abs/2201.00007>`_
-    (Zhang et al., ICASSP 2022) gives its teachers. A member that is alone has
-    weight 1. Here they weight what is collected; there, a loss for each
-    teacher, whose gradient is the same.
+    Each image and member has its own weight, as the teachers have in
+    `Confidence-Aware Multi-Teacher Knowledge Distillation
+    <https://arxiv.org/abs/2201.00007>`_ (Zhang et al., ICASSP 2022). A single
+    member has weight 1. The paper weights one loss for each teacher; weighting
+    the predictions has the same gradient.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """
 
     needs_labels = True
@@ -33,7 +33,7 @@ class CrossEntropyCollector(FoldCollector):
     def values(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        r"""Probabilities, and the logarithms of :math:`P_j \exp H_j`.
+        r"""Compute probabilities and the logarithms of :math:`P_j \exp H_j`.
 
         Raises:
             ValueError: If there are no labels.

@@ -10,17 +10,18 @@ from .leave_one_out import leave_one_out
 
 
 class FoldCollector(BaseCollector):
-    r"""A collector whose target is a fold over the members of a set.
+    r"""Base of collectors whose target is a fold over the members of a set.
 
     .. math::
         C_i = \mathrm{normalize}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
               \mathrm{values}(\log P_j),\ |S_i|\Big)
 
-    All N targets cost O(N). A subclass says what a member brings
-    (:meth:`values`), how two contributions become one (:meth:`fold`) and how
-    the result becomes a distribution (:meth:`normalize`).
+    All N targets are computed in O(N). A subclass implements the contribution
+    of a member (:meth:`values`), the combination of two contributions
+    (:meth:`fold`) and the normalization of the result to a distribution
+    (:meth:`normalize`).
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
 
     Examples:
         >>> @MODELS.register_module()
@@ -40,35 +41,37 @@ class FoldCollector(BaseCollector):
     def values(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        """What each of K members brings.
+        """Compute the contribution of each of K members.
 
         Args:
             log_probs (Tensor): Finite log-probabilities (K, B, C).
-            gt_labels (Tensor, optional): Checked labels, class indices (B,)
-                or probabilities (B, C).
-            tau (float): The temperature they are softened with.
+            gt_labels (Tensor, optional): Valid labels, class indices (B,) or
+                probabilities (B, C).
+            tau (float): The temperature that softened ``log_probs``.
 
         Returns:
-            Tensor: (K, B, D); D is C, or more where a member brings more
-            than one number a class.
+            Tensor: (K, B, D); D is C, or more if a contribution has more than
+            one number a class.
         """
 
     @abstractmethod
     def fold(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Make one contribution of two.
+        """Combine two contributions.
+
+        The operation has to be associative and commutative, and must not work
+        in place.
 
         Args:
             a (Tensor): (B, D) or (N, B, D).
             b (Tensor): (B, D) or (N, B, D).
 
         Returns:
-            Tensor: Their combination, broadcast. Associative and
-            commutative, and not in place.
+            Tensor: The combination, broadcast.
         """
 
     @abstractmethod
     def normalize(self, folded: torch.Tensor, size: int) -> torch.Tensor:
-        """Make distributions of what was folded.
+        """Normalize combined contributions to distributions.
 
         Args:
             folded (Tensor): (B, D) or (N, B, D).
@@ -105,7 +108,7 @@ class FoldCollector(BaseCollector):
                 else leave_one_out(self.fold, values)
             )
         if teachers is not None:
-            # With views of their own, the N views of a teacher come together.
+            # With independent views, each teacher brings its N views at once.
             values = self.values(teachers.flatten(0, -3), gt_labels, tau)
             size += len(teachers)
             parts.append(reduce(self.fold, values.unflatten(0, teachers.shape[:-2])))

@@ -10,8 +10,8 @@ from .base_collector import BaseCollector
 
 @MODELS.register_module()
 class GeneralCollector(BaseCollector):
-    r"""The mean of the members with the weights of the least error on a
-    validation split.
+    r"""Averages the members with the weights that minimize the error of the
+    average on a validation split.
 
     .. math::
         C_i = \sum_{j \in S_i} w_j P_j, \qquad
@@ -21,14 +21,14 @@ class GeneralCollector(BaseCollector):
 
     KDCL-General of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
-    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
-    Of a smaller set, E has that set's rows and columns.
-    :class:`~mmdckd.engine.hooks.MeasureErrorsHook` measures E, with
-    probabilities p that are not softened; it is part of checkpoints.
+    (Guo et al., CVPR 2020), where the set is all students
+    (``include_self=True``). For a smaller set, E has that set's rows and
+    columns. :class:`~mmdckd.engine.hooks.MeasureErrorsHook` measures E with
+    unsoftened probabilities p; checkpoints contain it.
 
-    A weight may be negative. Should a class come out negative by it, it
-    counts as 0, and the rest is normalized. E gets a millionth of its mean
-    diagonal on its diagonal, so that members that err alike share.
+    Weights may be negative. If a class gets a negative value, it is set to 0
+    and the others are normalized. A millionth of the mean diagonal is added to
+    the diagonal of E, so that members with equal errors get equal weights.
 
     Args:
         include_self (bool): Whether a student is in its own set. Defaults to
@@ -37,12 +37,12 @@ class GeneralCollector(BaseCollector):
             Defaults to False.
 
     Attributes:
-        errors (Tensor): E (K, K) in float64, of the N students and, where
-            they are in the set, the M teachers; as a ``teacher_collector`` of
-            the teachers. (0, 0) until it is measured.
+        errors (Tensor): E (K, K) in float64, for the N students and, with
+            ``include_teacher``, the M teachers; for a ``teacher_collector``,
+            the M teachers. (0, 0) until it is measured.
     """  # noqa: E501
 
-    # Its errors are those of one label an image.
+    # The errors are defined for one label an image.
     tasks = ('classification',)
 
     def __init__(
@@ -54,27 +54,28 @@ class GeneralCollector(BaseCollector):
     def check_members(self, num_members: int) -> None:
         if len(self.errors) not in (0, num_members):
             raise ValueError(
-                f'GeneralCollector has measured {len(self.errors)} members, '
-                f'but is to collect from {num_members}.'
+                'Invalid `collector`: expected errors of the '
+                f'{num_members} members that GeneralCollector combines, got measured '
+                f'errors of {len(self.errors)}.'
             )
 
     def weights(self, members: List[int]) -> torch.Tensor:
-        """The weights of a set.
+        """Compute the weights of a set.
 
         Args:
-            members (List[int]): K rows of E.
+            members (List[int]): The set's K rows of E.
 
         Returns:
-            Tensor: (K,) in float64; they sum to 1.
+            Tensor: (K,) in float64; the weights sum to 1.
 
         Raises:
-            RuntimeError: If the errors were not measured.
+            RuntimeError: If the errors have not been measured.
         """
         if not len(self.errors):
             raise RuntimeError(
-                'GeneralCollector weights members by their errors on a '
-                'validation split, and these were not measured: add '
-                "`custom_hooks=[dict(type='mmdckd.MeasureErrorsHook')]`."
+                'Invalid `custom_hooks`: expected a MeasureErrorsHook, which '
+                'measures the errors that GeneralCollector weights members by, got '
+                "none. Add `custom_hooks=[dict(type='mmdckd.MeasureErrorsHook')]`."
             )
         errors = self.errors.double()[members][:, members]
         ridge = 1e-6 * errors.diagonal().mean() + 1e-12

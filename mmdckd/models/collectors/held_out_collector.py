@@ -14,38 +14,37 @@ from .builder import build_collector
 
 @MODELS.register_module()
 class HeldOutCollector(BaseCollector):
-    r"""The knowledge of those peers that are blind to the image.
+    r"""Combines the predictions of the peers that do not train on the image.
 
     .. math::
         C(x) = \mathrm{collect}(\{\log P_j(x) : x \in F_j\})
 
-    where :math:`F_j` is the fold of the training images that student j does
-    not see (``model.folds``). What a network says of an image that it never
-    trained on cannot be memorized, a wrong label included. The peers are asked
-    in ``eval`` mode, with the view of the image that the batch has. Every
-    student that sees an image has the same target for it. With
-    ``model.finished_peers``, the peers are those of the finished cohort, and the
-    students that learn from them see every image. No peer has seen the
-    label of an image without one: all of them are asked, as the inner
-    collector does without folds.
+    where :math:`F_j` is the fold of the training images to which student j is
+    blind (``model.folds``). A network cannot have memorized the label of an
+    image that it did not train on, not even a wrong label. Peers predict in
+    ``eval`` mode, on the view of the image in the batch. All students that
+    train on an image have the same target for it. With
+    ``model.finished_peers``, the peers are those of the finished cohort, and
+    the students that learn from them see every image. For an image without a
+    label, all peers are combined, as the inner collector does without folds.
 
-    The idea is that of cross-fitting, which `Knowledge Distillation as
-    Semiparametric Inference <https://arxiv.org/abs/2104.09732>`_ (Dao et al.,
-    ICLR 2021) uses for teachers; here the peers of a cohort are asked.
+    The idea is cross-fitting, which `Knowledge Distillation as Semiparametric
+    Inference <https://arxiv.org/abs/2104.09732>`_ (Dao et al., ICLR 2021)
+    applies to teachers; here it is applied to the peers of a cohort.
 
     Args:
         collector (str | dict | BaseCollector): How the predictions of several
             blind peers are combined. Defaults to ``'logit_mean'``.
-        include_teacher (bool): Whether every teacher is asked too. Defaults
-            to False.
+        include_teacher (bool): Whether every teacher is included. Defaults to
+            False.
 
     Raises:
         ValueError: If the inner collector includes the student itself, which
-            has seen the image, or is a held-out collector too.
+            has seen the image, or is also a held-out collector.
     """
 
     held_out = True
-    #: The folds of the students, once they are known.
+    #: The folds of the students, set by :meth:`use_folds`.
     folds: Sequence[Optional[int]] = ()
 
     def __init__(
@@ -56,7 +55,7 @@ class HeldOutCollector(BaseCollector):
         super().__init__(include_teacher=include_teacher)
         self.collector = build_collector(collector)
         if self.collector.include_self or self.collector.held_out:
-            expected = 'one without `include_self`, and of another type'
+            expected = 'a collector of another type, without `include_self`'
             raise invalid('collector', expected, self.collector)
         self.collector.include_teacher |= include_teacher
         self.include_teacher = self.collector.include_teacher
@@ -64,19 +63,19 @@ class HeldOutCollector(BaseCollector):
         self.tasks = self.collector.tasks
 
     def use_task(self, task: Classification) -> None:
-        """Collect for a task; see :meth:`BaseCollector.use_task`."""
+        """Set the task of the cohort; see :meth:`BaseCollector.use_task`."""
         super().use_task(task)
         self.collector.use_task(task)
 
     def use_folds(self, folds: Sequence[Optional[int]]) -> None:
-        """Learn to which fold each student is blind; see
+        """Set the fold to which each student is blind; see
         :meth:`BaseCollector.use_folds`."""
         self.folds = list(folds)
 
     def sources(
         self, index: int, peers: List[str], teachers: List[str], finished: bool = False
     ) -> List[str]:
-        """Tell who is asked about images that a student sees; see
+        """List the members whose predictions a student learns from; see
         :meth:`BaseCollector.sources`."""
         if finished and not self.folds:
             return list(peers) + (list(teachers) if self.include_teacher else [])
@@ -88,7 +87,7 @@ class HeldOutCollector(BaseCollector):
         return asked + (list(teachers) if self.include_teacher else [])
 
     def check_members(self, num_members: int) -> None:
-        """Check that a set of this size can be collected from; see
+        """Check that the inner collector fits the number of members; see
         :meth:`BaseCollector.check_members`."""
         with under('collector'):
             self.collector.check_members(num_members)

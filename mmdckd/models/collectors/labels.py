@@ -14,29 +14,28 @@ def check_labels(
 ) -> None:
     """Check the labels of a batch.
 
-    Values are looked at on the CPU alone: on another device, a look makes it
-    wait.
+    Values are checked on the CPU only, as reading them from another device
+    would synchronize it.
 
     Args:
-        gt_labels (Tensor): Class indices (B,), or probabilities (B, C). An image
-            without labels, where nothing looks at them, is -1.
+        gt_labels (Tensor): Class indices (B,), or probabilities (B, C). The
+            index -1 stands for no label, if nothing needs labels.
         batch_size (int): B.
         num_classes (int): C.
-        exclusive_for (Sequence[str]): What needs classes that exclude each
-            other, so that a row sums to 1, for the message. An image with
-            several labels, each of probability 1, has no such row. Defaults
-            to none.
+        exclusive_for (Sequence[str]): The parts that need one class an image
+            (or a mixture that sums to 1), for the error message. Defaults to ():
+            an image may have several labels of probability 1.
 
     Raises:
-        ValueError: If shape or type is another, an index is not in
-            0, ..., C - 1, or a row of probabilities has a negative entry or
-            does not sum to 1 (to within 0.01, for what half precision loses),
-            or is not finite.
-        TypeError: If they are no tensor.
+        TypeError: If the labels are not a tensor.
+        ValueError: If their shape or type is invalid, an index is not in
+            0, ..., C - 1, a probability is not finite, or, with
+            ``exclusive_for``, a row has a negative entry or does not sum to 1
+            (to within 0.01, for half precision).
     """
     if not isinstance(gt_labels, torch.Tensor):
         raise TypeError(
-            f'`gt_labels` is a tensor, but got a {type(gt_labels).__name__}.'
+            f'Invalid `gt_labels`: expected a tensor, got a {type(gt_labels).__name__}.'
         )
     shape = tuple(gt_labels.shape)
     whole = not (
@@ -47,24 +46,26 @@ def check_labels(
     hard = shape == (batch_size,) and whole
     if gt_labels.is_complex() or not hard and shape != (batch_size, num_classes):
         raise ValueError(
-            f'labels are class indices of shape {(batch_size,)}, or '
-            f'probabilities of shape {(batch_size, num_classes)}, but '
-            f'`gt_labels` is {gt_labels.dtype} of shape {shape}.'
+            f'Invalid `gt_labels`: expected class indices of shape {(batch_size,)} '
+            f'or probabilities of shape {(batch_size, num_classes)}, got '
+            f'{gt_labels.dtype} of shape {shape}.'
         )
     if gt_labels.device.type != 'cpu':
         return
     if hard:
-        # Nothing looks at the label of an image that has none.
+        # If nothing needs labels, an image may have none.
         least = 0 if exclusive_for else NO_LABEL
         wrong = gt_labels[(gt_labels < least) | (gt_labels >= num_classes)]
         if len(wrong):
             raise ValueError(
-                f'`gt_labels`: label {wrong[0].item()} is out of range: the '
-                f'logits have {num_classes} classes, 0 to {num_classes - 1}.'
+                f'Invalid `gt_labels`: expected labels from 0 to {num_classes - 1}, '
+                f'the {num_classes} classes of the logits, got {wrong[0].item()}.'
             )
         return
     if not gt_labels.isfinite().all():
-        raise ValueError('`gt_labels` are probabilities, but some are not finite.')
+        raise ValueError(
+            'Invalid `gt_labels`: expected finite probabilities, got NaN or infinity.'
+        )
     if not exclusive_for:
         return
     sums = gt_labels.double().sum(-1)
@@ -74,8 +75,8 @@ def check_labels(
             'class an image, or a mixture (mixup, CutMix, soft labels) that is '
             'non-negative and sums to 1, got entries from '
             f'{gt_labels.min().item():g} and sums of {sums.min().item():g} to '
-            f'{sums.max().item():g}. For images with several labels choose '
-            "what looks at no labels, such as collector='logit_mean' and "
+            f'{sums.max().item():g}. For images with several labels, choose '
+            "options that need no labels, such as collector='logit_mean' and "
             "correlation='all'."
         )
 
@@ -83,7 +84,7 @@ def check_labels(
 def soft_labels(
     gt_labels: torch.Tensor, num_classes: int, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Write labels as probabilities.
+    """Convert labels to probabilities.
 
     Args:
         gt_labels (Tensor): Class indices (B,), or probabilities (B, C).
@@ -104,14 +105,14 @@ def soft_labels(
 def required_labels(
     gt_labels: Optional[torch.Tensor], num_classes: int, dtype: torch.dtype, who: object
 ) -> torch.Tensor:
-    """Write labels as probabilities where something cannot do without.
+    """Convert labels to probabilities, and raise an error if there are none.
 
     Args:
         gt_labels (Tensor, optional): Class indices (B,), or probabilities
             (B, C).
         num_classes (int): C.
         dtype (torch.dtype): Type of the result.
-        who (object): What needs them, for the message.
+        who (object): The object that needs labels, for the error message.
 
     Returns:
         Tensor: (B, C).
@@ -121,14 +122,14 @@ def required_labels(
     """
     if gt_labels is None:
         raise ValueError(
-            f'{type(who).__name__} looks at labels, but `gt_labels` is None: '
-            'give labels, or choose another `collector`.'
+            f'Invalid `gt_labels`: expected labels, which {type(who).__name__} '
+            'needs, got None. Give labels, or choose another `collector`.'
         )
     return soft_labels(gt_labels, num_classes, dtype)
 
 
 def cross_entropy(log_probs: torch.Tensor, gt_labels: torch.Tensor) -> torch.Tensor:
-    r"""Cross-entropy of the labels with what members predict.
+    r"""Compute the cross-entropy of the members' predictions and the labels.
 
     .. math:: H(y, P_j) = -\sum_c y_c \log P_j[c]
 

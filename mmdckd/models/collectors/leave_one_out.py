@@ -7,15 +7,15 @@ import torch
 def leave_one_out(
     fold: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], values: torch.Tensor
 ) -> torch.Tensor:
-    r"""Fold all values but one, for each one, with O(N) folds.
+    r"""Fold all values but one, for each of N values, with O(N) operations.
 
     .. math::
         o_i = (v_1 \circ \dots \circ v_{i-1}) \circ
               (v_{i+1} \circ \dots \circ v_N)
 
-    What stands before and what stands after is carried along, so nothing is
-    ever taken back out of a total: no cancellation, and any associative
-    operation will do.
+    The folds of the values before and after each one are carried along.
+    Nothing is subtracted from a total, so there is no cancellation, and any
+    associative operation can be used.
 
     Args:
         fold (Callable): The associative operation.

@@ -12,8 +12,8 @@ from .labels import cross_entropy, required_labels
 
 @MODELS.register_module()
 class LinearCollector(BaseCollector):
-    r"""For each image the convex combination of the members' logits that
-    predicts its label best.
+    r"""Takes, for each image, the convex combination of the members' logits that
+    predicts the label best.
 
     .. math::
         C_i = \mathrm{softmax}\Big(
@@ -24,12 +24,12 @@ class LinearCollector(BaseCollector):
 
     KDCL-Linear of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
-    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
-    The problem is convex and has as many unknowns as there are members; all
-    images of a batch are solved at once, see :func:`best_combination`. Without
-    ``include_self`` there is one problem a student.
+    (Guo et al., CVPR 2020), where the set is all students
+    (``include_self=True``). The problem is convex with one unknown a member,
+    and is solved for all images of a batch at once by :func:`best_combination`.
+    Without ``include_self``, each student has its own problem.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True

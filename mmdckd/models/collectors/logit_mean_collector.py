@@ -10,7 +10,7 @@ from .fold_collector import FoldCollector
 
 @MODELS.register_module()
 class LogitMeanCollector(FoldCollector):
-    r"""The softened softmax of the members' mean logits.
+    r"""Takes the softened softmax of the members' mean logits.
 
     .. math::
         C_i = \mathrm{softmax}\Big(
@@ -18,11 +18,11 @@ class LogitMeanCollector(FoldCollector):
             = \mathrm{softmax}\Big(
               \frac{1}{|S_i|} \sum_{j \in S_i} \frac{z_j}{\tau}\Big)
 
-    Both sides are equal as :math:`\log P_j` and :math:`z_j / \tau` differ by a
-    constant in each row, which softmax takes no notice of. It is the
+    Both sides are equal, as :math:`\log P_j` and :math:`z_j / \tau` differ by a
+    constant in each row, which does not change the softmax. It is the
     normalized geometric mean of the members' distributions.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """
 
     def values(

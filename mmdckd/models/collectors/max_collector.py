@@ -10,16 +10,17 @@ from .fold_collector import FoldCollector
 
 @MODELS.register_module()
 class MaxCollector(FoldCollector):
-    r"""Per class the largest probability that any member gives.
+    r"""Takes, for each class, the largest probability of any member.
 
     .. math::
         C_i[c] = \frac{\max_{j \in S_i} P_j[c]}
                       {\sum_k \max_{j \in S_i} P_j[k]}
 
-    A class that one member finds plausible survives. Of several labels,
-    :math:`C_i[c]` is the largest probability itself: classes are no rivals.
+    The target keeps every class that some member finds plausible. In
+    multi-label classification, :math:`C_i[c]` is the largest probability
+    without normalization.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """
 
     def values(

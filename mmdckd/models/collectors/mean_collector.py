@@ -10,17 +10,17 @@ from .fold_collector import FoldCollector
 
 @MODELS.register_module()
 class MeanCollector(FoldCollector):
-    r"""The mean of the members' distributions.
+    r"""Averages the members' distributions.
 
     .. math::
         C_i = \frac{1}{|S_i|} \sum_{j \in S_i} P_j
 
     Entropy is concave, so :math:`H(C_i)` is at least the mean of the members'
     entropies. The gradient of :math:`KL(C_i \| P_i)` is that of
-    :math:`\frac{1}{|S_i|} \sum_j KL(P_j \| P_i)`: deep mutual learning (Zhang
-    et al., CVPR 2018).
+    :math:`\frac{1}{|S_i|} \sum_j KL(P_j \| P_i)`, as in deep mutual learning
+    (Zhang et al., CVPR 2018).
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """
 
     def values(

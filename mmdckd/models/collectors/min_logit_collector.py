@@ -11,8 +11,8 @@ from .labels import cross_entropy, required_labels
 
 @MODELS.register_module()
 class MinLogitCollector(FoldCollector):
-    r"""Per class the smallest margin over the label's logit that any member
-    has.
+    r"""Takes, for each class, the smallest margin over the label's logit among
+    the members.
 
     .. math::
         C_i = \mathrm{softmax}(z_i^{min} / \tau), \qquad
@@ -21,13 +21,13 @@ class MinLogitCollector(FoldCollector):
 
     KDCL-MinLogit of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
-    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
-    For a class index y the reference is :math:`z_j[y]`, as there; for soft
-    labels it is the logit that the labels expect, this project's extension.
-    :math:`\log P_j` stands in for :math:`z_j / \tau`: the constant of each row
-    cancels.
+    (Guo et al., CVPR 2020), where the set is all students
+    (``include_self=True``). For a class index y, the reference is
+    :math:`z_j[y]`, as in the paper; for soft labels it is the expected logit,
+    this project's extension. The code uses :math:`\log P_j` for
+    :math:`z_j / \tau`, as the constant of each row cancels.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True
@@ -35,7 +35,7 @@ class MinLogitCollector(FoldCollector):
     def values(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        """Margins over the label.
+        """Compute the margins over the label's logit.
 
         Raises:
             ValueError: If there are no labels.

@@ -11,7 +11,7 @@ from .labels import cross_entropy, required_labels
 
 @MODELS.register_module()
 class NaiveCollector(FoldCollector):
-    r"""For each image the member that predicts its label best.
+    r"""Takes, for each image, the member that predicts the label best.
 
     .. math::
         C_i = P_{j^*}, \qquad
@@ -19,11 +19,11 @@ class NaiveCollector(FoldCollector):
 
     KDCL-Naive of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_
-    (Guo et al., CVPR 2020), whose set is all students: ``include_self=True``.
-    Members are judged unsoftened, as there. Members that are equally good, to
-    the last bit, give their mean.
+    (Guo et al., CVPR 2020), where the set is all students
+    (``include_self=True``). The comparison uses unsoftened predictions, as in
+    the paper. Members with exactly equal cross-entropies are averaged.
 
-    Its arguments are those of :class:`BaseCollector`.
+    The arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
 
     needs_labels = True
@@ -31,7 +31,7 @@ class NaiveCollector(FoldCollector):
     def values(
         self, log_probs: torch.Tensor, gt_labels: Optional[torch.Tensor], tau: float
     ) -> torch.Tensor:
-        """Probabilities, a one to count with, and the cross-entropy.
+        """Compute the probabilities, a count of 1, and the cross-entropy.
 
         Raises:
             ValueError: If there are no labels.

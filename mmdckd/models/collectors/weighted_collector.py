@@ -11,22 +11,22 @@ from .base_collector import BaseCollector
 
 @MODELS.register_module()
 class WeightedCollector(BaseCollector):
-    r"""The mean of the members, each with a weight that the config gives.
+    r"""Averages the members with fixed weights from the config.
 
     .. math::
         C_i = \frac{\sum_{j \in S_i} w_j P_j}{\sum_{j \in S_i} w_j}
 
     Args:
-        weights (Sequence[float]): One of each student, in the order of their
-            names, then one of each teacher that is in the set; more than 0.
-            As a ``teacher_collector``, one of each teacher.
+        weights (Sequence[float]): One weight above 0 for each student, in the
+            order of their names, then, with ``include_teacher``, one for each
+            teacher. For a ``teacher_collector``, one for each teacher.
         include_self (bool): Whether a student is in its own set. Defaults to
             False.
         include_teacher (bool): Whether every teacher is in every set.
             Defaults to False.
 
     Raises:
-        ValueError: If a weight is not more than 0.
+        ValueError: If a weight is not above 0.
 
     Examples:
         >>> DCKDLoss(
@@ -47,9 +47,9 @@ class WeightedCollector(BaseCollector):
     def check_members(self, num_members: int) -> None:
         if len(self.weights) != num_members:
             raise ValueError(
-                f'WeightedCollector has {len(self.weights)} `weights`, but '
-                f'there are {num_members} members to collect from: give each '
-                'one, the students first.'
+                f'Invalid `weights`: expected {num_members} weights for '
+                'WeightedCollector, one for each member, students first, got '
+                f'{len(self.weights)}.'
             )
 
     def collect(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The recorders of what collective losses read, of all members."""
+"""Record the inputs of collective losses for all members."""
 
 from contextlib import ExitStack, contextmanager
 from typing import Dict, Iterator, List, Optional, Set
@@ -20,17 +20,17 @@ from .recorders import (
     Tensors,
 )
 
-#: Name to the config of a recorder; None for the default one of logits.
+#: Name to the config of a recorder; None for the default recorder of logits.
 Configs = Dict[str, Optional[dict]]
 
 
 class CohortRecorders:
-    """Records what collective losses read of students and teachers.
+    """Records the inputs of collective losses in students and teachers.
 
     Args:
         losses (nn.ModuleDict): Name to collective loss.
         student_cfgs (dict): Name to the config of a student's recorder.
-        teacher_cfgs (dict): The same of a teacher's.
+        teacher_cfgs (dict): Name to the config of a teacher's recorder.
     """
 
     def __init__(
@@ -38,27 +38,26 @@ class CohortRecorders:
     ) -> None:
         self._losses = losses
         self._cfgs = dict(student=student_cfgs, teacher=teacher_cfgs)
-        # The statistics of a cohort are of logits.
+        # The statistics of a cohort need logits.
         read: Dict[str, List[str]] = dict(
             student=[LOGITS] if len(losses) else [], teacher=[]
         )
         for loss in losses.values():
             read['student'] += loss.inputs
             read['teacher'] += loss.inputs if loss.needs_teacher else []
-        #: What is read of a ``student`` and of a ``teacher``.
+        #: The names of the inputs, by role: ``student`` or ``teacher``.
         self.inputs = {role: list(dict.fromkeys(each)) for role, each in read.items()}
         self._students: Dict[str, MemberRecorder] = {}
         self._teachers: List[MemberRecorder] = []
 
     @property
     def features(self) -> Set[str]:
-        """Set[str]: What is read beside logits."""
+        """Set[str]: The names of the inputs other than logits."""
         return set(self.inputs['student']) - {LOGITS}
 
     @property
     def logits_alone(self) -> bool:
-        """bool: Whether nothing is recorded but what networks return, their
-        logits."""
+        """bool: Whether only logits, the output of a network, are recorded."""
         return not self.features and all(
             cfgs[LOGITS] is None for cfgs in self._cfgs.values()
         )
@@ -81,8 +80,8 @@ class CohortRecorders:
             network (:obj:`BaseModel`): The network.
 
         Raises:
-            ValueError: If there is no recorder of what a loss reads, or its
-                source does not exist.
+            ValueError: If an input of a loss has no recorder, or the source of
+                a recorder does not exist.
         """
         recorders: Dict[str, TensorRecorder] = {}
         cfgs = self._cfgs[role]
@@ -119,13 +118,13 @@ class CohortRecorders:
             yield
 
     def recording_student(self, name: str) -> MemberRecorder:
-        """A context in which one student is recorded while it runs."""
+        """Return a context in which one student is recorded while it runs."""
         return self._students[name]
 
     def pop_student(self, name: str) -> Tensors:
-        """Take out what is recorded of a student, by recorder."""
+        """Remove and return the records of a student, by recorder."""
         return self._students[name].pop()
 
     def pop_teachers(self) -> List[Tensors]:
-        """Take out what is recorded of each of the M teachers."""
+        """Remove and return the records of each of the M teachers."""
         return [recorder.pop() for recorder in self._teachers]

@@ -33,52 +33,51 @@ from .student_distillers import StudentDistillers
 
 @MODELS.register_module()
 class CollectiveDistiller(BaseDistiller):
-    """Turns what teacher and students do into named losses.
+    """Computes the distillation losses of a cohort from recorded outputs.
 
-    It has two parts. For each student, a distiller of MMRazor, unchanged,
-    with recorders, connectors and losses of its own, all built from the same
-    config. For the cohort, collective losses on what is recorded of all
-    students and teachers: their logits, such as
-    :class:`~mmdckd.models.losses.DCKDLoss`, or features, such as
-    :class:`~mmdckd.models.losses.RelationMapLoss`.
+    It has two parts. For each student, it has a distiller of MMRazor with its
+    own recorders, connectors and losses, all built from the same config. For
+    the cohort, it has collective losses on records of all students and
+    teachers: on logits, such as :class:`~mmdckd.models.losses.DCKDLoss`, or on
+    features, such as :class:`~mmdckd.models.losses.RelationMapLoss`.
 
     Args:
-        student_names (List[str]): The names of the students, given by the
+        student_names (List[str]): The names of the students, set by the
             algorithm.
         collective_losses (Dict[str, dict], optional): Name to config of
             losses for the cohort. A name contains ``"loss"``. Defaults to
             None.
         student_logits (dict, optional): MMRazor recorder config of the
-            students' logits. Defaults to None, the output of ``head``.
-        teacher_logits (dict, optional): The same of the teacher's. Defaults
-            to None, the output of ``head``.
+            students' logits. Defaults to None: the output of ``head``.
+        teacher_logits (dict, optional): MMRazor recorder config of the
+            teachers' logits. Defaults to None: the output of ``head``.
         student_distiller (dict, optional): The type, and further arguments,
-            of each student's MMRazor distiller. Defaults to None, a
-            ``ConfigurableDistiller`` if it has anything to do. With
+            of each student's MMRazor distiller. Defaults to None: a
+            ``ConfigurableDistiller`` if any of the next six is set. With
             ``BYOTDistiller`` a student is its own teacher: the teacher's
-            recorders look at the student. ``OFDDistiller`` takes its margins
-            from the first teacher.
+            recorders record the student. ``OFDDistiller`` uses the margins of
+            the first teacher.
         student_recorders (dict, optional): As in MMRazor's
-            ``ConfigurableDistiller``, and so are the next five. They apply to
-            every student. Types without a scope are MMRazor's or mmdckd's.
-            Collective losses read them by name; see
+            ``ConfigurableDistiller``, like the next five. They apply to every
+            student. Types without a scope are MMRazor's or mmdckd's.
+            Collective losses refer to recorders by name; see
             :attr:`~mmdckd.models.losses.BaseCollectiveLoss.inputs`.
-        teacher_recorders (dict, optional): See above. Losses of MMRazor read
-            the first teacher's, collective losses those of all teachers.
+        teacher_recorders (dict, optional): See above. Losses of MMRazor use
+            the first teacher, collective losses use all teachers.
         distill_deliveries (dict, optional): See above.
-        connectors (dict, optional): See above; every student has its own.
+        connectors (dict, optional): See above; each student has its own.
         distill_losses (dict, optional): See above. A loss whose config lists
-            ``students=['student0']`` is theirs alone.
+            ``students=['student0']`` applies only to these.
         loss_forward_mappings (dict, optional): See above.
         init_cfg (dict, optional): Initialization config. Defaults to None.
-        task (str): The task of the students, given by the algorithm. Defaults
+        task (str): The task of the students, set by the algorithm. Defaults
             to ``'classification'``.
 
     Raises:
         ValueError: If the name of a collective loss lacks ``"loss"``, without
-            which MMEngine would not train it, or no recorder has the name of
-            what it reads.
-        TypeError: If a part is no dict of dicts by name.
+            which MMEngine would not train it, or an input of a loss has no
+            recorder.
+        TypeError: If a part is not a dict of dicts by name.
 
     Examples:
         >>> distiller = CollectiveDistiller(
@@ -128,18 +127,17 @@ class CollectiveDistiller(BaseDistiller):
             cfg.setdefault('type', 'ConfigurableDistiller')
         self._students = StudentDistillers(cfg, self.student_names)
         self.student_distillers = self._students.modules
-        # The first step looks at the values of the labels.
+        # The first step checks the values of the labels.
         self._first = True
 
     @property
     def needs_teacher(self) -> bool:
-        """bool: Whether any loss looks at the teacher."""
+        """bool: Whether any loss uses the teacher."""
         return bool(self._recorders.inputs['teacher']) or self._students.needs_teacher
 
     @property
     def takes_teacher_logits_alone(self) -> bool:
-        """bool: Whether losses look at the teachers' logits, and at nothing
-        else of them."""
+        """bool: Whether losses use only the logits of the teachers."""
         read = self._recorders.inputs['teacher']
         return read == [LOGITS] and not self._students.needs_teacher
 
@@ -150,49 +148,53 @@ class CollectiveDistiller(BaseDistiller):
 
     @property
     def held_out(self) -> bool:
-        """bool: Whether a loss asks students about images to which they are
+        """bool: Whether a loss uses predictions on images to which students are
         blind."""
         return any(loss.held_out for loss in self.collective_losses.values())
 
     @property
     def records_logits_alone(self) -> bool:
-        """bool: Whether all that is recorded is what a network returns last,
-        its logits, so that nothing that runs after could overwrite it."""
+        """bool: Whether only logits are recorded. They are the last output of a
+        network, so no later layer can overwrite them in place."""
         return self._recorders.logits_alone and self._students.records_logits_alone
 
     def check_recomputable(self) -> None:
-        """Check that a student may run a second time, unseen.
+        """Check that a student's forward pass can be recomputed.
 
         Raises:
-            ValueError: If a delivery would feed its first pass alone.
+            ValueError: If there are deliveries, which change only the first
+                pass.
         """
         if self.delivers:
             raise ValueError(
                 'Invalid `memory`: expected None with '
-                '`distiller.distill_deliveries`, which replace what a student '
-                'computes in its first pass and not in the one that '
-                "recomputes it, got 'checkpoint'."
+                '`distiller.distill_deliveries`, which change only the first '
+                "forward pass and not its recomputation, got 'checkpoint'."
             )
 
     def prepare_from_cohort(self, cohort: StudentCohort) -> None:
-        """Attach the students' recorders; an error names a wrong source."""
+        """Attach the students' recorders.
+
+        Raises:
+            ValueError: If a recorder's source does not exist.
+        """
         self._students.attach_students(cohort)
         self._recorders.attach_students(cohort)
 
     def prepare_from_teachers(self, teachers: List[BaseModel]) -> None:
         """Attach the teachers' recorders, and check that every loss has the
-        cohort and the teachers it needs.
+        students and teachers that it needs.
 
         Raises:
-            ValueError: If a recorder's source does not exist, or a loss
-                cannot be computed on this cohort.
+            ValueError: If a recorder's source does not exist, or a loss does
+                not fit the cohort.
         """
         check_cohort(self.collective_losses, len(self.student_names), len(teachers))
         if not teachers:
             if self.needs_teacher:
                 raise ValueError(
-                    '`distiller` has teacher recorders or deliveries, but '
-                    'the model has no `teacher`.'
+                    'Invalid `teacher`: expected one for the teacher recorders or '
+                    'deliveries of `distiller`, got None.'
                 )
             return
         self._students.attach_teacher(teachers[0])
@@ -200,14 +202,14 @@ class CollectiveDistiller(BaseDistiller):
         self._recorders.attach_teachers(teachers)
 
     def use_finished_peers(self, number: int) -> None:
-        """Have collective losses learn from peers that have finished their
-        training.
+        """Let collective losses learn from finished peers.
 
         Args:
-            number (int): How many there are.
+            number (int): The number of finished peers.
 
         Raises:
-            ValueError: If no loss can.
+            ValueError: If no loss learns from peers, or a loss cannot learn
+                from finished ones.
         """
         learns = False
         for name, loss in self.collective_losses.items():
@@ -215,14 +217,14 @@ class CollectiveDistiller(BaseDistiller):
                 learns |= loss.use_finished_peers(number)
         if not learns:
             raise ValueError(
-                'Invalid `model.finished_peers`: expected None where no loss '
-                'of `distiller.collective_losses` learns from peers, as '
-                f'mmdckd.DCKDLoss does with `beta`, got {number}.'
+                'Invalid `model.finished_peers`: expected None, as no loss in '
+                '`distiller.collective_losses` learns from peers (as '
+                f'mmdckd.DCKDLoss with `beta` does), got {number}.'
             )
 
     def record_student(self, student: BaseModel) -> MemberRecorder:
-        """Attach to a network, a student or a copy of one, recorders of what
-        collective losses read."""
+        """Attach the recorders of collective losses to a student or a copy of
+        one."""
         return self._recorders.record('student', student)
 
     @contextmanager
@@ -241,12 +243,12 @@ class CollectiveDistiller(BaseDistiller):
             yield
 
     def pop_student(self, name: str) -> Tensors:
-        """Take out what collective losses read of a student: its logits
+        """Remove and return a student's inputs of collective losses: logits
         (B, C) and features, by name."""
         return self._recorders.pop_student(name)
 
     def pop_teachers(self) -> List[Tensors]:
-        """Take out what collective losses read of each of the M teachers."""
+        """Remove and return each teacher's inputs of collective losses."""
         return self._recorders.pop_teachers()
 
     def compute_distill_losses(
@@ -262,7 +264,7 @@ class CollectiveDistiller(BaseDistiller):
             Dict[str, Tensor]: ``distill.<student>.<loss>`` to its value.
 
         Raises:
-            ValueError: If a loss needs labels that are not there.
+            ValueError: If a loss needs labels and there are none.
         """
         losses = self._students.compute_losses(name, samples)
         return name_losses(DISTILL, name, losses)
@@ -277,34 +279,34 @@ class CollectiveDistiller(BaseDistiller):
         folds: Optional[BatchFolds] = None,
         blind: Optional[torch.Tensor] = None,
     ) -> Dict[str, torch.Tensor]:
-        """Compute the losses of the cohort, and its statistics.
+        """Compute the collective losses and the statistics of the cohort.
 
         Args:
-            students (Dict[str, Tensors]): What is recorded of each of the N
-                students, by name: logits (B, C), and features.
-            teachers (List[List[Tensors]]): The same of M teachers, on the
+            students (Dict[str, Tensors]): Student to its records: logits
+                (B, C) and features.
+            teachers (List[List[Tensors]]): The records of M teachers, on the
                 view that all students see, or on each student's view.
                 Defaults to (): the teachers did not run.
             samples (List[DataSample], optional): The batch, with its labels.
                 Defaults to None.
-            peers (Dict[str, Tensors], optional): The same of the N students
-                as peers, where these are others than ``students``. Defaults
-                to None.
-            finished (List[List[Tensors]]): The same of P finished peers, as
-                ``teachers``. Defaults to (): there are none.
-            folds (BatchFolds, optional): Which images each student sees, of
-                which its losses are then. Defaults to None: all.
-            blind (Tensor, optional): The m finished peers that are blind to
-                each image (m, B), from which held-out knowledge is. Defaults
-                to None.
+            peers (Dict[str, Tensors], optional): The records of N lagged or
+                blind peers. Defaults to None: the students are the peers.
+            finished (List[List[Tensors]]): The records of P finished peers, in
+                the form of ``teachers``. Defaults to (): there are none.
+            folds (BatchFolds, optional): The images that each student sees;
+                its losses are computed on these. Defaults to None: all.
+            blind (Tensor, optional): The indices (m, B) of the m finished peers
+                that are blind to each image, for held-out targets. Defaults to
+                None.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
-            value, and what :func:`~.statistics.cohort_statistics` returns.
+            value, and the statistics of
+            :func:`~.statistics.cohort_statistics`.
 
         Raises:
-            ValueError: If a loss needs labels that are not there, or, in the
-                first step, cannot use those that are.
+            ValueError: If a loss needs labels and there are none, or, in the
+                first step, cannot use them.
         """
         if not self.collective_losses:
             return {}

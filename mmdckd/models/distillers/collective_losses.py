@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Build collective losses, and give them what they need."""
+"""Build collective losses and provide their inputs."""
 
 from typing import Dict, List, Optional, Sequence
 
@@ -20,25 +20,24 @@ from ..tasks.labels import has_labels, missing_labels
 def build_collective_losses(
     cfgs: Optional[Dict[str, dict]], task: Classification
 ) -> nn.ModuleDict:
-    """Build collective losses.
+    """Build the collective losses of a config.
 
     Args:
         cfgs (Dict[str, dict], optional): Name to config.
         task (Classification): The task of the cohort.
 
     Raises:
-        ValueError: If a name lacks "loss", or a loss has no meaning for the
-            task.
-        TypeError: If it is no dict of dicts by name.
+        ValueError: If a name lacks "loss", or a loss does not support the task.
+        TypeError: If the config is not a dict of dicts by name.
     """
     check_named('collective_losses', cfgs)
     losses = nn.ModuleDict()
     for name, cfg in (cfgs or {}).items():
         if not is_loss(name):
             raise ValueError(
-                f'`distiller.collective_losses` has a loss named '
-                f'{name!r}; MMEngine trains what has "loss" in its name: '
-                f'call it "loss_{name}".'
+                'Invalid `distiller.collective_losses`: expected names that contain '
+                f'"loss", which MMEngine trains, got {name!r}. Did you mean '
+                f"'loss_{name}'?"
             )
         loss = MODELS.build(cfg)
         with under(f'distiller.collective_losses.{name}'):
@@ -51,7 +50,7 @@ def check_cohort(losses: nn.ModuleDict, num_students: int, num_teachers: int) ->
     """Check that every loss has the students and teachers it needs.
 
     Raises:
-        ValueError: If it has not; the message has its config key.
+        ValueError: If one is missing; the message names the loss's config key.
     """
     for name, loss in losses.items():
         with under(f'distiller.collective_losses.{name}'):
@@ -65,22 +64,22 @@ def gather_labels(
     logits: torch.Tensor,
     check: bool,
 ) -> Optional[torch.Tensor]:
-    """The labels of a batch, for losses that look at them.
+    """Gather the labels of a batch for the losses that need them.
 
     Args:
         losses (nn.ModuleDict): Name to loss.
         task (Classification): The task of the cohort.
         samples (List[DataSample], optional): The batch.
-        logits (Tensor): Those of a student (B, C).
-        check (bool): Whether losses look at the labels' values, which waits
-            for the device.
+        logits (Tensor): The logits (B, C) of a student.
+        check (bool): Whether losses check the labels' values, which
+            synchronizes the device.
 
     Returns:
-        Tensor, optional: (B,) or (B, C); None where there are none.
+        Tensor, optional: (B,) or (B, C); None if there are no labels.
 
     Raises:
-        ValueError: If a loss needs labels that are not there, or cannot use
-            those that are.
+        ValueError: If a loss needs labels and there are none, or cannot use
+            them.
     """
     labels = task.gather_labels(samples, logits.shape[1])
     for name, loss in losses.items():
@@ -89,7 +88,7 @@ def gather_labels(
             raise missing_labels(
                 f'{" and ".join(loss.label_users)} of {key}',
                 samples,
-                'choose another that looks at no labels',
+                'choose another that needs no labels',
             )
         if check and labels is not None:
             loss.check_labels(labels.cpu(), logits)
@@ -97,10 +96,11 @@ def gather_labels(
 
 
 def give_prototypes(losses: nn.ModuleDict, teachers: List[BaseModel]) -> None:
-    """Give the weights of the teachers' last layers to losses that want them.
+    """Pass the weights of the teachers' last layers to the losses that use them.
 
     Raises:
-        ValueError: If a teacher has no linear last layer, or it is trained.
+        ValueError: If a teacher's last layer is not linear, or the teacher is
+            trained.
     """
     for name, loss in losses.items():
         if loss.needs_prototypes:
@@ -114,7 +114,7 @@ def _prototypes(teacher: BaseModel, key: str) -> torch.Tensor:
         reason = (
             'whose last layer is not linear'
             if weight is None
-            else 'that is trained itself'
+            else 'that is itself trained'
         )
         raise ValueError(
             f'Invalid `{key}`: expected the path of an .npy file for a teacher '
@@ -127,20 +127,23 @@ def check_named(key: str, part: Optional[Dict[str, dict]]) -> None:
     """Check that a part of a distiller's config is a dict of dicts by name.
 
     Raises:
-        TypeError: If it is another.
-        ValueError: If a loss cannot be called so.
+        TypeError: If it is not.
+        ValueError: If the name of a loss is invalid.
     """
     if part is None:
         return
     if not isinstance(part, dict):
         raise TypeError(
-            f'`distiller.{key}` is a dict of names and configs, but got {part!r}.'
+            f'Invalid `distiller.{key}`: expected a dict from names to configs, '
+            f'got {part!r}.'
         )
     for name, cfg in part.items():
         if key in ('collective_losses', 'distill_losses'):
             check_loss_name(name, f'distiller.{key}')
-        # MMRazor chains the connectors of a list.
+        # MMRazor accepts a list of connectors and chains them.
         chained = key == 'connectors' and isinstance(cfg, list)
         configs = cfg if chained else [cfg]
         if not all(isinstance(each, dict) for each in configs):
-            raise TypeError(f'`distiller.{key}.{name}` is a dict, but got {cfg!r}.')
+            raise TypeError(
+                f'Invalid `distiller.{key}.{name}`: expected a dict, got {cfg!r}.'
+            )

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is recorded of a cohort in a step, as collective losses take it."""
+"""Arrange the records of one step as the inputs of collective losses."""
 
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -10,24 +10,25 @@ from .recorders import Tensors
 
 
 class CollectiveInputs:
-    """The tensors of students, teachers and peers, put together by recorder.
+    """Arranges the records of students, teachers and peers by recorder.
 
     Args:
-        students (Dict[str, Tensors]): Those of N students, by name.
-        teachers (Sequence[Sequence[Tensors]]): Those of M teachers, on one
-            view or on each student's; empty where the teachers did not run.
-        peers (Dict[str, Tensors]): Those of N peers; empty where the students
+        students (Dict[str, Tensors]): The records of N students, by name.
+        teachers (Sequence[Sequence[Tensors]]): The records of M teachers, on
+            one view or on each student's; empty if the teachers did not run.
+        peers (Dict[str, Tensors]): The records of N peers; empty if the students
             are the peers.
-        finished (Sequence[Sequence[Tensors]]): Those of P finished peers, on
-            one view or on each student's; empty where there are none.
+        finished (Sequence[Sequence[Tensors]]): The records of P finished peers,
+            on one view or on each student's; empty if there are none.
 
     Attributes:
-        students (dict): Recorder to the students' tensors: logits stacked
-            (N, B, C), features as N tensors, whose shapes may differ.
-        teachers (dict): The same of the teachers: logits (M, B, C) or
-            (M, N, B, C); features as M tensors, or as M times N.
-        peers (dict): The same of the peers, as ``students``; of finished ones
-            the logits on each student's view, (P, N, B, C).
+        students (dict): Recorder to the students' tensors: stacked logits
+            (N, B, C), or N features, whose shapes may differ.
+        teachers (dict): Recorder to the teachers' tensors: logits (M, B, C) or
+            (M, N, B, C), or M features, or M times N.
+        peers (dict): Recorder to the peers' tensors, in the form of
+            ``students``; for finished peers, the logits on each student's view,
+            (P, N, B, C).
     """
 
     def __init__(
@@ -47,16 +48,16 @@ class CollectiveInputs:
             self.peers = {LOGITS: logits}
 
     def of(self, loss: BaseCollectiveLoss) -> List[Any]:
-        """What a loss takes: ``preds_S``, ``preds_T`` and, of peers that are
-        others than the students, ``preds_P``."""
+        """Return the arguments of a loss: ``preds_S``, ``preds_T`` and, if the
+        peers are not the students, ``preds_P``."""
         parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
         return [_choose(part, loss.inputs) for part in parts]
 
     def finished_of(self, blind: torch.Tensor) -> torch.Tensor:
-        """The logits of other finished peers for each image.
+        """Select the logits of the blind finished peers of each image.
 
         Args:
-            blind (Tensor): The places of m peers for each image (m, B).
+            blind (Tensor): The indices of m peers for each image, (m, B).
 
         Returns:
             Tensor: (m, N, B, C).
@@ -67,7 +68,8 @@ class CollectiveInputs:
 
 
 def _of_views(views: Sequence[Sequence[Tensors]]) -> Dict[str, Any]:
-    """The tensors of several networks, on one view or on each student's."""
+    """Group the records of several networks, on one view or on each student's,
+    by recorder."""
     each = [_by_recorder(of_one) for of_one in zip(*views)]
     if len(views) == 1:
         each = [{name: seen[0] for name, seen in of.items()} for of in each]
@@ -85,8 +87,8 @@ def _by_recorder(members: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
 
 
 def _choose(part: Dict[str, Any], names: Sequence[str]) -> Any:
-    """What is recorded by one name, or by several; None of members that were
-    not recorded for this loss."""
+    """Return the records of one recorder, or of several by name; None if the
+    members were not recorded for this loss."""
     if not set(names) <= set(part):
         return None
     return part[names[0]] if len(names) == 1 else {name: part[name] for name in names}

@@ -1,29 +1,30 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What of a distiller's config is MMRazor's, and which student has it."""
+"""Select the part of a distiller's config that goes to a student's distiller."""
 
 import copy
 from typing import Dict, Iterable, List, Optional, Set
 
 
 def parts_for_student(parts: dict, student: str, names: List[str]) -> dict:
-    """Take the losses of other students out of a distiller's config.
+    """Remove the losses of other students from a distiller's config.
 
-    A loss whose config names ``students`` is theirs alone. What only the
-    losses taken out use, student recorders and connectors, goes with them: in
-    a mixed cohort it need not fit this student. The teacher's recorders stay,
-    for they serve all.
+    A loss whose config lists ``students`` applies only to these. Student
+    recorders and connectors that only removed losses use are removed, too, as
+    they need not fit this student in a mixed cohort. The teacher's recorders
+    stay, as all students share them.
 
     Args:
-        parts (dict): The config of an MMRazor distiller; its losses may say
+        parts (dict): The config of an MMRazor distiller; its losses may have
             ``students=['student0', ...]``.
-        student (str): The student it is for.
+        student (str): The name of the student.
         names (List[str]): The names of all students.
 
     Returns:
-        dict: A config that MMRazor's distiller understands.
+        dict: A config for MMRazor's distiller.
 
     Raises:
-        ValueError: If a loss names no list of students of the cohort.
+        ValueError: If ``students`` of a loss is not a list of students of the
+            cohort.
 
     Examples:
         >>> parts = dict(distill_losses=dict(
@@ -52,17 +53,17 @@ def parts_for_student(parts: dict, student: str, names: List[str]) -> dict:
 
 
 def without_recorders(parts: Dict[str, Optional[dict]], read: Set[str]) -> dict:
-    """Leave the recorders to collective losses that they alone read.
+    """Remove the recorders that only collective losses use.
 
-    MMRazor's would keep what they recorded, and its graph, until the next
-    step.
+    MMRazor's distiller would keep their records, and the autograd graph, until
+    the next step.
 
     Args:
         parts (dict): The parts of the config of an MMRazor distiller.
-        read (Set[str]): The names of recorders that collective losses read.
+        read (Set[str]): The names of recorders that collective losses use.
 
     Returns:
-        dict: The parts that are left, none empty.
+        dict: The remaining parts, without empty ones.
     """
     mappings = (parts['loss_forward_mappings'] or {}).values()
     records = [record for mapping in mappings for record in mapping.values()]
@@ -83,8 +84,8 @@ def _check_students(loss: str, students: List[str], names: List[str]) -> None:
         or not set(students) <= set(names)
     ):
         raise ValueError(
-            f'`distiller.distill_losses.{loss}.students` should list some of '
-            f'the students {names}, but got {students!r}.'
+            f'Invalid `distiller.distill_losses.{loss}.students`: expected a list of '
+            f'some of {names}, got {students!r}.'
         )
 
 

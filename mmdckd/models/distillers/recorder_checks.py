@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Whether what MMRazor's recorders are told to record can be recorded."""
+"""Check that MMRazor's recorders can record their sources."""
 
 import difflib
 
@@ -16,28 +16,28 @@ from ..tasks.heads import knowledge_of, why_not_the_head
 
 
 def check_sources(recorders: RecorderManager, network: nn.Module, key: str) -> None:
-    """Make sure that what is to be recorded exists; see :func:`check_source`.
+    """Check that the sources of all recorders exist; see :func:`check_source`.
 
     Args:
         recorders (RecorderManager): Recorders, not yet initialized.
-        network (nn.Module): The network they will record.
-        key (str): The config key of the recorders, for the message.
+        network (nn.Module): The network to record.
+        key (str): The config key of the recorders, for error messages.
     """
     for name, recorder in recorders.recorders.items():
         check_source(recorder, network, f'{key}.{name}')
 
 
 def check_source(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
-    """Make sure that what one recorder is to record exists.
+    """Check that the source of a recorder exists.
 
     Args:
         recorder (BaseRecorder): The recorder, not yet initialized.
-        network (nn.Module): The network it will record.
-        key (str): The config key of the recorder, for the message.
+        network (nn.Module): The network to record.
+        key (str): The config key of the recorder, for error messages.
 
     Raises:
-        ValueError: If a module or parameter does not exist; the message names
-            those whose names are nearest.
+        ValueError: If the module or parameter does not exist; the message
+            suggests those with the closest names.
     """
     if isinstance(recorder, ModuleOutputsRecorder):
         kind, known = 'module', dict(network.named_modules())
@@ -56,7 +56,7 @@ def check_source(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
 
 
 def returns_logits(distiller: BaseDistiller) -> bool:
-    """Tell whether a distiller of MMRazor sees nothing but the logits.
+    """Tell whether a distiller of MMRazor records only logits.
 
     Args:
         distiller (:obj:`BaseDistiller`): The distiller.
@@ -75,26 +75,26 @@ def returns_logits(distiller: BaseDistiller) -> bool:
 
 
 def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
-    """Check every recorder of a network that trains; see
+    """Check all recorders of a network in training mode; see
     :func:`check_margin`.
 
     Args:
         recorders (RecorderManager): The recorders.
         network (nn.Module): The network.
-        key (str): The config key of the recorders, for the message.
+        key (str): The config key of the recorders, for error messages.
     """
     for name, recorder in recorders.recorders.items():
         check_margin(recorder, network, f'{key}.{name}')
 
 
 def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
-    """Make sure that no loss takes what a head returns in training for what
-    it learns with.
+    """Check that a recorder does not record a head whose output in training
+    mode is not its prediction, for example because it includes a margin.
 
     Args:
-        recorder (BaseRecorder): A recorder of a network that trains.
+        recorder (BaseRecorder): A recorder of a network in training mode.
         network (nn.Module): The network.
-        key (str): The config key of the recorder, for the message.
+        key (str): The config key of the recorder, for error messages.
 
     Raises:
         ValueError: If it records the output of such a head.
@@ -104,7 +104,7 @@ def check_margin(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
     why = why_not_the_head(network)
     if why is not None:
         raise ValueError(
-            f'Invalid `{key}.source`: expected a module whose output is learned '
-            f"from, got 'head', a {type(network.head).__name__}, {why}. Did you "
+            f'Invalid `{key}.source`: expected a module that returns the prediction, '
+            f"got 'head', a {type(network.head).__name__}, {why}. Did you "
             f'mean {knowledge_of(network, key).source!r}?'
         )

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What collective losses read of a member, recorded while it runs."""
+"""Record the inputs of collective losses while a member runs."""
 
 from abc import ABCMeta, abstractmethod
 from functools import partial
@@ -13,10 +13,10 @@ from mmrazor.models.task_modules import RecorderManager
 from ..tasks.heads import knowledge_of
 from .recorder_checks import check_source
 
-#: What is recorded of a member, by recorder.
+#: The records of a member, by recorder.
 Tensors = Dict[str, torch.Tensor]
 
-#: What stands for the scores of a network, whatever its head returns.
+#: The source that stands for a network's scores, whatever its head returns.
 HEAD = dict(type='ModuleOutputs', source='head')
 
 
@@ -27,8 +27,8 @@ class TensorRecorder(metaclass=ABCMeta):
         network (:obj:`BaseModel`): The network.
         cfg (dict): A recorder config of MMRazor, e.g.
             ``dict(type='ModuleOutputs', source='backbone.layer4')``;
-            ``data_idx`` picks one item of a tuple.
-        key (str): The config key of ``cfg``, for the messages.
+            ``data_idx`` selects one item of a tuple.
+        key (str): The config key of ``cfg``, for error messages.
 
     Raises:
         ValueError: If the source does not exist.
@@ -51,16 +51,16 @@ class TensorRecorder(metaclass=ABCMeta):
         self.recorder.__exit__(*exc_info)
 
     def pop(self) -> torch.Tensor:
-        """Take out what was recorded, so that no graph is kept.
+        """Remove and return the record, so that its autograd graph is freed.
 
         Raises:
             ValueError: If nothing was recorded.
-            TypeError: If it is no tensor of this kind.
+            TypeError: If the record is not a tensor of the right kind.
         """
         if not self.recorder.data_buffer:
             raise ValueError(
-                f'Invalid `{self._key}.source`: expected what runs in the '
-                f'forward pass, got {self.recorder.source!r}, which did not.'
+                f'Invalid `{self._key}.source`: expected a module that runs in the '
+                f'forward pass, got {self.recorder.source!r}, which did not run.'
             )
         output = self.recorder.get_record_data(data_idx=self._data_idx)
         self.recorder.reset_data_buffer()
@@ -68,28 +68,27 @@ class TensorRecorder(metaclass=ABCMeta):
 
     @abstractmethod
     def _tensor(self, output: Any) -> torch.Tensor:
-        """Make the tensor of what was recorded."""
+        """Convert the recorded output to a tensor."""
 
 
 class LogitsRecorder(TensorRecorder):
     """Records the logits (B, C) of one network.
 
-    They are the scores that its head predicts with, see
-    :func:`~mmdckd.models.tasks.heads.knowledge_of`: what the head returns,
-    for nearly every classifier of MMPretrain. Where a network has several
-    classifiers, they are the mean of their logits, if its head does not say
-    otherwise.
+    By default these are the scores from which the head predicts, see
+    :func:`~mmdckd.models.tasks.heads.knowledge_of`: the output of the head, for
+    nearly every classifier of MMPretrain. If a network has several classifiers,
+    their logits are averaged unless its head combines them differently.
 
     Args:
         network (:obj:`BaseModel`): The network.
-        cfg (dict, optional): A recorder config that says otherwise, e.g.
-            ``dict(type='ModuleOutputs', source='head.fc')``. Defaults to
-            None; the output of ``head`` says the same.
-        key (str): The config key of ``cfg``, for the messages.
+        cfg (dict, optional): A recorder config of another source, e.g.
+            ``dict(type='ModuleOutputs', source='head.fc')``. Defaults to None:
+            the scores of the head.
+        key (str): The config key of ``cfg``, for error messages.
 
     Raises:
-        ValueError: If the source does not exist, or the head predicts no
-            classes of one task.
+        ValueError: If the source does not exist, or the head does not predict
+            the classes of a single task.
     """
 
     def __init__(self, network: BaseModel, cfg: Optional[Dict], key: str) -> None:
@@ -112,17 +111,19 @@ class LogitsRecorder(TensorRecorder):
             output = torch.stack(tuple(output)).mean(0)
         if not _is_logits(output):
             raise TypeError(
-                f'`{self._key}`: {self.recorder.source!r} gave '
-                f'{_describe(output)}, but logits of shape (B, C) are needed. '
-                'Name the module that returns them, e.g. '
-                "dict(type='ModuleOutputs', source='head.fc')."
+                f'Invalid `{self._key}.source`: expected a module that returns '
+                f"logits of shape (B, C), such as 'head.fc', got "
+                f'{self.recorder.source!r}, which returned {_describe(output)}.'
             )
         return output
 
 
 class FeatureRecorder(TensorRecorder):
-    """Records a feature (B, ...) of one network: a floating-point tensor, the
-    last one of a tuple, as MMPretrain's heads take it."""
+    """Records a feature (B, ...) of one network.
+
+    A feature is a floating-point tensor; of a tuple, the last item is used, as
+    MMPretrain's heads do.
+    """
 
     def _tensor(self, output: Any) -> torch.Tensor:
         feature = output
@@ -130,9 +131,9 @@ class FeatureRecorder(TensorRecorder):
             feature = feature[-1]
         if not isinstance(feature, torch.Tensor) or not feature.is_floating_point():
             raise TypeError(
-                f'Invalid `{self._key}.source`: expected what returns a '
-                f'floating-point tensor, got {self.recorder.source!r}, which gave '
-                f'{_describe(output)}.'
+                f'Invalid `{self._key}.source`: expected a module that returns a '
+                f'floating-point tensor, got {self.recorder.source!r}, which '
+                f'returned {_describe(output)}.'
             )
         return feature
 
@@ -141,7 +142,7 @@ class MemberRecorder:
     """Records several tensors of one member, by name.
 
     Args:
-        recorders (Dict[str, TensorRecorder]): Name to what records it.
+        recorders (Dict[str, TensorRecorder]): Name to recorder.
     """
 
     def __init__(self, recorders: Mapping[str, TensorRecorder]) -> None:
@@ -156,7 +157,8 @@ class MemberRecorder:
             recorder.__exit__(*exc_info)
 
     def pop(self) -> Tensors:
-        """Take out what was recorded, by name, so that no graph is kept."""
+        """Remove and return the records by name, so that their autograd graph is
+        freed."""
         return {name: recorder.pop() for name, recorder in self.recorders.items()}
 
 

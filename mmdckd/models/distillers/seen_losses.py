@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Collective losses of the images that each student sees."""
+"""Compute collective losses on the images that each student sees."""
 
 from typing import Dict, Optional
 
@@ -19,19 +19,19 @@ def seen_losses(
     gt_labels: Optional[torch.Tensor],
     folds: BatchFolds,
 ) -> Terms:
-    """Compute a collective loss, of each student on the images it sees.
+    """Compute a collective loss for each student on the images that it sees.
 
-    A loss that is a mean over images is computed fold by fold, and averaged:
-    the images of a fold have the same peers. Any other is computed at once on
-    all images that a student sees.
+    A loss that is a mean over images is computed for each fold and averaged, as
+    the images of a fold share their peers. Any other loss is computed at once
+    on all images that a student sees.
 
     Args:
         loss (BaseCollectiveLoss): The loss.
-        students (Tensor): Logits of the N students (N, B, C); those of images
-            that a student does not see are not looked at.
-        teachers (Tensor, optional): Those of M teachers (M, B, C).
-        peers (Tensor, optional): What the N students say in ``eval`` mode of
-            the images to which they are blind (N, B, C).
+        students (Tensor): Logits of the N students (N, B, C); the logits of
+            images that a student does not see are ignored.
+        teachers (Tensor, optional): Logits of the M teachers (M, B, C).
+        peers (Tensor, optional): Logits (N, B, C) of the N students in ``eval``
+            mode on the images to which they are blind.
         gt_labels (Tensor, optional): (B,) or (B, C).
         folds (BatchFolds): Which images each student sees.
 
@@ -58,12 +58,12 @@ def seen_losses(
 
 
 def _peers_of(group: Group, peers: Optional[torch.Tensor], folds: BatchFolds) -> list:
-    """The peers to learn from, where these are others than the students that
-    see the images."""
+    """Return the peers to learn from, if they are not the students that see the
+    images."""
     if peers is None:
         return []
     peers = peers.index_select(1, group.rows)
     if group.fold == NO_FOLD:
-        return [peers]  # All are blind to a label that nobody has.
+        return [peers]  # For images without labels, every student is blind.
     blind = peers[folds.plan.blind_to(group.fold)]
     return [blind.unsqueeze(1).expand(-1, len(group.students), -1, -1)]

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Features that do not fit each other are refused, with what would help."""
+"""Check that features have compatible shapes, and suggest a connector."""
 
 from functools import partial
 from math import prod
@@ -33,9 +33,9 @@ def _channels(loss: nn.Module, shape: Shape) -> Shape:
     return shape[:2]
 
 
-#: What a loss of MMRazor needs to be the same of student and teacher; some of
-#: them would rather broadcast than fail. A loss that is not here judges for
-#: itself.
+#: The part of the shape that has to be equal for student and teacher, by loss of
+#: MMRazor; some of them would broadcast instead of failing. Losses that are not
+#: listed check shapes themselves.
 SAME: Dict[type, Callable[[nn.Module, Shape], Shape]] = {
     losses.ABLoss: _whole,
     losses.ATLoss: _space,
@@ -57,14 +57,14 @@ SAME: Dict[type, Callable[[nn.Module, Shape], Shape]] = {
 
 
 def guard_shapes(distiller: ConfigurableDistiller) -> None:
-    """Let a distiller refuse features that its losses cannot compare and its
-    connectors cannot take.
+    """Check the shapes of the features that a distiller's losses compare and its
+    connectors receive.
 
-    The first training step then ends, before any weight is changed, with both
-    shapes and the connector that would bring one to the other.
+    A mismatch ends the first training step before any weight changes. The error
+    has both shapes and suggests a connector.
 
     Args:
-        distiller (:obj:`ConfigurableDistiller`): One student's distiller.
+        distiller (:obj:`ConfigurableDistiller`): The distiller of one student.
     """
     inputs: Dict[str, dict] = {}
     for loss_name, mapping in distiller.loss_forward_mappings.items():
@@ -88,7 +88,7 @@ def _check_loss(
     sides: Dict[bool, list] = {True: [], False: []}
     for key, record in mapping.items():
         value = kwargs.get(key)
-        # Not the labels.
+        # Labels are not compared.
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             sides[record['from_student']].append((key, tuple(value.shape)))
     same = SAME.get(type(loss))
@@ -98,10 +98,11 @@ def _check_loss(
     if same(loss, s_shape) == same(loss, t_shape):
         return
     raise ValueError(
-        f'`distiller.distill_losses.{name}`: {type(loss).__name__} cannot '
-        f"compare the student's {_describe(mapping[s_key])}, of shape "
-        f"{s_shape}, with the teacher's {_describe(mapping[t_key])}, of "
-        f'shape {t_shape}. ' + _remedy(name, s_key, mapping[s_key], s_shape, t_shape)
+        f'Invalid `distiller.distill_losses.{name}`: expected compatible shapes for '
+        f"{type(loss).__name__}, got {s_shape} of the student's "
+        f"{_describe(mapping[s_key])} and {t_shape} of the teacher's "
+        f'{_describe(mapping[t_key])}. '
+        + _remedy(name, s_key, mapping[s_key], s_shape, t_shape)
     )
 
 
@@ -115,19 +116,19 @@ def _check_connector(
     shape = tuple(feature.shape)
     found = {shape[1]}
     if isinstance(layer, nn.Linear):
-        # It takes the channels, pooled or not, or all there is.
+        # It receives the channels, pooled or not, or the whole flattened feature.
         found |= {shape[-1], prod(shape[1:])}
     if _width(layer) not in found:
         whose = 'student' if record['from_student'] else 'teacher'
         raise ValueError(
-            f'`distiller.connectors.{name}` is made for {_width(layer)} '
-            f"channels, but the {whose}'s `{record['recorder']}` has "
-            f'{shape[1]}: its shape is {shape}. Make it for {shape[1]}.'
+            f'Invalid `distiller.connectors.{name}`: expected one for {shape[1]} '
+            f"channels, as the {whose}'s `{record['recorder']}` has shape {shape}, "
+            f'got one for {_width(layer)}.'
         )
 
 
 def _width(layer: nn.Module) -> Optional[int]:
-    """How many channels a layer takes; None where it takes any."""
+    """Return the number of input channels of a layer; None if it accepts any."""
     if isinstance(layer, nn.Conv2d):
         return layer.in_channels
     if isinstance(layer, nn.Linear):
@@ -150,21 +151,20 @@ def _remedy(loss: str, key: str, record: dict, student: Shape, teacher: Shape) -
     lines = _connectors(student, teacher)
     if not lines:
         return (
-            'No connector of MMRazor brings one to the other: record '
-            'both before, or both after, what pools or flattens them.'
+            'No connector of MMRazor converts one to the other: record both before, '
+            'or both after, the layers that pool or flatten them.'
         )
     name = f'{loss}_{key}'
     line = lines[0] if len(lines) == 1 else f'[{", ".join(lines)}]'
     return (
-        f'A connector brings one to the other: add {name}={line} to '
+        f'A connector converts one to the other: add {name}={line} to '
         f"`distiller.connectors` and connector='{name}' to "
         f'`distiller.loss_forward_mappings.{loss}.{key}`.'
     )
 
 
 def _connectors(student: Shape, teacher: Shape) -> list:
-    """The configs, as text, of what brings one shape to another; none where
-    nothing does."""
+    """List the configs, as text, of connectors from one shape to another."""
     lines: List[str] = []
     if len(student) != len(teacher) or student[0] != teacher[0]:
         return lines

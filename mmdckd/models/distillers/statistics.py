@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Numbers that tell how a cohort is doing, beside its losses."""
+"""Compute statistics that describe a cohort during training."""
 
 from typing import Dict, Optional, Sequence
 
@@ -18,21 +18,22 @@ def cohort_statistics(
     task: Classification,
     folds: Optional[BatchFolds] = None,
 ) -> Dict[str, torch.Tensor]:
-    """Entropy of every student, the mean over the batch, and agreement among
-    students, as the task defines them: see
+    """Compute the mean entropy of each student and the agreement of students.
+
+    The task defines both: see
     :meth:`~mmdckd.models.tasks.Classification.entropy` and
     :meth:`~mmdckd.models.tasks.Classification.agreement`.
 
     Args:
-        names (Sequence[str]): The N students' names.
+        names (Sequence[str]): The names of the N students.
         logits (Tensor): Their logits (N, B, C).
         task (Classification): The task.
-        folds (BatchFolds, optional): Which images each student sees, of which
-            the numbers are then. Defaults to None: all.
+        folds (BatchFolds, optional): The images that each student sees; the
+            statistics are computed on these. Defaults to None: all.
 
     Returns:
         Dict[str, Tensor]: ``collective.<name>.entropy`` in nats for each
-        student, and ``collective.agreement`` in [0, 1] where there are two or
+        student, and ``collective.agreement`` in [0, 1] if there are two or
         more.
     """
     statistics: Dict[str, torch.Tensor] = {}

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""MMRazor's distillers, one for each student."""
+"""Run one distiller of MMRazor for each student."""
 
 import copy
 from contextlib import ExitStack, contextmanager
@@ -25,13 +25,13 @@ from .shape_guard import guard_shapes
 
 
 class StudentDistillers:
-    """MMRazor's distillers, one for each student, all of the same config.
+    """Holds one distiller of MMRazor for each student, all from the same config.
 
-    A student's distiller has recorders, connectors and losses of its own. The
-    recorders of the teacher are shared, because it runs once for all.
+    Each distiller has its own recorders, connectors and losses. The recorders
+    of the teacher are shared, as it runs once for all students.
 
     Args:
-        cfg (dict): Config of the distiller. Empty for none.
+        cfg (dict): Config of the distiller; empty for none.
         names (List[str]): The names of the students.
 
     Attributes:
@@ -62,7 +62,7 @@ class StudentDistillers:
 
     @property
     def needs_teacher(self) -> bool:
-        """bool: Whether anything looks at the teacher."""
+        """bool: Whether a distiller uses the teacher."""
         return self.deliver or any(
             each.teacher_recorders.recorders and not self.self_taught
             for each in self._all
@@ -70,7 +70,7 @@ class StudentDistillers:
 
     @property
     def records_logits_alone(self) -> bool:
-        """bool: Whether nothing is recorded but logits; see
+        """bool: Whether only logits are recorded; see
         :func:`~.recorder_checks.returns_logits`."""
         return all(returns_logits(each) for each in self._all)
 
@@ -91,7 +91,7 @@ class StudentDistillers:
                 each.prepare_from_teacher(student)
 
     def attach_teacher(self, teacher: BaseModel) -> None:
-        """Attach the recorders of the teacher, and take OFD's margins from it.
+        """Attach the teacher's recorders, and compute OFD's margins from it.
 
         Raises:
             ValueError: If a recorder's source does not exist.
@@ -152,8 +152,8 @@ class StudentDistillers:
             Dict[str, Tensor]: Loss to its value.
 
         Raises:
-            ValueError: If there are no labels, and a loss needs what the
-                student's head records as it computes its task loss.
+            ValueError: If there are no labels and a loss needs a record of the
+                student's task loss.
         """
         if name not in self.modules:
             return {}
@@ -184,8 +184,8 @@ def _check_unlabeled(
 def _sees_task_loss(
     recorder: BaseRecorder, samples: Optional[Sequence[BaseDataElement]]
 ) -> bool:
-    """Whether a recorder recorded nothing, or as many rows as the task loss is
-    of, where some images have no labels."""
+    """Tell whether a recorder belongs to the task loss: if images have no
+    labels, it has recorded nothing, or only the rows with labels."""
     rows = labeled_rows(samples)
     if not recorder.data_buffer or not rows or isinstance(recorder, ParameterRecorder):
         return not recorder.data_buffer
@@ -198,13 +198,13 @@ def _sees_task_loss(
 
 
 def _hand_over(source, target) -> None:
-    """Give a delivery manager what another has in its queues."""
+    """Copy the queues of a delivery manager to another one."""
     for name, delivery in target.deliveries.items():
         delivery.data_queue = copy.copy(source.deliveries[name].data_queue)
 
 
 def _detach_records(recorders: RecorderManager) -> None:
-    """Let no gradient into a trainable teacher; not every loss of MMRazor
+    """Detach the records of a trainable teacher, as not every loss of MMRazor
     detaches its target."""
     for recorder in recorders.recorders.values():
         recorder.data_buffer[:] = map(_detach, recorder.data_buffer)

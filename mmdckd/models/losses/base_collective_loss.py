@@ -8,153 +8,151 @@ from torch import nn
 from ..collectors.labels import check_labels
 from ..tasks import Classification
 
-#: The name of what every network predicts with.
+#: The name under which a network's logits are recorded.
 LOGITS = 'logits'
 
 Logits = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 
 class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
-    """A loss on what is recorded of a whole cohort, by default its logits.
+    """Base of losses on the outputs of a whole cohort, by default its logits.
 
-    Student i's parameters are to get their gradient from value i of each term
-    alone: what a student learns from is detached.
+    Student i may get gradients only from value i of each term, so a subclass
+    detaches its targets.
 
     Attributes:
-        inputs (Tuple[str, ...]): What the loss reads: ``'logits'``, or names
+        inputs (Tuple[str, ...]): The inputs of the loss: ``'logits'``, or names
             of ``distiller.student_recorders`` and, if it ``needs_teacher``, of
             ``distiller.teacher_recorders``. Defaults to ``('logits',)``.
-        task (Classification): What depends on the task of the cohort, such as
-            how logits are distributions; one label an image before
-            :meth:`use_task`.
+        task (Classification): The task of the cohort, which defines for example
+            how logits become distributions. Single-label classification until
+            :meth:`use_task` is called.
     """
 
     inputs: Tuple[str, ...] = (LOGITS,)
     #: Whether :meth:`take_prototypes` is called before training.
     needs_prototypes: bool = False
-    #: Whether it looks at labels.
+    #: Whether it needs labels.
     needs_labels: bool = False
-    #: Whether a value is the mean over the images of what each gives by itself,
-    #: so that parts of a batch may be computed apart (``model.folds``).
+    #: Whether a value is a mean of independent values of the images, so that
+    #: parts of a batch can be computed separately (``model.folds``).
     by_image: bool = False
-    #: The names of the tasks that the loss is for.
+    #: The names of the tasks that the loss supports.
     tasks: Tuple[str, ...] = (Classification.name,)
     task: Classification = Classification()
 
     def use_task(self, task: Classification) -> None:
-        """Compute the loss for a task.
+        """Set the task of the cohort.
 
         Args:
-            task (Classification): The task of the cohort.
+            task (Classification): The task.
 
         Raises:
-            ValueError: If the loss, or a part of it, has no meaning there.
+            ValueError: If the loss, or a part of it, does not support the task.
         """
         if task.name not in self.tasks:
             raise ValueError(
-                f'{type(self).__name__} has no meaning for task '
-                f'{task.name!r}: it is for {self.tasks}. Choose another loss, '
-                'such as mmdckd.DCKDLoss.'
+                f'Invalid `type`: expected a loss for the task {task.name!r}, such '
+                f'as mmdckd.DCKDLoss, got {type(self).__name__}, which supports '
+                f'{self.tasks}.'
             )
         self.task = task
 
     def use_finished_peers(self, number: int) -> bool:
-        """Learn from peers that have finished their training, in place of
-        the students that train.
+        """Learn from finished peers instead of the students in training.
 
         Args:
-            number (int): P, how many there are.
+            number (int): P, the number of finished peers.
 
         Returns:
             bool: Whether the loss learns from peers.
 
         Raises:
-            ValueError: If it does, and has no such form; by default.
+            ValueError: If the loss learns from peers but does not support
+                finished ones, as by default.
         """
         raise ValueError(
-            f'{type(self).__name__} learns from the students that train, and cannot '
-            'learn from `finished_peers`. Choose another loss, such as '
-            'mmdckd.DCKDLoss.'
+            'Invalid `type`: expected a loss that can learn from `finished_peers`, '
+            f'such as mmdckd.DCKDLoss, got {type(self).__name__}.'
         )
 
     @property
     def held_out(self) -> bool:
-        """bool: Whether it asks peers about images to which they are blind, in
-        ``eval`` mode; of which ``model.folds`` tells. By default it does not."""
+        """bool: Whether the loss uses predictions of peers in ``eval`` mode on
+        images to which they are blind (``model.folds``). Defaults to False."""
         return False
 
     def use_folds(self, folds: Sequence[Optional[int]]) -> None:
-        """Learn to which fold each student is blind; by default nothing is.
+        """Set the fold to which each student is blind; unused by default.
 
         Args:
-            folds (Sequence[int]): The folds of the N students, None of one that
-                sees all.
+            folds (Sequence[int]): The folds of the N students; None for a
+                student that sees all images.
         """
 
     @property
     def label_users(self) -> List[str]:
-        """List[str]: What of the loss asks for labels; empty where it does
-        without. By default the loss itself, if it ``needs_labels``."""
+        """List[str]: The parts of the loss that need labels; by default the
+        loss itself, if it ``needs_labels``."""
         return [type(self).__name__] if self.needs_labels else []
 
     @property
     @abstractmethod
     def needs_teacher(self) -> bool:
-        """bool: Whether the loss looks at the teacher. If no loss does, the
-        teacher does not run."""
+        """bool: Whether the loss uses the teacher. If no loss does, the teacher
+        does not run."""
 
     @abstractmethod
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
-        """Check, before training, that the loss can be computed.
+        """Check, before training, that the loss fits the cohort.
 
         Args:
             num_students (int): N.
             num_teachers (int): M, 0 without a teacher.
 
         Raises:
-            ValueError: If it cannot, saying what would be right.
+            ValueError: If it does not fit; the message says how to fix it.
         """
 
     def take_prototypes(self, prototypes: List[torch.Tensor]) -> None:
-        """Take how classes resemble each other for the teachers. By default
-        nothing is taken.
+        """Receive the teachers' class prototypes; unused by default.
 
         Args:
-            prototypes (List[Tensor]): Of each of M teachers, the weights of
-                its last layer (C, D).
+            prototypes (List[Tensor]): The weights (C, D) of the last layer of
+                each of the M teachers.
         """
 
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
-        """Tell whose knowledge is in the terms of one student's loss.
+        """List the members that each term of a student's loss learns from.
 
         Args:
             index (int): The student, 0 to N - 1.
             peers (List[str]): The names of the N students, or of the copies
-                that stand for them as peers.
+                that replace them as peers.
             teachers (List[str]): The names of the M teachers.
 
         Returns:
-            Dict[str, List[str]]: Term to names, none where it is of the
-            student's own prediction alone. By default, one unnamed term of
-            all peers, and of all teachers if it needs any.
+            Dict[str, List[str]]: Term to names; empty for a term that uses the
+            student's own prediction only. By default, one unnamed term of all
+            peers and, if ``needs_teacher``, all teachers.
         """
         others = [name for i, name in enumerate(peers) if i != index]
         return {'': others + (teachers if self.needs_teacher else [])}
 
     def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
-        """Check the labels of a batch; the values on the CPU alone.
+        """Check the labels of a batch; their values only on the CPU.
 
         Labels that do not sum to 1, as those of an image with several labels,
-        are accepted where nothing looks at them.
+        are accepted if nothing needs labels.
 
         Args:
             gt_labels (Tensor): Class indices (B,) or probabilities (B, C).
-            logits (Tensor): Those of a student (B, C).
+            logits (Tensor): The logits (B, C) of a student.
 
         Raises:
-            ValueError: If the loss cannot use them, saying why.
+            ValueError: If the loss cannot use the labels.
         """
         check_labels(gt_labels, logits.shape[0], logits.shape[1], self.label_users)
 
@@ -168,13 +166,12 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     ) -> Dict[str, torch.Tensor]:
         """Compute the loss of every student.
 
-        Shapes are those of logits. For the name of a recorder in
-        :attr:`inputs`, they are features instead: ``preds_S`` and ``preds_P``
-        are N tensors, one a student; ``preds_T`` are M tensors, one a
-        teacher, or, where students have views of their own, M times N. Their
-        first dimension is B; the others are those of the network, and may
-        differ between students. With several inputs, each argument is a dict
-        from name to this.
+        The shapes below are those of logits. If :attr:`inputs` names a recorder,
+        the arguments are features: ``preds_S`` and ``preds_P`` are N tensors,
+        one a student; ``preds_T`` is M tensors, one a teacher, or M times N if
+        students have independent views. The first dimension of a feature is B;
+        the others may differ between networks. With several inputs, each
+        argument is a dict from name to tensors.
 
         Args:
             preds_S (Tensor or Sequence[Tensor]): Logits of N students,
@@ -183,14 +180,13 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
                 teacher (B, C), of M teachers, (M, B, C) or M times (B, C), or
                 of M teachers on each student's view, (M, N, B, C). Defaults
                 to None.
-            gt_labels (Tensor, optional): Class indices (B,), -1 for an image
-                without labels, or probabilities (B, C), zeros for such an
-                image. Defaults to None.
-            preds_P (Tensor or Sequence[Tensor], optional): Logits of the N
-                students as peers to learn from, of shapes as ``preds_S``,
-                where these are others, as of lagged copies. Or, of P finished
-                peers on each student's view, (P, N, B, C). Defaults to None,
-                ``preds_S``.
+            gt_labels (Tensor, optional): Class indices (B,), with -1 for an
+                image without a label, or probabilities (B, C), with zeros for
+                such an image. Defaults to None.
+            preds_P (Tensor or Sequence[Tensor], optional): Logits of the peers:
+                of N lagged copies in the shape of ``preds_S``, or of P finished
+                peers on each student's view, (P, N, B, C). Defaults to None:
+                the students are the peers.
 
         Returns:
             Dict[str, Tensor]: Term to its values (N,), one for each student,
@@ -199,7 +195,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
 
     @staticmethod
     def split_students(preds_S: Logits) -> Tuple[torch.Tensor, ...]:
-        """Take the students' logits apart.
+        """Split the students' logits into one tensor a student.
 
         Args:
             preds_S (Tensor or Sequence[Tensor]): (N, B, C), or N times
@@ -209,20 +205,20 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
             Tuple[Tensor, ...]: N times (B, C).
 
         Raises:
-            ValueError: If there are none, or shapes are others or differ.
-            TypeError: If they are no floating-point tensors.
+            ValueError: If there are none, or shapes are invalid or differ.
+            TypeError: If they are not floating-point tensors.
         """
         students = _tensors(preds_S, 'preds_S')
         shapes = [tuple(logits.shape) for logits in students]
         if not students or len(shapes[0]) != 2 or len(set(shapes)) > 1:
             raise ValueError(
-                "students' logits have shape (N, B, C), or are N of shape "
-                f'(B, C), but `preds_S` has {_describe(preds_S)}.'
+                'Invalid `preds_S`: expected logits of shape (N, B, C), or N of shape '
+                f'(B, C), got {_describe(preds_S)}.'
             )
         if 0 in shapes[0]:
             raise ValueError(
-                '`preds_S` is of no image or no class: students '
-                f'have logits {shapes[0]}.'
+                'Invalid `preds_S`: expected at least one image and one class, got '
+                f'logits of shape {shapes[0]}.'
             )
         return students
 
@@ -230,7 +226,7 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     def split_peers(
         cls, preds_P: Logits, students: Sequence[torch.Tensor]
     ) -> Tuple[torch.Tensor, ...]:
-        """Take the logits of the students' peers apart, and detach them.
+        """Split the logits of the peers into one tensor each, and detach them.
 
         Args:
             preds_P (Tensor or Sequence[Tensor]): (N, B, C), or N times
@@ -249,9 +245,9 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         one = tuple(students[0].shape)
         if shapes != [one] * len(students) and set(shapes) != {(len(students), *one)}:
             raise ValueError(
-                'peers and students differ in number or shape: `preds_P` has '
-                f'{_describe(preds_P)}, but there are {len(students)} '
-                f'students with logits {tuple(students[0].shape)}.'
+                f'Invalid `preds_P`: expected {len(students)} peers with logits of '
+                f'shape {tuple(students[0].shape)}, as the students have, got '
+                f'{_describe(preds_P)}.'
             )
         return tuple(logits.detach() for logits in peers)
 
@@ -259,12 +255,11 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
     def split_teachers(
         preds_T: Logits, students: Sequence[torch.Tensor]
     ) -> Tuple[torch.Tensor, ...]:
-        """Take the teachers' logits apart, and detach them.
+        """Split the teachers' logits into one tensor each, and detach them.
 
         Args:
             preds_T (Tensor or Sequence[Tensor]): (B, C), (M, B, C), M times
-                (B, C), or, where students have views of their own,
-                (M, N, B, C).
+                (B, C), or, with independent views, (M, N, B, C).
             students (Sequence[Tensor]): The students' logits, N times (B, C).
 
         Returns:
@@ -281,28 +276,26 @@ class BaseCollectiveLoss(nn.Module, metaclass=ABCMeta):
         shapes = {tuple(logits.shape) for logits in teachers}
         if shapes not in ({shape}, {(len(students), *shape)}):
             raise ValueError(
-                'teacher and students differ in shape: `preds_T` has '
-                f"{_describe(preds_T)}, but a student's logits have "
-                f'{shape}.'
+                f"Invalid `preds_T`: expected logits of the students' shape, {shape}, "
+                f'got {_describe(preds_T)}.'
             )
         return tuple(logits.detach() for logits in teachers)
 
 
 def _tensors(logits: Logits, name: str) -> Tuple[torch.Tensor, ...]:
-    """Take logits apart, and check that they are such."""
+    """Split logits into a tuple of tensors, and check their type."""
     if not isinstance(logits, (torch.Tensor, tuple, list)):
         raise TypeError(
-            f'`{name}` is a tensor, or a sequence of tensors, but '
-            f'got a {type(logits).__name__}.'
+            f'Invalid `{name}`: expected a tensor or a sequence of tensors, got a '
+            f'{type(logits).__name__}.'
         )
     if isinstance(logits, torch.Tensor) and not logits.ndim:
-        raise ValueError(f'`{name}` is one number; logits have a shape.')
+        raise ValueError(f'Invalid `{name}`: expected logits, got one number.')
     for part in logits:
         if not isinstance(part, torch.Tensor) or not part.is_floating_point():
             found = getattr(part, 'dtype', type(part).__name__)
             raise TypeError(
-                f'`{name}` is of logits, which are floating-point '
-                f'tensors, but got {found}.'
+                f'Invalid `{name}`: expected floating-point tensors, got {found}.'
             )
     return tuple(logits)
 

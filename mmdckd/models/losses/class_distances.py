@@ -6,7 +6,7 @@ import torch
 
 
 def read_distances(path: str) -> torch.Tensor:
-    """Read how far classes are from each other.
+    """Read the distances between classes from a file.
 
     Args:
         path (str): An ``.npy`` file of distances (C, C), 0 or more.
@@ -15,12 +15,13 @@ def read_distances(path: str) -> torch.Tensor:
         Tensor: (C, C), in float32.
 
     Raises:
-        ValueError: If it is no such file, naming the option ``cost``.
+        ValueError: If the file does not exist or is invalid; the message names
+            the option ``cost``.
     """
     if not osp.isfile(path):
         raise ValueError(
-            'Invalid `cost`: expected an .npy file of the distances of classes, '
-            f'got {path!r}, which does not exist.'
+            'Invalid `cost`: expected an existing .npy file of distances between '
+            f'classes, got {path!r}.'
         )
     try:
         distances = torch.from_numpy(np.load(path, allow_pickle=False)).float()
@@ -34,7 +35,7 @@ def read_distances(path: str) -> torch.Tensor:
             'Invalid `cost`: expected distances of shape (C, C), '
             f'got {shape} in {path!r}.'
         )
-    # What rounding makes of 0 is not refused.
+    # A 0 may be slightly negative by rounding.
     if not distances.isfinite().all() or distances.min() < -1e-3:
         raise ValueError(
             'Invalid `cost`: expected finite distances, 0 or '

@@ -13,7 +13,7 @@ EPS = 1e-8
 
 @MODELS.register_module()
 class CohortDISTLoss(TeacherLoss):
-    r"""DIST, of every student by the teacher: relations instead of values.
+    r"""Distills relations between predictions from the teacher (DIST).
 
     .. math::
         L_i = w_{inter} \tau^2 (1 - \overline{\rho}(P_i, P_t))
@@ -21,27 +21,27 @@ class CohortDISTLoss(TeacherLoss):
 
     with :math:`P = softmax(z / \tau)` (B, C), :math:`\rho` the Pearson
     correlation of two rows and :math:`\overline{\rho}` its mean: over the
-    images, of how classes relate in each (inter), and over the classes, of
-    how images relate in each (intra).
+    images, for the relations between classes (inter), and over the classes, for
+    the relations between images (intra).
 
-    It is that of `Knowledge Distillation from A Stronger Teacher
+    The formula is that of `Knowledge Distillation from A Stronger Teacher
     <https://arxiv.org/abs/2205.10536>`_ (Huang et al., NeurIPS 2022).
-    MMRazor's ``DISTLoss``, for ``distill_losses``, has the same values; this
-    one is for ``collective_losses``, computes in float32 where logits are
-    less, needs no recorder and takes cached teachers.
+    MMRazor's ``DISTLoss``, for ``distill_losses``, has the same values. This
+    loss is for ``collective_losses``: it computes in float32 or more, needs no
+    recorder and supports cached teachers.
 
     Args:
-        inter_loss_weight (float): Weight of the relations of classes; the
-            authors take 2 for both. Defaults to 2.0.
-        intra_loss_weight (float): Weight of the relations of images. Defaults
-            to 2.0.
-        tau (float): Temperature; the authors take 4 on CIFAR-100 and 1 on
+        inter_loss_weight (float): Weight of the relations between classes; the
+            authors use 2 for both weights. Defaults to 2.0.
+        intra_loss_weight (float): Weight of the relations between images.
+            Defaults to 2.0.
+        tau (float): Temperature; the authors use 4 on CIFAR-100 and 1 on
             ImageNet. Defaults to 4.0.
         standardize (bool): Whether logits are standardized first (LSKD); see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
-        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of
-            both terms. Defaults to None, constant weights.
+        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor on
+            both terms. Defaults to None: constant weights.
 
     Raises:
         ValueError: If a weight is negative or ``tau`` is not positive.

@@ -11,32 +11,32 @@ from .teacher_loss import TeacherLoss
 
 @MODELS.register_module()
 class CohortDKDLoss(TeacherLoss):
-    r"""Decoupled knowledge distillation, of every student by the teacher.
+    r"""Distills the label and the other classes separately (DKD).
 
     .. math::
         L_i = \alpha \tau^2 KL(b_t \| b_i) + \beta \tau^2 KL(Q_t \| Q_i)
 
-    with :math:`P = softmax(z / \tau)`, :math:`b = (P[y], 1 - P[y])`, the
-    label against the rest, and :math:`Q \propto P (1 - y)`, the other classes
-    alone. KL is a mean over the batch, in nats.
+    with :math:`P = softmax(z / \tau)`, :math:`b = (P[y], 1 - P[y])` for the
+    label against all other classes, and :math:`Q \propto P (1 - y)` for the
+    other classes only. KL is a mean over the batch, in nats.
 
-    It is that of `Decoupled Knowledge Distillation
+    The formula is that of `Decoupled Knowledge Distillation
     <https://arxiv.org/abs/2203.08679>`_ (Zhao et al., CVPR 2022), which
     raises the weights from 0 in the first 20 epochs: ``ramp=dict(end=20,
     kind='linear')``. MMRazor's ``DKDLoss``, for ``distill_losses``, has the
-    same values; this one is for ``collective_losses``, stays finite for large
-    logits, needs no recorder and takes cached teachers.
+    same values. This loss is for ``collective_losses``: it stays finite for
+    large logits, needs no recorder and supports cached teachers.
 
     Args:
         alpha (float): Weight of the label against the rest. Defaults to 1.0.
-        beta (float): Weight of the other classes; the authors take 1 to 8.
+        beta (float): Weight of the other classes; the authors use 1 to 8.
             Defaults to 8.0.
         tau (float): Temperature. Defaults to 4.0.
         standardize (bool): Whether logits are standardized first (LSKD); see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
-        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of
-            both terms. Defaults to None, constant weights.
+        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor on
+            both terms. Defaults to None: constant weights.
 
     Raises:
         ValueError: If a weight is negative or ``tau`` is not positive.
@@ -86,7 +86,7 @@ class CohortDKDLoss(TeacherLoss):
     def _decouple(
         self, logits: torch.Tensor, label: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """log b (..., B, 2) and log Q (..., B, C)."""
+        """Compute log b (..., B, 2) and log Q (..., B, C)."""
         log_probs = soften(self.scale(logits))
         label = label.expand(*log_probs.shape[:-1], 1)
         others = log_probs.scatter(-1, label, LEAST)

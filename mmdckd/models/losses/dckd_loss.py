@@ -17,64 +17,63 @@ from .weight_ramp import WeightRamp
 
 @MODELS.register_module()
 class DCKDLoss(LogitLoss):
-    r"""Deep collective knowledge distillation.
+    r"""Distills the teacher and the combined predictions of the peers.
 
     .. math::
         L_i = \alpha \tau^2 KL(P_t \| P_i) + \beta \tau^2 KL(C_i \| P_i)
               - \gamma H_{corr}(P_i)
 
-    with :math:`P_i = softmax(z_i / \tau)`, the teacher's
-    :math:`P_t = softmax(z_t / \tau)` (several teachers' predictions combined
-    by ``teacher_collector``), the peers' predictions combined by ``collector``
-    to :math:`C_i`, see :class:`BaseCollector`, and the entropy of
-    :math:`P_i` (``correlation='all'``) or of
+    with the student's :math:`P_i = softmax(z_i / \tau)`, the teacher's
+    :math:`P_t = softmax(z_t / \tau)` (several teachers are combined by
+    ``teacher_collector``), the peers' predictions :math:`C_i`, combined by
+    ``collector`` (see :class:`BaseCollector`), and the entropy
+    :math:`H_{corr}` of :math:`P_i` (``correlation='all'``) or of
     :math:`Q_i \propto P_i (1 - y)` (``'non_target'``). KL and H are means
-    over the batch, in nats. Where the heads are multi-label, they are sums
-    over classes of Bernoullis :math:`p_{ic} = sigmoid(z_{ic} / \tau)`, see
+    over the batch, in nats. For multi-label heads, they are sums over classes
+    of Bernoulli distributions with :math:`p_{ic} = sigmoid(z_{ic} / \tau)`, see
     :class:`~mmdckd.models.tasks.MultiLabel`. A term of weight 0 is not
     computed. Teachers and peers are detached:
     :math:`\partial L_i / \partial z_j = 0`. With ``model.finished_peers``,
-    :math:`C_i` is collected from these, and the students that train are no
-    peers.
+    :math:`C_i` combines these instead of the students in training.
 
-    The idea, that a student learns from its teacher and from the combined
-    predictions of the other students, and keeps the correlation between
-    classes, is that of `Deep Collective Knowledge Distillation
-    <https://arxiv.org/abs/2304.08878>`_. **This formulation is the project's
-    own**: the paper's equations were not available.
+    The idea is that of `Deep Collective Knowledge Distillation
+    <https://arxiv.org/abs/2304.08878>`_: a student learns from its teacher and
+    from the combined predictions of the other students, and keeps the
+    correlation between classes. **This formulation is the project's own**: the
+    paper's equations were not available.
 
     With ``beta=gamma=0`` it is `Distilling the Knowledge in a Neural Network
     <https://arxiv.org/abs/1503.02531>`_ (Hinton et al., 2015); with
     ``alpha=gamma=0``, ``tau=1`` and ``collector='mean'`` its gradient is that
     of `Deep Mutual Learning <https://arxiv.org/abs/1706.00384>`_ (Zhang et
-    al., CVPR 2018). ``docs/howto/tuning.md`` cites what was measured for each
+    al., CVPR 2018). ``docs/howto/tuning.md`` has the measurements behind each
     default.
 
     Args:
-        alpha (float): Weight of the teacher's knowledge. Defaults to 1.0.
-        beta (float): Weight of the collective's knowledge. Defaults to 1.0.
-        gamma (float): Weight of the correlation gain. Defaults to 0.1.
+        alpha (float): Weight of the teacher. Defaults to 1.0.
+        beta (float): Weight of the combined peers. Defaults to 1.0.
+        gamma (float): Weight of the entropy. Defaults to 0.1.
         tau (float): Temperature. Defaults to 4.0.
-        collector (str, dict or BaseCollector): How the peers' knowledge is
-            collected: 'mean', 'max', 'logit_mean', 'min_logit', 'naive',
+        collector (str, dict or BaseCollector): How the peers' predictions are
+            combined: 'mean', 'max', 'logit_mean', 'min_logit', 'naive',
             'linear', 'confidence', 'cross_entropy', or the config of a
             collector. Defaults to 'logit_mean'.
         teacher_collector (str, dict or BaseCollector): How several teachers'
             predictions are combined; same options as ``collector``. Defaults
             to 'mean'.
-        correlation (str): The classes whose entropy is gained, 'all' or
+        correlation (str): The classes whose entropy is increased, 'all' or
             'non_target'; the latter needs labels. Defaults to 'all'.
         ramp (dict, optional): Arguments of :class:`WeightRamp`, and
-            ``terms``, the terms it applies to, by default
-            ``('collective', 'correlation')``: peers know nothing at first, a
-            teacher does. Defaults to None, constant weights.
+            ``terms``, the terms it applies to. These default to
+            ``('collective', 'correlation')``, as peers know nothing at first,
+            unlike a teacher. Defaults to None: constant weights.
         standardize (bool): Whether all logits are standardized first (LSKD);
             see :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
 
     Raises:
-        ValueError: If an option is invalid, ``teacher_collector`` has
-            ``include_self`` or ``include_teacher`` (its set is all teachers).
+        ValueError: If an option is invalid, or ``teacher_collector`` has
+            ``include_self`` or ``include_teacher``, as its set is all teachers.
 
     Examples:
         >>> loss = DCKDLoss(
@@ -89,7 +88,7 @@ class DCKDLoss(LogitLoss):
     CORRELATIONS = ('all', 'non_target')
     tasks = ('classification', 'multi_label')
     by_image = True
-    #: How many finished peers there are, 0 where the students are the peers.
+    #: The number of finished peers; 0 if the students are the peers.
     num_finished_peers = 0
 
     def __init__(
@@ -118,8 +117,8 @@ class DCKDLoss(LogitLoss):
         for key in ('include_self', 'include_teacher', 'held_out'):
             if getattr(self.teacher_collector, key):
                 raise ValueError(
-                    f'Invalid `teacher_collector`: expected no `{key}`, as it '
-                    f'collects from all teachers, got {self.teacher_collector}.'
+                    f'Invalid `teacher_collector`: expected no `{key}`, as it always '
+                    f'combines all teachers, got {self.teacher_collector}.'
                 )
         self.correlation = correlation
         self.ramp, self.ramp_terms = None, ('collective', 'correlation')
@@ -171,16 +170,17 @@ class DCKDLoss(LogitLoss):
         return soften(self.task.distributions(logits), self.tau)
 
     def weights(self, time: Optional[float] = None) -> Dict[str, float]:
-        r"""The factors before the terms, :math:`\alpha \tau^2`,
-        :math:`\beta \tau^2` and :math:`-\gamma`, with their ramp.
+        r"""Compute the factors of the terms, :math:`\alpha \tau^2`,
+        :math:`\beta \tau^2` and :math:`-\gamma`, ramp included.
 
         Args:
-            time (float, optional): When, as the ramp counts. Defaults to
-                None, in the iteration that runs.
+            time (float, optional): The time in the ramp's unit. Defaults to
+                None: the current iteration.
 
         Returns:
-            Dict[str, float]: Of the terms that are computed. A ramp at 0
-            keeps its term: the losses of a run keep their names.
+            Dict[str, float]: Term to its factor, for the terms that are
+            computed. A ramp at 0 keeps its term, so that a run always logs the
+            same losses.
         """
         weights = dict(
             teacher=self.alpha * self.tau**2,
@@ -194,17 +194,17 @@ class DCKDLoss(LogitLoss):
         return weights
 
     def use_task(self, task: Classification) -> None:
-        """Compute the loss for a task; see
+        """Set the task of the cohort; see
         :meth:`BaseCollectiveLoss.use_task`."""
         if self.standardize and not task.exclusive:
             raise ValueError(
-                'Invalid `standardize`: expected False, as it has no meaning for task '
-                f'{task.name!r}, got True.'
+                f'Invalid `standardize`: expected False for the task {task.name!r}, '
+                'got True.'
             )
         if self.gamma and self.correlation == 'non_target' and not task.exclusive:
             raise ValueError(
-                "Invalid `correlation`: expected 'all', as another has no meaning for "
-                f'task {task.name!r}, got {self.correlation!r}.'
+                f"Invalid `correlation`: expected 'all' for the task {task.name!r}, "
+                f'got {self.correlation!r}.'
             )
         if self.alpha:
             with under('teacher_collector'):
@@ -214,25 +214,25 @@ class DCKDLoss(LogitLoss):
         super().use_task(task)
 
     def use_finished_peers(self, number: int) -> bool:
-        """Collect from peers that have finished their training; see
+        """Combine the predictions of finished peers; see
         :meth:`BaseCollectiveLoss.use_finished_peers`."""
         self.num_finished_peers = number
         return bool(self.beta)
 
     @property
     def held_out(self) -> bool:
-        """bool: Whether the collector asks peers about images to which they are
-        blind."""
+        """bool: Whether the collector uses predictions on images to which peers
+        are blind."""
         return bool(self.beta and self.collector.held_out)
 
     def use_folds(self, folds: Sequence[Optional[int]]) -> None:
-        """Tell the collector, for :meth:`sources`; see
+        """Pass the folds to the collector; see
         :meth:`BaseCollectiveLoss.use_folds`."""
         self.collector.use_folds(folds)
 
     @property
     def label_users(self) -> List[str]:
-        """List[str]: The options that look at labels."""
+        """List[str]: The options that need labels."""
         users = dict(
             teacher_collector=self.alpha and self.teacher_collector.needs_labels,
             collector=self.beta and self.collector.needs_labels,
@@ -242,13 +242,13 @@ class DCKDLoss(LogitLoss):
 
     @property
     def needs_teacher(self) -> bool:
-        """bool: Whether the teacher has a weight or is collected from."""
+        """bool: Whether the teacher has a weight or is in the peers' sets."""
         return bool(self.alpha or (self.beta and self.collector.include_teacher))
 
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
-        """Tell whose knowledge is in the terms of one student's loss; see
+        """List the members that each term learns from; see
         :meth:`BaseCollectiveLoss.sources`."""
         collected = self.collector.sources(
             index, peers, teachers, finished=bool(self.num_finished_peers)
@@ -257,8 +257,8 @@ class DCKDLoss(LogitLoss):
         return {term: names[term] for term in self.weights(0)}
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
-        """Check that there are the teacher and the peers that the weights ask
-        for; see :meth:`BaseCollectiveLoss.check_cohort`."""
+        """Check that every term with a weight has its teacher or peers; see
+        :meth:`BaseCollectiveLoss.check_cohort`."""
         if self.alpha:
             if not num_teachers:
                 raise invalid('alpha', '0 without a teacher', self.alpha)

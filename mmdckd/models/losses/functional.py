@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What the losses are written with."""
+"""Numerically safe functions that the losses are composed of."""
 
 from typing import Optional
 
@@ -7,14 +7,13 @@ import torch
 
 from ..collectors.labels import soft_labels
 
-#: The least log-probability, that of a logit of -infinity. Finite, so that
-#: 0 log 0 is 0, and so is any mean of such.
+#: The log-probability of a logit of -infinity. It is finite, so that 0 log 0 is 0.
 LEAST = -1e30
 
 
 def scale(logits: torch.Tensor, tau: float) -> torch.Tensor:
-    r"""Compute :math:`z / \tau`, less the largest of the row where that could
-    become infinite."""
+    r"""Compute :math:`z / \tau`, minus the largest value of the row if it could
+    overflow."""
     if tau < 1:
         logits = logits - logits.detach().amax(-1, keepdim=True)
     return logits / tau
@@ -28,8 +27,8 @@ def soften(logits: torch.Tensor, tau: float = 1.0) -> torch.Tensor:
         tau (float): Temperature. Defaults to 1.0.
 
     Returns:
-        Tensor: (..., C), at least :data:`LEAST`; a class below that gets no
-        gradient. NaN where a logit of the row is NaN or infinity, or all are
+        Tensor: (..., C), clamped to :data:`LEAST`; clamped classes get no
+        gradient. NaN if a logit of the row is NaN or infinity, or all are
         -infinity.
     """
     return scale(logits, tau).log_softmax(-1).clamp_min(LEAST)
@@ -40,11 +39,11 @@ def divergence(target: torch.Tensor, log_probs: torch.Tensor) -> torch.Tensor:
 
     Args:
         target (Tensor): Probabilities :math:`P_t` (..., B, C), detached; a
-            class of probability 0 counts nothing.
+            class of probability 0 contributes 0.
         log_probs (Tensor): Finite :math:`\log P` (..., B, C).
 
     Returns:
-        Tensor: Its mean over the batch, in nats, (...).
+        Tensor: The mean over the batch, in nats, (...).
     """
     log_target = target.clamp_min(torch.finfo(target.dtype).tiny).log()
     return (target * (log_target - log_probs)).sum(-1).mean(-1)
@@ -81,8 +80,8 @@ def without_target(
     num_classes = log_probs.shape[-1]
     if gt_labels is None or num_classes < 2:
         raise ValueError(
-            'Invalid classes without the label: expected labels and two classes or '
-            f'more, got `gt_labels={gt_labels}` and {num_classes} class(es).'
+            'Invalid `gt_labels`: expected labels and at least two classes, got '
+            f'{gt_labels} and {num_classes} class(es).'
         )
     labels = soft_labels(gt_labels, num_classes, log_probs.dtype)
     log_rest = torch.log1p(-labels.clamp(max=1)).clamp_min(LEAST)

@@ -14,7 +14,7 @@ from .logit_loss import LogitLoss
 
 @MODELS.register_module()
 class GatedEnsembleLoss(LogitLoss):
-    r"""A gated ensemble of the cohort teaches every student.
+    r"""Distills a gated ensemble of the cohort into every student.
 
     .. math::
         L_i &= w \tau^2 KL(P_e \| P_i) + \frac{1}{N} H(y, softmax(z_e)) \\
@@ -22,19 +22,19 @@ class GatedEnsembleLoss(LogitLoss):
         g = softmax(W [P_1; \dots; P_N] + b)
 
     with :math:`P_i = softmax(z_i / \tau)` and
-    :math:`P_e = softmax(z_e / \tau)`; KL and H are means over the batch. The
-    gate, W and b, is trained on the labels, by the second term, and by it
-    alone; it starts with equal weights.
+    :math:`P_e = softmax(z_e / \tau)`; KL and H are means over the batch. Only
+    the second term, the ensemble's cross-entropy, trains the gate, W and b,
+    which starts with equal weights.
 
     It follows ONE, `Knowledge Distillation by On-the-Fly Native Ensemble
     <https://arxiv.org/abs/1806.04606>`_ (Lan et al., NeurIPS 2018, equations
     5 to 8). There the members are branches of one network, the gate sees the
     features they share and the ensemble's cross-entropy trains the branches
-    too. Students here share nothing: the gate sees what they predict, and
-    what a student learns from is detached.
+    too. Here the students share no features: the gate sees their predictions,
+    and the ensemble is detached from the students.
 
     Args:
-        num_students (int): N, that of the cohort.
+        num_students (int): N, the number of students in the cohort.
         num_classes (int): C.
         loss_weight (float): w, 0 or more. Defaults to 1.0.
         tau (float): Temperature. Defaults to 3.0, as in the paper.
@@ -74,7 +74,7 @@ class GatedEnsembleLoss(LogitLoss):
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
-        """Tell whose knowledge is in the terms of one student's loss; see
+        """List the members that each term learns from; see
         :meth:`BaseCollectiveLoss.sources`."""
         return dict(collective=list(peers), gate=list(peers))
 
@@ -88,8 +88,8 @@ class GatedEnsembleLoss(LogitLoss):
             )
         if num_students < 2:
             raise ValueError(
-                'Invalid `num_students`: expected 2 or more, as there is no peer to '
-                'learn from, got 1.'
+                'Invalid `num_students`: expected 2 or more, as a student learns '
+                'from its peers, got 1.'
             )
 
     def terms(
@@ -99,9 +99,8 @@ class GatedEnsembleLoss(LogitLoss):
         peers: Optional[torch.Tensor],
         gt_labels: Optional[torch.Tensor],
     ) -> Dict[str, torch.Tensor]:
-        """Compute ``collective``, weight included, and ``gate``, an Nth of the
-        ensemble's cross-entropy for each student; see
-        :meth:`LogitLoss.terms`."""
+        """Compute ``collective``, weight included, and ``gate``, the ensemble's
+        cross-entropy divided by N; see :meth:`LogitLoss.terms`."""
         assert gt_labels is not None
         number, _, num_classes = students.shape
         if num_classes != self.num_classes:
@@ -120,10 +119,10 @@ class GatedEnsembleLoss(LogitLoss):
         )
 
     def _combine(self, members: torch.Tensor) -> torch.Tensor:
-        """The ensemble's logits (B, C), of the members' (N, B, C).
+        """Compute the ensemble's logits (B, C) from the members' (N, B, C).
 
-        Log-probabilities stand in for logits: a constant of each row makes
-        one of the ensemble's, which is what it predicts all the same.
+        Log-probabilities replace logits: they differ by a constant in each row,
+        which does not change the ensemble's prediction.
         """
         inputs = soften(members, self.tau).exp().transpose(0, 1).flatten(1)
         weight, bias = self.gate.weight.to(inputs), self.gate.bias.to(inputs)

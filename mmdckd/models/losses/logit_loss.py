@@ -11,9 +11,9 @@ from .base_collective_loss import BaseCollectiveLoss, Logits
 class LogitLoss(BaseCollectiveLoss):
     """Base of losses that are a formula on the logits of a cohort.
 
-    A subclass writes the formula, in :meth:`terms`. This class checks logits
-    and labels, stacks the logits in float32 (float64 of float64), under
-    autocast too, and detaches those of teachers and peers.
+    A subclass implements the formula in :meth:`terms`. This class checks logits
+    and labels, stacks the logits in float32 (float64 for float64), also under
+    autocast, and detaches the logits of teachers and peers.
     """
 
     @abstractmethod
@@ -28,13 +28,13 @@ class LogitLoss(BaseCollectiveLoss):
 
         Args:
             students (Tensor): Logits of the N students (N, B, C).
-            teachers (Tensor, optional): Those of M teachers (M, B, C), or
-                (M, N, B, C) where each student has a view of its own. None
-                without a teacher, or if not ``needs_teacher``.
-            peers (Tensor, optional): Those of the N students as peers
-                (N, B, C), where these are others.
-            gt_labels (Tensor, optional): Checked labels, class indices (B,)
-                or probabilities (B, C). Not None if there are ``label_users``.
+            teachers (Tensor, optional): Logits of the M teachers (M, B, C), or
+                (M, N, B, C) with independent views. None without a teacher, or
+                if not ``needs_teacher``.
+            peers (Tensor, optional): Logits of the N peers (N, B, C), if they
+                are not the students themselves.
+            gt_labels (Tensor, optional): Valid labels, class indices (B,) or
+                probabilities (B, C). Not None if there are ``label_users``.
 
         Returns:
             Dict[str, Tensor]: Term to its values (N,), weights included.
@@ -51,16 +51,16 @@ class LogitLoss(BaseCollectiveLoss):
         :meth:`BaseCollectiveLoss.forward`.
 
         Raises:
-            ValueError: If shapes or labels are wrong, or the loss cannot be
-                computed for this cohort.
+            ValueError: If shapes or labels are invalid, or the loss does not
+                fit the cohort.
         """
         students = self.split_students(preds_S)
         if gt_labels is not None:
             self.check_labels(gt_labels, students[0])
         elif self.label_users:
             raise ValueError(
-                f'{" and ".join(self.label_users)} needs labels, but `gt_labels` is '
-                'None.'
+                'Invalid `gt_labels`: expected labels for '
+                f'{" and ".join(self.label_users)}, got None.'
             )
         teachers = peers = None
         if self.needs_teacher and preds_T is not None:

@@ -14,28 +14,27 @@ from .teacher_loss import TeacherLoss
 
 @MODELS.register_module()
 class MLKDLoss(TeacherLoss):
-    r"""Multi-level logit distillation, of every student by the teacher.
+    r"""Distills predictions and their relations at several temperatures (MLKD).
 
     .. math::
         L_i = \sum_{\tau} w_{ins} \tau^2 KL(P_t \| P_i)
             + \frac{w_{batch}}{B} \|P_t P_t^T - P_i P_i^T\|_F^2
             + \frac{w_{class}}{C} \|P_t^T P_t - P_i^T P_i\|_F^2
 
-    with :math:`P = softmax(z / \tau)` (B, C): the prediction for each image,
-    how the images of the batch resemble each other, and how the classes do,
-    at several temperatures. KL is a mean over the batch, in nats.
+    with :math:`P = softmax(z / \tau)` (B, C). The terms compare the prediction
+    for each image, the similarities between the images of the batch, and the
+    similarities between classes. KL is a mean over the batch, in nats.
 
-    It is that of `Multi-Level Logit Distillation
+    The formula is that of `Multi-Level Logit Distillation
     <https://openaccess.thecvf.com/content/CVPR2023/html/Jin_Multi-Level_Logit_Distillation_CVPR_2023_paper.html>`_
     (Jin et al., CVPR 2023). Their code adds a second, strongly augmented view
-    of each image, which doubles the cost of a step, and weighs the terms of
+    of each image, which doubles the cost of a step, and multiplies the terms of
     the first view by the share of images, or of classes, that the teacher is
-    least sure of, about one half. Here there is one view and no such factor:
-    give ``instance_weight`` and the others what is wanted. Their weights are
-    0.9 (9 with ``standardize``) beside 0.1 for the label, for 100 classes or
-    more and batches of 64: the second term grows with B, the third with
-    (B / C)^2, so that with 10 classes they drown the others unless their
-    weights are much less.
+    least sure of, about one half. Here there is one view and no such factor;
+    set the weights accordingly. Their weights are 0.9 (9 with ``standardize``)
+    and 0.1 for the label, with 100 or more classes and batches of 64. The
+    second term grows with B and the third with (B / C)^2, so with 10 classes
+    they dominate the others unless their weights are much smaller.
 
     Args:
         instance_weight (float): :math:`w_{ins}`. Defaults to 1.0.
@@ -47,12 +46,12 @@ class MLKDLoss(TeacherLoss):
             the first term alone, as its authors do; see
             :func:`~mmdckd.models.losses.standardize.standardize`. Defaults
             to False.
-        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of
-            all terms. Defaults to None, constant weights.
+        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor on
+            all terms. Defaults to None: constant weights.
 
     Raises:
-        ValueError: If a weight is negative, there is no temperature, or one
-            is not positive.
+        ValueError: If a weight is negative, or there is no temperature or one
+            that is not positive.
 
     Examples:
         >>> loss = MLKDLoss()
@@ -76,7 +75,8 @@ class MLKDLoss(TeacherLoss):
         )
         super().__init__(weights, standardize=standardize, ramp=ramp)
         if not isinstance(temperatures, (list, tuple)) or not temperatures:
-            raise invalid('temperatures', 'one or more, as (2., 4.)', temperatures)
+            expected = 'one or more temperatures, such as (2., 4.)'
+            raise invalid('temperatures', expected, temperatures)
         for tau in temperatures:
             check_temperature(tau, 'temperatures')
         self.instance_weight = instance_weight

@@ -15,36 +15,36 @@ Views = Union[torch.Tensor, Sequence[torch.Tensor]]
 
 @MODELS.register_module()
 class RelationMapLoss(BaseCollectiveLoss):
-    r"""How the images of a batch resemble each other, learned from the teacher
-    and from the peers.
+    r"""Distills the similarities between the images of a batch from the teacher
+    and the peers.
 
     .. math::
         L_i = \frac{\alpha}{B^2} \|G_i - G_t\|_F^2
               + \frac{\beta}{B^2} \Big\|G_i
               - \frac{1}{N - 1} \sum_{j \ne i} G_j\Big\|_F^2
 
-    with a relation map :math:`G = \mathrm{norm}(F F^T)` (B, B) of each
-    network: F are its features (B, D), flattened, and norm divides each row by
-    its Euclidean length. A map has no channels and no pixels, so networks of
-    any width and resolution compare without a connector. It is of the images
-    of one process.
+    with a relation map :math:`G = \mathrm{norm}(F F^T)` (B, B) for each
+    network: F are its flattened features (B, D), and norm divides each row by
+    its Euclidean norm. A map has neither channels nor pixels, so networks of
+    any width and resolution can be compared without a connector. With several
+    processes, each has the maps of its own images.
 
-    The term of the teacher is that of `Similarity-Preserving Knowledge
-    Distillation <https://arxiv.org/abs/1907.09682>`_ (Tung and Mori, ICCV
-    2019), for one layer. The term of the peers is this project's: the same of
-    the mean of their maps.
+    The teacher's term is that of `Similarity-Preserving Knowledge Distillation
+    <https://arxiv.org/abs/1907.09682>`_ (Tung and Mori, ICCV 2019), for one
+    layer. The peers' term is this project's own: it compares with the mean of
+    the peers' maps.
 
-    The features are what the recorder ``features`` has recorded; see
-    :attr:`BaseCollectiveLoss.inputs`. Lagged peers stand for the peers where
-    there are any; with several teachers, their terms' mean is taken.
+    The features are those of the recorder ``features``; see
+    :attr:`BaseCollectiveLoss.inputs`. Lagged peers, if there are any, replace
+    the peers. With several teachers, the mean of their terms is used.
 
     Args:
-        alpha (float): Weight of the teacher's map. Defaults to 3000.0, that
-            of the CRD benchmark on CIFAR-100.
+        alpha (float): Weight of the teacher's map. Defaults to 3000.0, as in
+            the CRD benchmark on CIFAR-100.
         beta (float): Weight of the peers' mean map. Defaults to 3000.0.
         recorder (str): The name of the recorder in
-            ``distiller.student_recorders`` and, with ``alpha`` more than 0,
-            in ``distiller.teacher_recorders``. Defaults to ``'features'``.
+            ``distiller.student_recorders`` and, if ``alpha`` is above 0, in
+            ``distiller.teacher_recorders``. Defaults to ``'features'``.
 
     Raises:
         ValueError: If a weight is negative.
@@ -55,7 +55,7 @@ class RelationMapLoss(BaseCollectiveLoss):
         {'collective': tensor([...])}
     """
 
-    #: Features have no task.
+    #: Features do not depend on the task.
     tasks = ('classification', 'multi_label')
 
     def __init__(
@@ -74,7 +74,7 @@ class RelationMapLoss(BaseCollectiveLoss):
         return self.alpha > 0
 
     def check_cohort(self, num_students: int, num_teachers: int) -> None:
-        """Check, before training, that there is what has a weight.
+        """Check, before training, that each term with a weight has its source.
 
         Args:
             num_students (int): N.
@@ -95,7 +95,7 @@ class RelationMapLoss(BaseCollectiveLoss):
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
-        """Tell whose knowledge is in the terms of one student's loss; see
+        """List the members that each term learns from; see
         :meth:`BaseCollectiveLoss.sources`."""
         others = [name for i, name in enumerate(peers) if i != index]
         return {
@@ -115,15 +115,15 @@ class RelationMapLoss(BaseCollectiveLoss):
         Args:
             preds_S (Sequence[Tensor]): Features of N students, each (B, ...).
             preds_T (Sequence[Tensor], optional): Features of M teachers, each
-                (B, ...), or N such tensors, of each student's view. Defaults
-                to None.
-            gt_labels (Tensor, optional): Not looked at. Defaults to None.
-            preds_P (Sequence[Tensor], optional): Features of N other peers.
-                Defaults to None, ``preds_S``.
+                (B, ...), or N such tensors, one for each student's view.
+                Defaults to None.
+            gt_labels (Tensor, optional): Not used. Defaults to None.
+            preds_P (Sequence[Tensor], optional): Features of N lagged peers.
+                Defaults to None: the students are the peers.
 
         Returns:
-            Dict[str, Tensor]: ``teacher`` (N,) and ``collective`` (N,),
-            weights included, of what has a weight.
+            Dict[str, Tensor]: ``teacher`` (N,) and ``collective`` (N,), weights
+            included, if their weights are not 0.
         """
         self.check_cohort(len(preds_S), len(preds_T or ()))
         maps = _maps(preds_S)
@@ -146,9 +146,9 @@ class RelationMapLoss(BaseCollectiveLoss):
 
 
 def _maps(features: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The relation maps of K networks, (K, B, B)."""
+    """Compute the relation maps of K networks, (K, B, B)."""
     maps = []
-    # Squares of features leave the range of float16.
+    # Squared features can overflow float16.
     with torch.autocast(features[0].device.type, enabled=False):
         for feature in features:
             flat = at_least_float32(feature.flatten(1))
@@ -157,5 +157,6 @@ def _maps(features: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def _distance(maps: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The mean squared distance of maps (K, B, B) to one or K targets, (K,)."""
+    """Compute the mean squared distance of maps (K, B, B) to one or K targets,
+    (K,)."""
     return (maps - targets).square().mean((1, 2))

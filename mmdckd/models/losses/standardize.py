@@ -3,29 +3,29 @@ import torch
 
 from ..precision import at_least_float32
 
-#: Keeps a constant row of logits from being divided by 0.
+#: Avoids a division by 0 for a constant row of logits.
 EPS = 1e-7
 
 
 def standardize(logits: torch.Tensor) -> torch.Tensor:
-    r"""Give each row of logits mean 0 and standard deviation 1 (Z-score).
+    r"""Standardize each row of logits to mean 0 and standard deviation 1.
 
     .. math:: \hat z = (z - \bar z) / (\sigma_z + 10^{-7})
 
     with the mean and the unbiased standard deviation over the classes. A
-    student then learns how the teacher's logits relate, not how large they
-    are: `Logit Standardization in Knowledge Distillation
+    student then learns the relations between the teacher's logits, not their
+    magnitude: `Logit Standardization in Knowledge Distillation
     <https://arxiv.org/abs/2403.01427>`_ (LSKD, Sun et al., CVPR 2024).
 
     Args:
         logits (Tensor): z (..., C), with two classes or more.
 
     Returns:
-        Tensor: Of the same shape; in float32, or float64 of float64. A
-        constant row becomes 0, with a gradient that is finite.
+        Tensor: The same shape, in float32 (float64 for float64). A constant row
+        becomes 0, with a finite gradient.
 
     Raises:
-        ValueError: If there is one class.
+        ValueError: If there is only one class.
     """
     if logits.shape[-1] < 2:
         raise ValueError(
@@ -34,6 +34,6 @@ def standardize(logits: torch.Tensor) -> torch.Tensor:
         )
     logits = at_least_float32(logits)
     centered = logits - logits.mean(-1, keepdim=True)
-    # The norm has a gradient at 0, torch.std has none.
+    # At 0, the norm has a finite gradient and torch.std has not.
     norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
     return centered / (norm / (logits.shape[-1] - 1) ** 0.5 + EPS)

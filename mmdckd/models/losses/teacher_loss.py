@@ -12,11 +12,11 @@ from .weight_ramp import WeightRamp
 
 
 class TeacherLoss(LogitLoss):
-    """Base of losses by which every student learns from the teacher alone.
+    """Base of losses with which every student learns only from the teacher.
 
-    A subclass writes its formula in :meth:`compute`, for all students at
-    once; of several teachers the mean is taken. It needs no recorder, and the
-    teacher's logits may come from
+    A subclass implements its formula in :meth:`compute`, for all students at
+    once; the terms of several teachers are averaged. Such a loss needs no
+    recorder, and the teacher's logits may come from
     :class:`~mmdckd.engine.hooks.TeacherCacheHook`.
 
     Args:
@@ -25,8 +25,8 @@ class TeacherLoss(LogitLoss):
         standardize (bool): Whether logits are standardized first; see
             :func:`~.standardize.standardize`. Defaults to False.
         ramp (dict, optional): Arguments of
-            :class:`~.weight_ramp.WeightRamp`, a factor of all terms.
-            Defaults to None, constant weights.
+            :class:`~.weight_ramp.WeightRamp`, a factor on all terms.
+            Defaults to None: constant weights.
 
     Raises:
         ValueError: If a weight is negative or ``tau`` is not positive.
@@ -65,9 +65,9 @@ class TeacherLoss(LogitLoss):
 
         Args:
             students (Tensor): Logits (N, B, C), in float32 or float64.
-            teacher (Tensor): The teacher's (B, C), or (N, B, C) where each
-                student has a view of its own; detached.
-            gt_labels (Tensor, optional): Class indices (B,), where
+            teacher (Tensor): The teacher's logits (B, C), or (N, B, C) with
+                independent views; detached.
+            gt_labels (Tensor, optional): Class indices (B,), if
                 ``needs_labels``.
 
         Returns:
@@ -77,12 +77,12 @@ class TeacherLoss(LogitLoss):
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
-        """Tell whose knowledge is in the terms of one student's loss; see
+        """List the members that each term learns from; see
         :meth:`BaseCollectiveLoss.sources`."""
         return {term: list(teachers) for term, weight in self.weights.items() if weight}
 
     def use_finished_peers(self, number: int) -> bool:
-        """Leave peers alone; see
+        """Return False, as the loss does not use peers; see
         :meth:`BaseCollectiveLoss.use_finished_peers`."""
         return False
 
@@ -96,16 +96,14 @@ class TeacherLoss(LogitLoss):
             )
 
     def check_labels(self, gt_labels: torch.Tensor, logits: torch.Tensor) -> None:
-        """Check the labels of a batch; see
-        :meth:`BaseCollectiveLoss.check_labels`. A formula that looks at them
-        needs one class an image."""
+        """Check the labels of a batch, which have to be one class an image if the
+        formula needs labels; see :meth:`BaseCollectiveLoss.check_labels`."""
         if self.needs_labels and gt_labels.ndim != 1:
             raise ValueError(
-                f'Invalid labels for {type(self).__name__}: expected one '
-                'class of each image, got probabilities '
-                f'{tuple(gt_labels.shape)}. Train without mixup, CutMix and '
-                'several labels, or choose a loss without labels, such as '
-                'mmdckd.MLKDLoss.'
+                f'Invalid `gt_labels` for {type(self).__name__}: expected one class '
+                f'an image, got probabilities {tuple(gt_labels.shape)}. Train without '
+                'mixup, CutMix and several labels, or choose a loss that needs no '
+                'labels, such as mmdckd.MLKDLoss.'
             )
         super().check_labels(gt_labels, logits)
 
@@ -128,7 +126,7 @@ class TeacherLoss(LogitLoss):
         }
 
     def scale(self, logits: torch.Tensor) -> torch.Tensor:
-        r"""Compute :math:`z / \tau` (..., C), of standardized logits if
+        r"""Compute :math:`z / \tau` (..., C), standardizing the logits first if
         ``standardize``."""
         if self.standardize:
             logits = standardize(logits)

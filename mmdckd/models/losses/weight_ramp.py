@@ -9,9 +9,9 @@ from ..options import check_choice
 
 
 class WeightRamp:
-    r"""A factor that rises to 1 as training goes on.
+    r"""Computes a factor that rises to 1 during training.
 
-    With :math:`x = (t - begin) / (end - begin)`, cut to [0, 1]:
+    With :math:`x = (t - begin) / (end - begin)`, clamped to [0, 1]:
 
     .. math::
         w(t) = \begin{cases}
@@ -20,19 +20,20 @@ class WeightRamp:
             x & \text{kind 'linear'}
         \end{cases}
 
-    so that w is 1 from ``end`` on. Kind 'exp' is that of `Temporal Ensembling
-    for Semi-Supervised Learning <https://arxiv.org/abs/1610.02242>`_ (Laine
-    and Aila, ICLR 2017, section 3.2).
+    so w is 1 from ``end`` on. Kind 'exp' is that of `Temporal Ensembling for
+    Semi-Supervised Learning <https://arxiv.org/abs/1610.02242>`_ (Laine and
+    Aila, ICLR 2017, section 3.2).
 
-    t is what MMEngine's ``RuntimeInfoHook`` publishes for the iteration that
-    runs: a resumed run goes on where it was, and nothing is stored.
+    The time t is the progress that MMEngine's ``RuntimeInfoHook`` publishes in
+    each iteration, so a resumed run continues the ramp without stored state.
 
     Args:
-        end (float): When the factor reaches 1, in epochs or iterations.
-        begin (float): When it starts. Defaults to 0.
+        end (float): The time at which the factor reaches 1, in epochs or
+            iterations.
+        begin (float): The time at which it starts to rise. Defaults to 0.
         by_epoch (bool): Whether t counts epochs, in fractions, or iterations.
-            A run by iterations (``IterBasedTrainLoop``) is one epoch to
-            MMEngine, and wants False. Defaults to True.
+            Set it to False with ``IterBasedTrainLoop``, whose run MMEngine
+            counts as one epoch. Defaults to True.
         kind (str): 'exp' or 'linear'. Defaults to 'exp'.
 
     Raises:
@@ -57,7 +58,7 @@ class WeightRamp:
         self.kind = kind
 
     def __call__(self) -> float:
-        """Compute the factor of the iteration that runs.
+        """Compute the factor of the current iteration.
 
         Returns:
             float: In [0, 1].
@@ -68,7 +69,7 @@ class WeightRamp:
         return self.factor(self._time())
 
     def factor(self, time: float) -> float:
-        """Compute the factor at another time.
+        """Compute the factor at a given time.
 
         Args:
             time (float): t, in epochs or iterations.
@@ -87,9 +88,9 @@ class WeightRamp:
         iteration, total, max_epochs = map(hub.get_info, keys)
         if None in (iteration, total, max_epochs):
             raise RuntimeError(
-                "`ramp` follows the progress that MMEngine's "
-                'RuntimeInfoHook publishes, but no runner has published any: '
-                'train with a Runner, or leave `ramp` out.'
+                'Invalid `ramp`: expected a Runner, whose RuntimeInfoHook publishes '
+                'the progress of training, got none. Train with a Runner, or remove '
+                '`ramp`.'
             )
         time = iteration
         if self.by_epoch:
@@ -97,9 +98,8 @@ class WeightRamp:
         if self.end > total:
             warn(
                 f'`ramp.end` is {self.end}, but this run ends at {total} '
-                f'{"epochs" if self.by_epoch else "iterations"}: the full '
-                'weight is never reached. In a run by iterations, set '
-                '`by_epoch=False`.'
+                f'{"epochs" if self.by_epoch else "iterations"}, so the full weight '
+                'is never reached. With IterBasedTrainLoop, set `by_epoch=False`.'
             )
         return time
 

@@ -11,58 +11,56 @@ from .class_distances import read_distances
 from .functional import soften
 from .teacher_loss import TeacherLoss
 
-#: Keeps the divisions of Sinkhorn's iterations finite.
+#: Avoids divisions by 0 in Sinkhorn's iterations.
 EPS = 1e-8
 
 
 @MODELS.register_module()
 class WKDLoss(TeacherLoss):
-    r"""Wasserstein distance distillation of logits (WKD-L), of every student
-    by the teacher.
+    r"""Distills the teacher's logits by a Wasserstein distance (WKD-L).
 
     .. math::
         L_i = - w_{target} P_t[y] \log P_i[y]
               + w_{transport} \min_{q \in \Pi(Q_i, Q_t)}
                 \sum_{ab} q_{ab} c_{ab} + \lambda q_{ab} \log q_{ab}
 
-    with :math:`P = softmax(z)`, and the predictions of the other classes
-    :math:`Q \propto softmax(z / \tau) (1 - y)`: what it costs to move the
-    probability that the student gives them to where the teacher has it. To
-    move it between classes that resemble each other is cheap,
+    with :math:`P = softmax(z)` and the predictions of the other classes
+    :math:`Q \propto softmax(z / \tau) (1 - y)`. The second term is the cost of
+    moving the student's probabilities of these classes to the teacher's. Moving
+    between similar classes is cheap:
 
     .. math:: c_{ab} = 1 - \exp(-\kappa d_{ab})
 
-    Losses are means over the batch, and the transport is found by a few
-    iterations of Sinkhorn.
+    Losses are means over the batch. A few of Sinkhorn's iterations approximate
+    the transport plan q.
 
-    It is that of `Wasserstein Distance Rivals Kullback-Leibler Divergence for
-    Knowledge Distillation <https://arxiv.org/abs/2412.08139>`_ (Lv et al.,
-    NeurIPS 2024). By default, d is one minus the cosine of two classes'
-    weights in the teacher's last layer, one of the measures that the paper
-    compares; the one it prefers, 1 - CKA of their images' features, is given
-    as a file. All images share one kernel :math:`\exp(-c / \lambda)`, so
-    memory grows with B C, not with B C^2 as in the authors' code. That code
-    lets the weight of the transport fall in the last epochs on CIFAR-100;
-    here it is constant.
+    The formula is that of `Wasserstein Distance Rivals Kullback-Leibler
+    Divergence for Knowledge Distillation <https://arxiv.org/abs/2412.08139>`_
+    (Lv et al., NeurIPS 2024). By default, d is one minus the cosine between two
+    classes' weights in the teacher's last layer, one of the measures that the
+    paper compares. The measure it prefers, 1 - CKA of the classes' features,
+    can be given as a file. All images share one kernel
+    :math:`\exp(-c / \lambda)`, so memory grows with B C, not with B C^2 as in
+    the authors' code. That code reduces the weight of the transport in the last
+    epochs on CIFAR-100; here it is constant.
 
     Args:
         target_weight (float): Weight of the label. Defaults to 1.0.
         transport_weight (float): Weight of the other classes; the authors
-            take 30 on ImageNet and 600 (with ``tau=8``) on CIFAR-100.
+            use 30 on ImageNet and 600 (with ``tau=8``) on CIFAR-100.
             Defaults to 30.0.
         tau (float): Temperature of the other classes. Defaults to 2.0.
         cost (str, optional): An ``.npy`` file of d (C, C), 0 on its diagonal.
-            Defaults to None, from the teacher's last layer.
-        sharpness (float): :math:`\kappa`, more than 0. Defaults to 1.0.
-        regularization (float): :math:`\lambda`, more than 0; with much less
-            than the default, dear ways are lost to rounding. Defaults to
-            0.05.
-        num_iters (int): Iterations of Sinkhorn. Defaults to 10.
-        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor of
-            both terms. Defaults to None, constant weights.
+            Defaults to None: d comes from the teacher's last layer.
+        sharpness (float): :math:`\kappa`, above 0. Defaults to 1.0.
+        regularization (float): :math:`\lambda`, above 0; if it is much smaller
+            than the default, expensive moves underflow. Defaults to 0.05.
+        num_iters (int): Number of Sinkhorn's iterations. Defaults to 10.
+        ramp (dict, optional): Arguments of :class:`WeightRamp`, a factor on
+            both terms. Defaults to None: constant weights.
 
     Raises:
-        ValueError: If a number is out of its range, or ``cost`` is no such
+        ValueError: If a number is out of range, or ``cost`` is not a valid
             file.
 
     Examples:
@@ -97,18 +95,18 @@ class WKDLoss(TeacherLoss):
         self.regularization = regularization
         self.num_iters = num_iters
         self.needs_prototypes = cost is None
-        #: c (C, C): in no checkpoint, as it follows from the teacher.
+        #: c (C, C); not saved, as it follows from the teacher.
         self.costs: Optional[torch.Tensor]
         self.register_buffer('costs', None, persistent=False)
         if cost is not None:
             self._set_distances(read_distances(cost))
 
     def take_prototypes(self, prototypes: List[torch.Tensor]) -> None:
-        """Take how classes resemble each other from the teachers' last layer.
+        """Compute the distances between classes from the teachers' last layer.
 
         Args:
-            prototypes (List[Tensor]): Of each teacher, the weights of its
-                last layer (C, D).
+            prototypes (List[Tensor]): The weights (C, D) of each teacher's last
+                layer.
         """
         directions = [F.normalize(w.detach().float()) for w in prototypes]
         self._set_distances(torch.stack([1 - w @ w.mT for w in directions]).mean(0))
@@ -150,7 +148,7 @@ class WKDLoss(TeacherLoss):
         return dict(target=target.mean(-1), transport=transport.mean(-1))
 
     def _others(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Q (..., B, C), 0 for the label."""
+        """Compute Q (..., B, C), which is 0 for the label."""
         label = label.expand(*logits.shape[:-1], 1)
         return self.scale(logits).scatter(-1, label, -torch.inf).softmax(-1)
 
@@ -161,9 +159,9 @@ class WKDLoss(TeacherLoss):
         costs: torch.Tensor,
         label: torch.Tensor,
     ) -> torch.Tensor:
-        """What the plan u K v costs (..., B); u and v are scaled in turn, so
-        that its margins are ``start`` and ``end``. Both are 0 for the label,
-        which takes no part."""
+        """Compute the cost (..., B) of the plan u K v. Sinkhorn's iterations
+        scale u and v in turn until the plan's marginals are ``start`` and
+        ``end``; both are 0 for the label."""
         kernel = torch.exp(-costs / self.regularization)
         u = torch.full_like(start, 1 / (len(costs) - 1))
         u = u.scatter(-1, label.expand(*start.shape[:-1], 1), 0.0)

@@ -218,7 +218,9 @@ def test_another_config_is_used_when_given(run, tmp_path):
     assert Config.fromfile(written.config).test_dataloader.batch_size == 7
 
     cfg.model.architecture = network(34)
-    with pytest.raises(ValueError, match='does not fit') as error:
+    with pytest.raises(
+        ValueError, match='Invalid checkpoint .*expected the weights'
+    ) as error:
         export_student(last(run), str(tmp_path / 'wrong'), 'student0', cfg)
     assert 'backbone.layer1.2.conv1.weight' in str(error.value)
     assert 'Give the config of the run' in str(error.value)
@@ -286,7 +288,7 @@ def test_files_that_are_no_checkpoint_of_a_cohort(run, tmp_path):
         export_student(str(tmp_path / 'short.pth'), out)
 
     torch.save([1, 2], str(tmp_path / 'list.pth'))
-    with pytest.raises(ValueError, match='holds a list'):
+    with pytest.raises(ValueError, match='got a list'):
         export_student(str(tmp_path / 'list.pth'), out)
 
     plain = export_student(last(run), str(tmp_path / 'plain'), 'student0')
@@ -306,7 +308,7 @@ def test_a_checkpoint_cannot_run_code(run, tmp_path):
     trace = tmp_path / 'trace'
     content = torch.load(last(run), weights_only=False)
     torch.save(dict(content, extra=RunsCode(trace)), str(tmp_path / 'pickle.pth'))
-    with pytest.raises(ValueError, match='refused: it needs more'):
+    with pytest.raises(ValueError, match='expected only weights'):
         export_student(str(tmp_path / 'pickle.pth'), str(tmp_path / 'out'))
 
     content['meta']['cfg'] += f'\nopen({str(trace)!r}, "w")\n'

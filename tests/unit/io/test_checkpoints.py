@@ -33,7 +33,7 @@ def cohorts():
 
 
 def refusal(model, state_dict):
-    with pytest.raises(ValueError, match='^`load_from` does not fit') as error:
+    with pytest.raises(ValueError, match='^Invalid `load_from`: expected') as error:
         require_fit(model, state_dict, '`load_from`')
     return str(error.value)
 
@@ -51,7 +51,7 @@ def test_what_is_in_a_file(cohorts):
 
 def test_a_plain_student_for_a_cohort(cohorts):
     message = refusal(cohorts[2], plain().state_dict())
-    assert 'the file holds a network (backbone, head; 10 classes)' in message
+    assert 'got those of a network (backbone, head; 10 classes)' in message
     assert 'missing from the file: architecture.students.student0' in message
     assert 'unknown to the network: backbone.conv1.weight' in message
     assert '`model.architecture.pretrained`' in message
@@ -82,7 +82,7 @@ def test_another_number_of_classes_or_network():
     assert '`new_head=True`' in message
     message = refusal(plain(), plain(34).state_dict())
     assert 'unknown to the network: backbone.layer1.2.conv1' in message
-    assert 'this very architecture' in message
+    assert 'of this architecture' in message
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_students_start_from_a_plain_network_with_a_new_head(tmp_path):
     with pytest.raises(ValueError, match='`architecture`.*\n.*head.fc.weight'):
         without_teacher(architecture=network(pretrained=path))
     # Another backbone is no other head.
-    with pytest.raises(ValueError, match='(?s)does not fit.*layer1.2'):
+    with pytest.raises(ValueError, match='(?s)Invalid.*layer1.2'):
         without_teacher(architecture=network(34, **start))
 
 
 def test_new_head_needs_weights_and_a_student():
-    with pytest.raises(ValueError, match='`architecture.new_head` needs'):
+    with pytest.raises(ValueError, match='`architecture.new_head`: expected False'):
         without_teacher(architecture=network(new_head=True))
     with pytest.raises(ValueError, match='`teacher.new_head`'):
         distil(teacher=network(pretrained='a.pth', new_head=True))
@@ -161,10 +161,12 @@ def test_a_backbone_from_a_whole_network(tmp_path):
     for key, value in source.backbone.state_dict().items():
         own = model.cohort.students['student1'].backbone.state_dict()[key]
         assert torch.equal(own, value), key
-    with pytest.raises(ValueError, match="prefix`: no key .* with 'bone.'"):
+    with pytest.raises(ValueError, match="prefix`: expected .*got 'bone.'"):
         backbone_from(path, prefix='bone')
     # Without the prefix nothing would be loaded.
-    with pytest.raises(ValueError, match='^`model.architecture.backbone.init_cfg`'):
+    with pytest.raises(
+        ValueError, match='^Invalid `model.architecture.backbone.init_cfg`'
+    ):
         backbone_from(path)
 
 
@@ -175,7 +177,7 @@ def test_a_backbone_from_another_network(tmp_path, depth, key):
     path = save(
         build(**cfg, data_preprocessor=dict(PREPROCESSOR)), tmp_path / 'other.pth'
     )
-    with pytest.raises(ValueError, match=f'(?s)does not fit.*{key}'):
+    with pytest.raises(ValueError, match=f'(?s)Invalid.*{key}'):
         backbone_from(path, prefix='backbone')
 
 

@@ -21,7 +21,7 @@ from mmdckd.export import export_student
 from mmdckd.io import trust
 from mmdckd.models.weights import read_checkpoint
 
-REFUSED = 'refused: it needs more than weights.*--trust-checkpoint'
+REFUSED = 'expected only weights.*--trust-checkpoint'
 
 
 @pytest.fixture(scope='module')

@@ -64,8 +64,8 @@ def files(tmp_path_factory):
 def test_a_checkpoint_that_does_not_fit(tmp_path, files, test, file, remedy):
     path = files[file]
     message = refused(config(tmp_path, 3, load_from=path), test)
-    source = 'the checkpoint ' if test else '`load_from`='
-    assert message.startswith(f'{source}{path!r} does not fit')
+    source = f'checkpoint {path!r}' if test else f'`load_from` ({path!r})'
+    assert message.startswith(f'Invalid {source}: expected the weights')
     assert 'missing from the file: architecture.students.student' in message
     assert remedy in message
 
@@ -73,7 +73,9 @@ def test_a_checkpoint_that_does_not_fit(tmp_path, files, test, file, remedy):
 def test_resuming_with_another_number_of_students(tmp_path, files):
     cfg = config(tmp_path, 3, load_from=files['two'], resume=True)
     message = refused(cfg)
-    assert message.startswith(f'`resume`: {files["two"]!r} does not fit')
+    assert message.startswith(
+        f'Invalid `resume` ({files["two"]!r}): expected the weights'
+    )
     assert 'model.num_students=2' in message
 
 
@@ -111,7 +113,7 @@ def test_a_network_alone_is_checked_as_well(tmp_path, files):
     )
     cfg = plain_config(tmp_path)
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=files['two'])
-    assert refused(cfg).startswith('`model.backbone.init_cfg`')
+    assert refused(cfg).startswith('Invalid `model.backbone.init_cfg`')
 
 
 # --------------------------------------------------------------------------- #

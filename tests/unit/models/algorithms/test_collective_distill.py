@@ -377,7 +377,10 @@ def test_equal_students_with_dropout_may_start_equal(batch):
         ),
         (dict(architecture=dict(depth=18)), '`architecture` needs'),
         (dict(architecture=dict(cfg_path='no/such.py')), 'no such file'),
-        (dict(architecture=dict(cfg_path='mmpretrain::no/such.py')), 'cannot be used'),
+        (
+            dict(architecture=dict(cfg_path='mmpretrain::no/such.py')),
+            'expected a config of an installed',
+        ),
         (dict(teacher=None), 'loss_dckd`: .*teacher'),
         (dict(num_students=1), 'no peer'),
     ],

@@ -186,7 +186,7 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
         (
             0,
             dict(num_students=2, distiller=distiller(alpha=0.0, collector='agreement')),
-            'AgreementCollector, which looks at the students',
+            'got AgreementCollector',
         ),
         (
             0,

@@ -391,7 +391,7 @@ def test_plans_that_cannot_be(folds, message):
             ),
             'from the teacher only, or that is a mean .* GatedEnsembleLoss',
         ),
-        (dict(distiller=dckd()), 'there is no peer to collect from'),
+        (dict(distiller=dckd()), 'expected 2 or more, as .* needs peers'),
         (
             dict(folds=None, distiller=dckd(collector='held_out')),
             'loss_dckd.collector`: expected a collector without folds',

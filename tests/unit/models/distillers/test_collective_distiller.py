@@ -240,7 +240,7 @@ def test_logits_from_elsewhere(batch):
         ),
         (
             dict(collective_losses=dict(dckd=dict(type='mmdckd.DCKDLoss'))),
-            'call it "loss_dckd"',
+            "Did you mean 'loss_dckd'",
         ),
     ],
 )

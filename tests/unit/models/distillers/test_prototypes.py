@@ -71,7 +71,7 @@ def test_several_teachers_are_averaged():
         ),
         (
             dict(teacher_trainable=True, allow_random_teacher=False),
-            'that is trained itself',
+            'that is itself trained',
         ),
     ],
 )

@@ -185,7 +185,7 @@ def test_errors():
         ValueError, match='`num_classes` of the gate: expected 4.*got 5'
     ):
         loss(students[..., :4], None, labels.clamp_max(3))
-    with pytest.raises(ValueError, match='`gt_labels` is None'):
+    with pytest.raises(ValueError, match='`gt_labels`: .*got None'):
         loss(students)
-    with pytest.raises(ValueError, match='label 5 is out of range'):
+    with pytest.raises(ValueError, match='`gt_labels`: .*got 5'):
         loss(students, None, labels.clamp_min(5))

@@ -526,9 +526,9 @@ def test_labels_are_one_class_each(name):
     loss = LOSSES[name]()
     soft = torch.full((IMAGES, CLASSES), 1 / CLASSES)
     for labels, message in (
-        (None, '`gt_labels` is None'),
+        (None, '`gt_labels`: .*got None'),
         (soft, r'\(6, 5\).*mixup'),
-        (LABELS + 4, 'out of range'),
+        (LABELS + 4, 'expected labels from 0 to'),
     ):
         with pytest.raises(ValueError, match=message):
             loss(student[None], teacher, labels)
@@ -608,5 +608,5 @@ def test_standardized_logits_of_a_cohort():
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_several_labels_are_refused(name):
-    with pytest.raises(ValueError, match="no meaning for task 'multi_label'"):
+    with pytest.raises(ValueError, match="for the task 'multi_label'"):
         LOSSES[name]().use_task(MultiLabel())

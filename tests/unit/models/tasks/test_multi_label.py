@@ -235,7 +235,7 @@ def test_large_logits(dtype, collector):
     ],
 )
 def test_what_has_no_meaning_is_refused(cfg):
-    with pytest.raises(ValueError, match="no meaning for task 'multi_label'"):
+    with pytest.raises(ValueError, match="for the task 'multi_label'"):
         loss(**cfg)
     # In a cohort, by the head, and with the config key.
     distiller = dict(
@@ -258,7 +258,7 @@ def test_losses_for_one_label(cfg):
     distiller = dict(
         type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_a=cfg)
     )
-    with pytest.raises(ValueError, match="loss_a`: .* for task 'multi_label"):
+    with pytest.raises(ValueError, match="loss_a`: .* for the task 'multi_label"):
         distil(architecture=multi_label(), teacher=multi_label(34), distiller=distiller)
 
 
@@ -374,7 +374,7 @@ def test_statistics_of_both_tasks():
 
 def test_a_collector_says_what_it_is_for():
     collector = build_collector('naive')
-    with pytest.raises(ValueError, match='Invalid `collector`: NaiveColl'):
+    with pytest.raises(ValueError, match='Invalid `collector`: .*got NaiveColl'):
         collector.use_task(MultiLabel())
 
 
