@@ -5,9 +5,8 @@ A component is registered here once and is found in three ways: as
 ``mmdckd.X`` under any scope, and as plain ``X`` under the scopes ``mmdckd``
 and ``mmrazor``. No ``custom_imports`` is needed.
 
-Under the scope ``mmdckd`` the names of MMPretrain and MMRazor are found as
-well, because that is the scope of what a config inherits from
-``_base_ = 'mmdckd::...'``.
+Under the scope ``mmdckd`` the names of MMPretrain and MMRazor are found, too,
+because a config inherited by ``_base_ = 'mmdckd::...'`` has this scope.
 """
 
 from importlib import import_module
@@ -40,7 +39,7 @@ from mmengine.registry import Registry
 
 
 class TwinRegistry(Registry):
-    """A registry whose components MMRazor's registry holds as well.
+    """A registry whose components are also in MMRazor's registry.
 
     Args:
         parent (:obj:`Registry`): MMEngine's registry of the same kind.
@@ -60,12 +59,11 @@ class TwinRegistry(Registry):
         """Find a component.
 
         Args:
-            key (str): A name, with or without a scope. Without one it is
-                searched for in mmdckd, MMPretrain, MMRazor and MMEngine, in
-                this order.
+            key (str): A name, with or without a scope. Without a scope, mmdckd,
+                MMPretrain, MMRazor and MMEngine are searched, in this order.
 
         Returns:
-            type or None: The component, None where no registry has it.
+            type, optional: The component; None if no registry has it.
         """
         if '.' not in key:
             for scope in (self.scope, 'mmpretrain', 'mmrazor'):
@@ -96,8 +94,8 @@ class TwinRegistry(Registry):
 
         def import_from_location() -> None:
             import_theirs()
-            # MMRazor looks names up while its models are being imported, and
-            # mmdckd needs them whole: they are once the package has them.
+            # MMRazor looks up names while it imports its models, but mmdckd
+            # needs them completely imported.
             if hasattr(mmrazor, 'models'):
                 self.import_from_location()
 
@@ -114,7 +112,7 @@ MODELS = TwinRegistry(MMENGINE_MODELS, ['mmdckd.models'])
 MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.engine'])
 # manage weight initialization like `Kaiming`
 WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS, ['mmdckd.models'])
-# manage what serves a model without being one, like recorders
+# manage helpers of a model, like recorders
 TASK_UTILS = TwinRegistry(MMENGINE_TASK_UTILS, ['mmdckd.models'])
 
 #######################################################################

@@ -1,3 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a person reads of a command. Nothing here imports the toolbox before
-a console is opened."""
+"""Write the output of commands for people.
+
+Nothing here imports the toolbox before a console is opened.
+"""

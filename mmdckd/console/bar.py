@@ -8,16 +8,16 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A bar in the last line of a terminal; nothing anywhere else.
+    """Shows a progress bar in the last line of a terminal; nothing elsewhere.
 
-    It is drawn when it is told something, by no thread: a worker that is forked
-    meanwhile inherits nothing that draws.
+    It is drawn only when it is updated, without a thread, so that a forked
+    worker does not inherit a thread that draws.
 
     Args:
         stream (TextIO): The output.
     """
 
-    #: Seconds from one drawing to the next.
+    #: The shortest time between two updates, in seconds.
     INTERVAL = 0.2
 
     def __init__(self, stream: TextIO) -> None:
@@ -27,13 +27,13 @@ class Bar:
         self._next = 0.0
 
     def show(self, text: str, done: int, total: int, note: str) -> None:
-        """Draw it.
+        """Draw the bar.
 
         Args:
-            text (str): What it measures.
-            done (int): How much of it is done.
-            total (int): How much there is.
-            note (str): What to say behind it.
+            text (str): The name of the task.
+            done (int): The number of steps done.
+            total (int): The number of all steps.
+            note (str): A note to the right of the bar.
         """
         if not self._is_terminal:
             return
@@ -49,13 +49,13 @@ class Bar:
             self._progress.refresh()
 
     def hide(self) -> None:
-        """Remove it."""
+        """Remove the bar."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def print_above(self, text: str) -> None:
-        """Print lines: above the bar, where there is one.
+        """Print lines, above the bar if there is one.
 
         Args:
             text (str): The lines.

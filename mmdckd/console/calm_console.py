@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The console of a command: what mmdckd says, and nothing else."""
+"""Show only mmdckd's messages on the console of a command."""
 
 import functools
 import logging
@@ -22,16 +22,16 @@ _current: Optional['CalmConsole'] = None
 def open_console(verbose: bool = False) -> Iterator[Optional['CalmConsole']]:
     """Keep the output of other packages off the console.
 
-    Python's warnings and the records of loggers go to the log file of the run
-    instead, those before it exists as soon as it does. Errors remain, and so
-    does what is printed.
+    Python's warnings and log records go to the log file of the run instead;
+    earlier ones are written as soon as the file exists. Errors and printed
+    output stay on the console.
 
     Args:
         verbose (bool): Whether to change nothing. Defaults to False.
 
     Yields:
-        CalmConsole or None: The console, the one that is open already where
-        there is one; None if ``verbose``.
+        CalmConsole or None: The console, which may already be open; None if
+        ``verbose``.
     """
     global _current
     if verbose or _current is not None:
@@ -47,12 +47,12 @@ def open_console(verbose: bool = False) -> Iterator[Optional['CalmConsole']]:
 
 
 def current_console() -> Optional['CalmConsole']:
-    """The console that is open; None where the output is every package's."""
+    """Return the open console; None if the output is not filtered."""
     return _current
 
 
 def on_console(function: Function) -> Function:
-    """Open a console for each call of a function, unless it is called with
+    """Decorate a function to run with an open console, unless it is called with
     ``verbose=True``."""
 
     @functools.wraps(function)
@@ -64,23 +64,23 @@ def on_console(function: Function) -> Function:
 
 
 class CalmConsole:
-    """A console that has plain lines and, on a terminal, a bar below them.
+    """A console with plain lines and, on a terminal, a progress bar below them.
 
     Args:
-        stream (TextIO, optional): Where to write. Defaults to None, the
+        stream (TextIO, optional): Where to write. Defaults to None: the
             standard output.
     """
 
     def __init__(self, stream: Optional[TextIO] = None) -> None:
         self._stream = stream or sys.stdout
         self._bar = Bar(self._stream)
-        # What is for the log file, kept until there is one.
+        # Records for the log file, kept until it exists.
         self._to_file = MemoryHandler(1, logging.NOTSET)
         self._replaced: List[Tuple[logging.Logger, List[logging.Handler]]] = []
         self._silent = _is_not_first()
 
     def open(self) -> 'CalmConsole':
-        """Take over the warnings and loggers of this process."""
+        """Redirect the warnings and loggers of this process."""
         warnings.showwarning = self._keep_warning
         from mmengine.logging import MMLogger
 
@@ -92,15 +92,15 @@ class CalmConsole:
         return self
 
     def close(self) -> None:
-        """Give back what :meth:`open` and :meth:`attach` took over."""
+        """Undo the redirections of :meth:`open` and :meth:`attach`."""
         self.hide_bar()
         for logger, handlers in reversed(self._replaced):
             logger.handlers[:] = handlers
         self._replaced = []
 
     def attach(self, logger: logging.Logger) -> None:
-        """Let the logger of a run write to its file alone what is not for
-        the console, and to that file what came before.
+        """Filter the console output of a run's logger, and write earlier records
+        to its file.
 
         Args:
             logger (Logger): MMEngine's logger.
@@ -118,13 +118,13 @@ class CalmConsole:
         self._write(lambda: self._bar.print_above(text))
 
     def show_bar(self, text: str, done: int, total: int, note: str) -> None:
-        """Show how far something is, where the output is a terminal.
+        """Show progress, if the output is a terminal.
 
         Args:
-            text (str): What it is.
-            done (int): How much of it is done.
-            total (int): How much there is.
-            note (str): What else to say.
+            text (str): The name of the task.
+            done (int): The number of steps done.
+            total (int): The number of all steps.
+            note (str): A note to the right of the bar.
         """
         self._write(lambda: self._bar.show(text, done, total, note))
 
@@ -138,11 +138,11 @@ class CalmConsole:
         try:
             write()
         except OSError:
-            # Whoever has read this is gone; the run goes on.
+            # The reader of the pipe is gone; the run continues.
             self._silent = True
 
     def _take_over(self, logger: logging.Logger, *more: logging.Handler) -> None:
-        """Put a calm handler in the place of those that write to the console."""
+        """Replace the handlers that write to the console."""
         self._replaced.append((logger, list(logger.handlers)))
         kept: List[logging.Handler] = [*more]
         for handler in self._replaced[-1][1]:
@@ -160,7 +160,7 @@ class CalmConsole:
         file: Optional[TextIO] = None,
         line: Optional[str] = None,
     ) -> None:
-        """Log a warning of Python's in place of printing it."""
+        """Log a warning of Python instead of printing it."""
         text = warnings.formatwarning(message, category, filename, lineno, line)
         self._to_file.handle(
             logging.LogRecord(
@@ -170,7 +170,7 @@ class CalmConsole:
 
 
 def _is_not_first() -> bool:
-    """Whether another process of the same run speaks for all."""
+    """Tell whether another process of the same run writes the output."""
     return os.environ.get('RANK', '0') != '0'
 
 
@@ -181,12 +181,12 @@ def _writes_to_console(handler: logging.Handler) -> bool:
 
 
 class _CalmHandler(logging.Handler):
-    """Says what is for the console, and errors.
+    """Writes records for the console, and errors.
 
     Args:
-        console (CalmConsole): Where to say it.
-        replaced (logging.Handler): The handler that it takes the place of,
-            whose level and filters it has.
+        console (CalmConsole): The console to write to.
+        replaced (logging.Handler): The handler to replace; its level and
+            filters are kept.
     """
 
     def __init__(self, console: CalmConsole, replaced: logging.Handler) -> None:

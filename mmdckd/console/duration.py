@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Format a duration for people.
 
     Args:
-        seconds (float): How many, 0 or more.
+        seconds (float): The duration in seconds, 0 or more.
 
     Returns:
         str: Such as ``'12 min 34 s'``.

@@ -1,40 +1,42 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Messages for a person who watches a run.
+"""Log messages for people who watch a run.
 
-They go to MMEngine's logger as any other, with a mark by which the console of
-a command knows them (:class:`~mmdckd.console.calm_console.CalmConsole`): it
-leaves the messages of other packages to the log file.
+They go to MMEngine's logger like any other, with a mark that the console of a
+command recognizes (:class:`~mmdckd.console.calm_console.CalmConsole`); messages
+of other packages go only to the log file.
 """
 
 from logging import Logger, LogRecord
 from typing import Optional
 
-#: The attribute of a record that marks it, as logging's ``extra``.
+#: The mark of a record, in logging's ``extra``.
 _MARK = dict(for_console=True)
 
 
 def tell(message: str, logger: Optional[Logger] = None) -> None:
-    """Log something that a person who watches a run should know.
+    """Log information for a person who watches a run.
 
     Args:
-        message (str): What to say.
-        logger (Logger, optional): Defaults to None, MMEngine's current one.
+        message (str): The message.
+        logger (Logger, optional): The logger. Defaults to None: MMEngine's
+            current one.
     """
     (logger or _current()).info(message, extra=_MARK)
 
 
 def warn(message: str, logger: Optional[Logger] = None) -> None:
-    """Log a warning that says what to do.
+    """Log a warning for a person who watches a run.
 
     Args:
-        message (str): What to say.
-        logger (Logger, optional): Defaults to None, MMEngine's current one.
+        message (str): The message.
+        logger (Logger, optional): The logger. Defaults to None: MMEngine's
+            current one.
     """
     (logger or _current()).warning(message, extra=_MARK)
 
 
 def is_for_console(record: LogRecord) -> bool:
-    """Whether a record comes from :func:`tell` or :func:`warn`."""
+    """Tell whether a record comes from :func:`tell` or :func:`warn`."""
     return getattr(record, 'for_console', False)
 
 

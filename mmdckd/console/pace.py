@@ -4,18 +4,19 @@ from typing import Callable, Optional
 
 
 class Pace:
-    """When to say how far something is, and how long the rest will take.
+    """Decides when to print progress, and estimates the remaining time.
 
-    A line is due after the first step, then after each tenth of all steps or
-    :attr:`SECONDS`, whichever is first: what takes a moment has ten lines, and
-    what takes hours one each ten seconds.
+    A line is due after the first step, and then after a tenth of all steps or
+    :attr:`SECONDS`, whichever comes first. So a short task prints ten lines,
+    and a long one prints a line every ten seconds.
 
     Args:
-        total (int): How many steps there are.
-        done (int): How many of them were done before. Defaults to 0.
-        lines (int): How many lines there are at least; 0: only one each
-            :attr:`SECONDS`. Defaults to 10.
-        clock (Callable): The time in seconds. Defaults to ``time.monotonic``.
+        total (int): The number of all steps.
+        done (int): The number of steps done before. Defaults to 0.
+        lines (int): The smallest number of lines; with 0, there is only one
+            every :attr:`SECONDS`. Defaults to 10.
+        clock (Callable): Returns the time in seconds. Defaults to
+            ``time.monotonic``.
     """
 
     SECONDS = 10.0
@@ -37,13 +38,14 @@ class Pace:
         self._start = self._said_at = clock()
 
     def step(self, done: int) -> int:
-        """Note how many steps are done.
+        """Record the number of steps done.
 
         Args:
-            done (int): How many.
+            done (int): The number of steps.
 
         Returns:
-            int: Where a line is due, how many steps it is about; 0 otherwise.
+            int: If a line is due, the number of steps since the last one;
+            otherwise 0.
         """
         self.done = done
         now = self._clock()
@@ -60,8 +62,8 @@ class Pace:
 
     @property
     def seconds_left(self) -> Optional[float]:
-        """float or None: The time that the rest takes at the pace so far; None
-        after a single step, which takes longer than others."""
+        """float, optional: The estimated remaining time in seconds; None after a
+        single step, which takes longer than others."""
         count = self.done - self._first
         if count < 2:
             return None

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which student is best."""
+"""Choose the best student by a metric."""
 
 import math
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Tuple, TypeVar
@@ -10,24 +10,23 @@ from mmengine.hooks import CheckpointHook, Hook
 
 from mmdckd import names
 
-#: Which of two values is better.
+#: The comparison in which the better of two values comes first.
 RULES = ('greater', 'less')
 
 Key = TypeVar('Key')
 
 
 def best_of(values: Mapping[Key, Any], rule: str) -> Optional[Key]:
-    """Choose the best of several values: students of a validation, or
-    validations of a run.
+    """Choose the best of several values, for example of the students in a
+    validation or the validations of a run.
 
     Args:
-        values (Mapping): What they are the values of, to values.
+        values (Mapping): Key to value.
         rule (str): ``'greater'`` or ``'less'``, whichever is better.
 
     Returns:
-        Any: The key of the best value, the first of those that are equal, as
-        MMEngine's ``CheckpointHook`` has it. A value that is not a number
-        (NaN) is never chosen; None where there is no other.
+        Any: The key of the best value; the first one in a tie, as in MMEngine's
+        ``CheckpointHook``. NaN is never chosen; None if there is no other value.
     """
     sign = 1 if rule == 'greater' else -1
     best, record = None, -math.inf
@@ -39,12 +38,12 @@ def best_of(values: Mapping[Key, Any], rule: str) -> Optional[Key]:
 
 
 class BestRule(NamedTuple):
-    """By which metric, and how, the best student is chosen.
+    """The metric and the comparison by which the best student is chosen.
 
     Attributes:
-        metric (str): The metric, without a member in front.
+        metric (str): The metric, without the prefix of a member.
         rule (str): ``'greater'`` or ``'less'``, whichever is better.
-        reason (str): Where this was said.
+        reason (str): Why this metric, for example the config key that names it.
     """
 
     metric: str
@@ -52,8 +51,8 @@ class BestRule(NamedTuple):
     reason: str
 
     def best(self, results: Dict[str, Dict[str, Any]]) -> str:
-        """The best of several members, by :func:`best_of`; the first where no
-        value is a number.
+        """Return the best of several members by :func:`best_of`; the first one if
+        all values are NaN.
 
         Args:
             results (Dict[str, dict]): Name to metrics.
@@ -77,28 +76,27 @@ def choose_rule(
     monitor: Optional[str] = None,
     rule: Optional[str] = None,
 ) -> BestRule:
-    """Decide which student is best.
+    """Choose the rule by which the best student is selected.
 
-    It is the one that is best by ``monitor``; without it, by the metric that
-    ``save_best`` of ``CheckpointHook`` names, the first of several; without
-    that, by the first metric that is one number.
+    The metric is ``monitor``; without it, the first metric in ``save_best`` of
+    ``CheckpointHook``; without that, the first metric whose value is a number.
 
     Args:
-        values (Dict[str, Any]): A member's metrics, by their names.
-        key (str): The config key of the loop, such as ``'val_cfg'``, for the
+        values (Dict[str, Any]): A member's metrics by name.
+        key (str): The config key of the loop, such as ``'val_cfg'``, for error
             messages.
-        saved (Iterable[Tuple[str, str]]): What ``save_best`` follows, as of
-            :func:`saved_by`.
+        saved (Iterable[Tuple[str, str]]): The metrics and rules of
+            ``save_best``; see :func:`saved_by`.
         monitor (str, optional): A metric. Defaults to None.
-        rule (str, optional): ``'greater'`` or ``'less'``. Defaults to None:
-            that of ``save_best`` where it names the metric, or what
+        rule (str, optional): ``'greater'`` or ``'less'``. Defaults to None: the
+            rule of ``save_best`` if it names the metric, or the rule that
             ``CheckpointHook`` infers from the name, or ``'greater'``.
 
     Returns:
         BestRule: The rule.
 
     Raises:
-        ValueError: If there is no such metric, or it is not one number.
+        ValueError: If the metric does not exist, or its value is not a number.
     """
     followed = ((names.split_metric(name), rule) for name, rule in saved)
     rules = {split[1]: rule for split, rule in followed if split}
@@ -116,16 +114,15 @@ def choose_rule(
             metric = scalars[0]
         else:
             raise ValueError(
-                f'`{key[:-4]}_evaluator` has no metric that is one number, by '
-                'which a student could be best: '
-                f'{", ".join(values) or "it has none"}. Add one, such as '
-                "dict(type='Accuracy')."
+                f'Invalid `{key[:-4]}_evaluator`: expected a metric whose value is a '
+                "number, such as dict(type='Accuracy'), to choose the best student, "
+                f'got {", ".join(values) or "none"}.'
             )
     return BestRule(metric, rule or rules.get(metric) or infer_rule(metric), reason)
 
 
 def saved_by(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
-    """What ``save_best`` of hooks follows: the metrics, and the rules."""
+    """Yield the metrics and rules of ``save_best`` of hooks."""
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
             yield from (
@@ -138,15 +135,15 @@ def saved_by(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
 def is_record(
     metrics: Mapping[str, Any], hooks: Iterable[Hook], noted: Mapping[str, Any]
 ) -> bool:
-    """Whether a validation is the best yet by ``save_best``, before
-    ``CheckpointHook`` notes it.
+    """Tell whether a validation is the best so far by ``save_best``, before
+    ``CheckpointHook`` records it.
 
     Args:
-        metrics (Mapping[str, Any]): What the validation has measured.
+        metrics (Mapping[str, Any]): The metrics of the validation.
         hooks (Iterable[Hook]): The hooks of the run; the first metric of the
-            first ``save_best`` counts.
-        noted (Mapping[str, Any]): ``runtime_info`` of the message hub, with
-            the best score of the validations before.
+            first ``save_best`` is used.
+        noted (Mapping[str, Any]): ``runtime_info`` of the message hub, with the
+            best score of earlier validations.
     """
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best and metrics:
@@ -154,7 +151,7 @@ def is_record(
             noted_as = 'best_score'
             if len(hook.key_indicators) > 1:
                 noted_as += f'_{key}'
-            if key == 'auto':  # as CheckpointHook is about to settle it
+            if key == 'auto':  # CheckpointHook will choose the first metric
                 key = next(iter(metrics))
             if metrics.get(key) is None:
                 return False
@@ -165,8 +162,8 @@ def is_record(
 
 
 def infer_rule(metric: str) -> str:
-    """Whether a greater value is better, as ``CheckpointHook`` infers it from
-    the name; where it does not, a greater one is."""
+    """Infer from a metric's name whether a greater or smaller value is better, as
+    ``CheckpointHook`` does; 'greater' for other names."""
     name = metric.lower()
     if any(key.lower() in name for key in CheckpointHook._default_greater_keys):
         return 'greater'
@@ -175,16 +172,16 @@ def infer_rule(metric: str) -> str:
 
 
 def check_monitor(name: str, values: Dict[str, Any], key: str) -> None:
-    """Check that something can be followed.
+    """Check that a monitored metric exists and is a number.
 
     Args:
-        name (str): The metric to follow.
-        values (Dict[str, Any]): The metrics that there are.
-        key (str): The config key that names it, for the message.
+        name (str): The metric.
+        values (Dict[str, Any]): Metric to value.
+        key (str): The config key that names the metric, for the error message.
 
     Raises:
-        ValueError: If there is no such metric, or it is not one number. The
-            message lists those that are.
+        ValueError: If the metric does not exist or its value is not a number.
+            The message lists the usable metrics.
     """
     if name in values and is_number(values[name]):
         return
@@ -192,18 +189,18 @@ def check_monitor(name: str, values: Dict[str, Any], key: str) -> None:
     near = [each for each in usable if names.member_of(each, name)]
     best = names.metric_name(names.BEST, name)
     near = [best] if best in near else near
-    got = f'{name!r}, which is none'
+    got = repr(name)
     if name in values:
         got = f'{name!r}, which is {_describe(values[name])}'
     raise ValueError(
-        f'Invalid `{key}`: expected one of the metrics that are one number, '
-        f'{", ".join(usable) or "of which there is none"}; got {got}.'
+        f'Invalid `{key}`: expected one of the metrics that are a number '
+        f'({", ".join(usable) or "there is none"}), got {got}.'
         + (f' Did you mean {near[0]!r}?' if near else '')
     )
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value can be compared: one number."""
+    """Tell whether a value is a single number."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return math.prod(value.shape) == 1
     return isinstance(value, (int, float, np.number))

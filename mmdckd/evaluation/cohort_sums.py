@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is added up, batch by batch, of the predictions of a cohort."""
+"""Accumulate statistics of a cohort's predictions over batches."""
 
 from itertools import chain
 from typing import Dict, Optional, Sequence
@@ -16,21 +16,21 @@ from .prediction_sums import MOST_CLASSES, PredictionSums, SoftSums, soften
 def correlation_distance(
     one: torch.Tensor, other: torch.Tensor, non_target: bool = False
 ) -> float:
-    r"""How far two members are apart in what they hold to be alike.
+    r"""Compute the distance between the class correlations of two members.
 
     .. math::
         d(R, T) = \frac{1}{C} \sum_a \frac{1}{2} \sum_c |R_{ac} - T_{ac}|
 
-    the total variation distance between rows of class correlations (see
-    :class:`~.prediction_sums.SoftSums`), its mean over the classes that have
-    images: 0 for equal ones, at most 1.
+    This is the total variation distance between rows of class correlations (see
+    :class:`~.prediction_sums.SoftSums`), averaged over the classes that have
+    images: 0 if they are equal, at most 1.
 
     Args:
         one (Tensor): R, (C, C); NaN in the rows of classes without images.
-        other (Tensor): T, (C, C), of the same images.
-        non_target (bool): Whether to leave the diagonal out, rows made to sum
-            to 1 without it: how sure of the label both are then does not
-            matter. Defaults to False.
+        other (Tensor): T, (C, C), for the same images.
+        non_target (bool): Whether to remove the diagonal and renormalize the
+            rows, so that the confidence in the label does not matter. Defaults
+            to False.
 
     Returns:
         float: d.
@@ -46,21 +46,22 @@ def _without_diagonal(correlation: torch.Tensor) -> torch.Tensor:
 
 
 class CohortSums:
-    r"""Statistics of all members of a cohort, on the same images.
+    r"""Accumulates statistics of all members of a cohort on the same images.
 
-    Of every member those of :class:`~.prediction_sums.PredictionSums`; of two
-    members m and n the agreement, the share of images with the same top-1,
+    For every member, these are the statistics of
+    :class:`~.prediction_sums.PredictionSums`. For two members m and n, it is
+    their agreement, the share of images with the same top-1 prediction,
 
     .. math:: A_{mn} = \frac{1}{V} \sum_v [t_{mv} = t_{nv}]
 
-    and of every other member and the (first) teacher, the agreement on the
-    images that the teacher gets right and on those that it gets wrong: the
-    latter is how many of its mistakes are taken over.
+    For every member and the (first) teacher, it is also the agreement on the
+    images that the teacher classifies correctly, and on the others; the latter
+    is the share of the teacher's mistakes that the member copies.
 
     Args:
         students (Sequence[str]): The names of the students.
         teachers (Sequence[str]): The names of the teachers. Defaults to ().
-        tau (float): The temperature of what is softened. Defaults to 4.0.
+        tau (float): The temperature of softened predictions. Defaults to 4.0.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class CohortSums:
 
         Args:
             scores (Dict[str, Tensor]): Every member's probabilities (B, C),
-                always the same members in the same order. Nothing is compared
-                with a teacher that is not among them.
+                always the same members in the same order. A teacher that is
+                missing is not compared with.
             labels (Tensor): Class indices (B,).
         """
         scores = {name: each.double() for name, each in scores.items()}
@@ -96,7 +97,7 @@ class CohortSums:
         right = top.new_ones(top.shape[1], dtype=torch.bool)
         if self.teacher is not None:
             right = top[list(scores).index(self.teacher)] == labels
-        # Where the teacher is right, and where it is wrong.
+        # Images on which the teacher is right, and on which it is wrong.
         parts = torch.stack([right, ~right])
         same = (top[:, None] == top) & parts[:, None, None]
         self.same = self.same + same.sum(-1).double()
@@ -105,11 +106,11 @@ class CohortSums:
     def add_target(
         self, name: str, targets: torch.Tensor, labels: torch.Tensor
     ) -> None:
-        """Add collected targets.
+        """Add the targets of a collector.
 
         Args:
-            name (str): What to call them.
-            targets (Tensor): Those of each student, softened, (N, B, C).
+            name (str): Their name.
+            targets (Tensor): The softened target of each student, (N, B, C).
             labels (Tensor): Class indices (B,).
         """
         targets = targets.double()
@@ -120,7 +121,7 @@ class CohortSums:
         )
 
     def reduce(self) -> None:
-        """Add up over all processes."""
+        """Sum over all processes."""
         for sums in chain(self.members.values(), self.targets.values()):
             for tensor in sums.tensors():
                 all_reduce(tensor)
@@ -133,16 +134,16 @@ class CohortSums:
         return self.same.sum(0) / self.counts.sum()
 
     def scalars(self) -> Dict[str, float]:
-        """What can be followed over epochs.
+        """Compute the statistics that are single numbers.
 
         Returns:
             Dict[str, float]: ``<member>/<statistic>``. The statistics are
-            those of :class:`~.prediction_sums.PredictionSums`; where there is
+            those of :class:`~.prediction_sums.PredictionSums` and, if there is
             a teacher, ``correlation_distance`` and
-            ``correlation_distance_non_target`` to it, ``agreement_right`` and
-            ``agreement_wrong``; the latter two are left out where there is no
-            such image, the former two where no matrices are kept.
-            ``cohort/agreement`` is the mean of A over pairs of students.
+            ``correlation_distance_non_target`` to it (if matrices are kept),
+            ``agreement_right`` and ``agreement_wrong`` (if there are such
+            images). ``cohort/agreement`` is the mean of A over pairs of
+            students.
         """
         scalars = {
             metric_name(name, key): value
@@ -162,7 +163,7 @@ class CohortSums:
         return scalars
 
     def _distances(self, teacher: str) -> Dict[str, float]:
-        """How far all others are from the teacher, where matrices are kept."""
+        """Compute the correlation distances to the teacher, if matrices are kept."""
         reference = self.members[teacher].correlation
         if reference is None:
             return {}
@@ -179,8 +180,8 @@ class CohortSums:
         }
 
     def _agreements(self, teacher: str) -> Dict[str, float]:
-        """How often members agree with the teacher, where it is right and
-        where it is wrong."""
+        """Compute how often members agree with the teacher on images that it
+        classifies correctly, and on the others."""
         names = list(self.members)
         with_teacher = self.same[:, names.index(teacher)]
         return {
@@ -193,15 +194,15 @@ class CohortSums:
         }
 
     def arrays(self) -> Dict[str, np.ndarray]:
-        """What is looked at as a whole.
+        """Return the statistics that are arrays.
 
         Returns:
             Dict[str, ndarray]: ``members``, the M names, targets last;
-            ``students``; ``tau``; ``correlation`` (M, C, C); and of the
-            members but the targets ``confusion`` (M, C, C), ``bins``
-            (M, 15, 3) and ``agreement`` (M, M). Without ``correlation`` and
-            ``confusion`` of more than :data:`~.prediction_sums.MOST_CLASSES`
-            classes.
+            ``students``; ``tau``; ``correlation`` (M, C, C); and, for members
+            other than targets, ``confusion`` (M, C, C), ``bins`` (M, 15, 3) and
+            ``agreement`` (M, M). With more than
+            :data:`~.prediction_sums.MOST_CLASSES` classes, ``correlation`` and
+            ``confusion`` are missing.
         """
         everyone = {**self.members, **self.targets}
         members = list(self.members.values())
@@ -227,7 +228,7 @@ class CohortSums:
 
     @property
     def num_classes(self) -> int:
-        """int: C, once a batch was added."""
+        """int: C, known after the first batch."""
         return len(next(iter(self.members.values())).classes)
 
     @property

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What metrics an evaluator returns, before anything was predicted."""
+"""Find the names of an evaluator's metrics before the first validation."""
 
 import copy
 from typing import Any, Dict, Optional
@@ -13,16 +13,16 @@ _NUM_SAMPLES = 4
 
 
 def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str, Any]]:
-    """Evaluate made-up predictions, to know the names of the metrics.
+    """Evaluate made-up predictions to find the names of the metrics.
 
     Args:
-        evaluator (Evaluator): The evaluator; it is left as it is.
+        evaluator (Evaluator): The evaluator; it is not changed.
         num_classes (int): C.
 
     Returns:
-        Dict[str, Any]: The names and values, which mean nothing but what type
-        they are of; None where a metric does not take predictions of classes.
-        The log names it.
+        Dict[str, Any], optional: Metric to a meaningless value of the right
+        type. None if a metric cannot evaluate made-up class predictions; the
+        log names it.
     """
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(_NUM_SAMPLES, num_classes, generator=generator)
@@ -49,13 +49,13 @@ def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str
             metric.process(None, copy.deepcopy(samples))
             values.update(metric.evaluate(_NUM_SAMPLES))
         except Exception as error:
-            # A metric of one's own may want what is not made up here. What it
-            # returns is known after the first validation.
+            # A custom metric may need other inputs. Its names are known after
+            # the first validation.
             warn(
-                'The names of the metrics are not known before the first '
-                f'validation, and monitors are not checked: '
-                f'{type(metric).__name__} cannot evaluate made-up '
-                f'predictions of {num_classes} classes ({error}).'
+                'Monitors are not checked before training, as the names of the '
+                f'metrics are unknown until the first validation: '
+                f'{type(metric).__name__} cannot evaluate made-up predictions of '
+                f'{num_classes} classes ({error}).'
             )
             return None
     return values

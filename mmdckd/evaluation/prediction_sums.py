@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is added up, batch by batch, of the predictions of one member."""
+"""Accumulate statistics of one member's predictions over batches."""
 
 from typing import Any, Dict, Iterator, Optional
 
@@ -7,8 +7,8 @@ import torch
 
 NUM_BINS = 15
 
-#: Of more classes no matrix of classes by classes is kept: 2,000 take 32 MB in
-#: float64, and 100,000 take 80 GB, each member twice.
+#: With more classes, no class-by-class matrices are kept: in float64, 2,000
+#: classes need 32 MB and 100,000 need 80 GB, twice for each member.
 MOST_CLASSES = 2000
 
 
@@ -17,12 +17,12 @@ def soften(scores: torch.Tensor, tau: float) -> torch.Tensor:
 
     .. math:: \log q = \log\mathrm{softmax}(\log p / \tau)
 
-    which is the log-softmax of the logits divided by :math:`\tau`, where p is
-    the softmax of the logits.
+    If p is the softmax of logits, this is the log-softmax of the logits divided
+    by :math:`\tau`.
 
     Args:
-        scores (Tensor): Probabilities (..., C); a 0 counts as the smallest
-            normal number.
+        scores (Tensor): Probabilities (..., C), clamped to the smallest normal
+            number.
         tau (float): The temperature.
 
     Returns:
@@ -33,22 +33,22 @@ def soften(scores: torch.Tensor, tau: float) -> torch.Tensor:
 
 
 class SoftSums:
-    r"""Entropy and class correlation of softened predictions.
+    r"""Accumulates the entropy and class correlation of softened predictions.
 
     .. math::
         H = -\frac{1}{V} \sum_v \sum_c q_{vc} \log q_{vc}, \qquad
         R_{ac} = \frac{1}{|V_a|} \sum_{v \in V_a} q_{vc}
 
-    with V images, :math:`V_a` those of class a, and the softened prediction
-    :math:`q_v` of image v. Row a of R, the mean prediction for images of
-    class a, tells which classes a member holds to be like a.
+    with V images, the images :math:`V_a` of class a, and the softened
+    prediction :math:`q_v` of image v. Row a of R is the mean prediction for
+    images of class a; it shows which classes the member considers similar to a.
 
     Args:
         num_classes (int): C.
-        device (torch.device): Where to add up, in float64.
+        device (torch.device): The device of the sums, which are float64.
 
     Attributes:
-        soft_scores (Tensor, optional): The sums of R, (C, C); None of more
+        soft_scores (Tensor, optional): The sums of R, (C, C); None with more
             than :data:`MOST_CLASSES` classes.
     """
 
@@ -74,37 +74,39 @@ class SoftSums:
             self.soft_scores.index_add_(0, labels, probs)
 
     def tensors(self) -> Iterator[torch.Tensor]:
-        """All sums, in a fixed order."""
+        """Yield all sums in a fixed order."""
         return filter(torch.is_tensor, vars(self).values())
 
     @property
     def correlation(self) -> Optional[torch.Tensor]:
         """Tensor, optional: R, (C, C); NaN in the rows of classes without
-        images. None of more than :data:`MOST_CLASSES` classes."""
+        images. None with more than :data:`MOST_CLASSES` classes."""
         if self.soft_scores is None:
             return None
         return self.soft_scores / self.classes[:, None]
 
     def statistics(self) -> Dict[str, float]:
-        """Return:
-        Dict[str, float]: ``soft_entropy``, H in nats.
+        """Compute the statistics that are single numbers.
+
+        Returns:
+            Dict[str, float]: ``soft_entropy``, H in nats.
         """
         return dict(soft_entropy=float(self.soft_entropies / self.classes.sum()))
 
 
 class PredictionSums(SoftSums):
-    r"""All that is kept of the predictions of one member.
+    r"""Accumulates all statistics of one member's predictions.
 
-    For the prediction p of an image with label y, one-hot :math:`e_y`, the
-    means over all images of
+    For the prediction p of an image with label y, one-hot :math:`e_y`, these
+    are the means over all images of
 
     .. math::
         \text{entropy} = -\sum_c p_c \log p_c, \quad
         \text{nll} = -\log p_y, \quad
         \text{brier} = \|p - e_y\|^2
 
-    and, with the images in 15 bins :math:`B_m` of equal width by confidence
-    :math:`\max_c p_c`, lower bounds excluded, the expected calibration error
+    and the expected calibration error, with the images in 15 bins :math:`B_m`
+    of equal width by confidence :math:`\max_c p_c`, lower bounds excluded
     (Guo et al., `On Calibration of Modern Neural Networks
     <https://arxiv.org/abs/1706.04599>`_, ICML 2017)
 
@@ -114,15 +116,15 @@ class PredictionSums(SoftSums):
 
     Args:
         num_classes (int): C.
-        tau (float): The temperature of the softened part, see
+        tau (float): The temperature of softened predictions, see
             :class:`SoftSums`.
-        device (torch.device): Where to add up, in float64.
+        device (torch.device): The device of the sums, which are float64.
 
     Attributes:
-        confusion (Tensor, optional): Images by label and top-1, (C, C); None
-            of more than :data:`MOST_CLASSES` classes.
-        bins (Tensor): Of each bin the number of images, of right ones among
-            them, and the sum of confidences, (15, 3).
+        confusion (Tensor, optional): Number of images by label and top-1,
+            (C, C); None with more than :data:`MOST_CLASSES` classes.
+        bins (Tensor): For each bin, the number of images, the number of
+            correctly classified ones, and the sum of confidences, (15, 3).
     """
 
     def __init__(self, num_classes: int, tau: float, device: torch.device) -> None:
@@ -161,9 +163,11 @@ class PredictionSums(SoftSums):
         )
 
     def statistics(self) -> Dict[str, float]:
-        """Return:
-        Dict[str, float]: ``entropy`` and ``nll`` in nats, ``brier``,
-        ``ece``, and those of :class:`SoftSums`.
+        """Compute the statistics that are single numbers.
+
+        Returns:
+            Dict[str, float]: ``entropy`` and ``nll`` in nats, ``brier``,
+            ``ece``, and the statistics of :class:`SoftSums`.
         """
         means = (self.totals / self.classes.sum()).tolist()
         return dict(
@@ -174,7 +178,8 @@ class PredictionSums(SoftSums):
 
 
 def expected_calibration_error(bins) -> float:
-    """The ECE of :class:`PredictionSums` from its ``bins``.
+    """Compute the expected calibration error from the ``bins`` of
+    :class:`PredictionSums`.
 
     Args:
         bins (Tensor | ndarray): (15, 3).

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What every member has predicted for every image."""
+"""Store the predictions of every member for every image."""
 
 from typing import Dict, List, Sequence
 
@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from mmengine.dist import all_gather_object
 
-#: Of more images nothing is kept: a byte array of a few MB each validation
-#: would become hundreds.
+#: With more images, nothing is stored: each validation would write hundreds of
+#: MB.
 MOST_IMAGES = 100_000
 
 
 class Predictions:
-    """The top-1 of every member for each image of a validation, and how sure
-    it is of it."""
+    """Stores the top-1 prediction and confidence of every member for each image
+    of a validation."""
 
     def __init__(self) -> None:
         self._batches: List[Dict[str, np.ndarray]] = []
@@ -32,10 +32,10 @@ class Predictions:
             scores (Dict[str, Tensor]): Every member's probabilities (B, C),
                 always the same members in the same order.
             labels (Tensor): Class indices (B,).
-            numbers (Sequence[int]): The images' places in the dataset; -1
-                where they are not known.
-            files (Sequence[str]): The paths of the images; '' of one that is
-                in no file.
+            numbers (Sequence[int]): The images' indices in the dataset; -1 if
+                unknown.
+            files (Sequence[str]): The paths of the images; '' for an image
+                without a file.
         """
         confidence, top = torch.stack(list(scores.values()), 1).max(-1)
         self._batches.append(
@@ -49,13 +49,13 @@ class Predictions:
         )
 
     def arrays(self) -> Dict[str, np.ndarray]:
-        """Everything, of all processes, which all have to call it.
+        """Gather the predictions of all processes; each process has to call it.
 
         Returns:
-            Dict[str, ndarray]: Of V images in the order of the dataset:
+            Dict[str, ndarray]: For V images in the order of the dataset:
             ``labels`` (V,), ``top`` and ``confidence`` (M, V), ``numbers``
-            (V,), and ``files``, the bytes of all paths in UTF-8 with a zero
-            between two.
+            (V,), and ``files``, the UTF-8 bytes of all paths, separated by a
+            zero.
         """
         batches = [each for own in all_gather_object(self._batches) for each in own]
         if not batches:
@@ -75,5 +75,5 @@ class Predictions:
 
 
 def split_files(files: np.ndarray) -> List[str]:
-    """The paths in ``files`` of :meth:`Predictions.arrays`."""
+    """Split ``files`` of :meth:`Predictions.arrays` into paths."""
     return files.tobytes().decode(errors='surrogateescape').split('\0')

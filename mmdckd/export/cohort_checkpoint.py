@@ -75,7 +75,7 @@ def choose(student: str, names: List[str], content: dict, path: str) -> str:
         if best.note:
             warn(f'{path}: {best.note}. Name another student to export that.')
         student = best.name
-    return choose_student(student, names, f'The checkpoint {path!r}')
+    return choose_student(student, names, path)
 
 
 def meta_of(content: dict, path: str) -> Dict[str, Any]:

@@ -1,29 +1,29 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The names of members, losses and metrics: how they are built and parsed.
+"""Build and parse the names of members, losses and metrics.
 
-No other module takes a name apart.
+No other module parses names.
 
 ==================================== ==========================================
 name                                 what it is
 ==================================== ==========================================
 ``student0``, ``wide``               a student, see :func:`check_name`
 ``teacher``, ``teacher0``, ...       the teacher, or one of several
-``ensemble``                         all students, their predictions combined
-``best``                             the student that is best in validation
-``target``, ``target.<loss>``        what a collector makes of the students
-``cohort``                           what is of no single member
+``ensemble``                         the combined predictions of all students
+``best``                             the best student of a validation
+``target``, ``target.<loss>``        the targets of a collector
+``cohort``                           statistics of no single member
 ``model``                            a network that is trained alone
 ``<member>/<metric>``                a metric, or a statistic of validation
 ``student.<name>.<loss>``            a student's task loss
 ``distill.<name>.<loss>``            a loss of MMRazor
 ``collective.<name>.<loss>.<term>``  a collective loss
 ``collective.<name>.<statistic>``    a statistic of a training step
-``collective.<statistic>``           the same of all students
+``collective.<statistic>``           a statistic of all students in a step
 ``teacher.<loss>``                   a trainable teacher's task loss
 ``grad_norm.<name>``                 the norm of a student's gradient
 ==================================== ==========================================
 
-A log with hierarchy puts ``train/``, ``val/`` or ``test/`` in front.
+A log with hierarchy adds the prefix ``train/``, ``val/`` or ``test/``.
 """
 
 from .losses import LossName, grad_norm, is_loss, name_losses, parse_loss, student_of

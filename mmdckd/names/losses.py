@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Losses and statistics of a training step."""
+"""Name the losses and statistics of a training step."""
 
 from typing import Dict, NamedTuple, Optional, TypeVar
 
@@ -10,13 +10,13 @@ Value = TypeVar('Value')
 
 
 class LossName(NamedTuple):
-    """The name of a loss, or of a statistic of a training step, taken apart.
+    """The parsed name of a loss or a statistic of a training step.
 
     Attributes:
         part (str): :data:`STUDENT`, :data:`DISTILL`, :data:`COLLECTIVE` or
             :data:`TEACHER`.
-        member (str, optional): Whose it is; None if it is of all students.
-        name (str): The rest.
+        member (str, optional): The member; None if it is of all students.
+        name (str): The rest of the name.
     """
 
     part: str
@@ -25,7 +25,7 @@ class LossName(NamedTuple):
 
     @property
     def student(self) -> Optional[str]:
-        """str, optional: The student whose it is; None of a teacher."""
+        """str, optional: The student; None for a teacher."""
         return None if self.part == TEACHER else self.member
 
 
@@ -37,11 +37,12 @@ def name_losses(
     Args:
         part (str): :data:`STUDENT`, :data:`DISTILL`, :data:`COLLECTIVE` or
             :data:`TEACHER`.
-        member (str, optional): Its name; None for what is of all students.
-        values (dict): Them by the rest of their name.
+        member (str, optional): The member's name; None for values of all
+            students.
+        values (dict): Rest of the name to value.
 
     Returns:
-        dict: Them by name.
+        dict: Name to value.
     """
     parts = [part, member] if part != TEACHER else [member]
     prefix = '.'.join(filter(None, parts))
@@ -49,18 +50,18 @@ def name_losses(
 
 
 def is_loss(name: str) -> bool:
-    """Whether MMEngine trains a value of this name."""
+    """Tell whether MMEngine adds a value of this name to the total loss."""
     return 'loss' in name
 
 
 def parse_loss(key: str) -> Optional[LossName]:
-    """Take the name of a loss, or of a statistic of a step, apart.
+    """Parse the name of a loss or a statistic of a training step.
 
     Args:
-        key (str): Its name, with or without the stage in front.
+        key (str): The name, with or without the prefix of a stage.
 
     Returns:
-        LossName, optional: None if it is no member's, as MMEngine's ``loss``
+        LossName, optional: None for other names, such as MMEngine's ``loss``
         (the sum), ``lr`` and ``time``.
     """
     part, *rest = without_stage(key).split('.')
@@ -76,11 +77,11 @@ def parse_loss(key: str) -> Optional[LossName]:
 
 
 def student_of(key: str) -> Optional[str]:
-    """The student whose loss it is; None of a teacher, or of no member."""
+    """Return the student of a loss; None for a teacher or no member."""
     found = parse_loss(key)
     return found.student if found else None
 
 
 def grad_norm(owner: str) -> str:
-    """The name of the norm of a gradient; see :func:`owner_of_parameter`."""
+    """Return the name of the norm of a gradient; see :func:`owner_of_parameter`."""
     return f'grad_norm.{owner}'

@@ -1,25 +1,26 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Students, teachers and what stands for several of them."""
+"""Name students, teachers and combinations of them."""
 
 import re
-from difflib import get_close_matches
 from typing import Iterable, List
 
 from torch import nn
 
+from mmdckd.errors import did_you_mean, invalid
+
 TEACHER, ENSEMBLE, BEST = 'teacher', 'ensemble', 'best'
 TARGET, COHORT, MODEL = 'target', 'cohort', 'model'
 STUDENT, DISTILL, COLLECTIVE = 'student', 'distill', 'collective'
-#: The sum of all losses, as the figures call it.
+#: The name of the sum of all losses in figures.
 ALL = 'all'
-#: What a log with hierarchy puts in front of a name.
+#: The prefixes that a log with hierarchy adds to names.
 STAGES = ('train', 'val', 'test')
 
-#: The part of the algorithm that the teachers are.
+#: The attribute of the algorithm that holds the teachers.
 TEACHERS = 'teachers'
 
-#: Names that no student may have. ``teacher0``, ``teacher1``, ... are
-#: reserved too, and what an ``nn.ModuleDict`` cannot hold, such as ``keys``.
+#: Names that no student may have. ``teacher0``, ``teacher1``, ... and attributes
+#: of ``nn.ModuleDict``, such as ``keys``, are also reserved.
 RESERVED = (
     TEACHER,
     ENSEMBLE,
@@ -36,11 +37,11 @@ RESERVED = (
 
 
 def check_name(name: str, key: str) -> str:
-    """Check that a student can be called so.
+    """Check that a student's name is valid.
 
     Args:
         name (str): The name.
-        key (str): The config key that it stands under, for the message.
+        key (str): The config key of the name, for the error message.
 
     Returns:
         str: The name.
@@ -70,18 +71,18 @@ def check_name(name: str, key: str) -> str:
 
 
 def check_loss_name(name: str, key: str) -> str:
-    """Check that a loss of a distiller can be called so.
+    """Check that the name of a distiller's loss is valid.
 
     Args:
         name (str): The name.
-        key (str): The config key that it stands under, for the message.
+        key (str): The config key of the name, for the error message.
 
     Returns:
         str: The name.
 
     Raises:
-        ValueError: If it does not match ``[A-Za-z_][\\w-]*``, or is one that
-            an ``nn.ModuleDict`` cannot hold.
+        ValueError: If it does not match ``[A-Za-z_][\\w-]*``, or is an
+            attribute of ``nn.ModuleDict``.
     """
     if not _is_word(name) or _is_taken(name):
         raise ValueError(
@@ -98,24 +99,26 @@ def _is_word(name) -> bool:
 
 
 def _word(name) -> str:
-    """What is nearest to a name and a word."""
+    """Turn a name into the most similar valid one."""
     return re.sub(r'^(?=\d)', '_', re.sub(r'[^\w-]+', '_', str(name)))
 
 
 def _is_taken(name: str) -> bool:
-    """Whether an ``nn.ModuleDict`` has an attribute of this name."""
+    """Tell whether ``nn.ModuleDict`` has an attribute of this name."""
     return hasattr(nn.ModuleDict(), name)
 
 
 def student_names(count: int) -> List[str]:
-    """Names of students that the config does not name."""
+    """Return the default names of students."""
     return [f'{STUDENT}{index}' for index in range(count)]
 
 
 def in_order(students: Iterable[str]) -> List[str]:
-    """Students in the order of a cohort: by name, ``student2`` before
-    ``student10``. It does not hang on a config, whose keys MMEngine sorts when
-    it saves it."""
+    """Sort students by name, ``student2`` before ``student10``.
+
+    This order does not depend on a config, whose keys MMEngine sorts when it
+    saves it.
+    """
     return sorted(students, key=lambda name: re.sub(r'\d+', _padded, name))
 
 
@@ -124,24 +127,24 @@ def _padded(number: re.Match) -> str:
 
 
 def teacher_names(count: int) -> List[str]:
-    """``teacher``, or ``teacher0``, ``teacher1``, ... of several."""
+    """Return ``teacher``, or ``teacher0``, ``teacher1``, ... if there are several."""
     if count == 1:
         return [TEACHER]
     return [f'{TEACHER}{index}' for index in range(count)]
 
 
 def lagged_name(student: str) -> str:
-    """The name of a student's lagged copy."""
+    """Return the name of a student's lagged copy."""
     return f'lagged {student}'
 
 
 def finished_name(index: int) -> str:
-    """The name of a peer that has finished its training."""
+    """Return the name of a finished peer."""
     return f'finished peer {index}'
 
 
 def target_names(losses: Iterable[str]) -> List[str]:
-    """The names of what each of several collective losses collects."""
+    """Return the names of the targets of collective losses."""
     losses = list(losses)
     if len(losses) == 1:
         return [TARGET]
@@ -149,15 +152,15 @@ def target_names(losses: Iterable[str]) -> List[str]:
 
 
 def role_of(member: str) -> str:
-    """What kind of member has a name.
+    """Return the kind of member that a name belongs to.
 
     Args:
         member (str): The name of a member.
 
     Returns:
         str: :data:`TEACHER`, :data:`ENSEMBLE`, :data:`BEST`, :data:`TARGET`,
-        :data:`COHORT`, :data:`ALL`, or :data:`STUDENT` of any other,
-        :data:`MODEL` included.
+        :data:`COHORT` or :data:`ALL`; :data:`STUDENT` for any other name,
+        including :data:`MODEL`.
     """
     if member in (ENSEMBLE, BEST, COHORT, ALL):
         return member
@@ -169,7 +172,7 @@ def role_of(member: str) -> str:
 
 
 def of_role(members: Iterable[str], *roles: str) -> List[str]:
-    """The members of one of some kinds, in order; see :func:`role_of`."""
+    """Select the members of given kinds, in order; see :func:`role_of`."""
     return [name for name in members if role_of(name) in roles]
 
 
@@ -177,22 +180,19 @@ def choose_student(name: str, students: Iterable[str], where: str) -> str:
     """Check that a student exists.
 
     Args:
-        name (str): Its name.
-        students (Iterable[str]): The names that there are.
-        where (str): What it was looked for in, for the message.
+        name (str): The name of the student.
+        students (Iterable[str]): The names of all students.
+        where (str): Where the students are, for the error message, such as
+            ``'a/file.pth'``.
 
     Returns:
         str: The name.
 
     Raises:
-        ValueError: If there is no such student.
+        ValueError: If the student does not exist.
     """
     students = list(students)
     if name in students:
         return name
-    near = get_close_matches(name, students, 1)
-    raise ValueError(
-        f'{where} has no student {name!r}'
-        + (f'; did you mean {near[0]!r}?' if near else '.')
-        + f' Its students are {students}.'
-    )
+    hint = did_you_mean(name, students)
+    raise invalid('student', f'one of {students} in {where!r}', name, hint)

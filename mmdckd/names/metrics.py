@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Metrics of members, and stages."""
+"""Name the metrics of members and the stages of a run."""
 
 from typing import Optional, Tuple
 
@@ -7,34 +7,35 @@ from .members import MODEL, STAGES
 
 
 def metric_name(member: str, metric: str) -> str:
-    """The name of a member's metric; of :data:`MODEL` the metric itself."""
+    """Return the name of a member's metric; for :data:`MODEL`, the metric
+    itself."""
     return metric if member == MODEL else f'{member}/{metric}'
 
 
 def split_metric(key: str) -> Optional[Tuple[str, str]]:
-    """Take the name of a metric in the validation of a cohort apart.
+    """Parse the name of a metric in the validation of a cohort.
 
     Args:
-        key (str): Its name, with or without the stage in front.
+        key (str): The name, with or without the prefix of a stage.
 
     Returns:
-        Tuple[str, str], optional: The member, and the metric; None if it has
-        no member.
+        Tuple[str, str], optional: The member and the metric; None if the name
+        has no member.
     """
     member, slash, metric = without_stage(key).partition('/')
     return (member, metric) if slash else None
 
 
 def member_of(key: str, metric: str) -> Optional[str]:
-    """Whose metric it is.
+    """Return the member to which a value of a metric belongs.
 
     Args:
-        key (str): The name of a value of any run, a cohort's or not.
+        key (str): The name of a value of any run.
         metric (str): The name of the metric.
 
     Returns:
-        str, optional: The member, :data:`MODEL` if the metric has none in
-        front; None if it is another metric.
+        str, optional: The member; :data:`MODEL` if the name has no member; None
+        if it is another metric.
     """
     if without_stage(key) == metric:
         return MODEL
@@ -43,28 +44,31 @@ def member_of(key: str, metric: str) -> Optional[str]:
 
 
 def metric_of(key: str, member: str) -> Optional[str]:
-    """Which metric of a member it is; None if it is none of this member.
+    """Return the metric to which a value of a member belongs.
 
     Args:
         key (str): The name of a value of a cohort's validation.
         member (str): The name of the member.
+
+    Returns:
+        str, optional: The metric; None if it belongs to another member.
     """
     split = split_metric(key)
     return split[1] if split and split[0] == member else None
 
 
 def without_stage(key: str) -> str:
-    """A name without ``train/``, ``val/`` or ``test/`` in front."""
+    """Remove the prefix ``train/``, ``val/`` or ``test/`` from a name."""
     stage, slash, rest = key.partition('/')
     return rest if slash and stage in STAGES else key
 
 
 def with_stage(stage: str, name: str) -> str:
-    """A name as the message hub has it, with its stage in front."""
+    """Add the prefix of a stage to a name, as in the message hub."""
     return f'{stage}/{name}'
 
 
 def stage_of(key: str) -> Optional[str]:
-    """The stage in front of a name, of :data:`STAGES`; None without one."""
+    """Return the stage, of :data:`STAGES`, that a name has as a prefix, or None."""
     stage, slash, _ = key.partition('/')
     return stage if slash and stage in STAGES else None

@@ -1,31 +1,31 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Parameters in a state dict of the algorithm."""
+"""Parse the names of parameters in a state dict of the algorithm."""
 
 from typing import Optional, Tuple
 
 from .members import TEACHERS
 
-#: What stands before a student's name.
+#: The prefix of a student's name.
 _PARAMETERS = 'architecture.students.'
 _CONNECTORS = 'distiller.student_distillers.'
 
 
 def parameter_prefix(student: str = '') -> str:
-    """What stands before a student's parameters in a state dict of the
-    algorithm, with the last dot; without a name, before all students'."""
+    """Return the prefix, with its final dot, of a student's parameters in a state
+    dict of the algorithm; without a name, the prefix of all students."""
     return f'{_PARAMETERS}{student}.' if student else _PARAMETERS
 
 
 def split_parameter(key: str) -> Optional[Tuple[str, str]]:
-    """Take the name of a student's parameter apart.
+    """Parse the name of a student's parameter.
 
     Args:
-        key (str): Its key in a state dict of the algorithm.
+        key (str): The key in a state dict of the algorithm.
 
     Returns:
-        Tuple[str, str], optional: The student, and the key that it has
-        outside the cohort, '' of the student's own module; None if it is
-        none of a student.
+        Tuple[str, str], optional: The student, and the key outside the cohort,
+        which is '' for the student's module itself; None if it is not a
+        parameter of a student.
     """
     if not key.startswith(_PARAMETERS):
         return None
@@ -34,14 +34,14 @@ def split_parameter(key: str) -> Optional[Tuple[str, str]]:
 
 
 def split_teacher_parameter(key: str) -> Optional[Tuple[int, str]]:
-    """Take the name of a trainable teacher's parameter apart.
+    """Parse the name of a trainable teacher's parameter.
 
     Args:
-        key (str): Its key in a state dict of the algorithm.
+        key (str): The key in a state dict of the algorithm.
 
     Returns:
-        Tuple[int, str], optional: The teacher's index, and the key that it
-        has by itself; None if it is none of a teacher.
+        Tuple[int, str], optional: The teacher's index, and the key in the
+        teacher's own state dict; None if it is not a parameter of a teacher.
     """
     part, _, rest = key.partition('.')
     if part != TEACHERS:
@@ -51,15 +51,14 @@ def split_teacher_parameter(key: str) -> Optional[Tuple[int, str]]:
 
 
 def owner_of_parameter(key: str) -> str:
-    """Whose a parameter of the algorithm is.
+    """Return the owner of a parameter of the algorithm.
 
     Args:
-        key (str): Its key in a state dict of the algorithm.
+        key (str): The key in a state dict of the algorithm.
 
     Returns:
-        str: The name of the student, also of a connector that is the
-        student's; else the part of the algorithm, ``teachers`` or
-        ``distiller``.
+        str: The name of the student, also for its connectors; otherwise the
+        part of the algorithm, ``teachers`` or ``distiller``.
     """
     for prefix in (_PARAMETERS, _CONNECTORS):
         if key.startswith(prefix):

@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How statistics look, while a run trains and in its report."""
+"""Draw the statistics of a run, during training and in its report."""

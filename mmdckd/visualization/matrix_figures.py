@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Class correlations and agreement as heat maps.
+"""Draw class correlations and agreement as heat maps.
 
-All functions take what
-:meth:`mmdckd.evaluation.CohortSums.arrays` returns, with ``classes``.
+All functions take the result of :meth:`mmdckd.evaluation.CohortSums.arrays`,
+with ``classes``.
 """
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -16,10 +16,10 @@ from mmdckd.names import ENSEMBLE, STUDENT, TARGET, TEACHER, of_role
 
 from .style import DIVERGING, MOST_MEMBERS, SEQUENTIAL, SMALL, grid, new_figure
 
-#: Up to so many classes a map shows all; of more, those that are most alike.
-#: Up to so many have their names beside the map, with room to read them.
+#: A map shows up to ALL_CLASSES classes, or else the SOME_CLASSES most similar
+#: ones. Up to NAMED_CLASSES have their names beside the map.
 ALL_CLASSES, SOME_CLASSES, NAMED_CLASSES = 100, 16, 16
-#: Names of classes are cut after so many characters.
+#: The longest name of a class, in characters; longer ones are cut.
 LONGEST_NAME = 16
 
 
@@ -28,14 +28,14 @@ def draw_correlations(
 ) -> Figure:
     """Draw the class correlation of every member.
 
-    Row by row, the mean softened prediction for images of a class. The
-    diagonal, how much the class itself gets, is left out, its mean stands
-    above; so the colors are for what one class has of another.
+    A row is the mean softened prediction for images of a class. The diagonal,
+    the probability of the class itself, is left out so that the colors show the
+    other classes; its mean is in the title.
 
     Args:
         arrays (Dict[str, ndarray]): The statistics.
-        largest (float, optional): The end of the scale of colors. Defaults
-            to None, :func:`largest_correlation`.
+        largest (float, optional): The upper end of the color scale. Defaults to
+            None: :func:`largest_correlation`.
     """
     names = _ordered(arrays)
     matrices = _matrices(arrays, names)
@@ -61,13 +61,13 @@ def draw_correlations(
 def draw_differences(
     arrays: Dict[str, np.ndarray], reference: str, largest: Optional[float] = None
 ) -> Figure:
-    """Draw what the class correlations have more or less than another's.
+    """Draw the differences between class correlations and those of a reference.
 
     Args:
         arrays (Dict[str, ndarray]): The statistics.
         reference (str): The member that is subtracted.
-        largest (float, optional): The end of the scale of colors. Defaults
-            to None, :func:`largest_difference`.
+        largest (float, optional): The upper end of the color scale. Defaults to
+            None: :func:`largest_difference`.
     """
     names = [name for name in _ordered(arrays) if name != reference]
     differences = _differences(arrays, reference)
@@ -89,7 +89,7 @@ def draw_differences(
 
 
 def draw_agreement(arrays: Dict[str, np.ndarray]) -> Figure:
-    """Draw the share of images for which two members have the same top-1."""
+    """Draw the share of images with the same top-1 prediction of two members."""
     agreement = 100 * arrays['agreement'][:MOST_MEMBERS, :MOST_MEMBERS]
     names = list(arrays['members'][: len(agreement)])
     size = 1.6 + 0.42 * len(names)
@@ -118,21 +118,21 @@ def draw_agreement(arrays: Dict[str, np.ndarray]) -> Figure:
 
 
 def _ordered(arrays: Dict[str, np.ndarray]) -> List[str]:
-    """The teachers, what is collected, the ensemble, the students; of many
-    the first ones."""
+    """Order the members: teachers, targets, ensemble, students; only the first
+    ones if there are many."""
     members = list(arrays['members'])
     order = (TEACHER, TARGET, ENSEMBLE, STUDENT)
     return [name for role in order for name in of_role(members, role)][:MOST_MEMBERS]
 
 
 def _grid(count: int, arrays: Dict[str, np.ndarray]) -> Tuple[Figure, Sequence[Axes]]:
-    """Places for maps: fewer side by side where names of classes take room."""
+    """Create panels for maps, fewer in a row if names of classes need space."""
     columns = 3 if max(map(len, _labels(arrays))) <= 3 else 2
     return grid(count, columns, 6.6 / columns, 7.4 / columns, extra=0.7)
 
 
 def _labels(arrays: Dict[str, np.ndarray]) -> List[str]:
-    """The names of the classes that a map shows, those of many classes cut."""
+    """Return the names of the classes that a map shows, shortened if needed."""
     return [
         name if len(name) <= LONGEST_NAME else f'{name[: LONGEST_NAME - 1]}…'
         for name in arrays['classes'][shown_classes(arrays)]
@@ -144,8 +144,8 @@ def _index(arrays: Dict[str, np.ndarray], name: str) -> int:
 
 
 def shown_classes(arrays: Dict[str, np.ndarray]) -> np.ndarray:
-    """The indices of the classes that a map shows: all, or of many those
-    that members hold to be most like others, in their order."""
+    """Return the indices of the classes that a map shows: all, or, if there are
+    many, those that members consider most similar to others, in order."""
     correlation = arrays['correlation']
     if correlation.shape[-1] <= ALL_CLASSES:
         return np.arange(correlation.shape[-1])
@@ -166,13 +166,13 @@ def _matrices(
 
 
 def largest_correlation(arrays: Dict[str, np.ndarray]) -> float:
-    """The largest of what :func:`draw_correlations` draws."""
+    """Return the largest value that :func:`draw_correlations` draws."""
     matrices = _matrices(arrays, list(arrays['members']))
     return max(np.nanmax(_others(matrix)) for matrix in matrices.values())
 
 
 def largest_difference(arrays: Dict[str, np.ndarray], reference: str) -> float:
-    """The largest of what :func:`draw_differences` draws."""
+    """Return the largest value that :func:`draw_differences` draws."""
     differences = _differences(arrays, reference)
     return max(np.nanmax(abs(each)) for each in differences.values())
 
@@ -189,7 +189,7 @@ def _differences(
 
 
 def _others(matrix: np.ndarray) -> np.ndarray:
-    """Without the diagonal."""
+    """Replace the diagonal by NaN."""
     matrix = matrix.copy()
     np.fill_diagonal(matrix, np.nan)
     return matrix
@@ -211,10 +211,10 @@ def _draw_map(
     if len(labels) > NAMED_CLASSES:
         axes.tick_params(labelsize=SMALL)
         return image
-    # A dollar in a name is a dollar.
+    # A dollar sign in a name must not start math text.
     style: Dict[str, Any] = dict(fontsize=SMALL, parse_math=False)
     axes.set_yticks(range(len(labels)), labels, **style)
-    # Long names stand once: the columns are in the order of the rows.
+    # Long names are only beside the rows; the columns have the same order.
     short = max(map(len, labels)) <= 2
     axes.set_xticks(range(len(labels)) if short else [])
     if short:
@@ -225,7 +225,7 @@ def _draw_map(
 
 def _label(figure: Figure, arrays: Dict[str, np.ndarray]) -> None:
     labels = _labels(arrays)
-    unit = 'number of the class' if len(labels) > NAMED_CLASSES else 'class'
+    unit = 'class index' if len(labels) > NAMED_CLASSES else 'class'
     same = '' if max(map(len, labels)) <= 2 else ', in the same order'
-    figure.supxlabel(f'{unit} that is given probability{same}', fontsize=SMALL)
-    figure.supylabel(f'{unit} of the images', fontsize=SMALL)
+    figure.supxlabel(f'predicted {unit}{same}', fontsize=SMALL)
+    figure.supylabel(f'true {unit}', fontsize=SMALL)

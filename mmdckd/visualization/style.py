@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How figures look, so that a member looks alike in all of them."""
+"""The style of figures, so that a member looks the same in all of them."""
 
 import io
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -12,25 +12,25 @@ from matplotlib.lines import Line2D
 
 from mmdckd.names import ENSEMBLE, TARGET, role_of
 
-#: The colors of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
-#: people with color blindness tell apart too.
+#: The colors of Okabe and Ito (https://jfly.uni-koeln.de/color/), which are
+#: distinct for people with color blindness.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 MARKERS = 'os^Dvp'
-#: For 0 to the largest, and for differences: both keep their order in gray
-#: (on either side of 0) and for people with color blindness.
+#: The color maps of values from 0 on and of differences. Both keep their order in
+#: gray (on either side of 0) and for people with color blindness.
 SEQUENTIAL, DIVERGING = 'cividis', 'PuOr_r'
 DPI = 150
-#: A page shows figures as wide as they are, so 9 points are 12 pixels there,
-#: which a reader can make out. No text is smaller.
+#: The smallest font size in points. A page shows figures unscaled, so 9 points
+#: are 12 readable pixels.
 SMALL = 9
-#: A rate over fewer images is a point, not a part of a line.
+#: A rate over fewer images is drawn as a point, not as part of a line.
 FEWEST_IMAGES = 20
-#: So many members have a panel, or a name in a legend; others are left out.
+#: The largest number of members with a panel or legend entry; others are omitted.
 MOST_MEMBERS = 12
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of a size in inches, with room for all it will hold."""
+    """Create a figure of a size in inches, with a layout that fits its content."""
     figure = Figure((width, height), dpi=DPI, layout='constrained')
     FigureCanvasAgg(figure)
     return figure
@@ -39,11 +39,11 @@ def new_figure(width: float, height: float) -> Figure:
 def grid(
     count: int, columns: int, width: float, height: float, extra: float = 0.0
 ) -> Tuple[Figure, Sequence[Axes]]:
-    """A figure of panels, row by row.
+    """Create a figure of panels, row by row.
 
     Args:
-        count (int): How many panels.
-        columns (int): How many stand side by side, at most.
+        count (int): The number of panels.
+        columns (int): The largest number of panels in a row.
         width (float): The width of a panel in inches.
         height (float): The height of a panel in inches.
         extra (float): Width beside the panels in inches. Defaults to 0.
@@ -62,14 +62,14 @@ def grid(
 
 
 def line_style(member: str, students: Sequence[str]) -> Dict[str, Any]:
-    """How the line of a member looks.
+    """Return the line style of a member.
 
-    Students differ by color and by marker, so that a print in gray serves
-    too, and from the seventh on by the dashes; the teacher is dashed black,
-    the ensemble dotted gray, what is collected a line of dashes and dots.
+    Students differ by color and marker, so that they are distinct in gray, too,
+    and from the seventh on by dashes. The teacher is dashed black, the ensemble
+    dotted gray, and a target has dashes and dots.
 
     Args:
-        member (str): Its name.
+        member (str): The member's name.
         students (Sequence[str]): The names of the students, in order.
 
     Returns:
@@ -103,13 +103,14 @@ def draw_line(
     """Draw the values of a member over steps.
 
     Args:
-        axes (Axes): Where.
+        axes (Axes): The axes to draw in.
         steps (Sequence[int]): The steps.
         values (Sequence[float]): The values.
         member (str): The member's name; see :func:`line_style`.
         students (Sequence[str]): The names of the students, in order.
-        images (int, optional): How many images a value is a rate over; fewer
-            than :data:`FEWEST_IMAGES` are points. Defaults to None: enough.
+        images (int, optional): The number of images behind a rate; below
+            :data:`FEWEST_IMAGES`, points are drawn instead of a line. Defaults
+            to None: a line.
         **kwargs: Arguments of :meth:`matplotlib.axes.Axes.plot`.
 
     Returns:
@@ -117,7 +118,7 @@ def draw_line(
     """
     style = line_style(member, students)
     if member in students:
-        # About eight markers a curve, not all curves' at the same steps.
+        # About eight markers on each curve, at different steps.
         stride = max(1, len(steps) // 8)
         start = students.index(member) * stride // len(students)
         style['markevery'] = slice(start, None, stride)
@@ -134,13 +135,13 @@ def legend_below(
     title: Optional[str] = None,
     columns: int = 3,
 ) -> None:
-    """Name lines below a figure, the first ones of many.
+    """Add a legend below a figure, of the first lines if there are many.
 
     Args:
         figure (Figure): The figure.
         lines (Mapping[str, Line2D]): Name to line.
-        title (str, optional): What stands above. Defaults to None.
-        columns (int): How many stand side by side, at most. Defaults to 3.
+        title (str, optional): The title of the legend. Defaults to None.
+        columns (int): The largest number of entries in a row. Defaults to 3.
     """
     most = 2 * MOST_MEMBERS
     shown = dict(list(lines.items())[:most])
@@ -159,21 +160,21 @@ def legend_below(
 
 
 def tidy(axes: Axes) -> None:
-    """Leave what the eye needs: a light grid and two edges."""
+    """Reduce axes to a light grid and two edges."""
     axes.grid(color='0.9')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """Render a figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     return buffer.getvalue()
 
 
 def to_image(figure: Figure) -> np.ndarray:
-    """The figure as RGB pixels (H, W, 3) in uint8."""
+    """Render a figure as RGB pixels (H, W, 3) in uint8."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -109,7 +109,7 @@ def bad_input(run, tmp_path):
     yield [run], 'has no checkpoint yet'
     yield [tmp_path / 'photos'], "expected a checkpoint or the folder of a run, got '"
     yield [tmp_path / 'nothing'], 'expected an existing checkpoint'
-    yield [best, '--student', 'studnet1'], "did you mean 'student1'"
+    yield [best, '--student', 'studnet1'], "Did you mean 'student1'"
     yield [*int8, tmp_path / 'photos'], 'Invalid `--calibrate`: expected images'
     yield [*int8, tmp_path / 'nothing'], 'nothing.*, which does not exist'
     yield [*int8, tmp_path / 'file'], 'file.*, which is a file'

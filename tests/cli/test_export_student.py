@@ -65,7 +65,7 @@ def test_another_student_and_config(trained, tmp_path, monkeypatch):
 def test_an_error_is_one_line_and_nothing_is_written(trained, tmp_path, monkeypatch):
     checkpoint = trained.checkpoint
     for words, args in (
-        ("did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
+        ("Did you mean 'student1'?", [checkpoint, '--student', 'studnet1']),
         ("expected an existing checkpoint, got 'missing.pth'", ['missing.pth']),
         ('missing.py', [checkpoint, '--config', 'missing.py']),
     ):

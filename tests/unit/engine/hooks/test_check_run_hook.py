@@ -358,7 +358,7 @@ def test_a_test_without_a_number_is_refused_before_it_begins(tmp_path, files):
     assert metrics['best/confusion_matrix/result'].shape == (10, 10)
     cfg.load_from = None
     cfg.experiment_name += '_random'
-    assert 'no metric that is one number' in refused(cfg, test=True)
+    assert 'expected a metric whose value is a number' in refused(cfg, test=True)
     cfg = config(tmp_path)
     cfg.test_cfg.monitor = 'accuracy/top3'
     assert refused(cfg, test=True).startswith('Invalid `test_cfg.monitor`')
