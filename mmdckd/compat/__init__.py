@@ -1,11 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Remedies for faults of the OpenMMLab packages on today's torch.
+"""Work around faults of the OpenMMLab packages with current versions of torch.
 
-One function a fault. Each tests whether its fault is present in the installed
-packages, and changes something only then. Importing mmdckd applies
-:data:`REMEDIES`, without which the toolbox is not imported, and those of
-:mod:`mmdckd.io.loading`; importing ``mmdckd.models`` applies :data:`MODEL_REMEDIES`.
-:data:`APPLIED` tells what was changed and why.
+Each function works around one fault, and only if it is present in the installed
+packages. Importing mmdckd applies :data:`REMEDIES`, without which the toolbox
+cannot be imported, and those of :mod:`mmdckd.io.loading`; importing
+``mmdckd.models`` applies :data:`MODEL_REMEDIES`. :data:`APPLIED` lists the
+changes and their reasons.
 """
 
 from importlib.util import find_spec
@@ -44,7 +44,7 @@ REQUIRED = dict(
     mmrazor='mmrazor',
     joblib='joblib',
 )
-"""dict[str, str]: The modules mmdckd needs, and what pip calls them."""
+"""dict[str, str]: The modules that mmdckd needs, and their names for pip."""
 
 REMEDIES = [
     torchvision_operators,
@@ -52,7 +52,7 @@ REMEDIES = [
     quantization_import,
     installed_packages,
 ]
-"""list[Callable]: What makes imports work, in this order."""
+"""list[Callable]: The remedies that make imports work, in this order."""
 
 MODEL_REMEDIES = [
     inplace_modules,
@@ -61,24 +61,24 @@ MODEL_REMEDIES = [
     mmcls_parts,
     contrastive_negatives,
 ]
-"""list[Callable]: What makes networks and losses of the toolbox work."""
+"""list[Callable]: The remedies for networks and losses of the toolbox."""
 
 
 def require_packages() -> None:
-    """Check that the packages mmdckd builds on are there.
+    """Check that the packages that mmdckd builds on are installed.
 
-    They are no requirements of the distribution: mmcv, mmcv-lite and
-    onedl-mmcv all provide ``mmcv``, and naming one would install it over
+    They are not requirements of the distribution, as mmcv, mmcv-lite and
+    onedl-mmcv all provide ``mmcv``, and requiring one would install it over
     another.
 
     Raises:
-        ModuleNotFoundError: A package is missing.
+        ModuleNotFoundError: If a package is missing.
     """
     missing = [name for name in REQUIRED if find_spec(name) is None]
     if missing:
         packages = ' '.join(REQUIRED[name] for name in missing)
         raise ModuleNotFoundError(
-            f'mmdckd needs {", ".join(missing)}, which Python does not find. '
+            f'mmdckd needs {", ".join(missing)}, which cannot be imported. '
             f'Install with: pip install {packages}'
         )
 
@@ -90,6 +90,6 @@ def apply() -> None:
 
 
 def apply_to_models() -> None:
-    """Mend the networks and losses of the toolbox."""
+    """Apply the remedies for networks and losses of the toolbox."""
     for remedy in MODEL_REMEDIES:
         remedy()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What keeps the toolbox from being imported, or from finding packages."""
+"""Remedies for faults of imports and of finding packages."""
 
 import os.path as osp
 import sys
@@ -19,10 +19,10 @@ _libraries: list = []
 def torchvision_operators() -> Optional[str]:
     """torchvision cannot be imported without its compiled operators.
 
-    A torchvision built for CUDA beside a torch for CPU cannot load them, and
-    its import ends with ``operator torchvision::nms does not exist``. Two
-    declarations are all that the import needs; calling the operators still
-    fails, and classification calls none.
+    A torchvision built for CUDA cannot load them with a torch for CPU, and its
+    import fails with ``operator torchvision::nms does not exist``. The import
+    only needs two declarations. Calling the operators still fails, but
+    classification does not call them.
 
     See https://github.com/pytorch/vision/issues/9085.
     """
@@ -39,10 +39,10 @@ def torchvision_operators() -> Optional[str]:
         library.define(
             f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor'
         )
-    _libraries.append(library)  # what it declares lives as long as it does
+    _libraries.append(library)  # the declarations live as long as the library
     import_module('torchvision')
     return (
-        'the compiled operators of torchvision do not load beside torch '
+        'the compiled operators of torchvision cannot be loaded with torch '
         f'{torch.__version__}'
     )
 
@@ -51,8 +51,8 @@ def torchvision_operators() -> Optional[str]:
 def mmcv_version() -> Optional[str]:
     """mmrazor 1.0.0 asserts that mmcv is not newer than 2.1.0.
 
-    mmcv 2.2.0 and onedl-mmcv 2.3 serve it as well (mmpretrain allows them), so
-    2.1.0 is what mmcv says it is for as long as mmrazor is being imported.
+    It works with mmcv 2.2.0 and onedl-mmcv 2.3, too (mmpretrain allows them),
+    so mmcv reports the version 2.1.0 while mmrazor is imported.
 
     See https://github.com/open-mmlab/mmrazor/issues/659.
     """
@@ -69,16 +69,16 @@ def mmcv_version() -> Optional[str]:
         import_module('mmrazor')
     finally:
         mmcv.__version__ = version
-    return f'mmrazor asserts mmcv <= 2.1.0, and mmcv is {version}'
+    return f'mmrazor asserts mmcv <= 2.1.0, but mmcv is {version}'
 
 
 @remedy
 def quantization_import() -> Optional[str]:
     """mmrazor 1.0.0 cannot be imported on torch >= 2.
 
-    It builds the quantization tables of its backends when it is imported, from
-    names that torch has removed. A stand-in that holds no table lets the rest
-    of mmrazor work; asking it for one raises.
+    At import, it builds the quantization tables of its backends from names that
+    torch has removed. An empty replacement lets the rest of mmrazor work;
+    looking up a table raises an error.
 
     See https://github.com/open-mmlab/mmrazor/issues/615, 632 and 652.
     """
@@ -99,12 +99,12 @@ def quantization_import() -> Optional[str]:
 
 
 class _NoBackendConfigs(dict):
-    """Raises where the quantization table of a backend is asked for."""
+    """Raises an error when the quantization table of a backend is looked up."""
 
     def __missing__(self, backend: str) -> None:
         raise RuntimeError(
-            f"The quantization backend '{backend}' of mmrazor needs torch "
-            '1.13: later versions have removed what it is built from.'
+            f"The quantization backend '{backend}' of mmrazor needs torch 1.13: "
+            'later versions have removed the APIs that it uses.'
         )
 
 
@@ -112,9 +112,9 @@ class _NoBackendConfigs(dict):
 def installed_packages() -> Optional[str]:
     """mmengine 0.10.7 looks for packages with ``pkg_resources``.
 
-    setuptools 82 has removed it: every ``cfg_path='package::...'`` and
-    ``_base_ = 'package::...'`` fails. Where it is there still, it looks for an
-    editable installation where its metadata is, not where its files are.
+    setuptools 82 has removed it, so every ``cfg_path='package::...'`` and
+    ``_base_ = 'package::...'`` fails. With an older setuptools, it looks for an
+    editable installation in the folder of its metadata, not of its files.
 
     See https://github.com/open-mmlab/mmengine/pull/1676.
     """
@@ -132,7 +132,7 @@ def installed_packages() -> Optional[str]:
 
 
 def _is_installed(package: str) -> bool:
-    """Say whether a distribution or a module of this name is there."""
+    """Tell whether a distribution or a module of this name is installed."""
     try:
         distribution(package)
         return True
@@ -147,7 +147,7 @@ def _get_installed_path(package: str) -> str:
         package (str): The name of the module or of its distribution.
 
     Raises:
-        PackageNotFoundError: Neither is there.
+        PackageNotFoundError: If neither is installed.
     """
     spec = find_spec(package)
     if spec is None:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What keeps networks and losses of the toolbox from doing what they say."""
+"""Remedies for faults of networks and losses of the toolbox."""
 
 import functools
 from collections import OrderedDict
@@ -13,9 +13,9 @@ from .remedy import remedy, replace
 def inplace_modules() -> Optional[str]:
     """``BaseAlgorithm.set_module_inplace_false`` does nothing on torch >= 2.5.
 
-    It descends only into an ``OrderedDict``, and ``Module._modules`` is a
-    plain dict now. An in-place ReLU then overwrites what a recorder on the
-    layer before it has recorded.
+    It descends only into an ``OrderedDict``, but ``Module._modules`` is now a
+    plain dict. So an in-place ReLU overwrites the record of a recorder on the
+    previous layer.
 
     See https://github.com/open-mmlab/mmrazor/pull/446, which introduced it.
     """
@@ -26,8 +26,8 @@ def inplace_modules() -> Optional[str]:
         return None
     BaseAlgorithm.set_module_inplace_false = _set_module_inplace_false
     return (
-        f'torch {torch.__version__} keeps submodules in a dict, mmrazor '
-        'looks for in-place ones in an OrderedDict'
+        f'torch {torch.__version__} stores submodules in a dict, but mmrazor '
+        'looks for in-place modules in an OrderedDict'
     )
 
 
@@ -36,7 +36,7 @@ def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
 
     Args:
         architecture (nn.Module): The network.
-        varstr (str): Where it is found; not used.
+        varstr (str): Not used.
     """
     for module in architecture.modules():
         if hasattr(module, 'inplace'):
@@ -45,13 +45,13 @@ def _set_module_inplace_false(self, architecture: Any, varstr: str) -> None:
 
 @remedy
 def synchronized_batchnorm() -> Optional[str]:
-    """MMEngine loses the recorders of a BatchNorm that it converts.
+    """MMEngine loses the recorders of a BatchNorm layer that it converts.
 
-    ``sync_bn='torch'``, and in one process its reverse, puts a new layer in
-    the place of the old one, whose hooks are gone: a recorder on it records
-    nothing. And a layer whose weights are buffers, as those of a copy that is
-    never trained, cannot be converted; it needs no statistics and is left. No
-    issue is known upstream.
+    ``sync_bn='torch'``, or the reverse conversion in a single process, replaces
+    a layer by a new one without its hooks, so a recorder on it records nothing.
+    Also, a layer whose weights are buffers, as in a copy that is never trained,
+    cannot be converted; it needs no synchronized statistics and is left as it
+    is. No upstream issue is known.
     """
     import torch
     from mmengine.model import utils
@@ -88,12 +88,12 @@ def _converting(convert: Callable) -> Callable:
 
 @remedy
 def lora_state_dict() -> Optional[str]:
-    """MMPretrain's ``LoRAModel`` drops the weights of others when it is saved.
+    """MMPretrain's ``LoRAModel`` drops weights of other networks when saved.
 
-    Its hook leaves only what LoRA has added, and of all keys collected so far:
-    where a network is not the first in a model, those before it are gone, the
-    heads of the other students for one. Here it keeps to its own. No issue is
-    known upstream.
+    Its hook keeps only the keys that LoRA has added, among all keys collected so
+    far. If a network is not the first part of a model, earlier keys are lost,
+    for example the heads of other students. Here the hook only changes its own
+    keys. No upstream issue is known.
     """
     import torch
 
@@ -124,16 +124,16 @@ def lora_state_dict() -> Optional[str]:
         self._state_dict_hooks[key] = drop_own
 
     LoRAModel._register_state_dict_hooks = _register_state_dict_hooks
-    return 'mmpretrain saves a network with LoRA without what lies before it'
+    return 'mmpretrain drops the weights before a network with LoRA when it saves'
 
 
 @remedy
 def mmcls_parts() -> Optional[str]:
-    """mmrazor 1.0.0 takes parts of a loss and a head from mmcls alone.
+    """mmrazor 1.0.0 needs mmcls for parts of a loss and a head.
 
-    Without mmcls ``KDSoftCELoss`` and ``DeiTClsHead`` cannot be built.
-    MMPretrain has what they need: the same soft cross-entropy, and the parent
-    of the head, which reads the tokens that MMPretrain's transformers return.
+    Without mmcls, ``KDSoftCELoss`` and ``DeiTClsHead`` cannot be built.
+    MMPretrain has the same soft cross-entropy and the base class of the head,
+    which reads the tokens that MMPretrain's transformers return.
 
     See https://github.com/open-mmlab/mmrazor/issues/602.
     """
@@ -147,16 +147,16 @@ def mmcls_parts() -> Optional[str]:
     kd_soft_ce_loss.soft_cross_entropy = soft_cross_entropy
     deit_head.DeiTClsHead.__bases__ = (DeiTClsHead,)
     del deit_head.DeiTClsHead.pre_logits
-    return 'mmcls is not installed, and mmrazor takes parts from it'
+    return 'mmcls is not installed, but mmrazor uses parts of it'
 
 
 @remedy
 def contrastive_negatives() -> Optional[str]:
     """``CRDLoss`` of mmrazor 1.0.0 does not run on a GPU.
 
-    It draws its negatives on the CPU, and looks them up in a memory that has
-    moved to the GPU; so with the indices of the batch, which MMPretrain's data
-    preprocessor leaves where they are. No issue is known upstream.
+    It draws negatives on the CPU and looks them up in a memory on the GPU. The
+    same applies to the indices of the batch, which MMPretrain's data
+    preprocessor does not move. No upstream issue is known.
     """
     import mmrazor
     from mmengine.utils import digit_version

@@ -1,18 +1,18 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a remedy is: a function that mends one fault, if it is present."""
+"""Define remedies: functions that work around one fault, if it is present."""
 
 import functools
 import sys
 from typing import Callable, Dict, Optional
 
 APPLIED: Dict[str, str] = {}
-"""dict[str, str]: The remedies in effect in this process, and the reasons."""
+"""dict[str, str]: The remedies applied in this process, and the reasons."""
 
 
 def remedy(function: Callable[[], Optional[str]]) -> Callable[[], bool]:
-    """Make a remedy of a function that returns its reason, or None.
+    """Decorate a function that returns the reason of its change, or None.
 
-    The remedy is applied once, is recorded in :data:`APPLIED`, and returns
+    The remedy is applied once and recorded in :data:`APPLIED`; it returns
     whether it changed something.
     """
 
@@ -28,7 +28,7 @@ def remedy(function: Callable[[], Optional[str]]) -> Callable[[], bool]:
 
 
 def replace(old: Callable, new: Callable) -> None:
-    """Put a function wherever MMEngine has imported another."""
+    """Replace a function in all modules of MMEngine that have imported it."""
     for name, module in list(sys.modules.items()):
         if name.split('.')[0] == 'mmengine':
             for key, value in list(vars(module).items()):

@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From what others have: configs of MMRazor, checkpoints of CRD."""
+"""Convert configs of MMRazor, and checkpoints of CRD and EfficientNet."""

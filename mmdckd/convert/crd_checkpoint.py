@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From the networks of the benchmark of CRD to MMPretrain's, by their keys."""
+"""Convert checkpoints of the CRD benchmark to networks of MMPretrain."""
 
 import re
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple
@@ -15,15 +15,15 @@ _SHOWN_KEYS = 8
 
 
 class Family(NamedTuple):
-    """Networks whose state dicts are named alike.
+    """A family of networks whose state dicts have the same names.
 
     Attributes:
-        name (str): What they are called.
-        marks (Tuple[str]): Keys that together tell them from the others.
-        classifier (str): What the last layer is called.
-        describe (Callable): From a state dict to the config of the backbone.
-        rules (Callable): From a state dict to patterns of layers and what
-            they become in the backbone, as for :func:`re.sub`.
+        name (str): Its name.
+        marks (Tuple[str]): Keys that together identify the family.
+        classifier (str): The name of the last layer.
+        describe (Callable): Maps a state dict to the config of the backbone.
+        rules (Callable): Maps a state dict to patterns and replacements of
+            names of layers, as for :func:`re.sub`.
     """
 
     name: str
@@ -34,32 +34,31 @@ class Family(NamedTuple):
 
 
 def convert_crd_state_dict(state_dict: StateDict) -> Tuple[dict, StateDict]:
-    """Convert a state dict of the reference code of CRD's benchmark.
+    """Convert a state dict of the reference code of the CRD benchmark.
 
-    The code that accompanies `Contrastive Representation Distillation
-    <https://arxiv.org/abs/1910.10699>`_ (Tian et al., ICLR 2020) has trained
-    the teachers that many papers share. Which network it is shows in the
-    names and shapes.
+    Many papers use the teachers trained with the code of `Contrastive
+    Representation Distillation <https://arxiv.org/abs/1910.10699>`_ (Tian et
+    al., ICLR 2020). The network is identified by names and shapes.
 
     Args:
-        state_dict (Dict[str, Tensor]): Named as there, for instance
-            ``layer1.0.conv1.weight``.
+        state_dict (Dict[str, Tensor]): Weights with the names of that code, for
+            example ``layer1.0.conv1.weight``.
 
     Returns:
         Tuple[dict, Dict[str, Tensor]]: The config of the same network as a
         model of MMPretrain, and its state dict; it computes the same logits.
 
     Raises:
-        ValueError: If it is none of these networks, or if a key is unknown,
-            missing, or of another shape.
+        ValueError: If it is not one of these networks, or a key is unknown,
+            missing, or has another shape.
     """
     for family in _FAMILIES:
         if all(mark in state_dict for mark in family.marks):
             break
     else:
         raise ValueError(
-            "The state dict is of none of the networks of CRD's benchmark ("
-            f'{", ".join(family.name for family in _FAMILIES)}). Its keys are '
+            'Invalid `src`: expected a network of the CRD benchmark ('
+            f'{", ".join(family.name for family in _FAMILIES)}), got the keys '
             f'{_some(state_dict)}.'
         )
     weight = state_dict[f'{family.classifier}.weight']
@@ -83,7 +82,7 @@ def convert_crd_state_dict(state_dict: StateDict) -> Tuple[dict, StateDict]:
     faults = [
         ('unknown', [key for new, key in renamed.items() if new not in shapes]),
         (
-            'missing (as they are named here)',
+            'missing (by their names in MMPretrain)',
             [key for key in shapes if key not in converted],
         ),
         (
@@ -97,8 +96,8 @@ def convert_crd_state_dict(state_dict: StateDict) -> Tuple[dict, StateDict]:
     ]
     if any(keys for _, keys in faults):
         raise ValueError(
-            f'The state dict looks like {family.name} '
-            f'({_call(model["backbone"])}), but does not fit it:'
+            f'Invalid `src`: expected the weights of a {family.name} '
+            f'({_call(model["backbone"])}), as its keys suggest, got others:'
             + ''.join(
                 f'\n  {len(keys)} {what}: {_some(keys)}'
                 for what, keys in faults
@@ -114,8 +113,8 @@ def _build(model: dict) -> BaseModel:
             return MODELS.build(model)
     except KeyError as error:
         raise ValueError(
-            "The state dict is of none of the networks of CRD's benchmark: "
-            f'{_call(model["backbone"])} does not exist ({error}).'
+            'Invalid `src`: expected a network of the CRD benchmark, got a '
+            f'{_call(model["backbone"])}, which does not exist ({error}).'
         ) from error
 
 
@@ -180,8 +179,7 @@ def _wide_resnet_rules(state_dict: StateDict) -> List[Tuple[str, str]]:
 
 
 def _convolutions_of_vgg(state_dict: StateDict) -> List[int]:
-    """The number of convolutions in each block; they alone have 4-D
-    weights."""
+    """Count the convolutions in each block, the only layers with 4-D weights."""
     return [
         sum(
             bool(re.fullmatch(rf'block{block}\.\d+\.weight', key)) and value.ndim == 4
@@ -199,7 +197,7 @@ def _vgg_rules(state_dict: StateDict) -> List[Tuple[str, str]]:
     rules = []
     index = 0
     for block, number in enumerate(_convolutions_of_vgg(state_dict)):
-        # Of convolution, normalization and activation the last has no key.
+        # A convolution and a normalization have keys, an activation has none.
         for layer in range(0, 3 * number, 3):
             rules += [
                 (rf'block{block}\.{layer}', f'backbone.features.{index}.conv'),
@@ -284,7 +282,7 @@ def _shufflenet_stem() -> List[Tuple[str, str]]:
     return [(f'{kind}1', f'backbone.conv1.0.{kind}') for kind in ('conv', 'bn')]
 
 
-# The first whose marks are all there.
+# The first family whose marks are all present is used.
 _FAMILIES = (
     Family(
         'VGG',

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From the EfficientNets of the package efficientnet-pytorch to timm's."""
+"""Convert EfficientNets of the package efficientnet-pytorch to timm's names."""
 
 import re
 from typing import Dict, List
@@ -16,7 +16,7 @@ _AROUND = {
     '_fc': 'classifier',
 }
 _SQUEEZE = {'_se_reduce': 'se.conv_reduce', '_se_expand': 'se.conv_expand'}
-#: Layers of a block that widens first, and of one that does not.
+#: The layers of a block with an expanding convolution, and of one without.
 _WIDENING = {
     '_expand_conv': 'conv_pw',
     '_bn0': 'bn1',
@@ -38,16 +38,16 @@ _PLAIN = {
 def convert_efficientnet_state_dict(
     state_dict: StateDict, target: StateDict
 ) -> StateDict:
-    """Rename the weights of an EfficientNet as timm does.
+    """Convert the names of an EfficientNet's weights to timm's.
 
-    The names are those of `EfficientNet-PyTorch
+    The original names are those of `EfficientNet-PyTorch
     <https://github.com/lukemelas/EfficientNet-PyTorch>`_, which several packages
-    of weights share. Its blocks are numbered through, timm's by stage.
+    of weights use. It numbers blocks consecutively, timm by stage.
 
     Args:
-        state_dict (Dict[str, Tensor]): Named as there, for instance
-            ``_blocks.0._depthwise_conv.weight``.
-        target (Dict[str, Tensor]): The state dict of the network of timm.
+        state_dict (Dict[str, Tensor]): Weights with the original names, for
+            example ``_blocks.0._depthwise_conv.weight``.
+        target (Dict[str, Tensor]): The state dict of timm's network.
 
     Returns:
         Dict[str, Tensor]: The same tensors in the order of ``target``.

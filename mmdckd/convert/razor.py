@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From a distillation config of MMRazor to one of a cohort."""
+"""Convert a distillation config of MMRazor to the config of a cohort."""
 
 import ast
 import os
@@ -13,22 +13,22 @@ from mmengine.config import Config, ConfigDict
 
 from mmdckd.names import parameter_prefix, student_names
 
-#: What becomes a CollectiveDistill.
+#: The algorithms that become a CollectiveDistill.
 ALGORITHMS = ('SingleTeacherDistill', 'SelfDistill', 'OverhaulFeatureDistillation')
-#: MMRazor's algorithms that a cohort has no place for, and why.
+#: MMRazor's algorithms that cannot become a cohort, and the reasons.
 OTHER_ALGORITHMS = {
     'DataFreeDistillation': (
         'it has no data: a generator, trained against teacher and student in '
-        'turn, makes the images'
+        'turn, produces the images'
     ),
     'DAFLDataFreeDistillation': (
-        'it has no data: a generator, trained beside the student, makes the images'
+        'it has no data: a generator, trained with the student, produces the images'
     ),
-    'FpnTeacherDistill': 'it is for detection: its teacher runs without its head',
+    'FpnTeacherDistill': 'it is for detection: its teacher runs without a head',
 }
-#: Configs that MMPretrain calls otherwise than mmcls did.
+#: Configs that have another name in MMPretrain than in mmcls.
 RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
-#: Types that have another name now.
+#: Types that have another name in MMPretrain.
 RENAMED_TYPES = {
     'PackClsInputs': 'PackInputs',
     'PackCRDClsInputs': 'mmdckd.PackCRDInputs',
@@ -41,8 +41,8 @@ class Conversion(NamedTuple):
     """A converted config.
 
     Attributes:
-        config (Config): It, complete and self-contained.
-        notes (List[str]): What was changed that is more than a name.
+        config (Config): The complete, self-contained config.
+        notes (List[str]): The changes beyond names, for the user.
     """
 
     config: Config
@@ -52,34 +52,34 @@ class Conversion(NamedTuple):
 def convert_config(path: str, num_students: int) -> Conversion:
     """Convert a classification distillation config of MMRazor.
 
-    - What was mmcls is MMPretrain; a config by another name, a type by
-      another name, and CIFAR's ``test_mode`` included.
-    - The algorithm is ``mmdckd.CollectiveDistill`` with ``num_students``
-      students, its distiller ``mmdckd.CollectiveDistiller``; recorders,
-      connectors, losses and mappings stay as they are.
-    - Validation tells the accuracy of every student.
-    - A run can be interrupted anywhere, and resumes exactly.
+    - MMPretrain replaces mmcls, including renamed configs and types, and
+      CIFAR's ``test_mode``.
+    - The algorithm becomes ``mmdckd.CollectiveDistill`` with ``num_students``
+      students, and its distiller ``mmdckd.CollectiveDistiller``; recorders,
+      connectors, losses and mappings stay the same.
+    - Validation reports the accuracy of every student.
+    - A run can be interrupted at any point and resumes exactly.
 
     Args:
         path (str): A config file of MMRazor.
-        num_students (int): How many students there will be.
+        num_students (int): The number of students.
 
     Returns:
-        Conversion: The config, and what a user should know.
+        Conversion: The config and notes for the user.
 
     Raises:
-        ValueError: If the config trains otherwise than a cohort can.
+        ValueError: If the algorithm cannot become a cohort.
     """
     notes: List[str] = []
     cfg = read_config(path)
     algorithm = cfg.get('model', {}).get('type', '').split('.')[-1]
     if algorithm not in ALGORITHMS:
         reason = OTHER_ALGORITHMS.get(
-            algorithm, f'`model.type` should be one of {ALGORITHMS}'
+            algorithm, 'it is not an algorithm of distillation'
         )
         raise ValueError(
-            f'{path} trains by {algorithm or "no algorithm"}, '
-            f'which does not become a cohort: {reason}.'
+            f'Invalid `model.type` in {path}: expected one of {ALGORITHMS}, which '
+            f'can become a cohort, got {algorithm or "none"}: {reason}.'
         )
     _modernise(cfg._cfg_dict)
     cfg.model = _cohort(cfg.model, num_students, notes)
@@ -99,13 +99,13 @@ def convert_config(path: str, num_students: int) -> Conversion:
         }
     )
     _rename_custom_keys(cfg, num_students, notes)
-    # Read again, so that what was put in is a ConfigDict too.
+    # Convert again, so that the new parts are ConfigDicts, too.
     return Conversion(Config(cfg.to_dict()), notes)
 
 
 def read_config(path: str) -> Config:
-    """Read a config of MMRazor and all it inherits from, mmcls being
-    MMPretrain.
+    """Read a config of MMRazor, replacing mmcls by MMPretrain in all configs
+    that it inherits from.
 
     Args:
         path (str): The config file.
@@ -118,8 +118,8 @@ def read_config(path: str) -> Config:
 
 
 def _copy(path: str, folder: str) -> str:
-    """Copy a config and its relatives, all by MMPretrain's names, each to its
-    own path below a folder."""
+    """Copy a config and its base configs below a folder, with MMPretrain's
+    names."""
     with open(path, encoding='utf-8') as file:
         text = file.read()
     for base in _bases(text):
@@ -147,7 +147,7 @@ def _bases(text: str) -> List[str]:
 
 
 def _modernise(part) -> None:
-    """Give every type and scope in a config its present name."""
+    """Replace every type and scope in a config by its current name."""
     if isinstance(part, (list, tuple)):
         for item in part:
             _modernise(item)
@@ -160,7 +160,7 @@ def _modernise(part) -> None:
         kind = re.sub(r'^mmcls\.', 'mmpretrain.', kind)
         part['type'] = RENAMED_TYPES.get(kind, kind)
         if part['type'] in ('CIFAR10', 'CIFAR100'):
-            # MMPretrain goes by `split` alone, and its default is 'train'.
+            # MMPretrain only uses `split`, whose default is 'train'.
             part.setdefault('split', 'test' if part.get('test_mode') else 'train')
     for item in part.values():
         _modernise(item)
@@ -177,10 +177,10 @@ def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDic
     pretraining = model.get('init_cfg')
     if pretraining:
         notes.append(
-            '`model.init_cfg` names the checkpoint of a pretraining by '
-            f'MMRazor, {pretraining.checkpoint}. A cohort has students and '
-            'connectors of its own: convert and run the pretraining, and name '
-            'its checkpoint here.'
+            '`model.init_cfg` names the checkpoint of a pretraining with '
+            f'MMRazor, {pretraining.checkpoint}. A cohort has different students '
+            'and connectors: convert and run the pretraining, and set its '
+            'checkpoint here.'
         )
     kind = model.distiller.pop('type').split('.')[-1]
     model.distiller.pop('_scope_', None)
@@ -193,7 +193,7 @@ def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDic
 
 
 def _rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> None:
-    """Let settings of single parameters reach those of every student."""
+    """Repeat the settings of single parameters for every student."""
     paramwise: Any = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
     custom_keys = paramwise.get('custom_keys') or {}
     old = 'architecture.'
@@ -214,15 +214,14 @@ def _rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> Non
     }
     notes.append(
         '`optim_wrapper.paramwise_cfg.custom_keys` has a key for '
-        f'each of {num_students} students in place of '
-        f'{", ".join(sorted(renamed))}: change it when you change '
-        '`num_students`.'
+        f'each of {num_students} students instead of '
+        f'{", ".join(sorted(renamed))}: change it together with `num_students`.'
     )
 
 
 def _network(cfg: ConfigDict) -> ConfigDict:
-    """A network that MMPretrain knows; a config of MMRazor's inherits from
-    mmcls, so what it says is put in its place."""
+    """Convert a network to MMPretrain's; a config of MMRazor that inherits from
+    mmcls is replaced by its content."""
     path = cfg.get('cfg_path', '')
     if not path.startswith('mmrazor::'):
         return cfg
@@ -236,29 +235,28 @@ def _network(cfg: ConfigDict) -> ConfigDict:
 
 
 def _set_weights(model: ConfigDict, notes: List[str]) -> None:
-    """Let the teacher's weights come from one place."""
+    """Set the teacher's weights in one place."""
     teacher = model.teacher
     if model.get('teacher_ckpt'):
-        # MMRazor loads it over what `pretrained` has given.
+        # MMRazor loads it after `pretrained`, so it wins.
         teacher.pop('pretrained', None)
     elif 'type' in teacher:
         model.allow_random_teacher = True
         notes.append(
-            'The parts of the teacher load weights of their own, '
-            'which mmdckd does not verify: '
-            '`model.allow_random_teacher=True`.'
+            'The parts of the teacher load their own weights, which mmdckd does '
+            'not verify, so `model.allow_random_teacher=True` is set.'
         )
     elif not teacher.get('pretrained'):
         teacher.pretrained = True
         notes.append(
-            'In MMRazor the weights of the teacher are in the '
-            'checkpoint of the pretraining. A cohort saves no '
-            'teacher: `model.teacher.pretrained=True`.'
+            'In MMRazor, the checkpoint of the pretraining contains the weights of '
+            'the teacher. A cohort does not save its teacher, so '
+            '`model.teacher.pretrained=True` is set.'
         )
 
 
 def _flatten_pooled(distiller: ConfigDict, notes: List[str]) -> None:
-    """Record what a neck returns, flat, instead of its pooling layer."""
+    """Record the flat output of a neck instead of its pooling layer."""
     for name, recorder in distiller.teacher_recorders.items():
         if recorder.source != 'neck.gap':
             continue
@@ -269,13 +267,13 @@ def _flatten_pooled(distiller: ConfigDict, notes: List[str]) -> None:
                     record.data_idx = 0
         notes.append(
             f'`distiller.teacher_recorders.{name}` records `neck` instead of '
-            '`neck.gap`: MMRazor compares (B, C) with (B, C, 1, 1), which '
-            'torch spreads to (B, C, B, C) without a word.'
+            '`neck.gap`: MMRazor compares (B, C) with (B, C, 1, 1), which torch '
+            'silently broadcasts to (B, C, B, C).'
         )
 
 
 def _share_preprocessor(cfg: Config) -> None:
-    """Say once how images are preprocessed, in the words of MMPretrain."""
+    """Set the data preprocessor once, with MMPretrain's keys."""
     own = cfg.model.pop('data_preprocessor', None)
     if own is None:
         return

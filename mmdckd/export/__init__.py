@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From the checkpoint of a cohort to one student, for MMPretrain alone."""
+"""Export a student from the checkpoint of a cohort as a plain MMPretrain model."""
 
 from .int8 import export_int8
 from .onnx_file import export_onnx

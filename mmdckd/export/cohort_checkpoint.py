@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What the checkpoint of a cohort says, checked: it may come from anywhere."""
+"""Read and check the untrusted checkpoint of a cohort."""
 
 from collections import OrderedDict
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -24,13 +24,13 @@ from mmdckd.names import (
 def students_of(
     state_dict: Dict[str, Tensor], path: str
 ) -> Dict[str, Dict[str, Tensor]]:
-    """The state dict of every student, by name, with the keys it has outside
-    the cohort."""
+    """Split the state dict of a cohort into one for each student, with the keys
+    that it has outside the cohort."""
     students: Dict[str, Any] = {}
     if not isinstance(state_dict, dict):
         raise ValueError(
-            f'The checkpoint {path!r} holds no state dict: expected a dict '
-            f'under "state_dict", got a {type(state_dict).__name__}.'
+            f'Invalid checkpoint {path!r}: expected a dict under "state_dict", got '
+            f'a {type(state_dict).__name__}.'
         )
     for key, value in state_dict.items():
         found = split_parameter(key) if isinstance(key, str) else None
@@ -41,18 +41,17 @@ def students_of(
                 students[name] = OrderedDict()
             if not isinstance(value, Tensor):
                 raise ValueError(
-                    f'The checkpoint {path!r} has something under {key!r} '
-                    f'that is no tensor but a {type(value).__name__}.'
+                    f'Invalid checkpoint {path!r}: expected a tensor under {key!r}, '
+                    f'got a {type(value).__name__}.'
                 )
             students[name][own_key] = value
     if not students:
         raise ValueError(
-            f'The checkpoint {path!r} is none of a cohort: it has no key that '
-            f'starts with {parameter_prefix()!r}. Its keys are '
-            f'{list(state_dict)[:4]}, ... Give one that the run of a '
-            '`CollectiveDistill` wrote.'
+            f'Invalid checkpoint {path!r}: expected the checkpoint of a '
+            f'CollectiveDistill, with keys that start with {parameter_prefix()!r}, '
+            f'got the keys {list(state_dict)[:4]}, ...'
         )
-    # The versions of modules, by which some of them read older files.
+    # The versions of modules, which some of them need to read older files.
     versions = getattr(state_dict, '_metadata', {})
     for state in students.values():
         state._metadata = OrderedDict()
@@ -68,21 +67,21 @@ def choose(student: str, names: List[str], content: dict, path: str) -> str:
         best = best_student_of(content)
         if best is None:
             raise ValueError(
-                f'The checkpoint {path!r} was written before any validation '
-                'by mmdckd.CollectiveValLoop, so it does not say which '
-                f'student is best. Name one of {names}.'
+                f'Invalid `student`: expected one of {names}, as {path!r} was saved '
+                'before any validation by mmdckd.CollectiveValLoop and has no best '
+                "student, got 'best'."
             )
         if best.note:
-            warn(f'{path}: {best.note}. Name another student to export that.')
+            warn(f'{path}: {best.note}. Give a name to export another student.')
         student = best.name
     return choose_student(student, names, path)
 
 
 def meta_of(content: dict, path: str) -> Dict[str, Any]:
-    """What a checkpoint says of its run, as far as it is used.
+    """Read and check the metadata of a checkpoint.
 
     Raises:
-        ValueError: If it has another form than what MMEngine writes.
+        ValueError: If their form differs from what MMEngine writes.
     """
     meta = content.get('meta') or {}
     dataset = meta.get('dataset_meta') or {} if isinstance(meta, dict) else 0
@@ -113,23 +112,23 @@ def meta_of(content: dict, path: str) -> Dict[str, Any]:
 
 
 def config_of(meta: Dict[str, Any], name: str, path: str) -> Config:
-    """The config of the run that wrote a checkpoint, as far as one student
-    needs it. Nothing is run for it.
+    """Read, without running code, the part of a run's config that a student needs.
 
-    Where ``meta['students']`` has the student, that is what it is: no
-    ``cfg_path`` has to be found any more. Older checkpoints do not have it.
+    If ``meta['students']`` has the student's config, it is used, so that no
+    ``cfg_path`` has to exist. Older checkpoints do not have it.
 
     Args:
-        meta (dict): The metadata, as :func:`meta_of` returns them.
+        meta (dict): The metadata from :func:`meta_of`.
         name (str): The name of the student.
-        path (str): The path of the checkpoint, for the message.
+        path (str): The path of the checkpoint, for the error message.
 
     Raises:
-        ValueError: If there is no config, or something other than values.
+        ValueError: If there is no config, or it contains more than values.
     """
     if not meta.get('cfg'):
         raise ValueError(
-            f'The checkpoint {path!r} carries no config. Give the config of its run.'
+            f'Invalid checkpoint {path!r}: expected a config in its metadata, got '
+            'none. Give the config of its run.'
         )
     try:
         cfg = parse_config_text(meta['cfg'])
@@ -137,20 +136,23 @@ def config_of(meta: Dict[str, Any], name: str, path: str) -> Config:
         if own is not None:
             check_values(own, f'meta.students.{name}')
             cfg.model = dict(students={name: own})
-            cfg.pop('data_preprocessor', None)  # the student's own holds
+            cfg.pop('data_preprocessor', None)  # the student has its own
     except ValueError as error:
-        raise ValueError(f'{path!r}: {error}. Give the config of its run.') from error
+        raise ValueError(
+            f'Invalid checkpoint {path!r}: expected a config of plain values, got '
+            f'another ({error}). Give the config of its run.'
+        ) from error
     return cfg
 
 
 class Cohort(NamedTuple):
-    """What a checkpoint can be exported as.
+    """The parts of a checkpoint that an export needs.
 
     Attributes:
-        students (List[str]): The names of the students that were asked for.
+        students (List[str]): The names of the requested students.
         classes (List[str], optional): The names of the classes.
-        config (Config, optional): The config of the run; None where the checkpoint
-            carries none.
+        config (Config, optional): The config of the run; None if the checkpoint
+            has none.
     """
 
     students: List[str]
@@ -159,18 +161,19 @@ class Cohort(NamedTuple):
 
 
 def read_cohort(path: str, student: str) -> Cohort:
-    """Read what can be exported of a checkpoint.
+    """Read the parts of a checkpoint that an export needs.
 
     Args:
         path (str): The checkpoint.
         student (str): The name of a student, ``'best'`` or ``'all'``.
 
     Returns:
-        Cohort: What it holds.
+        Cohort: The parts of the checkpoint.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint of a cohort, or has no such student.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not the checkpoint of a cohort, or does not have the
+            student.
     """
     content = read_checkpoint(path, 'checkpoint')
     students = list(students_of(content.get('state_dict', content), path))

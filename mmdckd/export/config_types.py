@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which types a config may name that comes out of a checkpoint."""
+"""Check the types that the config in a checkpoint names."""
 
 from importlib import import_module
 from typing import Any, Iterable, Iterator, Tuple
@@ -18,12 +18,12 @@ _BASES = (nn.Module, BaseTransform, BaseMetric, Dataset, Sampler)
 
 
 def walk_types(cfg: Any, path: str, scope: str = '') -> Iterator[Tuple[str, Any, str]]:
-    """Walk through a config.
+    """Find every ``type`` in a config.
 
     Args:
         cfg (Any): The config, or a part of one.
-        path (str): Where it is.
-        scope (str): The scope it is in. Defaults to ''.
+        path (str): Its config key.
+        scope (str): Its scope. Defaults to ''.
 
     Yields:
         Tuple[str, str | type, str]: The path, the value and the scope of
@@ -43,7 +43,7 @@ def walk_types(cfg: Any, path: str, scope: str = '') -> Iterator[Tuple[str, Any,
 
 
 def walk_scopes(cfg: Any, path: str) -> Iterator[Tuple[str, Any]]:
-    """The path and the value of every scope in a config."""
+    """Yield the key and the value of every scope in a config."""
     if isinstance(cfg, dict):
         for key, value in cfg.items():
             if key in ('_scope_', 'default_scope'):
@@ -55,46 +55,44 @@ def walk_scopes(cfg: Any, path: str) -> Iterator[Tuple[str, Any]]:
 
 
 def check_types(cfg: Any, key: str) -> None:
-    """Refuse a part of a config that would call what it likes when built.
+    """Check that building a part of a config cannot run arbitrary code.
 
-    MMEngine imports a ``type`` that is in no registry and calls it, be it
-    ``os.system``, and imports the package that a ``_scope_`` names. Taken are
-    names in a registry, classes of the packages of OpenMMLab and torch that
-    are networks, transforms, metrics, datasets or samplers, and the scopes of
-    OpenMMLab.
+    MMEngine imports and calls a ``type`` that is in no registry, for example
+    ``os.system``, and imports the package of a ``_scope_``. Allowed are names in
+    a registry; classes of OpenMMLab's packages and torch that are networks,
+    transforms, metrics, datasets or samplers; and OpenMMLab's scopes.
 
     Args:
         cfg (Any): The part of the config.
-        key (str): Where it is.
+        key (str): Its config key.
 
     Raises:
-        ValueError: If a type or scope is none of these; the message names it.
+        ValueError: If a type or scope is not allowed; the message names it.
     """
     for where, scope in walk_scopes(cfg, key):
         if scope not in MODULE2PACKAGE and scope not in _PACKAGES:
             raise ValueError(
-                f'`{where}` in the config of the checkpoint is {scope!r}, '
-                'which is no package of OpenMMLab: to look there would import '
-                'it. Give the config of its run.'
+                f'Invalid `{where}` in the config of the checkpoint: expected a '
+                f'package of OpenMMLab, got {scope!r}, which would be imported. Give '
+                'the config of its run.'
             )
     for where, name, _ in walk_types(cfg, key):
         if not (isinstance(name, str) and (_is_registered(name) or _is_part(name))):
             raise ValueError(
-                f'`{where}` in the config of the checkpoint is {name!r}, '
-                'which is neither registered by an installed package of '
-                'OpenMMLab nor a network, transform, metric, dataset or '
-                'sampler of one: building it could run any code. Give the '
-                'config of its run, or, if you trust where the checkpoint '
-                'comes from, --trust-checkpoint (in Python, '
-                'mmdckd.io.trust.trust_checkpoints()).'
+                f'Invalid `{where}` in the config of the checkpoint: expected a '
+                'type that is registered by an installed package of OpenMMLab, or a '
+                'network, transform, metric, dataset or sampler of one, got '
+                f'{name!r}, which could run any code. Give the config of its run, '
+                'or, if you trust the source of the checkpoint, --trust-checkpoint '
+                '(in Python, mmdckd.io.trust.trust_checkpoints()).'
             )
 
 
 def _is_registered(name: str) -> bool:
-    """Whether a registry has it; without a scope, one of any package."""
+    """Tell whether a registry has a name; without a scope, of any package."""
     scope, dot, own = name.partition('.')
     own = own if dot else name
-    # MMPretrain's batch augments have no root in MMEngine.
+    # MMPretrain's registry of batch augments has no parent in MMEngine.
     roots = dict(vars(mmpretrain.registry), **vars(mmengine.registry))
     for root in roots.values():
         if isinstance(root, Registry):

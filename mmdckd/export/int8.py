@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From an ONNX file to one that computes with 8-bit integers."""
+"""Quantize an ONNX file to 8-bit integers."""
 
 import os.path as osp
 import random
@@ -16,16 +16,17 @@ from mmdckd.io.files import replacing
 
 from .onnx_file import require_onnx
 
-#: How many images the ranges of activations are measured on, at most.
+#: The largest number of images on which ranges of activations are measured.
 CALIBRATION_IMAGES = 256
 _BATCH = 16
-#: What is left to integers in a network with layer normalization: the addition to
-#: its residual stream loses far more, because one scale serves all channels.
+#: The operators that are quantized in a network with layer normalization. Others,
+#: such as additions to the residual stream, would lose far more accuracy, because
+#: all channels share one scale.
 _PRODUCTS = ['Conv', 'Gemm', 'MatMul']
 
 
 def calibration_images(folder: str) -> List[str]:
-    """Choose the images to calibrate with, always the same of a folder.
+    """Choose the calibration images of a folder, always the same ones.
 
     Args:
         folder (str): A folder of images, with or without subfolders.
@@ -34,8 +35,7 @@ def calibration_images(folder: str) -> List[str]:
         List[str]: At most :data:`CALIBRATION_IMAGES` paths.
 
     Raises:
-        ValueError: If the folder has no image, or one of those chosen cannot be
-            read.
+        ValueError: If the folder has no image, or a chosen one cannot be read.
     """
     paths = images_in(folder, '--calibrate')
     if len(paths) > CALIBRATION_IMAGES:
@@ -45,19 +45,18 @@ def calibration_images(folder: str) -> List[str]:
 
 
 def export_int8(config: str, onnx: str, out: str, images: Sequence[str]) -> None:
-    """Write an exported student as an ONNX file of 8-bit integers.
+    """Write an exported student as an ONNX file with 8-bit integers.
 
-    It is onnxruntime's static quantization, in QDQ form. A weight is an int8 with
-    a scale for each output channel, an activation a uint8 between the smallest and
-    the largest value that it has on the calibration images. A network with layer
-    normalization (a transformer) keeps everything but its convolutions and matrix
-    products in float. Input, output and metadata are those of the float file.
+    It uses onnxruntime's static quantization in QDQ format. Weights are int8 with
+    a scale for each output channel; activations are uint8 between the smallest and
+    largest value on the calibration images. In a network with layer normalization
+    (a transformer), only convolutions and matrix products are quantized. Input,
+    output and metadata are those of the float file.
 
     Args:
-        config (str): The config of the student, which says how an image becomes
-            its input.
-        onnx (str): The float file, of :func:`~mmdckd.export.export_onnx`.
-        out (str): The file to write to.
+        config (str): The config of the student, with its test pipeline.
+        onnx (str): The float file from :func:`~mmdckd.export.export_onnx`.
+        out (str): The file to write.
         images (Sequence[str]): The calibration images.
 
     Raises:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The labeled images that an exported student is measured on."""
+"""Load labeled images to measure the accuracy of an exported student."""
 
 import os
 import random
@@ -16,10 +16,10 @@ from mmdckd.inference.image_pipeline import ImagePipeline
 
 from .config_types import check_types
 
-#: How many images are measured on, at most.
+#: The largest number of images.
 MOST_IMAGES = 5000
-#: Datasets that read images and labels and run nothing, whoever wrote the config.
-#: MMEngine's own reads annotations from a pickle where the config names one.
+#: Datasets that only read images and labels, and run no code from an untrusted
+#: config. MMEngine's base class would read annotations from a pickle.
 HARMLESS = (
     CIFAR10,
     CustomDataset,
@@ -30,20 +30,20 @@ HARMLESS = (
     ImageNet,
     MNIST,
 )
-#: An image as it is packed, and its label.
+#: A packed image and its label.
 Labeled = Tuple[dict, int]
 
 
 class FolderImages:
-    """The images of a folder with a subfolder for each class.
+    """Labeled images from a folder with a subfolder for each class.
 
     Args:
         folder (str): The folder.
         classes (Sequence[str]): The names of the classes in the order of labels.
 
     Raises:
-        ValueError: If there is no image, if a subfolder is called like no class, or
-            if an image cannot be read.
+        ValueError: If there is no image, a subfolder does not have the name of a
+            class, or an image cannot be read.
     """
 
     def __init__(self, folder: str, classes: Sequence[str]) -> None:
@@ -71,22 +71,23 @@ class FolderImages:
         return f'{len(self._files):,} images in {self.folder}'
 
     def read(self, pipeline: ImagePipeline) -> Iterator[Labeled]:
-        """Read them one after another, each with its label."""
+        """Read the images one by one with their labels."""
         for path, label in self._files:
             yield pipeline.read(path), label
 
 
 class RunImages:
-    """The images that a run tests on, or, if it has none, validates on.
+    """The test images of a run, or, if it has none, its validation images.
 
     Args:
         cfg (Config): The config of the run.
-        trusted (bool): Whether the config may build any dataset; one that comes
-            out of a checkpoint may build those of :data:`HARMLESS`.
+        trusted (bool): Whether the config may build any dataset. If not, for
+            example if it comes from a checkpoint, only :data:`HARMLESS` ones are
+            built.
 
     Raises:
-        ValueError: If the config names none, if it names one that may not be
-            built, or if the images or their labels cannot be read.
+        ValueError: If the config has no dataset, or one that may not be built,
+            or images or labels cannot be read.
     """
 
     def __init__(self, cfg: Config, trusted: bool) -> None:
@@ -120,7 +121,7 @@ class RunImages:
         return f'{len(self._indices):,} {self.stage} images of the run'
 
     def read(self, pipeline: ImagePipeline) -> Iterator[Labeled]:
-        """Read them one after another, each with its label.
+        """Read the images one by one with their labels.
 
         Args:
             pipeline (ImagePipeline): Not used: the dataset has its own.
@@ -140,13 +141,13 @@ LabeledImages = Union[FolderImages, RunImages]
 def _build(settings: dict) -> Any:
     try:
         return DATASETS.build(settings)
-    except Exception as error:  # what a dataset raises without its files differs
+    except Exception as error:  # datasets without files raise different errors
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f'the images of the run cannot be read ({line})') from error
 
 
 def _some(items: Sequence) -> List:
-    """At most :data:`MOST_IMAGES` of them, always the same."""
+    """Choose at most :data:`MOST_IMAGES` items, always the same ones."""
     items = list(items)
     if len(items) <= MOST_IMAGES:
         return items

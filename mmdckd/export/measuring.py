@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How accurate, large and fast the files of one exported student are."""
+"""Measure the accuracy, size and latency of an exported student's files."""
 
 import os
 import time
@@ -15,20 +15,20 @@ from .labeled_images import Labeled, LabeledImages
 from .onnx_file import random_images
 
 _BATCH = 32
-#: How often each file classifies an image for its latency, after two times that do
-#: not count, and the seconds after which fewer will do.
+#: The number of timed runs of each file after two warm-up runs, and the time limit
+#: in seconds, after which fewer runs are used.
 _ROUNDS, _FEWEST, _WARM_UP, _SECONDS = 50, 5, 2, 20
 
 
 class Measured(NamedTuple):
-    """What was measured of a file.
+    """The measurements of a file.
 
     Attributes:
         path (str): The file.
-        top1 (float, optional): The share of images that it classifies correctly,
-            in percent; None without labeled images.
-        size (int): Its bytes.
-        seconds (float): The median of the times that one image takes.
+        top1 (float, optional): The share of correctly classified images, in
+            percent; None without labeled images.
+        size (int): Its size in bytes.
+        seconds (float): The median time for one image, in seconds.
     """
 
     path: str
@@ -38,18 +38,18 @@ class Measured(NamedTuple):
 
 
 def measure(paths: Sequence[str], images: Optional[LabeledImages]) -> List[Measured]:
-    """Measure files of one student side by side, on the CPU.
+    """Measure files of one student on the CPU.
 
-    For the accuracy, each batch goes through all files before the next is read. For
-    the latency, the files classify an image in turns, with one thread, so that what
-    else the machine does strikes all alike.
+    For the accuracy, each batch is classified by all files before the next one is
+    read. For the latency, the files classify an image in turn, with one thread, so
+    that other load on the machine affects all of them.
 
     Args:
-        paths (Sequence[str]): The files, with their ``NAME.py`` beside them.
-        images (LabeledImages, optional): What to measure the accuracy on.
+        paths (Sequence[str]): The files; their ``NAME.py`` is in the same folder.
+        images (LabeledImages, optional): The images for the accuracy.
 
     Returns:
-        List[Measured]: What was measured, in the order of the files.
+        List[Measured]: The measurements, in the order of the files.
     """
     top1 = dict.fromkeys(paths) if images is None else _accuracies(paths, images)
     seconds = _latencies(paths)

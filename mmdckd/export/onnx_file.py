@@ -15,7 +15,7 @@ from mmdckd.inference.predictor import CLASSES_KEY, INPUT, TASK_KEY
 from mmdckd.io.files import replacing
 from mmdckd.models.tasks import find_task
 
-#: By how much of the largest logit PyTorch and ONNX may differ.
+#: The largest difference between PyTorch and ONNX, relative to the largest logit.
 TOLERANCE = 1e-4
 _NEEDED = ('onnx', 'onnxscript', 'onnxruntime')
 
@@ -23,30 +23,28 @@ _NEEDED = ('onnx', 'onnxscript', 'onnxruntime')
 def export_onnx(config: str, out: str) -> float:
     """Write an exported student as ONNX, and compare it with PyTorch.
 
-    The file has one input, ``images``, of shape (B, 3, H, W): what the
-    pipeline of testing gives, pixels of 0 to 255 in the order in which OpenCV
-    reads them (BGR). Normalization and channel order are in the graph. The
-    output is ``logits``, of shape (B, C). B is any; H and W are what the
-    pipeline ends with. The names of the classes are in the metadata, as JSON
-    under ``classes``, and the name of the task under ``task``.
+    The file has one input, ``images``, of shape (B, 3, H, W): the result of the
+    test pipeline, with BGR pixels from 0 to 255. Normalization and channel order
+    are part of the graph. The output is ``logits``, of shape (B, C). B is
+    arbitrary; H and W are those of the pipeline. The metadata contain the names
+    of the classes as JSON under ``classes``, and the task under ``task``.
 
-    Random images in batches of 1, 2 and 5 then go through onnxruntime and
-    through PyTorch, both on the CPU.
+    To compare, onnxruntime and PyTorch classify random images in batches of 1, 2
+    and 5 on the CPU.
 
     Args:
-        config (str): The config of the student, as
-            :func:`~mmdckd.export.export_student` writes it.
-        out (str): The file to write to.
+        config (str): The config of the student, written by
+            :func:`~mmdckd.export.export_student`.
+        out (str): The file to write.
 
     Returns:
-        float: The largest difference between the logits of both.
+        float: The largest difference between the logits.
 
     Raises:
         ModuleNotFoundError: If onnx, onnxscript or onnxruntime is missing.
-        ValueError: If the pipeline does not make all images equally large, if
-            the network is none that ONNX can express, or if the logits differ
-            by more than :data:`TOLERANCE` of the largest one. Nothing is
-            written then.
+        ValueError: If the pipeline does not resize all images to one size, ONNX
+            cannot represent the network, or the logits differ by more than
+            :data:`TOLERANCE` of the largest one. Then nothing is written.
     """
     require_onnx()
     cfg = Config.fromfile(config)
@@ -56,9 +54,12 @@ def export_onnx(config: str, out: str) -> float:
     with torch.no_grad():
         expected = network(images)
     if not isinstance(expected, Tensor) or expected.ndim != 2:
-        raise ValueError(f'The head of {config!r} gives no logits (B, C).')
+        raise ValueError(
+            f'Invalid `model.head` in {config!r}: expected one that returns logits '
+            '(B, C), got another.'
+        )
     try:
-        # Of a batch of one the exporter takes the size for a constant.
+        # The exporter would treat a batch size of one as a constant.
         program: Any = torch.onnx.export(
             network,
             (images[:2],),
@@ -70,7 +71,8 @@ def export_onnx(config: str, out: str) -> float:
         )
     except torch.onnx.OnnxExporterError as error:
         raise ValueError(
-            f'{config!r} cannot be exported to ONNX: {str(error).splitlines()[0]}'
+            f'Invalid `model` in {config!r}: expected a network that can be exported '
+            f'to ONNX, got one that cannot: {str(error).splitlines()[0]}'
         ) from error
     task = find_task(None, dict(model=model))
     program.model.metadata_props[TASK_KEY] = task.name
@@ -81,15 +83,15 @@ def export_onnx(config: str, out: str) -> float:
         difference = _difference(partial, images, expected)
         if not difference <= TOLERANCE * float(expected.abs().max()):
             raise ValueError(
-                f'{config!r} gives other logits as ONNX: they differ by up to '
-                f'{difference:.2g}, and the largest is '
-                f'{float(expected.abs().max()):.2g}.'
+                f'Invalid `model` in {config!r}: expected the same logits as ONNX, '
+                f'got differences of up to {difference:.2g}, where the largest logit '
+                f'is {float(expected.abs().max()):.2g}.'
             )
     return difference
 
 
 def require_onnx() -> None:
-    """Refuse to go on without the packages of the extra ``onnx``.
+    """Check that the packages of the extra ``onnx`` are installed.
 
     Raises:
         ModuleNotFoundError: If one is missing; the message says how to install it.
@@ -97,14 +99,14 @@ def require_onnx() -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(
-            f'ONNX needs {", ".join(missing)}, which Python does not find. '
+            f'ONNX needs {", ".join(missing)}, which cannot be imported. '
             f"Install the extra `onnx` (pip install 'mmdckd[onnx]'), or: "
             f'pip install {" ".join(missing)}'
         )
 
 
 class _Logits(nn.Module):
-    """The network from packed images to logits."""
+    """Maps packed images to logits, including the preprocessing."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class _Logits(nn.Module):
 
 
 def random_images(cfg: Config, count: int) -> Tensor:
-    """Images as the pipeline packs them, from arrays of two sizes."""
+    """Create random images of two sizes and pack them with the pipeline."""
     pipeline = ImagePipeline(cfg)
     random = np.random.RandomState(0)
     sizes = [(240, 320) if i % 2 else (360, 240) for i in range(count)]
@@ -126,15 +128,15 @@ def random_images(cfg: Config, count: int) -> Tensor:
     shapes = {tuple(each['inputs'].shape) for each in packed}
     if len(shapes) > 1:
         raise ValueError(
-            'ONNX needs images of one size, and the pipeline of testing in '
-            f'{cfg.filename!r} ends with {sorted(shapes)}, among '
-            'others: let it resize to one.'
+            'Invalid `test_dataloader.dataset.pipeline` in '
+            f'{cfg.filename!r}: expected images of one size, which ONNX needs, got '
+            f'{sorted(shapes)}. Add a transform that resizes them.'
         )
     return default_collate(packed)['inputs']
 
 
 def _difference(path: str, images: Tensor, expected: Tensor) -> float:
-    """The largest difference of logits, over batches of several sizes."""
+    """Compute the largest difference of logits over batches of several sizes."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])

@@ -9,12 +9,12 @@ from mmdckd.models.networks import NetworkSpec, resolve_network
 
 from .config_types import walk_types
 
-#: What a plain config must do without.
+#: The packages that a plain config must not need.
 FOREIGN = ('mmdckd', 'mmrazor')
-#: The one exception: what holds a network that no config can describe.
+#: The exception: a wrapper of a network that no config can describe.
 HOLDER = 'mmdckd.ModuleBackbone'
-#: The functions that make a network and nothing else, whatever they are given: a
-#: config that is not trusted may name no other.
+#: The functions that only build a network, whatever their arguments. A config that
+#: is not trusted may name no others.
 HARMLESS = ('mmdckd.models.backbones.torchvision_network.build_network',)
 
 
@@ -24,14 +24,14 @@ def plain_config(
     classes: Optional[Sequence[str]] = None,
     trusted: bool = True,
 ) -> Config:
-    """The config of one student of a cohort, for MMPretrain alone.
+    """Build the plain MMPretrain config of one student of a cohort.
 
-    It holds the student's complete ``model``, its ``data_preprocessor`` and,
-    as far as the run tells, how it is tested. The images of a dataset that
-    MMPretrain does not have are replaced by a ``CustomDataset`` with the same
-    pipeline, whose ``data_root`` is to be filled in. A network inside a
-    :class:`~mmdckd.models.backbones.ModuleBackbone` is not MMPretrain's: its
-    config imports mmdckd, and the function that makes the network.
+    It contains the student's complete ``model``, its ``data_preprocessor`` and,
+    if the run has them, the settings of its test. A dataset that MMPretrain does
+    not have is replaced by a ``CustomDataset`` with the same pipeline, whose
+    ``data_root`` the user has to set. For a network inside a
+    :class:`~mmdckd.models.backbones.ModuleBackbone`, which MMPretrain does not
+    have, the config imports mmdckd and the function that builds the network.
 
     Args:
         cfg (Config): The config of the run.
@@ -43,23 +43,22 @@ def plain_config(
             Defaults to True.
 
     Returns:
-        Config: The plain config. It has no ``test_dataloader`` where the run
-        has none, or one whose dataset has no ``pipeline`` in the config.
+        Config: The plain config. It has no ``test_dataloader`` if the run has
+        none, or its dataset has no ``pipeline``.
 
     Raises:
-        ValueError: If the config has no such student, if the student or the
-            test pipeline is made of parts that only mmdckd or mmrazor have,
-            or if something in it is no plain value; the message names it.
+        ValueError: If the config does not have the student, or the student or
+            the test pipeline needs parts of mmdckd or mmrazor, or a value is not
+            plain; the message names it.
     """
     spec = _student_spec(cfg, name, trusted)
     made_by = list(_made_by(spec.model))
     held = bool(made_by) and (trusted or set(made_by) <= {*HARMLESS})
     if made_by and not held:
         raise ValueError(
-            f'The student {name!r} is made by {made_by[0]!r}, a function that the '
-            'config of a checkpoint may not name. Give the config of its run '
-            '(--config), or, if you trust where the checkpoint comes from, '
-            '--trust-checkpoint.'
+            f'Invalid student {name!r}: expected a function that a checkpoint may '
+            f'name, got {made_by[0]!r}. Give the config of its run (--config), or, '
+            'if you trust the source of the checkpoint, --trust-checkpoint.'
         )
     packages = _require_plain(
         spec.model, MODELS, 'mmpretrain', spec.key, (HOLDER,) if held else ()
@@ -99,7 +98,7 @@ def plain_config(
 
 
 def _student_spec(cfg: Config, name: str, trusted: bool) -> NetworkSpec:
-    """What the run's config says of a student; as the cohort is built."""
+    """Resolve a student's network from the run's config, as the cohort does."""
     model = cfg.get('model') or {}
     if model.get('students'):
         key, network = f'students.{name}', model['students'].get(name)
@@ -107,9 +106,9 @@ def _student_spec(cfg: Config, name: str, trusted: bool) -> NetworkSpec:
         key, network = 'architecture', model.get('architecture')
     if network is None:
         raise ValueError(
-            f'The checkpoint has a student {name!r}, and its config has not: '
-            f'there is no `model.{key}`. Give the config of the run that '
-            'wrote the checkpoint.'
+            f'Invalid `model`: expected a config with `model.{key}`, as the '
+            f'checkpoint has a student {name!r}, got none. Give the config of the '
+            'run that wrote the checkpoint.'
         )
     spec = resolve_network(network, key, trusted)
     preprocessor = model.get('data_preprocessor', cfg.get('data_preprocessor'))
@@ -153,7 +152,7 @@ def _evaluators(evaluators: Any, scope: str) -> List[dict]:
 
 
 def _made_by(part: Any) -> Iterator[str]:
-    """What makes each network that no config can describe."""
+    """Yield the functions that build networks that no config can describe."""
     if isinstance(part, dict):
         if part.get('type') == HOLDER:
             yield str(part.get('module'))
@@ -166,13 +165,12 @@ def _made_by(part: Any) -> Iterator[str]:
 def _require_plain(
     cfg: Any, registry: Registry, scope: str, key: str, allowed: Sequence[str] = ()
 ) -> List[str]:
-    """Refuse what MMPretrain cannot build; return the packages it needs."""
+    """Check that MMPretrain can build a config; return the packages it needs."""
     foreign = _foreign(cfg, registry, scope, key, allowed)
     if foreign:
         raise ValueError(
-            'A plain MMPretrain model cannot be made of what only '
-            f'{" and ".join(FOREIGN)} have, and this student needs: '
-            f'{"; ".join(foreign)}.'
+            'Invalid student: expected only parts of MMPretrain, got parts of '
+            f'{" or ".join(FOREIGN)}: {"; ".join(foreign)}.'
         )
     return [package for _, _, package in _types(cfg, registry, scope, key)]
 
@@ -190,13 +188,13 @@ def _foreign(
 def _types(
     cfg: Any, registry: Registry, scope: str, path: str
 ) -> Iterator[Tuple[str, Any, str]]:
-    """The path, the value and the package of every ``type`` in a config."""
+    """Yield the key, the value and the package of every ``type`` in a config."""
     for where, kind, inner in walk_types(cfg, path, scope):
         yield where, kind, _package_of(kind, registry, inner)
 
 
 def _package_of(kind: Any, registry: Registry, scope: str) -> str:
-    """The package without which a type cannot be found."""
+    """Return the package that a type comes from."""
     if not isinstance(kind, str):
         return kind.__module__.partition('.')[0]
     package = kind.partition('.')[0]

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which checkpoint of a run its students are exported from."""
+"""Find the checkpoint of a run from which to export students."""
 
 import os
 import os.path as osp
@@ -9,26 +9,27 @@ from typing import List, Optional
 from mmdckd.engine.hooks.cohort_checkpoint_hook import BEST
 from mmdckd.io.latest import pointed_to
 
-#: Where `mmdckd train --data` trains the students.
+#: The folder in which `mmdckd train --data` trains the students.
 STUDENTS = 'students'
 
 
 def find_checkpoint(path: str) -> str:
-    """Find the checkpoint of a run that holds its best students.
+    """Find the checkpoint of a run with its best students.
 
-    That is ``best.pth``, or, where MMEngine's ``CheckpointHook`` has saved, the
-    newest ``best_*.pth``; without either the one that ``last_checkpoint`` names.
+    It is ``best.pth``; without it, the newest ``best_*.pth`` of MMEngine's
+    ``CheckpointHook``; without these, the checkpoint that ``last_checkpoint``
+    names.
 
     Args:
-        path (str): A checkpoint, which is returned as it is; the ``work_dir`` of a
-            run; or that of ``mmdckd train --data``, in which ``students/`` is the
-            run.
+        path (str): A checkpoint, which is returned unchanged; the ``work_dir`` of a
+            run; or the ``work_dir`` of ``mmdckd train --data``, whose run is in
+            ``students/``.
 
     Returns:
         str: The checkpoint.
 
     Raises:
-        ValueError: If the folder is none of a run, or the run has no checkpoint.
+        ValueError: If it is not the folder of a run, or the run has no checkpoint.
     """
     if not osp.isdir(path):
         return path
@@ -67,7 +68,7 @@ def _has_logs(folder: str) -> bool:
 
 
 def _runs_below(folder: str) -> List[str]:
-    """The folders of runs directly in a folder, the newest first."""
+    """List the subfolders of a folder that are runs, newest first."""
     runs = [
         entry
         for entry in os.scandir(folder)

@@ -20,7 +20,7 @@ from .cohort_checkpoint import choose, config_of, meta_of, students_of
 from .config_types import check_types
 from .plain_config import plain_config
 
-# What of a config is built, here or by who uses the exported student.
+# The parts of a config that are built, here or by users of the exported student.
 _BUILT = (
     'model',
     'data_preprocessor',
@@ -32,14 +32,14 @@ _BUILT = (
 
 
 class ExportedStudent(NamedTuple):
-    """What an export has written.
+    """The files of an exported student.
 
     Attributes:
         name (str): The name of the student.
-        config (str): Path of its plain MMPretrain config.
-        checkpoint (str): Path of its plain MMPretrain checkpoint.
-        safetensors (str, optional): Path of the same weights as safetensors;
-            None where that package is not installed.
+        config (str): The path of its plain MMPretrain config.
+        checkpoint (str): The path of its plain MMPretrain checkpoint.
+        safetensors (str, optional): The path of the same weights as
+            safetensors; None if that package is not installed.
     """
 
     name: str
@@ -53,40 +53,40 @@ def export_student(
 ) -> ExportedStudent:
     """Write one student of a cohort as a plain MMPretrain model.
 
-    ``<out_dir>/<student>.pth`` holds its weights, the names of its classes
-    and where it comes from; ``<out_dir>/<student>.py`` its config, which
-    names the checkpoint beside it. Neither needs mmdckd or mmrazor, and the
-    student predicts, bit for bit, what it predicts inside the cohort.
-    ``<out_dir>/<student>.safetensors`` holds the same weights in a format that
-    cannot run code, whoever loads it; it takes the package ``safetensors``.
+    ``<out_dir>/<student>.pth`` contains its weights, the names of its classes
+    and its source; ``<out_dir>/<student>.py`` is its config, which names the
+    checkpoint. Neither needs mmdckd or mmrazor, and the predictions are bitwise
+    the same as inside the cohort. ``<out_dir>/<student>.safetensors`` contains
+    the same weights in a format that cannot run code; it is written if the
+    package ``safetensors`` is installed.
 
-    The weights are the checkpoint's ``state_dict``: with an ``EMAHook``
-    MMEngine keeps the averaged ones there, those that validation measured.
+    The weights are the checkpoint's ``state_dict``. With an ``EMAHook``, these
+    are the averaged weights, which were also validated.
 
     Before anything is written, the student is built as MMPretrain will build
     it, and every key of the weights has to fit.
 
     Args:
-        checkpoint (str): Path of a checkpoint that the run of a
-            :class:`~mmdckd.models.algorithms.CollectiveDistill` wrote. It is
-            read with ``weights_only=True``, its config is not run, and may
-            name parts of OpenMMLab alone: it cannot run code.
-        out_dir (str): The folder to write to; it is made if need be.
-        student (str): The name of a student, or ``'best'`` for the one that
-            was best in the last validation before the checkpoint was
-            written. Defaults to ``'best'``.
-        cfg (Config, optional): The config of the run. Defaults to None, the
-            one in the checkpoint.
+        checkpoint (str): The path of a checkpoint of a
+            :class:`~mmdckd.models.algorithms.CollectiveDistill`. It cannot run
+            code: it is read with ``weights_only=True``, and its config is not
+            run and may only name parts of OpenMMLab.
+        out_dir (str): The folder to write to, created if needed.
+        student (str): The name of a student, or ``'best'`` for the best one in
+            the last validation before the checkpoint was saved. Defaults to
+            ``'best'``.
+        cfg (Config, optional): The config of the run. Defaults to None: the
+            config in the checkpoint.
 
     Returns:
-        ExportedStudent: The student's name and the two paths.
+        ExportedStudent: The student's name and the paths of the files.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint cannot be read or holds no cohort, if
-            there is no such student or no best one, if the student cannot be
-            plain, if its weights do not fit its config, or if the config has
-            anything but values in it. Nothing is written then.
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If the checkpoint cannot be read or is not of a cohort, the
+            student does not exist or none is best, the student needs parts that
+            MMPretrain does not have, its weights do not fit its config, or the
+            config contains more than values. Then nothing is written.
 
     Examples:
         >>> from mmdckd.export import export_student
@@ -109,7 +109,7 @@ def export_student(
 
     try:
         plain = plain_config(cfg, name, classes, trusted)
-        if not trusted:  # and what a config that it names has added
+        if not trusted:  # check the parts from `cfg_path`, too
             check_types(plain.model, 'model')
         build_network(
             plain,
@@ -119,18 +119,17 @@ def export_student(
         )
     except (ModuleNotFoundError, ValueError):
         raise
-    except Exception as error:  # as a part of the config leads to anything
+    except Exception as error:  # an untrusted config can raise any error
         raise ValueError(
-            f'The config of the checkpoint {checkpoint!r} describes no '
-            f'student that can be built: {type(error).__name__}: '
-            f'{error}'
+            f'Invalid checkpoint {checkpoint!r}: expected the config of a student '
+            f'that can be built, got {type(error).__name__}: {error}'
         ) from error
     if 'test_dataloader' not in plain:
         warn(
-            'The config names no pipeline for testing: the exported student '
-            f'{name!r} can be loaded with mmpretrain.get_model, and '
+            'The config has no test pipeline: the exported student '
+            f'{name!r} can be loaded with mmpretrain.get_model, but not with '
             'mmpretrain.ImageClassificationInferencer, which needs '
-            '`test_dataloader.dataset.pipeline`, will not take it.'
+            '`test_dataloader.dataset.pipeline`.'
         )
     out_meta: Dict[str, Any] = {
         key: meta[key]
@@ -157,7 +156,7 @@ def export_student(
     write_text(config, text)
     if find_spec('safetensors') is None:
         warn(
-            'No safetensors file is written, as the package safetensors is '
+            'No safetensors file is written, because the package safetensors is '
             'not installed.'
         )
         return exported._replace(safetensors=None)
@@ -167,21 +166,20 @@ def export_student(
 
 
 def _check_folder(out_dir: str) -> None:
-    """Refuse a folder whose name MMEngine cannot put into a config: there
-    `{{ fileDirname }}` stands inside quotes."""
+    """Check that MMEngine can insert the name of a folder into a config, where
+    `{{ fileDirname }}` is inside quotes."""
     path = osp.abspath(out_dir)
     if not path.isprintable() or any(c in path for c in ("'", '\\', '{{')):
         raise ValueError(
-            f'Invalid folder to export to, {out_dir!r}: expected a path '
-            'without quotes, backslashes, double braces and control '
-            f'characters, got {path!r}.'
+            f'Invalid `out_dir`: expected a path without quotes, backslashes, double '
+            f'braces and control characters, got {path!r}.'
         )
 
 
 def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict, path: str) -> None:
     from safetensors.torch import save_file
 
-    # Each on its own: weights that share memory are refused.
+    # Copied, as safetensors does not accept tensors that share memory.
     weights = {key: value.clone() for key, value in state_dict.items()}
     save_file(
         {key: value.contiguous() for key, value in weights.items()},
@@ -191,10 +189,10 @@ def _save_safetensors(state_dict: Dict[str, Tensor], meta: dict, path: str) -> N
 
 
 def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
-    """The comment at the head of the config."""
+    """Write the comment at the top of the config."""
     name = meta['student']
     lines = [
-        'A student of a cohort, for MMPretrain alone (written by mmdckd '
+        'A student of a cohort, as a plain MMPretrain model (written by mmdckd '
         f'{__version__}):',
         '  from mmpretrain import ImageClassificationInferencer',
         f"  ImageClassificationInferencer('{name}.py')('an/image.png')",
@@ -206,9 +204,8 @@ def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
         if plain.test_dataloader.dataset.get('type') != own:
             lines += [
                 f'It was tested on {own}, which MMPretrain does not have. To test',
-                'it there, set `test_dataloader.dataset.data_root` to '
-                'a folder that has one',
-                'folder of images for each class; sorted by name, they are '
+                'it, set `test_dataloader.dataset.data_root` to a folder with one',
+                'subfolder of images for each class; sorted by name, these are '
                 'the classes in order.',
             ]
     return lines

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What an exported student says of images."""
+"""Classify images with an exported student."""
 
 from .network import load_network
 from .picture import annotate

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Classifies many images, some at a time."""
+"""Classify many images in batches."""
 
 from typing import Iterator, List, Tuple
 
@@ -11,13 +11,14 @@ from .predictor import Predictor
 def classify(
     predictor: Predictor, paths: List[str], batch_size: int, unread: List[str]
 ) -> Iterator[Tuple[str, Tensor]]:
-    """Classify images, as many of one size at a time as follow each other.
+    """Classify images in batches of consecutive images of the same size.
 
     Args:
         predictor (Predictor): The network.
         paths (List[str]): The image files.
-        batch_size (int): How many images there are at most in a batch.
-        unread (List[str]): Takes a message for each that cannot be read.
+        batch_size (int): The largest number of images in a batch.
+        unread (List[str]): A message is appended for each image that cannot be
+            read.
 
     Yields:
         Tuple[str, Tensor]: The path and the scores, of shape (C, ).
@@ -33,7 +34,7 @@ def classify(
     for path in paths:
         try:
             image = predictor.read(path)
-        except Exception as error:  # of pipelines and decoders, any
+        except Exception as error:  # pipelines and decoders raise any error
             unread.append(f'{path}: {error.__cause__ or error}')
             continue
         if len(batch) == batch_size or (

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which images a folder has, which can be read, and which class each is in."""
+"""Find and check the images in a folder, and their classes."""
 
 import os.path as osp
 from typing import List, Optional, Sequence
@@ -12,17 +12,17 @@ _SHOWN = 5
 
 
 def images_in(folder: str, key: str) -> List[str]:
-    """The image files in a folder and below, in order.
+    """List the image files in a folder and its subfolders, in order.
 
     Args:
         folder (str): The folder.
-        key (str): What gave it, for the message.
+        key (str): The name of the option, for the error message.
 
     Returns:
         List[str]: The paths, one or more.
 
     Raises:
-        ValueError: If there is no such folder, or no image in it.
+        ValueError: If the folder does not exist or contains no image.
     """
     if not osp.isdir(folder):
         raise ValueError(
@@ -39,14 +39,14 @@ def images_in(folder: str, key: str) -> List[str]:
 
 
 def check_readable(paths: Sequence[str], key: str) -> None:
-    """Refuse images of which header or end show that they cannot be read.
+    """Check, by the header and end of each image file, that it can be read.
 
     Args:
         paths (Sequence[str]): The files.
-        key (str): What gave them, for the message.
+        key (str): The name of the option, for the error message.
 
     Raises:
-        ValueError: If there are such; the message names them.
+        ValueError: If some cannot be read; the message lists them.
     """
     faults = []
     for path in paths:
@@ -61,21 +61,21 @@ def check_readable(paths: Sequence[str], key: str) -> None:
             f'Invalid `{key}`: expected images that can be read, got {len(faults)} '
             f'of {len(paths)} that cannot: {", ".join(faults[:_SHOWN])}'
             + (f' and {rest} more' if rest > 0 else '')
-            + '. Mend or remove them.'
+            + '. Repair or remove them.'
         )
 
 
 def label_of(path: str, folder: str, classes: Sequence[str]) -> Optional[int]:
-    """The class of an image by the folders that it is in.
+    """Return the label of an image by the names of the folders that contain it.
 
     Args:
         path (str): The file.
-        folder (str): The folder that was searched; only those below it count.
+        folder (str): The searched folder; only its subfolders are considered.
         classes (Sequence[str]): The names of the classes.
 
     Returns:
-        int, optional: The label of the first folder that is called like a class;
-        None where there is none.
+        int, optional: The label of the first folder with the name of a class;
+        None if there is none.
     """
     for part in osp.dirname(osp.relpath(path, folder)).split(osp.sep):
         if part in classes:

@@ -9,16 +9,16 @@ from mmdckd.io.images import MAX_PIXELS
 
 
 class ImagePipeline:
-    """From an image to what a network takes: the pipeline of testing.
+    """Converts an image to the input of a network, with the test pipeline.
 
     Args:
         cfg (Config): The config of an exported student, or of another
             classifier of MMPretrain.
-        max_pixels (int): How many pixels an image may have; one with more is
-            not decoded. Defaults to 178,956,970, Pillow's limit.
+        max_pixels (int): The largest number of pixels; a larger image is not
+            decoded. Defaults to 178,956,970, Pillow's limit.
 
     Raises:
-        ValueError: If the config has no such pipeline, or one that does not
+        ValueError: If the config has no test pipeline, or one that does not
             begin with ``LoadImageFromFile``.
     """
 
@@ -26,15 +26,15 @@ class ImagePipeline:
         dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
         if not dataset.get('pipeline'):
             raise ValueError(
-                f'{cfg.filename!r} has no '
-                '`test_dataloader.dataset.pipeline`, which says how an image '
-                'becomes the input of the network.'
+                f'Invalid config {cfg.filename!r}: expected '
+                '`test_dataloader.dataset.pipeline`, which converts an image to the '
+                'input of the network, got none.'
             )
         load, *others = dataset['pipeline']
         if not str(load['type']).endswith('LoadImageFromFile'):
             raise ValueError(
-                f'`test_dataloader.dataset.pipeline` of {cfg.filename!r} '
-                f'should begin with LoadImageFromFile, not {load["type"]!r}.'
+                f'Invalid `test_dataloader.dataset.pipeline` in {cfg.filename!r}: '
+                f'expected LoadImageFromFile first, got {load["type"]!r}.'
             )
         with DefaultScope.overwrite_default_scope(
             cfg.get('default_scope') or 'mmpretrain'
@@ -44,7 +44,7 @@ class ImagePipeline:
             self._pack = Compose([TRANSFORMS.build(t) for t in others])
 
     def read(self, path: str) -> dict:
-        """Read an image file as the network takes it.
+        """Read an image file and convert it to the input of the network.
 
         Args:
             path (str): The file.
@@ -53,18 +53,18 @@ class ImagePipeline:
             dict: With ``inputs``, of shape (3, H, W).
 
         Raises:
-            OSError: If it cannot be read; the message names it.
+            OSError: If it cannot be read; the message has its path.
         """
         return self.pack(self._load(dict(img_path=path))['img'])
 
     def pack(self, image: np.ndarray) -> dict:
-        """Prepare an image as the network takes it.
+        """Convert an image to the input of the network.
 
         Args:
-            image (np.ndarray): Of shape (H, W, 3), as OpenCV reads it (BGR).
+            image (np.ndarray): BGR pixels of shape (H, W, 3), as read by OpenCV.
 
         Returns:
-            dict: As of :meth:`read`.
+            dict: See :meth:`read`.
         """
         size = image.shape[:2]
         return self._pack(dict(img=image, img_shape=size, ori_shape=size))

@@ -15,8 +15,8 @@ class Network(NamedTuple):
 
     Attributes:
         model (nn.Module): The classifier, in evaluation mode, on the CPU.
-        classes (List[str], optional): The names of its classes; None where
-            its checkpoint does not know them.
+        classes (List[str], optional): The names of its classes; None if its
+            checkpoint does not have them.
     """
 
     model: nn.Module
@@ -26,14 +26,14 @@ class Network(NamedTuple):
 def build_network(
     cfg: Config, state_dict: Dict[str, Tensor], source: str, remedy: str = ''
 ) -> nn.Module:
-    """Build a classifier as :func:`mmpretrain.get_model` does, and load it.
+    """Build a classifier as :func:`mmpretrain.get_model` does, and load weights.
 
     Args:
         cfg (Config): Its config.
-        state_dict (Dict[str, Tensor]): Its weights, all of them.
-        source (str): Where they are from, for the message.
-        remedy (str): What would be right where they do not fit. Defaults to
-            '', what :func:`~mmdckd.io.checkpoints.remedy_for` says.
+        state_dict (Dict[str, Tensor]): All of its weights.
+        source (str): The source of the weights, for the error message.
+        remedy (str): How to fix weights that do not fit. Defaults to '', which
+            means the text of :func:`~mmdckd.io.checkpoints.remedy_for`.
 
     Returns:
         nn.Module: The classifier.
@@ -41,7 +41,7 @@ def build_network(
     Raises:
         ValueError: If the weights do not fit.
     """
-    # Both are filled in as they are built.
+    # Building a model changes its config.
     model_cfg, preprocessor = copy.deepcopy((cfg.model, cfg.get('data_preprocessor')))
     model_cfg.setdefault('data_preprocessor', preprocessor)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmpretrain'):
@@ -51,18 +51,18 @@ def build_network(
 
 
 def load_network(cfg: Config, checkpoint: str) -> Network:
-    """Build an exported student, or another classifier of MMPretrain.
+    """Load an exported student, or another classifier of MMPretrain.
 
     Args:
         cfg (Config): Its config.
-        checkpoint (str): Path of its weights, ``.pth`` or ``.safetensors``.
+        checkpoint (str): The path of its weights, ``.pth`` or ``.safetensors``.
 
     Returns:
-        Network: It and its classes.
+        Network: The classifier and its classes.
 
     Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If the checkpoint cannot be read, or does not fit.
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If the checkpoint cannot be read or does not fit.
     """
     content = read_checkpoint(checkpoint, 'model')
     model = build_network(

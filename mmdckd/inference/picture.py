@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mmdckd.io.images import open_image
 
-#: The width of a picture in pixels; an image becomes as wide, or as high as
-#: HEIGHT.
+#: The width of a picture in pixels; the image is scaled to this width, or to the
+#: height HEIGHT.
 WIDTH = 360
 HEIGHT = 1440
 _LINE = 26
@@ -17,15 +17,15 @@ _BAR, _TEXT = '#9ecae1', '#1a1a1a'
 
 
 def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
-    """Draw what a network says of an image below the image.
+    """Draw an image with the predictions of a network below it.
 
     Args:
         path (str): The image file.
-        top (List[Tuple[str, float]]): Names of classes and their scores, in
+        top (List[Tuple[str, float]]): Names of classes and their scores, from
             0 to 1, best first. Each has a line with a bar.
 
     Returns:
-        Image: The picture. Pixels of a small image stay squares.
+        Image: The picture. The pixels of a small image stay squares.
 
     Raises:
         OSError: If the image cannot be read.
@@ -39,7 +39,7 @@ def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
     picture = Image.new('RGB', (WIDTH, height + _LINE * len(top)), 'white')
     picture.paste(image.resize((width, height), resample), ((WIDTH - width) // 2, 0))
     draw = ImageDraw.Draw(picture)
-    # It has Latin, Greek and Cyrillic, and is wherever matplotlib is.
+    # This font has Latin, Greek and Cyrillic, and comes with matplotlib.
     font = ImageFont.truetype(
         osp.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), _FONT
     )

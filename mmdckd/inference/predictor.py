@@ -15,40 +15,41 @@ from mmdckd.models.tasks import Classification, build_task
 from .image_pipeline import ImagePipeline
 from .network import load_network
 
-#: Where an ONNX file keeps the names of its classes.
+#: The metadata key of an ONNX file's class names.
 CLASSES_KEY = 'classes'
-#: Where it keeps the name of its task.
+#: The metadata key of its task.
 TASK_KEY = 'task'
-#: What it calls the images that it takes.
+#: The name of its input.
 INPUT = 'images'
-#: What the weights of an exported student may be.
+#: The file extensions of an exported student's weights.
 ENDINGS = ('.pth', '.safetensors', '.onnx')
-#: How the name of a quantized file ends; it has the config of the others.
+#: The ending of a quantized file's name; it shares the config of the others.
 INT8 = '.int8.onnx'
 
 
 class Predictor:
     """Classifies image files with an exported student.
 
-    The images go through the pipeline of testing in the student's config. A
-    GPU is used where there is one, for ONNX where onnxruntime has it.
+    Images are preprocessed by the test pipeline in the student's config. A GPU
+    is used if available; for ONNX, if onnxruntime supports it.
 
     Args:
-        model (str): Any of the files that an export writes, ``NAME.py``,
+        model (str): Any of the files that an export writes: ``NAME.py``,
             ``NAME.pth``, ``NAME.safetensors``, ``NAME.onnx`` or
-            ``NAME.int8.onnx``; ``NAME.py``, which is run, has to lie beside.
-            Without weights in the name they are those that the config names as
-            ``load_from``. It may be any config of an MMPretrain classifier.
-        max_pixels (int): How many pixels an image may have; one with more is
-            not decoded. Defaults to 178,956,970, Pillow's limit.
-        device (str, optional): ``'cpu'``, or another device of PyTorch, which
-            ONNX files take for any. Defaults to None, a GPU where there is one.
+            ``NAME.int8.onnx``. ``NAME.py``, which is executed, has to be in the
+            same folder. For a config, of any MMPretrain classifier, the weights
+            are those of its ``load_from``.
+        max_pixels (int): The largest number of pixels; a larger image is not
+            decoded. Defaults to 178,956,970, Pillow's limit.
+        device (str, optional): A device of PyTorch. ONNX files run on the CPU
+            for ``'cpu'`` and on any device otherwise. Defaults to None: a GPU if
+            available.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ModuleNotFoundError: If the file is ONNX, and onnxruntime is not
+        ModuleNotFoundError: If the file is ONNX and onnxruntime is not
             installed.
-        ValueError: If a file is none of these, cannot be read, or does not
+        ValueError: If a file has another extension, cannot be read, or does not
             fit.
 
     Examples:
@@ -64,23 +65,25 @@ class Predictor:
         stem, ending = osp.splitext(model)
         if ending not in ENDINGS and ending != '.py':
             raise ValueError(
-                f'{model!r} is no exported student: it should '
-                f'end with .py, {", ".join(ENDINGS)}.'
+                'Invalid `model`: expected a file of an exported student, ending in '
+                f'.py, {", ".join(ENDINGS)}, got {model!r}.'
             )
         if not osp.isfile(model):
-            raise FileNotFoundError(f'There is no {model!r}.')
+            raise FileNotFoundError(
+                f'Invalid `model`: expected an existing file, got {model!r}.'
+            )
         config = f'{osp.splitext(stem)[0] if model.endswith(INT8) else stem}.py'
         if not osp.isfile(config):
             raise FileNotFoundError(
-                f'Beside {model!r} lies no {osp.basename(config)!r}, the '
-                'config that an export writes with it.'
+                f'Invalid `model`: expected its config {osp.basename(config)!r}, which '
+                f'an export writes, in the same folder, got only {model!r}.'
             )
         self.cfg = Config.fromfile(config)
         weights = self.cfg.get('load_from') if ending == '.py' else model
         if weights is None:
             raise ValueError(
-                f'{config!r} names no weights as `load_from`; '
-                'give the file of weights beside it.'
+                'Invalid `model`: expected a config with `load_from`, or a file of '
+                f'weights, got {config!r}, which names no weights.'
             )
         self.pipeline = ImagePipeline(self.cfg, max_pixels)
         self._scores, self.classes = (
@@ -97,7 +100,7 @@ class Predictor:
         """Classify images of one size.
 
         Args:
-            images (List[dict]): B images, as :meth:`read` gives them.
+            images (List[dict]): B results of :meth:`read`.
 
         Returns:
             Tensor: The scores, of shape (B, C): each row sums to 1, unless the
@@ -106,7 +109,7 @@ class Predictor:
         return self._scores(default_collate(images))
 
     def name_of(self, label: int) -> str:
-        """The name of a class; its number where names are not known."""
+        """Return the name of a class, or its number if names are unknown."""
         if self.classes is None or label >= len(self.classes):
             return str(label)
         return self.classes[label]
@@ -132,8 +135,8 @@ def _onnx(path: str, device: Optional[str]) -> Tuple[Callable, Optional[List[str
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f'{path!r} needs onnxruntime. Install the extra `onnx` '
-            "(pip install 'mmdckd[onnx]'), or: pip install onnxruntime"
+            f'{path!r} needs onnxruntime, which is not installed. Install the extra '
+            "`onnx` (pip install 'mmdckd[onnx]'), or: pip install onnxruntime"
         ) from error
     try:
         options = onnxruntime.SessionOptions()
@@ -146,13 +149,15 @@ def _onnx(path: str, device: Optional[str]) -> Tuple[Callable, Optional[List[str
             else onnxruntime.get_available_providers(),
         )
         names = [each.name for each in session.get_inputs()]
-    except Exception as error:  # it has a dozen, without a parent
-        raise ValueError(f'{path!r} cannot be read: {error}') from error
+    except Exception as error:  # onnxruntime's errors have no common base class
+        raise ValueError(
+            f'Invalid `model`: expected an ONNX file, got {path!r} ({error}).'
+        ) from error
     if names != [INPUT]:
         raise ValueError(
-            f'{path!r} was not written by '
-            'tools/export_student.py --onnx: its inputs are '
-            f'{names}, and not [{INPUT!r}].'
+            'Invalid `model`: expected an ONNX file written by '
+            f'tools/export_student.py --onnx, with the inputs [{INPUT!r}], got '
+            f'{path!r} with {names}.'
         )
     metadata = session.get_modelmeta().custom_metadata_map
     classes = metadata.get(CLASSES_KEY)
@@ -166,13 +171,14 @@ def _onnx(path: str, device: Optional[str]) -> Tuple[Callable, Optional[List[str
 
 
 def _class_names(text: str, path: str) -> List[str]:
-    """The names of classes in the metadata of an ONNX file."""
-    where = f'Invalid `{CLASSES_KEY}` in {path!r}: what it holds'
+    """Parse the names of classes in the metadata of an ONNX file."""
+    where = f'`{CLASSES_KEY}` in {path!r}'
     classes = parse_json(text.encode(), where)
     if not isinstance(classes, list) or not all(
         isinstance(name, str) for name in classes
     ):
         raise ValueError(
-            f'Invalid `{CLASSES_KEY}` in {path!r}: expected a list of names.'
+            f'Invalid `{CLASSES_KEY}` in {path!r}: expected a list of names, got '
+            f'{text!r}.'
         )
     return classes

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What was predicted of many images: a CSV file, and what it comes to."""
+"""Write the predictions for many images to a CSV file, and summarize them."""
 
 import csv
 from collections import Counter
@@ -7,22 +7,22 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from mmdckd.io.files import replacing
 
-#: A student is unsure of an image where the second class is at least so many times
-#: as likely as the first. Distilled students spread their probability: the first
-#: alone would call too many unsure.
+#: A student is unsure of an image if the second class is at least this many times
+#: as likely as the first. A threshold on the first class alone would count too
+#: many, as distilled students spread their probability.
 UNSURE = 0.5
 _SHOWN_CLASSES, _SHOWN_IMAGES = 20, 10
 
 
 class Prediction(NamedTuple):
-    """What was predicted of an image.
+    """The prediction for one image.
 
     Attributes:
         path (str): The file.
         top (List[Tuple[str, float]]): The likeliest classes and their
             probabilities, best first.
-        label (str, optional): The class whose name a folder has that the image is
-            in; None where there is none.
+        label (str, optional): The class whose name is that of a folder containing
+            the image; None if there is none.
     """
 
     path: str
@@ -31,9 +31,9 @@ class Prediction(NamedTuple):
 
 
 def write_csv(predictions: Sequence[Prediction], path: str) -> None:
-    """Write predictions to a CSV file, an image a line.
+    """Write predictions to a CSV file, one line an image.
 
-    The columns are ``path``; ``label``, empty where it is not known; ``class`` and
+    The columns are ``path``; ``label``, empty if it is unknown; ``class`` and
     ``probability``; ``class_2``, ``probability_2`` and so on.
 
     Args:
@@ -44,7 +44,7 @@ def write_csv(predictions: Sequence[Prediction], path: str) -> None:
     for rank in range(1, len(predictions[0].top) + 1):
         ending = '' if rank == 1 else f'_{rank}'
         header += [f'class{ending}', f'probability{ending}']
-    # A name on the disk may be no UTF-8.
+    # The name of a file may not be valid UTF-8.
     with (
         replacing(path) as beside,
         open(
@@ -61,15 +61,14 @@ def write_csv(predictions: Sequence[Prediction], path: str) -> None:
 
 
 def summarize(predictions: Sequence[Prediction]) -> List[str]:
-    """Sum predictions up.
+    """Summarize predictions in a few lines.
 
     Args:
         predictions (Sequence[Prediction]): The predictions, one or more.
 
     Returns:
-        List[str]: Lines: how many images are of which class, the accuracy where
-        folders are called like classes, and the images that the student is least
-        sure of.
+        List[str]: The number of images by class, the accuracy if folders are
+        named after classes, and the images that the student is least sure of.
     """
     return [*_by_class(predictions), *_accuracy(predictions), *_unsure(predictions)]
 
@@ -120,7 +119,7 @@ def _unsure(predictions: Sequence[Prediction]) -> List[str]:
 
 
 def _doubt(image: Prediction) -> float:
-    """How likely the second class is, as a share of the first."""
+    """Return the probability of the second class divided by the first."""
     if len(image.top) < 2:
         return 0.0
     (_, first), (_, second) = image.top[:2]

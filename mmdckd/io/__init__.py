@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Reading and writing files: where they may lie, and what they may do."""
+"""Read and write files safely."""

@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Configs as text: read without running them, written so that they hold
-nothing but values."""
+"""Read and write configs as text that contains only values and runs no code."""
 
 import ast
 import math
@@ -21,19 +20,18 @@ _DEEPEST = 50
 def parse_config_text(text: str) -> Config:
     """Read the config text that MMEngine writes into checkpoints and logs.
 
-    The text is Python, and :meth:`mmengine.config.Config.fromstring` runs it.
-    Here nothing is run: only values and ``dict(...)`` are understood, which is
-    all that MMEngine writes.
+    The text is Python, which :meth:`mmengine.config.Config.fromstring` would
+    run. This function runs nothing: it accepts only values and ``dict(...)``,
+    which is all that MMEngine writes.
 
     Args:
-        text (str): The text, as :attr:`mmengine.config.Config.pretty_text`
-            writes it.
+        text (str): The text of :attr:`mmengine.config.Config.pretty_text`.
 
     Returns:
         Config: The config.
 
     Raises:
-        ValueError: If there is anything else in the text, or more than
+        ValueError: If the text contains anything else, or more than
             :data:`LONGEST_TEXT` characters.
     """
     if isinstance(text, str) and len(text) > LONGEST_TEXT:
@@ -50,8 +48,8 @@ def parse_config_text(text: str) -> Config:
                     for statement in statements
                 }
             )
-    # Of deep nesting come RecursionError and MemoryError, of the names that
-    # Config keeps for itself KeyError.
+    # Deep nesting raises RecursionError or MemoryError, and names that Config
+    # reserves raise KeyError.
     except (
         AttributeError,
         KeyError,
@@ -62,8 +60,8 @@ def parse_config_text(text: str) -> Config:
         ValueError,
     ) as error:
         raise ValueError(
-            'the config text is more than values and `dict(...)`, and such '
-            f'is not run ({error})'
+            'Invalid config text: expected only values and `dict(...)`, as other '
+            f'code is not run, got {error}'
         ) from error
 
 
@@ -91,15 +89,14 @@ def _value(node: Any) -> Any:
 
 
 def as_plain(value: Any, scope: str = 'mmpretrain') -> Any:
-    """Copy a part of a config as one for MMPretrain alone would say it.
+    """Copy a part of a config in the form that MMPretrain needs.
 
-    Scopes that a plain config has anyway are left out, and weights that parts
-    of a network start from, as a checkpoint has them. Classes become their
-    names.
+    It omits scopes that are the default, and the pretrained weights of parts of
+    a network, which the checkpoint contains. Classes become their names.
 
     Args:
-        value (Any): The part.
-        scope (str): The scope that it is in. Defaults to ``'mmpretrain'``.
+        value (Any): The part of the config.
+        scope (str): Its scope. Defaults to ``'mmpretrain'``.
     """
     if isinstance(value, dict):
         own = value.get('_scope_', scope)
@@ -121,17 +118,17 @@ def as_plain(value: Any, scope: str = 'mmpretrain') -> Any:
 
 
 def check_values(value: Any, key: str, depth: int = 0) -> None:
-    """Refuse a part of a config that cannot be written as plain values.
+    """Check that a part of a config can be written as plain values.
 
     Args:
-        value (Any): The part.
-        key (str): Where it is in the config, '' of the whole config.
-        depth (int): How deep it lies. Defaults to 0.
+        value (Any): The part of the config.
+        key (str): Its config key; '' for the whole config.
+        depth (int): Its depth in the config. Defaults to 0.
 
     Raises:
-        ValueError: If a key is no identifier, a value is other than a string,
-            a finite number, a boolean, None, a list, a tuple or a dict, or
-            the nesting is deeper than 50.
+        ValueError: If a key is not an identifier, a value is not a string, a
+            finite number, a boolean, None, a list, a tuple or a dict, or the
+            nesting is deeper than 50.
     """
     if depth > _DEEPEST:
         raise ValueError(
@@ -165,24 +162,24 @@ def _shown(value: Any) -> str:
 def format_config(
     values: Dict[str, Any], header: Sequence[str] = (), beside: Optional[str] = None
 ) -> str:
-    """Write a config as Python that holds nothing but values.
+    """Write a config as Python text that contains only values.
 
-    The text is parsed again and compared with what was meant before it is
-    returned. MMEngine replaces ``{{ ... }}`` in the text of a config by file
-    names and environment variables, also inside strings: such braces are
+    The text is parsed again and compared with the values before it is
+    returned. As MMEngine replaces ``{{ ... }}`` in the text of a config, even
+    inside strings, by file names and environment variables, such braces are
     escaped.
 
     Args:
         values (Dict[str, Any]): The top-level assignments, in order.
-        header (Sequence[str]): Lines of comment to begin with.
-        beside (str, optional): The name of a file in the folder of the
-            config, to be assigned to ``load_from``. Defaults to None.
+        header (Sequence[str]): Lines of a comment at the top.
+        beside (str, optional): The name of a file in the same folder, which is
+            assigned to ``load_from``. Defaults to None.
 
     Returns:
         str: The text.
 
     Raises:
-        ValueError: If there is anything that :func:`check_values` refuses.
+        ValueError: If :func:`check_values` raises an error.
 
     Examples:
         >>> print(format_config(dict(model=dict(type='ResNet')), ['A model.']))
@@ -195,7 +192,7 @@ def format_config(
     lines = [f'# {_comment(line)}'.rstrip() for line in header]
     for name, value in plain.items():
         literal = pprint.pformat(value, sort_dicts=False)
-        # Two braces in a row stand only inside strings.
+        # Two consecutive braces occur only inside strings.
         lines.append(f'{name} = ' + literal.replace('{{', r'{\x7b'))
     if beside is not None:
         plain['load_from'] = '{{ fileDirname }}/' + beside
@@ -207,14 +204,14 @@ def format_config(
         parsed[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
     if repr(parsed) != repr(plain) or text.count('{{') != (beside is not None):
         raise ValueError(
-            'Invalid config: what would be written does not read '
-            f'back as what was meant: {_shown(plain)}'
+            'Invalid config: expected values that are the same after writing and '
+            f'reading, got {_shown(plain)}'
         )
     return text
 
 
 def _builtin(value: Any) -> Any:
-    """The same value with dicts that are nothing but dicts."""
+    """Convert all dicts in a value to plain dicts."""
     if isinstance(value, dict):
         return {key: _builtin(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -223,6 +220,6 @@ def _builtin(value: Any) -> Any:
 
 
 def _comment(line: str) -> str:
-    """A line that stays one line, in which MMEngine replaces nothing."""
+    """Write a comment of one line in which MMEngine replaces nothing."""
     line = ''.join(c if c.isprintable() else '?' for c in line)
     return line.replace('{', '(').replace('}', ')')

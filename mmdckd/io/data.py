@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Files of numbers from anywhere: read in bounds, and refused by name."""
+"""Read untrusted files of numbers with bounds on their size."""
 
 import json
 import math
@@ -18,12 +18,12 @@ LARGEST_ARRAYS = 8 * 2**30
 
 
 class ArraySpec(NamedTuple):
-    """What an array of a file should be.
+    """The expected form of an array in a file.
 
     Attributes:
-        kinds (str): What NumPy calls the kinds of numbers that it may have,
-            such as ``'iu'``.
-        ndim (int): How many dimensions it has.
+        kinds (str): NumPy's codes of the allowed kinds of numbers, such as
+            ``'iu'``.
+        ndim (int): The number of dimensions.
         optional (bool): Whether it may be missing. Defaults to False.
     """
 
@@ -33,19 +33,19 @@ class ArraySpec(NamedTuple):
 
 
 def read_arrays(path: str, specs: Dict[str, ArraySpec]) -> Dict[str, Any]:
-    """Read arrays from an ``.npz`` file, after a look at their headers.
+    """Read arrays from an ``.npz`` file after checking their headers.
 
     Args:
         path (str): The file.
-        specs (Dict[str, ArraySpec]): What to read.
+        specs (Dict[str, ArraySpec]): Name to expected form of the arrays.
 
     Returns:
-        Dict[str, ndarray]: The arrays that there are.
+        Dict[str, ndarray]: The arrays, without missing optional ones.
 
     Raises:
-        ValueError: If the file cannot be read, an array is missing or of
-            another form, or all are more than :data:`LARGEST_ARRAYS`; the
-            message names the file.
+        ValueError: If the file cannot be read, an array is missing or has
+            another form, or the arrays are larger than :data:`LARGEST_ARRAYS`;
+            the message names the file.
     """
     arrays = {}
     try:
@@ -70,7 +70,7 @@ def read_arrays(path: str, specs: Dict[str, ArraySpec]) -> Dict[str, Any]:
                 arrays[name] = loaded[name]
     except OSError:
         raise
-    except Exception as error:  # as any bytes lead to any error
+    except Exception as error:  # corrupt bytes raise any error
         raise ValueError(
             f'Invalid file {path!r}: expected arrays as mmdckd writes them ({error}).'
         ) from error
@@ -78,7 +78,7 @@ def read_arrays(path: str, specs: Dict[str, ArraySpec]) -> Dict[str, Any]:
 
 
 def _check_header(file: Any, name: str, spec: ArraySpec) -> int:
-    """Check the header of an array, and tell how many bytes it takes."""
+    """Check the header of an array, and return its size in bytes."""
     version = np.lib.format.read_magic(file)
     read: Any = (
         np.lib.format.read_array_header_1_0
@@ -96,55 +96,59 @@ def read_json(path: str, largest: int = LARGEST_JSON) -> Any:
 
     Args:
         path (str): The file.
-        largest (int): How many bytes it may have. Defaults to
+        largest (int): The largest size in bytes. Defaults to
             :data:`LARGEST_JSON`.
 
     Returns:
-        Any: What it holds.
+        Any: The content.
 
     Raises:
-        ValueError: If it is no JSON, or too large; the message names the
-            file.
+        ValueError: If it is not JSON, or too large; the message names the file.
     """
     _check_size(path, largest)
     with open(path, 'rb') as file:
-        return parse_json(file.read(), f'Invalid file {path!r}')
+        return parse_json(file.read(), f'file {path!r}')
 
 
 def read_lines(path: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
     """Read a file with a JSON object in each line.
 
-    A last line without an end is being written, and left out.
+    A last line without a newline is still being written, and is ignored.
 
     Args:
         path (str): The file.
 
     Yields:
-        Tuple[str, dict]: What to begin a message with, and the object.
+        Tuple[str, dict]: The place for messages, such as ``"line 3 of 'a.jsonl'"``,
+        and the object.
 
     Raises:
-        ValueError: If a line is no JSON object, or is too long, or the file
-            is too large; the message names the file and the line.
+        ValueError: If a line is not a JSON object or too long, or the file is
+            too large; the message names the file and the line.
     """
     _check_size(path, LARGEST_JSON)
     with open(path, 'rb') as file:
         for number in range(1, LARGEST_JSON):
             line = file.readline(LONGEST_LINE + 1)
-            where = f'Line {number} of {path!r}'
+            where = f'line {number} of {path!r}'
             if len(line) > LONGEST_LINE:
-                raise ValueError(f'{where} has more than {LONGEST_LINE:,} bytes.')
+                raise ValueError(
+                    f'Invalid {where}: expected at most {LONGEST_LINE:,} bytes, got '
+                    'more.'
+                )
             if not line.endswith(b'\n'):
                 return
             content = parse_json(line, where)
             if not isinstance(content, dict):
                 raise ValueError(
-                    f'{where} is no JSON object but a {type(content).__name__}.'
+                    f'Invalid {where}: expected a JSON object, got a '
+                    f'{type(content).__name__}.'
                 )
             yield where, content
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of a JSON file is a number that a float can hold."""
+    """Tell whether a value of a JSON file is a number that fits into a float."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
@@ -157,20 +161,21 @@ def _check_size(path: str, largest: int) -> None:
 
 
 def parse_json(content: bytes, where: str) -> Any:
-    """Parse JSON from anywhere.
+    """Parse untrusted JSON.
 
     Args:
         content (bytes): The text.
-        where (str): What to begin a message with.
+        where (str): The place of the text for the error message, such as
+            ``"file 'a.json'"``.
 
     Returns:
-        Any: What it says.
+        Any: The value.
 
     Raises:
-        ValueError: If it is no JSON, or nested too deep.
+        ValueError: If it is not JSON, or nested too deeply.
     """
     try:
         with bounded_nesting():
             return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{where} is not JSON: {error}') from error
+        raise ValueError(f'Invalid {where}: expected JSON, got {error}') from error

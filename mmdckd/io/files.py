@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Where a file may be written, and how: whole or not at all."""
+"""Write files completely or not at all, and only in allowed folders."""
 
 import contextlib
 import errno
@@ -14,29 +14,28 @@ from typing import Iterator
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-#: Upper bound on the length of a file's name in bytes: of the 255 that file
-#: systems allow, some are left for the ending of a temporary file.
+#: Upper bound on the length of a file's name in bytes: the 255 that file systems
+#: allow, minus the ending of a temporary file.
 LONGEST_NAME = 230
 
 
 def path_below(folder: str, *names: str) -> str:
-    """Join a path, and refuse one that leaves its folder.
+    """Join a path, and check that it stays inside its folder.
 
-    Use it wherever a part of a path comes from a config, a checkpoint or the
-    command line. Symbolic links are followed: a link inside the folder that
-    points outside it is refused too.
+    Use it for every path with a part from a config, a checkpoint or the command
+    line. Symbolic links are followed, so a link that points outside the folder
+    is also an error.
 
     Args:
         folder (str): The folder; it need not exist.
-        *names (str): What to join to it, a name or a relative path.
+        *names (str): Names or relative paths to join to it.
 
     Returns:
         str: ``os.path.join(folder, *names)``.
 
     Raises:
-        ValueError: If the path is not below the folder: an absolute path, one
-            with too many ``..``, the folder itself, or if no file can have
-            such a name.
+        ValueError: If the path is not below the folder (an absolute path, too
+            many ``..``, or the folder itself), or is not a valid file name.
 
     Examples:
         >>> path_below('out', 'student0.pth')
@@ -44,7 +43,7 @@ def path_below(folder: str, *names: str) -> str:
     """
     path = osp.join(folder, *names)
     inside = osp.join(osp.realpath(folder), '')
-    # A null byte ends a name for the system.
+    # The system ends a name at a null byte.
     if '\0' in path or not osp.realpath(path).startswith(inside):
         raise ValueError(
             f'Invalid path {path!r}: expected one below the folder {folder!r}.'
@@ -58,26 +57,26 @@ def path_below(folder: str, *names: str) -> str:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
-    The file is written beside its place, flushed to the disk and renamed. If
-    anything is raised, or the process is killed, what was there before stays.
-    A symbolic link is followed.
+    A temporary file in the same folder is written, flushed to the disk and
+    renamed. If there is an error, or the process is killed, an existing file
+    stays as it was. A symbolic link is followed.
 
     Args:
-        path (str): The file. Its folder is made if need be.
+        path (str): The file. Its folder is created if needed.
 
     Yields:
-        str: The path to write to, which is gone afterwards.
+        str: The path of the temporary file to write to.
 
     Raises:
-        OSError: If the file cannot be written. Where the disk is full, the
-            message names the file and the room there is.
+        OSError: If the file cannot be written. If the disk is full, the message
+            has the file and the free space.
     """
     target = osp.realpath(path)
     folder = osp.dirname(target)
     os.makedirs(folder, exist_ok=True)
-    # Not the process's id: processes of other machines may share the folder.
+    # A process id would not be unique: other machines may share the folder.
     beside = f'{target}.{secrets.randbelow(10**12)}.tmp'
     try:
         yield beside
@@ -91,9 +90,8 @@ def replacing(path: str) -> Iterator[str]:
         room = shutil.disk_usage(folder).free / 1e6
         raise OSError(
             error.errno,
-            f'{error.strerror}: the disk has room for {room:.1f} MB, and the '
-            'file needs more. Nothing that was saved before is touched; make '
-            'room, and resume',
+            f'{error.strerror}: the file needs more than the {room:.1f} MB that are '
+            'free. Saved files are unchanged; free some space, and resume',
             path,
         ) from error
     finally:
@@ -102,14 +100,14 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def check_writable(folder: str, key: str) -> None:
-    """Refuse a folder that files cannot be written to; nothing is left in it.
+    """Check that files can be written to a folder, without leaving any.
 
     Args:
         folder (str): The folder; it need not exist.
-        key (str): What gave it, for the message.
+        key (str): The name of the option, for the error message.
 
     Raises:
-        ValueError: If it cannot be written to, or made.
+        ValueError: If the folder cannot be created or written to.
     """
     nearest = osp.abspath(folder)
     while not osp.exists(nearest):
@@ -125,7 +123,7 @@ def check_writable(folder: str, key: str) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
+    """Write a text file in UTF-8, completely or not at all.
 
     Args:
         path (str): The file.
@@ -137,13 +135,13 @@ def write_text(path: str, text: str) -> None:
 
 
 def copy_file(source: str, path: str, link: bool = False) -> None:
-    """Copy a file, whole or not at all.
+    """Copy a file, completely or not at all.
 
     Args:
         source (str): The file to copy.
-        path (str): Where to.
-        link (bool): Whether to share the content with the source (a hard
-            link) where the file system can. Defaults to False.
+        path (str): The path of the copy.
+        link (bool): Whether to make a hard link, if the file system supports
+            it. Defaults to False.
     """
     with replacing(path) as beside:
         if link:
@@ -151,12 +149,12 @@ def copy_file(source: str, path: str, link: bool = False) -> None:
                 os.link(source, beside)
                 return
             except OSError:
-                pass  # not on this file system
+                pass  # the file system does not support it
         shutil.copyfile(source, beside)
 
 
 def remove_leftovers(folder: str) -> None:
-    """Remove the files that a killed :func:`replacing` left in a work folder.
+    """Remove temporary files that a killed :func:`replacing` left in a folder.
 
     Args:
         folder (str): The folder; it need not exist.

@@ -1,8 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Python objects that a config names, where it can describe them no other way.
+"""Let configs refer to Python objects by name.
 
-A config is text. A network or a dataset that exists in this process alone has
-a name in it; :func:`giving` says what the name stands for, :func:`take` asks.
+A config is text. If a network or a dataset exists only in this process, the
+config contains a name for it: :func:`giving` registers the object, and
+:func:`take` looks it up.
 """
 
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ _GIVEN: Dict[str, Any] = {}
 
 @contextmanager
 def giving(objects: Mapping[str, Any]) -> Iterator[None]:
-    """Let configs name these objects, inside this context.
+    """Register objects that configs can name inside this context.
 
     Args:
-        objects (Mapping[str, Any]): The objects by name.
+        objects (Mapping[str, Any]): Name to object.
     """
     before = dict(_GIVEN)
     _GIVEN.update(objects)
@@ -28,23 +29,23 @@ def giving(objects: Mapping[str, Any]) -> Iterator[None]:
 
 
 def take(name: str, key: str) -> Any:
-    """The object that a config names.
+    """Look up an object that a config names.
 
     Args:
-        name (str): Its name.
-        key (str): The config key of the name, for the message.
+        name (str): The name of the object.
+        key (str): The config key of the name, for the error message.
 
     Returns:
         Any: The object.
 
     Raises:
-        ValueError: If no object of this name is given in this process.
+        ValueError: If no object of this name is registered in this process.
     """
     if name not in _GIVEN:
         raise ValueError(
             f'Invalid `{key}`: expected an object that was given to mmdckd.distill '
-            f'in this process, got {name!r}. Call mmdckd.distill again with it; a '
-            'network that is to be built from its config alone has to be given as '
+            f'in this process, got {name!r}. Call mmdckd.distill again with it. To '
+            'build a network from its config only, pass it as '
             "'python:package.module.function'."
         )
     return _GIVEN[name]

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Image files from anywhere: how large they are, before they are decoded."""
+"""Check untrusted image files before they are decoded."""
 
 import io
 import os
@@ -11,21 +11,20 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 
 from PIL import Image, UnidentifiedImageError
 
-#: The endings of the image files that are read, in lower case.
+#: The file extensions of images, in lower case.
 ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
-#: Upper bound on the pixels of an image, that of Pillow.
+#: Upper bound on the number of pixels of an image, the same as Pillow's.
 MAX_PIXELS = 178_956_970
 #: Upper bound on the ratio of its sides. Pipelines that resize the shorter
 #: side to 256 pixels would make a strip of 1 x 20,000 a gigabyte.
 MAX_ASPECT = 100.0
-# No format takes more for a pixel.
+# No format needs more bytes a pixel.
 _BYTES_OF_PIXEL = 16
 
 
 @contextmanager
 def open_image(content: bytes) -> Iterator[Image.Image]:
-    """Open an image with Pillow, which does not decode it yet, whatever its
-    size.
+    """Open an image of any size with Pillow, without decoding it.
 
     Args:
         content (bytes): The content of a file.
@@ -37,7 +36,7 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
         OSError: If Pillow does not know the format.
     """
     before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None  # size_fault says more, and can be set
+    Image.MAX_IMAGE_PIXELS = None  # size_fault has a limit that can be set
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -51,24 +50,24 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
 def size_fault(
     content: bytes, max_pixels: int = MAX_PIXELS, max_aspect: float = MAX_ASPECT
 ) -> Optional[str]:
-    """What is wrong with the size of an image, by its header.
+    """Check the size of an image by its header.
 
     Args:
         content (bytes): The content of a file.
-        max_pixels (int): How many pixels it may have. Defaults to
+        max_pixels (int): The largest number of pixels. Defaults to
             :data:`MAX_PIXELS`.
         max_aspect (float): The largest ratio of its sides. Defaults to
             :data:`MAX_ASPECT`.
 
     Returns:
-        str, optional: The fault; None where there is none.
+        str, optional: The fault; None if there is none.
     """
     try:
         with open_image(content) as image:
             width, height = image.size
     except UnidentifiedImageError:
-        return 'it is no image whose format is known'
-    except Exception as error:  # decoders raise what they like
+        return 'it is not an image of a known format'
+    except Exception as error:  # decoders raise errors of any type
         return f'its header cannot be read ({error})'
     if width < 1 or height < 1:
         return f'it has {width} x {height} pixels'
@@ -86,40 +85,41 @@ def size_fault(
 
 
 def file_fault(path: str, max_pixels: int = MAX_PIXELS) -> Optional[str]:
-    """What is wrong with a local file that should be an image, unopened.
+    """Check the type and size of a local image file without opening it.
 
     Args:
         path (str): The file.
-        max_pixels (int): How many pixels it may have. Defaults to
+        max_pixels (int): The largest number of pixels. Defaults to
             :data:`MAX_PIXELS`.
 
     Returns:
-        str, optional: The fault; None where there is none, or no such file.
+        str, optional: The fault; None if there is none, or the file does not
+        exist.
     """
     try:
         found = os.stat(path)
     except (OSError, ValueError):
-        return None  # whoever opens it says more
+        return None  # opening it raises a better error
     if not stat.S_ISREG(found.st_mode):
-        return 'it is no regular file'
+        return 'it is not a regular file'
     if found.st_size > _BYTES_OF_PIXEL * max_pixels:
         return f'it has {found.st_size:,} bytes'
     return None
 
 
 def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str]]:
-    """Find the files in a folder and below.
+    """Find the files in a folder and its subfolders.
 
-    Hidden ones are left out. Links to folders are followed, but no folder is
-    entered twice.
+    Hidden files are ignored. Links to folders are followed, but no folder is
+    searched twice.
 
     Args:
         folder (str): The folder.
-        endings (Sequence[str]): The endings of the files, in lower case.
+        endings (Sequence[str]): The file extensions, in lower case.
 
     Returns:
         Tuple[List[str], List[str]]: The paths, in order, and a line for each
-        entry that was skipped.
+        skipped entry.
     """
     files, skipped, entered = [], [], {_identity(folder)}
     for root, folders, names in os.walk(folder, followlinks=True):
@@ -129,7 +129,7 @@ def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str
                 folders.remove(name)
             elif _identity(path) in entered:
                 folders.remove(name)
-                skipped.append(f'{path}: it links to a folder that is searched already')
+                skipped.append(f'{path}: it links to a folder that is already searched')
             else:
                 entered.add(_identity(path))
         for name in names:
@@ -142,7 +142,7 @@ def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str
                 skipped.append(
                     f'{path}: '
                     + (
-                        'it is no regular file'
+                        'it is not a regular file'
                         if osp.exists(path)
                         else 'it links to nothing'
                     )
@@ -151,7 +151,8 @@ def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str
 
 
 def subfolders(path: str) -> List[str]:
-    """The names of the folders in a folder, in order, without hidden ones."""
+    """List the names of the subfolders of a folder, in order, without hidden
+    ones."""
     return sorted(
         entry.name
         for entry in os.scandir(path)

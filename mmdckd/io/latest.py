@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which checkpoint of a run to resume from."""
+"""Find the checkpoint from which to resume a run."""
 
 import os.path as osp
 import zipfile
@@ -20,11 +20,11 @@ _STATE = {'meta', 'state_dict', 'optimizer'}
 
 
 class _Candidate(NamedTuple):
-    """A checkpoint that may be resumed from.
+    """A checkpoint from which a run might resume.
 
     Attributes:
-        iteration (int): After which iteration it was saved.
-        time (float): When it was written.
+        iteration (int): The number of iterations before it was saved.
+        time (float): The time at which it was saved.
         path (str): The file.
     """
 
@@ -34,12 +34,12 @@ class _Candidate(NamedTuple):
 
 
 def point_to(work_dir: str, path: str) -> None:
-    """Note which checkpoint of a run is the latest.
+    """Record the latest checkpoint of a run.
 
     Args:
         work_dir (str): The work folder.
-        path (str): The checkpoint. Its name alone is noted, so that a folder
-            that is copied or moved names its own; an address is noted whole.
+        path (str): The checkpoint. Only its name is recorded, so that a folder
+            can be copied or moved; a URL is recorded completely.
     """
     write_text(
         osp.join(work_dir, POINTER), path if '://' in path else osp.basename(path)
@@ -47,14 +47,14 @@ def point_to(work_dir: str, path: str) -> None:
 
 
 def pointed_to(work_dir: str) -> str:
-    """Read the pointer of a work folder.
+    """Read the latest checkpoint recorded in a work folder.
 
     Args:
         work_dir (str): The work folder.
 
     Returns:
-        str: What it says, a name or, as older versions and MMEngine write it,
-        a path; ``''`` where there is none.
+        str: A name or, as older versions and MMEngine write, a path; ``''`` if
+        there is none.
     """
     path = osp.join(work_dir, POINTER)
     if not osp.isfile(path):
@@ -64,33 +64,33 @@ def pointed_to(work_dir: str) -> str:
 
 
 def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
-    """Find the checkpoint to resume from.
+    """Find the checkpoint from which to resume.
 
-    It is the one that ``last_checkpoint`` names, in the folder of the
-    checkpoints, whatever folder the pointer says. If that file is missing or
-    damaged, it is the one with the most iterations that is whole and holds
-    the state of a training. What an interrupted writing has left is removed.
+    It is the file that ``last_checkpoint`` names, in the folder of the
+    checkpoints, whatever folder ``last_checkpoint`` says. If that file is
+    missing or damaged, it is the valid checkpoint with the most iterations and
+    the state of a training. Temporary files of interrupted writes are removed.
 
     Args:
-        work_dir (str): The work folder, which has ``last_checkpoint``.
+        work_dir (str): The work folder, which contains ``last_checkpoint``.
         folder (str, optional): The folder of the checkpoints. Defaults to
-            None, the work folder.
+            None: the work folder.
 
     Returns:
-        str or None: The checkpoint; None where there is none.
+        str, optional: The checkpoint; None if there is none.
     """
     folder = folder or work_dir
     for each in {work_dir, folder}:
         remove_leftovers(each)
     named, warnings = pointed_to(work_dir), []
-    # Nothing but a name is taken from the pointer.
+    # Only the file name of the pointer is used.
     first = osp.join(folder, osp.basename(named))
     if not named:
         warnings.append(f'{osp.join(work_dir, POINTER)} is missing or empty')
     elif '://' in named or osp.isdir(named) or osp.isdir(first):
         warnings.append(
             f'{osp.join(work_dir, POINTER)} names {named!r}, '
-            f'which is no file in {folder} and is not followed'
+            f'which is not a file in {folder} and is ignored'
         )
     else:
         fault = fault_of(first)
@@ -111,52 +111,48 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
             + (
                 f'. Resuming from {found}.'
                 if found
-                else '. There is none: training starts from the beginning.'
+                else '. None was found: training starts from the beginning.'
             )
         )
     else:
-        tell(
-            f'There is no checkpoint in {folder} to resume from: training '
-            'starts from the beginning.'
-        )
+        tell(f'No checkpoint found in {folder}: training starts from the beginning.')
     return found
 
 
 def fault_of(path: str) -> Optional[str]:
-    """Say what is wrong with a checkpoint.
+    """Check whether a run can resume from a checkpoint.
 
-    The file is read as resuming reads it, and its checksums are compared.
+    The file is read as when resuming, and its checksums are compared.
 
     Args:
         path (str): The file.
 
     Returns:
-        str or None: 'is damaged (...)', 'is not there' or 'holds no state of
-        a training'; None if it can be resumed from.
+        str, optional: 'is damaged (...)', 'does not exist' or 'does not contain
+        the state of a training'; None if a run can resume from it.
     """
     if not osp.isfile(path):
-        return 'is not there'
+        return 'does not exist'
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as file:
                 broken = file.testzip()
             if broken is not None:
-                return f'is damaged ({broken} in it)'
+                return f'is damaged ({broken} in the file)'
         checkpoint = _load(path)
-    except Exception as error:  # whatever bytes lead to is a reason
+    except Exception as error:  # corrupt bytes raise any error
         line = (str(error).splitlines() or [''])[0]
         return f'is damaged ({type(error).__name__}: {line})'
     if not _has_state(checkpoint):
-        return 'holds no state of a training'
+        return 'does not contain the state of a training'
     return None
 
 
 def _others(folder: str, first: str, warnings: List[str]) -> List[str]:
-    """The other checkpoints with the state of a training, latest first."""
+    """List the other checkpoints with the state of a training, latest first."""
     candidates = []
     for path in glob(osp.join(escape(folder), '*.pth')):
-        # A state that led to a loss that is not finite is resumed from by
-        # name.
+        # A state that led to a non-finite loss is only used if it is named.
         if path == first or osp.basename(path).startswith('stopped_at_'):
             continue
         try:
@@ -167,7 +163,7 @@ def _others(folder: str, first: str, warnings: List[str]) -> List[str]:
                         int(checkpoint['meta'].get('iter', 0)), osp.getmtime(path), path
                     )
                 )
-        except Exception as error:  # as above
+        except Exception as error:  # corrupt bytes raise any error
             warnings.append(f'{path} is damaged ({type(error).__name__})')
     return [candidate.path for candidate in sorted(candidates, reverse=True)]
 

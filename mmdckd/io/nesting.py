@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Parsing text that may be nested without end."""
+"""Parse untrusted text that may be nested very deeply."""
 
 import sys
 from contextlib import contextmanager
@@ -10,11 +10,10 @@ _DEEPEST = 3000
 
 @contextmanager
 def bounded_nesting() -> Iterator[None]:
-    """Have Python's parsers raise RecursionError for deep nesting.
+    """Make Python's parsers raise RecursionError for deep nesting.
 
-    mmrazor raises the limit of recursion to a million when it is imported.
-    With it the parsers of Python and JSON, which are recursive, end the
-    process.
+    Importing mmrazor raises the recursion limit to a million. With this limit,
+    the recursive parsers of Python and JSON crash the process.
     """
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(min(before, _DEEPEST))

@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Checkpoints that hold nothing but tensors, numbers and strings.
+"""Save checkpoints that contain only tensors, numbers and strings.
 
 MMEngine saves the :class:`HistoryBuffer` of every logged scalar and NumPy
-numbers, for which ``torch.load(weights_only=True)`` has to be told to trust
-more than weights. What is saved here loads without that, in any process.
+numbers, which ``torch.load(weights_only=True)`` rejects unless it is told to
+trust these types. The checkpoints saved here load in any process without that.
 """
 
 from typing import Any, Dict, List
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-#: The entry that tells a history from other dicts.
+#: The entry that distinguishes a history from other dicts.
 _HISTORY = 'history'
 _ATOMS = (
     str,
@@ -32,16 +32,16 @@ _ATOMS = (
 def make_plain(checkpoint: dict) -> List[str]:
     """Convert the metadata and message hub of a checkpoint, in place.
 
-    NumPy numbers become numbers, NumPy arrays tensors, and histories of
-    scalars dicts that :func:`restore_message_hub` reads. State dicts, which
-    are tensors already, are left alone.
+    NumPy numbers become numbers, NumPy arrays become tensors, and histories of
+    scalars become dicts that :func:`restore_message_hub` reads. State dicts are
+    not changed, as they already consist of tensors.
 
     Args:
-        checkpoint (dict): What MMEngine's runner is about to save.
+        checkpoint (dict): The checkpoint that MMEngine's runner will save.
 
     Returns:
-        List[str]: The places of values that have no plain form and were left
-        as they are; loading the file takes trust in them.
+        List[str]: The keys of values that have no plain form and were not
+        changed; loading the file requires trusting them.
     """
     left: List[str] = []
     for key in ('meta', 'message_hub'):
@@ -76,19 +76,19 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def restore_message_hub(state: Any) -> Any:
-    """Read the message hub of a checkpoint back.
+    """Restore the message hub of a checkpoint.
 
     Args:
-        state (dict): The ``message_hub`` of a checkpoint: as
-            :func:`make_plain` has written it, or as MMEngine does, which is
-            taken as well.
+        state (dict): The ``message_hub`` of a checkpoint, written by
+            :func:`make_plain` or by MMEngine.
 
     Returns:
-        dict: What :meth:`mmengine.logging.MessageHub.load_state_dict` takes,
-        with the very arrays that were saved.
+        dict: The argument of
+        :meth:`mmengine.logging.MessageHub.load_state_dict`, with the same
+        arrays that were saved.
 
     Raises:
-        ValueError: If a history is no pair of one-dimensional tensors of
+        ValueError: If a history is not a pair of one-dimensional tensors of
             equal length.
     """
     if not isinstance(state, dict) or not isinstance(state.get('log_scalars'), dict):
@@ -111,7 +111,7 @@ def _history(value: Any, name: str) -> Any:
         ]
         max_length = value.get('max_length')
     else:
-        return value  # MMEngine skips what is no history, and says so
+        return value  # MMEngine skips other values, and logs it
     if not (
         len(arrays) == 2
         and all(
@@ -125,9 +125,9 @@ def _history(value: Any, name: str) -> Any:
     ):
         raise ValueError(
             f'Invalid `message_hub.log_scalars.{name}`: expected values and '
-            'counts of equal length.'
+            'counts of equal length, got others.'
         )
     history = HistoryBuffer(max_length=max_length)
-    # As they are: the constructor would copy and cut them.
+    # Set directly, as the constructor would copy and truncate them.
     history._log_history, history._count_history = (np.array(each) for each in arrays)
     return history

@@ -7,15 +7,15 @@ import torch
 
 
 def plain_values(value: Any) -> Any:
-    """Turn what a metric returns into what JSON and YAML can hold.
+    """Convert the result of a metric to types that JSON and YAML support.
 
     Args:
         value (Any): Numbers, strings, tensors and arrays, and dicts, lists,
             tuples and sets of them.
 
     Returns:
-        Any: The same of Python's types; None for NaN and infinity, which JSON
-        does not have, and the text of anything else.
+        Any: The value with Python's types; None for NaN and infinity, which JSON
+        does not support, and the text of any other object.
     """
     if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
         value = value.tolist()

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The configs that come with mmdckd, as ``_base_ = 'mmdckd::...'`` names them."""
+"""Let configs inherit from mmdckd's configs by ``_base_ = 'mmdckd::...'``."""
 
 import functools
 from typing import Tuple
 
-import mmengine.hub  # noqa: F401  it has imported what is replaced
+import mmengine.hub  # noqa: F401  it imports the function that is replaced
 from mmengine.config import utils
 
 from mmdckd.compat.remedy import replace
@@ -13,9 +13,9 @@ from mmdckd.compat.remedy import replace
 def register() -> None:
     """Let MMEngine find ``mmdckd::...``.
 
-    It knows packages from a table, which gets one more line, and asks for
-    configs in folders below ``configs``; those of mmdckd lie there themselves,
-    too. All other paths are MMEngine's own matter.
+    This adds mmdckd to MMEngine's table of packages. MMEngine only looks for
+    configs in subfolders of ``configs``, but those of mmdckd are also in
+    ``configs`` itself. Other paths are not changed.
     """
     utils.MODULE2PACKAGE['mmdckd'] = 'mmdckd'
     find = utils._get_package_and_cfg_path

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a training step costs."""
+"""Measure the cost of a training step."""
 
 from typing import Optional
 
@@ -10,14 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 class StepCostHook(Hook):
     """Counts the floating-point operations of the first training step.
 
-    All that the step computes is in it: the teacher's forward pass, the
-    forward and backward pass of every student. Only matrix products and
-    convolutions count, an addition and a multiplication as two (PyTorch's
-    :class:`~torch.utils.flop_counter.FlopCounterMode`). It computes nothing
-    of its own.
+    The count includes everything that the step computes: the teacher's forward
+    pass, and the forward and backward passes of all students. Only matrix
+    products and convolutions count; an addition and a multiplication are two
+    operations (PyTorch's :class:`~torch.utils.flop_counter.FlopCounterMode`).
 
     Attributes:
-        flops (int, optional): The operations; None before the first step.
+        flops (int, optional): The number of operations; None before the first
+            step.
     """
 
     priority = 'LOWEST'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is learned, over the epochs."""
+"""Plot the statistics of validations over the epochs."""
 
 import math
 from itertools import cycle, product
@@ -18,17 +18,16 @@ STYLES = [
 
 
 def draw_curves(lines: Sequence[Line]) -> Optional[Figure]:
-    """The metric and every statistic of the validations, the mean over the
-    seeds, by epoch.
+    """Draw the metric and every statistic by epoch, averaged over the seeds.
 
-    Methods of a group, which differ in one setting only, are left out: there
-    are too many to tell apart.
+    Methods of a group, which differ in one setting only, are omitted, as there
+    are too many to distinguish.
 
     Args:
         lines (Sequence[Line]): The methods with their records.
 
     Returns:
-        Figure, optional: None where no run has kept its validations.
+        Figure, optional: None if no run has stored its validations.
     """
     metric = lines[0].metric
     own = [line for line in lines if not line.method.group]
@@ -41,7 +40,7 @@ def draw_curves(lines: Sequence[Line]) -> Optional[Figure]:
     }
     if not panels:
         return None
-    # One place more, for the legend.
+    # One more panel, for the legend.
     rows = math.ceil((len(panels) + 1) / COLUMNS)
     figure = Figure((4.5 * COLUMNS, 3.2 * rows), layout='constrained')
     places = figure.subplots(rows, COLUMNS, squeeze=False).flatten()

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a person sees of a sweep that is running."""
+"""Show the progress of a running sweep."""
 
 from typing import Dict, Optional
 
@@ -14,11 +14,11 @@ from .scheduler import Scheduler
 
 
 class Display:
-    """One bar for all runs and one for each under way; a line for each that
-    has ended. Where the output is no terminal there are the lines only.
+    """Shows a bar for all runs, a bar for each active run, and a line for each
+    run that has ended; only the lines if the output is not a terminal.
 
     Args:
-        total (int): How many runs there are to do.
+        total (int): The number of runs.
     """
 
     def __init__(self, total: int) -> None:
@@ -44,7 +44,7 @@ class Display:
         self._bars.stop()
 
     def update(self, scheduler: Scheduler) -> None:
-        """Show how far the runs are."""
+        """Update the bars."""
         running = {process.run: process for process in scheduler.running}
         for run in set(self._tasks) - set(running):
             self._bars.remove_task(self._tasks.pop(run))
@@ -62,12 +62,12 @@ class Display:
         )
 
     def end(self, run: Run, text: str, left: Optional[float]) -> None:
-        """Say that a run has ended.
+        """Print that a run has ended.
 
         Args:
             run (Run): The run.
-            text (str): How.
-            left (float, optional): Seconds that the rest will take.
+            text (str): The outcome.
+            left (float, optional): The estimated remaining time in seconds.
         """
         self.ended += 1
         note = '' if left is None else f'; {duration(left)} left'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Files that are whole or not there, whenever the process is killed."""
+"""Write files that stay valid whenever the process is killed."""
 
 import os
 import os.path as osp
@@ -11,13 +11,13 @@ from mmdckd.io.files import write_text
 
 
 def append_line(path: str, line: str) -> None:
-    """Append a line and see it on the disk.
+    """Append a line and flush it to the disk.
 
-    What a kill left of a line before, which has no end, is cut off first.
+    An incomplete last line, left by a killed process, is removed first.
 
     Args:
-        path (str): The file; it is made where there is none.
-        line (str): The line, without its end.
+        path (str): The file, created if needed.
+        line (str): The line, without the newline.
     """
     with open(path, 'r+b' if osp.exists(path) else 'w+b') as file:
         file.seek(len(whole_lines(file.read())))
@@ -28,15 +28,15 @@ def append_line(path: str, line: str) -> None:
 
 
 def whole_lines(content: bytes) -> bytes:
-    """What a file holds up to the end of its last whole line."""
+    """Return the content up to the end of the last complete line."""
     return content[: content.rfind(b'\n') + 1]
 
 
 def write_config(path: str, cfg: Config) -> None:
-    """Write a config that reads back the same.
+    """Write a config so that reading it returns the same config.
 
-    ``Config.dump`` sorts the keys, and the order of the students of a mixed
-    cohort says which is the first.
+    ``Config.dump`` sorts the keys, but the order of a mixed cohort's students
+    determines which one is the first.
 
     Args:
         path (str): The file, a .py.

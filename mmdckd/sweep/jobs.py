@@ -91,7 +91,7 @@ class ClusterJobs:
             self._executor.update_parameters(**parameters)
         except (NameError, RuntimeError, TypeError, ValueError) as error:
             raise invalid(
-                'executor', f'settings of submitit for {cluster}', settings, str(error)
+                'executor', f'settings of submitit for {cluster}', settings, f' {error}'
             ) from error
 
     def start(self, commands: Sequence[Command]) -> Sequence[Job]:

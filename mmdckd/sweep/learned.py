@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What methods teach beside accuracy: the statistics of their validations.
+"""Compare the statistics of validations, such as entropy and calibration.
 
-They are those of :class:`~mmdckd.evaluation.CohortSums` and
-:class:`~mmdckd.evaluation.PredictionSums`, which
-:class:`~mmdckd.engine.hooks.CohortStatisticsHook` records.
+The statistics are those of :class:`~mmdckd.evaluation.CohortSums` and
+:class:`~mmdckd.evaluation.PredictionSums`, recorded by
+:class:`~mmdckd.engine.hooks.CohortStatisticsHook`.
 """
 
 from typing import Any, Dict, List, Optional
@@ -15,12 +15,12 @@ from .markdown import spread, table
 from .results import keys_of
 from .statistics import summarize
 
-#: Title to a statistic of what counts of a cohort. With a ``/`` it is that of
-#: one member, or of all together.
+#: Title to a statistic of the members that the method's figure selects; with a
+#: ``/``, of the member before it, or of all together.
 STATISTICS = {
     'Entropy': 'entropy',
     'Soft entropy': 'soft_entropy',
-    'Soft entropy of the collected target': metric_name(TARGET, 'soft_entropy'),
+    'Soft entropy of the target': metric_name(TARGET, 'soft_entropy'),
     "Distance to the teacher's class correlation": 'correlation_distance',
     'Agreement where the teacher is right': 'agreement_right',
     'Agreement where the teacher is wrong': 'agreement_wrong',
@@ -31,26 +31,26 @@ STATISTICS = {
 }
 
 EXPLANATION = (
-    'What they have learned, in the last validation. Entropy and NLL are in '
-    'nats; soft entropies, and the class correlations, are of predictions '
-    'softened by a temperature of 4. The distance is the total variation '
-    "between the mean prediction for a class and the teacher's. Agreement is "
-    'the share of images of the same top-1: with the teacher on those that it '
-    'gets right and on those that it gets wrong, and among students. A cell '
-    'is empty where there is no teacher, no target or no peer. '
+    'Statistics of the last validation. Entropy and NLL are in nats; soft '
+    'entropies and class correlations use predictions softened with a '
+    'temperature of 4. The distance is the total variation distance between the '
+    "mean prediction for a class and the teacher's. Agreement is the share of "
+    'images with the same top-1 prediction: with the teacher, on the images that '
+    'it classifies correctly and on the others, and between students. A cell is '
+    'empty if there is no teacher, no target or no peer. '
     '`python tools/report.py FOLDER` draws the class correlations of a run '
     '(`FOLDER` is its `train/`).'
 )
 
 
 def learned_table(lines: List[Line]) -> str:
-    """The statistics after the last epoch, by method.
+    """Write the statistics after the last epoch as a table, one row a method.
 
     Args:
         lines (List[Line]): The methods with their records.
 
     Returns:
-        str: Markdown; empty where no run has recorded any.
+        str: Markdown; empty if no run has recorded statistics.
     """
     rows = [['Method', *STATISTICS]]
     for line in lines:
@@ -66,14 +66,14 @@ def learned_table(lines: List[Line]) -> str:
 
 
 def last_values(line: Line, key: str) -> List[float]:
-    """A statistic of the seeds' last validations.
+    """Return a statistic of the last validation, one value a seed.
 
     Args:
         line (Line): A method with its records.
         key (str): The statistic.
 
     Returns:
-        List[float]: Those of the seeds that have it.
+        List[float]: The values of the seeds that have the statistic.
     """
     values = [
         value_of(line, record, record['last']['val'], key)
@@ -83,7 +83,7 @@ def last_values(line: Line, key: str) -> List[float]:
 
 
 def curve(line: Line, key: str) -> Dict[float, float]:
-    """A statistic over epochs.
+    """Return a statistic by epoch.
 
     Args:
         line (Line): A method with its records.
@@ -110,10 +110,10 @@ def curve(line: Line, key: str) -> Dict[float, float]:
 def value_of(
     line: Line, record: Dict[str, Any], metrics: Dict[str, float], key: str
 ) -> Optional[float]:
-    """A statistic of one validation of a run; None where there is none."""
+    """Return a statistic of one validation of a run, or None."""
     if any(metric_of(key, member) for member in (TARGET, COHORT)):
         return metrics.get(key)
-    # The student that is best in accuracy is another at every validation.
+    # The best student differs between validations.
     figure = line.method.figure
     figure = 'mean' if figure == 'best' else figure
     keys = keys_of(record, key, figure)

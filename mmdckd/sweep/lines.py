@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The lines of a table: each method with what came out of its runs."""
+"""Collect the results of each method for the lines of a table."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
@@ -16,9 +16,9 @@ class Line:
     Attributes:
         method (Method): The method.
         metric (str): The metric of the sweep.
-        records (Dict[int, Dict]): Seed to record; only seeds that have one.
-        outdated (bool): Whether the records are of a config that has changed
-            since. Defaults to False.
+        records (Dict[int, Dict]): Seed to record, for seeds that have one.
+        outdated (bool): Whether the config has changed since the records were
+            made. Defaults to False.
     """
 
     method: Method
@@ -29,12 +29,16 @@ class Line:
     def values(
         self, figure: Optional[str] = None, stage: str = 'last'
     ) -> Dict[int, float]:
-        """Seed to figure on the test split.
+        """Return the figure on the test split for each seed.
 
         Args:
-            figure (str, optional): Which figure. Defaults to None, the one
-                that counts.
-            stage (str): 'last' or 'best'. Defaults to 'last'.
+            figure (str, optional): The figure; see
+                :func:`~mmdckd.sweep.spec.load_spec`. Defaults to None: the
+                method's.
+            stage (str): The epoch, 'last' or 'best'. Defaults to 'last'.
+
+        Returns:
+            Dict[int, float]: Seed to figure.
         """
         return {
             seed: figure_of(
@@ -45,31 +49,31 @@ class Line:
         }
 
     def mean_of(self, key: str) -> Optional[float]:
-        """The mean over the seeds of an entry of the records; None where one
-        lacks it."""
+        """Return the mean of an entry of the records over the seeds; None if a
+        record lacks it."""
         values = [record[key] for record in self.records.values()]
         return None if None in values else sum(values) / len(values)
 
     @property
     def num_students(self) -> int:
-        """int: How many students learn together."""
+        """int: The number of students in the cohort."""
         record = next(iter(self.records.values()))
         return max(1, len(record['students']))
 
 
 def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[Line]:
-    """Gather the records of every method that has any.
+    """Collect the records of every method that has any.
 
-    A method has the records of its present config or, where there is none of
-    these, those of a former one and is marked outdated.
+    They are the records of the method's current config or, if there are none,
+    those of an earlier one; the line is then marked as outdated.
 
     Args:
-        spec (Spec): What is compared.
+        spec (Spec): The sweep.
         entries (Sequence[Entry]): The plan.
-        results (Results): What came out.
+        results (Results): The results.
 
     Returns:
-        List[Line]: One for each method that has a record, in their order.
+        List[Line]: One line for each method with a record, in order.
     """
     lines = []
     for method in spec.methods:

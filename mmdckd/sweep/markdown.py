@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Figures and tables in Markdown."""
+"""Write numbers and tables in Markdown."""
 
 import math
 from typing import Sequence
@@ -8,11 +8,11 @@ from .statistics import Summary
 
 
 def spread(summary: Summary, digits: int = 2) -> str:
-    """Mean and standard deviation, where there is one.
+    """Write a mean and, if there is one, its standard deviation.
 
     Args:
         summary (Summary): The summary.
-        digits (int): Digits after the point. Defaults to 2.
+        digits (int): Digits after the decimal point. Defaults to 2.
     """
     if math.isnan(summary.std):
         return f'{summary.mean:.{digits}f}'
@@ -20,13 +20,13 @@ def spread(summary: Summary, digits: int = 2) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """A table in Markdown.
+    """Write a table in Markdown.
 
     Args:
-        rows (Sequence[Sequence[str]]): The titles of the columns, and the
+        rows (Sequence[Sequence[str]]): The titles of the columns, then the
             rows.
-        left (Sequence[int]): The columns that start at the left. Defaults to
-            (0, ), the first.
+        left (Sequence[int]): The left-aligned columns. Defaults to (0, ), the
+            first one.
     """
     ruler = [':---' if column in left else '---:' for column in range(len(rows[0]))]
     return '\n'.join(

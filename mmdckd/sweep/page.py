@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""One page of several sweeps."""
+"""Write one page about several sweeps."""
 
 import shlex
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from .spec import Spec
 TITLE = '# What was measured'
 
 PREFACE = """
-Every table is made from results that are in the repository, one line a run.
-The command beside a line runs it again, with the teacher it needs; of Glyph62,
-the images are made before (`tools/datasets/make_glyph62.py`). How sweeps
-work is in `docs/tutorials/sweep.md`. No number is the paper's: this project's
-formulation is its own.
+Every table is generated from results in the repository, one line a run. The
+command in a row repeats it, including the teacher it needs; the images of
+Glyph62 have to be created first (`tools/datasets/make_glyph62.py`).
+`docs/tutorials/sweep.md` explains sweeps. No number is the paper's: this
+project's formulation is its own.
 """.strip()
 
 
@@ -26,11 +26,11 @@ class Chapter:
     """A sweep of the page.
 
     Attributes:
-        spec (Spec): What is compared.
+        spec (Spec): The sweep.
         entries (Sequence[Entry]): The plan.
-        results (Results): What came out, as yet.
+        results (Results): The results so far.
         out (str): The folder of the results.
-        link (str): The same, as seen from the page.
+        link (str): The folder of the results, relative to the page.
         plots (Sequence[Tuple[str, str]]): Title and file of every plot.
     """
 
@@ -47,8 +47,8 @@ def to_page(chapters: Sequence[Chapter], path: str, results_dir: str) -> str:
 
     Args:
         chapters (Sequence[Chapter]): The sweeps, in order.
-        path (str): Where the page is.
-        results_dir (str): The folder of the folders of results.
+        path (str): The path of the page.
+        results_dir (str): The folder that contains the folders of results.
 
     Returns:
         str: Markdown.
@@ -64,7 +64,7 @@ def to_page(chapters: Sequence[Chapter], path: str, results_dir: str) -> str:
             results_dir,
         ]
     )
-    parts = [TITLE, PREFACE, f'The page is made by\n\n    {command}']
+    parts = [TITLE, PREFACE, f'This command generates the page:\n\n    {command}']
     parts += [
         to_markdown(
             chapter.spec,

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which runs a sweep takes."""
+"""List the runs of a sweep."""
 
 import copy
 import functools
@@ -16,7 +16,7 @@ from mmdckd.names import BEST, metric_name
 
 from .spec import Method, Recipe, Spec, Teacher
 
-#: Settings that say what is logged and kept, and change no number.
+#: Settings of logging and saving, which do not change any result.
 LOG_ONLY = (
     'default_hooks',
     'log_level',
@@ -28,21 +28,21 @@ LOG_ONLY = (
 
 
 class Run:
-    """One training, with the test that ends it.
+    """One training and its final test.
 
-    Runs of the same config, seed and teacher are the same run, whatever they
-    are called. Its folder is named by a fingerprint of these (but for
-    :data:`LOG_ONLY`), so a changed config never finds results that were not
-    its own. A change of the code is not seen; the results name the commit.
+    Runs with the same config, seed and teacher are the same run, whatever their
+    names. A fingerprint of these (without :data:`LOG_ONLY`) names the folder,
+    so a changed config never uses the results of another one. Changes of the
+    code are not detected; the results name the commit.
 
     Args:
-        name (str): What it is called.
-        config (Config): Its config, without its seed and its teacher.
-        fingerprint (str): Tells the trainings of one seed apart.
-        seed (int): Its seed.
-        teacher (Run, optional): The run its students learn from.
-        metric (str): The metric by which its best epoch is chosen.
-        work_dir (str): The folder that holds the folders of all runs.
+        name (str): The name of the run.
+        config (Config): Its config, without seed and teacher.
+        fingerprint (str): Distinguishes the runs of one seed.
+        seed (int): The seed.
+        teacher (Run, optional): The run that trains the teacher.
+        metric (str): The metric by which the best epoch is chosen.
+        work_dir (str): The folder that contains the folders of all runs.
     """
 
     def __init__(
@@ -71,37 +71,39 @@ class Run:
 
     @property
     def config_file(self) -> str:
-        """str: The whole config, for ``tools/train.py`` as well."""
+        """str: The file of the complete config, which ``tools/train.py`` can also
+        run."""
         return osp.join(self.folder, 'config.py')
 
     @property
     def train_dir(self) -> str:
-        """str: The folder MMEngine works in."""
+        """str: The work directory of MMEngine."""
         return osp.join(self.folder, 'train')
 
     @property
     def log_file(self) -> str:
-        """str: What the process prints."""
+        """str: The file with the output of the process."""
         return osp.join(self.folder, 'log.txt')
 
     @property
     def progress_file(self) -> str:
-        """str: How far it is, from 0 to 1."""
+        """str: The file with the progress, from 0 to 1."""
         return osp.join(self.folder, 'progress.txt')
 
     @property
     def result_file(self) -> str:
-        """str: What came out; it is there when the run is finished."""
+        """str: The file with the result, which exists when the run is finished."""
         return osp.join(self.folder, 'result.json')
 
     @property
     def lock_file(self) -> str:
-        """str: What the process that trains it locks."""
+        """str: The file that the training process locks."""
         return self.folder + '.lock'
 
     @property
     def checkpoint(self) -> Optional[str]:
-        """str, optional: The last epoch's, where the run is finished."""
+        """str, optional: The checkpoint of the last epoch, if the run is
+        finished."""
         pointer = osp.join(self.train_dir, 'last_checkpoint')
         if not osp.isfile(self.result_file) or not osp.isfile(pointer):
             return None
@@ -110,13 +112,13 @@ class Run:
         return path if osp.isfile(path) else None
 
     def complete_config(self, resume: bool) -> Config:
-        """The config with all that is this run's own.
+        """Return the config with this run's seed, teacher and folder.
 
         Args:
-            resume (bool): Whether to go on from its last checkpoint.
+            resume (bool): Whether to continue from its last checkpoint.
 
         Returns:
-            Config: What :mod:`.worker` runs.
+            Config: The config that :mod:`.worker` runs.
         """
         cfg = copy.deepcopy(self.config)
         cfg.merge_from_dict({'randomness.seed': self.seed})
@@ -136,7 +138,7 @@ class Run:
     def _monitor(self, cfg: Config) -> str:
         if not cfg.val_cfg.get('type', '').endswith('CollectiveValLoop'):
             return self.metric
-        # The best student is chosen by what the sweep compares.
+        # The best student is chosen by the metric of the sweep.
         cfg.val_cfg.monitor = self.metric
         cfg.test_cfg.monitor = self.metric
         return metric_name(BEST, self.metric)
@@ -144,16 +146,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """A result that the report needs, and the run that gives it.
+    """A result that the report needs, and the run that produces it.
 
     Attributes:
         role (str): 'teacher' or 'method'.
-        pair (str): The pair of a method; '' where there is but one.
+        pair (str): The pair of a method; '' if there is only one.
         name (str): The teacher's or method's name.
         seed (int): The seed of the run.
         run (Run): The run. Entries of the same training share it.
         keep_curves (bool): Whether the metrics of all its validations are
-            drawn, and kept with its result.
+            stored with its result and drawn.
     """
 
     role: str
@@ -165,22 +167,22 @@ class Entry:
 
     @property
     def key(self) -> Tuple[str, str, str, int]:
-        """Tuple: What tells this entry from the others."""
+        """Tuple: The key that identifies this entry."""
         return self.role, self.pair, self.name, self.seed
 
 
 def make_plan(spec: Spec, work_dir: str) -> List[Entry]:
-    """Say which results a sweep needs and which runs give them.
+    """List the results that a sweep needs and the runs that produce them.
 
     Args:
-        spec (Spec): What is compared.
-        work_dir (str): The folder that holds the folders of all runs.
+        spec (Spec): The sweep.
+        work_dir (str): The folder that contains the folders of all runs.
 
     Returns:
         List[Entry]: Teachers first, then all methods seed by seed.
 
     Raises:
-        ValueError: If a config lacks what a sweep needs of it.
+        ValueError: If a config lacks a key that a sweep needs.
     """
     return _Planner(spec, work_dir).plan()
 
@@ -229,9 +231,9 @@ class _Planner:
             return None
         if method.teacher is None:
             raise ValueError(
-                f'The config of `methods.{method.name}` has a teacher, and '
-                '`teachers` has several: set `teacher` of the method or of '
-                f'its pair to one of {list(self.spec.teachers)}.'
+                f'Invalid `methods.{method.name}`: expected `teacher`, of the method '
+                f'or of its pair, to be one of {list(self.spec.teachers)}, as its '
+                'config has a teacher, got none.'
             )
         return self.spec.teachers[method.teacher]
 
@@ -253,7 +255,7 @@ class _Planner:
 
 
 def _resolve(where: str, recipe: Recipe) -> Config:
-    """The config of a recipe, as ``tools/train.py`` would have it."""
+    """Return the config of a recipe, as ``tools/train.py`` would run it."""
     config = copy.deepcopy(_read(recipe.configs[0]))
     try:
         for path in recipe.configs[1:]:
@@ -261,25 +263,26 @@ def _resolve(where: str, recipe: Recipe) -> Config:
         config.merge_from_dict(recipe.cfg_options)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f'The configs and `cfg_options` of `{where}` do not go together: {error}'
+            f'Invalid `{where}`: expected configs and `cfg_options` that can be '
+            f'merged, got {error}'
         ) from error
     for key in ('model', 'test_dataloader', 'test_cfg', 'test_evaluator'):
         if config.get(key) is None:
             raise ValueError(
-                f'The config of `{where}` has no `{key}`, and a '
-                'sweep tests what it has trained.'
+                f'Invalid `{where}`: expected a config with `{key}`, as a sweep '
+                'tests after training, got one without.'
             )
     return config
 
 
 @functools.cache
 def _read(path: str) -> Config:
-    """Many methods have one file, and reading one takes a while."""
+    """Read a config once, as many methods share a file."""
     return Config.fromfile(path)
 
 
 def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
-    """Tells trainings apart that differ in more than their seed."""
+    """Compute a fingerprint of everything in a training except its seed."""
     content = {
         key: value for key, value in config.to_dict().items() if key not in LOG_ONLY
     }
@@ -288,7 +291,7 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
         for key, value in content.get('randomness', {}).items()
         if key != 'seed'
     }
-    # The keys are those of the results that are committed.
+    # These keys have to match the committed results.
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The results of a sweep as plots."""
+"""Plot the results of a sweep."""
 
 import os.path as osp
 import re
@@ -17,14 +17,14 @@ from .statistics import summarize
 
 
 def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
-    """Draw all plots that the results have what is needed for.
+    """Draw all plots for which there are results.
 
     Args:
         lines (Sequence[Line]): The methods with their records.
         out (str): The folder to write to.
 
     Returns:
-        List[Tuple[str, str]]: Title and name of every file.
+        List[Tuple[str, str]]: Title and file name of every plot.
     """
     pairs: Dict[str, List[Line]] = {}
     for line in lines:
@@ -47,7 +47,7 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
 
 
 def draw_accuracy(lines: Sequence[Line]) -> Figure:
-    """Every method's seeds, their mean and its 95 % interval."""
+    """Draw every method's seeds, their mean and its 95 % interval."""
     figure = Figure((8, 1.2 + 0.4 * len(lines)), layout='constrained')
     axes = figure.subplots()
     for row, line in enumerate(lines):
@@ -63,8 +63,8 @@ def draw_accuracy(lines: Sequence[Line]) -> Figure:
 
 
 def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
-    """Accuracy against the number of students, for each group that has
-    several numbers; None where there is no such group."""
+    """Draw accuracy against the number of students for each group with several
+    numbers; return None if there is no such group."""
     groups = {
         name: members
         for name, members in _groups(lines).items()
@@ -86,8 +86,8 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
 
 
 def draw_cost(lines: Sequence[Line]) -> Figure:
-    """Accuracy against operations and, where it was measured, against wall
-    time of the training."""
+    """Draw accuracy against the operations and, if measured, the wall time of
+    the training."""
     panels = [('train_flops', 1e12, 'TFLOPs of the training')]
     if any(line.mean_of('train_seconds') for line in lines):
         panels.append(('train_seconds', 1, 'seconds of the training'))
@@ -126,7 +126,7 @@ def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
 
 
 def _styles(names: Iterable[str]) -> Dict[str, Dict[str, Any]]:
-    """A color and a marker for each name; there are ten colors."""
+    """Choose one of ten colors and a marker for each name."""
     return {
         name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
         for i, name in enumerate(names)
@@ -149,7 +149,7 @@ def _draw_line(
 
 
 def _margin(summary) -> float:
-    """A single run has no interval."""
+    """Return half the width of the interval; 0 for a single run."""
     return summary.margin if summary.count > 1 else 0.0
 
 
@@ -158,7 +158,7 @@ def _finish(axes: Axes, lines: Sequence[Line]) -> None:
     axes.grid(alpha=0.3)
 
 
-#: File of a plot to its title and what draws it.
+#: File of a plot to its title and the function that draws it.
 KINDS = dict(
     accuracy=('{metric} by method', draw_accuracy),
     students=('{metric} by number of students', draw_students),

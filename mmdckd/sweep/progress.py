@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How far runs are, and how long the rest will take."""
+"""Track the progress of runs and estimate the remaining time."""
 
 import os.path as osp
 import time
@@ -11,7 +11,7 @@ from mmdckd.io.files import write_text
 
 
 class ProgressFileHook(Hook):
-    """Writes to a file which part of the training is done, and what is left.
+    """Writes the progress of training and the remaining time to a file.
 
     Args:
         path (str): The file.
@@ -23,12 +23,12 @@ class ProgressFileHook(Hook):
         self.interval = interval
 
     def before_train(self, runner) -> None:
-        """Remember where the training begins, which may be a checkpoint."""
+        """Record the first iteration, which may be that of a checkpoint."""
         self._start = self._next = time.monotonic()
         self._first = runner.iter
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
-        """Write the part that is done, and the seconds that the rest takes."""
+        """Write the progress and the remaining seconds."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + self.interval
@@ -41,12 +41,11 @@ class ProgressFileHook(Hook):
 
 
 def read_progress(path: str) -> Tuple[float, Optional[float]]:
-    """What :class:`ProgressFileHook` wrote.
+    """Read a file of :class:`ProgressFileHook`.
 
     Returns:
-        tuple: The part that is done, from 0 to 1, and the seconds that the
-        rest of the training takes at the pace of what is done; 0 and None
-        where nothing is written yet.
+        tuple: The progress, from 0 to 1, and the estimated remaining seconds; 0
+        and None if nothing has been written yet.
     """
     if not osp.isfile(path):
         return 0.0, None
@@ -61,19 +60,19 @@ def seconds_left(
     durations: Dict[str, List[float]],
     slots: int,
 ) -> Optional[float]:
-    """Estimate how long the rest of the runs will take.
+    """Estimate the remaining time of all runs.
 
-    A run takes as long as the others of its name took on average or, where
-    none is finished, as those that are under way promise; a name that nothing
-    is known of takes as long as the average of the others.
+    The estimate for a run is the mean duration of the finished runs of the same
+    name; if there are none, that of the active ones; and for an unknown name,
+    the mean of all names.
 
     Args:
         waiting (Sequence[str]): The names of the runs to start.
-        running (Sequence[tuple]): Name, seconds so far and seconds left, None
-            where it has not begun to train, of each run under way.
-        durations (Dict[str, List[float]]): Name to the seconds that its
-            finished runs took.
-        slots (int): How many runs are under way at a time.
+        running (Sequence[tuple]): Name, elapsed seconds and remaining seconds
+            of each active run; the latter is None before training starts.
+        durations (Dict[str, List[float]]): Name to the durations of its
+            finished runs, in seconds.
+        slots (int): The number of parallel runs.
 
     Returns:
         float, optional: Seconds; None while nothing is known.

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The results of a sweep as Markdown."""
+"""Write the results of a sweep as Markdown."""
 
 import math
 import shlex
@@ -16,7 +16,7 @@ from .statistics import paired_difference, summarize
 FIGURE_TEXTS = dict(
     mean='the mean over its students',
     first='its first student',
-    best='the student that was best in validation',
+    best='the best student in validation',
     ensemble='the ensemble of its students',
 )
 
@@ -33,14 +33,14 @@ def to_markdown(
     """Write the report of a sweep.
 
     Args:
-        spec (Spec): What is compared.
+        spec (Spec): The sweep.
         entries (Sequence[Entry]): The plan.
-        results (Results): What came out.
-        out (str): The folder that the results and plots are in.
+        results (Results): The results.
+        out (str): The folder of the results and plots.
         plots (Sequence[Tuple[str, str]]): Title and file of every plot.
-        link (str): That folder and a slash, as seen from the report. Defaults
+        link (str): That folder, relative to the report, with a slash. Defaults
             to '', the same folder.
-        level (int): The level of its title. Defaults to 1, a page of its own.
+        level (int): The level of its title. Defaults to 1: a separate page.
 
     Returns:
         str: Markdown.
@@ -74,15 +74,14 @@ def _preface(spec: Spec, lines: Sequence[Line]) -> str:
         f'standard deviation over the seeds {seeds}.'
     )
     if len(figures) == 1:
-        text += f' Of a cohort, {FIGURE_TEXTS[figures.pop()]} counts.'
+        text += f' For a cohort, it is {FIGURE_TEXTS[figures.pop()]}.'
     elif figures:
-        text += ' What counts of a cohort is said with its number of students.'
+        text += ' For a cohort, the column of students says what it is.'
     if spec.compare_with:
         text += (
-            ' A difference is that of the runs with the same seed: its '
-            "mean, and Student's 95 % interval of this in brackets, bold "
-            'where it leaves 0 out (every comparison for itself, with no '
-            'correction for their number).'
+            ' A difference compares runs with the same seed: its mean, and the 95 % '
+            "interval of Student's t in brackets, in bold if it excludes 0 (for "
+            'each comparison alone, without correction for their number).'
         )
     return text
 
@@ -94,7 +93,7 @@ def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
     rows = [
         ['Method', 'Students', 'Runs', spec.metric]
         + [f'− {other.method.name}' for other in others]
-        + ['The command that reruns it']
+        + ['Command to repeat it']
     ]
     several = len({x.method.figure for x in lines if x.num_students > 1}) > 1
     for line in lines:
@@ -128,7 +127,7 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
             'Best in validation',
             'Ensemble',
             'Best epoch',
-            'Its number',
+            'Best epoch, number',
             'Parameters',
             'Training TFLOPs',
             'Seconds',
@@ -154,12 +153,12 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
             ]
         )
     return (
-        'The same runs, by the same commands: the single students and the '
-        'ensemble after the last epoch; what counts in the epoch that was '
-        'best in validation, and the mean of its number; the parameters of '
-        'a student; what a training costs, the forward pass of its teacher '
-        'included (matrix products and convolutions of all steps; wall '
-        'time with validations, beside whatever else the machine did).'
+        'Details of the same runs: the single students and the ensemble after the '
+        'last epoch; the result in the epoch that was best in validation, and the '
+        'mean number of that epoch; the parameters of a student; and the cost of a '
+        "training, including the teacher's forward pass (matrix products and "
+        'convolutions of all steps; wall time including validations, on a machine '
+        'that may have been busy).'
         '\n\n'
     ) + table(rows)
 
@@ -190,29 +189,25 @@ def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
                 )
     if not texts:
         return ''
-    return (
-        'The teachers that were distilled, after their last epoch: '
-        + '; '.join(texts)
-        + '.'
-    )
+    return 'The teachers, after their last epoch: ' + '; '.join(texts) + '.'
 
 
 def _notes(spec: Spec, lines: Sequence[Line], out: str, link: str) -> str:
     records = [r for line in lines for r in line.records.values()]
     texts = [
-        f'This is made from [results.jsonl]({link}results.jsonl), one line a '
-        f'run (also as [results.csv]({link}results.csv)), by\n\n    '
-        + report_command(spec, out)
+        f'This command generates the report from '
+        f'[results.jsonl]({link}results.jsonl), which has one line a run (also as '
+        f'[results.csv]({link}results.csv)):\n\n    ' + report_command(spec, out)
     ]
     if any(line.outdated for line in lines):
         texts.append(
-            "Outdated: the config of this method, or its teacher's, "
-            'has changed since these runs.'
+            'Outdated: the config of this method or of its teacher has changed since '
+            'these runs.'
         )
     if any(record['test_is_val'] for record in records):
         texts.append(
-            'Validation and test have the same images here: the best '
-            'epoch was chosen on what it is tested on.'
+            'Validation and test use the same images here, so the best epoch was '
+            'chosen on the test images.'
         )
     resumed = sum(record['resumed'] for record in records)
     if resumed:
@@ -240,7 +235,7 @@ def _notes(spec: Spec, lines: Sequence[Line], out: str, link: str) -> str:
 
 
 def command_of(spec: Spec, *methods: Method) -> str:
-    """The command that runs methods with all their seeds."""
+    """Return the command that runs methods with all their seeds."""
     return shlex.join(
         [
             'python',
@@ -253,7 +248,7 @@ def command_of(spec: Spec, *methods: Method) -> str:
 
 
 def report_command(spec: Spec, out: str) -> str:
-    """The command that makes the report from the results."""
+    """Return the command that generates the report from the results."""
     return shlex.join(
         ['python', 'tools/sweep.py', spec.path, '--out', out, '--report-only']
     )

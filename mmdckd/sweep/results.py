@@ -1,32 +1,31 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What came out of the runs, one JSON object a line.
+"""Store the results of runs, one JSON object a line.
 
 ================ ===========================================================
 key              meaning
 ================ ===========================================================
 benchmark        the name of the sweep
-role             'method', or 'teacher' of one that students have learned from
-pair, name, seed the pair ('' where there is but one), the method's or
-                 teacher's name, and the seed
-fingerprint      of the config and the teacher; runs of another one are not
-                 of this sweep any more
-students         the names of the students of a cohort; [] of another model
+role             'method', or 'teacher' for a teacher of students
+pair, name, seed the pair ('' if there is only one), the method's or teacher's
+                 name, and the seed
+fingerprint      of the config and the teacher; results with another one are
+                 outdated
+students         the names of the students of a cohort; [] for another model
 last             the last epoch: its number ``epoch``, and all metrics of the
                  validation after it (``val``) and of the test (``test``)
-best             the same of the epoch that was best in validation, by its
+best             the same for the epoch that was best in validation, by its
                  best student; null without validation
 curves           the metrics of all validations, by name, and their ``epoch``;
-                 null of what is not drawn by epoch, the teachers and the
-                 methods of a group; not in lines of former versions
-parameters       of the first student
-train_seconds    wall time of the training with its validations; null of a
-                 run that was resumed
+                 null for teachers and methods of a group, which are not
+                 drawn by epoch; missing in lines of earlier versions
+parameters       the number of parameters of the first student
+train_seconds    wall time of the training with its validations; null for a
+                 resumed run
 train_flops      floating-point operations of the training: those of its first
-                 step times its steps
-test_is_val      whether validation and test have the same images, so that
-                 the best epoch was chosen on what it is tested on
-device, threads  what it ran on: 'cpu' or the name of the GPU, and how many
-                 threads of the CPU it had
+                 step times the number of steps
+test_is_val      whether validation and test use the same images, so that the
+                 best epoch was chosen on the test images
+device, threads  'cpu' or the name of the GPU, and the number of CPU threads
 resumed          whether it was interrupted and resumed
 versions, commit of the packages, and of this repository
 ================ ===========================================================
@@ -38,6 +37,7 @@ import json
 import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from mmdckd.errors import invalid
 from mmdckd.io.data import is_number, read_lines
 from mmdckd.names import metric_name
 
@@ -66,14 +66,14 @@ _SCHEMA: Dict[str, Tuple[type, ...]] = dict(
 class Results:
     """The lines of a result file.
 
-    Lines are only ever added, so whatever is in the file stays there. A
-    line that a kill has left half written is no line.
+    Lines are only added, never changed. An incomplete last line, left by a
+    killed process, is ignored.
 
     Args:
         path (str): The file; it need not exist.
 
     Raises:
-        ValueError: If a whole line is not JSON, or no result; the message
+        ValueError: If a complete line is not JSON or not a result; the message
             names the file and the line.
     """
 
@@ -86,7 +86,7 @@ class Results:
             for key, kinds in _SCHEMA.items():
                 if not isinstance(record.get(key), kinds):
                     raise ValueError(
-                        f'{where} is no result: expected `{key}` to be '
+                        f'Invalid {where}: expected a result whose `{key}` is '
                         f'{" or ".join(kind.__name__ for kind in kinds)}, got '
                         f'{type(record.get(key)).__name__}.'
                     )
@@ -94,12 +94,12 @@ class Results:
                 _check_epoch(record[stage], f'{where}, `{stage}`')
             if not all(isinstance(name, str) for name in record['students']):
                 raise ValueError(
-                    f'{where} is no result: expected `students` to be names.'
+                    f'Invalid {where}: expected a result whose `students` are names.'
                 )
             self.records.append(record)
 
     def find(self, entry: Entry) -> Optional[Dict[str, Any]]:
-        """The last record of an entry whose config has not changed since."""
+        """Return the last record of an entry's current config, or None."""
         for record in reversed(self.records):
             if (
                 _key(record) == entry.key
@@ -109,7 +109,7 @@ class Results:
         return None
 
     def find_outdated(self, entry: Entry) -> Optional[Dict[str, Any]]:
-        """The last record of an entry, whatever its config was."""
+        """Return the last record of an entry, of any config, or None."""
         for record in reversed(self.records):
             if _key(record) == entry.key:
                 return record
@@ -119,7 +119,7 @@ class Results:
         """Add the result of an entry whose run is finished.
 
         Raises:
-            ValueError: If it lacks the metric of the sweep.
+            ValueError: If the result lacks the metric of the sweep.
         """
         with open(entry.run.result_file, encoding='utf-8') as file:
             result = json.load(file)
@@ -142,7 +142,7 @@ class Results:
 
 
 def _check_epoch(epoch: Any, where: str) -> None:
-    """Refuse what is not the metrics of an epoch."""
+    """Check that a value has the form of an epoch's metrics."""
     if epoch is None:
         return
     stages = [epoch.get('val'), epoch.get('test')]
@@ -151,8 +151,8 @@ def _check_epoch(epoch: Any, where: str) -> None:
         for stage in stages
     ):
         raise ValueError(
-            f'{where} is no result: expected a whole `epoch`, '
-            'and numbers by name under `val` and `test`.'
+            f'Invalid {where}: expected a result with a whole `epoch`, and numbers '
+            'by name under `val` and `test`.'
         )
 
 
@@ -163,39 +163,39 @@ def _key(record: Dict[str, Any]):
 def figure_of(
     record: Dict[str, Any], metrics: Dict[str, float], metric: str, figure: str
 ) -> float:
-    """Bring the metrics of a run to one figure.
+    """Reduce the metrics of a run's students to one figure.
 
     Args:
         record (Dict[str, Any]): The run's record, which names its students.
         metrics (Dict[str, float]): The metrics of one of its evaluations.
-        metric (str): Which metric.
+        metric (str): The metric.
         figure (str): 'mean', 'first', 'best' or 'ensemble'; see
-            :func:`~mmdckd.sweep.spec.load_spec`. They are the same where
-            there is one student.
+            :func:`~mmdckd.sweep.spec.load_spec`. They are all the same for a
+            single student.
 
     Returns:
         float: The figure.
 
     Raises:
-        ValueError: If there is no such metric.
+        ValueError: If the metric does not exist.
     """
     keys = keys_of(record, metric, figure)
     for key in keys:
         if key not in metrics:
-            raise ValueError(f'`metric`: there is no {key!r} among {sorted(metrics)}.')
+            raise invalid('metric', f'one of {sorted(metrics)}', key)
     return sum(metrics[key] for key in keys) / len(keys)
 
 
 def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
-    """The metrics whose mean is the figure of a run.
+    """List the metrics whose mean is the figure of a run.
 
     Args:
         record (Dict[str, Any]): The run's record.
-        metric (str): Which metric.
-        figure (str): As in :func:`figure_of`.
+        metric (str): The metric.
+        figure (str): See :func:`figure_of`.
 
     Returns:
-        List[str]: Their names.
+        List[str]: The names of the metrics.
     """
     students = record['students']
     if not students:
@@ -208,14 +208,14 @@ def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
 
 
 def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:
-    """Records as a table for other programs, one row a run.
+    """Write records as comma-separated values for other programs.
 
     Args:
         records (Sequence[Dict[str, Any]]): The records.
         metric (str): The metric of the sweep.
 
     Returns:
-        str: Comma-separated values, with a line of names.
+        str: The names of the columns, then one line a run.
     """
     rows = []
     for record in records:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs a sweep, as far as it has no results."""
+"""Run the parts of a sweep that have no results yet."""
 
 import os
 import os.path as osp
@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ..engine.dataloaders import set_dataloader_defaults
+from ..errors import invalid
 from ..io.files import path_below
 from .display import Display, duration
 from .jobs import ClusterJobs
@@ -31,24 +32,23 @@ def run_sweep(
     resume: bool = False,
     report_only: bool = False,
 ) -> List[Run]:
-    """Run what a sweep lacks, and write its report.
+    """Run the missing runs of a sweep, and write its report.
 
     Args:
         path (str): The file of the sweep.
-        work_dir (str, optional): The folder of the runs. Defaults to None,
-            ``work_dirs/sweeps/`` and the name of the sweep.
+        work_dir (str, optional): The folder of the runs. Defaults to None:
+            ``work_dirs/sweeps/`` plus the name of the sweep.
         out (str, optional): The folder of results and report. Defaults to
-            None, ``work_dir``.
-        jobs (int, optional): How many runs are under way at a time. Defaults
-            to None, one a GPU or, without any, one a core; with an
-            ``executor``, all of them.
-        only (List[str], optional): The methods to run. Defaults to None, all.
-        resume (bool): Whether to go on with interrupted runs. Defaults to
-            False.
-        report_only (bool): Whether to run nothing. Defaults to False.
+            None: ``work_dir``.
+        jobs (int, optional): The number of parallel runs. Defaults to None: one
+            per GPU or, without GPUs, one per core; with an ``executor``, all of
+            them.
+        only (List[str], optional): The methods to run. Defaults to None: all.
+        resume (bool): Whether to continue interrupted runs. Defaults to False.
+        report_only (bool): Whether to only write the report. Defaults to False.
 
     Returns:
-        List[Run]: The runs that have failed.
+        List[Run]: The failed runs.
     """
     spec = load_spec(path)
     work_dir = work_dir or path_below(osp.join('work_dirs', 'sweeps'), spec.name)
@@ -64,16 +64,19 @@ def run_sweep(
             with FileLock(osp.join(work_dir, '.lock'), timeout=0):
                 failed = run_all(spec, entries, chosen, results, work_dir, jobs, resume)
         except Timeout as error:
-            raise ValueError(f'another sweep is at work in {work_dir!r}') from error
+            raise ValueError(
+                'Invalid `work_dir`: expected a folder without a running sweep, got '
+                f'{work_dir!r}, which another process uses.'
+            ) from error
     if results.records:
         write_report(out, spec, entries, results)
     elif report_only:
-        raise ValueError(f'there are no results in {results.path!r}')
+        raise invalid('out', 'a folder with results', results.path)
     return failed
 
 
 def choose(entries: List[Entry], only: Optional[List[str]]) -> List[Entry]:
-    """The methods to run, by their names."""
+    """Select the entries of the methods to run by name."""
     methods = [entry for entry in entries if entry.role == 'method']
     if only is None:
         return methods
@@ -86,7 +89,7 @@ def choose(entries: List[Entry], only: Optional[List[str]]) -> List[Entry]:
         ]
         if not named:
             known = list(dict.fromkeys(entry.name for entry in methods))
-            raise ValueError(f'--only {name!r} is none of the methods: {known}')
+            raise invalid('--only', f'methods among {known}', name)
         chosen += named
     return chosen
 
@@ -100,7 +103,7 @@ def run_all(
     jobs: Optional[int],
     resume: bool,
 ) -> List[Run]:
-    """Run what has no result yet; return the runs that have failed."""
+    """Run everything that has no result yet, and return the failed runs."""
     keep_results(spec, entries, results)
     runs = runs_to_do(chosen, results)
     if not runs:
@@ -132,7 +135,7 @@ def run_all(
 
 
 def own_slots(jobs: Optional[int]) -> List[Dict[str, str]]:
-    """The environments of the runs that this machine trains at a time."""
+    """Return the environments of the parallel runs on this machine."""
     gpus = visible_gpus()
     cores = (
         len(os.sched_getaffinity(0))
@@ -143,7 +146,7 @@ def own_slots(jobs: Optional[int]) -> List[Dict[str, str]]:
 
 
 def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
-    """Add what finished runs have left and the results lack."""
+    """Add the results of finished runs that are not stored yet."""
     for entry in entries:
         if results.find(entry) is None and osp.isfile(entry.run.result_file):
             try:
@@ -153,8 +156,7 @@ def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
 
 
 def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:
-    """The runs without a result and, before them, the teachers that they
-    lack."""
+    """List the runs without a result, preceded by the teachers that they need."""
     students = [e.run for e in chosen if results.find(e) is None]
     teachers = [
         run.teacher
@@ -165,7 +167,7 @@ def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:
 
 
 def outcome_of(run: Run, spec: Spec) -> str:
-    """The figure and the time of a finished run."""
+    """Describe the figure and duration of a finished run."""
     record = mmengine.load(run.result_file)
     value = figure_of(record, record['last']['test'], spec.metric, 'mean')
     seconds = record['train_seconds']
@@ -173,16 +175,16 @@ def outcome_of(run: Run, spec: Spec) -> str:
 
 
 def last_line(path: str) -> str:
-    """The last thing that a process said."""
+    """Return the last line that a process printed."""
     if not osp.isfile(path):
-        return 'its teacher has failed'
+        return 'its teacher failed'
     with open(path, encoding='utf-8', errors='replace') as file:
         lines = [line.strip() for line in file if line.strip()]
-    return lines[-1] if lines else 'it said nothing'
+    return lines[-1] if lines else 'no output'
 
 
 def visible_gpus() -> List[str]:
-    """The GPUs to use, as CUDA_VISIBLE_DEVICES names them."""
+    """List the GPUs to use, by their names in CUDA_VISIBLE_DEVICES."""
     named = os.environ.get('CUDA_VISIBLE_DEVICES')
     if named is not None:
         return [name for name in named.split(',') if name]

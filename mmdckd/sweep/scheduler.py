@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs side by side, each in a process of its own."""
+"""Run several processes in parallel, one for each run."""
 
 import os
 import os.path as osp
@@ -19,7 +19,7 @@ from .progress import read_progress, seconds_left
 
 @dataclass
 class Process:
-    """A run that is under way."""
+    """The process of an active run."""
 
     run: Run
     job: Job
@@ -28,33 +28,33 @@ class Process:
 
     @property
     def seconds(self) -> float:
-        """float: How long it has been running."""
+        """float: The elapsed time in seconds."""
         return time.monotonic() - self.start
 
     @property
     def part(self) -> float:
-        """float: The part of its training that is done, from 0 to 1."""
+        """float: The progress of its training, from 0 to 1."""
         return read_progress(self.run.progress_file)[0]
 
     @property
     def left(self) -> Optional[float]:
-        """float, optional: The seconds that the rest of it takes; None before
-        its first iteration."""
+        """float, optional: The estimated remaining time in seconds; None before
+        the first iteration."""
         return read_progress(self.run.progress_file)[1]
 
 
 class Scheduler:
-    """Starts runs when their teacher is there and a slot is free.
+    """Starts runs when their teacher is trained and a slot is free.
 
-    To be used in a ``with`` statement, at whose end no process is left. The
-    processes end when this one is killed, too.
+    Use it in a ``with`` statement, which ends all processes when it is left.
+    The processes also end when this one is killed.
 
     Args:
-        runs (Sequence[Run]): The runs, in the order to start them in.
-        slots (Sequence[Dict[str, str]]): For every run to have under way at a
-            time, what its environment has besides this process's.
-        resume (bool): Whether a run that was begun goes on from its last
-            checkpoint, rather than anew. Defaults to False.
+        runs (Sequence[Run]): The runs, in the order in which to start them.
+        slots (Sequence[Dict[str, str]]): One slot for each parallel run: its
+            additional environment variables.
+        resume (bool): Whether an interrupted run continues from its last
+            checkpoint instead of starting over. Defaults to False.
         launcher (Processes | ClusterJobs, optional): Starts the processes.
             Defaults to None, which means on this machine.
     """
@@ -83,16 +83,16 @@ class Scheduler:
 
     @property
     def busy(self) -> bool:
-        """bool: Whether there is anything left to run."""
+        """bool: Whether runs are waiting or active."""
         return bool(self.waiting or self.running)
 
     def poll(self) -> List[Tuple[Run, bool]]:
-        """See which runs have ended, and start others.
+        """Collect the runs that have ended, and start others.
 
         Returns:
             List[Tuple[Run, bool]]: The runs that have ended since the last
-            call and whether they are finished; those whose teacher is not
-            are not.
+            call, and whether they succeeded; a run without a trained teacher
+            did not.
         """
         ended = []
         for process in list(self.running):
@@ -109,7 +109,7 @@ class Scheduler:
         return ended
 
     def seconds_left(self):
-        """float, optional: How long the rest will take, by an estimate."""
+        """float, optional: The estimated remaining time in seconds."""
         return seconds_left(
             [run.name for run in self.waiting],
             [
@@ -121,7 +121,7 @@ class Scheduler:
         )
 
     def _give_up(self) -> List[Run]:
-        """Take out the runs whose teacher will not come."""
+        """Remove the runs whose teacher failed."""
         coming = [*self.waiting, *(process.run for process in self.running)]
         lost = [
             run
@@ -134,7 +134,7 @@ class Scheduler:
         return lost
 
     def _finished_elsewhere(self) -> List[Run]:
-        """Take out the runs that a job of an earlier sweep has finished."""
+        """Remove the runs that a job of an earlier sweep has finished."""
         finished = [run for run in self.waiting if osp.isfile(run.result_file)]
         self.waiting = [run for run in self.waiting if run not in finished]
         return finished
@@ -187,16 +187,16 @@ def _is_locked(path: str) -> bool:
 
 
 def make_slots(jobs: int, cores: int, gpus: Sequence[str]) -> List[Dict[str, str]]:
-    """Share the machine among runs.
+    """Share the cores and GPUs of the machine among parallel runs.
 
     Args:
-        jobs (int): How many runs are under way at a time.
-        cores (int): The cores there are; every run has its share of threads.
-        gpus (Sequence[str]): The GPUs there are, as ``CUDA_VISIBLE_DEVICES``
-            names them; the runs take turns.
+        jobs (int): The number of parallel runs.
+        cores (int): The number of cores, which are divided into threads.
+        gpus (Sequence[str]): The GPUs, by their names in
+            ``CUDA_VISIBLE_DEVICES``, assigned in turn.
 
     Returns:
-        List[Dict[str, str]]: The environment of each of them.
+        List[Dict[str, str]]: The environment variables of each run.
     """
     threads = str(max(1, cores // jobs))
     slots = []

@@ -1,28 +1,27 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a sweep compares, as its file says it."""
+"""Read the file that describes a sweep."""
 
-import difflib
 import os.path as osp
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from mmdckd.errors import invalid
+from mmdckd.errors import did_you_mean, invalid
 
-#: How the students of a run are brought to one figure.
+#: The ways to reduce the students of a run to one figure.
 FIGURES = ('mean', 'first', 'best', 'ensemble')
 CLUSTERS = ('slurm', 'local')
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network or a cohort is trained, but for its seed.
+    """How a network or a cohort is trained, apart from the seed.
 
     Attributes:
-        configs (Tuple[str]): Config files, the later over the earlier.
-        cfg_options (dict): Settings over these, as ``--cfg-options`` has
-            them.
+        configs (Tuple[str]): Config files; later ones override earlier ones.
+        cfg_options (dict): Settings that override them, as with
+            ``--cfg-options``.
     """
 
     configs: Tuple[str, ...]
@@ -31,13 +30,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher that is trained before the students who need it.
+    """A teacher that is trained before its students.
 
     Attributes:
         name (str): Its name.
         recipe (Recipe): How it is trained.
-        seed (int | str): Its seed, whatever that of its students; 'each' has
-            a teacher of its own for every seed.
+        seed (int | str): Its seed, the same for all seeds of the students;
+            'each' trains one teacher for every seed.
     """
 
     name: str
@@ -51,13 +50,13 @@ class Method:
 
     Attributes:
         name (str): Its name.
-        pair (str): The pair it is run for; '' where there is but one.
+        pair (str): Its pair; '' if there is only one.
         recipe (Recipe): How it is trained.
-        teacher (str, optional): The teacher of its students, where their
-            config has one.
-        figure (str): Which figure of its students counts.
-        group (str): Methods that differ in one setting only, such as the
-            number of students, are of one group, and joined in the plots.
+        teacher (str, optional): The teacher of its students, if their config
+            has one.
+        figure (str): How its students are reduced to one figure.
+        group (str): The group of methods that differ in one setting only, such
+            as the number of students; plots connect them.
     """
 
     name: str
@@ -88,9 +87,9 @@ def load_spec(path: str) -> Spec:
     """Read the file of a sweep.
 
     It is a config of MMEngine (.yaml, .py or .json) and may inherit from
-    another. Paths in it start at the folder the tool is run in, as for
-    ``tools/train.py``. Top-level names that start with an underscore are the
-    file's own.
+    another. Paths in it are relative to the current folder, as for
+    ``tools/train.py``. Top-level names that start with an underscore are
+    ignored.
 
     .. code-block:: yaml
 
@@ -108,21 +107,20 @@ def load_spec(path: str) -> Spec:
     ================ ======================================================
     key              meaning
     ================ ======================================================
-    name             of the sweep, and of the folder of its runs
-    about            sentences that head its report. Defaults to none
-    metric           the evaluator's, greater is better. Defaults to
+    name             the name of the sweep and of the folder of its runs
+    about            an introduction to its report. Defaults to none
+    metric           a metric of the evaluator, greater is better. Defaults to
                      ``accuracy/top1``
-    seeds            every method is run with each (``randomness.seed``)
-    compare_with     methods that all are compared with, seed by seed.
-                     Defaults to those of ``kd`` and ``dml`` that there are
+    seeds            the seeds of every method (``randomness.seed``)
+    compare_with     the methods with which all others are compared, seed by
+                     seed. Defaults to ``kd`` and ``dml``, if present
     teachers         name to ``config``, ``cfg_options`` and ``seed``, which
                      is a number (defaults to 0) or ``each``: one teacher for
-                     every seed. A teacher is trained once, and its last
-                     epoch teaches
+                     every seed. A teacher is trained once; its last epoch is
+                     used
     pairs            name to ``config``, ``cfg_options`` and ``teacher``.
-                     Every method is run for every pair, its own config and
-                     options over the pair's. Defaults to one without
-                     anything
+                     Every method is run for every pair; its own config and
+                     options override the pair's. Defaults to one empty pair
     methods          name to ``config``, ``cfg_options``, ``teacher``,
                      ``figure`` and ``group``
     executor         where the runs train, if not on this machine: ``cluster``
@@ -131,35 +129,35 @@ def load_spec(path: str) -> Spec:
                      day)
     ================ ======================================================
 
-    A ``config`` is a file or a list of files, the later over the earlier. The
-    checkpoint of the teacher (by name in the method or the pair, or the only
-    one there is) is set as ``model.teacher_ckpt`` wherever the config's model
-    has a ``teacher``; without ``teachers`` the config says itself where its
-    teacher's weights are.
+    A ``config`` is a file or a list of files; later ones override earlier ones.
+    The checkpoint of the teacher (named by the method or the pair, or the only
+    one) is set as ``model.teacher_ckpt`` if the config's model has a
+    ``teacher``. Without ``teachers``, the config has to name its teacher's
+    weights.
 
-    A cohort has several students, and its method's ``figure`` says which counts
-    (defaults to ``mean``):
+    A cohort has several students; ``figure`` of its method says how they are
+    reduced to one figure (defaults to ``mean``):
 
-    - ``mean``: the mean over its students. It tells the most of a method
-      whose students are alike, with no student chosen.
-    - ``first``: the first student, chosen before training, so that it
-      compares with a method of one student in spread as well. For cohorts of
-      unlike students.
-    - ``best``: the student that was best in validation.
+    - ``mean``: the mean over its students. It is the most precise figure for
+      similar students, without choosing one.
+    - ``first``: the first student, which is chosen before training, so that its
+      spread is comparable with that of a single student. For cohorts of
+      different students.
+    - ``best``: the best student in validation.
     - ``ensemble``: the mean of the students' probabilities.
 
-    All of them are kept and reported.
+    All of them are stored and reported.
 
     Args:
         path (str): The file.
 
     Returns:
-        Spec: What it says.
+        Spec: The sweep.
 
     Raises:
-        ValueError: If it says something that is not known or does not fit;
-            the message names the key.
-        FileNotFoundError: If a file it names does not exist.
+        ValueError: If a key is unknown or a value is invalid; the message names
+            the key.
+        FileNotFoundError: If a file that it names does not exist.
     """
     _check_file('sweep', path)
     raw = Config.fromfile(path).to_dict()
@@ -251,7 +249,9 @@ def _method(
         recipe.configs + own.configs, {**recipe.cfg_options, **own.cfg_options}
     )
     if not recipe.configs:
-        raise ValueError(f'`{where}.config` is missing: which config is run?')
+        raise ValueError(
+            f'Invalid `{where}.config`: expected the path of a config, got none.'
+        )
     return Method(name, pair, recipe, teacher, figure, entry.get('group', ''))
 
 
@@ -263,7 +263,7 @@ def _recipe(where: str, entry: dict) -> Recipe:
     options = entry.get('cfg_options') or {}
     if not isinstance(options, dict):
         raise ValueError(
-            f'Invalid `{where}.cfg_options`: expected settings and their values, '
+            f'Invalid `{where}.cfg_options`: expected a dict of settings, '
             f'got {options!r}.'
         )
     return Recipe(configs, options)
@@ -317,16 +317,17 @@ def _check_keys(
     prefix = f'{where}.' if where else ''
     for key in entry:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f' Did you mean `{near[0]}`?' if near else ''
+            hint = did_you_mean(key, known)
             raise ValueError(
                 f'Invalid `{prefix}{key}`: expected one of {list(known)}.{hint}'
             )
     for key in needed:
         if key not in entry:
-            raise ValueError(f'`{prefix}{key}` is missing.')
+            raise ValueError(f'Invalid `{prefix}{key}`: expected a value, got none.')
 
 
 def _check_file(what: str, path: str) -> None:
     if not osp.isfile(path):
-        raise FileNotFoundError(f'{what}: there is no file {path!r}.')
+        raise FileNotFoundError(
+            f'Invalid {what}: expected an existing file, got {path!r}.'
+        )

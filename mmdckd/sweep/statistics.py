@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What several seeds tell about a method, and about two."""
+"""Summarize the results of several seeds, and compare two methods."""
 
 import math
 import statistics
@@ -18,14 +18,14 @@ class Summary:
         s = \sqrt{\frac{1}{n - 1} \sum_i (x_i - \bar x)^2}, \quad
         \bar x \pm t_{n-1,\,0.975} \frac{s}{\sqrt n}
 
-    The interval is Student's: it holds the true mean in 95 % of the cases
-    where the values are normally distributed.
+    The interval is that of Student's t: it contains the true mean in 95 % of
+    cases if the values are normally distributed.
 
     Attributes:
         count (int): n.
         mean (float): Their mean.
-        std (float): Their standard deviation; NaN of a single value.
-        margin (float): Half the width of the interval; NaN of a single value.
+        std (float): Their standard deviation; NaN for a single value.
+        margin (float): Half the width of the interval; NaN for a single value.
     """
 
     count: int
@@ -45,7 +45,7 @@ class Summary:
 
     @property
     def clear_of_zero(self) -> bool:
-        """bool: Whether the interval leaves 0 out."""
+        """bool: Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -63,12 +63,12 @@ def summarize(values: Sequence[float]) -> Summary:
     """
     count = len(values)
     if count == 0:
-        raise ValueError('There are no values to summarize.')
+        raise ValueError('Invalid values: expected one or more, got none.')
     mean = statistics.fmean(values)
     if count == 1:
         return Summary(count, mean, math.nan, math.nan)
     std = statistics.stdev(values)
-    # scipy.stats has the interval whole, and takes a second to import.
+    # scipy.stats has this interval, but takes a second to import.
     quantile = float(stdtrit(count - 1, 0.975))
     return Summary(count, mean, std, quantile * std / math.sqrt(count))
 
@@ -78,15 +78,17 @@ def paired_difference(
 ) -> Summary:
     """Summarize the differences of two methods, seed by seed.
 
-    Runs of one seed share what the seed decides and their teacher, so that
-    the spread this causes is not counted.
+    Runs with the same seed share the teacher and everything that the seed
+    determines, so the variance that these cause cancels.
 
     Args:
         ours (Mapping[int, float]): Seed to value of a method.
-        theirs (Mapping[int, float]): The same of the method to compare with.
+        theirs (Mapping[int, float]): Seed to value of the method to compare
+            with.
 
     Returns:
-        Summary: Of ``ours[seed] - theirs[seed]`` over the seeds of both.
+        Summary: The summary of ``ours[seed] - theirs[seed]`` over the seeds of
+        both.
 
     Raises:
         ValueError: If they have no seed in common.

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The metrics of every validation of a run."""
+"""Record the metrics of every validation of a run."""
 
 from typing import Dict, List, Optional
 
@@ -12,17 +12,16 @@ INFO_KEY = 'benchmark_validations'
 
 
 class CurvesHook(Hook):
-    """Keeps the metrics of every validation in the message hub.
+    """Records the metrics of every validation in the message hub.
 
-    They are in the checkpoints then, and a run that is resumed goes on with
-    them.
+    So checkpoints contain them, and a resumed run continues with them.
     """
 
-    # After what publishes metrics, before what saves a checkpoint.
+    # After the hooks that publish metrics, before the hook that saves checkpoints.
     priority = 'LOW'
 
     def after_val_epoch(self, runner, *args, **kwargs) -> None:
-        """Keep the metrics of the validation."""
+        """Record the metrics of the validation."""
         hub = runner.message_hub
         kept = hub.get_info(INFO_KEY, [])
         hub.update_info(
@@ -31,14 +30,14 @@ class CurvesHook(Hook):
 
 
 def validation_of(hub: MessageHub) -> Dict[str, float]:
-    """The metrics of the last validation that a message hub knows of, but for
-    the times that MMEngine keeps with them.
+    """Return the metrics of the last validation in a message hub, without
+    MMEngine's times.
 
     Args:
-        hub (MessageHub): That of a runner, or of a checkpoint.
+        hub (MessageHub): The message hub of a runner or a checkpoint.
 
     Returns:
-        Dict[str, float]: By name; empty without validation.
+        Dict[str, float]: Name to value; empty without validation.
     """
     return {
         without_stage(key): float(history.current())
@@ -48,14 +47,14 @@ def validation_of(hub: MessageHub) -> Dict[str, float]:
 
 
 def curves_of(hub: MessageHub) -> Dict[str, List[Optional[float]]]:
-    """What :class:`CurvesHook` has kept.
+    """Return the records of :class:`CurvesHook`.
 
     Args:
-        hub (MessageHub): That of the runner.
+        hub (MessageHub): The message hub of the runner.
 
     Returns:
-        Dict[str, List[float]]: ``epoch``, the epochs that were validated, and
-        each metric after them, to five digits; None where there was none.
+        Dict[str, List[float]]: ``epoch``, the validated epochs, and the values
+        of each metric, to five digits; None for an epoch without the metric.
     """
     kept = hub.get_info(INFO_KEY, [])
     keys = dict.fromkeys(key for metrics in kept for key in metrics)

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""One run: train, test, write down what came out.
+"""Train, test and write the result of one run of a sweep.
 
-``python -m mmdckd.sweep.worker CONFIG RESULT`` runs the config that
+``python -m mmdckd.sweep.worker CONFIG RESULT`` runs a config that
 ``tools/sweep.py`` has completed.
 """
 
@@ -34,21 +34,21 @@ from .cost import StepCostHook
 from .progress import ProgressFileHook
 from .validation_curves import CurvesHook, curves_of, validation_of
 
-#: What a training costs, in the folder of its run.
+#: The file, in the folder of the run, with the cost of the training.
 _COST = 'cost.json'
 PACKAGES = ('mmdckd', 'torch', 'mmengine', 'mmpretrain', 'mmrazor')
 
 
 def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
-    """Train, then test the last epoch and the one that was best in
-    validation, each once.
+    """Train, then test the last epoch and the epoch that was best in validation.
 
     Args:
         cfg (Config): The config of the run.
-        progress_file (str): The file to write to how far it is.
+        progress_file (str): The file for the progress.
 
     Returns:
-        Dict[str, Any]: What :mod:`.results` describes, from ``students`` on.
+        Dict[str, Any]: The entries that :mod:`.results` describes, from
+        ``students`` on.
     """
     start = time.perf_counter()
     runner = train_phases(cfg, partial(_train, progress_file=progress_file))
@@ -80,7 +80,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         best=best,
         curves=curves_of(runner.message_hub),
         parameters=sum(p.numel() for p in first.parameters()),
-        # A resumed run does not know the time before.
+        # A resumed run does not know the time before it was interrupted.
         train_seconds=None if cfg.resume else seconds,
         train_flops=sum(map(_read_cost, phases_of(cfg))),
         test_is_val=_test_is_val(cfg),
@@ -93,7 +93,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
 
 def _train(cfg: Config, progress_file: str) -> Runner:
-    """Train, and write what it costs into the folder of the run."""
+    """Train, and write the cost to the folder of the run."""
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     cost = StepCostHook()
     runner.register_hook(cost)
@@ -114,7 +114,7 @@ def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:
 
 
 def _test_is_val(cfg: Config) -> bool:
-    """Whether the best epoch was chosen on the split it is tested on."""
+    """Tell whether validation and test use the same images."""
     val = cfg.get('val_dataloader')
     return val is not None and val.dataset == cfg.test_dataloader.dataset
 
@@ -124,10 +124,10 @@ def _device() -> str:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that holds its input is gone."""
+    """End this process when the process that holds its standard input ends."""
 
     def wait() -> None:
-        # Not sys.stdin, whose lock would be held when this process ends.
+        # sys.stdin has a lock, which would still be held when this process ends.
         while os.read(0, 1):
             pass
         os._exit(1)
@@ -142,7 +142,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument(
         '--progress', required=True, help='the file to write progress to'
     )
-    parser.add_argument('--lock', required=True, help='the file to lock meanwhile')
+    parser.add_argument('--lock', required=True, help='the file to lock during the run')
     parser.add_argument(
         '--end-with-stdin', action='store_true', help='end when the standard input ends'
     )
@@ -155,7 +155,9 @@ def main(argv: Optional[List[str]] = None) -> None:
             result = run(Config.fromfile(args.config), args.progress)
             write_text(args.result, json.dumps(result))
     except Timeout:
-        raise SystemExit(f'error: another process trains {args.config}') from None
+        raise SystemExit(
+            f'error: another process already trains {args.config}.'
+        ) from None
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Writes the report of a sweep, and one page of several."""
+"""Write the report of a sweep, or one page about several."""
 
 import os
 import os.path as osp
@@ -20,7 +20,7 @@ from .spec import Spec, load_spec
 def write_report(
     out: str, spec: Spec, entries: List[Entry], results: Results
 ) -> List[Tuple[str, str]]:
-    """Write the tables and plots; return title and file of the plots."""
+    """Write the tables and plots, and return title and file of the plots."""
     os.makedirs(out, exist_ok=True)
     plots = draw_plots(make_lines(spec, entries, results), out)
     page = osp.join(out, 'README.md')
@@ -31,11 +31,11 @@ def write_report(
 
 
 def write_page(path: str, specs: List[str], results_dir: Optional[str] = None) -> None:
-    """Write the reports of several sweeps, and one page of them.
+    """Write the reports of several sweeps, and one page about all of them.
 
     Args:
         path (str): The page.
-        specs (List[str]): The files that say what is compared.
+        specs (List[str]): The files that describe the sweeps.
         results_dir (str, optional): The folder that has a folder of results for
             each sweep. Defaults to ``results`` beside the page.
     """

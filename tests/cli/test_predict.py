@@ -251,7 +251,7 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     assert '\x1b' not in table
     assert '\x1b' not in done.stdout + done.stderr
     for line in (
-        'skipped {}/pipe.png: it is no regular file',
+        'skipped {}/pipe.png: it is not a regular file',
         'skipped {}/loop: it links to a folder',
         'cannot read {}/strip.png: it has 1 x 20,000 pixels',
         'cannot read {}/bomb.png: it has 20,000 x 20,000 pixels',

@@ -193,7 +193,7 @@ def test_a_page_is_made_of_committed_results(sweep, run, tmp_path):
 def test_two_do_not_work_in_one_folder(sweep, run):
     with FileLock(str(sweep['work'] / '.lock')):
         error, _ = run(*sweep['args'])
-    assert 'error: another sweep is at work in' in error
+    assert 'error: Invalid `work_dir`: expected a folder without' in error
 
 
 def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
@@ -218,7 +218,7 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
     left.write_text('by a run that was interrupted')
     error, output = run(spec, '--work-dir', work, '--jobs', 2)
     assert 'tim, seed 0: failed: KeyError' in output
-    assert 'kd, seed 0: failed: its teacher has failed' in output
+    assert 'kd, seed 0: failed: its teacher failed' in output
     (log,) = work.glob('tim-*/seed0/log.txt')
     assert f'  tim, seed 0: {log}' in error and 'plain' not in error
     assert 'invalid depth 19' in log.read_text()
@@ -232,9 +232,12 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
     'arguments, message',
     [
         (['no.yaml'], "error: sweep: there is no file 'no.yaml'"),
-        (['SPEC', '--only', 'dlm'], "error: --only 'dlm' is none of the methods"),
+        (['SPEC', '--only', 'dlm'], 'error: Invalid `--only`: expected methods among'),
         (['SPEC', '--jobs', '0'], 'error: argument --jobs: expected 1 or more, got 0'),
-        (['SPEC', '--report-only'], 'error: there are no results in '),
+        (
+            ['SPEC', '--report-only'],
+            'error: Invalid `out`: expected a folder with results',
+        ),
         (['SPEC', 'SPEC'], 'error: several sweeps need --page'),
         (['no.yaml', '--page', 'p.md'], "sweep: there is no file 'no.yaml'"),
     ],

@@ -1,8 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Check that MMRazor's recorders can record their sources."""
 
-import difflib
-
 from mmrazor.models.distillers import BaseDistiller, ConfigurableDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import (
@@ -11,6 +9,8 @@ from mmrazor.models.task_modules.recorder import (
 )
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
+
+from mmdckd.errors import did_you_mean, invalid
 
 from ..tasks.heads import knowledge_of, why_not_the_head
 
@@ -47,11 +47,11 @@ def check_source(recorder: BaseRecorder, network: nn.Module, key: str) -> None:
         return
     source = recorder.source
     if not isinstance(source, str) or source not in known:
-        near = difflib.get_close_matches(str(source), known, 5, 0.4)
-        raise ValueError(
-            f'Invalid `{key}.source`: expected a {kind} of the '
-            f'{type(network).__name__}, got {source!r}. Near: '
-            f'{", ".join(near) or "nothing"}.'
+        raise invalid(
+            f'{key}.source',
+            f'a {kind} of the {type(network).__name__}',
+            source,
+            did_you_mean(source, known, 3),
         )
 
 

@@ -188,7 +188,7 @@ def test_tool_writes_what_trains(tmp_path):
                 ),
                 'out.py',
             ],
-            'does not become a cohort',
+            'which can become a cohort, got',
         ),
     ],
 )

@@ -109,8 +109,8 @@ def test_missing_files(tmp_path):
 @pytest.mark.parametrize(
     'name, content, message',
     [
-        ('train-images-idx3-ubyte.gz', b'no archive', 'broken'),
-        ('train-images-idx3-ubyte.gz', None, 'broken'),
+        ('train-images-idx3-ubyte.gz', b'no archive', 'damaged'),
+        ('train-images-idx3-ubyte.gz', None, 'damaged'),
         ('train-labels-idx1-ubyte.gz', np.zeros(9, np.uint8), 'expected Fashion'),
         ('train-labels-idx1-ubyte.gz', np.full(360, 10, np.uint8), '0 to 9'),
         (

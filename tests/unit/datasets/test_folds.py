@@ -101,9 +101,7 @@ def test_a_class_that_is_in_one_fold_alone_is_named():
     identities = list(range(8))
     folds = fold_table([0] * 8, identities, 2, 0)
     copies = [i for i in identities if folds[i] == 0][:3]
-    with pytest.raises(
-        ValueError, match='class 1 in two .*all in fold 0'
-    ):
+    with pytest.raises(ValueError, match='class 1 in two .*all in fold 0'):
         fold_table([0] * 8 + [1] * 3, identities + copies, 2, 0)
 
 

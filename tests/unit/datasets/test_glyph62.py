@@ -108,7 +108,7 @@ def test_missing_files_say_how_to_make_them(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         Glyph62(str(tmp_path / 'none'), 'val')
     message = str(error.value)
-    assert 'has no val.npz' in message
+    assert 'a folder with val.npz' in message
     assert re.search(
         r'make_glyph62\.py --fonts DIR \[DIR \.\.\.\] --out .*none', message
     )
@@ -133,9 +133,9 @@ def test_another_archive(tmp_path):
     'kwargs, message',
     [
         (dict(split='dev'), "'train', 'val', 'test'.* 'dev'"),
-        (dict(size=12), 'divide 32.* 12'),
-        (dict(size=0), 'divide 32.* 0'),
-        (dict(size=64), 'divide 32.* 64'),
+        (dict(size=12), 'divisor of 32.*  12'),
+        (dict(size=0), 'divisor of 32.*  0'),
+        (dict(size=64), 'divisor of 32.*  64'),
         (dict(subset=0), 'from 1 to 744, got 0'),
         (dict(subset=745), 'from 1 to 744, got 745'),
     ],

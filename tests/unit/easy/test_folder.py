@@ -58,7 +58,7 @@ def test_parts_in_a_folder(tmp_path):
         ),
         (
             lambda path: (path / 'dog' / '3.png').write_text('text'),
-            r'1 of 20 .* no image whose format is known.*3\.png',
+            r'1 of 20 .* not an image of a known format.*3\.png',
         ),
         (
             lambda path: (path / 'dog' / '3.png').write_bytes(

@@ -103,7 +103,7 @@ def test_the_name_of_the_file_is_no_code(run, tmp_path):
 
 @pytest.mark.parametrize('name', ["it's", 'a\\b', '{{ fileBasename }}', 'a\nb'])
 def test_a_folder_that_mmengine_cannot_write_down_is_refused(run, tmp_path, name):
-    with pytest.raises(ValueError, match='Invalid folder to export to'):
+    with pytest.raises(ValueError, match='Invalid `out_dir`'):
         export_student(f'{run.work_dir}/epoch_2.pth', str(tmp_path / name), 'student0')
 
 
@@ -148,7 +148,7 @@ def test_a_config_that_a_checkpoint_names_is_not_run(run, tmp_path, cfg_path):
             dict(student0=dict(type='ImageClassifier', _scope_='evil_module')),
             r'model\.students\.student0\._scope_',
         ),
-        (dict(student0=dict(type='ImageClassifier')), 'no student that can be built'),
+        (dict(student0=dict(type='ImageClassifier')), 'a student that can be built'),
         (dict(student0={}), 'needs `cfg_path`'),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_result_that_is_none_is_named(change, tmp_path):
     path = tmp_path / 'results.jsonl'
     good = record('kd', 0, dict(a=1.0))
     path.write_text(f'{json.dumps(good)}\n{json.dumps({**good, **change})}\n')
-    with pytest.raises(ValueError, match='Line 2 of .*results.jsonl.*no res'):
+    with pytest.raises(ValueError, match='line 2 of .*results.jsonl.*a result'):
         Results(str(path))
 
 
@@ -135,7 +135,7 @@ def test_a_result_that_is_none_is_named(change, tmp_path):
 def test_a_line_that_is_no_object_is_named(line, tmp_path):
     path = tmp_path / 'results.jsonl'
     path.write_text(line + '\n')
-    with pytest.raises(ValueError, match='Line 1 of .*results.jsonl'):
+    with pytest.raises(ValueError, match='line 1 of .*results.jsonl'):
         Results(str(path))
 
 

@@ -143,7 +143,7 @@ def test_a_second_worker_of_a_run_is_refused(tmp_path):
             text=True,
         )
     assert done.returncode == 1
-    assert 'error: another process trains config.py' in done.stderr
+    assert 'error: another process already trains config.py' in done.stderr
 
 
 @pytest.mark.slow

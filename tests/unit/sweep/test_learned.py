@@ -53,11 +53,11 @@ def test_the_table_holds_what_counts_of_a_cohort():
     )
     row = cells(text, 'dckd')
     assert row.pop('NLL') == '2.000 ± 0.707'
-    assert row.pop('Soft entropy of the collected target') == '3.000 ± 0.000'
+    assert row.pop('Soft entropy of the target') == '3.000 ± 0.000'
     assert row.pop('Agreement of two students') == '0.750 ± 0.000'
     assert set(row) == {'Method', *STATISTICS} - {
         'NLL',
-        'Soft entropy of the collected target',
+        'Soft entropy of the target',
         'Agreement of two students',
     }
     assert set(row.values()) == {'dckd', ''}

@@ -171,18 +171,20 @@ def test_later_files_come_over_earlier_ones(plan, tmp_path):
 def test_which_of_several_teachers_must_be_said(plan, tmp_path):
     teacher = dict(config=str(tmp_path / 'teacher.py'))
     two = dict(tim=teacher, tom=dict(teacher, seed=1))
-    with pytest.raises(ValueError, match="`methods.kd` has a teacher.*'tom'"):
+    with pytest.raises(ValueError, match="`methods.kd`: expected `teacher`.*'tom'"):
         plan(teachers=two)
     entries = plan(dict(plain={}, kd=dict(teacher='tom')), teachers=two)
     assert keys(entries)[0] == ('teacher', 'tom', 1)
 
 
 def test_a_config_without_a_test_is_refused(plan):
-    with pytest.raises(ValueError, match='`methods.kd` has no `test_dataload'):
+    with pytest.raises(ValueError, match='`methods.kd`: expected a config with `test_dataload'):
         plan(dict(kd=dict(cfg_options=dict(test_dataloader=None))))
 
 
 def test_settings_that_do_not_fit_the_config_are_refused(plan):
     options = {'model.teacher': None, 'model.teacher.depth': 8}
-    with pytest.raises(ValueError, match='`methods.kd` do not go together'):
+    with pytest.raises(
+        ValueError, match='`methods.kd`: expected configs and `cfg_options` that'
+    ):
         plan(dict(kd=dict(cfg_options=options)))

@@ -99,8 +99,8 @@ methods = {
 @pytest.mark.parametrize(
     'change, message',
     [
-        (('seeds', 'seed'), '`seed`: .* Did you mean `seeds`?'),
-        (('seeds: [3, 1]', ''), '`seeds` is missing'),
+        (('seeds', 'seed'), '`seed`: .* Did you mean .seeds.?'),
+        (('seeds: [3, 1]', ''), '`seeds`: expected a value'),
         (('[3, 1]', '[]'), '`seeds`: .* got \\[\\]'),
         (('[3, 1]', '[1, 1]'), '`seeds`: .* got \\[1, 1\\]'),
         (('[3, 1]', '[-1]'), '`seeds`: .* got \\[-1\\]'),
@@ -108,7 +108,7 @@ methods = {
         (('[3, 1]', '5'), '`seeds`: .* got 5'),
         (
             ('{config: kd.py}', '{config: kd.py, cfg_option: {a: 1}}'),
-            '`methods.kd.cfg_option`: .* Did you mean `cfg_options`?',
+            '`methods.kd.cfg_option`: .* Did you mean .cfg_options.?',
         ),
         (
             ('{config: kd.py}', '{config: kd.py, cfg_options: a=1}'),
@@ -122,7 +122,7 @@ methods = {
             ('{config: kd.py}', '{config: kd.py, teacher: tim}'),
             "`methods.kd.teacher`: expected one of \\[\\], got 'tim'",
         ),
-        (('{config: kd.py}', '{}'), '`methods.kd.config` is missing'),
+        (('{config: kd.py}', '{}'), '`methods.kd.config`: expected the path'),
         (('{config: kd.py}', 'kd.py'), '`methods`: expected names and their settings'),
         (('  kd: {config: kd.py}', '  {}'), '`methods`: expected at least one'),
         (
@@ -131,7 +131,7 @@ methods = {
         ),
         (
             ('methods:', 'teachers: {t: {seed: 1}}\nmethods:'),
-            '`teachers.t.config` is missing',
+            '`teachers.t.config`: expected a value',
         ),
         (
             ('methods:', 'teachers: {t: {config: kd.py, seed: all}}\nmethods:'),

@@ -80,7 +80,7 @@ def test_a_single_value_has_no_spread():
 
 
 def test_nothing_cannot_be_summarized():
-    with pytest.raises(ValueError, match='no values'):
+    with pytest.raises(ValueError, match='expected one or more, got none'):
         summarize([])
-    with pytest.raises(ValueError, match='no values'):
+    with pytest.raises(ValueError, match='expected one or more, got none'):
         paired_difference({0: 1.0}, {1: 1.0})

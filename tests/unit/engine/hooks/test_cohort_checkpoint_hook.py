@@ -112,7 +112,7 @@ def test_a_checkpoint_without_a_validation_says_which_one_it_uses(tmp_path, capf
         runner.train()
     last = Path(cfg.work_dir) / 'epoch_2.pth'
     note = best_student_of(load(last)).note
-    assert 'saved after iteration 4 (epoch 2) and has no validation' in note
+    assert 'saved after iteration 4 (epoch 2) without a validation' in note
     assert 'the validation after iteration 2 (epoch 1)' in note
     capfd.readouterr()
     name = export_student(str(last), str(tmp_path / 'out')).name

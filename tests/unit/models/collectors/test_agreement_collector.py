@@ -105,5 +105,7 @@ def test_what_cannot_be_weighted():
         AgreementCollector('naive')
     with pytest.raises(ValueError, match='expected 2 or more for AgreementCollector'):
         AgreementCollector(dict(type='mean', include_self=True)).check_cohort(1, 0)
-    with pytest.raises(ValueError, match='AgreementCollector needs classes'):
+    with pytest.raises(
+        ValueError, match='got AgreementCollector, which supports one class'
+    ):
         AgreementCollector().use_task(TASKS['multi_label'])

@@ -52,5 +52,5 @@ def test_several_tasks_are_refused():
         def forward(self, feats):
             return dict(color=feats, shape=feats)
 
-    with pytest.raises(TypeError, match='gave a dict'):
+    with pytest.raises(TypeError, match='returned a dict'):
         recorded(Network(Tasks()), torch.randn(2, 4))

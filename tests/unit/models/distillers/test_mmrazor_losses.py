@@ -370,5 +370,5 @@ def test_connector_made_for_other_channels_is_named(name, connector, change):
     changed = dict(case.connectors)
     changed[connector] = dict(changed[connector], **change)
     message = message_of(case._replace(connectors=changed))
-    assert f'`distiller.connectors.{connector}` is made for 12' in message
+    assert f'Invalid `distiller.connectors.{connector}`' in message
     assert "the student's `" in message

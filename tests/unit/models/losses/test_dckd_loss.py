@@ -639,7 +639,9 @@ def test_teachers_with_weights():
             losses['teacher'][i],
             F.kl_div(students[i].log_softmax(-1), target, reduction='batchmean'),
         )
-    with pytest.raises(ValueError, match='`teacher_collector`: .*2 `weights`.* 3'):
+    with pytest.raises(
+        ValueError, match='`teacher_collector`: .*expected 3 weights.*got 2'
+    ):
         DCKDLoss(teacher_collector=weighted).check_cohort(2, 3)
 
 
@@ -677,7 +679,9 @@ def test_peers_may_be_others_than_the_students(include_self):
     )
     assert of_students.any() and of_peers is None
     torch.testing.assert_close(loss(students, teachers, labels, list(students)), own)
-    with pytest.raises(ValueError, match=r'`preds_P` has \(2, 4, 6\).* 3 stu'):
+    with pytest.raises(
+        ValueError, match=r'`preds_P`: expected 3 peers .*got \(2, 4, 6\)'
+    ):
         loss(students, teachers, labels, peers[:2])
 
 
@@ -758,9 +762,9 @@ def test_wrong_options():
 
 def test_wrong_shapes():
     loss, (students, teachers, labels) = DCKDLoss(), random_batch()
-    with pytest.raises(ValueError, match=r'\(4, 5\).*\(4, 6\)'):
+    with pytest.raises(ValueError, match=r'\(4, 6\).*\(4, 5\)'):
         loss(students, teachers[0, :, :5], labels)
-    with pytest.raises(ValueError, match=r'\(1, 2, 6\).*\(4, 6\)'):
+    with pytest.raises(ValueError, match=r'\(4, 6\).*\(1, 2, 6\)'):
         loss(students, teachers[:, :2], labels)
     with pytest.raises(ValueError, match=r'\[\(4, 6\), \(4, 5\)\]'):
         loss([students[0], students[1, :, :5]], teachers, labels)

@@ -179,7 +179,7 @@ def test_errors():
         ValueError, match='`num_students` of the gate: expected 4.*got 3'
     ):
         loss.check_cohort(4, 0)
-    with pytest.raises(ValueError, match='no peer'):
+    with pytest.raises(ValueError, match='expected 2 or more'):
         GatedEnsembleLoss(1, 5).check_cohort(1, 1)
     with pytest.raises(
         ValueError, match='`num_classes` of the gate: expected 4.*got 5'
