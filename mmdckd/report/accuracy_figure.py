@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The metric that students are compared by, over a run."""
+"""Draw the metric by which students are compared over a run."""
 
 import os
 import os.path as osp
@@ -26,8 +26,8 @@ from .curves import Curves, students_of
 from .measures import ACCURACY, title_of, unit_of, written
 from .panels import Room, room_for
 
-#: From so many validations on, the second half of them has a panel of its own
-#: where it takes less than a third of the axis.
+#: From this number of validations on, the second half gets its own panel if its
+#: values cover less than a third of the axis.
 _ENOUGH_TO_ZOOM, _SMALL_PART = 6, 3
 
 
@@ -35,10 +35,11 @@ def draw_curves(curves: Curves, path: Union[str, os.PathLike], title: str) -> No
     """Write the figure of :func:`accuracy_figure` to a file.
 
     Args:
-        curves (Dict[str, Dict[int, float]]): What
-            :func:`~mmdckd.report.read_curves` returns; values in per cent.
-        path (str | PathLike): The image to write; its ending is its format.
-        title (str): What stands above.
+        curves (Dict[str, Dict[int, float]]): The result of
+            :func:`~mmdckd.report.read_curves`, with values in percent.
+        path (str | PathLike): The image to write; its extension determines the
+            format.
+        title (str): The title of the figure.
 
     Raises:
         ValueError: If there is no student among the members.
@@ -60,19 +61,19 @@ def accuracy_figure(
 ) -> Figure:
     """Draw the metric of every member over the validations, on linear axes.
 
-    Members look as in :func:`~mmdckd.visualization.style.line_style`, and the
-    last value of each stands in the legend. Where later values can hardly be
-    told apart, the second half of the validations has a panel of its own.
+    The styles are those of :func:`~mmdckd.visualization.style.line_style`, and
+    the legend has the last value of each member. If later values are hard to
+    distinguish, the second half of the validations gets its own panel.
 
     Args:
         curves (Dict[str, Dict[int, float]]): Member to step to value.
-        best (Choice, optional): What has a ring around it; None for nothing.
+        best (Choice, optional): The value marked with a ring; None for none.
         metric (str): The metric. Defaults to top-1 accuracy.
-        unit (str): What steps are. Defaults to ``'epoch'``.
-        room (Room, optional): What to make room for. Defaults to None, the
-            curves.
-        images (int, optional): How many images it is measured on: fewer than
-            20 make points, and no line. Defaults to None: enough.
+        unit (str): The unit of steps. Defaults to ``'epoch'``.
+        room (Room, optional): The range of the axis. Defaults to None: that of
+            the curves.
+        images (int, optional): The number of images behind a value; with fewer
+            than 20, points are drawn instead of lines. Defaults to None: lines.
 
     Raises:
         ValueError: If there is no student among the members.
@@ -80,8 +81,8 @@ def accuracy_figure(
     students = students_of(curves)
     if not students:
         raise ValueError(
-            'There is no student to draw: the run has validated '
-            f'{sorted(curves) or "nothing"}.'
+            'Invalid curves: expected at least one student, got '
+            f'{sorted(curves) or "none"}.'
         )
     members = [name for name in curves if name not in (*students, names.BEST)]
     members = [*sorted(members, reverse=True), *students]
@@ -149,6 +150,6 @@ def _ring(axes: Axes, best: Choice, unit: str, metric: str) -> None:
 
 
 def _room(curves: Curves, members: List[str], steps: List[int]) -> Room:
-    """What the values of members at some steps need room for."""
+    """Return the range of the values of members at some steps."""
     values = (curves[m][s] for m in members for s in steps if s in curves[m])
     return room_for(values) or Room(0.0, 1.0, 0.5)

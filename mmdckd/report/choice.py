@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The best student of a run and its validation, as ``best.pth`` has them."""
+"""Choose the best student of a run and its validation, as in ``best.pth``."""
 
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
@@ -17,7 +17,7 @@ from mmdckd.evaluation.best_rule import (
 from .curves import Curves, curves_of, students_of
 from .measures import ACCURACY
 
-#: What is logged beside the metrics of a validation.
+#: The other values that are logged with the metrics of a validation.
 _NO_METRICS = ('step', 'time', 'data_time')
 
 
@@ -26,9 +26,9 @@ class Choice(NamedTuple):
 
     Attributes:
         student (str): Its name.
-        step (int): The validation: its epoch, or its iteration.
-        value (float): What the student has there in the metric that students
-            are compared by.
+        step (int): The epoch or iteration of the validation.
+        value (float): The student's value of the metric by which students are
+            compared.
     """
 
     student: str
@@ -37,12 +37,12 @@ class Choice(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How a run chooses.
+    """The rules by which a run chooses a student and a validation.
 
     Attributes:
         students (BestRule): How the best student of a validation is chosen.
         key (str): The value by which the best validation is chosen.
-        rule (str): ``'greater'`` or ``'less'``, whichever is better of it.
+        rule (str): ``'greater'`` or ``'less'``, whichever is better for it.
     """
 
     students: BestRule
@@ -51,19 +51,19 @@ class Rules(NamedTuple):
 
 
 def rules_of(config: Config, validation: Sequence[Dict[str, Any]]) -> Optional[Rules]:
-    """How a run chooses: as :class:`~mmdckd.engine.loops.CollectiveValLoop`
-    and ``save_best`` of its checkpoints do by its config.
+    """Return the rules of a run, those of
+    :class:`~mmdckd.engine.loops.CollectiveValLoop` and ``save_best``.
 
     Args:
-        config (Config): Its config.
-        validation (Sequence[Dict[str, Any]]): What was logged of its
+        config (Config): The config of the run.
+        validation (Sequence[Dict[str, Any]]): The logged values of its
             validations.
 
     Returns:
-        Rules, optional: None where nothing was measured.
+        Rules, optional: None if there are no metrics.
 
     Raises:
-        ValueError: If the config follows a metric that was not measured.
+        ValueError: If the config names a metric that was not measured.
     """
     values = _metrics(validation)
     if not values:
@@ -84,12 +84,12 @@ def choose(rules: Rules, validation: Sequence[Dict[str, Any]]) -> Optional[Choic
     """Choose a student and a validation.
 
     Args:
-        rules (Rules): How.
-        validation (Sequence[Dict[str, Any]]): What was logged of the
+        rules (Rules): The rules.
+        validation (Sequence[Dict[str, Any]]): The logged values of the
             validations, in order.
 
     Returns:
-        Choice, optional: None where no value is a number.
+        Choice, optional: None if all values are NaN.
     """
     curves = curves_of(validation, rules.students.metric)
     own = {name: curves[name] for name in students_of(curves)}
@@ -103,19 +103,19 @@ def best_point(
     decisive: Optional[Dict[int, float]] = None,
     rule_of_steps: str = 'greater',
 ) -> Optional[Choice]:
-    """Choose a point of curves.
+    """Choose the best student and step of curves.
 
     Args:
         students (Dict[str, Dict[int, float]]): Student to step to value.
         rule (str): ``'greater'`` or ``'less'``, whichever is better. Defaults
             to ``'greater'``.
         decisive (Dict[int, float], optional): Step to the value by which the
-            step is chosen. Defaults to None, that of its best student.
-        rule_of_steps (str): Which is better of these. Defaults to
-            ``'greater'``.
+            step is chosen. Defaults to None: the value of its best student.
+        rule_of_steps (str): ``'greater'`` or ``'less'``, whichever is better
+            for these. Defaults to ``'greater'``.
 
     Returns:
-        Choice, optional: None where no value is a number.
+        Choice, optional: None if all values are NaN.
     """
     by_step: Dict[int, Dict[str, float]] = {}
     for name, curve in students.items():
@@ -128,13 +128,13 @@ def best_point(
     chosen = best_of(dict(sorted(decisive.items())), rule_of_steps)
     if chosen is None or chosen not in by_step:
         return None
-    # As a validation has it: the first student where no value is a number.
+    # As in a validation: the first student if all values are NaN.
     name = best[chosen] or next(iter(by_step[chosen]))
     return Choice(name, chosen, by_step[chosen][name])
 
 
 def _metrics(validation: Sequence[Dict[str, Any]]) -> Dict[str, float]:
-    """The metrics of a student, or of a network alone, in the first
+    """Return the metrics of a student, or of a single network, in the first
     validation."""
     if not validation:
         return {}
@@ -149,7 +149,7 @@ def _metrics(validation: Sequence[Dict[str, Any]]) -> Dict[str, float]:
 
 
 def _saved(config: Config, record: Dict[str, Any]) -> Iterator[Tuple[str, str]]:
-    """What ``save_best`` of the hooks in a config follows, and the rules."""
+    """Yield the metrics and rules of ``save_best`` in a config's hooks."""
     hooks = [*(config.get('default_hooks') or {}).values()]
     for hook in [*hooks, *(config.get('custom_hooks') or [])]:
         keys = hook.get('save_best') if isinstance(hook, dict) else None

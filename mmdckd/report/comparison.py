@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs beside each other, in numbers."""
+"""Compare runs in tables of numbers."""
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -9,7 +9,7 @@ from .epoch_figures import other_metrics, weighted_losses
 from .measures import image_rate, title_of, written
 from .recorded_run import RecordedRun
 
-#: What the config of a run says of its folder and its log, not of its result.
+#: Config keys that describe the folder and log of a run, not its result.
 _OUTSIDE = (
     'work_dir',
     'visualizer',
@@ -21,10 +21,10 @@ _OUTSIDE = (
     'experiment_name',
 )
 
-#: What it is, and its value in a run.
+#: A title, and a function that returns its value in a run.
 Row = Tuple[str, Callable[[RecordedRun], Optional[str]]]
 
-#: Of every student's last validation: title, statistic, format, factor.
+#: Title, statistic, format and factor of the students' last validation.
 _OF_STUDENTS = (
     ('students, mean NLL (nats)', 'nll', '{:.3f}', 1),
     ('students, mean Brier score', 'brier', '{:.4f}', 1),
@@ -44,13 +44,13 @@ _OF_STUDENTS = (
         1,
     ),
     (
-        'students, same top-1 where the teacher is right (%)',
+        'students, agreement with the teacher where it is right (%)',
         'agreement_right',
         '{:.2f}',
         100,
     ),
     (
-        'students, same top-1 where the teacher is wrong (%)',
+        'students, agreement with the teacher where it is wrong (%)',
         'agreement_wrong',
         '{:.2f}',
         100,
@@ -59,15 +59,15 @@ _OF_STUDENTS = (
 
 
 def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
-    """Put the numbers of runs beside each other.
+    """Compare the numbers of runs.
 
     Args:
         runs (Sequence[RecordedRun]): The runs.
 
     Returns:
-        List[Tuple[str, List[str]]]: A row each: what it is, and its value in
-        every run as text, '' where a run has none. Rows that no run has are
-        left out.
+        List[Tuple[str, List[str]]]: For each row, its title and its value in
+        every run as text, '' if a run has none. Rows without any value are
+        omitted.
     """
     rows: List[Row] = [
         ('method', _method),
@@ -82,15 +82,9 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
             (f'students, mean {metric}', _mean(metric, '{:.4g}', 1))
             for metric in other_metrics(runs)
         ),
-        (
-            'collected target, entropy softened (nats)',
-            _last(TARGET, 'soft_entropy', '{:.3f}'),
-        ),
+        ('target, entropy softened (nats)', _last(TARGET, 'soft_entropy', '{:.3f}')),
         ('teacher, entropy softened (nats)', _last(TEACHER, 'soft_entropy', '{:.3f}')),
-        (
-            'students, same top-1 in pairs (%)',
-            _last(COHORT, 'agreement', '{:.2f}', 100),
-        ),
+        ('students, agreement in pairs (%)', _last(COHORT, 'agreement', '{:.2f}', 100)),
         ('parameters of a student', _of_member(STUDENT, 'parameters')),
         ('parameters of the teacher', _of_member(TEACHER, 'parameters')),
         ('MACs of a student, one image', _of_member(STUDENT, 'macs')),
@@ -111,15 +105,15 @@ def compare(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
 
 
 def config_differences(runs: Sequence[RecordedRun]) -> List[Tuple[str, List[str]]]:
-    """Find what the configs of runs do not have in common.
+    """Find the differences between the configs of runs.
 
     Args:
         runs (Sequence[RecordedRun]): The runs.
 
     Returns:
-        List[Tuple[str, List[str]]]: A row each: the key, and its value in
-        every run, '' where a config has none. What only says where or how a
-        run is logged is left out.
+        List[Tuple[str, List[str]]]: For each row, the key and its value in
+        every run, '' if a config has none. Keys that only describe the folder
+        or the log are omitted.
     """
     flat = [
         dict(
@@ -180,8 +174,8 @@ def _best_student(run: RecordedRun) -> Optional[str]:
 
 
 def _of_metrics(runs: Sequence[RecordedRun]) -> Iterator[Row]:
-    """What students, ensembles and teachers have at the end in the metrics
-    that runs choose by."""
+    """Yield the last values of students, ensembles and teachers in the metrics
+    by which runs choose."""
     for metric in dict.fromkeys(run.metric for run in runs):
         unit = title_of(metric)
         digits = '{:.2f}' if written(metric, 0).endswith('%') else '{:.4g}'

@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which classes a cohort confuses, and which of these the collective does
-not."""
+"""Find the classes that students confuse, and those that the ensemble resolves."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Optional
@@ -12,18 +11,18 @@ from mmdckd.names import ENSEMBLE, TEACHER, of_role
 
 @dataclass
 class Confusion:
-    """How often images of a class are taken for another.
+    """How often images of one class are classified as another.
 
     Attributes:
         label (str): The class of the images.
-        prediction (str): The class they are taken for.
-        images (int): How many images there are of the class.
-        students (float): How many of them a student takes for the other, the
-            mean over students.
-        fewest (int): The same of the student with the fewest.
-        most (int): The same of the student with the most.
-        ensemble (int, optional): The same of the ensemble.
-        teacher (int, optional): The same of the (first) teacher.
+        prediction (str): The class that is predicted.
+        images (int): The number of images of the class.
+        students (float): The number of them that a student classifies as the
+            other class, the mean over students.
+        fewest (int): The number for the student with the fewest.
+        most (int): The number for the student with the most.
+        ensemble (int, optional): The number for the ensemble.
+        teacher (int, optional): The number for the (first) teacher.
     """
 
     label: str
@@ -37,7 +36,7 @@ class Confusion:
 
     @property
     def resolved(self) -> float:
-        """float: How many fewer the ensemble has than a student."""
+        """float: The mean number for a student minus that for the ensemble."""
         return self.students - (self.ensemble or 0)
 
 
@@ -45,12 +44,11 @@ def find_confusions(arrays: Dict[str, np.ndarray]) -> List[Confusion]:
     """Find all pairs of classes that a student confuses.
 
     Args:
-        arrays (Dict[str, ndarray]): What
-            :meth:`mmdckd.evaluation.CohortSums.arrays` returns, with
-            ``classes``.
+        arrays (Dict[str, ndarray]): The result of
+            :meth:`mmdckd.evaluation.CohortSums.arrays`, with ``classes``.
 
     Returns:
-        List[Confusion]: Those with the most images first.
+        List[Confusion]: The pairs, those with the most images first.
     """
     confusion = arrays['confusion']
     names = list(arrays['members'][: len(confusion)])

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The values of every member over a run."""
+"""Read the values of every member over a run."""
 
 import os
 from typing import Any, Dict, Iterable, Iterator, List, Union
@@ -13,7 +13,7 @@ Curves = Dict[str, Dict[int, float]]
 
 
 def read_curves(scalars: Union[str, os.PathLike], metric: str = ACCURACY) -> Curves:
-    """Read how every member of a cohort did in each validation of a run.
+    """Read the metric of every member of a cohort in each validation of a run.
 
     Args:
         scalars (str | PathLike): Path of the ``scalars.json`` that MMEngine
@@ -22,16 +22,16 @@ def read_curves(scalars: Union[str, os.PathLike], metric: str = ACCURACY) -> Cur
             ``'accuracy/top1'``.
 
     Returns:
-        Dict[str, Dict[int, float]]: Member to step (the epoch, in a run by
-        epoch) to value. The members are the students, ``ensemble``, ``best``
-        and ``teacher``, as far as the run has them, or ``model``, where it
-        trains a single one.
+        Dict[str, Dict[int, float]]: Member to step (the epoch, with
+        ``EpochBasedTrainLoop``) to value. The members are the students,
+        ``ensemble``, ``best`` and ``teacher``, if the run has them, or
+        ``model`` for a single network.
     """
     return curves_of(read_records(scalars), metric)
 
 
 def read_records(scalars: Union[str, os.PathLike]) -> Iterator[Dict[str, Any]]:
-    """Read what a run has logged, as far as it has.
+    """Read the values that a run has logged so far.
 
     Args:
         scalars (str | PathLike): Path of a ``scalars.json``.
@@ -40,16 +40,16 @@ def read_records(scalars: Union[str, os.PathLike]) -> Iterator[Dict[str, Any]]:
         Dict[str, Any]: Name to value, and ``step``.
 
     Raises:
-        ValueError: If a line is anything but an object of numbers with a
-            whole ``step``; the message names the file and the line.
+        ValueError: If a line is not an object of numbers with a whole ``step``;
+            the message names the file and the line.
     """
     for where, record in read_lines(os.fspath(scalars)):
         if not (
             isinstance(record.get('step'), int) and all(map(is_number, record.values()))
         ):
             raise ValueError(
-                f'{where} is no record of a run: expected '
-                'numbers by name, and a whole `step`.'
+                f'Invalid {where}: expected numbers by name and a whole `step`, got '
+                'others.'
             )
         yield record
 
@@ -58,11 +58,11 @@ def curves_of(records: Iterable[Dict[str, Any]], metric: str) -> Curves:
     """Find the curve of every member.
 
     Args:
-        records (Iterable[Dict[str, Any]]): What :func:`read_records` yields.
+        records (Iterable[Dict[str, Any]]): The records of :func:`read_records`.
         metric (str): The name of the metric.
 
     Returns:
-        Dict[str, Dict[int, float]]: As of :func:`read_curves`.
+        Dict[str, Dict[int, float]]: See :func:`read_curves`.
     """
     curves: Curves = {}
     for record in records:
@@ -74,5 +74,5 @@ def curves_of(records: Iterable[Dict[str, Any]], metric: str) -> Curves:
 
 
 def students_of(curves: Curves) -> List[str]:
-    """The names of the students among the members of some curves."""
+    """Return the names of the students among the members of curves."""
     return names.of_role(curves, names.STUDENT)

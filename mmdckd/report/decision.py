@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What to use of a run, and why."""
+"""Decide which student of a run to use, and say why."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence
@@ -18,11 +18,11 @@ class Row:
 
     Attributes:
         member (str): Its name.
-        chosen (bool): Whether it is the one to use.
+        chosen (bool): Whether it is the student to use.
         at_best (str): Its value in the best validation.
-        last (str): Its value in the last one.
-        parameters (str): How many it has.
-        macs (str): What its forward pass costs.
+        last (str): Its value in the last validation.
+        parameters (str): The number of its parameters.
+        macs (str): The cost of its forward pass.
     """
 
     member: str
@@ -35,20 +35,20 @@ class Row:
 
 @dataclass
 class Decision:
-    """The answer of a run.
+    """The student of a run to use, and the reasons.
 
     Attributes:
         run (str): The name of the run.
-        use (str): What to use, ``''`` where nothing can be chosen.
-        value (str): How good it is.
-        rest (str): The rest of the sentence, the whole where ``use`` is empty.
-        student (str): The name of the student, ``''`` of a network that is trained
+        use (str): The student and validation to use; ``''`` if none can be chosen.
+        value (str): Its value of the metric.
+        rest (str): The rest of the sentence; all of it if ``use`` is empty.
+        student (str): The name of the student; ``''`` for a network that is trained
             alone.
-        file (str, optional): The file to use; None where it is not there.
-        is_exported (bool): Whether the file is of the student alone.
-        notes (List[str]): What to know about the choice.
-        rows (List[Row]): Every member.
-        first (str): What the best validation is called.
+        file (str, optional): The file to use; None if it does not exist.
+        is_exported (bool): Whether the file contains only the student.
+        notes (List[str]): Remarks about the choice.
+        rows (List[Row]): A row for every member.
+        first (str): The name of the best validation.
     """
 
     run: str
@@ -64,12 +64,12 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """str: The answer as text."""
+        """str: The decision as a sentence."""
         return f'Use {self.use}: {self.value}{self.rest}' if self.use else self.rest
 
 
 def decide(run: RecordedRun) -> Decision:
-    """Say what to use of a run.
+    """Decide which student of a run to use.
 
     Args:
         run (RecordedRun): The run.
@@ -99,8 +99,8 @@ def decide(run: RecordedRun) -> Decision:
 
 
 def best_of_runs(runs: Sequence[RecordedRun]) -> Optional[str]:
-    """The name of the run whose choice is best; None where they cannot be
-    compared: by other metrics, or on other images."""
+    """Return the name of the run with the best choice; None if the runs have
+    different metrics or images and cannot be compared."""
     chosen = {run.name: run.best.value for run in runs if run.best is not None}
     measured = {
         str((run.rules and run.rules.students[:2], run.config.get('val_dataloader')))
@@ -132,7 +132,7 @@ def _beside_teacher(run: RecordedRun) -> str:
 
 
 def _at(curve: Dict[int, float], step: int) -> Optional[float]:
-    """A value in a validation, or in the last one before it."""
+    """Return a value in a validation, or in the last one before it."""
     steps = [each for each in curve if each <= step]
     return curve[max(steps)] if steps else None
 
@@ -161,22 +161,22 @@ def _notes(run: RecordedRun) -> List[str]:
 
 
 def _progress(run: RecordedRun) -> List[str]:
-    """That a run is not at its end."""
+    """Return a remark if a run is not finished."""
     train = run.config.get('train_cfg') or {}
     last = run.validation[-1]['step']
     end = train.get('max_iters' if run.by_iteration else 'max_epochs')
     if not isinstance(end, int) or last >= end:
         return []
     return [
-        f'Its last validation is of {run.unit} {last} of {end}: it was stopped early, '
-        'or is still training.'
+        f'Its last validation is that of {run.unit} {last} of {end}: the run was '
+        'stopped early or is still training.'
     ]
 
 
 def _undecided(run: RecordedRun) -> Decision:
     last = last_checkpoint(run)
     if run.validation:
-        why = f'no validation has measured a number as {title_of(run.metric)}'
+        why = f'no validation has a number for {title_of(run.metric)}'
     else:
         why = 'this run has not been validated'
     return Decision(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What changes while a run trains: losses, weights and statistics."""
+"""Draw losses, weights and statistics over a run."""
 
 from types import MappingProxyType
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
@@ -18,13 +18,13 @@ from .curves import Curves
 from .panels import Panel, Room, draw_panels
 from .recorded_run import RecordedRun
 
-#: What of a loss has no part in its weights.
+#: The options of a loss that do not affect its weights.
 COLLECTORS = ('collector', 'teacher_collector')
 
-#: Statistic to title, label of its axis, and factor; a group each figure.
+#: Statistic to title, axis label and factor; each figure shows one group.
 Group = Dict[str, Tuple[str, str, int]]
 ENTROPY = dict(
-    entropy=('Entropy of what is predicted', 'nats', 1),
+    entropy=('Entropy of the prediction', 'nats', 1),
     soft_entropy=('Entropy, softened by τ = {tau}', 'nats', 1),
 )
 CORRELATION = dict(
@@ -40,9 +40,9 @@ CORRELATION = dict(
     ),
 )
 FIDELITY = dict(
-    agreement_right=('Same top-1 where the teacher is right', '%', 100),
-    agreement_wrong=('Same top-1 where the teacher is wrong', '%', 100),
-    agreement=('Same top-1, over pairs of students', '%', 100),
+    agreement_right=('Agreement where the teacher is right', '%', 100),
+    agreement_wrong=('Agreement where the teacher is wrong', '%', 100),
+    agreement=('Agreement, over pairs of students', '%', 100),
 )
 CALIBRATION = dict(
     nll=('Negative log-likelihood', 'nats', 1),
@@ -52,7 +52,7 @@ CALIBRATION = dict(
 
 
 def other_metrics(runs: Sequence[RecordedRun]) -> Group:
-    """The metrics of students that have no place of their own in the report,
+    """Return the metrics of students that no other section of the report shows,
     such as those of a user's evaluator."""
     known = {run.metric for run in runs}.union(
         ENTROPY, CORRELATION, FIDELITY, CALIBRATION
@@ -69,13 +69,13 @@ def other_metrics(runs: Sequence[RecordedRun]) -> Group:
 
 
 def draw_losses(run: RecordedRun) -> Optional[Figure]:
-    """Draw every loss by iteration, a panel each, a line each student.
+    """Draw every loss by iteration, one panel a loss and one line a student.
 
     Args:
         run (RecordedRun): The run.
 
     Returns:
-        Figure, optional: None where nothing was logged of the training.
+        Figure, optional: None if no training iteration was logged.
     """
     terms: Dict[str, Curves] = {}
     for record in run.training:
@@ -95,15 +95,15 @@ def draw_losses(run: RecordedRun) -> Optional[Figure]:
 
 
 def split_loss(key: str, students: Sequence[str]) -> Optional[Tuple[str, str]]:
-    """Take the name of a loss apart.
+    """Split the name of a loss in the log.
 
     Args:
-        key (str): Its name in the log.
+        key (str): The name in the log.
         students (Sequence[str]): The names of the students.
 
     Returns:
-        Tuple[str, str], optional: Which loss, and whose, ``all`` for the sum;
-        None where it is no loss.
+        Tuple[str, str], optional: The loss and the student, ``all`` for the sum;
+        None if it is not a loss.
     """
     if names.without_stage(key) == 'loss':
         return 'sum of all losses', names.ALL
@@ -115,14 +115,14 @@ def split_loss(key: str, students: Sequence[str]) -> Optional[Tuple[str, str]]:
 
 
 def draw_weights(run: RecordedRun) -> Optional[Figure]:
-    """Draw the factors before the terms of the collective losses, as the
-    config has them, ramps included.
+    """Draw the factors of the terms of the collective losses, computed from the
+    config, ramps included.
 
     Args:
         run (RecordedRun): The run.
 
     Returns:
-        Figure, optional: None where there is no ``DCKDLoss``.
+        Figure, optional: None if there is no ``DCKDLoss``.
     """
     losses = weighted_losses(run.config.model)
     if not losses:
@@ -158,7 +158,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
 
 
 def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
-    """Build the collective losses of a config that have weights.
+    """Build the collective losses of a config that have factors to draw.
 
     Args:
         model (Dict[str, Any]): The config of the model.
@@ -171,7 +171,7 @@ def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
     with DefaultScope.overwrite_default_scope('mmdckd'):
         for name, cfg in (distiller.get('collective_losses') or {}).items():
             if issubclass(MODELS.get(cfg['type']) or object, DCKDLoss):
-                # A user's collector is not imported to draw weights.
+                # Drawing weights does not import a user's collector.
                 losses[name] = MODELS.build(
                     {key: cfg[key] for key in cfg if key not in COLLECTORS}
                 )
@@ -185,13 +185,12 @@ def draw_statistics(
 
     Args:
         run (RecordedRun): The run.
-        group (Group): Which, as in
-            :data:`ENTROPY`.
-        rooms (Mapping[str, Room]): What axes make room for, by statistic.
-            Defaults to none: what is drawn.
+        group (Group): The statistics, such as :data:`ENTROPY`.
+        rooms (Mapping[str, Room]): The ranges of the axes, by statistic.
+            Defaults to none: the ranges of the curves.
 
     Returns:
-        Figure, optional: None where the run has recorded none of them.
+        Figure, optional: None if the run has recorded none of them.
     """
     tau = run.statistics['tau'] if run.statistics else float('nan')
     panels = [
@@ -201,7 +200,7 @@ def draw_statistics(
             {
                 name: {step: factor * value for step, value in curve.items()}
                 for name, curve in run.curves(key).items()
-                if name != names.BEST  # which is one of the students
+                if name != names.BEST  # it is one of the students
             },
             Room(*(factor * end for end in rooms[key])) if key in rooms else None,
             run.images_behind(key),

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Images that show what members get right, wrong, and together."""
+"""Choose images that show where members are right, wrong, or disagree."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, NamedTuple, Optional
@@ -8,25 +8,24 @@ import numpy as np
 
 from mmdckd.names import ENSEMBLE, TEACHER, of_role
 
-#: How many images there are of a kind.
+#: The number of images of each kind.
 MOST_IMAGES = 6
 RESOLVED = (
-    'Resolved by the collective: half of the students or more are wrong, their '
+    'Resolved by the collective: at least half of the students are wrong, their '
     'ensemble is right'
 )
 DISAGREE = 'Students disagree'
-#: So many students are named below an image.
+#: The largest number of students named below an image.
 _MOST_NAMED = 8
 
 
 class Said(NamedTuple):
-    """What members say of an image.
+    """The prediction of one or more members for an image.
 
     Attributes:
         members (str): Their names.
-        prediction (str): The class that they predict.
-        confidence (float, optional): The probability that they give it; None
-            of several members.
+        prediction (str): The predicted class.
+        confidence (float, optional): Its probability; None for several members.
         right (bool): Whether it is the label.
     """
 
@@ -38,12 +37,12 @@ class Said(NamedTuple):
 
 @dataclass
 class Example:
-    """An image.
+    """An image and its predictions.
 
     Attributes:
-        index (int): Its place in the predictions.
-        label (str): The class that it is labeled with.
-        said (List[Said]): What members say.
+        index (int): Its index in the predictions.
+        label (str): The name of its label.
+        said (List[Said]): The predictions of members.
     """
 
     index: int
@@ -56,9 +55,9 @@ class Kind:
     """Images of a kind.
 
     Attributes:
-        title (str): What they have in common.
-        count (int): How many such images there are.
-        examples (List[Example]): The first of them, the most telling first.
+        title (str): The title of the kind.
+        count (int): The number of such images.
+        examples (List[Example]): Some of them, the clearest first.
     """
 
     title: str
@@ -69,22 +68,21 @@ class Kind:
 def find_examples(
     arrays: Dict[str, np.ndarray], student: str, most: int = MOST_IMAGES
 ) -> List[Kind]:
-    """Choose images by what was predicted for them.
+    """Choose images by their predictions.
 
     Args:
-        arrays (Dict[str, ndarray]): What
+        arrays (Dict[str, ndarray]): The results of
             :meth:`mmdckd.evaluation.CohortSums.arrays` and
-            :meth:`mmdckd.evaluation.Predictions.arrays` return, with
-            ``classes``.
-        student (str): The member that is to be used.
-        most (int): How many images there are of a kind, at most. Defaults to
-            6.
+            :meth:`mmdckd.evaluation.Predictions.arrays`, with ``classes``.
+        student (str): The student to use.
+        most (int): The largest number of images of a kind. Defaults to 6.
 
     Returns:
-        List[Kind]: What the student is sure of and gets right; what it is
-        sure of and gets wrong; of a cohort, what its ensemble gets right and
-        half of the students or more get wrong, those of most students first;
-        and that of which students say most different things.
+        List[Kind]: The images that the student classifies correctly with the
+        highest confidence; those that it misclassifies with the highest
+        confidence; for a cohort, those that the ensemble classifies correctly
+        and at least half of the students do not, most students first; and those
+        with the most different predictions.
     """
     members = list(arrays['members'][: len(arrays['top'])])
     labels, top = arrays['labels'], arrays['top']
@@ -101,7 +99,7 @@ def find_examples(
         wrong = (~right[students]).sum(0)
         resolved = right[together] & (2 * wrong >= len(students))
         kinds[RESOLVED] = _first(resolved, wrong + confidence[together])
-        # Distinct classes of each image; less sure ensembles first.
+        # Number of distinct predictions; less confident ensembles first.
         ordered = np.sort(top[students], 0)
         different = 1 + (ordered[1:] != ordered[:-1]).sum(0)
         kinds[DISAGREE] = _first(different > 1, different - confidence[together])
@@ -112,7 +110,7 @@ def find_examples(
 
 
 def _first(chosen: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The indices of chosen images, those of the highest scores first."""
+    """Return the indices of chosen images, highest scores first."""
     indices = np.flatnonzero(chosen)
     return indices[np.argsort(-score[indices], kind='stable')]
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How large images are, as a config says it."""
+"""Find the size of images in a config."""
 
 from typing import Optional, Tuple
 
@@ -7,13 +7,13 @@ from mmengine.config import Config
 
 
 def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
-    """The height and width that the pipeline of training ends with.
+    """Return the height and width of images after the training pipeline.
 
     Args:
         cfg (Config): The config of a run.
 
     Returns:
-        Tuple[int, int], optional: In pixels; None where no transform says.
+        Tuple[int, int], optional: In pixels; None if no transform sets it.
     """
     dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
     while 'dataset' in dataset:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Values of every member over a run, a panel for each kind."""
+"""Draw values of every member over a run, one panel for each kind."""
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
@@ -21,17 +21,17 @@ from mmdckd.visualization.style import (
 
 from .curves import Curves
 
-#: Where the largest value is so many times the median, the axis is logarithmic,
-#: and its label says so: a few values would hide how the others differ.
+#: If the largest value is this many times the median, the axis is logarithmic, and
+#: its label says so: otherwise a few values would hide differences of the others.
 WIDE = 20
-#: Such an axis begins at this part of the median, or above.
+#: A logarithmic axis starts at this fraction of the median, or above.
 _LOWEST = 1e-3
-#: More panels are left out.
+#: The largest number of panels; others are omitted.
 MOST_PANELS = 24
 
 
 class Room(NamedTuple):
-    """What values need room for: the lowest, the highest and the median."""
+    """The range of values: the lowest, the highest and the median."""
 
     low: float
     high: float
@@ -39,8 +39,7 @@ class Room(NamedTuple):
 
 
 def room_for(values: Iterable[float]) -> Optional[Room]:
-    """The room that values need, those that are finite; None where there is
-    none."""
+    """Return the range of the finite values; None if there are none."""
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
         return None
@@ -52,13 +51,12 @@ class Panel(NamedTuple):
 
     Attributes:
         title (str): Its title.
-        unit (str): What the values are in.
+        unit (str): The unit of the values.
         curves (Dict[str, Dict[int, float]]): Member to step to value.
-        room (Room, optional): What to make room for. Defaults to None, the
-            curves.
-        images (int, optional): How many images a value is a rate over; fewer
-            than 20 make points, and no line. Defaults to None: enough, or it
-            is no rate.
+        room (Room, optional): The range of the axis. Defaults to None: that of
+            the curves.
+        images (int, optional): The number of images behind a rate; with fewer
+            than 20, points are drawn instead of lines. Defaults to None: lines.
     """
 
     title: str
@@ -72,9 +70,9 @@ def draw_panels(panels: Sequence[Panel], students: List[str], xlabel: str) -> Fi
     """Draw panels with one legend.
 
     Args:
-        panels (Sequence[Panel]): The panels; of more than 24 the first ones.
+        panels (Sequence[Panel]): The panels; only the first 24 are drawn.
         students (List[str]): The names of the students, in order.
-        xlabel (str): What steps are.
+        xlabel (str): The unit of steps.
     """
     shown = panels[:MOST_PANELS]
     figure, places = grid(len(shown), min(2, len(shown)), 3.6, 2.7)
@@ -102,7 +100,7 @@ def draw_panels(panels: Sequence[Panel], students: List[str], xlabel: str) -> Fi
 
 
 def _scale(axes: Axes, panel: Panel) -> None:
-    """Choose the scale of the values, and say it."""
+    """Choose the scale of an axis, and label it."""
     values = (value for curve in panel.curves.values() for value in curve.values())
     low, high, middle = panel.room or room_for(values) or Room(0.0, 1.0, 0.5)
     wide = low > 0 and high > WIDE * middle and panel.unit != '%'

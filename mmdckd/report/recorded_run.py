@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a training has left in its folder."""
+"""Read the records of a run from its folder."""
 
 import os
 import os.path as osp
@@ -21,8 +21,8 @@ from .choice import Choice, Rules, choose, rules_of
 from .curves import Curves, curves_of, read_records, students_of
 from .measures import ACCURACY
 
-#: What :meth:`mmdckd.evaluation.CohortSums.arrays` and
-#: :meth:`mmdckd.evaluation.Predictions.arrays` return, as a file.
+#: The file with the results of :meth:`mmdckd.evaluation.CohortSums.arrays` and
+#: :meth:`mmdckd.evaluation.Predictions.arrays`.
 STATISTICS = dict(
     members=ArraySpec('U', 1),
     students=ArraySpec('U', 1),
@@ -41,27 +41,27 @@ STATISTICS = dict(
 )
 
 
-#: Where ``mmdckd train --data`` trains students.
+#: The folder in which ``mmdckd train --data`` trains the students.
 STUDENTS = 'students'
 
 
 @dataclass
 class RecordedRun:
-    """A training, as its folder tells.
+    """The records of one run.
 
     Attributes:
-        name (str): What to call it.
+        name (str): Its name.
         folder (str): Its folder.
-        training (List[Dict[str, Any]]): What was logged of iterations.
-        validation (List[Dict[str, Any]]): What was logged of validations.
+        training (List[Dict[str, Any]]): The logged values of iterations.
+        validation (List[Dict[str, Any]]): The logged values of validations.
         config (Config): Its config.
-        environment (str): What MMEngine logs of system and runtime.
-        members (List[Dict[str, Any]]): What ``CohortSummaryHook`` has
-            written, :class:`~mmdckd.engine.cohort_summary.Member` as dicts;
-            none without the hook.
-        statistics (Dict[str, ndarray], optional): What
-            ``CohortStatisticsHook`` has written of the best validation, or,
-            where that was not kept, of the last; None without the hook.
+        environment (str): MMEngine's description of system and runtime.
+        members (List[Dict[str, Any]]): The records of ``CohortSummaryHook``,
+            :class:`~mmdckd.engine.cohort_summary.Member` as dicts; empty
+            without the hook.
+        statistics (Dict[str, ndarray], optional): The records of
+            ``CohortStatisticsHook`` for the best validation or, if that was not
+            stored, for the last one; None without the hook.
     """
 
     name: str
@@ -74,7 +74,7 @@ class RecordedRun:
     statistics: Optional[Dict[str, np.ndarray]] = None
 
     def curves(self, metric: str) -> Curves:
-        """The values of every member in each validation.
+        """Return the values of every member in each validation.
 
         Args:
             metric (str): The name of the metric or statistic.
@@ -83,18 +83,18 @@ class RecordedRun:
 
     @cached_property
     def rules(self) -> Optional[Rules]:
-        """Rules, optional: How it chooses; None without validation."""
+        """Rules, optional: The rules of its choice; None without validation."""
         return rules_of(self.config, self.validation)
 
     @property
     def metric(self) -> str:
-        """str: The metric that students are compared by."""
+        """str: The metric by which students are compared."""
         return self.rules.students.metric if self.rules else ACCURACY
 
     @cached_property
     def best(self) -> Optional[Choice]:
-        """Choice, optional: The student and the validation to use; None
-        without a validation that has measured a number."""
+        """Choice, optional: The student and the validation to use; None if no
+        validation has a number."""
         return choose(self.rules, self.validation) if self.rules else None
 
     @cached_property
@@ -109,17 +109,17 @@ class RecordedRun:
 
     @property
     def by_iteration(self) -> bool:
-        """bool: Whether its validations are counted by iterations."""
+        """bool: Whether its validations are counted in iterations."""
         return 'max_iters' in (self.config.get('train_cfg') or {})
 
     @property
     def unit(self) -> str:
-        """str: What its validations are counted by."""
+        """str: The unit in which its validations are counted."""
         return 'iteration' if self.by_iteration else 'epoch'
 
     @property
     def statistics_of(self) -> str:
-        """str: The validation that the statistics are of."""
+        """str: The validation of the statistics."""
         if self.statistics is None:
             return ''
         step = int(self.statistics['step'])
@@ -130,15 +130,15 @@ class RecordedRun:
 
     @property
     def num_images(self) -> Optional[int]:
-        """int, optional: How many images its validation has, where statistics
+        """int, optional: The number of images in a validation, if statistics
         were recorded."""
         if self.statistics is None:
             return None
         return int(self.statistics['bins'][0, :, 0].sum())
 
     def images_behind(self, metric: str) -> Optional[int]:
-        """How many images a rate is over: of those by what the teacher gets
-        right or wrong, these alone. None where it is not known."""
+        """Return the number of images behind a rate, for agreement with the teacher
+        only those on which it is right or wrong; None if unknown."""
         total = self.num_images
         teachers = names.of_role((self.statistics or {}).get('members', ()), TEACHER)
         if total is None or not metric.startswith('agreement_') or not teachers:
@@ -151,22 +151,22 @@ class RecordedRun:
 
     @property
     def step_seconds(self) -> Optional[float]:
-        """float, optional: The median of the seconds that a training step
-        has taken, data loading included."""
+        """float, optional: The median duration of a training step in seconds,
+        data loading included."""
         times = [r['time'] for r in self.training if 'time' in r]
         return float(np.median(times)) if times else None
 
     @property
     def unlabeled_share(self) -> Optional[float]:
-        """float, optional: Which share of the images that were trained on had
-        no labels, where some had none."""
+        """float, optional: The share of training images without labels, if there
+        are any."""
         shares = [r['unlabeled_share'] for r in self.training if 'unlabeled_share' in r]
         return shares[-1] if shares else None
 
     @property
     def images_per_second(self) -> Optional[float]:
-        """float, optional: How many images all processes have trained on in
-        a second."""
+        """float, optional: The number of training images a second of all
+        processes."""
         seconds = self.step_seconds
         loader = self.config.get('train_dataloader') or {}
         if not seconds or 'batch_size' not in loader:
@@ -177,24 +177,23 @@ class RecordedRun:
 
 
 def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
-    """Read a run, from the start to where it is.
+    """Read a run, which may still be training.
 
-    A run that was resumed has logged several times: what was done again
-    counts as it was done last.
+    A resumed run has several logs. For iterations that were repeated, the last
+    one is used. Nothing in the folder is executed, not even its config.
 
     Args:
         folder (str): The ``work_dir`` of the run, or that of ``mmdckd train
             --data``.
-        name (str, optional): What to call it. Defaults to None, the name of
+        name (str, optional): The name of the run. Defaults to None: the name of
             the folder.
 
     Returns:
         RecordedRun: The run.
 
     Raises:
-        ValueError: If there is no run in the folder, it has logged nothing,
-            or a file in it is none that a run writes; the message names it.
-            Nothing in the folder is run, its config neither.
+        ValueError: If there is no run in the folder, it has logged nothing, or
+            a file is invalid; the message names it.
     """
     name = name or osp.basename(osp.abspath(folder))
     logs = _logs(folder)
@@ -203,21 +202,21 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         folder = osp.join(folder, STUDENTS) if logs else folder
     if not logs:
         raise ValueError(
-            f'{folder!r} is no work_dir of a training: it has no '
-            "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend "
-            'writes.'
+            'Invalid `FOLDER`: expected the work_dir of a run, with '
+            "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend writes, "
+            f'got {folder!r}.'
         )
     training: List[Dict[str, Any]] = []
     validation: List[Dict[str, Any]] = []
     for log in logs:
         records = list(read_records(osp.join(log, 'scalars.json')))
-        # Of the validations only the metrics are logged.
+        # For validations, only the metrics are logged.
         training = _follow(training, [r for r in records if 'iter' in r])
         validation = _follow(validation, [r for r in records if 'iter' not in r])
     if not training and not validation:
         raise ValueError(
-            f'{folder!r} has no record of a training yet: there is nothing to '
-            'show. Wait until its first iterations are logged.'
+            'Invalid `FOLDER`: expected a run that has logged iterations, got '
+            f'{folder!r}, which has none yet. Wait until the first ones are logged.'
         )
     statistics = _newest(logs, 'cohort_statistics.npz')
     members = _newest(logs, 'cohort_summary.json')
@@ -244,7 +243,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
 
 
 def _logs(folder: str) -> List[str]:
-    """The logs in a folder, by the time of the start, which is their name."""
+    """List the logs in a folder by their start time, which is their name."""
     logs = sorted(glob(osp.join(escape(folder), '*', 'vis_data')))
     return [log for log in logs if osp.exists(osp.join(log, 'scalars.json'))]
 
@@ -276,12 +275,14 @@ def _read_statistics(path: str) -> Dict[str, np.ndarray]:
     if 'labels' in arrays:
         _check_predictions(arrays, path)
     if not set(arrays['students']) <= set(arrays['members'][:own]):
-        raise ValueError(f'Invalid file {path!r}: its students are no members.')
+        raise ValueError(
+            f'Invalid file {path!r}: expected students that are members, got others.'
+        )
     return arrays
 
 
 def _check_predictions(arrays: Dict[str, np.ndarray], path: str) -> None:
-    """Refuse predictions that do not belong together."""
+    """Check that the arrays of predictions are consistent."""
     own, images = len(arrays['bins']), len(arrays['labels'])
     shapes = dict(top=(own, images), confidence=(own, images), numbers=(images,))
     for name, shape in shapes.items():
@@ -291,8 +292,8 @@ def _check_predictions(arrays: Dict[str, np.ndarray], path: str) -> None:
         array, classes = arrays[name], len(arrays['classes'])
         if array.size and not 0 <= array.min() <= array.max() < classes:
             raise ValueError(
-                f'Invalid file {path!r}: {name!r} has a class that is none of '
-                f'{classes}.'
+                f'Invalid file {path!r}: expected {name!r} with {classes} classes, '
+                'got others.'
             )
 
 
@@ -331,7 +332,8 @@ def _newest(logs: List[str], name: str) -> Optional[str]:
 
 
 def _environment(folder: str) -> str:
-    """What MMEngine writes between two rules at the head of its log."""
+    """Return the text that MMEngine writes between two rules at the top of its
+    log."""
     for path in glob(osp.join(escape(folder), '*.log')):
         with open(path, encoding='utf-8', errors='replace') as file:
             head = file.read(20000)

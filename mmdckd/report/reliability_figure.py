@@ -18,17 +18,17 @@ from mmdckd.visualization.style import (
 
 
 def draw_reliability(arrays: Dict[str, np.ndarray]) -> Figure:
-    """Draw, for every member, how often it is right when it is how sure.
+    """Draw accuracy against confidence for every member.
 
-    A bar for each bin of confidence: its height is the accuracy, what lacks
-    or is over to the diagonal, where accuracy is confidence, is hatched. A
-    bin of fewer than 20 images has a point in place of a bar. The share of
-    the images in each bin is the gray area below. The expected calibration
-    error stands above (see :class:`mmdckd.evaluation.PredictionSums`).
+    There is a bar for each bin of confidence. Its height is the accuracy, and
+    the gap to the diagonal, where accuracy equals confidence, is hatched. A bin
+    with fewer than 20 images has a point instead of a bar. The gray area below is
+    the share of the images in each bin. The title has the expected calibration
+    error (see :class:`mmdckd.evaluation.PredictionSums`).
 
     Args:
-        arrays (Dict[str, ndarray]): What
-            :meth:`mmdckd.evaluation.CohortSums.arrays` returns.
+        arrays (Dict[str, ndarray]): The result of
+            :meth:`mmdckd.evaluation.CohortSums.arrays`.
     """
     bins = arrays['bins'][:MOST_MEMBERS]
     figure, panels = grid(len(bins), min(3, len(bins)), 2.4, 2.8)

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs as a report that a browser shows without a network."""
+"""Write a report about runs that a browser can show offline."""
 
 import base64
 import io
@@ -26,9 +26,9 @@ from .recorded_run import RecordedRun
 from .sections import Drawn, draw_sections, statistics_of
 from .thumbnails import read_pictures
 
-#: How many pairs of classes are listed.
+#: The number of listed pairs of classes.
 LISTED = 12
-#: More of a config or an environment is left out of the page.
+#: The longest text of a config or an environment on the page; the rest is cut.
 LONGEST_TEXT = 200_000
 
 
@@ -38,9 +38,9 @@ class Picture:
 
     Attributes:
         file (str): The name of its PNG.
-        alt (str): What it shows.
+        alt (str): Its alternative text.
         data (str): The PNG in base64.
-        width (int): How wide it is meant to be, in CSS pixels.
+        width (int): Its width in CSS pixels.
     """
 
     file: str
@@ -54,9 +54,9 @@ class Examples:
     """Images of a run.
 
     Attributes:
-        kinds (List[Kind]): What was chosen.
+        kinds (List[Kind]): The chosen images by kind.
         pictures (Dict[int, str]): Index of an image to its picture.
-        note (str): Why there are none, else ``''``.
+        note (str): The reason if there are none; otherwise ``''``.
     """
 
     kinds: List[Kind]
@@ -121,10 +121,10 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
 def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
     name = re.sub(r'[^\w.-]+', '_', f'{run.name}_{drawn.key}')
     data = to_png(drawn.figure)
-    if not any(axes.images for axes in drawn.figure.axes):  # no scale of colors
+    if not any(axes.images for axes in drawn.figure.axes):  # no color scale
         buffer = io.BytesIO()
         with Image.open(io.BytesIO(data)) as image:
-            # A third of the bytes, and no difference that an eye sees.
+            # A third of the bytes, without a visible difference.
             image.convert('RGB').quantize(256).save(buffer, 'PNG', optimize=True)
         data = buffer.getvalue()
     return Picture(
@@ -136,14 +136,15 @@ def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
 
 
 def _examples(run: RecordedRun) -> Examples:
-    """Choose and read images, or tell why there are none."""
+    """Choose and read images, or say why there are none."""
     arrays = run.statistics
     if arrays is None or 'labels' not in arrays or 'files' not in arrays:
         return Examples(
             [],
             {},
-            'This run has recorded no predictions of single images: '
-            'CohortStatisticsHook does, of up to 100,000 images of one label each.',
+            'This run has not recorded predictions for single images. '
+            'CohortStatisticsHook records them, for up to 100,000 images with one '
+            'label each.',
         )
     own = [str(name) for name in arrays['members'][: len(arrays['top'])]]
     chosen = run.best.student if run.best and run.best.student in own else own[0]
@@ -152,11 +153,11 @@ def _examples(run: RecordedRun) -> Examples:
     try:
         return Examples(kinds, read_pictures(run, indices))
     except ValueError as error:
-        return Examples([], {}, f'The images are not here: {error}.')
+        return Examples([], {}, f'The images are not available: {error}.')
 
 
 def _confusions(run: RecordedRun) -> Optional[dict]:
-    """The pairs of classes that are confused most, those that the ensemble
+    """List the pairs of classes that are confused most, those that the ensemble
     resolves best, and those that it makes worse."""
     if run.statistics is None or 'confusion' not in run.statistics:
         return None

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The figures of runs, by section."""
+"""Draw the figures of runs by section."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,9 +35,9 @@ class Drawn(NamedTuple):
     """A figure of one run.
 
     Attributes:
-        key (str): What it is called in file names; it begins with the key of
-            its section.
-        alt (str): What it shows, in words.
+        key (str): Its name in file names, which begins with the key of its
+            section.
+        alt (str): Its alternative text.
         figure (Figure): The figure.
     """
 
@@ -53,7 +53,7 @@ class Section:
     Attributes:
         key (str): Its anchor.
         title (str): Its title.
-        text (str): How to read it.
+        text (str): An explanation.
         drawn (List[List[Drawn]]): The figures of each run.
     """
 
@@ -117,7 +117,7 @@ def draw_sections(runs: Sequence[RecordedRun]) -> List[Section]:
         runs (Sequence[RecordedRun]): The runs, in the order of the columns.
 
     Returns:
-        List[Section]: The sections that any of the runs has a figure for.
+        List[Section]: The sections for which at least one run has a figure.
     """
     unit = runs[0].unit if len({run.unit for run in runs}) == 1 else 'validation'
     when = statistics_of(runs)
@@ -127,7 +127,7 @@ def draw_sections(runs: Sequence[RecordedRun]) -> List[Section]:
     ]
     others = epoch_figures.other_metrics(runs)
     rooms, scales = _common_rooms(runs, others), _common_scales(runs)
-    # A dollar in a name is a dollar, in all that is drawn here.
+    # A dollar sign in a name must not start math text in any figure.
     with matplotlib.rc_context({'text.parse_math': False}):
         for run in runs:
             drawn = list(_draw(run, rooms, scales, others))
@@ -139,7 +139,7 @@ def draw_sections(runs: Sequence[RecordedRun]) -> List[Section]:
 
 
 def statistics_of(runs: Sequence[RecordedRun]) -> str:
-    """Which validation the statistics of runs are of, in words."""
+    """Describe the validation of the runs' statistics."""
     found = {run.name: run.statistics_of for run in runs if run.statistics is not None}
     if len(set(found.values())) == 1:
         return next(iter(found.values()))
@@ -152,7 +152,7 @@ def _draw(
     scales: Dict[str, float],
     others: epoch_figures.Group,
 ) -> Iterator[Drawn]:
-    """Draw all that a run has."""
+    """Draw all figures of a run."""
     drawn: Dict[str, Tuple[str, Callable[[], Optional[Figure]]]] = {
         'losses': (
             f'The losses of {_list(run.students)} by iteration',
@@ -201,7 +201,7 @@ def _draw(
 def _of_arrays(
     run: RecordedRun, arrays: Dict[str, np.ndarray], scales: Dict[str, float]
 ) -> Dict[str, Tuple[str, Callable[[], Optional[Figure]]]]:
-    """The figures of the last validation."""
+    """List the figures of the recorded statistics."""
     members = [str(name) for name in arrays['members']]
     drawn: Dict[str, Tuple[str, Callable[[], Optional[Figure]]]] = {}
     if 'correlation' in arrays:
@@ -211,7 +211,7 @@ def _of_arrays(
         )
     for name in _references(run):
         drawn[f'correlation-less-{name}'] = (
-            f'Maps of what class correlations have more or less than those of {name}',
+            f'Maps of differences between class correlations and those of {name}',
             partial(draw_differences, arrays, name, scales[name]),
         )
     own = members[: len(arrays['agreement'])]
@@ -230,7 +230,7 @@ def _of_arrays(
 
 
 def _list(members: Sequence[str]) -> str:
-    """Members in words, the first ones of many."""
+    """List members in words, only the first ones if there are many."""
     shown = ', '.join(members[:MOST_MEMBERS])
     more = len(members) - MOST_MEMBERS
     return f'{shown} and {more} more' if more > 0 else shown
@@ -255,7 +255,7 @@ def _accuracy_text(run: RecordedRun) -> str:
 
 
 def _ends_text(run: RecordedRun, title: str, group: epoch_figures.Group) -> str:
-    """What the students have at the end, statistic by statistic."""
+    """Describe the students' last values of each statistic."""
     parts = []
     for key, (_, unit, factor) in group.items():
         curves = run.curves(key)
@@ -275,7 +275,7 @@ def _ends_text(run: RecordedRun, title: str, group: epoch_figures.Group) -> str:
 
 
 def _common_rooms(runs: Sequence[RecordedRun], others: epoch_figures.Group) -> Rooms:
-    """The same axes for all runs, so that they can be compared."""
+    """Choose the same axes for all runs, so that they can be compared."""
     rooms = {}
     groups = (
         epoch_figures.ENTROPY,
@@ -298,15 +298,15 @@ def _common_rooms(runs: Sequence[RecordedRun], others: epoch_figures.Group) -> R
 
 
 def _references(run: RecordedRun) -> List[str]:
-    """The members that others are compared with."""
+    """List the members with which others are compared."""
     arrays = run.statistics or {}
     members = arrays['members'] if 'correlation' in arrays else ()
     return of_role(members, TEACHER, TARGET) if len(members) > 1 else []
 
 
 def _common_scales(runs: Sequence[RecordedRun]) -> Dict[str, float]:
-    """The same colors for all runs: the ends of the scales, '' for the
-    correlations, the rest for the differences to a reference."""
+    """Choose the same color scales for all runs: their upper ends, by reference
+    for differences, and under '' for the correlations themselves."""
     scales: Dict[str, float] = {}
     for run in runs:
         if run.statistics is not None and 'correlation' in run.statistics:

@@ -1,6 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Small pictures of a run's validation images, read without running any of
-its files."""
+"""Make thumbnails of a run's validation images without running its files."""
 
 import base64
 import io
@@ -17,12 +16,12 @@ from mmdckd.io.images import file_fault, open_image, size_fault
 
 from .recorded_run import RecordedRun
 
-#: The longer side of a picture in pixels.
+#: The longer side of a thumbnail in pixels.
 SIZE = 112
-#: Datasets that hold their images themselves, and that a config may name here:
-#: nothing that one of them reads can run code.
+#: Datasets with images in memory that a config may name here: none of them reads
+#: files that can run code.
 IN_MEMORY = ('CIFAR10', 'CIFAR100', 'Digits', 'FashionMNIST', 'Glyph62', 'MNIST')
-#: What such a dataset may be told; nothing is downloaded.
+#: The arguments that such a dataset may have; nothing is downloaded.
 _ARGUMENTS = (
     'type',
     'split',
@@ -37,14 +36,14 @@ _ARGUMENTS = (
 
 
 def read_pictures(run: RecordedRun, indices: Sequence[int]) -> Dict[int, str]:
-    """Read images of a run's validation, and make them small.
+    """Read validation images of a run and shrink them.
 
     Args:
         run (RecordedRun): The run, with predictions in its statistics.
-        indices (Sequence[int]): The places of the images in the predictions.
+        indices (Sequence[int]): The indices of the images in the predictions.
 
     Returns:
-        Dict[int, str]: Place to an address with the picture in it.
+        Dict[int, str]: Index to a data URL with the thumbnail.
 
     Raises:
         ValueError: If an image cannot be read; the message says why.
@@ -73,7 +72,7 @@ def _read_file(path: str) -> Image.Image:
         try:
             image.draft('RGB', (2 * SIZE, 2 * SIZE))
             return ImageOps.exif_transpose(image).convert('RGB')
-        except Exception as error:  # decoders raise what they like
+        except Exception as error:  # decoders raise errors of any type
             raise ValueError(f'{path!r} cannot be decoded: {error}') from error
 
 
@@ -97,10 +96,10 @@ def _read_dataset(run: RecordedRun, indices: Sequence[int]) -> List[Image.Image]
 
 
 def build_dataset(config: Config) -> Any:
-    """Build the validation dataset of a run, if it keeps its images in memory.
+    """Build the validation dataset of a run, if its images are in memory.
 
     Raises:
-        ValueError: If the dataset is of another kind, or its files are missing.
+        ValueError: If the dataset has another type, or its files are missing.
     """
     cfg = (config.get('val_dataloader') or {}).get('dataset') or {}
     kind = str(cfg.get('type'))
@@ -113,13 +112,12 @@ def build_dataset(config: Config) -> Any:
     try:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             return DATASETS.build(dict(cfg, pipeline=[]))
-    except Exception as error:  # of any dataset
+    except Exception as error:  # datasets raise errors of any type
         raise ValueError(f'the dataset {kind} cannot be read: {error}') from error
 
 
 def _address(image: Image.Image) -> str:
-    """A picture as an address that holds it: small ones grow pixel by
-    pixel."""
+    """Convert a picture to a data URL; small ones are enlarged pixel by pixel."""
     grow = SIZE // max(image.size)
     if grow > 1:
         image = image.resize(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Where the weights are that a run has chosen."""
+"""Find the files of the weights that a run has chosen."""
 
 import os
 import os.path as osp
@@ -12,8 +12,8 @@ from .recorded_run import RecordedRun
 
 
 def chosen_checkpoint(run: RecordedRun) -> Optional[str]:
-    """The checkpoint of the validation that is best; None where it was not
-    kept. It is ``best.pth`` where ``save_best`` has kept it."""
+    """Return the checkpoint of the best validation, which is ``best.pth`` with
+    ``save_best``; None if it was not kept."""
     assert run.best is not None and run.rules is not None
     hook = (run.config.get('default_hooks') or {}).get('checkpoint') or {}
     usual = 'iter_{}.pth' if run.by_iteration else 'epoch_{}.pth'
@@ -28,7 +28,7 @@ def chosen_checkpoint(run: RecordedRun) -> Optional[str]:
 
 
 def last_checkpoint(run: RecordedRun) -> Optional[str]:
-    """The newest checkpoint of a run; None where there is none."""
+    """Return the newest checkpoint of a run, or None."""
     pointer = osp.join(run.folder, 'last_checkpoint')
     if not osp.isfile(pointer):
         return None
@@ -38,9 +38,11 @@ def last_checkpoint(run: RecordedRun) -> Optional[str]:
 
 
 def exported_config(run: RecordedRun) -> Optional[str]:
-    """The config of the student that is best, where it was exported: by
-    ``ExportStudentHook``, by ``mmdckd export``, or beside the run by ``mmdckd
-    train --data``."""
+    """Return the exported config of the best student, if there is one.
+
+    ``ExportStudentHook``, ``mmdckd export`` and ``mmdckd train --data`` export
+    students.
+    """
     assert run.best is not None
     student, step = run.best.student, run.best.step
     inside = os.listdir(run.folder) if osp.isdir(run.folder) else []
@@ -59,7 +61,7 @@ def exported_config(run: RecordedRun) -> Optional[str]:
         meta = read_checkpoint(path, 'exported').get('meta')
         if not isinstance(meta, dict):
             continue
-        # MMEngine calls an experiment by its config and the time of its start.
+        # MMEngine names an experiment after its config and start time.
         name = str(meta.get('experiment_name'))
         own = name == run.config.get('experiment_name') or name.endswith(starts)
         counted = meta.get('iter' if run.by_iteration else 'epoch')

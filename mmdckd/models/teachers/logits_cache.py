@@ -109,9 +109,9 @@ class LogitsCache:
                     batch = batch.astype(np.float16)
                 if not np.isfinite(batch).all():
                     raise ValueError(
-                        "The teacher's logits are kept in float16, and one "
-                        'is not finite or larger than 65504. Train without '
-                        '`TeacherCacheHook`.'
+                        'Invalid logits of the teacher: expected values that fit '
+                        'into float16, got one that is not finite or above 65504. '
+                        'Train without `TeacherCacheHook`.'
                     )
                 rows[start : start + len(batch)] = batch
                 start += len(batch)
@@ -177,9 +177,9 @@ class LogitsCache:
         for name in ('sample_idx', 'view'):
             if not data_samples or name not in data_samples[0]:
                 raise ValueError(
-                    f"A sample has no `{name}`, by which the teacher's "
-                    'logits are looked up: end the pipeline by dict(type='
-                    "'PackInputs', meta_keys=('sample_idx', 'view'))."
+                    f"Invalid sample: expected `{name}`, by which the teacher's "
+                    'logits are looked up, got none. End the pipeline with '
+                    "dict(type='PackInputs', meta_keys=('sample_idx', 'view'))."
                 )
         images = [sample.sample_idx for sample in data_samples]
         views = [sample.view for sample in data_samples]

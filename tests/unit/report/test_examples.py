@@ -129,7 +129,7 @@ def test_images_that_are_not_there_are_left_out_with_a_note(files, tmp_path):
 def test_without_predictions_a_note_says_so(tmp_path):
     run = run_of(dict(cohort_arrays(), step=np.array(1)))
     page = open(write_report([run], str(tmp_path / 'out'))).read()
-    assert 'has recorded no predictions of single images' in page
+    assert 'has not recorded predictions for single images' in page
 
 
 def test_a_dataset_that_holds_its_images_is_read():

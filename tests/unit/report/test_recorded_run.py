@@ -118,8 +118,8 @@ def test_a_run_without_validation_is_shown(tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='is no work_dir of a training'):
+    with pytest.raises(ValueError, match='expected the work_dir of a run'):
         read_run(str(tmp_path))
     record(tmp_path, ())
-    with pytest.raises(ValueError, match='has no record of a training yet'):
+    with pytest.raises(ValueError, match='a run that has logged iterations'):
         read_run(str(tmp_path))

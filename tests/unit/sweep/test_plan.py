@@ -178,7 +178,9 @@ def test_which_of_several_teachers_must_be_said(plan, tmp_path):
 
 
 def test_a_config_without_a_test_is_refused(plan):
-    with pytest.raises(ValueError, match='`methods.kd`: expected a config with `test_dataload'):
+    with pytest.raises(
+        ValueError, match='`methods.kd`: expected a config with `test_dataload'
+    ):
         plan(dict(kd=dict(cfg_options=dict(test_dataloader=None))))
 
 

@@ -27,6 +27,7 @@ def make_spec(*methods, compare_with=('kd',), pairs=('',), seeds=(0, 1, 2)):
         {},
         pairs,
         methods,
+        executor={},
     )
 
 
