@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     message = str(error.value)
     assert repr(second) in message
-    assert re.search(r'room for \d+\.\d MB', message)
+    assert re.search(r'\d+\.\d MB that are free', message)
     assert not list(Path(cfg.work_dir).glob('*.tmp'))
     first = os.path.join(cfg.work_dir, 'epoch_1.pth')
     assert find_latest(cfg.work_dir) == first

@@ -133,9 +133,9 @@ def test_another_archive(tmp_path):
     'kwargs, message',
     [
         (dict(split='dev'), "'train', 'val', 'test'.* 'dev'"),
-        (dict(size=12), 'divisor of 32.*  12'),
-        (dict(size=0), 'divisor of 32.*  0'),
-        (dict(size=64), 'divisor of 32.*  64'),
+        (dict(size=12), 'divisor of 32.* 12'),
+        (dict(size=0), 'divisor of 32.* 0'),
+        (dict(size=64), 'divisor of 32.* 64'),
         (dict(subset=0), 'from 1 to 744, got 0'),
         (dict(subset=745), 'from 1 to 744, got 745'),
     ],

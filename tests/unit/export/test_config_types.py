@@ -31,7 +31,7 @@ def malicious(run, tmp_path, request):
 
 def test_a_config_in_a_checkpoint_calls_nothing(malicious, tmp_path):
     path, called = malicious
-    with pytest.raises(ValueError, match=r"neck\.type` .* is 'os\.system'"):
+    with pytest.raises(ValueError, match=r"neck\.type` .* got 'os\.system'"):
         export_student(path, str(tmp_path / 'out'), 'student0')
     assert not called.exists()
 

@@ -149,7 +149,7 @@ def test_a_config_that_a_checkpoint_names_is_not_run(run, tmp_path, cfg_path):
             r'model\.students\.student0\._scope_',
         ),
         (dict(student0=dict(type='ImageClassifier')), 'a student that can be built'),
-        (dict(student0={}), 'needs `cfg_path`'),
+        (dict(student0={}), 'expected `cfg_path`'),
     ],
 )
 def test_what_a_checkpoint_says_of_its_students_is_no_code(

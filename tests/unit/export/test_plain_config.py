@@ -229,5 +229,5 @@ def test_only_the_imports_it_needs_are_kept():
 def test_a_student_that_the_config_has_not():
     cfg = run_cfg()
     cfg.model = dict(students=dict(main=network()))
-    with pytest.raises(ValueError, match="'peer'.*`model.students.peer`"):
+    with pytest.raises(ValueError, match="`model.students.peer`.*'peer'"):
         plain_config(cfg, 'peer')

@@ -155,7 +155,9 @@ def foreign_onnx(path):
 def test_what_is_no_exported_student_is_refused(student, tmp_path):
     with pytest.raises(ValueError, match='`model`: expected .*ending in'):
         Predictor('student.pkl')
-    with pytest.raises(FileNotFoundError, match='no .*missing.pth'):
+    with pytest.raises(
+        FileNotFoundError, match='expected an existing file.*missing.pth'
+    ):
         Predictor('missing.pth')
     alone = str(tmp_path / 'alone.pth')
     shutil.copy(f'{student}.pth', alone)
@@ -179,7 +181,7 @@ def test_what_is_no_exported_student_is_refused(student, tmp_path):
 @pytest.mark.parametrize(
     'changes, words',
     [
-        (dict(test_dataloader=None), 'no `test_dataloader.dataset.pipeline`'),
+        (dict(test_dataloader=None), 'expected `test_dataloader.dataset.pipeline`'),
         (dict(load_from=None), 'which names no weights'),
         (
             dict(

@@ -122,7 +122,7 @@ def test_pictures_are_small_and_of_the_images(files):
 def test_images_that_are_not_there_are_left_out_with_a_note(files, tmp_path):
     gone = [*files[:3], str(tmp_path / 'gone.png')]
     page = open(write_report([run_of(arrays_of(gone))], str(tmp_path / 'out'))).read()
-    assert 'The images are not here: ' in page and 'gone.png' in page
+    assert 'The images are not available: ' in page and 'gone.png' in page
     assert 'Sure and right' not in page
 
 
