@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
+import re
 
 import pytest
 import torch
@@ -19,11 +20,10 @@ def malicious(run, tmp_path, request):
         meta['students']['student0']['neck'] = neck
     else:
         del meta['students']
-        text, neck = meta['cfg'], "neck=dict(type='GlobalAveragePooling')"
-        assert neck in text
-        meta['cfg'] = text.replace(
-            neck, f"neck=dict(type='os.system', command='touch {called}')"
-        )
+        neck = r"neck=dict\(\s*type='GlobalAveragePooling'\s*\)"
+        assert re.search(neck, meta['cfg'])
+        planted = f"neck=dict(type='os.system', command='touch {called}')"
+        meta['cfg'] = re.sub(neck, planted, meta['cfg'])
     path = tmp_path / 'malicious.pth'
     torch.save(content, path)
     return str(path), called

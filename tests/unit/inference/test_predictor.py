@@ -161,7 +161,7 @@ def test_what_is_no_exported_student_is_refused(student, tmp_path):
         Predictor('missing.pth')
     alone = str(tmp_path / 'alone.pth')
     shutil.copy(f'{student}.pth', alone)
-    with pytest.raises(FileNotFoundError, match="no 'alone.py'"):
+    with pytest.raises(FileNotFoundError, match="its config 'alone.py'"):
         Predictor(alone)
     shutil.copy(f'{student}.py', tmp_path / 'alone.py')
     Predictor(alone)

@@ -83,5 +83,5 @@ def test_draws_any_accuracy(values, tmp_path):
 
 
 def test_needs_a_student(tmp_path):
-    with pytest.raises(ValueError, match='no student'):
+    with pytest.raises(ValueError, match='at least one student'):
         draw_curves({'teacher': {1: 90.0}}, tmp_path / 'none.png', 'a run')
