@@ -153,12 +153,12 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
             ]
         )
     return (
-        'Details of the same runs: the single students and the ensemble after the '
-        'last epoch; the result in the epoch that was best in validation, and the '
-        'mean number of that epoch; the parameters of a student; and the cost of a '
-        "training, including the teacher's forward pass (matrix products and "
-        'convolutions of all steps; wall time including validations, on a machine '
-        'that may have been busy).'
+        'The same runs, by the same commands. "First student", "best in '
+        'validation" and "ensemble" are after the last epoch. "Best epoch" is '
+        'the accuracy after the epoch that was best in validation, "its number" '
+        'the mean number of that epoch. A training costs the matrix products and '
+        'convolutions of all steps, with the forward pass of its teacher. '
+        'Seconds are wall time with validations, on a machine with other work.'
         '\n\n'
     ) + table(rows)
 

@@ -26,12 +26,11 @@ INTRODUCTION = f"""# The configs of MMRazor in a cohort
 Made by `{COMMAND}` with MMRazor {mmrazor.__version__}, from every config
 below `configs/distill/mmcls`.
 
-"converts": `python tools/convert_razor_config.py IN OUT --num-students 2`
-makes it a config of two students. "runs": that config trains for two
-iterations and validates, with its own networks, losses, pipelines, optimizer
-and hooks; images of noise, 64 pixels wide (32 for CIFAR), take the place of
-its data, and its teacher has no weights. DeiT's networks are small ones of
-their families; its teacher needs timm.
+"converts": `python tools/convert_razor_config.py IN OUT --num-students 2` makes it a
+config of two students. "runs": it trains for two iterations and validates,
+with its own networks, losses, pipelines, optimizer and hooks. Images of noise, 64
+pixels wide (32 for CIFAR), replace its data. Its teacher has no weights. DeiT's
+networks are small ones of their families; its teacher needs timm.
 """
 
 

@@ -23,13 +23,12 @@ INTRODUCTION = f"""# The losses of MMRazor in a cohort
 
 Made by `{COMMAND}` with MMRazor {mmrazor.__version__}.
 
-Each line is a run: two students (ResNet-18 for CIFAR, narrow), a teacher of
-twice their width, handwritten digits, 8 steps (CRDLoss 16) on one batch. "yes"
-says that every loss is finite and falls, that the loss of a student reaches
-this student, and that it reaches neither the other student nor its connectors.
-"Alone": the loss has its student to itself. "With DCKD": the task loss and
-`mmdckd.DCKDLoss` are beside it. The configs are in
-`studies/razor/catalog.py`.
+Each row is a run of 8 steps (CRDLoss 16) on one batch of handwritten digits. Two
+students (ResNet-18 for CIFAR, narrow) learn from a teacher of twice their width. The
+entry yes says that every loss is finite and falls, and that the loss of a student
+reaches this student alone, not the other student or its connectors. The column "alone"
+trains by this loss only. The column "with DCKD" adds the task loss and
+`mmdckd.DCKDLoss`. The configs are in `studies/razor/catalog.py`.
 
 MMRazor's losses, connectors and distillers are its own, unchanged; features
 that do not fit each other are refused with the connector that helps, and a

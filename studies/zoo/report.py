@@ -14,12 +14,11 @@ MMPretrain ships a config for, and classifiers of timm and transformers, small
 and random. Of each kind, a type of backbone with a type of head, it is the
 smallest config.
 
-- **As student**: two students of this network and a small teacher go through
-  one training step with `DCKDLoss` and one validation step. Losses are finite
-  and both learn; what they learn from is what their own heads predict from,
-  or the half of it that a distillation classifier gives;
-  each scores bit for bit what MMPretrain alone makes of its weights; saving
-  and loading loses nothing.
+- **As student**: two students of this network and a small teacher go through one
+  training step with `DCKDLoss` and one validation step. Losses are finite and both
+  learn, from the scores that their own heads predict with (or those of the distillation
+  classifier). Each scores bit for bit what MMPretrain alone makes of its weights.
+  Saving and loading loses nothing.
 - **As teacher**: the network, with random weights, teaches two small students
   for one training step and one validation step. It stays as it is, and scores
   what it scores alone.
