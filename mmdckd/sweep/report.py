@@ -155,10 +155,11 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
     return (
         'The same runs, by the same commands. "First student", "best in '
         'validation" and "ensemble" are after the last epoch. "Best epoch" is '
-        'the accuracy after the epoch that was best in validation, "its number" '
-        'the mean number of that epoch. A training costs the matrix products and '
-        'convolutions of all steps, with the forward pass of its teacher. '
-        'Seconds are wall time with validations, on a machine with other work.'
+        'the accuracy after the epoch that was best in validation, and "best '
+        'epoch, number" the mean number of that epoch. A training costs the '
+        'matrix products and convolutions of all steps, including the forward '
+        'pass of its teacher. Seconds are wall time including validations, on a '
+        'machine that may have been busy.'
         '\n\n'
     ) + table(rows)
 
