@@ -87,7 +87,7 @@ class ReplayedViews:
             repr((inputs.device.type, self._model.channels_last)),
             repr((type(wrapper).__name__, getattr(wrapper, 'cast_dtype', None))),
             repr((batches.seed, getattr(batches.index_sampler, 'seed', None))),
-            repr((self._places, options.epochs, form)),
+            repr((self._places, form)),
             self._data(),
         )
         cache = ReplayedLogits(

@@ -67,6 +67,9 @@ def test_the_first_passes_again(tmp_path, teacher):
     _, seen = train(run)
     assert seen == [2, 32, 32, 8, 32]
     assert len(list((tmp_path / 'logits').glob('*/*.logits'))) == 1
+    # They are those of a run that does not repeat them.
+    _, seen = train(config(tmp_path, teacher))
+    assert seen == [2, 32, 32, 32, 8]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,13 @@ def test_options_that_cannot_be(tmp_path, teacher, options, message):
     cfg = config(tmp_path, teacher, mix=options.pop('mix', None))
     cfg.custom_hooks[0].update(options)
     with pytest.raises(ValueError, match=message):
+        train(cfg)
+
+
+def test_largest_logits_are_for_a_softmax(tmp_path, teacher):
+    cfg = config(tmp_path, teacher, top_k=3)
+    cfg.model.task = 'multi_label'
+    with pytest.raises(ValueError, match='top_k`: expected None for a multi_label'):
         train(cfg)
 
 
