@@ -1,5 +1,5 @@
-# A cohort: every member is evaluated in one pass, and the checkpoint whose
-# best student is best in validation is kept.
+# A cohort: every member is validated in one pass, and the checkpoint with the best
+# student is kept.
 _base_ = 'default_runtime.py'
 
 model = dict(type='mmdckd.CollectiveDistill')

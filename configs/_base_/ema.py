@@ -1,3 +1,2 @@
-# Over any config: an exponential moving average of the weights is what is
-# validated and saved.
+# For any config: validates and saves an exponential moving average of the weights.
 custom_hooks = [dict(type='mmdckd.WeightAverageHook', average='ema')]

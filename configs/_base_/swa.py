@@ -1,3 +1,3 @@
-# Over any config: the mean of the weights at the ends of the last quarter of
-# the epochs is what is validated and saved.
+# For any config: validates and saves the mean of the weights after each of the last
+# quarter of the epochs.
 custom_hooks = [dict(type='mmdckd.WeightAverageHook', average='swa')]

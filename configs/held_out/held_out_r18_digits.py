@@ -1,5 +1,5 @@
-# Held-out knowledge in one phase: what a student learns of an image is what a
-# peer says of it that never trained on it. The graduate sees all images.
+# Held-out knowledge in one phase: for each image, a student learns from the peer
+# that never trains on it. The graduate sees all images.
 _base_ = '../dckd_r34_r18_digits.py'
 
 model = dict(

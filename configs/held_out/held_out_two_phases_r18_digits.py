@@ -1,6 +1,6 @@
 # Held-out knowledge in two phases: four students are trained, each blind to a
-# fourth of the images; then another learns from labels, from the teacher, and
-# of each image from the one that is blind to it.
+# fourth of the images. Then another student learns from labels, from the teacher,
+# and, for each image, from the student that is blind to it.
 _base_ = '../dckd_r34_r18_digits.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# ONE (Lan et al., NeurIPS 2018), without what its branches share: a gated
-# ensemble, trained on the labels, teaches all.
+# ONE (Lan et al., NeurIPS 2018) with separate networks instead of branches: all
+# students learn from a gated ensemble, whose gate is trained on the labels.
 _base_ = '../dml/dml_r18_digits.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# Similarity-preserving KD (Tung and Mori, ICCV 2019) by the teacher, and the
-# same by the peers: how the images of a batch resemble each other.
+# Similarity-preserving KD (Tung and Mori, ICCV 2019) from the teacher and from the
+# peers: students learn the similarities between the images of a batch.
 _base_ = '../dckd_r34_r18_digits.py'
 
 features = dict(features=dict(type='ModuleOutputs', source='backbone'))

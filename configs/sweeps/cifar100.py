@@ -1,11 +1,11 @@
-# The CRD benchmark on CIFAR-100. A method of a pair is named so:
+# The CRD benchmark on CIFAR-100. To run one method of one pair:
 #   python tools/sweep.py configs/sweeps/cifar100.py --only vgg13_vgg8/dist
 _base_ = '../_base_/sweeps/methods.py'
 
 name = 'cifar100'
 about = """
-CIFAR-100 by the recipe of the CRD benchmark: 240 epochs, tested on the images
-that validate. Each of 13 pairs of networks is trained with each method.
+CIFAR-100 with the recipe of the CRD benchmark: 240 epochs, with the same images for
+validation and test. Each of 13 pairs of networks is trained with each method.
 """
 
 _pairs = [

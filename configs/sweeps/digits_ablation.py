@@ -1,10 +1,10 @@
-# What the settings of DCKDLoss and of its cohort do on handwritten digits.
+# The settings of DCKDLoss and of its cohort on handwritten digits.
 name = 'digits_ablation'
 about = """
-Handwritten digits, as in digits.yaml. From DCKD one setting at a time is
-changed. One image of the test split is 0.28 points. DCKD and the collector
-that was better with five seeds have five more: of twenty lines that change
-nothing, one would look better by chance.
+Handwritten digits, as in digits.yaml. Each row changes one setting of DCKD. One
+image of the test split is 0.28 points. DCKD and the collector that was better with
+five seeds have five more seeds: of twenty settings without an effect, one would
+look better by chance.
 """
 seeds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 compare_with = ['kd', 'dml', 'dckd']
@@ -62,12 +62,12 @@ for _number in [2, 3, 4, 6]:
         config=_dckd, cfg_options={'model.num_students': _number}, group='students'
     )
 
-# What the teacher alone gives with that weight.
+# The teacher alone, with the same weight.
 methods['kd, alpha = 2'] = dict(
     config='configs/kd/kd_r18_digits.py', cfg_options={f'{_loss}alpha': 2.0}
 )
 
-# One student of the cohort is that of the others; its peers are wider.
+# One student of the cohort is the usual one; its peers are wider.
 _cfg_path = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
 _main = dict(
     cfg_path=_cfg_path,

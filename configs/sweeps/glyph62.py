@@ -1,4 +1,4 @@
-# Glyph62 at 32x32, for a GPU; the other sweeps of it take 16x16.
+# Glyph62 at 32x32, for a GPU; the other sweeps of Glyph62 use 16x16.
 #   python tools/sweep.py configs/sweeps/glyph62.py --only resnet56_resnet20/dist
 _base_ = '../_base_/sweeps/methods.py'
 

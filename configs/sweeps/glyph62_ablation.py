@@ -1,10 +1,10 @@
-# What each setting of DCKDLoss and of its cohort does, one at a time.
+# The settings of DCKDLoss and of its cohort, changed one at a time.
 name = 'glyph62_ablation'
 about = """
 Glyph62 at 16x16, 8,000 training images, 8 epochs. ResNet-14 teaches a narrow
-ResNet-8 of 12,692 parameters. From DCKD (alpha = 1, beta = 1, gamma = 0.1,
-tau = 4, logit_mean, four students, the same view for all, no ramp) one setting
-at a time is changed; plain training, KD and DML stand beside it.
+ResNet-8 of 12,692 parameters. Of DCKD (alpha = 1, beta = 1, gamma = 0.1,
+tau = 4, logit_mean, four students, the same view for all, no ramp), each row
+changes one setting. Plain training, KD and DML are the baselines.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['plain', 'kd', 'dml', 'dckd']
@@ -26,7 +26,7 @@ methods = {
     for _name in ['plain', 'kd', 'dml', 'dckd']
 }
 
-# What the teacher alone gives with the weight that some settings have.
+# The teacher alone, with the weight of some settings.
 methods['kd, alpha = 2.0'] = dict(
     config=[_pair, f'{_methods}kd.py'],
     cfg_options={**_short, 'model.distiller.collective_losses.loss_kd.alpha': 2.0},
@@ -78,7 +78,7 @@ for _number in [2, 3, 4, 6]:
         group='students',
     )
 
-# One student of the cohort is that of the others; its peers are wider.
+# One student of the cohort is the usual one; its peers are wider.
 _peer = dict(
     cfg_path='configs/_base_/models/crd/resnet8.py',
     backbone=dict(stem_channels=8, base_channels=8),

@@ -1,19 +1,18 @@
-# Methods against each other, in the setting of glyph62_ablation.py.
+# Compares methods in the setting of glyph62_ablation.py.
 name = 'glyph62_comparison'
 about = """
 Glyph62 at 16x16, 8,000 training images, 8 epochs. ResNet-14 teaches a narrow
-ResNet-8. DCKD, in this project's own formulation, stands beside training alone
-(plain), by the teacher (KD, DKD, DIST), by peers (DML, KDCL) and by both
-(kd_dml). Two lines spend what a cohort of four costs on KD: one student is
-trained four times as long, and four are trained that do not know of each
-other; these count by the mean over them and, once more, by their ensemble.
-DIST has KD beside it, or DCKD: what peers add to a teacher whose relations are
-matched.
+ResNet-8. DCKD, in this project's own formulation, is compared with training alone
+(plain), with a teacher (KD, DKD, DIST), with peers (DML, KDCL) and with both
+(kd_dml). Some rows spend the cost of a cohort of four on KD: one student is
+trained four times as long, and four students are trained separately, reported by
+their mean and by their ensemble. DIST is combined with KD and with DCKD, to
+measure what peers add to a teacher whose relations are matched.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd', 'dml', 'dkd', 'dist']
 
-# As in glyph62_ablation.py, so that what both have is run once.
+# The same as in glyph62_ablation.py, so that shared runs are trained once.
 _short = {
     'train_cfg.max_epochs': 8,
     'train_cfg.val_interval': 2,

@@ -1,11 +1,11 @@
-# Methods against each other where images are few and epochs are many.
+# Compares methods with few images and many epochs.
 name = 'glyph62_few'
 about = """
-Glyph62 at 16x16, 2,000 training images, 60 epochs: in place of many images
-and few epochs, few images and many epochs. ResNet-14, trained on the same
-images, teaches a ResNet-8 of 81,422 parameters. `kd, alpha = 2.0` gives the
-teacher the weight that DCKD gives teacher and peers together; `kd, four times
-as long` takes as many steps of a student as four students of DCKD take.
+Glyph62 at 16x16, 2,000 training images, 60 epochs: few images and many epochs.
+ResNet-14, trained on the same images, teaches a ResNet-8 of 81,422 parameters.
+`kd, alpha = 2.0` gives the teacher the weight that DCKD gives teacher and peers
+together; `kd, four times as long` trains one student for as many steps as the four
+students of DCKD together.
 """
 seeds = [0, 1, 2, 3, 4, 5, 6, 7]
 compare_with = ['plain', 'kd', 'dml', 'dkd', 'dist']

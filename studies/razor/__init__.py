@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Every distillation config of MMRazor, in a cohort."""
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # noqa: F401

@@ -31,9 +31,9 @@ class Case(NamedTuple):
         inputs (Dict[str, dict]): Its mapping, as in MMRazor.
         connectors (dict): The connectors.
         distiller (str): The type of each student's distiller.
-        trains_student (bool): False where only connectors learn.
-        note (str): What a user should know.
-        steps (int): In how many steps it falls.
+        trains_student (bool): False if only connectors learn.
+        note (str): A note for users.
+        steps (int): The number of steps in which it falls.
     """
 
     loss: dict

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Train MMRazor's losses inside a cohort, on real images, and see."""
+"""Train MMRazor's losses inside a cohort on real images, and check them."""
 
 from typing import Dict, List, Optional
 
@@ -18,7 +18,7 @@ STUDENTS = student_names(2)
 
 
 def network(width: int) -> dict:
-    """A CIFAR ResNet-18 of MMPretrain with ``width`` channels at first."""
+    """Return a CIFAR ResNet-18 of MMPretrain with ``width`` base channels."""
     return dict(
         type='ImageClassifier',
         backbone=dict(
@@ -35,7 +35,7 @@ def network(width: int) -> dict:
 
 
 def digits(count: int) -> dict:
-    """A batch of handwritten digits, each with its index."""
+    """Load a batch of handwritten digits with their indices."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         dataset = Digits(
             'train', indices=count, pipeline=[dict(type='mmdckd.PackCRDInputs')]
@@ -44,12 +44,12 @@ def digits(count: int) -> dict:
 
 
 def build(case: Case, with_dckd: bool = False, **kwargs) -> CollectiveDistill:
-    """A cohort of two with a loss of MMRazor, initialized from a seed.
+    """Build a cohort of two with a loss of MMRazor, initialized from a seed.
 
     Args:
         case (Case): The loss.
-        with_dckd (bool): Whether there is the task loss and DCKD's beside it.
-            Defaults to False.
+        with_dckd (bool): Whether to add the task loss and DCKD. Defaults to
+            False.
     """
     torch.manual_seed(0)
     distiller = dict(type='CollectiveDistiller', **case.parts())
@@ -83,15 +83,14 @@ def fault_of(
 
     Args:
         case (Case): The loss.
-        with_dckd (bool): Whether the task loss and DCKD's are beside it.
-            Defaults to False.
-        steps (int, optional): How many steps it has to fall in. Defaults to
-            None, those of the case.
+        with_dckd (bool): Whether to add the task loss and DCKD. Defaults to
+            False.
+        steps (int, optional): The number of steps in which the loss has to
+            fall. Defaults to None: the number of the case.
 
     Returns:
-        str, optional: What does not hold; None where all does: every loss is
-        finite and falls, and that of a student reaches this student, and
-        nothing of the other.
+        str, optional: The fault; None if every loss is finite and falls, and the
+        loss of a student has gradients only in this student.
     """
     model = build(case, with_dckd)
     batch = digits(16)
@@ -99,7 +98,7 @@ def fault_of(
     optimizer = torch.optim.Adam(trained, lr=1e-3)
     history: List[Dict[str, torch.Tensor]] = []
     for _ in range(steps or case.steps):
-        torch.manual_seed(1)  # what a loss draws is the same in every step
+        torch.manual_seed(1)  # random numbers of a loss are the same in every step
         data = model.data_preprocessor(batch, True)
         try:
             losses = model(**data, mode='loss')
@@ -128,7 +127,7 @@ def fault_of(
 def _gradients(
     model: CollectiveDistill, losses: Dict[str, torch.Tensor], trains_student: bool
 ) -> Optional[str]:
-    """What is wrong with what each student's loss reaches, if anything."""
+    """Check which parameters the loss of each student has gradients in."""
     students = model.cohort.students
     distillers = model.distiller.student_distillers
     for name, other in zip(STUDENTS, reversed(STUDENTS)):
@@ -143,7 +142,7 @@ def _gradients(
 
 
 def _reaches(loss: torch.Tensor, *modules: nn.Module) -> bool:
-    """Whether a loss has a gradient in any of these modules."""
+    """Tell whether a loss has a gradient in any of these modules."""
     learning = [p for module in modules for p in module.parameters() if p.requires_grad]
     gradients = (
         torch.autograd.grad(loss, learning, retain_graph=True, allow_unused=True)

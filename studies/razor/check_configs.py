@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Run converted configs of MMRazor for two iterations, small."""
+"""Run small versions of converted configs of MMRazor for two iterations."""
 
 import os
 import os.path as osp
@@ -17,11 +17,11 @@ from mmdckd import names
 
 #: The classification distillation configs of MMRazor.
 FOLDER = osp.join(osp.dirname(mmrazor.__file__), '.mim', 'configs', 'distill', 'mmcls')
-#: The side of images in place of ImageNet's and of CIFAR's, in pixels.
+#: The side in pixels of the images that replace ImageNet's and CIFAR's.
 SIDE, CIFAR_SIDE = 64, 32
-#: What a config needs to be small.
+#: Settings that make a config small.
 SMALL = {
-    # Its warm-up alone is of 5,000 iterations.
+    # Its warm-up alone takes 5,000 iterations.
     'kd_logits_resnet50_shufflenet-v2-1x_16xb64_in1k.py': {
         'train_cfg.max_epochs': 10000
     },
@@ -38,7 +38,7 @@ SMALL = {
 
 
 def razor_configs() -> List[str]:
-    """The paths of all configs, from :data:`FOLDER`."""
+    """List the paths of all configs below :data:`FOLDER`."""
     return sorted(
         path
         for path in scandir(FOLDER, '.py', recursive=True)
@@ -47,7 +47,7 @@ def razor_configs() -> List[str]:
 
 
 def make_images(folder: str, side: int) -> None:
-    """Make JPEGs of noise, two of each of four classes."""
+    """Write JPEGs of noise, two for each of four classes."""
     random = np.random.default_rng(0)
     for label in range(4):
         os.makedirs(osp.join(folder, f'{side}', f'{label}'), exist_ok=True)
@@ -59,7 +59,7 @@ def make_images(folder: str, side: int) -> None:
 
 
 class StopAfterAnEpoch(Hook):
-    """Ends training after an epoch; a schedule keeps its length."""
+    """Ends training after an epoch without changing the schedule."""
 
     def after_train_epoch(self, runner: Runner) -> None:
         runner.train_loop.stop_training = True
@@ -68,18 +68,18 @@ class StopAfterAnEpoch(Hook):
 def run_small(config: Config, name: str, folder: str) -> Dict[str, List]:
     """Train a converted config for two iterations and validate.
 
-    Its networks, losses, pipelines, optimizer, schedule and hooks are its
-    own. Images of noise take the place of the data, of 32 pixels where the
-    data are CIFAR's and of 64 where ImageNet's; teachers have no weights.
+    It keeps its networks, losses, pipelines, optimizer, schedule and hooks.
+    Images of noise replace the data, with 32 pixels for CIFAR and 64 for
+    ImageNet; teachers have random weights.
 
     Args:
-        config (Config): The config; it is changed.
+        config (Config): The config, changed in place.
         name (str): The name of its file.
-        folder (str): Where the images and the run are.
+        folder (str): The folder of the images and the run.
 
     Returns:
-        Dict[str, List[float]]: What was logged, by name: losses, under
-        ``train/``, in both iterations, and accuracies, under ``val/``.
+        Dict[str, List[float]]: Name to logged values: losses of both iterations
+        under ``train/``, and accuracies under ``val/``.
     """
     for side in (CIFAR_SIDE, SIDE):
         make_images(folder, side)
@@ -132,14 +132,14 @@ def _shrink_loader(loader: ConfigDict, folder: str) -> None:
 
 
 def fault_of_run(logged: Dict[str, List], config: Config) -> Optional[str]:
-    """What a run of :func:`run_small` should have logged and has not.
+    """Check the logged values of :func:`run_small`.
 
     Args:
-        logged (Dict[str, List[float]]): What it has.
+        logged (Dict[str, List[float]]): The logged values.
         config (Config): Its config.
 
     Returns:
-        str, optional: What is wrong; None where nothing is.
+        str, optional: The fault; None if there is none.
     """
     model = config.model
     losses = {k: v for k, v in logged.items() if names.stage_of(k) == 'train'}

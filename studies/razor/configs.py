@@ -7,6 +7,7 @@ two iterations, and write a table.
 
 import argparse
 import os.path as osp
+import re
 import tempfile
 import warnings
 from typing import List
@@ -46,16 +47,17 @@ def parse_args() -> argparse.Namespace:
         default='docs/reference/mmrazor_configs.md',
         help='the Markdown file to write (default: %(default)s)',
     )
-    parser.add_argument('--only', help='only the configs whose path has this in it')
+    parser.add_argument('--only', help='run only configs whose path contains this')
     return parser.parse_args()
 
 
 def row_of(path: str) -> List[str]:
-    """Convert and run one config: config, converts, runs, to know."""
+    """Convert and run one config; return its row of the table."""
     try:
         config, notes = convert_config(osp.join(FOLDER, path), 2)
     except ValueError as error:
-        return [path, 'no', 'no', str(error).split('become a cohort: ')[-1]]
+        reason = re.sub(r'^Invalid .*?, got \w+: ', '', str(error))
+        return [path, 'no', 'no', reason]
     with tempfile.TemporaryDirectory() as folder:
         try:
             logged = run_small(config, osp.basename(path), folder)

@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Check which networks of MMPretrain's model zoo learn and teach.
 
-The smallest config of every kind of image classifier in every family goes
-through a training step and a validation step: alone, as both students of a
-cohort, and as the teacher of one. What has run is not run again.
+The smallest config of every kind of image classifier in every family runs a
+training step and a validation step: alone, as both students of a cohort, and as
+the teacher of one. Checks that have run are not repeated.
 """
 
 import argparse
@@ -40,16 +40,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--work-dir',
         default='work_dirs/zoo',
-        help='where results are kept (default: %(default)s)',
+        help='the folder of the results (default: %(default)s)',
     )
     parser.add_argument(
         '--out',
         help='the table (default: docs/reference/zoo_coverage.md for all families, '
         'else zoo_coverage.md in the work folder)',
     )
-    parser.add_argument(
-        '--retry', action='store_true', help='run again what did not pass'
-    )
+    parser.add_argument('--retry', action='store_true', help='repeat failed checks')
     parser.add_argument(
         '--time-limit',
         type=float,
@@ -86,10 +84,10 @@ def main() -> None:
     unknown = set(args.families or []) - set(families())
     if unknown:
         raise SystemExit(
-            f'error: {sorted(unknown)} are no families; there '
-            f'are {", ".join(families())}'
+            f'error: Invalid `--families`: expected some of '
+            f'{", ".join(families())}, got {sorted(unknown)}.'
         )
-    # Of networks that are built to be counted.
+    # Printed by networks that are built to count their parameters.
     logging.disable(logging.INFO)
     record = Record(osp.join(args.work_dir, 'results.jsonl'))
     if args.retry:

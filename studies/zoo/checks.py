@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a network of the model zoo is put through."""
+"""Check a network of the model zoo alone, as a student and as a teacher."""
 
 import copy
 import math
@@ -44,8 +44,8 @@ def check_control(cfg: Config) -> Dict[str, Optional[str]]:
         cfg (Config): The config of a network.
 
     Returns:
-        dict: ``trains`` and ``predicts``: None where it does, else why not.
-        A network that trains is asked to predict after the step.
+        dict: ``trains`` and ``predicts``: None if it does, otherwise the reason.
+        A network that trains predicts after the step.
     """
     result: Dict[str, Optional[str]] = dict(trains=None, predicts=None)
     for what, act in dict(trains=_train_alone, predicts=_predict_alone).items():
@@ -76,8 +76,7 @@ def check_student(cfg: Config) -> None:
 
     Raises:
         Exception: Whatever goes wrong in the cohort.
-        AssertionError: If a student does not do in the cohort what it does
-            alone; see the messages.
+        AssertionError: If a student differs in the cohort from the network alone.
     """
     network = _network(cfg)
     model = _cohort(cfg, teacher=_partner(cfg), architecture=network)
@@ -126,8 +125,7 @@ def check_teacher(cfg: Config) -> None:
 
     Raises:
         Exception: Whatever goes wrong in the cohort.
-        AssertionError: If the teacher changes, or does not do what it does
-            alone; see the messages.
+        AssertionError: If the teacher changes, or differs from the network alone.
     """
     network = _network(cfg)
     model = _cohort(cfg, teacher=network, architecture=_partner(cfg))
@@ -141,7 +139,7 @@ def check_teacher(cfg: Config) -> None:
     alone = _plain(network)
     _load(alone, before, teacher)
     expected = _scores(alone.eval().val_step(copy.deepcopy(batch)))
-    # Not to the bit: without gradients some layers take another path.
+    # Not bitwise: without gradients, some layers compute differently.
     assert torch.allclose(members[TEACHER], expected, rtol=1e-4, atol=1e-7), (
         'the teacher scores otherwise alone, by up to '
         f'{(members[TEACHER] - expected).abs().max():g}'
@@ -152,7 +150,7 @@ CHECKS = dict(control=check_control, student=check_student, teacher=check_teache
 
 
 def _network(cfg: Config) -> dict:
-    """The model of a config as its runner would build it."""
+    """Return the model of a config as its runner would build it."""
     model = cfg.model.to_dict()
     model.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
     return model
@@ -164,7 +162,7 @@ def _plain(network: dict) -> BaseModel:
 
 
 def _partner(cfg: Config) -> dict:
-    """A narrow ResNet-18 that takes and gives what the network does."""
+    """Return a narrow ResNet-18 with the same inputs and outputs as a network."""
     head, backbone = cfg.model.get('head', {}), cfg.model.get('backbone', {})
     preprocessor = cfg.get('data_preprocessor') or cfg.model.data_preprocessor
     num_classes = (
@@ -201,7 +199,7 @@ def _load(network: BaseModel, state_dict: dict, source: BaseModel) -> None:
     )
     saved = {value.data_ptr() for value in source.state_dict().values()}
     for mine, theirs in zip(network.parameters(), source.parameters()):
-        # What a network with LoRA does not save is what it started from.
+        # A network with LoRA does not save its initial weights.
         is_saved = theirs.data_ptr() in saved
         mine.data.copy_(mine.new_tensor(math.nan) if is_saved else theirs)
     network.load_state_dict(state_dict, strict=False)
@@ -272,8 +270,8 @@ def _check_logits(
     batch: dict,
     scores: torch.Tensor,
 ) -> None:
-    """What is learned from is what is predicted from; of a network with a
-    class and a distillation classifier, the latter's half of it."""
+    """Check that the recorded logits are those of the prediction; for a network
+    with a distillation classifier, those of that classifier."""
     multi_label = isinstance(getattr(student, 'head', None), MultiLabelClsHead)
     assert model.task.name == ('multi_label' if multi_label else 'classification'), (
         f'{model.task} is the task'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Which configs stand for the model zoo."""
+"""Choose the configs that represent the model zoo."""
 
 import json
 import os.path as osp
@@ -21,9 +21,9 @@ from mmdckd.report.image_size import train_image_size
 ROOT = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'configs')
 
 _TINY = dict(num_hidden_layers=2, num_attention_heads=2)
-#: Small random networks of other libraries, which MMPretrain wraps and ships
-#: no config of: name to model. The ``config`` of one is what `transformers`
-#: would download as its ``config.json``.
+#: Name to model of small random networks of other libraries, which MMPretrain
+#: wraps without a config. Their ``config`` is the content of the ``config.json``
+#: that `transformers` would download.
 WRAPPED: Dict[str, dict] = {
     'timm/resnet18': dict(type='TimmClassifier', model_name='resnet18', num_classes=10),
     'timm/deit_tiny_distilled_patch16_224': dict(
@@ -49,7 +49,7 @@ WRAPPED: Dict[str, dict] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One config that is checked.
+    """One config to check.
 
     Attributes:
         family (str): The folder of the config in MMPretrain.
@@ -57,7 +57,7 @@ class Entry:
             in :data:`WRAPPED`.
         backbone (str): The type of its backbone.
         head (str): The type of its head.
-        parameters (int, optional): How many it has; None where it cannot be
+        parameters (int, optional): The number of parameters; None if it cannot be
             built.
     """
 
@@ -69,7 +69,7 @@ class Entry:
 
 
 def families() -> List[str]:
-    """The folders of MMPretrain's configs, whatever they are for."""
+    """List the folders of MMPretrain's configs of any kind."""
     return sorted({osp.relpath(p, ROOT).split('/')[0] for p in _paths()})
 
 
@@ -78,15 +78,15 @@ def choose(
 ) -> Tuple[List[Entry], Dict[str, str]]:
     """Choose the smallest config of every kind of network in every family.
 
-    Image classifiers with a head count: neither pretraining without labels
-    nor retrieval, captioning, questions and what else is multimodal, nor
-    networks in their form for deployment, which are not for training. A kind
-    is a type of backbone with a type of head. The smallest has the fewest
-    parameters, and among equals the smallest input.
+    Only image classifiers with a head are used: no self-supervised pretraining,
+    retrieval, captioning, question answering or other multimodal tasks, and no
+    networks in deployment form, which cannot be trained. A kind is a type of
+    backbone with a type of head. The smallest config has the fewest parameters
+    and, in a tie, the smallest input.
 
     Args:
-        names (Sequence[str], optional): The families. Defaults to None, all.
-        report (Callable): Told about each family.
+        names (Sequence[str], optional): The families. Defaults to None: all.
+        report (Callable): Called with a line about each family.
 
     Returns:
         tuple: The entries, and the configs that cannot be read, with the
@@ -122,7 +122,7 @@ def choose(
 
 
 def wrapped_entries() -> List[Entry]:
-    """The entries of :data:`WRAPPED`."""
+    """Return the entries of :data:`WRAPPED`."""
     return [
         Entry(model['type'], name, name.split('/')[1], '')
         for name, model in WRAPPED.items()
@@ -132,7 +132,7 @@ def wrapped_entries() -> List[Entry]:
 def read_config(name: str) -> Config:
     """Read the config of an entry.
 
-    The weights it starts from are left out, so that nothing is downloaded.
+    Its pretrained weights are removed, so that nothing is downloaded.
 
     Args:
         name (str): ``Entry.config``.
@@ -147,7 +147,7 @@ def read_config(name: str) -> Config:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one line, without where the packages are."""
+    """Format an exception in one line, without the paths of packages."""
     text = re.sub(r"[^\s'\"]*/site-packages/", '', str(error))
     text = ' '.join(text.split()) or 'no message'
     return f'{type(error).__name__}: {text}'[:300]
@@ -167,7 +167,7 @@ def _is_classifier(model: dict) -> bool:
 
 
 class _WithoutMemory(TorchFunctionMode):
-    """Makes parameters that have shapes alone."""
+    """Creates parameters that have shapes but no memory."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -181,7 +181,7 @@ def _count_parameters(model: dict) -> Optional[int]:
         with DefaultScope.overwrite_default_scope('mmpretrain'), _WithoutMemory():
             network = MODELS.build(model)
     except Exception:
-        # Why it cannot be built is what its control will say.
+        # The control check reports why it cannot be built.
         return None
     return sum(parameter.numel() for parameter in network.parameters())
 

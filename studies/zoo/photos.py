@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Two photographs, as the pipeline of a config makes them a batch."""
+"""Load two photographs as a batch with the pipeline of a config."""
 
 import os.path as osp
 
@@ -14,8 +14,7 @@ _PHOTOS = [
     osp.join(osp.dirname(sklearn.datasets.__file__), 'images', name)
     for name in ('china.jpg', 'flower.jpg')
 ]
-#: How large, and in what colors, datasets give images that they have no
-#: files of.
+#: The size and colors of the images of datasets without image files.
 _IN_MEMORY = {
     'CIFAR10': (32, 'color'),
     'CIFAR100': (32, 'color'),
@@ -28,11 +27,11 @@ def photo_batch(cfg: Config, split: str) -> dict:
 
     Args:
         cfg (Config): A config of MMPretrain.
-        split (str): ``'train'`` or ``'test'``: whose pipeline is used.
+        split (str): The pipeline to use, ``'train'`` or ``'test'``.
 
     Returns:
-        dict: ``inputs`` and ``data_samples``, collated, as a dataloader of
-        this config gives them.
+        dict: ``inputs`` and ``data_samples``, collated as by a dataloader of
+        this config.
     """
     dataset = cfg[f'{split}_dataloader'].dataset
     while 'dataset' in dataset:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The table of the model zoo."""
+"""Write the table of the model zoo."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Dict, List, Optional, Tuple
@@ -41,7 +41,7 @@ def report(
     """Write the table.
 
     Args:
-        entries (List[Entry]): What was to be checked.
+        entries (List[Entry]): The checked configs.
         unreadable (Dict[str, str]): The configs that cannot be read, with
             the reason.
         record (Record): The results.

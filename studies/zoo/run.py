@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs each check in a process of its own, and keeps what came of it."""
+"""Run each check in its own process, and store the results."""
 
 import json
 import multiprocessing
@@ -27,11 +27,11 @@ ROLES = ('control', 'student', 'teacher')
 
 @dataclass(frozen=True)
 class Limits:
-    """What one check may use.
+    """The limits of one check.
 
     Attributes:
-        seconds (float): Time.
-        gigabytes (float): Memory, as addresses.
+        seconds (float): Time in seconds.
+        gigabytes (float): Address space in gigabytes.
     """
 
     seconds: float = 600.0
@@ -39,10 +39,10 @@ class Limits:
 
 
 class Record:
-    """The results so far, a line of JSON each, safe against a kill.
+    """Stores results as lines of JSON, safely if the process is killed.
 
     Args:
-        path (str): The file; its folder is made.
+        path (str): The file; its folder is created if needed.
     """
 
     def __init__(self, path: str) -> None:
@@ -58,18 +58,18 @@ class Record:
         self.results[result['config'], result['role']] = result
 
     def add(self, result: dict) -> None:
-        """Keep a result."""
+        """Store a result."""
         append_line(self.path, json.dumps(result))
         self._take(result)
 
     def forget_failures(self) -> None:
-        """Let what did not pass run again."""
+        """Forget failed checks, so that they run again."""
         for key, result in list(self.results.items()):
             if any(result.get(k) for k in ('trains', 'predicts', 'reason')):
                 del self.results[key]
 
     def of(self, config: str, role: str) -> Optional[dict]:
-        """The result of a check; None before it has run."""
+        """Return the result of a check; None if it has not run."""
         return self.results.get((config, role))
 
 
@@ -79,18 +79,18 @@ def run(
     limits: Limits,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Run the checks that the record has not, one after the other.
+    """Run the checks that have no result yet, one after the other.
 
-    A network that MMPretrain alone cannot ask is neither student nor teacher.
+    A network that fails with MMPretrain alone is checked neither as a student
+    nor as a teacher.
 
     Args:
-        entries (List[Entry]): What is checked.
-        record (Record): Where results are and go.
-        limits (Limits): What each check may use.
-        report (Callable): Told about each check.
+        entries (List[Entry]): The configs to check.
+        record (Record): The results.
+        limits (Limits): The limits of each check.
+        report (Callable): Called with a line about each check.
     """
-    # The libraries are imported once, by a process that the checks are forks
-    # of.
+    # One process imports the libraries, and is forked for each check.
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(_IMPORTS)
     for number, entry in enumerate(entries, 1):
@@ -146,10 +146,10 @@ def _how_it_ended(exitcode: int) -> str:
 
 
 def _check(config: str, role: str, limits: Limits, sender) -> None:
-    """What the process does."""
+    """Run a check in the forked process."""
     size = int(limits.gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    # What libraries print is not about the check.
+    # Hide the output of libraries.
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)

@@ -1,5 +1,5 @@
-# CIFAR-100 in batches of 64. There is no validation split: as is usual for it,
-# the test images validate, and the last epoch counts.
+# CIFAR-100 in batches of 64. As is common for CIFAR-100, there is no validation
+# split: validation uses the test images, and results are those of the last epoch.
 _base_ = 'mmpretrain::_base_/datasets/cifar100_bs16.py'
 
 train_dataloader = dict(batch_size=64)

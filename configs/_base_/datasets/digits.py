@@ -5,17 +5,16 @@ data_preprocessor = dict(
     num_classes=10, mean=[77.8, 77.8, 77.8], std=[95.9, 95.9, 95.9], to_rgb=False
 )
 
-# A mirrored digit is another sign: digits are only moved.
+# Mirroring would change a digit, so digits are only shifted.
 train_pipeline = [
     dict(type='RandomCrop', crop_size=8, padding=1),
     dict(type='PackInputs'),
 ]
 
-# Changes nothing about a digit of the dataset; images from elsewhere may have
-# any size.
+# Digits of the dataset already have this size; other images may not.
 test_pipeline = [dict(type='Resize', scale=8), dict(type='PackInputs')]
 
-# Images of 8x8 are prepared faster than they are passed between processes.
+# Preparing 8x8 images is faster than passing them between processes.
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,

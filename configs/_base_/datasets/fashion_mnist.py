@@ -1,5 +1,6 @@
-# Fashion-MNIST, 28x28, from the folder of Debian's dataset-fashion-mnist, or
-# dataset.data_root. 55,000 images train, or dataset.num_images; 5,000 validate.
+# Fashion-MNIST, 28x28, from the folder of Debian's dataset-fashion-mnist or
+# dataset.data_root. 55,000 training images (or dataset.num_images), 5,000
+# validation images.
 dataset_type = 'mmdckd.FashionMNIST'
 # Mean and standard deviation of all pixels. Gray has no channel order.
 data_preprocessor = dict(
@@ -12,11 +13,10 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 
-# Changes nothing about an image of the dataset; images from elsewhere may have
-# any size.
+# Images of the dataset already have this size; other images may not.
 test_pipeline = [dict(type='Resize', scale=28), dict(type='PackInputs')]
 
-# Images of 28x28 are prepared faster than they are passed between processes.
+# Preparing 28x28 images is faster than passing them between processes.
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,

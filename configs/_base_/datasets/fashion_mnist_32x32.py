@@ -1,5 +1,4 @@
-# Fashion-MNIST with a black frame of 2 pixels, 32x32 as the networks for CIFAR
-# know it.
+# Fashion-MNIST with a black frame of 2 pixels: 32x32, the size of CIFAR's networks.
 _base_ = 'fashion_mnist.py'
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# Digits and letters of many fonts, 32x32; tools/datasets/make_glyph62.py draws
+# Digits and letters of many fonts, 32x32; tools/datasets/make_glyph62.py renders
 # them.
 dataset_type = 'mmdckd.Glyph62'
 data_root = 'data/glyph62'
@@ -7,14 +7,13 @@ data_preprocessor = dict(
     num_classes=62, mean=[33.0, 33.0, 33.0], std=[78.0, 78.0, 78.0], to_rgb=False
 )
 
-# A mirrored letter is another: letters are only moved.
+# Mirroring would change a letter, so letters are only shifted.
 train_pipeline = [
     dict(type='RandomCrop', crop_size=32, padding=2),
     dict(type='PackInputs'),
 ]
 
-# Changes nothing about an image of the dataset; images from elsewhere may have
-# any size.
+# Images of the dataset already have this size; other images may not.
 test_pipeline = [dict(type='Resize', scale=32), dict(type='PackInputs')]
 
 train_dataloader = dict(

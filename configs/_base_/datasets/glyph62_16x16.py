@@ -1,5 +1,5 @@
-# Glyph62 for a few cores: 16x16, and of the images to train and to validate on
-# some of every class. All test images test.
+# Glyph62 for a few cores: 16x16, with a subset of the training and validation
+# images, and all test images.
 _base_ = 'glyph62.py'
 
 data_preprocessor = dict(std=[72.0, 72.0, 72.0])
@@ -11,7 +11,7 @@ train_pipeline = [
 
 test_pipeline = [dict(type='Resize', scale=16), dict(type='PackInputs')]
 
-# Images of 16x16 are prepared faster than they are passed between processes.
+# Preparing 16x16 images is faster than passing them between processes.
 train_dataloader = dict(
     num_workers=0, dataset=dict(size=16, subset=8000, pipeline=train_pipeline)
 )

@@ -26,10 +26,7 @@ _student = {
     'model.architecture.head.in_channels': 32,
 }
 # A checkpoint measures the statistics of averaged weights, so few are saved.
-_validated = {
-    'train_cfg.val_interval': 60,
-    'default_hooks.checkpoint.interval': 30,
-}
+_validated = {'train_cfg.val_interval': 60, 'default_hooks.checkpoint.interval': 30}
 
 
 def _views(padding, flip):

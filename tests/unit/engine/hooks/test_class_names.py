@@ -163,12 +163,12 @@ def test_classes_of_the_checkpoint_of_a_run(tmp_path):
     for resume in (False, True):
         other.merge_from_dict(dict(load_from=path, resume=resume))
         other.experiment_name += '_again'
-        source = '`resume`: ' if resume else '`load_from`='
-        assert f"only {source}{path!r} has 'owl'" in refused(other)
+        source = '`resume`' if resume else '`load_from`'
+        assert f"only {source} ({path!r}) has 'owl'" in refused(other)
     other.experiment_name += '_test'
     other.resume = False
     message = refused(other, test=True)
-    assert f"only the checkpoint {path!r} has 'owl'" in message
+    assert f"only checkpoint {path!r} has 'owl'" in message
 
 
 def test_the_same_classes_pass():

@@ -138,5 +138,5 @@ def test_it_needs_a_validation_split_and_a_collector(tmp_path):
 def test_without_it_there_are_no_weights(tmp_path):
     cfg = config(tmp_path)
     cfg.custom_hooks = []
-    with pytest.raises(RuntimeError, match='add.*MeasureErrorsHook'):
+    with pytest.raises(RuntimeError, match='Add .*MeasureErrorsHook'):
         Runner.from_cfg(cfg).train()

@@ -194,7 +194,7 @@ def test_something_random_beside_the_views_is_found(tmp_path, teacher):
     [
         (
             dict(pipeline=[*PIPELINE[:2], dict(type='PackInputs')]),
-            'no `view`.*meta_keys',
+            'expected `view`.*meta_keys',
         ),
         (
             dict(

@@ -375,14 +375,14 @@ def test_equal_students_with_dropout_may_start_equal(batch):
             dict(allow_random_teacher=False),
             '`teacher`: expected a network with trained weights',
         ),
-        (dict(architecture=dict(depth=18)), '`architecture` needs'),
-        (dict(architecture=dict(cfg_path='no/such.py')), 'no such file'),
+        (dict(architecture=dict(depth=18)), '`architecture`: expected `cfg_path`'),
+        (dict(architecture=dict(cfg_path='no/such.py')), 'expected an existing file'),
         (
             dict(architecture=dict(cfg_path='mmpretrain::no/such.py')),
             'expected a config of an installed',
         ),
         (dict(teacher=None), 'loss_dckd`: .*teacher'),
-        (dict(num_students=1), 'no peer'),
+        (dict(num_students=1), 'needs peers'),
     ],
 )
 def test_bad_configs_are_named(cfg, message):

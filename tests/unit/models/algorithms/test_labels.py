@@ -116,7 +116,7 @@ def test_several_labels_where_no_term_looks(collector, as_scores):
 def test_several_labels_where_a_term_looks(cfg, term):
     """Refused where the heads are multi-label, and by the labels where the
     heads are not."""
-    with pytest.raises(ValueError, match=f"{term}.* for the task 'multi_"):
+    with pytest.raises(ValueError, match=f"{term}.* the task 'multi_"):
         cohort(multi_label(), [multi_label(34)], **cfg)
     with pytest.raises(ValueError, match=f'^Invalid `gt_labels` for {term}: '):
         losses_of(cohort(**cfg), several_labels(True))

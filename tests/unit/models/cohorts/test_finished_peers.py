@@ -203,7 +203,7 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
                     ),
                 ),
             ),
-            'loss_one.*GatedEnsembleLoss.*finished_peers',
+            'loss_one.*finished_peers.*GatedEnsembleLoss',
         ),
         (0, dict(architecture=network(num_classes=7), teacher=None), 'of 7 classes'),
     ],

@@ -258,7 +258,7 @@ def test_losses_for_one_label(cfg):
     distiller = dict(
         type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_a=cfg)
     )
-    with pytest.raises(ValueError, match="loss_a`: .* for the task 'multi_label"):
+    with pytest.raises(ValueError, match="loss_a`: .* the task 'multi_label"):
         distil(architecture=multi_label(), teacher=multi_label(34), distiller=distiller)
 
 

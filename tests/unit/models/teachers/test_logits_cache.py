@@ -108,7 +108,7 @@ def test_a_sample_that_does_not_say_which_it_is(folder, missing):
     cache = LogitsCache.open(str(folder), 'key', SHAPE)
     info = dict(sample_idx=0, view=0)
     del info[missing]
-    with pytest.raises(ValueError, match=f'no `{missing}`.*meta_keys'):
+    with pytest.raises(ValueError, match=f'expected `{missing}`.*meta_keys'):
         cache(torch.zeros(1, 3, 8, 8), [DataSample(metainfo=info)])
 
 
