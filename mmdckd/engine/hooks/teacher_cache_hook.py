@@ -88,7 +88,8 @@ class TeacherCacheHook(Hook):
             top_k=top_k, epochs=epochs, max_bytes=max_bytes
         ).items():
             whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and value > 0):
+            unset = value is None and name != 'max_bytes'
+            if not unset and not (whole and value > 0):
                 raise invalid(f'TeacherCacheHook.{name}', 'a positive integer', value)
         self.folder = folder
         self.top_k = top_k

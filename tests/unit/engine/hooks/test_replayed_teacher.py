@@ -77,6 +77,7 @@ def test_the_first_passes_again(tmp_path, teacher):
     [
         (dict(dtype='float64'), "dtype`: expected 'float16' or 'float32'"),
         (dict(top_k=0), 'top_k`: expected a positive integer, got 0'),
+        (dict(max_bytes=None), 'max_bytes`: expected a positive integer, got None'),
         (dict(epochs=1, mix=MIX), 'epochs`: expected None with mixup or CutMix'),
     ],
 )
