@@ -4,7 +4,7 @@ import os.path as osp
 import pytest
 import torch
 
-from helpers.commands import REPO, free_port, run, scalars, warm_path
+from helpers.commands import REPO, call, free_port, run, scalars, warm_path
 from mmdckd.cli import train
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
@@ -28,7 +28,8 @@ class DieOnceHook(Hook):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
+@pytest.mark.parametrize('parallel', ['data', 'cohort'])
+def test_a_killed_process_is_replaced_and_the_run_goes_on(parallel, tmp_path):
     (tmp_path / 'die_once.py').write_text(HOOK.format(path=tmp_path / 'counts'))
     (tmp_path / 'config.py').write_text(
         f'_base_ = {DML!r}\n'
@@ -36,8 +37,8 @@ def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
         "custom_hooks = [dict(type='mmengine.DieOnceHook')]\n"
     )
 
-    def train(name, *options):
-        return run(
+    def train(command, name, *options, restarts=1):
+        return command(
             osp.join('tools', 'dist_train.sh'),
             str(tmp_path / 'config.py'),
             '2',
@@ -48,27 +49,34 @@ def test_a_killed_process_is_replaced_and_the_run_goes_on(tmp_path):
             'train_dataloader.batch_size=32',
             'train_dataloader.dataset.indices=128',
             'default_hooks.logger.interval=1',
+            f'model.parallel={parallel}',
             *options,
             PATH=warm_path(),
             PORT=free_port(),
-            MAX_RESTARTS='1',
+            MAX_RESTARTS=str(restarts),
             PYTHONPATH=str(tmp_path),
         )
 
-    train('killed')
+    train(run, 'killed')
     assert (tmp_path / 'counts').read_text() == '01'
     before, after = scalars(tmp_path / 'killed')
     assert [r['epoch'] for r in before[0]] == [1, 1, 2]
     assert [r['epoch'] for r in after[0]] == [2, 2, 3, 3]
     assert [r['step'] for r in after[1]] == [2, 3]
 
-    train('whole', 'custom_hooks=[]')
+    train(run, 'whole', 'custom_hooks=[]')
     killed, whole = (
         torch.load(tmp_path / name / 'epoch_3.pth', weights_only=True)
         for name in ('killed', 'whole')
     )
     for key, weight in whole['state_dict'].items():
         torch.testing.assert_close(killed['state_dict'][key], weight)
+
+    # Without a restart, all processes end, and say which one died.
+    ended = train(call, 'ended', restarts=0)
+    assert ended.returncode == 1
+    assert 'SIGKILL' in ended.stderr
+    assert 'rank      : 1' in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ def children(pid):
 
 
 @pytest.mark.slow
-def test_processes_end_together_when_one_is_told(tmp_path):
+@pytest.mark.parametrize('parallel', ['data', 'cohort'])
+def test_processes_end_together_when_one_is_told(parallel, tmp_path):
     process = start(
         osp.join('tools', 'dist_train.sh'),
         DML,
@@ -126,6 +127,7 @@ def test_processes_end_together_when_one_is_told(tmp_path):
         str(tmp_path),
         '--cfg-options',
         'default_hooks.logger.interval=1',
+        f'model.parallel={parallel}',
         PORT=free_port(),
     )
     wait_for_logs(process, tmp_path)
