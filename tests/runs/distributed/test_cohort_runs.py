@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 
-from helpers.networks import network
+from helpers.networks import distil, network
 from helpers.processes import run_processes
 from helpers.resumed import Interrupt, Interrupted, assert_equal, final
 from helpers.runs import run_config
@@ -90,16 +90,16 @@ def load(folder):
     return torch.load(folder / 'iter_8.pth', weights_only=True)
 
 
-def assert_close(one, other):
+def assert_close(one, other, tolerance=TOLERANCE):
     assert one.keys() == other.keys()
-    for part in ('state_dict', 'ema_state_dict'):
+    for part in {'state_dict', 'ema_state_dict'} & one.keys():
         assert list(one[part]) == list(other[part])
         for name, value in one[part].items():
-            assert (value - other[part][name]).abs().max() < TOLERANCE, name
+            assert (value - other[part][name]).abs().max() < tolerance, name
     for index, state in one['optimizer']['state'].items():
         for name, value in state.items():
             difference = value - other['optimizer']['state'][index][name]
-            assert difference.abs().max() < TOLERANCE
+            assert difference.abs().max() < tolerance
     for part in ('param_groups', 'base_param_settings'):
         assert_equal(one['optimizer'].get(part), other['optimizer'].get(part))
 
@@ -135,6 +135,7 @@ def test_a_stopped_run_resumes_to_the_bit(folder):
     assert_equal(final(folder / 'stopped'), final(folder / 'two'))
 
 
+@pytest.mark.slow
 def test_one_process_resumes_what_two_began_and_the_other_way_round(folder, tmp_path):
     folder, *_ = folder
     run_processes(run, 2, config(tmp_path / 'two'), 5)
@@ -143,6 +144,96 @@ def test_one_process_resumes_what_two_began_and_the_other_way_round(folder, tmp_
     run_processes(run, 2, config(tmp_path / 'one'), None, True)
     for name in ('one', 'two'):
         assert_close(load(folder / 'one'), load(tmp_path / name))
+
+
+CONNECTED = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_dckd=dict(type='mmdckd.DCKDLoss'),
+        loss_map=dict(type='mmdckd.RelationMapLoss', recorder='last'),
+    ),
+    student_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
+    teacher_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
+    connectors=dict(
+        adapt=dict(type='ConvModuleConnector', in_channel=32, out_channel=32)
+    ),
+    distill_losses=dict(loss_l2=dict(type='L2Loss', normalize=False, div_element=True)),
+    loss_forward_mappings=dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='last', from_student=True, connector='adapt'),
+            t_feature=dict(recorder='last', from_student=False),
+        )
+    ),
+)
+
+
+def by_iterations(work_dir):
+    """BatchNorm and its averages, random images, features and connectors, by
+    iterations. One process for each of two students has whole batches, so
+    statistics are those of one process. Both start from a checkpoint: the loop
+    draws random numbers before the weights are initialized."""
+    cfg = config(work_dir, load_from=str(work_dir.parent / 'start.pth'))
+    cfg.model.architecture, cfg.model.distiller = network(), CONNECTED
+    cfg.train_cfg = dict(by_epoch=False, max_iters=8, val_interval=4)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    cfg.train_dataloader.dataset.pipeline = [
+        dict(type='Resize', scale=12),
+        dict(type='RandomCrop', crop_size=10, padding=1),
+        dict(type='mmdckd.Noise'),
+        dict(type='PackInputs'),
+    ]
+    cfg.data_preprocessor.batch_augments = dict(
+        augments=[dict(type='Mixup', alpha=1.0)]
+    )
+    cfg.custom_hooks = [
+        dict(type='mmdckd.WeightAverageHook', momentum=0.2, norm_images=64),
+        dict(type='mmdckd.CohortStatisticsHook'),
+    ]
+    # Where gradients are tiny, AdamW steps by their sign.
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+    work_dir.parent.mkdir(exist_ok=True)
+    start = distil(architecture=network(), distiller=CONNECTED).state_dict()
+    torch.save(dict(state_dict=start), cfg.load_from)
+    return cfg
+
+
+def mixed_precision(work_dir):
+    """Four different students in bfloat16, two in each process."""
+    cfg = config(work_dir)
+    del cfg.model['architecture'], cfg.model['num_students']
+    cfg.model.students = {f's{width}': network(width=width) for width in (2, 3, 4, 5)}
+    cfg.optim_wrapper = dict(
+        type='mmdckd.CPUAmpOptimWrapper',
+        dtype='bfloat16',
+        loss_scale=dict(enabled=False),
+        optimizer=dict(type='SGD', lr=0.01, momentum=0.9),
+    )
+    return cfg
+
+
+def several(rank, number, cfgs):
+    return [run(rank, number, cfg) for cfg in cfgs]
+
+
+@pytest.mark.slow
+def test_averages_random_images_connectors_and_mixed_precision(tmp_path):
+    makers = (by_iterations, mixed_precision)
+    alone = several(0, 1, [make(tmp_path / make.__name__ / '1') for make in makers])
+    cfgs = [make(tmp_path / make.__name__ / '2') for make in makers]
+    first, _ = run_processes(several, 2, cfgs)
+    for make, one, two, tolerance in zip(makers, alone, first, (1e-5, 2e-2)):
+        assert list(one['logged']) == list(two['logged'])
+        for name, value in one['logged'].items():
+            if name.startswith('train/'):
+                assert two['logged'][name] == pytest.approx(value, abs=tolerance), name
+        a, b = (load(tmp_path / make.__name__ / number) for number in '12')
+        if make is by_iterations:
+            # The averages' statistics are measured on batches of half the size.
+            for weights in (a['state_dict'], b['state_dict']):
+                for name in [*weights]:
+                    if not name.endswith(('.weight', '.bias')):
+                        assert weights.pop(name).isfinite().all()
+        assert_close(a, b, tolerance)
 
 
 @pytest.mark.slow
