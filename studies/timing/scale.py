@@ -13,9 +13,12 @@ the time of the clock, as processes wait for each other:
 - `one`: one process with all images of a batch;
 - `data_parallel`: two processes with half the images each, MMEngine's
   MMDistributedDataParallel: gradients are averaged;
-- `spread`: two processes with one student and all images each: logits are
-  exchanged. Each runs the teacher on half the images. That a student learns
-  the same as in one process is checked.
+- `cohort`: two processes with one student and all images each,
+  `model.parallel='cohort'`: logits are exchanged.
+
+For both, bytes are counted as they are passed to `torch.distributed`, and memory
+is that of one process: weights and momentum (`held`), and the peak of what a step
+allocates beside them.
 """
 
 import argparse
@@ -26,7 +29,8 @@ import socket
 import statistics
 import tempfile
 import time
-from typing import Callable, Dict, List
+from typing import Dict, List
+from unittest import mock
 
 # Before all of OpenMMLab, which it makes work on today's torch.
 import mmdckd  # isort: skip  # noqa: F401
@@ -39,10 +43,13 @@ from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
 from rounds import alternate, append_json, milliseconds
 from runs import COHORT, MEAN, STD, Run, Setting, cifar
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
-from mmdckd.models.losses import DCKDLoss
+from mmdckd.models.algorithms.spreading import spread
+from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 from mmdckd.registry import MODELS
 
+GATHER = dist.all_gather
 SGD = dict(lr=0.01, momentum=0.9, weight_decay=5e-4)
 
 
@@ -99,12 +106,13 @@ def _batch(start: int, stop: int, args: argparse.Namespace) -> dict:
     )
 
 
-def _build(setting: Setting):
+def _build(setting: Setting, parallel: str = 'data'):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         model = MODELS.build(
             dict(
                 setting.collective(2),
+                parallel=parallel,
                 data_preprocessor=dict(
                     type='ClsDataPreprocessor',
                     num_classes=setting.classes,
@@ -117,69 +125,64 @@ def _build(setting: Setting):
     return model.train()
 
 
-def _one(args: argparse.Namespace, model=None) -> Callable[[], None]:
-    model = model or _build(cifar(args.batch_size))
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), **SGD))
-    batch = _batch(0, args.batch_size, args)
-    return lambda: model.train_step(batch, optimizer)
+class Way:
+    """Trains a cohort, and counts the bytes that this process sends.
+
+    Args:
+        model (nn.Module): The cohort, maybe in MMEngine's wrapper.
+        batch (dict): The images of this process.
+    """
+
+    def __init__(self, model, batch: dict) -> None:
+        self.model = model
+        self.batch = batch
+        self.sent = 0
+        optimizer = torch.optim.SGD(model.parameters(), **SGD)
+        self.wrapper = OptimWrapper(optimizer)
+
+    def __call__(self) -> None:
+        self.sent = 0
+        with mock.patch.object(dist, 'all_gather', self._gather):
+            self.model.train_step(self.batch, self.wrapper)
+
+    def _gather(self, received, sent: torch.Tensor, group=None) -> None:
+        self.sent += sent.nbytes
+        GATHER(received, sent, group)
+
+    def average(
+        self, state, bucket: dist.GradBucket
+    ) -> torch.futures.Future[torch.Tensor]:
+        """Average gradients as DDP does by default."""
+        # A ring sends each byte 2 (W - 1) / W times: for two processes, once.
+        self.sent += bucket.buffer().nbytes
+        return default_hooks.allreduce_hook(dist.group.WORLD, bucket)
+
+    def held(self) -> int:
+        """Bytes of weights and momentum."""
+        own = [x for x in self.model.parameters() if not x.is_meta]
+        states = self.wrapper.optimizer.state.values()
+        momenta = [state['momentum_buffer'] for state in states]
+        return sum(x.nbytes for x in [*own, *momenta])
 
 
-def _data_parallel(args: argparse.Namespace) -> Callable[[], None]:
+def _one(args: argparse.Namespace) -> Way:
+    return Way(_build(cifar(args.batch_size)), _batch(0, args.batch_size, args))
+
+
+def _data_parallel(args: argparse.Namespace) -> Way:
     model = MMDistributedDataParallel(
         module=_build(cifar(args.batch_size)), broadcast_buffers=False
     )
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), **SGD))
     half, rank = args.batch_size // 2, dist.get_rank()
-    batch = _batch(rank * half, (rank + 1) * half, args)
-    return lambda: model.train_step(batch, optimizer)
+    way = Way(model, _batch(rank * half, (rank + 1) * half, args))
+    model.register_comm_hook(None, way.average)
+    return way
 
 
-def _spread(args: argparse.Namespace, model=None) -> Callable[[], None]:
-    model, rank = model or _build(cifar(args.batch_size)), dist.get_rank()
-    student = model.cohort.students[model.cohort.names[rank]]
-    optimizer = torch.optim.SGD(student.parameters(), **SGD)
-    half, loss = args.batch_size // 2, DCKDLoss()
-    batch = _batch(0, args.batch_size, args)
-
-    def exchange(own: torch.Tensor) -> List[torch.Tensor]:
-        parts = [torch.empty_like(own) for _ in range(2)]
-        dist.all_gather(parts, own.detach().contiguous())
-        return parts
-
-    def step() -> None:
-        data = model.data_preprocessor(batch, True)
-        images = data['inputs']
-        part = images[rank * half : (rank + 1) * half]
-        with torch.no_grad():
-            teacher = torch.cat(exchange(model.teachers[0].model(part, mode='tensor')))
-        own = student(images, mode='tensor')
-        students = exchange(own)
-        students[rank] = own
-        labels = torch.cat([s.gt_label for s in data['data_samples']])
-        total = torch.nn.functional.cross_entropy(own, labels) + sum(
-            term[rank] for term in loss(students, teacher, labels).values()
-        )
-        total.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _check_spread(args: argparse.Namespace) -> None:
-    """Make sure that a student that is alone in its process learns what it
-    does in one process with the other.
-
-    Raises:
-        AssertionError: If it does not.
-    """
-    models = [_build(cifar(args.batch_size)) for _ in range(2)]
-    _one(args, models[0])()
-    _spread(args, models[1])()
-    name = models[0].cohort.names[dist.get_rank()]
-    together, alone = (model.cohort.students[name] for model in models)
-    for key, value in together.state_dict().items():
-        torch.testing.assert_close(alone.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+def _cohort_parallel(args: argparse.Namespace) -> Way:
+    model = _build(cifar(args.batch_size), 'cohort')
+    spread(model, CohortMesh(model.cohort.names))
+    return Way(model, _batch(0, args.batch_size, args))
 
 
 def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
@@ -193,9 +196,14 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
         MASTER_PORT=port,
     )
     dist.init_process_group('gloo')
-    _check_spread(args)
-    ways = dict(data_parallel=_data_parallel(args), spread=_spread(args))
+    ways = dict(data=_data_parallel(args), cohort=_cohort_parallel(args))
     seconds: Dict[str, List[float]] = {name: [] for name in ways}
+    measured = {}
+    for name, way in ways.items():
+        way()
+        with Peak() as peak:
+            way()
+        measured[name] = dict(sent=way.sent, held=way.held(), peak=peak.most)
     for number in range(args.rounds + 2):
         for name, way in ways.items():
             dist.barrier()
@@ -204,7 +212,7 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
             dist.barrier()
             if number > 1:
                 seconds[name].append(time.perf_counter() - start)
-    queue.put(seconds)
+    queue.put((seconds, measured))
     dist.destroy_process_group()
 
 
@@ -227,25 +235,23 @@ def against_processes(args: argparse.Namespace) -> List[dict]:
     ]
     for process in processes:
         process.start()
-    seconds = [queue.get(timeout=600) for _ in processes][0]
+    seconds, measured = [queue.get(timeout=600) for _ in processes][0]
     for process in processes:
         process.join()
-    setting = cifar(args.batch_size)
-    students = _build(setting).cohort
-    numbers = sum(p.numel() for p in students.parameters())
-    logits = args.batch_size * setting.classes
     return [
         dict(
             against='processes',
+            way=way,
             N=2,
             B=args.batch_size,
             one_ms=milliseconds(alone),
-            data_parallel_ms=milliseconds(seconds['data_parallel']),
-            spread_ms=milliseconds(seconds['spread']),
-            # Each process of two sends as much as it receives.
-            data_parallel_kib_sent=round(numbers * 4 / 2**10, 1),
-            spread_kib_sent=round((logits + logits // 2) * 4 / 2**10, 1),
+            step_ms=milliseconds(seconds[way]),
+            **{
+                f'{name}_kib': round(number / 2**10, 1)
+                for name, number in measured[way].items()
+            },
         )
+        for way in seconds
     ]
 
 
