@@ -7,11 +7,10 @@ through the whole cohort; `student-images` counts an image once for each
 student. Memory is the peak of what a step allocates beside weights and
 optimizer, counted tensor by tensor.
 
-`processes` compares three ways to train two students on the same images, by
+`processes` compares two ways to train two students on the same images, by
 the time of the clock, as processes wait for each other:
 
-- `one`: one process with all images of a batch;
-- `data_parallel`: two processes with half the images each, MMEngine's
+- `data`: two processes with half the images each, MMEngine's
   MMDistributedDataParallel: gradients are averaged;
 - `cohort`: two processes with one student and all images each,
   `model.parallel='cohort'`: logits are exchanged.
@@ -165,10 +164,6 @@ class Way:
         return sum(x.nbytes for x in [*own, *momenta])
 
 
-def _one(args: argparse.Namespace) -> Way:
-    return Way(_build(cifar(args.batch_size)), _batch(0, args.batch_size, args))
-
-
 def _data_parallel(args: argparse.Namespace) -> Way:
     model = MMDistributedDataParallel(
         module=_build(cifar(args.batch_size)), broadcast_buffers=False
@@ -217,13 +212,6 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
 
 
 def against_processes(args: argparse.Namespace) -> List[dict]:
-    step = _one(args)
-    alone: List[float] = []
-    for number in range(args.rounds + 2):
-        start = time.perf_counter()
-        step()
-        if number > 1:
-            alone.append(time.perf_counter() - start)
     context = multiprocessing.get_context('spawn')
     queue = context.Queue()
     with socket.socket() as sock:
@@ -244,7 +232,6 @@ def against_processes(args: argparse.Namespace) -> List[dict]:
             way=way,
             N=2,
             B=args.batch_size,
-            one_ms=milliseconds(alone),
             step_ms=milliseconds(seconds[way]),
             **{
                 f'{name}_kib': round(number / 2**10, 1)
