@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd convert crd``, for those who look for it here."""
+"""``mmdckd convert crd``, as a script."""
 
 from mmdckd.cli.convert.crd import main
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd convert efficientnet``, for those who look for it here."""
+"""``mmdckd convert efficientnet``, as a script."""
 
 from mmdckd.cli.convert.efficientnet import main
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd convert razor``, for those who look for it here."""
+"""``mmdckd convert razor``, as a script."""
 
 from mmdckd.cli.convert.razor import main
 

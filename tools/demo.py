@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""See collective distillation at work on handwritten digits, by the command
+"""Demonstrate collective distillation on handwritten digits with the command
 `mmdckd train --data`: a plain student, one that learns from a teacher (KD), and
 four that learn from the teacher and from each other."""
 
@@ -12,7 +12,7 @@ import time
 from glob import glob
 from typing import Dict
 
-# Networks this small are far slower on several threads.
+# Networks this small are much slower with several threads.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import mmcv
@@ -31,7 +31,7 @@ REPO = osp.dirname(osp.dirname(osp.abspath(__file__)))
 TEACHER = osp.join('configs', 'teachers', 'resnet34_digits.py')
 STUDENT = osp.join('configs', '_base_', 'models', 'resnet18_digits.py')
 TOP1 = 'accuracy/top1'
-#: The weight of the teacher in the loss; without it, one student is plain.
+#: The weight of the teacher in the loss; with 0, one student trains alone.
 ALPHA = 'model.distiller.collective_losses.loss_dckd.alpha'
 
 
@@ -74,20 +74,20 @@ def write_digits(folder: str) -> None:
 
 
 def run(console: Console, title: str, *arguments: str) -> None:
-    """Train as a user does who gives these arguments."""
+    """Train as the command does with these arguments."""
     console.print(f'\n[bold]{title}[/bold]\n  mmdckd train {shlex.join(arguments)}')
     train(list(arguments))
 
 
 def tested(folder: str) -> Dict[str, float]:
-    """What the test of a run has measured."""
+    """Return the test results of a run."""
     (path,) = glob(osp.join(folder, 'test', '*', '*.json'))
     with open(path) as file:
         return json.load(file)
 
 
 def make_table(collective: Dict, others: Dict[str, Dict]) -> Table:
-    """The top-1 of all on the test split, side by side."""
+    """Print a table of top-1 accuracies on the test split."""
     table = Table('network', title='Top-1 on the 360 test images')
     table.add_column('%', justify='right')
     rows = [('teacher, ResNet-34', collective[names.metric_name(names.TEACHER, TOP1)])]

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd export``, for those who look for it here."""
+"""``mmdckd export``, as a script."""
 
 from mmdckd.cli.export import main
 

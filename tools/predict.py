@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd predict``, for those who look for it here."""
+"""``mmdckd predict``, as a script."""
 
 from mmdckd.cli.predict import main
 

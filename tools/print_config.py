@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd show``, for those who look for it here."""
+"""``mmdckd show``, as a script."""
 
 from mmdckd.cli.show import main
 

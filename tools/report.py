@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd report``, for those who look for it here."""
+"""``mmdckd report``, as a script."""
 
 from mmdckd.cli.report import main
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd sweep``, for those who look for it here."""
+"""``mmdckd sweep``, as a script."""
 
 from mmdckd.cli.sweep import main
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd test``, for those who look for it here."""
+"""``mmdckd test``, as a script."""
 
 from mmdckd.cli.test import main
 

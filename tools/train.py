@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""``mmdckd train``, for those who look for it here."""
+"""``mmdckd train``, as a script."""
 
 from mmdckd.cli.train import main
 

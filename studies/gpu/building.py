@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs, loops by hand and timm's task, with the same networks and batches."""
+"""Build runs, plain loops and timm's task with the same networks and batches."""
 
 import itertools
 from typing import Callable, List
@@ -11,7 +11,7 @@ from runs import COHORT, PLAIN, Run, Setting, cifar, imagenet
 
 from mmdckd.engine.optimizers.cpu_amp import amp_type
 
-#: Name of a precision to what AmpOptimWrapper is told; None is float32.
+#: Name of a precision to the argument of AmpOptimWrapper; None is float32.
 DTYPES = dict(bf16=torch.bfloat16, fp16=torch.float16, fp32=None)
 
 
@@ -37,7 +37,7 @@ def build_run(
     base: str = COHORT,
     **kwargs,
 ) -> Run:
-    """A run of the real runner, halted before its first iteration.
+    """Build a run of the real runner that stops before its first iteration.
 
     Args:
         context (Context): Where it runs.
@@ -72,7 +72,7 @@ def build_single(
     precision: str,
     layout: torch.memory_format = torch.channels_last,
 ) -> Run:
-    """A run of MMRazor's SingleTeacherDistill, one student."""
+    """Build a run of MMRazor's SingleTeacherDistill with one student."""
     run = build_run(context, setting, setting.single(), precision, PLAIN)
     run.model.to(memory_format=layout)
     return run
@@ -81,7 +81,7 @@ def build_single(
 def build_hand(
     context: Context, run: Run, precision: str, kind=HandLoop, **kwargs
 ) -> HandLoop:
-    """The same as a cohort's run, by hand, on copies of its networks."""
+    """Build the same step as a cohort's run in plain PyTorch, on copied networks."""
     return kind(
         list(run.model.cohort.students.values()),
         run.model.teachers[0].model,
@@ -92,9 +92,9 @@ def build_hand(
 
 
 def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
-    """An iteration of a run, with the batches in turn."""
+    """Return an iteration of a run, with the batches in turn."""
     turn = itertools.cycle(batches)
-    # A cohort's loop counts the batches that its loader has handed out.
+    # A cohort's loop counts the batches of its loader.
     handed_out = getattr(getattr(run.loop, 'batches', None), '_sizes', None)
 
     def step() -> None:
@@ -109,7 +109,7 @@ def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
 def build_timm(
     context: Context, setting: Setting, precision: str, batch: dict
 ) -> Callable[[], None]:
-    """A step of timm's task that distills logits: ResNet-34 to ResNet-18.
+    """Return a step of timm's task that distills logits, ResNet-34 to ResNet-18.
 
     Raises:
         ImportError: If there is no timm, or it has no such task yet.

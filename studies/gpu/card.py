@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The card, and how fast it copies and multiplies."""
+"""Measure the bandwidth and the matmul rates of the GPU."""
 
 import platform
 import subprocess
@@ -10,14 +10,14 @@ from measure import Context, alternate, milliseconds
 
 
 def measure(context: Context) -> None:
-    """Write what the machine is, its bandwidth and its matmul rates."""
+    """Write a description of the machine, its bandwidth and its matmul rates."""
     context.write('machine', **_machine(context))
     size = 2**20 if context.mini else 2**24 if not context.cuda else 2**28
     source = torch.ones(size, device=context.device)
     target = torch.empty_like(source)
     copying = alternate(context, dict(copy=partial(target.copy_, source)))
     milli = milliseconds(copying['copy'])
-    # A copy reads every byte and writes it.
+    # A copy reads and writes every byte.
     context.write('bandwidth', gb_per_s=round(2 * 4 * size / milli / 1e6, 1), ms=milli)
     del source, target
     for dtype in (torch.bfloat16, torch.float16, torch.float32):

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A step of four students: by the runner, by hand, by others.
+"""Time a step of four students: with the runner, in plain PyTorch, and others.
 
-Everything alternates in one process. What is timed:
+All of these alternate in one process:
 
 - `cohort`: the real runner, with all hooks of `configs/_base_/cohort.py` and
   channels last; `cohort_contiguous`: without the latter; `cohort_fused`: with
@@ -43,7 +43,7 @@ def measure_224(context: Context) -> None:
 
 
 def measure_224_fp16(context: Context) -> None:
-    """The same in float16, with the scaler."""
+    """The same in float16 with a gradient scaler."""
     _measure(context, setting_224, (256, 64) if context.cuda else (2,), 'fp16')
 
 
@@ -83,7 +83,7 @@ def _measure(
 def _compare(
     context: Context, setting: Setting, precision: str, seconds: float
 ) -> None:
-    """With what others and a plain loop make of the same."""
+    """Compare with a plain loop and other packages."""
     run, batches, key = _cohort(context, setting, precision)
     single = build_single(context, setting, precision)
     hand = build_hand(context, run, precision)
@@ -99,13 +99,13 @@ def _compare(
             timm()
             ways['timm'] = timm
         except Exception as error:
-            # Which timm there is, this study cannot choose.
+            # This study cannot choose the version of timm.
             context.write('no_timm', error=f'{type(error).__name__}: {error}')
     _write(context, key, ways, seconds)
 
 
 def _tune(context: Context, setting: Setting, precision: str, seconds: float) -> None:
-    """With itself, set up in other ways."""
+    """Compare with other settings of the cohort."""
     run, batches, key = _cohort(context, setting, precision)
     hand = build_hand(context, run, precision)
     default = build_run(context, setting, setting.collective(N), precision)
@@ -137,7 +137,7 @@ def _tune(context: Context, setting: Setting, precision: str, seconds: float) ->
 
 
 def _cohort(context: Context, setting: Setting, precision: str) -> tuple:
-    """A cohort's run, two batches, and what a line about it starts with."""
+    """Return a cohort's run, two batches, and the start of its line of JSON."""
     torch.backends.cudnn.benchmark = False
     run = build_run(
         context, setting, dict(setting.collective(N), channels_last=True), precision
@@ -158,7 +158,7 @@ def _cohort(context: Context, setting: Setting, precision: str) -> tuple:
 def _teacher(
     context: Context, run: Run, batch: dict, precision: str
 ) -> Callable[[], None]:
-    """The forward pass of the teacher alone."""
+    """Return the forward pass of the teacher alone."""
     images = run.model.data_preprocessor(batch, True)['inputs']
     dtype = DTYPES[precision]
 
@@ -206,13 +206,13 @@ def _measure_compiled(context: Context, setting, precision: str) -> None:
 def _graphed(
     context: Context, name: str, run: Run, precision: str, batches: list, **kwargs
 ) -> Dict[str, Callable]:
-    """A loop by hand as one CUDA graph, where it can be captured."""
+    """Return a plain loop as one CUDA graph, if it can be captured."""
     loop = build_hand(context, run, precision, GraphedLoop, **kwargs)
     return _tried(context, name, lambda: loop.step(batches[0]))
 
 
 def _tried(context: Context, name: str, way: Callable[[], None]) -> Dict[str, Callable]:
-    """The way by its name, where CUDA can capture what it is made of."""
+    """Return the step by its name, if CUDA can capture its parts."""
     try:
         way()
     except RuntimeError as error:
@@ -222,7 +222,7 @@ def _tried(context: Context, name: str, way: Callable[[], None]) -> Dict[str, Ca
 
 
 def _benchmarked(way: Callable[[], None]) -> Callable[[], None]:
-    """With cudnn's benchmark, for this way alone."""
+    """Turn on cudnn's benchmark for this step only."""
 
     def step() -> None:
         torch.backends.cudnn.benchmark = True
@@ -235,7 +235,7 @@ def _benchmarked(way: Callable[[], None]) -> Callable[[], None]:
 def _write(
     context: Context, key: dict, ways: Dict[str, Callable], limit: float
 ) -> None:
-    """Time the ways, for at most some seconds, and write a line."""
+    """Time the steps for a limited time, and write a line."""
     seconds = alternate(context, ways, seconds=limit)
     number, batch = key['N'], key['B']
     result = {f'{name}_ms': milliseconds(t) for name, t in seconds.items()}
@@ -244,7 +244,7 @@ def _write(
     )
     cohort = seconds['cohort']
     result['rounds'] = len(cohort)
-    # Images of the loader: each is seen by all students.
+    # Images from the loader; all students see each of them.
     result['cohort_images_per_s'] = round(1e3 * batch / result['cohort_ms'], 1)
     for name, times in seconds.items():
         if name in ('single', 'timm'):

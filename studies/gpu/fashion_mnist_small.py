@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# What fashion_mnist.py is tested with on a CPU: one epoch, few images, ResNet-8.
+# A small fashion_mnist.py for tests on a CPU: one epoch, few images, ResNet-8.
 _base_ = 'fashion_mnist.py'
 
 _configs = 'studies/gpu/configs/'

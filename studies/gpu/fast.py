@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How fast a cohort trains on a GPU, against what the card can do.
+"""Measure the speed of a cohort on a GPU, relative to the peak of the GPU.
 
 Each part runs in a process of its own and has its own time: one that fails or
 takes too long costs the others nothing, and what one does not need goes to
@@ -19,7 +19,7 @@ import time
 import traceback
 from pathlib import Path
 
-#: A part that takes so many times its seconds is ended.
+#: A part that takes this many times its time limit is ended.
 GRACE = 1.3
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -69,7 +69,7 @@ def main() -> None:
         for number, part in enumerate(args.parts):
             process = following
             later = args.parts[number + 1 :]
-            # It imports while this one measures, and then waits.
+            # It imports while this part measures, and then waits.
             following = start(args, later[0], log) if later else None
             left = max(1.0, end - time.monotonic())
             shares = sum(PARTS[name][1] for name in [part, *later])
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def start(args: argparse.Namespace, part: str, log) -> subprocess.Popen:
-    """Start the process of a part, which waits to be told its seconds."""
+    """Start the process of a part, which waits for its time limit."""
     command = [
         sys.executable,
         __file__,
@@ -110,7 +110,7 @@ def start(args: argparse.Namespace, part: str, log) -> subprocess.Popen:
 
 
 def run(process: subprocess.Popen, part: str, seconds: float) -> bool:
-    """Let a part measure for some seconds; end it if it takes longer.
+    """Let a part measure for some time, and end it if it takes longer.
 
     Returns:
         bool: Whether it came to its end.
@@ -126,13 +126,13 @@ def run(process: subprocess.Popen, part: str, seconds: float) -> bool:
 
 
 def stop(process: subprocess.Popen) -> None:
-    """End a part and all that it has started."""
+    """End a part and all processes that it has started."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def work(args: argparse.Namespace) -> None:
-    """Measure a part, in its own process."""
+    """Measure a part in its own process."""
     sys.path[:0] = [str(HERE), str(ROOT / 'studies' / 'timing'), str(ROOT)]
     # Before all of OpenMMLab, which it makes work on today's torch.
     from measure import Context

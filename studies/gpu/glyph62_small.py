@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# What glyph62.py is tested with on a CPU: one epoch, few images, ResNet-8.
+# A small glyph62.py for tests on a CPU: one epoch, few images, ResNet-8.
 _base_ = 'glyph62.py'
 
 _configs = 'studies/gpu/configs/'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The mathematics of a cohort in a plain loop of PyTorch, without a runner."""
+"""The computation of a cohort in a plain loop of PyTorch, without a runner."""
 
 import copy
 from typing import Callable, List, Optional, Tuple
@@ -15,7 +15,7 @@ MEAN, STD = 80.0, 90.0
 def dckd(
     students: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """The task's loss and DCKDLoss with its defaults, summed over students.
+    """Compute the task loss and DCKDLoss with its defaults, summed over students.
 
     Args:
         students (Tensor): Logits (N, B, C).
@@ -39,7 +39,7 @@ def dckd(
 
 
 def plain_copy(network: torch.nn.Module) -> torch.nn.Module:
-    """A network that nobody looks at while it runs."""
+    """Copy a network without recorders or other hooks."""
     network = copy.deepcopy(network)
     for module in network.modules():
         module._forward_hooks.clear()
@@ -47,7 +47,7 @@ def plain_copy(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def logits(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The scores of a classifier of MMPretrain, (B, C)."""
+    """Return the scores (B, C) of a classifier of MMPretrain."""
     features = network.neck(network.backbone(images))
     return network.head.fc(features[-1])
 
@@ -90,7 +90,7 @@ class HandLoop:
             self.forward = torch.compile(self.loss, mode=compiled)
 
     def preprocess(self, batch: dict) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Images and labels of a batch of MMEngine, on the device."""
+        """Return images and labels of a batch of MMEngine, on the device."""
         images = batch['inputs']
         if isinstance(images, (list, tuple)):
             images = torch.stack(tuple(images))
@@ -103,7 +103,7 @@ class HandLoop:
         )
 
     def loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The sum of all losses."""
+        """Compute the sum of all losses."""
         with torch.no_grad():
             teacher = logits(self.teacher, images)
         students = torch.stack([logits(student, images) for student in self.students])

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A cohort that is fed with JPEG files by workers, as on ImageNet."""
+"""Train a cohort with JPEG files loaded by workers, as on ImageNet."""
 
 import os
 import time
@@ -14,7 +14,7 @@ FILES = 512
 
 
 def measure(context: Context) -> None:
-    """Images a second of the loader alone and of the training on it."""
+    """Measure images a second of the loader alone and of training with it."""
     batch = 256 if context.cuda else 2
     folder = context.folder / 'images'
     _draw(folder, FILES if context.cuda else 8)
@@ -56,7 +56,7 @@ def measure(context: Context) -> None:
         B=batch,
         workers=workers,
         image=list(Image.open(next(folder.rglob('*.jpg'))).size),
-        # First the training, which empties what was loaded ahead.
+        # Train first, which uses up the prefetched batches.
         cohort_images_per_s=rate(train, context.left * 0.4),
         loader_images_per_s=rate(lambda: _count(run), context.left * 0.4),
     )
@@ -68,7 +68,7 @@ def _count(run) -> None:
 
 
 def _draw(folder: Path, number: int) -> None:
-    """Smooth noise, as photos are, so that the files are of their size."""
+    """Write smooth noise, so that the files have the size of photographs."""
     noise = np.random.RandomState(0)
     for index in range(number):
         path = folder / f'class{index % 10}' / f'{index}.jpg'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""DCKDLoss alone, forward and backward, by the number of classes.
+"""Time DCKDLoss alone, forward and backward, by the number of classes.
 
 - `loss`: the project's; `hand`: written down for stacked logits; and both
   compiled;

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Time things that are compared, and write down what came out at once."""
+"""Time functions to compare, and write the results immediately."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ WINDOW = dict(cuda=0.1, cpu=0.0)
 
 
 class Context:
-    """What a part of the study is given.
+    """The settings of a part of the study.
 
     Args:
         part (str): The name of the part.
@@ -46,7 +46,7 @@ class Context:
 
     @property
     def left(self) -> float:
-        """float: The seconds that are left."""
+        """float: The remaining seconds."""
         return self.start + self.seconds - time.monotonic()
 
     @property
@@ -55,12 +55,12 @@ class Context:
         return self.device == 'cuda'
 
     def synchronize(self) -> None:
-        """Wait until the device is done."""
+        """Synchronize the device."""
         if self.cuda:
             torch.cuda.synchronize()
 
     def write(self, what: str, **values: Any) -> None:
-        """Append a line of JSON, and make sure that it is on the disk."""
+        """Append a line of JSON, and flush it to the disk."""
         line = json.dumps(
             dict(
                 part=self.part,
@@ -74,7 +74,7 @@ class Context:
             file.write(line + '\n')
 
     def known(self, what: str, **values: Any) -> Optional[dict]:
-        """The last line about something that was measured before."""
+        """Return the last line about an earlier measurement."""
         found = None
         if self.file.is_file():
             for text in self.file.read_text(encoding='utf-8').splitlines():
@@ -85,7 +85,7 @@ class Context:
 
 
 def once(context: Context, step: Callable[[], object]) -> float:
-    """The seconds of one call."""
+    """Return the seconds of one call."""
     context.synchronize()
     start = time.perf_counter()
     step()
@@ -100,7 +100,7 @@ def alternate(
     seconds: float = 1e9,
     warm_up: int = 3,
 ) -> Dict[str, List[float]]:
-    """Time some things, one after the other, round by round.
+    """Time functions one after the other, round by round.
 
     Every other round goes backwards, so that none always follows the same.
     On a GPU a timing is of several calls in a row.
@@ -140,17 +140,17 @@ def alternate(
 
 
 def milliseconds(seconds: List[float]) -> float:
-    """The median, in milliseconds."""
+    """Return the median in milliseconds."""
     return round(1e3 * statistics.median(seconds), 4)
 
 
 def ratio(seconds: List[float], others: List[float]) -> float:
-    """The median of the ratios of the rounds."""
+    """Return the median of the ratios of the rounds."""
     return round(statistics.median(a / b for a, b in zip(seconds, others)), 4)
 
 
 def peak_mib(context: Context, step: Callable[[], object]) -> Optional[float]:
-    """The most memory that a call holds beyond what was there before."""
+    """Return the peak memory of a call beyond the memory used before it."""
     if not context.cuda:
         return None
     torch.cuda.synchronize()

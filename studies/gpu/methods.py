@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# The methods that are compared on a GPU, each with the same budget a student.
+# The methods to compare on a GPU, with the same budget for each student.
 #
 # `four times as long` spends on one student what four students of a cohort
 # take.
@@ -11,7 +11,7 @@ _long = {
     'param_scheduler.1.end': 64,
 }
 
-# Each further run of the study goes on with the next seed.
+# Each further run of the study continues with the next seed.
 seeds = list(range(10))
 compare_with = ['plain', 'kd', 'dist', 'dml']
 methods = {

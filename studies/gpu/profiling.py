@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a step's time goes to, and its share of what the card can do."""
+"""Profile a step: where its time goes, and its share of the GPU's peak."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 STEPS = 3
-#: A kernel, or on a CPU an operator, is of the first family that it matches.
+#: A kernel (or, on a CPU, an operator) belongs to the first family that it matches.
 FAMILIES = [
     ('copy', r'memcpy|memset|nchwtonhwc|nhwctonchw|copy|catarray|aten::cat'),
     ('batchnorm', r'batch_?norm|bn_fw|bn_bw|bnorm|welford'),
@@ -74,7 +74,7 @@ def _measure(context: Context, setting, precision: str) -> None:
 def _kernels(
     context: Context, step: Callable[[], None]
 ) -> Tuple[Dict[str, float], List[list]]:
-    """Milliseconds a step by family, and all kernels by name."""
+    """Return milliseconds a step by family, and all kernels by name."""
     kind = DeviceType.CUDA if context.cuda else DeviceType.CPU
     activities = [ProfilerActivity.CPU]
     if context.cuda:
@@ -106,7 +106,7 @@ def _family(name: str) -> str:
 
 
 class _Bytes(TorchDispatchMode):
-    """Adds up what operators read and write, each on its own."""
+    """Sums the bytes that each operator reads and writes."""
 
     VIEWS = (
         'view',
@@ -140,7 +140,7 @@ class _Bytes(TorchDispatchMode):
 
 
 def _share(context: Context, hand, batch: dict, seconds: dict, precision: str) -> dict:
-    """What a step computes and moves, and that of what the card can."""
+    """Return the operations and bytes of a step, relative to the GPU's peak."""
     with FlopCounterMode(display=False) as flops:
         hand.step(batch)
     with _Bytes() as moved:

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Ways to run four small students: one by one, or all in one pass.
+"""Compare ways to run four small students: one by one, or all in one pass.
 
 ResNet-56 teaches 4 x ResNet-20 at 32x32 with DCKDLoss: a whole step, with the
 teacher, the loss, backward and SGD, by hand. The students run
@@ -123,7 +123,7 @@ def _measure(context: Context, batch: int, dtype, modes: list, names: list) -> N
     labels = torch.randint(CLASSES, (batch,), device=context.device)
     ways: Dict[str, Callable] = {}
     differs, failed = {}, {}
-    # What all are compared with.
+    # The reference of all comparisons.
     base = Step(WAYS['separate'](students), teacher, context.cuda, dtype=dtype)
     base(images, labels)
     expected = base.way.logits(images).detach()

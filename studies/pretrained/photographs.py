@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""A small data set of real photographs: tiles of those that packages ship."""
+"""Build a small dataset of tiles of photographs from packages."""
 
 import os
 import os.path as osp
@@ -8,7 +8,7 @@ from typing import Dict
 
 from PIL import Image
 
-#: Class to the package that ships its photograph, and the file there.
+#: Class to the package with its photograph, and the file in it.
 PHOTOGRAPHS = {
     'astronaut': ('skimage', 'data/astronaut.png'),
     'cat': ('skimage', 'data/chelsea.png'),
@@ -24,7 +24,7 @@ SIDE, LARGEST = 64, 384
 
 
 def make_tiles(root: str) -> Dict[str, int]:
-    """Cut every photograph into tiles, a class each.
+    """Cut every photograph into tiles; each photograph is a class.
 
     Of four tiles that lie in a square, one is to learn from and the one across
     is to validate with; no two overlap or touch by an edge. All are gray:

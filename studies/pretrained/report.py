@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The page about pretrained weights."""
+"""Write the page about pretrained weights."""
 
 from typing import Dict, List
 

@@ -1,8 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Train every loss and connector of MMRazor inside a cohort, and write a
-table of what holds.
+"""Train every loss and connector of MMRazor inside a cohort, and write a table.
 
-    python -m studies.razor.losses --out docs/reference/mmrazor_losses.md
+python -m studies.razor.losses --out docs/reference/mmrazor_losses.md
 """
 
 import argparse
@@ -30,12 +29,11 @@ reaches this student alone, not the other student or its connectors. The column 
 trains by this loss only. The column "with DCKD" adds the task loss and
 `mmdckd.DCKDLoss`. The configs are in `studies/razor/catalog.py`.
 
-MMRazor's losses, connectors and distillers are its own, unchanged; features
-that do not fit each other are refused with the connector that helps, and a
-trainable teacher takes no gradient from them, detached or not. Every student
-has connectors of its own. With one student the numbers are those of MMRazor's
-`SingleTeacherDistill`, which the tests hold over several steps. A loss is for
-some students only where its config says so:
+MMRazor's losses, connectors and distillers are used unchanged. Features with
+incompatible shapes are an error that suggests a connector, and a trainable teacher
+gets no gradient from these losses. Each student has its own connectors. With one
+student, the numbers equal those of MMRazor's `SingleTeacherDistill`, which is tested
+over several steps. To apply a loss only to some students, list them:
 `loss_kl=dict(type='KLDivergence', students=['student0'])`.
 """
 
@@ -43,7 +41,7 @@ some students only where its config says so:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Train every loss and connector of MMRazor inside a '
-        'cohort of two and write a table of what holds',
+        'cohort of two and write a table of the results',
         epilog=f'example:\n  {COMMAND}',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,7 +54,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def outcome(case: Case, with_dckd: bool) -> str:
-    """'yes', or what does not hold."""
+    """Return 'yes' or the fault."""
     try:
         fault = fault_of(case, with_dckd)
     except Exception as error:  # a row of the table, whatever it is
@@ -103,7 +101,7 @@ def main() -> None:
     )
     write_text(args.out, text)
     if '| no: ' in text:
-        raise SystemExit(f'error: not all of it holds; see {args.out}')
+        raise SystemExit(f'error: some cases failed; see {args.out}')
 
 
 if __name__ == '__main__':

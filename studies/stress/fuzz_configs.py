@@ -50,7 +50,7 @@ Path = Tuple[Any, ...]
 
 
 class Case(NamedTuple):
-    """A config with something wrong, and what was done to it."""
+    """A config with an error, and a description of the error."""
 
     name: str
     cfg: dict
@@ -59,7 +59,7 @@ class Case(NamedTuple):
 
 
 def all_paths(node: Any, path: Path = ()) -> List[Path]:
-    """The places of everything in a config."""
+    """List the keys of all values in a config."""
     paths = [path] if path else []
     items = (
         node.items()
@@ -90,8 +90,8 @@ def typo(word: str, rng: random.Random) -> str:
 
 
 def change(cfg: dict, rng: random.Random) -> Tuple[str, List[Path]]:
-    """Make one thing of a config wrong, in place."""
-    # A third of the time it is the model, which has the most to say.
+    """Add one error to a config, in place."""
+    # In a third of the cases it is the model, which has the most keys.
     top = rng.choice([*cfg, *['model'] * (len(cfg) // 2)])
     if top not in cfg:
         top = rng.choice(list(cfg))
@@ -131,7 +131,7 @@ def change(cfg: dict, rng: random.Random) -> Tuple[str, List[Path]]:
 
 
 def make_case(cfgs: Dict[str, dict], seed: str) -> Case:
-    """Choose a config, and what is wrong with it."""
+    """Choose a config and an error."""
     rng = random.Random(seed)
     name = rng.choice(list(cfgs))
     cfg = copy.deepcopy(cfgs[name])
@@ -144,7 +144,7 @@ def make_case(cfgs: Dict[str, dict], seed: str) -> Case:
 
 
 def judge(case: Case, status: int, printed: str) -> str:
-    """Tell an outcome from how a process ended and what it printed."""
+    """Classify the outcome of a process by its exit code and output."""
     if os.WIFSIGNALED(status):
         return 'crash'
     if os.WEXITSTATUS(status) == 0:
@@ -256,7 +256,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     cfgs = {name: tiny_config(name) for name in CONFIGS}
-    # Once, and not in each of the processes to come.
+    # Imported once, not in each forked process.
     for kind in (registry.MODELS, registry.DATASETS, registry.HOOKS):
         kind.get('mmdckd.Nothing')
         kind.get('mmrazor.Nothing')

@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from typing import Dict, Tuple
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from fuzzing import finish, fuzz_parser
@@ -46,7 +46,7 @@ def files_below(folder: str) -> set:
 
 
 def judge(attack: Attack, states: Dict[str, torch.Tensor]) -> Tuple[str, str]:
-    """Export the student of a checkpoint, and load what was written.
+    """Export the student of a checkpoint, and load the written files.
 
     Returns:
         Tuple[str, str]: The outcome, and what the error said.
@@ -88,7 +88,7 @@ def judge(attack: Attack, states: Dict[str, torch.Tensor]) -> Tuple[str, str]:
 
 
 def fuzz(cases: int, seed: int, folder: str, first: int = 0) -> dict:
-    """Try hostile checkpoints.
+    """Try all hostile checkpoints.
 
     Args:
         cases (int): How many.

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from typing import Dict, Tuple
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import numpy as np
 from fuzzing import finish, fuzz_parser
@@ -37,7 +37,7 @@ MODES = ('RGB', 'L', 'P', 'RGBA', 'LA', '1', 'I;16', 'CMYK')
 
 
 def image(rng: random.Random, kind: str) -> bytes:
-    """A small image, or a strip."""
+    """Create a small image or a strip."""
     width, height = (rng.choice([1, 2, 7, 40, 300]) for _ in range(2))
     if rng.random() < 0.1:
         width, height = rng.choice([(1, 16000), (16000, 1), (3, 9000)])
@@ -56,7 +56,7 @@ def image(rng: random.Random, kind: str) -> bytes:
 
 
 def with_size(content: bytes, kind: str, rng: random.Random) -> bytes:
-    """Let the header say another size."""
+    """Change the size in the header."""
     content_ = bytearray(content)
     width, height = rng.choice(SIDES), rng.choice(SIDES)
     if kind == 'PNG':
@@ -83,7 +83,7 @@ def with_size(content: bytes, kind: str, rng: random.Random) -> bytes:
 
 
 def bomb(rng: random.Random) -> bytes:
-    """A PNG of a few bytes that is huge once unpacked."""
+    """Create a PNG of a few bytes that is huge when it is unpacked."""
     side = rng.choice([14000, 20000, 30000])
     chunks = (
         (b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0)),
@@ -100,7 +100,7 @@ def bomb(rng: random.Random) -> bytes:
 
 
 def spoil(content: bytes, kind: str, done: str, rng: random.Random) -> bytes:
-    """The bytes of an image after an attack."""
+    """Return the bytes of an image after an attack."""
     if done == 'size':
         return with_size(content, kind, rng)
     if done == 'flip':

@@ -18,12 +18,12 @@ EXAMPLE = """example:
 #: Beyond this many, a logit is compared with nothing: only whether what comes
 #: of it is finite counts.
 MODERATE = 300.0
-#: The collectors that are written out here.
+#: The collectors with a reference implementation here.
 EXACT_COLLECTORS = ('mean', 'logit_mean', 'max')
 
 
 def judge(case: Case) -> str:
-    """Compute a case, and say what came out.
+    """Compute a case, and classify the result.
 
     Returns:
         str: ``'right'``, ``'finite'`` (with logits that are compared with
@@ -153,7 +153,7 @@ def _compare(case: Case, loss: torch.nn.Module, terms: dict) -> str:
             log_p.exp()
         ).sum(-1).mean(-1)
     for term, values in expected.items():
-        # What float32 loses of logits of this size, times tau squared.
+        # The rounding error of float32 for logits of this size, times tau squared.
         scale = 1e-5 * (1 + values.abs().max() + tau * MODERATE / 10)
         if term != 'correlation':
             scale = scale + 1e-6 * tau**2 * students.shape[-1] ** 0.5
@@ -165,7 +165,7 @@ def _compare(case: Case, loss: torch.nn.Module, terms: dict) -> str:
 
 
 def _targets(case: Case, members: list) -> torch.Tensor:
-    """What each student learns from the others, in float64."""
+    """Compute each student's target from the others, in float64."""
     tau, name = case.options['tau'], case.options['collector']
     peers = members[-1] if case.peers is not None else members[0]
     targets = []

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What the fuzzers have in common: their options, and how they end."""
+"""The options and the exit code that all fuzzers share."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from mmdckd.io.files import write_text
 
 
 def fuzz_parser(about: str, example: str, cases: int) -> argparse.ArgumentParser:
-    """The options of every fuzzer; ``cases`` is how many it tries by default."""
+    """Parse the options of a fuzzer; ``cases`` is the default number of cases."""
     parser = argparse.ArgumentParser(
         description=about,
         epilog=example,
@@ -23,7 +23,7 @@ def fuzz_parser(about: str, example: str, cases: int) -> argparse.ArgumentParser
 
 
 def finish(args: argparse.Namespace, script: str, **result: Any) -> None:
-    """Print a result and write it; end with 1 where a case failed."""
+    """Print and write a result; exit with 1 if a case failed."""
     command = f'studies/stress/{script}.py --cases {args.cases} --seed {args.seed}'
     for failure in result['failures']:
         print(json.dumps(failure, indent=2))

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Checkpoints of cohorts that say what they should not."""
+"""Build hostile checkpoints of cohorts."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ Tree = Any
 
 
 class Folder(NamedTuple):
-    """Where a case happens.
+    """The folders of a case.
 
     Attributes:
         path (str): All of it.
@@ -31,7 +31,7 @@ class Folder(NamedTuple):
 
 
 def make_folder(path: str) -> Folder:
-    """A folder with files that a checkpoint could name."""
+    """Create a folder with files that a checkpoint could name."""
     folder = Folder(path, osp.join(path, 'canary'), osp.join(path, 'in', 'out'))
     run = RUN.format(canary=folder.canary)
     for name, text in {
@@ -48,7 +48,7 @@ def make_folder(path: str) -> Folder:
 
 
 def base_config() -> Dict[str, Any]:
-    """The config of a cohort of two small students."""
+    """Return the config of a cohort of two small students."""
     network = dict(
         type='ImageClassifier',
         backbone=dict(type='ResNet_CIFAR', depth=18, stem_channels=4, base_channels=4),
@@ -79,7 +79,7 @@ def base_config() -> Dict[str, Any]:
 
 
 def all_places(tree: Tree, path: Tuple = ()) -> List[Tuple]:
-    """The places of everything in a config."""
+    """List the keys of all values in a config."""
     places = [path] if path else []
     items = (
         tree.items()
@@ -98,7 +98,7 @@ def parent_of(tree: Tree, path: Tuple) -> Tree:
 
 
 def dicts_of(tree: Tree) -> List[dict]:
-    """All dicts in a config."""
+    """List all dicts in a config."""
     found = [tree] if isinstance(tree, dict) else []
     for value in (
         tree.values()
@@ -154,7 +154,7 @@ class Attack:
         self._tell_students()
 
     def _tell_students(self) -> None:
-        """Say in half of the files, as newer ones do, what students are."""
+        """Store the students' configs in half of the files, as newer versions do."""
         model = self.cfg.get('model')
         if self.rng.random() < 0.5 and isinstance(model, dict):
             told = model.get('students') or {self.student: model.get('architecture')}
@@ -179,17 +179,17 @@ class Attack:
         parent[key] = self.text()
 
     def type(self) -> None:
-        """Name a type that is no part of a network."""
+        """Name a type that is not part of a network."""
         self.rng.choice(dicts_of(self.cfg))['type'] = self.rng.choice(TYPES)
 
     def scope(self) -> None:
-        """Name a package to look in."""
+        """Name a package as a scope."""
         self.rng.choice(dicts_of(self.cfg))['_scope_'] = self.rng.choice(
             ['evil_module', 'os', 'mmdet', 'mmrazor', 3, self.text()]
         )
 
     def path(self) -> None:
-        """Name files that would be run or loaded."""
+        """Name files that would be executed or loaded."""
         evil = osp.join(self.folder.path, 'evil.py')
         relative = osp.relpath(evil, osp.dirname(mmdckd.__file__))
         model = self.cfg.setdefault('model', {})
@@ -220,7 +220,7 @@ class Attack:
         )()
 
     def name(self) -> None:
-        """Call a student what leads elsewhere."""
+        """Give a student a name that leads outside the folder."""
         self.student = self.rng.choice(
             [
                 self.rng.choice(NAMES).format(folder=self.folder.path),
@@ -235,7 +235,7 @@ class Attack:
             model['students'] = {self.student: model.get('architecture')}
 
     def odd(self) -> None:
-        """Plant something that is no value of a config."""
+        """Plant an object that is not a config value."""
         parent, key = self.place()
         parent[key] = copy.deepcopy(self.rng.choice(ODD))
 
@@ -267,7 +267,7 @@ class Attack:
             self.suffix = '\n' + text + '\n'
 
     def describe(self) -> None:
-        """Plant text in what is said of the run."""
+        """Plant text in the metadata of the run."""
         self.meta[
             self.rng.choice(
                 ['epoch', 'iter', 'seed', 'experiment_name', 'dataset_meta']
@@ -289,7 +289,7 @@ class Attack:
         self.file = 'a' + name.encode(errors='replace').decode()[:60] + '.pth'
 
     def delete(self) -> None:
-        """Leave something out."""
+        """Remove a part."""
         parent, key = self.place()
         del parent[key]
 

@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a hostile checkpoint says in place of names, types and numbers."""
+"""Hostile values for names, types and numbers in a checkpoint."""
 
 RUN = "open({canary!r}, 'w').close()"
-# Text that leaves a string, a key, a comment or a file name.
+# Text that breaks out of a string, a key, a comment or a file name.
 BREAKOUTS = (
     'a\n{run}\n#',
     "a'\n{run}\nb='",

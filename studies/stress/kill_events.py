@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What a training does that it can be killed at."""
+"""Count the events of a training, and kill it at one of them."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 
 
 class Events(Hook):
-    """Counts what a training does, and kills it at one of them.
+    """Counts the events of a training, and kills it at one of them.
 
     Args:
         work_dir (str): The work folder; other files do not count.
@@ -31,7 +31,7 @@ class Events(Hook):
             self.die()
 
     def happens(self, event: str) -> bool:
-        """Count an event; whether it is the fatal one."""
+        """Count an event, and tell whether it is the fatal one."""
         self.counts[event] += 1
         return self.fatal == (event, self.counts[event])
 
@@ -40,7 +40,7 @@ class Events(Hook):
         os.killpg(0, signal.SIGKILL)
 
     def audit(self, name: str, args: tuple) -> None:
-        """What Python calls before it touches a file."""
+        """The audit hook that Python calls before it touches a file."""
         if name not in ('os.rename', 'os.link', 'os.remove'):
             return
         if not str(args[0]).startswith(self.work_dir):
@@ -67,7 +67,7 @@ class Events(Hook):
 
 
 class _Writing:
-    """A file with a ``write`` of its own."""
+    """A file with a replaced ``write``."""
 
     def __init__(self, file: Any, write: Any) -> None:
         self.file = file

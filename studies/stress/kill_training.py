@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Kill trainings again and again, and compare what they leave.
+"""Kill trainings many times, and compare the files that they leave.
 
 Tiny cohorts train on digits, each variant with another thing that has a
 state. A training is killed by SIGKILL, with its workers: at random moments,
@@ -42,7 +42,7 @@ EXAMPLE = """example:
   python studies/stress/kill_training.py --kills 15 --variants 'EMA' 'fp16'
 """
 FORK = multiprocessing.get_context('fork')
-#: At what a training is killed; what is no moment is counted.
+#: The events at which a training is killed; all except moments are counted.
 EVENTS = ('moment', 'write', 'rename', 'link', 'remove', 'validation', 'export')
 #: About how many kills a training should meet before it ends.
 KILLS_A_RUN = 6
@@ -87,7 +87,7 @@ def train(
     fatal: Optional[Tuple[str, int]],
     counts_file: str,
 ) -> None:
-    """Train, in a process of its own."""
+    """Train in a separate process."""
     os.setsid()
     with open(f'{work_dir}.log', 'a', encoding='utf-8') as log:
         os.dup2(log.fileno(), 1)
@@ -102,7 +102,7 @@ def train(
 
 
 class Trial:
-    """A variant, trained once whole and then with kills.
+    """A variant, trained once without and then with kills.
 
     Args:
         variant (str): Its name.
@@ -159,7 +159,7 @@ class Trial:
         return process.exitcode or 0
 
     def run(self, name: str, kills: int) -> list:
-        """Train to the end, with up to so many kills.
+        """Train to the end, with a limited number of kills.
 
         Returns:
             list[str]: Where the work folder differs in the end.
@@ -193,7 +193,7 @@ class Trial:
         return differences(self.whole, contents(work_dir))
 
     def result(self) -> dict:
-        """What came out so far."""
+        """Return the results so far."""
         return dict(
             kills=sum(self.kills.values()),
             kills_by_moment=dict(self.kills),
@@ -204,7 +204,7 @@ class Trial:
 
 
 def try_variant(variant: str, kills: int, args: argparse.Namespace) -> dict:
-    """Kill a variant's training so often, and compare."""
+    """Kill a variant's training a number of times, and compare."""
     draw = random.Random(f'{args.seed} {variant}')
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(variant, folder, draw)
@@ -234,7 +234,7 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(1)
     logging.getLogger('mmengine').setLevel(logging.ERROR)
-    # A life is short: what takes longer than it lasts is done once.
+    # A process is killed soon, so slow work is done once, before it.
     for name in (
         'mmpretrain.models',
         'mmpretrain.datasets',
@@ -248,7 +248,7 @@ def main() -> None:
         import_module(name)
     environment = runner.collect_env()
     runner.collect_env = lambda: environment
-    # Checkpoints hold the config's text; laying it out takes most of a life.
+    # Formatting the config's text for checkpoints would take most of the time.
     config.FormatCode = lambda text, **kwargs: (text, True)
     results: Dict[str, dict] = {}
     if args.out and osp.exists(args.out):

@@ -90,7 +90,7 @@ VARIANTS: Dict[str, Dict[str, Any]] = {
 
 
 def config_of(variant: str, work_dir: str, workers: int) -> Config:
-    """The config of a training whose end depends on all that happened in it.
+    """Return the config of a training whose result depends on every step.
 
     Args:
         variant (str): One of :data:`VARIANTS`.

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Losses and collectors, and all kinds of logits and labels for them."""
+"""Draw losses and collectors with all kinds of logits and labels."""
 
 from typing import NamedTuple, Optional
 
@@ -27,7 +27,7 @@ SPECIAL = dict(nan=float('nan'), inf=float('inf'), minus_inf=-float('inf'), larg
 
 
 class Case(NamedTuple):
-    """A loss, and what it is called with."""
+    """A loss and its arguments."""
 
     what: str
     options: dict
@@ -53,7 +53,7 @@ def _describe(value) -> str:
 
 @st.composite
 def cases(draw) -> Case:
-    """Draw a case; most have one thing wrong at most."""
+    """Draw a case; most have at most one error."""
     num_students = draw(st.integers(1, 4) | st.integers(1, 16))
     num_teachers = draw(st.integers(0, 3))
     num_classes = draw(st.sampled_from([1, 2, 3, 5, 10, 10, 10, 100, 1000, 30000]))

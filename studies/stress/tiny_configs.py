@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Configs of the repository that train in seconds."""
+"""Shrink configs of the repository so that they train in seconds."""
 
 import json
 import os.path as osp
@@ -39,7 +39,7 @@ def tiny_config(name: str) -> dict:
     for stage in ('val', 'test'):
         cfg[f'{stage}_dataloader'].update(batch_size=16)
         cfg[f'{stage}_dataloader'].dataset.indices = 16
-    # So few images are not of every class.
+    # With so few images, some classes have none.
     cfg.default_hooks.check_labels.allow_missing = True
     if 'num_students' in cfg.model:
         cfg.model.num_students = 2
@@ -49,7 +49,7 @@ def tiny_config(name: str) -> dict:
                 loss.num_students = 2
     if cfg.model.pop('teacher_ckpt', None) or 'teacher' in cfg.model:
         cfg.model.allow_random_teacher = True
-    # Without the variables of a config file, which nothing reads any more.
+    # Without the variables of the config file, which are no longer needed.
     return json.loads(
         json.dumps(
             {key: value for key, value in cfg.to_dict().items() if key in RUNNER_KEYS}
@@ -58,7 +58,7 @@ def tiny_config(name: str) -> dict:
 
 
 def _use_digits(cfg: Config) -> None:
-    """Let a config of ImageNet read digits, with networks of their size."""
+    """Let a config of ImageNet use digits and networks of their size."""
     digits = Config.fromfile(
         osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
     )

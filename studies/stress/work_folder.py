@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""What is in the work folder of a training, and how two of them differ."""
+"""Read the work folder of a training, and compare two of them."""
 
 import json
 import os.path as osp
@@ -14,8 +14,8 @@ import torch
 
 from mmdckd.io.latest import POINTER, fault_of
 
-#: What two equal trainings do not share: times, and the text of the config,
-#: which has the folder and the number of workers.
+#: The entries that differ between equal trainings: times, and the config's text,
+#: which contains the folder and the number of workers.
 TIMES = ('time', 'data_time', 'memory', 'eta', 'iter_time')
 CONFIG_KEYS = ('cfg', 'time', 'experiment_name', 'source')
 
@@ -41,7 +41,7 @@ def damaged(work_dir: str) -> List[str]:
 
 
 def contents(work_dir: str) -> Dict[str, Any]:
-    """All that a training has left, without times.
+    """Return everything that a training has written, without times.
 
     Args:
         work_dir (str): The folder.
@@ -67,7 +67,7 @@ def contents(work_dir: str) -> Dict[str, Any]:
         elif name == run and path.suffix == '.py':
             continue  # the config
         else:
-            # The name of what is published has a digest of the times too.
+            # The name of a published file contains a digest that includes the times.
             name = re.sub(r'-[0-9a-f]{8}\.pth$', '-DIGEST.pth', name)
             files[name] = _content(path)
     return files
@@ -118,7 +118,7 @@ def _add_scalars(records: Dict[str, list], path: Path) -> None:
 
 
 def differences(one: Any, other: Any, path: str = '') -> List[str]:
-    """Where two contents are not equal, bit for bit."""
+    """List the differences between two contents, bit for bit."""
     if type(one) is not type(other):
         return [f'{path}: {type(one).__name__} and {type(other).__name__}']
     if isinstance(one, dict):

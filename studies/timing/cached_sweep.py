@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.config import Config
@@ -135,7 +135,7 @@ class Sweep:
 
 
 def base_config(num_students: int, args: argparse.Namespace, folder: str) -> dict:
-    """The config that all runs share, with one teacher."""
+    """Return the config that all runs share, with one teacher."""
     setting = cifar(args.batch_size)
     torch.manual_seed(0)
     teacher = build_network(resolve_network(setting.teacher, 'teacher'))
@@ -160,7 +160,7 @@ def base_config(num_students: int, args: argparse.Namespace, folder: str) -> dic
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
         default_hooks=dict(
             checkpoint=dict(by_epoch=False, interval=10**6, save_best=None),
-            # The images are of 10 classes, whatever the networks tell apart.
+            # The images have 10 classes, whatever the networks' number is.
             check_labels=dict(allow_missing=True),
         ),
     )

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Compare a step whose teacher runs with one whose teacher is looked up.
+"""Compare a training step with a running teacher and with a cached one.
 
-ResNet-56 teaches ResNet-20 of CIFAR's size, images are cropped with a padding
-of 4 and flipped (162 views), SGD and DCKDLoss as everywhere. Both are
-iterations of the real runner and alternate in one process. What building the
-cache costs is told in epochs of training without it that it takes.
+ResNet-56 teaches ResNet-20 of CIFAR's size. Images are cropped with a padding of
+4 and flipped (162 views); SGD and DCKDLoss are as in the other studies. Both are
+iterations of the real runner and alternate in one process. The cost of building
+the cache is given in epochs of training without it.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import logging
 import tempfile
 import time
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from rounds import alternate, append_json, milliseconds, ratio

@@ -1,14 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Print what looking for losses that are not finite costs in a training step.
+"""Print the cost of the check for non-finite losses in a training step.
 
 Four narrow ResNet-18 with a ResNet-34, random images of CIFAR's size, one
-thread of the CPU. On larger networks it is less of a step.
+thread of the CPU. With larger networks, its share of a step is smaller.
 """
 
 import logging
 import time
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmengine.optim import OptimWrapper

@@ -25,7 +25,7 @@ import logging
 from functools import partial
 from typing import Callable, Dict, List
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 import torch.nn.functional as F

@@ -1,17 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Measure what a run does beside its training steps.
+"""Measure the parts of a run other than its training steps.
 
-- `data`: one image as the pipelines of CIFAR (from memory) and ImageNet (a
-  JPEG file of 500x375) prepare it, with and without the seeding before each
-  that makes a run resume exactly; and the share of the time of an iteration
-  that loading in the same process takes;
-- `optimizer`: a step of SGD for four students, as torch does it by default on
-  the device, for each and for fused; and whether the result is the same to
-  the bit;
-- `validation`: CollectiveValLoop with N students, against MMEngine's ValLoop
-  with one, each with its default hooks.
+- `data`: one image in the pipelines of CIFAR (from memory) and ImageNet (a
+  JPEG file of 500x375), with and without the seeding before each image that
+  makes a run resume exactly; and the share of an iteration's time that loading
+  in the same process takes;
+- `optimizer`: a step of SGD for four students, with torch's default on the
+  device, with foreach and fused; and whether the result is bitwise the same;
+- `validation`: CollectiveValLoop with N students, compared with MMEngine's
+  ValLoop with one, each with its default hooks.
 
-What is compared alternates in one process; see rounds.py.
+Compared functions alternate in one process; see rounds.py.
 """
 
 import argparse
@@ -22,7 +21,7 @@ import tempfile
 from functools import partial
 from typing import Dict, List
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import numpy as np
 import torch
@@ -49,10 +48,10 @@ IMAGENET = [
 
 
 def pipelines(folder: str) -> Dict[str, tuple]:
-    """Name to a pipeline and what it begins with."""
+    """Return the pipelines and their initial results, by name."""
     noise = np.random.RandomState(0)
     small = noise.randint(256, size=(32, 32, 3), dtype=np.uint8)
-    # Smooth, as photos are, so that the file is of their size.
+    # Smooth like a photograph, so that the file has a realistic size.
     large = noise.randint(256, size=(47, 63, 3), dtype=np.uint8)
     path = osp.join(folder, 'image.jpg')
     Image.fromarray(large).resize((500, 375), Image.BICUBIC).save(path)
@@ -170,7 +169,7 @@ def measure_validation(args: argparse.Namespace, folder: str) -> List[dict]:
     }
     runs[1] = validated(setting, setting.student, PLAIN, dict(), folder)
     ways = {str(n): run.runner.val_loop.run for n, run in runs.items()}
-    # The teacher is asked in the first validation alone.
+    # The teacher runs only in the first validation.
     seconds = alternate(ways, args.rounds, 1, args.device)
     return [
         dict(

@@ -14,7 +14,7 @@ import os
 import tempfile
 from typing import List, Tuple
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import numpy as np
 import torch

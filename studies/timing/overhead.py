@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Print what a training step does beside its networks, part by part.
+"""Print the time of each part of a training step other than the networks.
 
 ResNet-56 teaches N x ResNet-20 of CIFAR's size, with all default hooks of
-`configs/_base_/cohort.py`. Each part is called alone, many times, on the run
-as it is after some iterations; see rounds.py for how time is taken.
+`configs/_base_/cohort.py`. Each part is called alone, many times, after some
+iterations of the run; rounds.py explains the timing.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import logging
 import tempfile
 from typing import Callable, Dict
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from rounds import alternate, append_json, milliseconds
@@ -25,7 +25,7 @@ REPEATS = 20
 
 
 def parts(run: Run, shape: tuple) -> Dict[str, Callable[[], object]]:
-    """Name to what is timed."""
+    """Return the parts to time, by name."""
     model, runner, batch = run.model, run.runner, run.load()
     losses = model(**model.data_preprocessor(batch, True), mode='loss')
     _, outputs = model.parse_losses(losses)

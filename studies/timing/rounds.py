@@ -1,9 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Times things that are compared, in rounds in which they alternate.
+"""Time functions to compare, in rounds in which they alternate.
 
-On the CPU what counts is the time that the process was running: it is that of
-the clock on a machine that does nothing else, and nearly the same on one that
-does. On a GPU it is the time of the clock, when the device is done.
+On the CPU, the processor time of the process is measured: it equals the wall time
+on an idle machine, and is nearly the same on a busy one. On a GPU, it is the wall
+time after synchronizing the device.
 """
 
 import json
@@ -15,7 +15,7 @@ import torch
 
 
 def now(device: str = 'cpu') -> float:
-    """The time in seconds.
+    """Return the time in seconds.
 
     Args:
         device (str): 'cpu' or 'cuda'. Defaults to 'cpu'.
@@ -32,16 +32,16 @@ def alternate(
     warm_up: int = 1,
     device: str = 'cpu',
 ) -> Dict[str, List[float]]:
-    """Time some things, one after the other, round by round.
+    """Time functions one after the other, round by round.
 
-    Every other round goes backwards, so that none always follows the same.
+    Every other round runs in reverse order, so that no function always follows
+    the same one.
 
     Args:
-        ways (Dict[str, Callable]): Name to what is timed; called once a
-            round.
-        rounds (int): How many rounds.
-        warm_up (int): How many rounds before that are not timed. Defaults to
-            1.
+        ways (Dict[str, Callable]): Name to function, called once a round.
+        rounds (int): The number of rounds.
+        warm_up (int): The number of earlier rounds that are not timed. Defaults
+            to 1.
         device (str): 'cpu' or 'cuda'. Defaults to 'cpu'.
 
     Returns:
@@ -58,12 +58,12 @@ def alternate(
 
 
 def milliseconds(seconds: List[float]) -> float:
-    """The median, in milliseconds."""
+    """Return the median in milliseconds."""
     return round(1e3 * statistics.median(seconds), 3)
 
 
 def ratio(seconds: List[float], others: List[float]) -> float:
-    """The median of the ratios of the rounds."""
+    """Return the median of the ratios of the rounds."""
     return round(statistics.median(a / b for a, b in zip(seconds, others)), 4)
 
 
@@ -72,7 +72,7 @@ def append_json(path: str, result: dict) -> None:
 
     Args:
         path (str): The file.
-        result (dict): What was measured.
+        result (dict): The measurements.
     """
     with open(path, 'a', encoding='utf-8') as file:
         file.write(json.dumps(result) + '\n')

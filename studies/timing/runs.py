@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Runs to be measured: real runners, halted before their first iteration."""
+"""Build runs to measure: real runners that stop before the first iteration."""
 
 import itertools
 import os.path as osp
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, Optional
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 COHORT = str(ROOT / 'configs/_base_/cohort.py')
 PLAIN = 'mmpretrain::_base_/default_runtime.py'
 FC = dict(type='mmrazor.ModuleOutputs', source='head.fc')
-#: MMRazor's way of saying: KL to the teacher.
+#: MMRazor's config of KL to the teacher.
 KD = dict(
     student_recorders=dict(fc=FC),
     teacher_recorders=dict(fc=FC),
@@ -34,7 +34,7 @@ DCKD = dict(
     type='mmdckd.CollectiveDistiller',
     collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
 )
-#: What is left of it for one student, who has no peers.
+#: The same for one student without peers.
 TEACHER_ONLY = dict(
     type='mmdckd.CollectiveDistiller',
     collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', beta=0.0, gamma=0.0)),
@@ -70,7 +70,7 @@ class Setting:
         self.pipeline = pipeline
 
     def collective(self, num_students: int, distiller: Optional[dict] = None) -> dict:
-        """The model of a cohort, by default with DCKDLoss."""
+        """Return the model of a cohort, by default with DCKDLoss."""
         if distiller is None:
             distiller = TEACHER_ONLY if num_students == 1 else DCKD
         return dict(
@@ -83,7 +83,7 @@ class Setting:
         )
 
     def single(self) -> dict:
-        """MMRazor's model of one student."""
+        """Return MMRazor's model of one student."""
         return dict(
             type='mmrazor.SingleTeacherDistill',
             architecture=self.student,
@@ -158,9 +158,9 @@ class Run:
     Args:
         setting (Setting): Its images.
         model (dict): Its model.
-        base (str): The config it inherits from: its hooks.
-        work_dir (str): The folder for what it writes.
-        **kwargs: What is other in the config.
+        base (str): The config from which it inherits its hooks.
+        work_dir (str): The folder for its files.
+        **kwargs: Other changes of the config.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class Run:
         for key in ('val_cfg', 'test_cfg'):
             cfg.pop(key, None)
         if 'check_labels' in cfg.default_hooks:
-            # The images are of 10 classes, whatever the networks tell apart.
+            # The images have 10 classes, whatever the networks' number is.
             cfg.default_hooks.check_labels.allow_missing = True
         cfg.merge_from_dict(own)
         cfg.merge_from_dict(kwargs)
@@ -210,7 +210,7 @@ class Run:
         self.runner.train()
 
     def _begin(self) -> None:
-        """What a loop does before its first iteration."""
+        """Do what a loop does before its first iteration."""
         self.loop.at_end = ExitStack()  # it never ends
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
@@ -228,14 +228,14 @@ class Run:
         return next(self.batches)
 
     def iterate(self, batch: dict) -> None:
-        """Train on a batch, with all that the run does beside."""
+        """Train on a batch, with all hooks of the run."""
         self.loop.run_iter(batch)
 
     def iterations(self, number: int) -> Callable[[], None]:
-        """A thing to be timed: an iteration on a batch that is there.
+        """Return a function to time: an iteration on a loaded batch.
 
         Args:
-            number (int): How many iterations there will be.
+            number (int): The number of iterations.
         """
         batches = [self.load() for _ in range(number)]
         return lambda: self.iterate(batches.pop())

@@ -8,7 +8,7 @@ student. Memory is the peak of what a step allocates beside weights and
 optimizer, counted tensor by tensor.
 
 `processes` compares two ways to train two students on the same images, by
-the time of the clock, as processes wait for each other:
+wall time, as processes wait for each other:
 
 - `data`: two processes with half the images each, MMEngine's
   MMDistributedDataParallel: gradients are averaged;
@@ -31,7 +31,7 @@ import time
 from typing import Dict, List
 from unittest import mock
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 import torch.distributed as dist

@@ -1,26 +1,25 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Compare a training step of a cohort with what else could be done.
+"""Compare a training step of a cohort with alternatives.
 
-N students, a teacher, DCKDLoss with its defaults, SGD. What is timed:
+N students, a teacher, DCKDLoss with its defaults, SGD. These are timed:
 
 - `cohort`: an iteration of the real runner, with all hooks of
   `configs/_base_/cohort.py`;
-- `hand`: the same mathematics in a plain loop of PyTorch, on copies of the
+- `hand`: the same computation in a plain loop of PyTorch, on copies of the
   same networks: one optimizer, no hooks, the loss written with autograd;
 - `single`: an iteration of MMRazor's SingleTeacherDistill, one student, with
   MMEngine's default hooks; N of them are N runs;
 - `cohort_1`: the same losses for one student in a cohort, with the hooks of
   `cohort`;
 - `channels_last`: `cohort` with `model.channels_last=True`;
-- `compiled`, `compiled_channels_last`: these with `compile=True`, where
-  `--compile` asks for it: it needs a compiler;
+- `compiled`, `compiled_channels_last`: these with `compile=True`, with
+  `--compile`, which needs a compiler;
 - the parts alone: `teacher` forward, a `student` step without teacher, the
   `loss`, and `data`, loading a batch.
 
-The losses of `cohort` and `hand` are compared before the first step. All
-alternate in one process, which keeps the memory that is freed as a training
-does; see rounds.py for how time is taken. A ratio is the median of the ratios
-of the rounds.
+The losses of `cohort` and `hand` are compared before the first step. All of
+them alternate in one process, which keeps freed memory as a training does;
+rounds.py explains the timing. A ratio is the median of the ratios of the rounds.
 """
 
 import argparse
@@ -29,7 +28,7 @@ import logging
 import tempfile
 from typing import Callable, Dict, List
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 import torch.nn.functional as F
@@ -53,7 +52,7 @@ class HandWritten:
     Args:
         students (List[nn.Module]): Classifiers of MMPretrain.
         teacher (nn.Module): Another.
-        device (str): Where they are.
+        device (str): Their device.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class HandWritten:
 
 
 def plain_copy(network: torch.nn.Module) -> torch.nn.Module:
-    """A network that nobody looks at while it runs."""
+    """Copy a network without recorders or other hooks."""
     network = copy.deepcopy(network)
     for module in network.modules():
         module._forward_hooks.clear()
@@ -136,7 +135,7 @@ def check_same(run: Run, hand: HandWritten, batch: dict) -> None:
 def parts(
     run: Run, setting, num_students: int, device: str
 ) -> Dict[str, Callable[[], None]]:
-    """What a step consists of, each alone."""
+    """Return the parts of a step, each alone."""
     batch = run.load()
     cohort = copy.deepcopy(run.model.cohort).train()
     student = cohort.students['student0']

@@ -3,14 +3,13 @@
 
 - `as_is`: in eval mode, without gradient, as FrozenTeacher does;
 - `folded`: BatchNorm folded into the convolutions;
-- `channels_last`: weights and images in that layout;
+- `channels_last`: weights and images in that memory format;
 - `folded_last`: both;
-- `compiled`: by `torch.compile`, where `--compile` asks for it: it needs a
-  compiler.
+- `compiled`: with `torch.compile`, with `--compile`, which needs a compiler.
 
-Beside the speed-up stands the largest difference of a logit, relative to the
-largest logit. The statistics of BatchNorm are those of random images. All
-alternate in one process; see rounds.py.
+The output has the speed-up and the largest difference of a logit, relative to
+the largest logit. The statistics of BatchNorm are those of random images. All
+of them alternate in one process; see rounds.py.
 """
 
 import argparse
@@ -19,7 +18,7 @@ import logging
 import tempfile
 from typing import Callable, Dict
 
-# Before all of OpenMMLab, which it makes work on today's torch.
+# It has to be imported before OpenMMLab's packages, to make them importable.
 import mmdckd  # isort: skip  # noqa: F401
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -30,7 +29,7 @@ from runs import COHORT, SETTINGS, Run
 def ways(
     teacher: torch.nn.Module, images: torch.Tensor, compiled: bool
 ) -> Dict[str, Callable[[], torch.Tensor]]:
-    """What is compared: name to what returns logits."""
+    """Return the compared functions, which return logits, by name."""
     last = images.to(memory_format=torch.channels_last)
     folded = fuse_conv_bn(copy.deepcopy(teacher))
 

@@ -81,7 +81,7 @@ def test_what_has_run_is_not_run_again(checked):
 
 
 def test_a_family_that_is_none_is_told(tmp_path):
-    with pytest.raises(SystemExit, match=r"error: \['lenett'\] are no fam"):
+    with pytest.raises(SystemExit, match=r"`--families`: expected .*got \['lenett'\]"):
         check_zoo(tmp_path, 'lenett')
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""From a font file to one gray image for each digit and letter."""
+"""Render a font file as one gray image for each digit and letter."""
 
 import logging
 import math
@@ -16,21 +16,21 @@ from PIL import Image, ImageDraw, ImageFont
 
 #: The characters of a font that are drawn, in the order of the classes.
 CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
-#: What font files are called; those that end otherwise are not looked at.
+#: The extensions of font files; other files are ignored.
 SUFFIXES = ('.otf', '.pfa', '.pfb', '.t1', '.ttf')
-# Glyphs are drawn with an em square so many times the size of an image, and
+# Glyphs are drawn with an em square of this many times the size of an image, and
 # then shrunk: fitting small glyphs to pixels would change their shapes.
 _OVERSAMPLING = 4
-# Part of the side of an image that the largest glyph of a font fills.
+# The share of an image's side that the largest glyph of a font fills.
 _FILL = 28 / 32
 
 
 class UnusableFont(ValueError):
-    """A font that cannot be drawn, or does not draw the characters."""
+    """Raised for a font that cannot be drawn or lacks characters."""
 
 
 class FontName(NamedTuple):
-    """What a font says of itself.
+    """The metadata of a font.
 
     Attributes:
         family (str): The family, such as 'DejaVu Sans'.
@@ -44,7 +44,7 @@ class FontName(NamedTuple):
 
 
 class FontGlyphs(NamedTuple):
-    """A font that was drawn.
+    """A drawn font.
 
     Attributes:
         name (FontName): What it is called.
@@ -116,7 +116,7 @@ def _shrink(ink: Image.Image, side: int, size: int) -> np.ndarray:
 
 
 def _check_sfnt(path: str) -> str:
-    """Refuse a TrueType or OpenType font without the characters.
+    """Check that a TrueType or OpenType font has the characters.
 
     Returns:
         str: The version of the font.
@@ -137,7 +137,7 @@ def _check_sfnt(path: str) -> str:
     if not cmap:
         raise UnusableFont('maps no Unicode characters')
     _require([c for c in CHARACTERS if ord(c) not in cmap])
-    # Some fonts of symbols map letters to them; the names of glyphs tell.
+    # Some symbol fonts map letters to symbols; the names of glyphs reveal it.
     others = [c for c in CHARACTERS if _means_another(cmap[ord(c)], c)]
     if len(others) > len(CHARACTERS) / 2:
         raise UnusableFont('shows symbols in place of characters')
@@ -159,13 +159,13 @@ def _means_another(glyph: str, character: str) -> bool:
     meaning = agl.toUnicode(glyph, isZapfDingbats=True)
     if meaning:
         return meaning != character
-    # A mere number, 'glyph36' or 'cid00034', means nothing.
+    # A numbered name, 'glyph36' or 'cid00034', says nothing.
     return not glyph[-1:].isdigit()
 
 
 @contextmanager
 def _quiet_font_tools() -> Iterator[None]:
-    """Keep remarks on small faults of a font out of the output."""
+    """Hide warnings about small faults of a font."""
     logger = logging.getLogger('fontTools')
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -33,7 +33,7 @@ are those of another. All fonts whose family starts with the same word (DejaVu
 Sans, DejaVu Serif) are in the same split, which that word alone decides: 70 %
 of such words train, 10 % validate, 20 % test.
 """
-#: Split to the part of the families in it, in percent.
+#: Split to its share of the families, in percent.
 SPLITS = dict(train=70, val=10, test=20)
 
 
@@ -103,7 +103,7 @@ def find_fonts(folders: List[str]) -> List[str]:
 
 
 def read_font(task: Tuple[str, int]) -> Union[Font, Tuple[str, str]]:
-    """Draw a font; return its path and the reason where it is unusable."""
+    """Draw a font; return its path and the reason if it is unusable."""
     path, size = task
     try:
         glyphs = render_font(path, size)
@@ -114,7 +114,7 @@ def read_font(task: Tuple[str, int]) -> Union[Font, Tuple[str, str]]:
 
 
 def drop_doubles(fonts: List[Font]) -> Tuple[List[Font], List[Tuple[str, str]]]:
-    """Keep one of all fonts that look the same, and put them in order.
+    """Keep one of all fonts that look the same, and sort them.
 
     Neither which one is kept nor the order depends on where the files lie.
     """
@@ -128,19 +128,19 @@ def drop_doubles(fonts: List[Font]) -> Tuple[List[Font], List[Tuple[str, str]]]:
 
 
 def _rank(font: Font) -> tuple:
-    # A Type 1 font comes after its OpenType form, which says more of itself.
+    # A Type 1 font comes after its OpenType form, which has more metadata.
     suffix = osp.splitext(font.path)[1].lower()
     return (suffix not in ('.otf', '.ttf'), *font.glyphs.name, font.sha256)
 
 
 def kin_of(family: str) -> str:
-    """The first word of a family's name, which its relatives share."""
+    """Return the first word of a family's name, which related families share."""
     words = re.findall(r'\w+', family.lower())
     return words[0] if words else family
 
 
 def split_of(family: str) -> str:
-    """The split of a family; it depends on the first word alone."""
+    """Return the split of a family, which depends only on its first word."""
     digest = hashlib.sha256(kin_of(family).encode()).digest()
     number = int.from_bytes(digest[:8], 'big') % 100
     limits = accumulate(SPLITS.values())
@@ -148,7 +148,7 @@ def split_of(family: str) -> str:
 
 
 def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:
-    """Write the images of a split and return what the manifest says of it."""
+    """Write the images of a split, and return its entry of the manifest."""
     arrays = dict(
         images=np.concatenate([font.glyphs.images for _, font in fonts]),
         labels=np.tile(np.arange(len(CHARACTERS), dtype=np.uint8), len(fonts)),
@@ -174,7 +174,7 @@ def write_split(path: str, fonts: List[Tuple[int, Font]]) -> dict:
 def write_set(
     out: str, size: int, fonts: List[Font], left_out: List[Tuple[str, str]]
 ) -> dict:
-    """Write the three splits and the manifest; return the latter."""
+    """Write the three splits and the manifest, and return the manifest."""
     os.makedirs(out, exist_ok=True)
     splits = [split_of(font.glyphs.name.family) for font in fonts]
     manifest = dict(

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# Fashion-MNIST, padded to 32x32: 12,000 images train.
+# Fashion-MNIST, padded to 32x32, with 12,000 training images.
 _base_ = '../../../configs/_base_/datasets/fashion_mnist.py'
 
 _data_root = 'data/fashion-mnist'

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# Glyph62 at 32x32: 12,000 images train, of every class the same number.
+# Glyph62 at 32x32, with 12,000 training images, the same number in every class.
 _base_ = 'recipe.py'
 
 train_dataloader = dict(dataset=dict(subset=12000))

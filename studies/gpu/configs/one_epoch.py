@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# One epoch in place of 16.
+# One epoch instead of 16.
 _base_ = 'recipe.py'
 
 param_scheduler = _base_.param_scheduler

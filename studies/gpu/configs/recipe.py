@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-# A recipe that a GPU is done with in half a minute: 12,000 images, 16 epochs.
+# A recipe that takes a GPU half a minute: 12,000 images, 16 epochs.
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
 )

@@ -16,11 +16,11 @@ from yapf.yapflib import yapf_api
 from helpers.networks import PREPROCESSOR
 from helpers.paths import ROOT
 from mmdckd import names
-from mmdckd.engine.hooks import cohort_statistics_hook
 from mmdckd.models import losses
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.cohorts import StudentCohort
 from mmdckd.models.distillers import CollectiveDistiller
+from mmdckd.visualization import matrix_figures, style
 
 BASE = ROOT / 'configs' / '_base_'
 
@@ -340,12 +340,10 @@ def quick(monkeypatch):
         monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
         if not figures:
             monkeypatch.setattr(
-                cohort_statistics_hook, 'draw_correlations', lambda arrays: None
+                matrix_figures, 'draw_correlations', lambda arrays: None
             )
             monkeypatch.setattr(
-                cohort_statistics_hook,
-                'to_image',
-                lambda _: np.zeros((4, 4, 3), np.uint8),
+                style, 'to_image', lambda _: np.zeros((4, 4, 3), np.uint8)
             )
 
     return quick
