@@ -188,6 +188,16 @@ def twins(rank):
     return model
 
 
+def broken(rank):
+    """A weight of the second student, which one process alone has, is no
+    number."""
+    model = distil(parallel='cohort', **SMALL)
+    with torch.no_grad():
+        next(model.cohort.students['student1'].parameters())[0] = np.nan
+    spread(model, CohortMesh(model.cohort.names))
+    return model
+
+
 def unspread(rank):
     return distil(parallel='cohort', **SMALL)
 
@@ -215,7 +225,7 @@ REFUSED = {
 def raised(function, *args):
     try:
         function(*args)
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         return str(error)
 
 
@@ -228,7 +238,7 @@ def refusals(rank):
 
     errors = {reason: raised(spread_out, cfg) for reason, cfg in REFUSED.items()}
     wrapper = KeepGradients(torch.optim.SGD([torch.ones(1)], 1.0))
-    for build in (twins, unspread):
+    for build in (twins, unspread, broken):
         errors[build.__name__] = raised(build(rank).train_step, digits(4), wrapper)
     return errors
 
@@ -242,6 +252,11 @@ def test_what_cannot_be_spread_is_refused():
         assert first[reason].endswith("got 'cohort'.")
     assert "'student0' and 'student1' with bitwise equal weights" in first['twins']
     assert 'build_runner' in first['unspread']
+    assert 'Not finite: the loss of student1: student.student1.loss=nan' in (
+        first['broken']
+    )
+    assert 'The weights of student1 are not finite' in first['broken']
+    assert first['broken'].count('sample 0 of the batch') == 1
 
 
 def test_a_misspelled_word_is_refused():

@@ -270,6 +270,8 @@ REFUSED = {
     'train_dataloader.sampler': dict(
         train_dataloader=dict(sampler=dict(round_up=False))
     ),
+    'custom_hooks': dict(custom_hooks=[dict(type='mmdckd.TeacherCacheHook')]),
+    'runner_type': dict(runner_type='FlexibleRunner'),
     'model_wrapper_cfg.type': dict(
         model_wrapper_cfg=dict(type='MMFullyShardedDataParallel')
     ),
