@@ -8,6 +8,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from mmdckd.errors import did_you_mean
+
 #: The runner's methods, and the config key that each of them serves.
 RUNNER_METHODS = dict(
     setup_env='env_cfg',
@@ -119,8 +121,8 @@ def check_spelling(cfg: Config) -> None:
         near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
         if near and key not in RUNNER_KEYS and near[0] not in cfg:
             raise SystemExit(
-                f'error: Invalid `{key}`: expected a key that the runner reads. '
-                f'Did you mean `{near[0]}`?'
+                f'error: Invalid `{key}`: expected a key that the runner reads.'
+                f'{did_you_mean(key, RUNNER_KEYS)}'
             )
 
 
@@ -130,10 +132,9 @@ def check_phases(cfg: Config) -> None:
         for key in dict.fromkeys(key.split('.')[0] for key in phase):
             if key in RUNNER_KEYS or key in cfg or key == 'times':
                 continue
-            near = get_close_matches(key, RUNNER_KEYS, 1)
             raise SystemExit(
                 f'error: Invalid `phases[{index}].{key}`: expected a key that the '
-                'runner reads.' + (f' Did you mean `{near[0]}`?' if near else '')
+                f'runner reads.{did_you_mean(key, RUNNER_KEYS)}'
             )
 
 

@@ -175,7 +175,7 @@ def test_a_transform_by_its_place(message):
 
 
 def test_a_key_that_nothing_reads():
-    with pytest.raises(SystemExit, match='`optim_wraper`.*`optim_wrapper`'):
+    with pytest.raises(SystemExit, match="`optim_wraper`.*'optim_wrapper'"):
         check_keys(Config(dict(model={}, optim_wraper={})))
     with pytest.raises(SystemExit, match='`model`: .* got none'):
         check_keys(Config(dict(modle={})))

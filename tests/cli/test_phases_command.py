@@ -70,7 +70,7 @@ def test_both_phases_are_printed():
 @pytest.mark.parametrize(
     'option, message',
     [
-        ('phases.1.optim_wraper.x=1', 'Did you mean `optim_wrapper`'),
+        ('phases.1.optim_wraper.x=1', "Did you mean 'optim_wrapper'"),
         ('phases.1.model.finished_peers=phase1', "expected 'phase0', got 'phase1'"),
         ('phases.1.optim_wrapper.optimizer.type=SDG', 'error: `optim_wrapper`'),
     ],
