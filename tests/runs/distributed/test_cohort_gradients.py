@@ -252,8 +252,9 @@ def test_what_cannot_be_spread_is_refused():
         assert first[reason].endswith("got 'cohort'.")
     assert "'student0' and 'student1' with bitwise equal weights" in first['twins']
     assert 'build_runner' in first['unspread']
-    assert 'Not finite: the loss of student1: student.student1.loss=nan' in (
-        first['broken']
+    assert (
+        'Not finite: the loss of student1: student.student1.loss=nan'
+        in (first['broken'])
     )
     assert 'The weights of student1 are not finite' in first['broken']
     assert first['broken'].count('sample 0 of the batch') == 1
