@@ -179,14 +179,17 @@ def test_commands(page, place):
         PATH=os.pathsep.join(
             [str(place / 'bin'), os.path.dirname(sys.executable), os.environ['PATH']]
         ),
-        PYTHONPATH=str(place),
+        PYTHONPATH=str(ROOT),
         CUDA_VISIBLE_DEVICES='',
     )
     (place / 'bin').mkdir()
+    # Like the installed script, it does not import from the current folder.
+    entry = place / 'bin' / 'entry.py'
+    entry.write_text('from mmdckd.cli.main import main\n\nraise SystemExit(main())\n')
     # What is installed is not installed again; neither MIM, a cluster nor a
     # screen is at hand.
     for name, script in dict(
-        mmdckd='exec python -m mmdckd "$@"',
+        mmdckd=f'exec python {entry} "$@"',
         make='test "$*" = .venv/installed',
         mim='test "$1" = install || '
         'python tools/train.py $(find -L configs -name "$3") "${@:4}"',
@@ -199,12 +202,13 @@ def test_commands(page, place):
     # The first page is followed with the Python that users have.
     if page != 'start.md':
         (place / 'bin' / 'python').symlink_to(warm.python())
-    ran = 0
+    ran, exports = 0, ''
     for kind, code in blocks(page):
         if kind == 'python':
             write(place, code)
         elif kind == 'bash':
-            code = code.replace('source .venv/bin/activate', '')
+            code = exports + code.replace('source .venv/bin/activate', '')
+            exports = ''.join(re.findall(r'^export .*\n', code, re.M))
             process = subprocess.run(
                 ['bash', '-e', '-c', code],
                 cwd=place,
