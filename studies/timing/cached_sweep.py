@@ -14,6 +14,7 @@ the rounds.
 """
 
 import argparse
+import os.path as osp
 import copy
 import itertools
 import logging
@@ -123,7 +124,7 @@ class Sweep:
         cfg.merge_from_dict(copy.deepcopy(self.base))
         cfg.train_dataloader.dataset.pipeline = copy.deepcopy(self.pipeline)
         cfg.experiment_name = f'run{next(_number)}'
-        cfg.work_dir = f'{folder}/{cfg.experiment_name}'
+        cfg.work_dir = osp.join(folder, cfg.experiment_name)
         if self.seeds:
             cfg.randomness.seed = number
         else:

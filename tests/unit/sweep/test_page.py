@@ -25,6 +25,7 @@ def chapter(name, *records):
         {},
         ('',),
         tuple(methods),
+        executor={},
     )
     entries = [
         SimpleNamespace(
