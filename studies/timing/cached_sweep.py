@@ -14,10 +14,10 @@ the rounds.
 """
 
 import argparse
-import os.path as osp
 import copy
 import itertools
 import logging
+import os.path as osp
 import statistics
 import tempfile
 from pathlib import Path
