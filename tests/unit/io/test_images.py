@@ -133,4 +133,4 @@ def test_files_are_found_once(tmp_path):
     assert len(skipped) == 4
     assert 'loop.png: it links to nothing' in lines
     assert 'pipe.png: it is not a regular file' in lines
-    assert lines.count('searched already') == 2
+    assert lines.count('already searched') == 2
