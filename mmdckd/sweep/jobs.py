@@ -2,10 +2,13 @@
 """Starts the processes of runs: on this machine, or through a cluster's queue."""
 
 import os
+import signal
 import subprocess
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Protocol, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence
 
 from mmdckd.errors import invalid
 
@@ -96,11 +99,12 @@ class ClusterJobs:
 
     def start(self, commands: Sequence[Command]) -> Sequence[Job]:
         """Submit the commands; on Slurm, several of them as one array."""
-        if len(commands) == 1:
-            jobs = [self._executor.submit(commands[0].run)]
-        else:
-            with self._executor.batch():
-                jobs = [self._executor.submit(command.run) for command in commands]
+        with _interruptible():
+            if len(commands) == 1:
+                jobs = [self._executor.submit(commands[0].run)]
+            else:
+                with self._executor.batch():
+                    jobs = [self._executor.submit(each.run) for each in commands]
         return [_SubmittedJob(job) for job in jobs]
 
 
@@ -118,6 +122,24 @@ class _SubmittedJob:
         while self.poll() is None:
             time.sleep(0.1)
         return 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Start processes that an interrupt ends, by which submitit cancels local jobs.
+
+    A command that a shell runs in the background ignores interrupts, and so would
+    all processes that it starts.
+    """
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _import_submitit() -> Any:

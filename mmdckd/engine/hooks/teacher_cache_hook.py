@@ -87,9 +87,10 @@ class TeacherCacheHook(Hook):
         for name, value in dict(
             top_k=top_k, epochs=epochs, max_bytes=max_bytes
         ).items():
+            if value is None and name != 'max_bytes':
+                continue
             whole = isinstance(value, int) and not isinstance(value, bool)
-            unset = value is None and name != 'max_bytes'
-            if not unset and not (whole and value > 0):
+            if not whole or int(value or 0) < 1:
                 raise invalid(f'TeacherCacheHook.{name}', 'a positive integer', value)
         self.folder = folder
         self.top_k = top_k

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -53,7 +54,18 @@ def test_a_job_of_its_own_has_the_log_and_the_environment(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_job_that_is_stopped_leaves_no_process(tmp_path):
+@pytest.mark.parametrize('handler', [signal.default_int_handler, signal.SIG_IGN])
+def test_a_job_that_is_stopped_leaves_no_process(tmp_path, handler):
+    """In the background, too, where a shell has interrupts ignored."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        stop_a_job(tmp_path)
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def stop_a_job(tmp_path):
     cluster = ClusterJobs(dict(cluster='local'), str(tmp_path / 'jobs'))
     (job,) = cluster.start([command(tmp_path, WAIT)])
     log = tmp_path / 'student.log'
@@ -61,7 +73,7 @@ def test_a_job_that_is_stopped_leaves_no_process(tmp_path):
     assert job.poll() is None
     pid = int(log.read_text().split()[1])
     job.kill()
-    job.wait()
+    until(lambda: job.poll() is not None)
 
     def gone():
         try:
