@@ -231,7 +231,7 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['no.yaml'], "error: sweep: there is no file 'no.yaml'"),
+        (['no.yaml'], "error: Invalid sweep: expected an existing file, got 'no.yaml'"),
         (['SPEC', '--only', 'dlm'], 'error: Invalid `--only`: expected methods among'),
         (['SPEC', '--jobs', '0'], 'error: argument --jobs: expected 1 or more, got 0'),
         (
@@ -239,7 +239,10 @@ def test_a_failing_teacher_takes_only_its_students_along(run, tmp_path):
             'error: Invalid `out`: expected a folder with results',
         ),
         (['SPEC', 'SPEC'], 'error: several sweeps need --page'),
-        (['no.yaml', '--page', 'p.md'], "sweep: there is no file 'no.yaml'"),
+        (
+            ['no.yaml', '--page', 'p.md'],
+            "Invalid sweep: expected an existing file, got 'no.yaml'",
+        ),
     ],
 )
 def test_bad_input_is_one_line(run, tmp_path, arguments, message):
