@@ -104,6 +104,21 @@ def default_scope():
 
 
 @pytest.fixture(autouse=True)
+def own_names():
+    """Take back what MMEngine shares by name: runs of one name that start in the
+    same second have one history, and a closed log stays the current one."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.visualization import Visualizer
+
+    kinds = (MMLogger, MessageHub, Visualizer)
+    before = [dict(kind._instance_dict) for kind in kinds]
+    yield
+    for kind, instances in zip(kinds, before):
+        kind._instance_dict.clear()
+        kind._instance_dict.update(instances)
+
+
+@pytest.fixture(autouse=True)
 def loud_logging():
     """Take back the silence of a tool that ran in this process."""
     disabled, level = logging.root.manager.disable, logging.root.level

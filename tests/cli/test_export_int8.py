@@ -26,7 +26,7 @@ from mmdckd.export.labeled_images import RunImages
 from mmdckd.inference import Predictor
 
 #: The run of `trained` tests on them.
-TESTED = 100
+TESTED = 40
 
 
 def export(*arguments):

@@ -408,7 +408,8 @@ def test_every_option_is_in_a_case():
         'allow_random_teacher',
         'teacher_ckpt',
         'init_cfg',
-    }  # those of the base, and of `from_files`
+        'parallel',
+    }  # those of the base, of `from_files`, and of tests/runs/distributed
     given['StudentCohort'] = given['CollectiveDistill']
     kinds = [CollectiveDistill, StudentCohort, CollectiveDistiller] + [
         loss
