@@ -105,13 +105,15 @@ def default_scope():
 
 @pytest.fixture(autouse=True)
 def own_names():
-    """Take back what MMEngine shares by name: runs of one name that start in the
-    same second have one history, and a closed log stays the current one."""
+    """Hide what MMEngine shares by name: runs of one name that start in the same
+    second have one history, and a closed log stays the current one."""
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.visualization import Visualizer
 
     kinds = (MMLogger, MessageHub, Visualizer)
     before = [dict(kind._instance_dict) for kind in kinds]
+    for kind in kinds:
+        kind._instance_dict.clear()
     yield
     for kind, instances in zip(kinds, before):
         kind._instance_dict.clear()
