@@ -44,7 +44,7 @@ def unsafe_checkpoints() -> Optional[str]:
     for downloads: ``load_from``, ``resume`` and
     ``init_cfg=dict(type='Pretrained')`` would run any code in a file. It also
     runs the config in ``meta.config`` of a checkpoint to look for ``gpu_ids``,
-    which only MMCV has ever written there.
+    a key that only MMCV writes.
 
     See https://github.com/open-mmlab/mmengine/pull/1650.
     """

@@ -5,32 +5,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
 
+from helpers.gradients import KeepGradients, dckd
 from helpers.networks import digits, distil, multi_label, network
 from helpers.processes import run_processes
 from mmdckd.models.algorithms.spreading import spread
 from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 
 
-class KeepGradients(OptimWrapper):
-    def step(self, **kwargs):
-        pass
-
-    def zero_grad(self, **kwargs):
-        pass
-
-
 def without_statistics(cfg):
     cfg['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
     return cfg
-
-
-def dckd(**kwargs):
-    return dict(
-        type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss=dict(type='mmdckd.DCKDLoss', **kwargs)),
-    )
 
 
 LAST = dict(last=dict(type='ModuleOutputs', source='backbone.layer4'))

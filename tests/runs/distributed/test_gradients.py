@@ -4,10 +4,10 @@
 import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel, convert_sync_batchnorm
-from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.distributed.nn.functional import all_reduce
 
+from helpers.gradients import KeepGradients, dckd
 from helpers.networks import digits, distil, network
 from helpers.processes import run_processes
 
@@ -16,25 +16,10 @@ from helpers.processes import run_processes
 TOLERANCE = 2e-5
 
 
-class KeepGradients(OptimWrapper):
-    def step(self, **kwargs):
-        pass
-
-    def zero_grad(self, **kwargs):
-        pass
-
-
 def without_statistics(depth=18):
     cfg = network(depth)
     cfg['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
     return cfg
-
-
-def dckd(**kwargs):
-    return dict(
-        type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss=dict(type='mmdckd.DCKDLoss', **kwargs)),
-    )
 
 
 def gradients(rank, number, cfg, sync_bn=False, steps=1):
