@@ -89,8 +89,7 @@ class TeacherCacheHook(Hook):
         ).items():
             if value is None and name != 'max_bytes':
                 continue
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or int(value or 0) < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise invalid(f'TeacherCacheHook.{name}', 'a positive integer', value)
         self.folder = folder
         self.top_k = top_k
