@@ -1,5 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import importlib
+import os
+import sys
+from types import ModuleType
 from typing import Any, Callable, Tuple, Union
 
 import torch
@@ -85,7 +88,8 @@ class ModuleBackbone(BaseModule):
 
 
 def find_function(path: str, key: str) -> Callable:
-    """Import a function or class.
+    """Import a function or class, of an installed module or of a file in the
+    current folder.
 
     Args:
         path (str): ``'package.module.name'``.
@@ -99,7 +103,7 @@ def find_function(path: str, key: str) -> Callable:
     """
     module, _, name = path.rpartition('.')
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(_import(module), name)
     except (AttributeError, ImportError, ValueError) as error:
         raise ValueError(
             f'Invalid `{key}`: expected the import path of a function, '
@@ -111,3 +115,15 @@ def find_function(path: str, key: str) -> Callable:
             f'which is a {type(found).__name__}.'
         )
     return found
+
+
+def _import(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # `python -m mmdckd` looks in the current folder, the script `mmdckd` does not.
+        here = os.getcwd()
+        if error.name != module.partition('.')[0] or here in sys.path:
+            raise
+        sys.path.append(here)  # last, so that it hides no installed module
+        return importlib.import_module(module)

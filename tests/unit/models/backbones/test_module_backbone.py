@@ -1,4 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os
+import sys
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -99,3 +102,28 @@ def test_what_is_no_network():
     backbone = ModuleBackbone(f'{__name__}.make_pairs', num_classes=3)
     with pytest.raises(TypeError, match=r'logits .* got a tensor of shape \(1, 3, 8'):
         backbone(torch.rand(1, 3, 8, 8))
+
+
+def test_a_file_in_the_current_folder_is_found_behind_what_is_installed(
+    tmp_path, monkeypatch
+):
+    here = os.getcwd()
+    elsewhere = [path for path in sys.path if path not in ('', here)]
+    monkeypatch.setattr(sys, 'path', elsewhere)
+    monkeypatch.chdir(tmp_path)
+    code = 'from torch import nn\n\n\ndef make(num_classes):\n    return nn.Flatten()\n'
+    for name in ('networks_of_this_folder', 'graphlib'):
+        (tmp_path / f'{name}.py').write_text(code)
+    found = ModuleBackbone('networks_of_this_folder.make', num_classes=5)
+    assert isinstance(found.module, nn.Flatten)
+    with pytest.raises(ValueError, match="no attribute 'make'"):
+        ModuleBackbone('graphlib.make', num_classes=5)
+
+
+def test_a_module_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'networks_with_a_need.py').write_text('import surely_not_installed')
+    with pytest.raises(ValueError, match="No module named 'surely_not_installed'"):
+        ModuleBackbone('networks_with_a_need.make', num_classes=5)
+    with pytest.raises(ValueError, match="No module named 'neither_here_nor_there'"):
+        ModuleBackbone('neither_here_nor_there.make', num_classes=5)
