@@ -7,7 +7,7 @@ import os.path as osp
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from glob import glob
+from glob import escape, glob
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import mmpretrain
@@ -16,6 +16,7 @@ from torch import nn
 
 from mmdckd.console.messages import tell
 from mmdckd.errors import invalid
+from mmdckd.models.backbones.module_backbone import find_function
 from mmdckd.models.classifier_keys import classifier_prefixes
 from mmdckd.models.weights import read_state_dict
 
@@ -84,16 +85,22 @@ def find_network(
     if spec.endswith('.py'):
         return _from_config(spec, num_classes, pretrained, key)
     if colon:
-        raise ValueError(f'Invalid `{key}`: expected a network, got {spec!r}; {FORMS}.')
+        near = get_close_matches(kind, list(_FINDERS), 1)
+        hint = f' Did you mean {f"{near[0]}:{rest}"!r}?' if near else ''
+        raise ValueError(
+            f'Invalid `{key}`: expected a network, got {spec!r}.{hint} Otherwise, '
+            f'{FORMS}.'
+        )
     return _from_zoo(spec, num_classes, pretrained, key)
 
 
 def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
     zoo = _zoo()
     if name not in zoo:
+        hint = _exported_beside(name) or _did_you_mean(name, list(zoo))
         raise ValueError(
             f"Invalid `{key}`: expected a config of MMPretrain's zoo, got "
-            f'{name!r}.{_did_you_mean(name, list(zoo))} Otherwise, {FORMS}.'
+            f'{name!r}.{hint} Otherwise, {FORMS}.'
         )
     config: dict = dict(cfg_path=f'mmpretrain::{zoo[name]}')
     base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
@@ -113,11 +120,12 @@ def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedN
 def _from_config(
     path: str, num_classes: int, pretrained: bool, key: str
 ) -> NamedNetwork:
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'Invalid `{key}`: expected an existing file, got {path!r}.'
-        )
     name = osp.splitext(osp.basename(path))[0]
+    if not osp.isfile(path):
+        hint = f' Did you mean {name!r}?' if name in _zoo() else ''
+        raise FileNotFoundError(
+            f'Invalid `{key}`: expected an existing file, got {path!r}.{hint}'
+        )
     base = Config.fromfile(path)
     if 'model' not in base:
         raise ValueError(
@@ -237,6 +245,7 @@ def _from_torchvision(
 def _from_python(
     path: str, num_classes: int, pretrained: bool, key: str
 ) -> NamedNetwork:
+    find_function(path, key)
     return NamedNetwork(config_of_module(path, num_classes), path.rpartition('.')[2])
 
 
@@ -265,9 +274,21 @@ _FINDERS: Dict[str, Callable[[str, int, bool, str], NamedNetwork]] = dict(
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return the suggestion that ends a message about an unknown name."""
-    near = [each for each in known if each.startswith(name)][:3]
+    name = name.lower()
+    near = [each for each in known if each.startswith(name)][:3] if name else []
     near = near or get_close_matches(name, known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+
+
+def _exported_beside(path: str) -> str:
+    """Suggest the config of an exported student for its weights or its folder."""
+    stem = osp.splitext(escape(path))[0]
+    found = [
+        file
+        for pattern in (f'{stem}.py', f'{stem}/*.py', f'{stem}/exported/*.py')
+        for file in sorted(glob(pattern))
+    ]
+    return f' Did you mean {found[0]!r}?' if found else ''
 
 
 def _head(head: dict, num_classes: int) -> dict:
@@ -291,7 +312,7 @@ def _zoo() -> Dict[str, str]:
     folder = _zoo_folder()
     return {
         osp.splitext(osp.basename(path))[0]: osp.relpath(path, folder)
-        for path in sorted(glob(osp.join(folder, '*', '*.py')))
+        for path in sorted(glob(osp.join(folder, '[!_]*', '*.py')))
     }
 
 

@@ -57,7 +57,14 @@ def test_an_exported_student(tmp_path):
         ('resnet18', ValueError, "Did you mean 'resnet18_8xb"),
         ('resnet_18_8xb32_in1k', ValueError, "Did you mean 'resnet18_8xb32_in1k'"),
         ('torchvision:resnet17', ValueError, "Did you mean 'resnet18'"),
+        ('ResNet18_8xb32', ValueError, "Did you mean 'resnet18_8xb32_in1k'"),
+        ('default_runtime', ValueError, "a config of MMPretrain's zoo"),
+        ('', ValueError, "got ''. Otherwise, a network is one of"),
         ('keras:resnet18', ValueError, 'torchvision:NAME'),
+        ('tim:resnet18', ValueError, "Did you mean 'timm:resnet18'?"),
+        ('resnet18_8xb32_in1k.py', FileNotFoundError, "mean 'resnet18_8xb32_in1k'?"),
+        ('python:torch.nn.Linar', ValueError, '^Invalid `student`: expected the imp'),
+        ('python:make', ValueError, '^Invalid `student`: expected the import path'),
         ('nowhere.py', FileNotFoundError, "an existing file, got 'nowhere.py'"),
         ('mae_vit-base-p16_8xb512-amp-coslr-300e_in1k', ValueError, 'one head'),
     ],
@@ -65,6 +72,14 @@ def test_an_exported_student(tmp_path):
 def test_what_there_is_not(name, error, message):
     with pytest.raises(error, match=message):
         find_network(name, 5, key='student')
+
+
+@pytest.mark.parametrize('given', ['', 'exported', 'exported/student1.pth'])
+def test_a_run_in_place_of_its_exported_student(given, tmp_path):
+    (tmp_path / 'exported').mkdir()
+    (tmp_path / 'exported' / 'student1.py').touch()
+    with pytest.raises(ValueError, match=r"Did you mean '.*exported/student1\.py'"):
+        find_network(str(tmp_path / given), 5)
 
 
 @pytest.mark.parametrize(
