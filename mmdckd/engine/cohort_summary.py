@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmdckd import names
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.models.backbones import ModuleBackbone
 
 
 @dataclass
@@ -157,6 +158,8 @@ def _member(
 
 def _describe(network: BaseModel) -> str:
     part = getattr(network, 'backbone', None) or getattr(network, 'model', network)
+    if isinstance(part, ModuleBackbone):
+        part = part.module
     for key in ('depth', 'arch'):
         size = getattr(part, key, None)
         if isinstance(size, (int, str)):

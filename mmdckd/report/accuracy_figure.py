@@ -102,7 +102,7 @@ def accuracy_figure(
             _ring(axes, best, unit, metric)
         margin = 0.06 * (needed.high - needed.low) or 1.0
         axes.set_ylim(needed.low - margin, needed.high + margin)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         axes.set_xlabel(unit)
         tidy(axes)
     sign = unit_of(metric)

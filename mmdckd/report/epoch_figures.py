@@ -149,7 +149,7 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
             )
         axes.set_title(f'{name}, τ = {loss.tau:g}', fontsize=10)
         axes.set_xlabel('epoch' if by_epoch else 'iteration')
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, 0), 1.1 * high)
         axes.legend(frameon=False, fontsize=SMALL)

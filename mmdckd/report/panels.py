@@ -89,7 +89,7 @@ def draw_panels(panels: Sequence[Panel], students: List[str], xlabel: str) -> Fi
         axes.set_title(panel.title + note, fontsize=10)
         axes.set_xlabel(xlabel, fontsize=SMALL)
         axes.tick_params(labelsize=SMALL)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         _scale(axes, panel)
         tidy(axes)
     handles.pop(names.ALL, None)

@@ -78,7 +78,7 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
         _draw_line(
             axes, name, style, [(line.num_students, line) for line in groups[name]]
         )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel('students')
     _finish(axes, lines)
     axes.legend()

@@ -125,7 +125,8 @@ def draw_line(
     few = images is not None and images < FEWEST_IMAGES
     if few or len(steps) == 1:
         style.update(linestyle='none', markevery=None)
-        style.setdefault('marker', '_')
+        if 'marker' not in style:
+            style.update(marker='_', markersize=16, markeredgewidth=2)
     return axes.plot(steps, values, **style, **kwargs)[0]
 
 

@@ -3,6 +3,7 @@ import copy
 
 import torch
 from torch import nn
+from torchvision.models import squeezenet1_1
 
 from helpers.networks import distil, network
 from mmdckd.engine.cohort_summary import as_table, summarize
@@ -43,6 +44,20 @@ def counted(network):
     for handle in handles:
         handle.remove()
     return sum(total)
+
+
+def test_a_network_of_a_function_has_its_own_name():
+    squeezenet = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='mmdckd.ModuleBackbone',
+            module=f'{squeezenet1_1.__module__}.squeezenet1_1',
+            num_classes=10,
+        ),
+        head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
+    )
+    model = distil(2, architecture=squeezenet, teacher=squeezenet)
+    assert {m.network for m in summarize(model, (3, 32, 32))} == {'SqueezeNet'}
 
 
 def test_members_are_counted():

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from mmdckd.report import draw_curves, read_curves
+from mmdckd.report.accuracy_figure import accuracy_figure
 from mmdckd.visualization.style import COLORS
 
 
@@ -80,6 +81,15 @@ def test_draws_any_accuracy(values, tmp_path):
     curves = dict(student0=dict(enumerate(values, 1)))
     draw_curves(curves, tmp_path / 'any.png', 'a run')
     assert COLORS[0] in colors_of(tmp_path / 'any.png')
+
+
+def test_a_single_epoch_has_one_tick_and_every_member():
+    curves = dict(student0={1: 40.0}, student1={1: 20.0}, ensemble={1: 60.0})
+    axes = accuracy_figure(curves, None).axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    sizes = {line.get_label().split()[0]: line.get_markersize() for line in axes.lines}
+    assert sizes['ensemble'] > 2 * sizes['student0']
 
 
 def test_needs_a_student(tmp_path):
