@@ -29,7 +29,7 @@ from .config_keys import RUNNER_KEYS, RUNNER_METHODS
 from .errors import keep_traceback, message_of
 
 #: The beginning of messages that name a checkpoint instead of a config key.
-_KEYLESS = 'Invalid checkpoint '
+_KEYLESS = 'Invalid checkpoint'
 #: A config key, or a part of the config.
 Part = Union[str, dict]
 

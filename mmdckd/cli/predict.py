@@ -111,7 +111,9 @@ def find_images(paths: List[str]) -> List[Tuple[str, str]]:
             for line in skipped:
                 print(f'warning: skipped {shown(line)}', file=sys.stderr)
             if not inside:
-                raise SystemExit(f'error: no image found in {path!r}')
+                raise SystemExit(
+                    f'error: Invalid `images`: expected images in {path!r}, got none.'
+                )
             files += [(file, path) for file in inside]
         else:
             files.append((path, ''))

@@ -122,6 +122,7 @@ def summary_of(cfg: 'Config', sides: Optional[List[int]]) -> str:
     size = train_image_size(cfg) if sides is None else sides * 2
     if size is None:
         raise SystemExit(
-            'error: the training pipeline does not set an image size: give --size'
+            'error: Invalid `--size`: expected the size of the images, which the '
+            'training pipeline does not set, got none.'
         )
     return as_table(summarize(model, (channels, *size[:2])))

@@ -110,8 +110,9 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
         (cfg.get('test_cfg') or {}).get('type')
     ):
         raise SystemExit(
-            'error: --out cannot write the predictions of a cohort: add --out-item '
-            'metrics for its metrics, or export a student and test that'
+            'error: Invalid `--out`: expected `--out-item metrics` beside it, as the '
+            'predictions of a cohort are not written, got none. To write '
+            'predictions, export a student and test that.'
         )
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -128,9 +129,9 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     if not hook:
         raise SystemExit(
-            'error: --show and --show-dir need `default_hooks.visualization='
-            'dict(type="VisualizationHook")` in '
-            f'{args.config!r}'
+            'error: Invalid `default_hooks.visualization`: expected '
+            "dict(type='VisualizationHook') with --show or --show-dir, got none in "
+            f'{args.config!r}.'
         )
     hook.update(
         enable=True,

@@ -154,8 +154,8 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     if args.amp:
         if not cfg.get('optim_wrapper'):
             raise SystemExit(
-                f'error: --amp needs `optim_wrapper`, which {args.config!r} does '
-                'not set'
+                'error: Invalid `optim_wrapper`: expected a dict with --amp, got none '
+                f'in {args.config!r}.'
             )
         use_amp(cfg.optim_wrapper)
     if args.fast:
@@ -177,8 +177,8 @@ def scale_lr(cfg: 'Config', path: str) -> None:
     """Scale the learning rate with the batch size."""
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         raise SystemExit(
-            'error: --auto-scale-lr needs '
-            f'`auto_scale_lr=dict(base_batch_size=...)`, which {path!r} does not set'
+            'error: Invalid `auto_scale_lr`: expected dict(base_batch_size=...) with '
+            f'--auto-scale-lr, got none in {path!r}.'
         )
     cfg.auto_scale_lr.enable = True
 

@@ -114,7 +114,7 @@ def export_student(
         build_network(
             plain,
             students[name],
-            f'checkpoint {checkpoint!r} (student {name!r})',
+            f'{checkpoint}: {name}',
             'Give the config of the run that wrote the checkpoint.',
         )
     except (ModuleNotFoundError, ValueError):

@@ -24,16 +24,15 @@ class Network(NamedTuple):
 
 
 def build_network(
-    cfg: Config, state_dict: Dict[str, Tensor], source: str, remedy: str = ''
+    cfg: Config, state_dict: Dict[str, Tensor], path: str, remedy: str
 ) -> nn.Module:
     """Build a classifier as :func:`mmpretrain.get_model` does, and load weights.
 
     Args:
         cfg (Config): Its config.
         state_dict (Dict[str, Tensor]): All of its weights.
-        source (str): The source of the weights, for the error message.
-        remedy (str): How to fix weights that do not fit. Defaults to '', which
-            means the text of :func:`~mmdckd.io.checkpoints.remedy_for`.
+        path (str): The path of the weights, for the error message.
+        remedy (str): How to fix weights that do not fit, for the error message.
 
     Returns:
         nn.Module: The classifier.
@@ -46,7 +45,7 @@ def build_network(
     model_cfg.setdefault('data_preprocessor', preprocessor)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmpretrain'):
         model = MODELS.build(model_cfg)
-    require_fit(model, state_dict, source, remedy)
+    require_fit(model, state_dict, 'checkpoint', path, remedy)
     return model
 
 
@@ -66,7 +65,10 @@ def load_network(cfg: Config, checkpoint: str) -> Network:
     """
     content = read_checkpoint(checkpoint, 'model')
     model = build_network(
-        cfg, state_dict_in(content), f'checkpoint {checkpoint!r} for {cfg.filename!r}'
+        cfg,
+        state_dict_in(content),
+        checkpoint,
+        f'Give the weights that were exported with {cfg.filename!r}.',
     )
     classes = class_names_in(content)
     return Network(model.eval(), None if classes is None else list(classes))

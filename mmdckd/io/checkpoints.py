@@ -23,6 +23,7 @@ def require_fit(
     model: nn.Module,
     state_dict: StateDict,
     source: str,
+    path: str,
     remedy: str = '',
     may_lack: Collection[str] = (),
     may_exceed: Collection[str] = (),
@@ -36,8 +37,9 @@ def require_fit(
     Args:
         model (nn.Module): The network.
         state_dict (Dict[str, Tensor]): The weights.
-        source (str): The config key and the path of the weights, for the error
-            message, such as ``"`load_from` ('a/file.pth')"``.
+        source (str): What names the weights, for the error message, such as
+            ``'`load_from`'``.
+        path (str): The path of the weights, for the error message.
         remedy (str): How to fix it. Defaults to '', which means the text of
             :func:`remedy_for`.
         may_lack (Collection[str]): Prefixes of keys that the file may lack.
@@ -58,7 +60,7 @@ def require_fit(
     if other:
         raise ValueError(
             f'Invalid {source}: expected weights, a dict from parameter names to '
-            f'tensors, got {other}.'
+            f'tensors, got {other} in {path!r}.'
         )
     faults = fit_state_dict(model, state_dict)
     accepted: Dict[str, List[str]] = {}
@@ -73,7 +75,7 @@ def require_fit(
         lines = [
             f'Invalid {source}: expected the weights of '
             f'{describe_content(model.state_dict())}, as the config describes, got '
-            f'those of {describe_content(state_dict)}.',
+            f'those of {describe_content(state_dict)} in {path!r}.',
             *describe_faults(faults),
             remedy or remedy_for(model.state_dict(), state_dict),
         ]

@@ -62,7 +62,7 @@ def unsafe_checkpoints() -> Optional[str]:
     def load_checkpoint(
         cls, filename: str, map_location: Any = None, logger: Any = 'current'
     ) -> Any:
-        with loading(f'checkpoint {filename!r}', filename):
+        with loading('checkpoint', filename):
             content = load(cls, filename, map_location, logger)
             if isinstance(content, dict):
                 if isinstance(content.get('meta'), dict):
@@ -88,7 +88,7 @@ def _loading_weights(loader: Callable) -> Callable:
 
     @functools.wraps(loader)
     def load_weights(filename: str, *args, **kwargs) -> Any:
-        with loading(f'checkpoint {filename!r}', str(filename)):
+        with loading('checkpoint', str(filename)):
             return loader(filename, *args, **kwargs)
 
     return load_weights

@@ -74,8 +74,8 @@ def loading(what: str, path: str) -> Iterator[bool]:
     checkpoints are trusted.
 
     Args:
-        what (str): The name of the file, for the error message, such as
-            ``"checkpoint 'a.pth'"``.
+        what (str): What names the file, for the error message, such as
+            ``'`load_from`'``.
         path (str): The path of the file.
 
     Yields:
@@ -97,11 +97,11 @@ def loading(what: str, path: str) -> Iterator[bool]:
         names = _asked_for(path, error)
         raise ValueError(
             (
-                f'Invalid {what}: expected only weights, got a file that also needs '
-                f'{names}, which can run any code. '
+                f'Invalid {what}: expected only weights, got {path!r}, which also '
+                f'needs {names} and so can run any code. '
                 if names
                 else f'Invalid {what}: expected a PyTorch file with only weights, '
-                'got a file of another kind or one that needs more than weights. '
+                f'got {path!r}, which is of another kind or needs more. '
             )
             + 'If you trust its source, load it with --trust-checkpoint (in '
             'Python, mmdckd.io.trust.trust_checkpoints()); if not, ask for a file '
@@ -109,8 +109,8 @@ def loading(what: str, path: str) -> Iterator[bool]:
         ) from error
     except _OF_DAMAGE as error:
         raise ValueError(
-            f'Invalid {what}: expected a PyTorch file, got one that is damaged or of '
-            f'another kind ({type(error).__name__}: {error}).'
+            f'Invalid {what}: expected a PyTorch file, got {path!r}, which is damaged '
+            f'or of another kind ({type(error).__name__}: {error}).'
         ) from error
     finally:
         del os.environ[_FORCE]
@@ -142,7 +142,7 @@ def _check_size(what: str, path: str) -> None:
     if unpacked > _MOST_UNPACKED * osp.getsize(path) + 2**20:
         raise ValueError(
             f'Invalid {what}: expected an uncompressed file, as PyTorch saves, got '
-            f'{osp.getsize(path):,} bytes that would unpack to {unpacked:,}.'
+            f'{path!r}, {osp.getsize(path):,} bytes that would unpack to {unpacked:,}.'
         )
 
 

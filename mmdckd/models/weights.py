@@ -49,7 +49,6 @@ def read_checkpoint(path: str, key: str) -> dict:
         ValueError: If the file cannot be read, would run code, or does not
             contain a dict.
     """
-    what = f'`{key}` ({path!r})'
     if path.startswith(('http://', 'https://')):
         checkpoint = _download(path, key)
     elif '://' in path:
@@ -61,18 +60,18 @@ def read_checkpoint(path: str, key: str) -> dict:
                 f'Invalid `{key}`: expected an existing checkpoint, got {path!r}.'
             )
         try:
-            checkpoint = _read(path, what)
+            checkpoint = _read(path, key)
         except ValueError:
             raise
         except Exception as error:
             raise ValueError(
-                f'Invalid {what}: expected a file of PyTorch, got one that is '
+                f'Invalid `{key}`: expected a PyTorch file, got {path!r}, which is '
                 f'truncated or of another kind. PyTorch says: {error}'
             ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f'Invalid {what}: expected a checkpoint, a dict, got a '
-            f'{type(checkpoint).__name__}.'
+            f'Invalid `{key}`: expected a checkpoint, a dict, got a '
+            f'{type(checkpoint).__name__} in {path!r}.'
         )
     return checkpoint
 
@@ -100,28 +99,28 @@ def _weights_in(checkpoint: dict, path: str, key: str) -> Dict[str, torch.Tensor
     weights = state_dict_in(checkpoint)
     if not any(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(
-            f'Invalid `{key}` ({path!r}): expected a state dict, a mapping from '
-            'parameter names to tensors, at the top level or under "state_dict" '
-            'or "model", got no tensors.'
+            f'Invalid `{key}`: expected a state dict, a mapping from parameter names '
+            'to tensors, at the top level or under "state_dict" or "model", got no '
+            f'tensors in {path!r}.'
         )
     return weights
 
 
-def _read(path: str, what: str) -> dict:
+def _read(path: str, key: str) -> dict:
     if is_transformers_file(path):
         return read_transformers_folder(osp.dirname(path))
     if path.endswith('.safetensors'):
         from safetensors.torch import load_file
 
         return load_file(path)
-    with loading(what, path) as weights_only:
+    with loading(f'`{key}`', path) as weights_only:
         return torch.load(path, map_location='cpu', weights_only=weights_only)
 
 
 def _download(url: str, key: str) -> dict:
 
     def load():
-        with loading(f'`{key}` ({url})', url) as weights_only:
+        with loading(f'`{key}`', url) as weights_only:
             return torch.hub.load_state_dict_from_url(
                 url, map_location='cpu', weights_only=weights_only
             )
@@ -191,9 +190,7 @@ def load_weights(
             name: value for name, value in weights.items() if not name.startswith(head)
         }
         classes = None
-    require_fit(
-        model, weights, f'`{key}` ({path!r})', may_lack=head if new_head else ()
-    )
+    require_fit(model, weights, f'`{key}`', path, may_lack=head if new_head else ())
     for module in model.modules():
         if hasattr(module, 'init_weights'):
             module._is_init = True
@@ -216,10 +213,7 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
             parameter of a member, or shapes differ; the message lists them.
     """
     lines = require_fit(
-        model,
-        read_state_dict(path, key),
-        f'`{key}` ({path!r})',
-        may_lack=BESIDE_MEMBERS,
+        model, read_state_dict(path, key), f'`{key}`', path, may_lack=BESIDE_MEMBERS
     )
     for line in lines:
         warn(
@@ -310,7 +304,8 @@ def _check_pretrained_part(part: nn.Module, cfg: Dict[str, Any], key: str) -> No
     lines = require_fit(
         part,
         weights,
-        f'`{key}` ({path!r})',
+        f'`{key}`',
+        path,
         remedy='Give a checkpoint of this architecture, and `prefix` if the '
         'checkpoint contains a whole network.',
         may_lack=[

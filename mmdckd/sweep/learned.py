@@ -17,34 +17,44 @@ from .statistics import summarize
 
 #: Title to a statistic of the members that the method's figure selects; with a
 #: ``/``, of the member before it, or of all together.
-STATISTICS = {
+CALIBRATION = {
     'Entropy': 'entropy',
     'Soft entropy': 'soft_entropy',
     'Soft entropy of the target': metric_name(TARGET, 'soft_entropy'),
-    "Distance to the teacher's class correlation": 'correlation_distance',
-    'Agreement where the teacher is right': 'agreement_right',
-    'Agreement where the teacher is wrong': 'agreement_wrong',
     'ECE': 'ece',
     'NLL': 'nll',
     'Brier': 'brier',
+}
+AGREEMENT = {
+    "Distance to the teacher's class correlation": 'correlation_distance',
+    'Agreement where the teacher is right': 'agreement_right',
+    'Agreement where the teacher is wrong': 'agreement_wrong',
     'Agreement of two students': metric_name(COHORT, 'agreement'),
 }
+STATISTICS = {**CALIBRATION, **AGREEMENT}
 
-EXPLANATION = (
-    'Statistics of the last validation. Entropy and NLL are in nats; soft '
-    'entropies and class correlations use predictions softened with a '
-    'temperature of 4. The distance is the total variation distance between the '
-    "mean prediction for a class and the teacher's. Agreement is the share of "
-    'images with the same top-1 prediction: with the teacher, on the images that '
-    'it classifies correctly and on the others, and between students. A cell is '
-    'empty if there is no teacher, no target or no peer. '
-    '`python tools/report.py FOLDER` draws the class correlations of a run '
-    '(`FOLDER` is its `train/`).'
+#: A table each: what it explains, and its columns.
+TABLES = (
+    (
+        'Statistics of the last validation. Entropy and NLL are in nats; soft '
+        'entropies use predictions softened with a temperature of 4. A cell is '
+        'empty if there is no teacher, no target or no peer.',
+        CALIBRATION,
+    ),
+    (
+        'The distance is the total variation distance between the mean prediction '
+        "for a class and the teacher's, at a temperature of 4. Agreement is the "
+        'share of images with the same top-1 prediction: as the teacher, on the '
+        'images that it classifies correctly and on the others, and of two '
+        'students. `python tools/report.py FOLDER` draws the class correlations '
+        'of a run (`FOLDER` is its `train/`).',
+        AGREEMENT,
+    ),
 )
 
 
-def learned_table(lines: List[Line]) -> str:
-    """Write the statistics after the last epoch as a table, one row a method.
+def learned_tables(lines: List[Line]) -> str:
+    """Write the statistics after the last epoch as tables, one row a method.
 
     Args:
         lines (List[Line]): The methods with their records.
@@ -52,17 +62,20 @@ def learned_table(lines: List[Line]) -> str:
     Returns:
         str: Markdown; empty if no run has recorded statistics.
     """
-    rows = [['Method', *STATISTICS]]
+    tables = [(text, _table(lines, columns)) for text, columns in TABLES]
+    return '\n\n'.join(f'{text}\n\n{rows}' for text, rows in tables if rows)
+
+
+def _table(lines: List[Line], columns: Dict[str, str]) -> str:
+    rows = [['Method', *columns]]
     for line in lines:
-        values = [last_values(line, key) for key in STATISTICS.values()]
+        values = [last_values(line, key) for key in columns.values()]
         if any(values):
             rows.append(
                 [line.method.name]
                 + [spread(summarize(each), digits=3) if each else '' for each in values]
             )
-    if len(rows) == 1:
-        return ''
-    return f'{EXPLANATION}\n\n{table(rows)}'
+    return table(rows) if len(rows) > 1 else ''
 
 
 def last_values(line: Line, key: str) -> List[float]:

@@ -13,11 +13,11 @@ from .spec import Spec
 TITLE = '# What was measured'
 
 PREFACE = """
-Every table is generated from results in the repository, one line a run. The
-command in a row repeats it, including the teacher it needs; the images of
-Glyph62 have to be created first (`tools/datasets/make_glyph62.py`).
-`docs/tutorials/sweep.md` explains sweeps. No number is the paper's: this
-project's formulation is its own.
+Every table is generated from results in the repository, which have one line for
+each run. The command above a table repeats a row, and first trains the teacher that
+it needs. Create the images of Glyph62 before
+(`tools/datasets/make_glyph62.py`). `docs/tutorials/sweep.md` explains sweeps. No
+figure is the paper's: the loss is this project's own formulation.
 """.strip()
 
 

@@ -5,7 +5,7 @@ import math
 import shlex
 from typing import Sequence, Tuple
 
-from .learned import learned_table
+from .learned import learned_tables
 from .lines import Line, make_lines
 from .markdown import spread, table
 from .plan import Entry
@@ -57,8 +57,9 @@ def to_markdown(
             parts += [
                 f'{mark}# {pair}' if pair else '',
                 _comparison(spec, own),
-                _details(spec, own),
-                learned_table(own),
+                _differences(spec, own),
+                _details(own),
+                learned_tables(own),
             ]
     parts += [_not_run(spec, lines), _teachers(spec, entries, results)]
     parts += [f'![{title}]({link}{file})' for title, file in plots]
@@ -77,24 +78,15 @@ def _preface(spec: Spec, lines: Sequence[Line]) -> str:
         text += f' For a cohort, it is {FIGURE_TEXTS[figures.pop()]}.'
     elif figures:
         text += ' For a cohort, the column of students says what it is.'
-    if spec.compare_with:
-        text += (
-            ' A difference compares runs with the same seed: its mean, and the 95 % '
-            "interval of Student's t in brackets, in bold if it excludes 0 (for "
-            'each comparison alone, without correction for their number).'
-        )
-    return text
+    return (
+        f'{text}\n\nThis command repeats a row, whose method goes in place of '
+        '`METHOD`, in quotes if its name has spaces:\n\n'
+        f'    {command_of(spec)} {"PAIR/" if any(spec.pairs) else ""}METHOD'
+    )
 
 
 def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
-    others = [
-        line for name in spec.compare_with for line in lines if line.method.name == name
-    ]
-    rows = [
-        ['Method', 'Students', 'Runs', spec.metric]
-        + [f'− {other.method.name}' for other in others]
-        + ['Command to repeat it']
-    ]
+    rows = [['Method', 'Students', 'Runs', spec.metric]]
     several = len({x.method.figure for x in lines if x.num_students > 1}) > 1
     for line in lines:
         students = str(line.num_students)
@@ -108,10 +100,27 @@ def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
                 _runs(spec, line),
                 spread(summarize(list(line.values().values()))),
             ]
-            + [_difference(line, other) for other in others]
-            + [f'`{command_of(spec, line.method)}`']
         )
-    return table(rows, left=(0, len(rows[0]) - 1))
+    return table(rows)
+
+
+def _differences(spec: Spec, lines: Sequence[Line]) -> str:
+    others = [
+        line for name in spec.compare_with for line in lines if line.method.name == name
+    ]
+    if not others:
+        return ''
+    rows = [['Method', *(f'− {other.method.name}' for other in others)]]
+    rows += [
+        [line.method.name, *(_difference(line, other) for other in others)]
+        for line in lines
+    ]
+    return (
+        'Each row minus the method that its column names, over runs with the same '
+        "seed: the mean, and the 95 % interval of Student's t in brackets, in bold if "
+        'it excludes 0. Each comparison stands alone, without correction for their '
+        'number.\n\n'
+    ) + table(rows)
 
 
 def _runs(spec: Spec, line: Line) -> str:
@@ -119,17 +128,16 @@ def _runs(spec: Spec, line: Line) -> str:
     return str(done) if done >= wanted else f'{done} of {wanted}'
 
 
-def _details(spec: Spec, lines: Sequence[Line]) -> str:
+def _details(lines: Sequence[Line]) -> str:
     rows = [
         [
             'Method',
-            'First student',
-            'Best in validation',
+            'First',
+            'Best',
             'Ensemble',
             'Best epoch',
-            'Best epoch, number',
             'Parameters',
-            'Training TFLOPs',
+            'TFLOP',
             'Seconds',
         ]
     ]
@@ -145,20 +153,22 @@ def _details(spec: Spec, lines: Sequence[Line]) -> str:
                 ''
                 if one
                 else spread(summarize(list(line.values('ensemble').values()))),
-                spread(summarize(list(at_best.values()))) if at_best else '',
-                f'{sum(epochs) / len(epochs):.0f}' if epochs else '',
+                f'{spread(summarize(list(at_best.values())))} '
+                f'({sum(epochs) / len(epochs):.0f})'
+                if epochs
+                else '',
                 _mean(line, 'parameters', '{:,.0f}'),
                 _mean(line, 'train_flops', '{:.3g}', 1e12),
                 _mean(line, 'train_seconds', '{:,.0f}'),
             ]
         )
     return (
-        'The same runs, by the same commands. "First student", "best in '
-        'validation" and "ensemble" are after the last epoch. "Best epoch" is '
-        'the accuracy after the epoch that was best in validation, and "best '
-        'epoch, number" the mean number of that epoch. A training costs the '
-        'matrix products and convolutions of all steps, including the forward '
-        'pass of its teacher. Seconds are wall time including validations, on a '
+        'The same runs after the last epoch: the first student, the best one in '
+        'validation, and the ensemble. "Best epoch" is the result after the epoch '
+        'that was best in validation, with the mean number of that epoch in '
+        'parentheses. "Parameters" are those of one student. "TFLOP" counts the '
+        'matrix products and convolutions of the training, including the forward '
+        'passes of the teacher. "Seconds" are wall time including validations, on a '
         'machine that may have been busy.'
         '\n\n'
     ) + table(rows)

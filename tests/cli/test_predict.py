@@ -268,7 +268,7 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     'arguments, words',
     [
         (['missing.pth', 'a.png'], "got 'missing.pth'"),
-        (['{config}', '{empty}'], 'no image found in'),
+        (['{config}', '{empty}'], 'Invalid `images`: expected images in'),
         (['{config}', 'a.png', '--topk', '0'], '--topk: expected 1 or more, got 0'),
     ],
 )

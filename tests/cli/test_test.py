@@ -186,13 +186,13 @@ def test_an_unusable_argument_is_refused(main, capsys, arguments, message):
 
 def test_predictions_of_a_cohort_are_refused(main, tmp_path):
     (tmp_path / 'none.pth').touch()
-    with pytest.raises(SystemExit, match='--out cannot write the predictions'):
+    with pytest.raises(SystemExit, match='Invalid `--out`: .* the predictions'):
         main(COHORT, tmp_path / 'none.pth', '--out', tmp_path / 'out.pkl')
 
 
 def test_drawing_needs_its_hook(main, tmp_path):
     (tmp_path / 'none.pth').touch()
-    with pytest.raises(SystemExit, match='`default_hooks.visualization=dict'):
+    with pytest.raises(SystemExit, match='Invalid `default_hooks.visualization`'):
         main(
             TEACHER,
             tmp_path / 'none.pth',

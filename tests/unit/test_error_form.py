@@ -2,6 +2,7 @@
 """Errors about what a user wrote have one form: ``Invalid X: expected ...``."""
 
 import ast
+import re
 from typing import Iterator, List, Tuple
 
 import pytest
@@ -9,14 +10,16 @@ import pytest
 from helpers.paths import ROOT
 
 #: The errors of what a user wrote.
-ERRORS = ('FileNotFoundError', 'KeyError', 'TypeError', 'ValueError')
+ERRORS = ('FileNotFoundError', 'KeyError', 'SystemExit', 'TypeError', 'ValueError')
+FORM = re.compile('(error: )?Invalid [^:]+: (expected |{})')
 PACKAGE = ROOT / 'mmdckd'
 #: The forms of an error that puts a place in front of another error.
-PREFIXED = ('{}: {}', '`{}`: {}')
+PREFIXED = ('{}: {}', '`{}`: {}', 'error: {}', 'error: {}{}\n{}', 'error: {}: {}\n{}')
 #: The beginnings of reasons that another message, a note or a warning completes,
 #: by the file that raises them.
 REASONS = {
     'cli/export.py': ('the checkpoint has no config',),
+    'cli/sweep.py': ('error: these runs failed:',),
     'datasets/load_image.py': ('it cannot be decoded',),
     'export/labeled_images.py': ('the ',),
     'io/data.py': ('it has no ', 'its arrays take ', '{} is of '),
@@ -26,6 +29,7 @@ REASONS = {
         'the dataset ',
         '{} cannot be ',
     ),
+    'sweep/worker.py': ('error: another process already trains ',),
 }
 
 
@@ -62,7 +66,9 @@ def faults(source: str, reasons: Tuple[str, ...] = ()) -> List[str]:
     return [
         f'line {line}: {text}'
         for line, text in messages(source)
-        if not text.startswith(('Invalid ', *reasons)) and text not in PREFIXED
+        if not FORM.match(text)
+        and not text.startswith(reasons or '\0')
+        and text not in PREFIXED
     ]
 
 
@@ -88,8 +94,16 @@ def test_every_reason_is_still_raised(name, reason):
         ("ValueError('`tau` should be positive')", '`tau` should be positive'),
         ("TypeError(f'`{key}` is a dict, but got {cfg!r}')", '`{}` is a dict'),
         ("KeyError('no ' + name)", 'no '),
-        ("FileNotFoundError('Invalid x: ...' if a else 'There is no x')", 'There is'),
+        (
+            "FileNotFoundError('Invalid x: expected ...' if a else 'There is no x')",
+            'There is',
+        ),
         ("ValueError('there is ' 'no peer') from error", 'there is no peer'),
+        ("SystemExit('error: no image found')", 'error: no image found'),
+        (
+            "ValueError(f'Invalid `tau` ({path!r}): needs 1')",
+            'Invalid `tau` ({}): needs',
+        ),
     ],
 )
 def test_another_form_is_found(call, text):

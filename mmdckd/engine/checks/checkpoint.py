@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Tuple
+
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.base_loop import BaseLoop
 
@@ -25,24 +27,26 @@ def check_checkpoint(runner: Runner, checkpoint: dict) -> None:
     """
     beside = () if runner._resume else BESIDE_MEMBERS
     model = runner.model
-    source = source_of(runner)
+    source, path = source_of(runner)
     for line in require_fit(
         unwrapped(model),
         state_dict_in(checkpoint),
         source,
+        path,
         may_lack=beside,
         may_exceed=beside,
     ):
         warn(
-            f'{source} and the config differ in parts other than the members. {line}',
+            f'{source} ({path!r}) and the config differ in parts other than the '
+            f'members. {line}',
             runner.logger,
         )
 
 
-def source_of(runner: Runner) -> str:
-    """Return where the loaded checkpoint comes from, for messages."""
+def source_of(runner: Runner) -> Tuple[str, str]:
+    """Return what names the loaded checkpoint, and its path, for messages."""
     path = runner._load_from
-    if not runner._resume:
-        training = isinstance(runner._train_loop, BaseLoop)
-        return f'`load_from` ({path!r})' if training else f'checkpoint {path!r}'
-    return f'`resume` ({path or find_latest_checkpoint(runner.work_dir)!r})'
+    if runner._resume:
+        return '`resume`', path or find_latest_checkpoint(runner.work_dir)
+    training = isinstance(runner._train_loop, BaseLoop)
+    return '`load_from`' if training else 'checkpoint', path

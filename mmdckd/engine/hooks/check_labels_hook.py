@@ -65,7 +65,8 @@ class CheckLabelsHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Read the class names from a checkpoint."""
-        self._loaded = {source_of(runner): class_names_in(checkpoint)}
+        source, path = source_of(runner)
+        self._loaded = {f'{source} ({path!r})': class_names_in(checkpoint)}
 
     def before_train(self, runner) -> None:
         """Check the training and validation splits."""

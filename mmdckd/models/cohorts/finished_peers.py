@@ -205,7 +205,7 @@ def read_students(path: str, content: dict) -> List[BaseModel]:
             for key, value in weights.items()
             if key.startswith(prefix)
         }
-        require_fit(network, own, f'`{KEY}` ({name} in {path!r})')
+        require_fit(network, own, f'`{KEY}`', f'{path}: {name}')
         network.pretrained_classes = class_names_in(content)
         students.append(network)
     return students

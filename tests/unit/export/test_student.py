@@ -219,7 +219,7 @@ def test_another_config_is_used_when_given(run, tmp_path):
 
     cfg.model.architecture = network(34)
     with pytest.raises(
-        ValueError, match='Invalid checkpoint .*expected the weights'
+        ValueError, match='Invalid checkpoint: expected the weights'
     ) as error:
         export_student(last(run), str(tmp_path / 'wrong'), 'student0', cfg)
     assert 'backbone.layer1.2.conv1.weight' in str(error.value)

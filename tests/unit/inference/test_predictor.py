@@ -168,7 +168,7 @@ def test_what_is_no_exported_student_is_refused(student, tmp_path):
     content = torch.load(alone, weights_only=True)
     del content['state_dict']['head.fc.weight']
     torch.save(content, alone)
-    with pytest.raises(ValueError, match='(?s)Invalid checkpoint .*head.fc.weight'):
+    with pytest.raises(ValueError, match='(?s)Invalid checkpoint: .*head.fc.weight'):
         Predictor(alone)
     (tmp_path / 'alone.onnx').write_text('nothing')
     with pytest.raises(ValueError, match='an ONNX file, got .*alone.onnx'):

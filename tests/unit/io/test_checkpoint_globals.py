@@ -152,7 +152,7 @@ HOSTILE = dict(
 @pytest.mark.parametrize('case', HOSTILE)
 def test_a_hostile_pickle_is_refused_with_the_name_of_the_file(case, tmp_path):
     path = save(tmp_path / f'{case}.pth', pickled(HOSTILE[case]))
-    with pytest.raises(ValueError, match=f'{case}.pth.*(only weights|PyTorch file)'):
+    with pytest.raises(ValueError, match=f'(only weights|PyTorch file).*{case}.pth'):
         read_checkpoint(path, 'teacher_ckpt')
 
 

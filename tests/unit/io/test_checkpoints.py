@@ -34,7 +34,7 @@ def cohorts():
 
 def refusal(model, state_dict):
     with pytest.raises(ValueError, match='^Invalid `load_from`: expected') as error:
-        require_fit(model, state_dict, '`load_from`')
+        require_fit(model, state_dict, '`load_from`', 'a.pth')
     return str(error.value)
 
 
@@ -96,10 +96,10 @@ def test_what_is_no_state_dict(content, got):
 def test_what_may_be_lacking_is_told():
     before = plain().state_dict()
     lacking = {k: v for k, v in before.items() if not k.startswith('head.')}
-    lines = require_fit(plain(), lacking, 'it', may_lack=('head.',))
+    lines = require_fit(plain(), lacking, 'it', 'a.pth', may_lack=('head.',))
     assert lines == ['2 missing from the file: head.fc.weight; head.fc.bias']
     with pytest.raises(ValueError, match='missing from the file: head.fc'):
-        require_fit(plain(), lacking, 'it', may_lack=('backbone.',))
+        require_fit(plain(), lacking, 'it', 'a.pth', may_lack=('backbone.',))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 import pytest
 
 from helpers.sweeps import curves, record
-from mmdckd.sweep.learned import STATISTICS, curve, learned_table
+from mmdckd.sweep.learned import STATISTICS, curve, learned_tables
 from mmdckd.sweep.lines import Line
 from mmdckd.sweep.spec import Method, Recipe
 
@@ -30,13 +30,16 @@ def run(seed=0, students=PAIR, val=(), **changes):
 
 
 def cells(text, name):
-    """What the table has of a method, by the title of the column."""
-    rows = [line.split('|')[1:-1] for line in text.splitlines() if '|' in line]
-    (named,) = [row for row in rows if row[0].strip() == name]
-    return {title.strip(): cell.strip() for title, cell in zip(rows[0], named)}
+    """What the tables have of a method, by the title of the column."""
+    found = {}
+    for block in text.split('\n\n'):
+        rows = [line.split('|')[1:-1] for line in block.splitlines() if '|' in line]
+        for named in [row for row in rows if row[0].strip() == name]:
+            found |= {a.strip(): b.strip() for a, b in zip(rows[0], named)}
+    return found
 
 
-def test_the_table_holds_what_counts_of_a_cohort():
+def test_the_tables_hold_what_counts_of_a_cohort():
     vals = [
         {
             'student0/nll': 1.0 + seed,
@@ -48,7 +51,7 @@ def test_the_table_holds_what_counts_of_a_cohort():
         for seed in range(2)
     ]
     records = [run(seed, val=val) for seed, val in enumerate(vals)]
-    text = learned_table(
+    text = learned_tables(
         [make_line(*records), make_line(*records, figure='ensemble', name='E')]
     )
     row = cells(text, 'dckd')
@@ -67,16 +70,16 @@ def test_the_table_holds_what_counts_of_a_cohort():
 def test_figures_that_statistics_have():
     val = {'student0/ece': 0.25, 'student1/ece': 0.75}
     for figure, value in dict(mean=0.5, first=0.25, best=0.5).items():
-        text = learned_table([make_line(run(val=val), figure=figure)])
+        text = learned_tables([make_line(run(val=val), figure=figure)])
         assert cells(text, 'dckd')['ECE'] == f'{value:.3f}'
     # A network that is trained alone has no prefix.
-    text = learned_table([make_line(run(students=[], val=dict(ece=0.125)))])
+    text = learned_tables([make_line(run(students=[], val=dict(ece=0.125)))])
     assert cells(text, 'dckd')['ECE'] == '0.125'
 
 
 def test_without_statistics_there_is_no_table():
     line = make_line(run(val={f'{name}/{TOP1}': 70.0 for name in PAIR}))
-    assert learned_table([line]) == ''
+    assert learned_tables([line]) == ''
 
 
 def test_a_curve_is_the_mean_of_the_seeds_that_have_it():
@@ -104,7 +107,7 @@ def test_all_that_is_recorded_of_knowledge_is_shown():
     sums.add(dict(zip(['teacher', *PAIR], scores)), labels)
     sums.add_target('target', scores[1:].log(), labels)
     sums.reduce()
-    text = learned_table([make_line(run(val=sums.scalars()))])
+    text = learned_tables([make_line(run(val=sums.scalars()))])
     assert '' not in cells(text, 'dckd').values()
     assert float(cells(text, 'dckd')['Agreement of two students']) == (
         pytest.approx(sums.scalars()['cohort/agreement'], abs=6e-4)

@@ -168,7 +168,7 @@ def test_classes_of_the_checkpoint_of_a_run(tmp_path):
     other.experiment_name += '_test'
     other.resume = False
     message = refused(other, test=True)
-    assert f"only checkpoint {path!r} has 'owl'" in message
+    assert f"only checkpoint ({path!r}) has 'owl'" in message
 
 
 def test_the_same_classes_pass():
