@@ -31,7 +31,7 @@ class CollectiveLosses(NamedTuple):
 class Collective(nn.Module):
     r"""A cohort of students for your own training loop.
 
-    .. math:: L = \sum_i \big(L_{task}(z_i, y) + L_{collective, i}\big)
+    .. math:: L = \sum_i \bigl(L_{task}(z_i, y) + L_{collective, i}\bigr)
 
     The students are plain networks: build the optimizer from
     ``collective.parameters()``, and use a trained student on its own. To resume,

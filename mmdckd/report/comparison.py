@@ -38,7 +38,7 @@ _OF_STUDENTS = (
         1,
     ),
     (
-        'students, the same without the class itself',
+        'students, the same distance without the true class',
         'correlation_distance_non_target',
         '{:.4f}',
         1,

@@ -34,7 +34,7 @@ CORRELATION = dict(
         1,
     ),
     correlation_distance_non_target=(
-        'The same without the class itself',
+        'The same, without the true class',
         'total variation',
         1,
     ),

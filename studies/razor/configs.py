@@ -24,14 +24,15 @@ from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run
 COMMAND = 'python -m studies.razor.configs --out docs/reference/mmrazor_configs.md'
 INTRODUCTION = f"""# The configs of MMRazor in a cohort
 
-Made by `{COMMAND}` with MMRazor {mmrazor.__version__}, from every config
-below `configs/distill/mmcls`.
+`{COMMAND}` makes this page from every config below `configs/distill/mmcls` of MMRazor
+{mmrazor.__version__}.
 
-"converts": `python tools/convert_razor_config.py IN OUT --num-students 2` makes it a
-config of two students. "runs": it trains for two iterations and validates,
-with its own networks, losses, pipelines, optimizer and hooks. Images of noise, 64
-pixels wide (32 for CIFAR), replace its data. Its teacher has no weights. DeiT's
-networks are small ones of their families; its teacher needs timm.
+- **converts**: `python tools/convert_razor_config.py IN OUT --num-students 2` makes
+  it a config of two students.
+- **runs**: it trains for two iterations and validates, with its own networks,
+  losses, pipelines, optimizer and hooks. Images of noise, 64 pixels wide (32 for
+  CIFAR), replace its data, and the teacher has random weights. For DeiT, the
+  networks are small ones of the same families, and the teacher needs timm.
 """
 
 
@@ -72,14 +73,18 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_current_instance().setLevel('ERROR')
     warnings.simplefilter('ignore')
-    lines = ['| config | converts | runs | to know |', '| --- | --- | --- | --- |']
+    lines = ['| config | converts | runs |', '| --- | --- | --- |']
+    notes = []
     for path in razor_configs():
         if args.only and args.only not in path:
             continue
         row = row_of(path)
         print(': '.join(row), flush=True)
-        lines.append(f'| {" | ".join(row)} |')
-    write_text(args.out, INTRODUCTION + '\n' + '\n'.join(lines) + '\n')
+        *cells, note = row
+        lines.append(f'| {" | ".join(cells)} |')
+        if note:
+            notes.append(f'- `{row[0]}`: {note}')
+    write_text(args.out, '\n'.join([INTRODUCTION, *lines, '', *notes]) + '\n')
 
 
 if __name__ == '__main__':

@@ -9,29 +9,28 @@ from .run import Record
 
 _HEADER = """# The model zoo
 
-Written by `python -m studies.zoo`. Every family of image classifiers that
-MMPretrain ships a config for, and classifiers of timm and transformers, small
-and random. Of each kind, a type of backbone with a type of head, it is the
+`python -m studies.zoo` checks every family of image classifiers that MMPretrain
+ships a config for, and small, randomly initialized classifiers of timm and
+transformers. Each pair of a backbone type and a head type is represented by its
 smallest config.
 
-- **As student**: two students of this network and a small teacher go through one
-  training step with `DCKDLoss` and one validation step. Losses are finite and both
-  learn, from the scores that their own heads predict with (or those of the distillation
-  classifier). Each scores bit for bit what MMPretrain alone makes of its weights.
-  Saving and loading loses nothing.
-- **As teacher**: the network, with random weights, teaches two small students
-  for one training step and one validation step. It stays as it is, and scores
-  what it scores alone.
-- **Control**: MMPretrain alone does the same. What it cannot ask is neither
-  student nor teacher.
+- **Student**: two students of this network and a small teacher run one training step
+  with `DCKDLoss` and one validation step. The losses are finite, and both students
+  learn from the scores that their own heads predict with (or from those of the
+  distillation classifier). Their scores equal those of MMPretrain alone with the same
+  weights, to the bit. Saving and loading changes nothing.
+- **Teacher**: the network, with random weights, teaches two small students for one
+  training step and one validation step. Its weights and its scores do not change.
+- **Control**: MMPretrain alone trains and predicts. A network that cannot predict there
+  is checked neither as student nor as teacher.
 
-No config has a recorder: the logits are found. The batch is two photographs,
-in the form and size that the pipelines of the config give them.
+No config has a recorder: mmdckd finds the logits. The batch is two photographs, as
+the pipelines of the config load and resize them.
 
 {summary}
 
-| family | config | parameters | as student | as teacher | control | why not |
-| --- | --- | --: | :-: | :-: | :-: | --- |
+| config | parameters | student | teacher | control |
+| --- | --: | :-: | :-: | :-: |
 """
 
 
@@ -49,7 +48,8 @@ def report(
     Returns:
         tuple: The page, and its summary in one line.
     """
-    rows, counts = [], dict(student=[0, 0], teacher=[0, 0])
+    rows, notes = [], []
+    counts = dict(student=[0, 0], teacher=[0, 0])
     trained = 0
     for entry in sorted(entries, key=_place):
         control = record.of(entry.config, 'control')
@@ -68,17 +68,18 @@ def report(
                 reasons.append(f'as {role}: {result["reason"]}')
         reasons += _why_control_fails(control)
         rows.append(
-            f'| {entry.family} | `{entry.config}` | {_millions(entry)} | '
-            f'{cells["student"]} | {cells["teacher"]} | '
-            f'{_say_control(control)} | {_cell("; ".join(reasons))} |'
+            f'| `{entry.config}` | {_millions(entry)} | {cells["student"]} | '
+            f'{cells["teacher"]} | {_say_control(control)} |'
         )
+        if reasons:
+            notes.append(f'- `{entry.config}`: {_escape("; ".join(reasons))}')
     summary = (
         f'{len(entries)} networks of {len({e.family for e in entries})} '
         f'families. {counts["student"][0]} of {counts["student"][1]} learn in a '
         f'cohort, and {counts["teacher"][0]} of {counts["teacher"][1]} teach one. '
         f'MMPretrain alone trains {trained}.'
     )
-    page = _HEADER.format(summary=summary) + '\n'.join(rows) + '\n'
+    page = _HEADER.format(summary=summary) + '\n'.join([*rows, '', *notes]) + '\n'
     return page + _left_out(entries, unreadable) + _versions(), summary
 
 
@@ -105,8 +106,8 @@ def _why_control_fails(control: Optional[dict]) -> List[str]:
     return [f'MMPretrain: {why}' for why in sorted(faults)]
 
 
-def _cell(text: str) -> str:
-    return text.replace('|', '\\|').replace('<', '&lt;')
+def _escape(text: str) -> str:
+    return text.replace('<', '&lt;')
 
 
 def _left_out(entries: List[Entry], unreadable: Dict[str, str]) -> str:
@@ -116,25 +117,23 @@ def _left_out(entries: List[Entry], unreadable: Dict[str, str]) -> str:
         '',
         '## Left out',
         '',
-        'Pretraining without labels, retrieval, captioning, questions and '
-        'answers, other multimodal models, and networks without a head are no '
-        'image classifiers. Of a family that has both, the classifiers are '
-        'above. Networks in their form for deployment are not trained. '
-        f'Families with nothing else: {", ".join(others)}.',
+        'Models for pretraining without labels, retrieval, captioning and question '
+        'answering, other multimodal models, and networks without a head are not '
+        'image classifiers. Networks in their deployment form are not trained. '
+        f'These families have no other config: {", ".join(others)}.',
         '',
-        'A `MultiTaskHead`, of which MMPretrain ships no config, predicts '
-        'several distributions, and a cohort needs one: name the logits of '
-        'one task by `distiller.student_logits`. Of every head, '
-        '[](heads.md) says what it gives. Multi-label networks (csra, vgg on '
-        'VOC) learn as such.',
+        'A `MultiTaskHead`, of which MMPretrain ships no config, predicts several '
+        'distributions, and a cohort needs one: set `distiller.student_logits` to '
+        'the logits of one task. [](heads.md) lists what each head predicts. '
+        'Multi-label networks (csra, vgg on VOC) learn as such.',
         '',
     ]
     if unreadable:
         lines += [
-            'Configs that MMEngine cannot read, or not without other packages:',
+            'MMEngine cannot read these configs, or needs other packages for them:',
             '',
         ]
-        lines += [f'- `{name}`: {_cell(why)}' for name, why in unreadable.items()]
+        lines += [f'- `{name}`: {_escape(why)}' for name, why in unreadable.items()]
         lines.append('')
     return '\n'.join(lines)
 

@@ -38,3 +38,4 @@ def test_a_page_fits_into_800_pixels(path, page):
     assert page.evaluate('document.documentElement.scrollWidth') <= 800
     assert page.evaluate(TOO_WIDE) == []
     assert page.evaluate('[...document.images].every(each => each.alt)')
+    assert all(url.startswith(('file:', 'data:')) for url in page.requested())

@@ -17,7 +17,7 @@ class ClipEachStudentConstructor(DefaultOptimWrapperConstructor):
     r"""Makes ``clip_grad`` clip each student's gradient separately.
 
     .. math::
-        g_i \leftarrow g_i \min\Big(1, \frac{\text{max\_norm}}{\|g_i\|}\Big)
+        g_i \leftarrow g_i \min\Bigl(1, \frac{\text{max\_norm}}{\|g_i\|}\Bigr)
 
     MMEngine clips the norm over all parameters, so a large gradient of one
     student scales down those of the others. Here each student, with its own

@@ -19,7 +19,7 @@ def best_combination(margins: torch.Tensor, gap: float = 1e-5) -> torch.Tensor:
     11.3): Newton steps within the simplex on
 
     .. math::
-        \log \sum_c \exp \Big(\frac{1}{T} \sum_j \alpha_j m_j[c]\Big)
+        \log \sum_c \exp \Bigl(\frac{1}{T} \sum_j \alpha_j m_j[c]\Bigr)
         - \mu \sum_j \log \alpha_j
 
     where T falls from the largest margin to 1, and then :math:`\mu` falls to

@@ -15,8 +15,8 @@ class CrossEntropyCollector(FoldCollector):
 
     .. math::
         C_i = \sum_{j \in S_i} w_j P_j, \qquad
-        w_j = \frac{1}{|S_i| - 1} \Big(1 -
-              \frac{\exp H_j}{\sum_{k \in S_i} \exp H_k}\Big), \qquad
+        w_j = \frac{1}{|S_i| - 1} \Bigl(1 -
+              \frac{\exp H_j}{\sum_{k \in S_i} \exp H_k}\Bigr), \qquad
         H_j = H(y, softmax(z_j))
 
     Each image and member has its own weight, as the teachers have in

@@ -13,8 +13,8 @@ class FoldCollector(BaseCollector):
     r"""Base of collectors whose target is a fold over the members of a set.
 
     .. math::
-        C_i = \mathrm{normalize}\Big(\mathop{\mathrm{fold}}_{j \in S_i}
-              \mathrm{values}(\log P_j),\ |S_i|\Big)
+        C_i = \mathrm{normalize}\Bigl(\operatorname*{fold}_{j \in S_i}
+              \mathrm{values}(\log P_j),\ |S_i|\Bigr)
 
     All N targets are computed in O(N). A subclass implements the contribution
     of a member (:meth:`values`), the combination of two contributions

@@ -10,8 +10,8 @@ def leave_one_out(
     r"""Fold all values but one, for each of N values, with O(N) operations.
 
     .. math::
-        o_i = (v_1 \circ \dots \circ v_{i-1}) \circ
-              (v_{i+1} \circ \dots \circ v_N)
+        o_i = (v_1 \circ \ldots \circ v_{i-1}) \circ
+              (v_{i+1} \circ \ldots \circ v_N)
 
     The folds of the values before and after each one are carried along.
     Nothing is subtracted from a total, so there is no cancellation, and any

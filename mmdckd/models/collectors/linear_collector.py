@@ -16,11 +16,11 @@ class LinearCollector(BaseCollector):
     predicts the label best.
 
     .. math::
-        C_i = \mathrm{softmax}\Big(
-              \frac{1}{\tau} \sum_{j \in S_i} \alpha_j z_j\Big), \qquad
-        \alpha = \mathop{\mathrm{argmin}}_{\alpha \ge 0,\ \sum_j \alpha_j = 1}
-                 H\Big(y, \mathrm{softmax}\big(
-                 \sum_{j \in S_i} \alpha_j z_j\big)\Big)
+        C_i = \mathrm{softmax}\Bigl(
+              \frac{1}{\tau} \sum_{j \in S_i} \alpha_j z_j\Bigr), \qquad
+        \alpha = \operatorname*{argmin}_{\alpha \ge 0,\ \sum_j \alpha_j = 1}
+                 H\Bigl(y, \mathrm{softmax}\bigl(
+                 \sum_{j \in S_i} \alpha_j z_j\bigr)\Bigr)
 
     KDCL-Linear of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_

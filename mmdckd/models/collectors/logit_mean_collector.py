@@ -13,10 +13,10 @@ class LogitMeanCollector(FoldCollector):
     r"""Takes the softened softmax of the members' mean logits.
 
     .. math::
-        C_i = \mathrm{softmax}\Big(
-              \frac{1}{|S_i|} \sum_{j \in S_i} \log P_j\Big)
-            = \mathrm{softmax}\Big(
-              \frac{1}{|S_i|} \sum_{j \in S_i} \frac{z_j}{\tau}\Big)
+        C_i = \mathrm{softmax}\Bigl(
+              \frac{1}{|S_i|} \sum_{j \in S_i} \log P_j\Bigr)
+            = \mathrm{softmax}\Bigl(
+              \frac{1}{|S_i|} \sum_{j \in S_i} \frac{z_j}{\tau}\Bigr)
 
     Both sides are equal, as :math:`\log P_j` and :math:`z_j / \tau` differ by a
     constant in each row, which does not change the softmax. It is the

@@ -16,8 +16,8 @@ class MinLogitCollector(FoldCollector):
 
     .. math::
         C_i = \mathrm{softmax}(z_i^{min} / \tau), \qquad
-        z_i^{min}[c] = \min_{j \in S_i} \Big(
-            z_j[c] - \sum_k y_k z_j[k]\Big)
+        z_i^{min}[c] = \min_{j \in S_i} \Bigl(
+            z_j[c] - \sum_k y_k z_j[k]\Bigr)
 
     KDCL-MinLogit of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_

@@ -15,7 +15,7 @@ class NaiveCollector(FoldCollector):
 
     .. math::
         C_i = P_{j^*}, \qquad
-        j^* = \mathop{\mathrm{argmin}}_{j \in S_i} H(y, softmax(z_j))
+        j^* = \operatorname*{argmin}_{j \in S_i} H(y, softmax(z_j))
 
     KDCL-Naive of `Online Knowledge Distillation via Collaborative Learning
     <https://openaccess.thecvf.com/content_CVPR_2020/html/Guo_Online_Knowledge_Distillation_via_Collaborative_Learning_CVPR_2020_paper.html>`_

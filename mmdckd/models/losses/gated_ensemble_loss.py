@@ -19,7 +19,7 @@ class GatedEnsembleLoss(LogitLoss):
     .. math::
         L_i &= w \tau^2 KL(P_e \| P_i) + \frac{1}{N} H(y, softmax(z_e)) \\
         z_e &= \sum_j g_j z_j, \qquad
-        g = softmax(W [P_1; \dots; P_N] + b)
+        g = softmax(W [P_1; \ldots; P_N] + b)
 
     with :math:`P_i = softmax(z_i / \tau)` and
     :math:`P_e = softmax(z_e / \tau)`; KL and H are means over the batch. Only

@@ -20,8 +20,8 @@ class RelationMapLoss(BaseCollectiveLoss):
 
     .. math::
         L_i = \frac{\alpha}{B^2} \|G_i - G_t\|_F^2
-              + \frac{\beta}{B^2} \Big\|G_i
-              - \frac{1}{N - 1} \sum_{j \ne i} G_j\Big\|_F^2
+              + \frac{\beta}{B^2} \Bigl\|G_i
+              - \frac{1}{N - 1} \sum_{j \ne i} G_j\Bigr\|_F^2
 
     with a relation map :math:`G = \mathrm{norm}(F F^T)` (B, B) for each
     network: F are its flattened features (B, D), and norm divides each row by
