@@ -24,6 +24,10 @@ def read(block, path):
     return Config.fromfile(path)
 
 
+def test_it_is_short():
+    assert len(README.splitlines()) <= 200
+
+
 def test_names_files_that_exist():
     names = set(re.findall(r'\b(?:configs|tools|tests|mmdckd)/[\w/.-]*', README))
     assert 'configs/' in names
