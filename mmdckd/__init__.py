@@ -7,6 +7,7 @@ Distillation (Seo et al., 2023, https://arxiv.org/abs/2304.08878), whose
 equations were not available.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -45,5 +46,8 @@ def __getattr__(name: str) -> Any:
     if name == 'registry':
         return import_module('.registry', __name__)
     if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+        with warnings.catch_warnings():
+            # mmcv warns of operators that classification does not use.
+            warnings.filterwarnings('ignore', 'Fail to import', UserWarning)
+            return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -112,6 +112,8 @@ def _build(network: NamedNetwork, key: str) -> nn.Module:
             ) from error
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f'Invalid `{key}`: {error}') from error
+        if str(error).startswith(f'Invalid `{key}`'):
+            raise
         raise ValueError(
             f'Invalid `{key}`: expected a network for the classes of the data, got '
             f'{network.name}, which cannot be built: {error}'

@@ -111,6 +111,13 @@ def test_in_a_process_of_its_own(code):
     subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
 
 
+@pytest.mark.slow
+def test_other_packages_do_not_warn_in_front_of_the_first_call():
+    code = 'import mmdckd; mmdckd.distill, mmdckd.Collective'
+    ran = subprocess.run([sys.executable, '-c', code], capture_output=True, check=True)
+    assert not ran.stderr
+
+
 def test_the_public_face():
     for name in mmdckd.__all__:
         assert getattr(mmdckd, name)

@@ -9,6 +9,8 @@ import argparse
 import os
 from typing import List, Optional
 
+from mmdckd.console.calm_console import open_console
+
 from ..arguments import add_trust_checkpoint, command_parser
 from ..errors import one_error_line
 
@@ -37,6 +39,12 @@ def main(
     argv: Optional[List[str]] = None, prog: str = 'mmdckd convert efficientnet'
 ) -> None:
     args = parse_args(argv, prog)
+    with open_console(args.verbose):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert the checkpoint that the arguments name."""
     import torch
 
     from mmdckd.convert.efficientnet_checkpoint import convert_efficientnet_state_dict

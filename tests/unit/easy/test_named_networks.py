@@ -3,11 +3,13 @@ import os.path as osp
 import sys
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
 from torchvision import models
 
+from mmdckd.easy.distillation import distill
 from mmdckd.easy.networks import find_network
 from mmdckd.models.networks import build_network, resolve_network
 
@@ -130,6 +132,14 @@ def test_weights_of_the_zoo(offline):
         build(network).state_dict()['head.fc.weight'],
         made.state_dict()['head.fc.weight'],
     )
+
+
+def test_missing_weights_are_told_once(offline, tmp_path):
+    pairs = [(np.full((8, 8), i, np.uint8), i % 2) for i in range(8)]
+    name, work_dir = 'resnet18_8xb16_cifar10', str(tmp_path / 'run')
+    with pytest.raises(ValueError, match=r'^Invalid `student`: .* put it at') as caught:
+        distill(pairs, student=name, pretrained=True, work_dir=work_dir)
+    assert str(caught.value).count('Invalid') == 1
 
 
 @pytest.mark.parametrize('classes', [3, 7])
