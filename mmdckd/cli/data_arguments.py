@@ -150,12 +150,8 @@ def distill_folder(args: argparse.Namespace) -> None:
     from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.io.trust import trust_checkpoints
 
-    from .run_config import check_work_dir
-
     if args.trust_checkpoint:
         trust_checkpoints()
-    if args.work_dir:
-        check_work_dir(args.work_dir)
     keep_freed_memory()
     spare_repeated_work()
     options = {

@@ -14,7 +14,9 @@ from mmdckd.console.calm_console import current_console, on_console
 from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.rehearsal import rehearse
+from mmdckd.errors import invalid
 from mmdckd.export import export_student
+from mmdckd.io.files import check_writable
 from mmdckd.io.given import giving
 from mmdckd.names import STUDENT, TEACHER
 from mmdckd.report.recorded_run import read_run
@@ -138,7 +140,8 @@ def distill(
         >>> result.predict('photo.jpg')[0]
     """
     alone = teacher is None or teacher == NONE
-    _check_num_students(num_students, alone)
+    _check_numbers(num_students, seed, alone)
+    check_writable(work_dir, 'work_dir')
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
     others = read_unlabeled(unlabeled, source)
@@ -214,12 +217,10 @@ def distill(
     return result
 
 
-def _check_num_students(num_students: int, alone: bool) -> None:
-    if num_students < 1:
-        raise ValueError(
-            'Invalid `num_students`: expected a whole number of at least 1, got '
-            f'{num_students!r}.'
-        )
+def _check_numbers(num_students: int, seed: int, alone: bool) -> None:
+    for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise invalid(key, f'a whole number of at least {least}', value)
     if num_students == 1 and alone:
         raise ValueError(
             "Invalid `num_students`: expected at least 2 with `teacher='none'`, got "

@@ -137,10 +137,9 @@ def _check(given: Dict[str, Any], source: Source) -> None:
                 f'Invalid `{name}`: expected a whole number of at least {least_value}, '
                 f'got {value!r}.'
             )
-    if not 0 < given.get('lr', 1) < math.inf:
-        raise ValueError(
-            f'Invalid `lr`: expected a positive number, got {given["lr"]!r}.'
-        )
+    lr = given.get('lr', 1)
+    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+        raise ValueError(f'Invalid `lr`: expected a positive number, got {lr!r}.')
     for name, known in dict(optimizer=OPTIMIZERS, augmentation=AUGMENTATIONS).items():
         if name in given and given[name] not in known:
             raise ValueError(

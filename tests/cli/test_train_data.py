@@ -146,6 +146,7 @@ def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
         (['--epochs', '0'], 'Invalid `epochs`'),
         (['--lr', '-1'], 'Invalid `lr`: expected a positive number'),
         (['--workers', '-1'], 'Invalid `num_workers`'),
+        (['--work-dir', '/dev/null/run'], 'Invalid `work_dir`: expected a folder'),
     ],
 )
 def test_nothing_is_trained_with_options_that_do_not_fit(

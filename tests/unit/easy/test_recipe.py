@@ -92,6 +92,7 @@ def test_what_is_given_stays():
         ('image_size', True),
         ('num_workers', -1),
         ('lr', 0),
+        ('lr', '0.1'),
         ('lr', float('nan')),
         ('lr', float('inf')),
         ('optimizer', 'sdg'),
