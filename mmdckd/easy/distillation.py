@@ -14,7 +14,6 @@ from mmdckd.console.calm_console import current_console, on_console
 from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.rehearsal import rehearse
-from mmdckd.errors import invalid
 from mmdckd.export import export_student
 from mmdckd.io.files import check_writable
 from mmdckd.io.given import giving
@@ -22,6 +21,7 @@ from mmdckd.names import STUDENT, TEACHER
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
+from .argument_checks import check_apart, check_numbers
 from .changes import Changes
 from .configs import student_config, write_config
 from .exported_program import export_program
@@ -140,11 +140,12 @@ def distill(
         >>> result.predict('photo.jpg')[0]
     """
     alone = teacher is None or teacher == NONE
-    _check_numbers(num_students, seed, alone)
+    check_numbers(num_students, seed, alone)
     check_writable(work_dir, 'work_dir')
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
     others = read_unlabeled(unlabeled, source)
+    check_apart(work_dir, source, unlabeled)
     students = _find(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if not alone:
@@ -215,17 +216,6 @@ def distill(
         program = osp.join(work_dir, 'exported', f'{exported.name}.pt2')
         export_program(result.student, images, program)
     return result
-
-
-def _check_numbers(num_students: int, seed: int, alone: bool) -> None:
-    for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise invalid(key, f'a whole number of at least {least}', value)
-    if num_students == 1 and alone:
-        raise ValueError(
-            "Invalid `num_students`: expected at least 2 with `teacher='none'`, got "
-            '1, which has nobody to learn from.'
-        )
 
 
 def _find(

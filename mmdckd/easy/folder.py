@@ -156,6 +156,12 @@ def _check_classes(roots: Dict[str, str]) -> List[str]:
             f'Invalid `data`: expected one subfolder of images per class, at least two '
             f'classes, got {len(classes)} in {train!r}.{hint}'
         )
+    unnamed = [name for name in classes if not _is_text(name)]
+    if unnamed:
+        raise ValueError(
+            f'Invalid `data`: expected class folders with names in UTF-8, got '
+            f'{shorten(map(ascii, unnamed))} in {train!r}. Rename them.'
+        )
     for root in roots.values():
         differ = sorted(set(subfolders(root)) ^ set(classes))
         if differ:
@@ -164,6 +170,15 @@ def _check_classes(roots: Dict[str, str]) -> List[str]:
                 f'got different ones: {shorten(differ)}.'
             )
     return classes
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether the name of a file can be written to a file."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _left_out(path: str, roots: Dict[str, str]) -> List[str]:

@@ -142,6 +142,15 @@ def test_nothing_is_trained_where_it_cannot_be(photos, tmp_path, options, messag
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('work_dir', ['runs/first', 'one/run'])
+def test_a_run_among_its_images_is_refused(photos, tmp_path, work_dir, monkeypatch):
+    """Its figures would be images of the next run."""
+    monkeypatch.chdir(photos)
+    with pytest.raises(ValueError, match='Invalid `work_dir`: .* outside of the image'):
+        distill('.', student=f'python:{__name__}.Net', work_dir=work_dir)
+    assert not (photos / work_dir).exists()
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

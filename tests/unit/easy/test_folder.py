@@ -87,6 +87,10 @@ def test_parts_in_a_folder(tmp_path):
             "different images of 'dog' .* got 10 copies of one",
         ),
         (
+            lambda path: os.rename(path / 'dog', os.fsencode(path / 'dog') + b'\xff'),
+            r"names in UTF-8, got 'dog\\udcff' in",
+        ),
+        (
             lambda path: [shutil.move(path / 'dog', path / 'cat')],
             "got 1 in .*Did you mean '.*cat'",
         ),

@@ -1,0 +1,56 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Checks the arguments of ``distill`` that are neither data nor networks."""
+
+import os.path as osp
+from typing import Optional
+
+from mmdckd.errors import invalid
+
+from .source import FILES, Source
+
+
+def check_numbers(num_students: int, seed: int, alone: bool) -> None:
+    """Check whole numbers.
+
+    Args:
+        num_students (int): The number of students.
+        seed (int): The seed.
+        alone (bool): Whether there is no teacher.
+
+    Raises:
+        ValueError: If one is invalid.
+    """
+    for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise invalid(key, f'a whole number of at least {least}', value)
+    if num_students == 1 and alone:
+        raise ValueError(
+            "Invalid `num_students`: expected at least 2 with `teacher='none'`, got "
+            '1, which has nobody to learn from.'
+        )
+
+
+def check_apart(work_dir: str, source: Source, unlabeled: Optional[str]) -> None:
+    """Check that a run does not write its figures among its images.
+
+    Args:
+        work_dir (str): The folder of the run.
+        source (Source): The labeled images.
+        unlabeled (str, optional): The folder of the others.
+
+    Raises:
+        ValueError: If the folder is inside one of images.
+    """
+    if source.kind != FILES:
+        return
+    roots = [
+        each.get('data_root')
+        for each in (source.train, source.val, source.test)
+        if each
+    ]
+    inside = osp.realpath(work_dir)
+    for root in filter(None, [*roots, unlabeled]):
+        if inside.startswith(osp.join(osp.realpath(root), '')):
+            raise invalid(
+                'work_dir', f'a folder outside of the images in {root!r}', work_dir
+            )
