@@ -25,12 +25,16 @@ def _loss(**loss):
     return {_losses: dict(_delete_=True, loss_kd=loss), **_long}
 
 
-def _finished(peers=1, times=4, **options):
+def _finished(peers=1, times=4, first=None, **options):
     return {
         f'{_losses}.loss_dckd.gamma': 0.0,
         'model.num_students': 1,
         'phases': [
-            {'model.num_students': peers, f'{_losses}.loss_dckd.beta': 0.0},
+            {
+                'model.num_students': peers,
+                f'{_losses}.loss_dckd.beta': 0.0,
+                **(first or {}),
+            },
             {'times': times, 'model.finished_peers': 'phase0', **options},
         ],
     }
@@ -47,7 +51,7 @@ methods = {
         config='configs/_base_/methods/mlkd_lskd.py', cfg_options=_long
     ),
 }
-# At the rate of KD, 0.1, the larger losses can kill a network.
+# At the rate of 0.1, the larger losses can kill a network.
 methods.update(
     {
         f'{_name}, rate 0.02': dict(
@@ -57,7 +61,7 @@ methods.update(
                 'optim_wrapper.optimizer.lr': 0.02,
             },
         )
-        for _name in ('dist', 'dkd', 'mlkd + lskd')
+        for _name in ('kd', 'kd, alpha 2', 'dist', 'dkd', 'mlkd + lskd')
     }
 )
 methods.update(
@@ -70,12 +74,21 @@ methods.update(
     }
 )
 _dckd = 'configs/_base_/methods/dckd.py'
+_alpha = {f'{_losses}.loss_dckd.alpha': 2.0}
 _collectives = {
     'dckd': {'phases': [dict(times=1.25)]},
     'finished': _finished(),
     'finished, ema': _finished(custom_hooks=_ema),
     'finished, beta 2': _finished(**{f'{_losses}.loss_dckd.beta': 2.0}),
     'finished, two peers': _finished(peers=2, times=3),
+    'finished, two peers, ema': _finished(peers=2, times=3, custom_hooks=_ema),
+    'finished, two peers, alpha 2, ema': _finished(
+        peers=2, times=3, custom_hooks=_ema, **_alpha
+    ),
+    'finished, alpha 2, ema': _finished(custom_hooks=_ema, **_alpha),
+    'finished, longer peer, alpha 2, ema': _finished(
+        times=3, first=dict(times=2), custom_hooks=_ema, **_alpha
+    ),
     # Four peers that see three quarters of the images cost three units.
     'held out': {
         **_finished(peers=4, times=2, **{f'{_losses}.loss_dckd.collector': 'held_out'}),
@@ -83,6 +96,23 @@ _collectives = {
         'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
     },
 }
+# Another term makes the loss, and so the steps, larger, as in the rivals' losses.
+_rate = {'optim_wrapper.optimizer.lr': 0.02}
+_collectives.update(
+    {
+        f'{_name}, rate 0.02{_end}': {**_collectives[_name + _end], **_rate}
+        for _name, _end in (
+            ('dckd', ''),
+            ('finished', ''),
+            ('finished', ', ema'),
+            ('finished, alpha 2', ', ema'),
+            ('finished, two peers', ''),
+            ('finished, two peers', ', ema'),
+            ('finished, two peers, alpha 2', ', ema'),
+            ('held out', ''),
+        )
+    }
+)
 methods.update(
     {
         _name: dict(config=_dckd, cfg_options=_each)

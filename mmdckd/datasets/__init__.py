@@ -14,6 +14,7 @@ from .pair_dataset import PairDataset
 from .unlabeled import Unlabeled
 from .with_unlabeled import WithUnlabeled
 from .without_fold import WithoutFold
+from .wrong_labels import WrongLabels
 
 __all__ = [
     'DatasetPart',
@@ -29,4 +30,5 @@ __all__ = [
     'Unlabeled',
     'WithUnlabeled',
     'WithoutFold',
+    'WrongLabels',
 ]

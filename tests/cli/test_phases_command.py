@@ -2,8 +2,10 @@
 """A run of two phases, as a user has it."""
 
 import json
+import re
 
 import pytest
+import torch
 
 from helpers.commands import call_tool, run_tool, scalars
 
@@ -80,3 +82,33 @@ def test_a_fault_in_a_phase_is_told(tmp_path, option, message):
     assert process.returncode == 1
     assert message in process.stderr
     assert not (tmp_path / 'phase0' / 'epoch_1.pth').exists()
+
+
+def test_a_student_learns_from_teachers_that_are_blind_to_its_images(tmp_path):
+    run_tool(
+        'train.py',
+        'configs/held_out/cross_fit_r18_digits.py',
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'train_dataloader.dataset.indices=128',
+        'train_cfg.max_epochs=1',
+    )
+    # ResNet-34 has six blocks in its third stage, ResNet-18 two.
+    assert blocks(tmp_path / 'phase0') == [6, 6, 6, 6]
+    assert blocks(tmp_path) == [2]
+    assert 'loss_dckd.collective: finished peer 0' in run_tool(
+        'print_config.py', tmp_path / 'cross_fit_r18_digits.py'
+    )
+
+
+def blocks(folder):
+    """Return the number of blocks in the third stage of each student."""
+    path = folder / 'epoch_1.pth'
+    weights = torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+    found = [
+        re.fullmatch(r'.*\.(student\d)\..*\.layer3\.(\d)\.conv1.weight', name)
+        for name in weights
+    ]
+    names = [match.group(1) for match in found if match]
+    return [names.count(name) for name in sorted(set(names))]

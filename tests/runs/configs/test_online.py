@@ -19,6 +19,7 @@ from mmdckd.registry import MODELS
 KDCL = ['kdcl_general', 'kdcl_linear', 'kdcl_minlogit', 'kdcl_naive']
 METHODS = [
     'codistillation',
+    'cross_fit',
     'dml',
     'ema_peers',
     'finished',
