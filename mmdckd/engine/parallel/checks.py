@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Checks that a run can spread its students over processes."""
 
-from typing import Any, Dict
+from typing import Any
 
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.hooks import CheckpointHook
@@ -9,13 +9,10 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import BatchSampler
 
 from mmdckd.errors import invalid
-from mmdckd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from ..hooks.cohort_checkpoint_hook import CohortCheckpointHook
 from ..hooks.exact_resume_hook import ExactResumeHook
-from ..hooks.teacher_cache_hook import TeacherCacheHook
 from ..loops.collective_eval_loops import CollectiveTestLoop, CollectiveValLoop
-from ..optimizers.clip_each_student import ClipEachStudentConstructor
 
 #: Settings that change students of other processes, too.
 SETTINGS = ('compile', 'sync_bn', 'activation_checkpointing', 'efficient_conv_bn_eval')
@@ -43,14 +40,11 @@ def check_training(runner, loop: BaseLoop) -> None:
         raise _refused('default_hooks.exact_resume', hook, None)
     for hook in runner.hooks:
         name = type(hook).__name__
-        if isinstance(hook, TeacherCacheHook):
-            raise _refused('custom_hooks', 'no TeacherCacheHook', name)
         if isinstance(hook, CheckpointHook) and not isinstance(
             hook, CohortCheckpointHook
         ):
             key = 'default_hooks.checkpoint.type'
             raise _refused(key, "'mmdckd.CohortCheckpointHook'", name)
-    _check_optimizer(cfg.get('optim_wrapper') or {})
     _check_sampler(loop.dataloader)
 
 
@@ -72,21 +66,6 @@ def check_evaluation(loop: BaseLoop, stage: str) -> None:
     if type(sampler) is not DefaultSampler or not sampler.round_up:
         expected = 'a DefaultSampler with `round_up=True`'
         raise _refused(f'{stage}_dataloader.sampler', expected, type(sampler).__name__)
-
-
-def _check_optimizer(cfg: Dict[str, Any]) -> None:
-    """Refuse what looks at the gradients of all students together."""
-    scale = cfg.get('loss_scale', 'dynamic')
-    unscaled = isinstance(scale, dict) and scale.get('enabled') is False
-    if 'Amp' in str(cfg.get('type', '')) and not unscaled:
-        expected = "dict(enabled=False) and `dtype='bfloat16'`"
-        raise _refused('optim_wrapper.loss_scale', expected, scale)
-    if cfg.get('clip_grad'):
-        name = cfg.get('constructor', 'DefaultOptimWrapperConstructor')
-        kind = OPTIM_WRAPPER_CONSTRUCTORS.get(name)
-        if kind is None or not issubclass(kind, ClipEachStudentConstructor):
-            expected = "'mmdckd.ClipEachStudentConstructor' for `clip_grad`"
-            raise _refused('optim_wrapper.constructor', expected, name)
 
 
 def _check_sampler(dataloader: Any) -> None:

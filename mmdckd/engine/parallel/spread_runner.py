@@ -23,6 +23,7 @@ from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 
 from ..unwrapping import unwrapped
 from .checks import check_evaluation, check_training
+from .whole_gradients import see_all_gradients
 from .whole_states import whole_states
 
 
@@ -110,6 +111,7 @@ class _SpreadRunner:
         if not isinstance(built, OptimWrapper):
             expected = "one optimizer with `model.parallel='cohort'`"
             raise invalid('optim_wrapper', expected, type(built).__name__)
+        see_all_gradients(built, unwrapped(self.model).exchange.mesh)
         return built
 
     def build_val_loop(self, loop: Union[BaseLoop, dict]) -> BaseLoop:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 
+from mmdckd.engine.data_group import data_group
 from mmdckd.engine.loops.exact_train_loops import ExactTrainLoop
 from mmdckd.engine.randomness import Draw, seed_data, unchanged_randomness
 from mmdckd.models.algorithms import CollectiveDistill
@@ -50,7 +51,7 @@ class ReplayedViews:
                 f'{model.task.name} task, which has no softmax over its classes, '
                 f'got {options.top_k!r}.'
             )
-        self._rank, self._world_size = get_dist_info()
+        self._rank, self._world_size = get_dist_info(data_group(model))
         self._batch = self._of_two_images()
         self._mixes = self._draws()
         endless = isinstance(loop.batches.index_sampler, InfiniteSampler)
@@ -105,10 +106,14 @@ class ReplayedViews:
         number, first = divmod(batches.samples, self._places)
         first += self._rank
         last = first + len(prints) * self._world_size
+        places = range(first, last, self._world_size)
+        if self._model.exchange is not None:
+            share = self._model.exchange.mesh.share
+            places, prints = share(places), share(prints)
         for cache in self._caches:
             cache.begin_step(
                 f'{batches.drawn_epoch}-{number}',
-                slice(first, last, self._world_size),
+                slice(places.start, places.stop, places.step),
                 prints,
             )
 

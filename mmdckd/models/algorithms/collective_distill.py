@@ -118,7 +118,7 @@ class CollectiveDistill(BaseAlgorithm):
     Attributes:
         before_stop (Callable, optional): See :meth:`.FiniteGuard.check`;
             :class:`~mmdckd.engine.hooks.SaveOnNonFiniteHook` sets it.
-        teacher_pass (TeacherPass): Runs the teachers;
+        teacher_pass (TeacherPass): Runs the teachers and finished peers;
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets its ``cache``.
         distillation_stopped (bool): Whether students learn from labels alone;
             MMRazor's ``StopDistillHook`` sets it.
@@ -203,7 +203,9 @@ class CollectiveDistill(BaseAlgorithm):
             teacher_trainable,
             memory,
         )
-        self.teacher_pass = TeacherPass(teachers, self.distiller, teacher_trainable)
+        self.teacher_pass = TeacherPass(
+            teachers, self.distiller, teacher_trainable, self.finished_peers
+        )
         self.student_pass: Union[StudentPass, FoldedPass] = StudentPass(
             cohort,
             self.distiller,
@@ -283,9 +285,6 @@ class CollectiveDistill(BaseAlgorithm):
             for i, (name, view) in enumerate(zip(self.cohort.held, cycle(views))):
                 if i < len(views):  # The first student that sees this view.
                     losses.update(self.teacher_pass(view, step, distilling))
-                    if distilling and self.finished_peers is not None:
-                        said = self.finished_peers(view.inputs, view.samples)
-                        step.finished.append(said)
                 losses.update(self.student_pass(name, view, step, distilling))
                 if distilling:
                     losses.update(distiller.compute_distill_losses(name, view.samples))

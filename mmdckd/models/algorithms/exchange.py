@@ -2,7 +2,7 @@
 """The exchange between processes that hold different students."""
 
 import hashlib
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 import torch
 from mmengine.dist import all_gather_object
@@ -11,12 +11,12 @@ from torch import nn
 
 from ..cohorts.cohort_mesh import CohortMesh, as_bytes
 from ..cohorts.student_cohort import StudentCohort, equal_students
-from ..losses.base_collective_loss import LOGITS
+from ..distillers.recorders import Tensors
 from ..tasks import Classification
 from .finite_guard import mean_of
 from .step import StepRecord
 
-STUDENT, TEACHER, LOSS = 'student', 'teacher', 'loss'
+STUDENT, PEER, LOSS = 'student', 'peer', 'loss'
 
 
 class Exchange:
@@ -25,24 +25,20 @@ class Exchange:
     Args:
         mesh (CohortMesh): The processes.
         cohort (StudentCohort): The students.
-        shares_teachers (bool): Whether each process runs the teachers only on
-            its share of the images.
     """
 
-    def __init__(
-        self, mesh: CohortMesh, cohort: StudentCohort, shares_teachers: bool
-    ) -> None:
+    def __init__(self, mesh: CohortMesh, cohort: StudentCohort) -> None:
         self.mesh = mesh
         self._cohort = cohort
-        self._shares_teachers = shares_teachers
 
     def __call__(
         self, step: StepRecord, losses: Dict[str, torch.Tensor]
     ) -> Dict[str, torch.Tensor]:
-        """Exchange the outputs of students and teachers by one all-gather.
+        """Exchange the outputs of the students by one all-gather, and wait for
+        those of teachers and finished peers.
 
-        Afterwards ``step`` has the tensors of all N students, detached if they
-        are of other processes, and the teachers' logits for all images.
+        Afterwards ``step`` has the tensors of all N students and of their peers,
+        detached if they are of other processes.
 
         Args:
             step (StepRecord): What this process recorded.
@@ -53,33 +49,29 @@ class Exchange:
             of other processes are detached.
         """
         own: Dict[Any, torch.Tensor] = {
-            (STUDENT, name, key): tensor
-            for name, tensors in step.students.items()
+            (kind, name, key): tensor
+            for kind, members in ((STUDENT, step.students), (PEER, step.peers))
+            for name, tensors in members.items()
             for key, tensor in tensors.items()
         }
-        teachers = step.teachers[0] if self._shares_teachers and step.teachers else []
-        own.update(
-            ((TEACHER, number, key), tensor)
-            for number, tensors in enumerate(teachers)
-            for key, tensor in tensors.items()
-        )
         own.update(((LOSS, name), mean_of(loss)) for name, loss in losses.items())
 
         all_losses: Dict[str, torch.Tensor] = {}
-        students = {name: step.students.get(name, {}) for name in self._cohort.names}
-        shares: Dict[Tuple[int, str], List[torch.Tensor]] = {}
+        records: Dict[str, Dict[str, Tensors]] = {
+            STUDENT: {name: {} for name in self._cohort.names},
+            PEER: {},
+        }
         for place, part in enumerate(self.mesh.gather(own)):
-            for (kind, *where), tensor in part.items():
-                if kind == TEACHER:
-                    shares.setdefault((where[0], where[1]), []).append(tensor)
-                elif kind == LOSS:
-                    all_losses[where[0]] = losses.get(where[0], tensor)
-                elif place != self.mesh.place:
-                    students[where[0]][where[1]] = tensor
-        step.students = students
-        for (number, key), tensors in shares.items():
-            size = len(students[self._cohort.held[0]][LOGITS])
-            teachers[number][key] = torch.cat(tensors)[:size]
+            for (kind, name, *key), tensor in part.items():
+                if kind == LOSS:
+                    all_losses[name] = losses.get(name, tensor)
+                else:
+                    if place == self.mesh.place:  # with its gradient
+                        tensor = own[kind, name, key[0]]
+                    records[kind].setdefault(name, {})[key[0]] = tensor
+        step.students, step.peers = records[STUDENT], records[PEER]
+        if step.arrive is not None:
+            step.arrive()
         return all_losses
 
     def predict(

@@ -2,7 +2,7 @@
 """The inputs of a training step, and what it records."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -66,6 +66,9 @@ class StepRecord:
             ``teachers``; empty without finished peers.
         folds (BatchFolds, optional): Which images each student sees. Defaults
             to None: all of them.
+        arrive (Callable, optional): Waits for tensors of teachers and finished
+            peers that other processes are sending, and completes the record.
+            Defaults to None: there are none.
     """
 
     samples: Optional[List[BaseDataElement]] = None
@@ -74,6 +77,7 @@ class StepRecord:
     peers: Dict[str, Tensors] = field(default_factory=dict)
     finished: List[List[Tensors]] = field(default_factory=list)
     folds: Optional[BatchFolds] = None
+    arrive: Optional[Callable[[], None]] = None
 
     def owners(self) -> List[Tuple[Optional[str], torch.Tensor]]:
         """Return every tensor that is learned from, with its student; None stands

@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The forward pass of the teachers in a training step."""
+"""The forward pass of the teachers and finished peers in a training step."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -8,6 +8,7 @@ from mmengine.structures import BaseDataElement
 
 from mmdckd.names import TEACHER, name_losses, teacher_names
 
+from ..cohorts.finished_peers import FinishedPeers
 from ..distillers import CollectiveDistiller
 from ..distillers.recorders import Tensors
 from ..losses.base_collective_loss import LOGITS
@@ -18,12 +19,15 @@ from .step import StepRecord, View
 
 
 class TeacherPass:
-    """Runs the teachers on a view, or looks up their cached logits.
+    """Runs the teachers and the finished peers on a view, or looks up their
+    cached logits.
 
     Args:
         teachers (List): The teachers.
         distiller (CollectiveDistiller): Records the teachers.
         trained (bool): Whether the teachers are trained.
+        finished_peers (FinishedPeers, optional): The finished peers. Defaults to
+            None.
 
     Attributes:
         cache (CachedLogits, optional): The cached logits of the only teacher,
@@ -33,17 +37,23 @@ class TeacherPass:
     """
 
     def __init__(
-        self, teachers: Teachers, distiller: CollectiveDistiller, trained: bool
+        self,
+        teachers: Teachers,
+        distiller: CollectiveDistiller,
+        trained: bool,
+        finished_peers: Optional[FinishedPeers] = None,
     ) -> None:
         self._teachers = teachers
         self._distiller = distiller
         self._trained = trained
+        self._finished_peers = finished_peers
         self.cache: Optional[CachedLogits] = None
 
     def __call__(
         self, view: View, step: StepRecord, distilling: bool
     ) -> Dict[str, torch.Tensor]:
-        """Run the teachers if a loss needs them, and record their outputs.
+        """Run the teachers, if a loss needs them, and the finished peers, and
+        record their outputs.
 
         Args:
             view (View): The images.
@@ -57,6 +67,8 @@ class TeacherPass:
             ValueError: If a trainable teacher has no labels; in the first step,
                 if the cache does not match the teacher.
         """
+        if distilling and self._finished_peers is not None:
+            step.finished.append(self._finished_peers(view.inputs, view.samples))
         if not (self._trained or distilling and self._distiller.needs_teacher):
             return {}
         if self._trained and labeled_rows(view.samples) is None:

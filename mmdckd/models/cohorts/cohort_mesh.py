@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
@@ -11,6 +11,8 @@ from mmdckd.errors import invalid
 
 #: Name, shape and type of each tensor that a process sends.
 Layout = Tuple[Tuple[Any, Tuple[int, ...], torch.dtype], ...]
+#: The tensors of each of the C processes by name.
+Gathered = List[Dict[Any, torch.Tensor]]
 
 
 class CohortMesh:
@@ -72,23 +74,53 @@ class CohortMesh:
         of its peers."""
         return get_rank() % (get_world_size() // self.size) == 0
 
-    def share(self, batch: torch.Tensor) -> torch.Tensor:
+    def share(self, batch: Any) -> Any:
         """Return the part of a batch that this process computes for its peers.
 
         Args:
-            batch (Tensor): (B, ...).
+            batch (Tensor | Sequence): B rows.
 
         Returns:
-            Tensor: The part number ``place`` of C, ceil(B / C) rows. The last
-            row is repeated if there are too few; the first B rows of all parts
-            together are the batch.
+            Tensor | Sequence: The rows from ``place`` ceil(B / C) on, at most
+            ceil(B / C) of them; the last row if there are none.
         """
         rows = -(-len(batch) // self.size)
-        wanted = torch.arange(rows, device=batch.device) + self.place * rows
-        return batch[wanted.clamp(max=len(batch) - 1)]
+        start = min(self.place * rows, len(batch) - 1)
+        return batch[start : start + rows]
 
-    def gather(self, own: Dict[Any, torch.Tensor]) -> List[Dict[Any, torch.Tensor]]:
-        """Exchange tensors with the peers by one all-gather.
+    def gather_shares(self, own: Dict[Any, torch.Tensor], size: int) -> Callable:
+        """Begin to exchange what was computed of shares of a batch.
+
+        Args:
+            own (Dict[Any, Tensor]): Tensors by name; the rows of each are those
+                of :meth:`share`.
+            size (int): B.
+
+        Returns:
+            Callable: Waits for the tensors of the batch, detached, and returns
+            them by name.
+        """
+        rows = -(-size // self.size)
+        padded = {
+            name: torch.cat([x, x[-1:].expand(rows - len(x), *x.shape[1:])])
+            for name, x in own.items()
+        }
+        wait = self.begin_gather(padded)
+
+        def whole() -> Dict[Any, torch.Tensor]:
+            parts = wait()
+            return {name: torch.cat([x[name] for x in parts])[:size] for name in own}
+
+        return whole
+
+    def gather(self, own: Dict[Any, torch.Tensor]) -> Gathered:
+        """Exchange tensors with the peers by one all-gather; see
+        :meth:`begin_gather`."""
+        return self.begin_gather(own)()
+
+    def begin_gather(self, own: Dict[Any, torch.Tensor]) -> Callable[[], Gathered]:
+        """Begin to exchange tensors with the peers by one all-gather, which runs
+        while this process goes on.
 
         Names, shapes and types are exchanged when they are new. They must
         change in all processes at the same time.
@@ -97,11 +129,12 @@ class CohortMesh:
             own (Dict[Any, Tensor]): The tensors of this process by name.
 
         Returns:
-            List[Dict[Any, Tensor]]: The tensors of each of the C processes,
-            detached, by name.
+            Callable: Waits for the tensors of each of the C processes, detached,
+            and returns them by name.
         """
         if self.size == 1:
-            return [{name: tensor.detach() for name, tensor in own.items()}]
+            alone = {name: tensor.detach() for name, tensor in own.items()}
+            return lambda: [alone]
         layout: Layout = tuple(
             (name, tuple(tensor.shape), tensor.dtype) for name, tensor in own.items()
         )
@@ -113,8 +146,13 @@ class CohortMesh:
         sent = content.new_zeros(largest)
         sent[: len(content)] = content
         received = [torch.empty_like(sent) for _ in layouts]
-        dist.all_gather(received, sent, group=self.peers)
-        return list(map(_unpack, layouts, received))
+        work = dist.all_gather(received, sent, group=self.peers, async_op=True)
+
+        def wait() -> Gathered:
+            work.wait()
+            return list(map(_unpack, layouts, received))
+
+        return wait
 
 
 def as_bytes(tensor: torch.Tensor) -> torch.Tensor:

@@ -52,6 +52,18 @@ CASES = dict(
     features=dict(SMALL, distiller=FEATURES),
     connectors=dict(SMALL, distiller=CONNECTED),
     no_teacher=dict(SMALL, teacher=None, distiller=dckd(alpha=0.0)),
+    lagged=dict(SMALL, lagged_peers=dict(interval=2)),
+    finished=dict(SMALL, finished_peers=[network(34), network()]),
+    finished_alone=dict(
+        SMALL, teacher=None, distiller=dckd(alpha=0.0), finished_peers=[network()]
+    ),
+    folds=dict(
+        SMALL,
+        num_students=4,
+        folds=dict(num_folds=2),
+        distiller=dckd(collector='held_out'),
+    ),
+    memory=dict(SMALL, memory='checkpoint'),
     mixed=dict(
         teacher=SMALL['teacher'],
         students=dict(
@@ -79,7 +91,10 @@ def step(rank, number, cfg, size=18):
         trained = MMDistributedDataParallel
         trained._set_params_and_buffers_to_ignore_for_model(model, away)
         trained = trained(module=model, process_group=group)
-    batch = {key: value[part] for key, value in digits(size).items()}
+    data = digits(size)
+    for index, sample in enumerate(data['data_samples']):
+        sample.set_metainfo(dict(fold=index // 2 % 2))
+    batch = {key: value[part] for key, value in data.items()}
     wrapper = KeepGradients(torch.optim.SGD(model.parameters(), lr=0.1))
     log = trained.train_step(batch, wrapper)
     return (
@@ -190,8 +205,6 @@ def unspread(rank):
 REFUSED = {
     '3 students in 2 processes': dict(num_students=3),
     'model.views': dict(views='independent'),
-    'model.lagged_peers': dict(lagged_peers=dict(interval=2)),
-    'model.memory': dict(memory='checkpoint'),
     'model.teacher_trainable': dict(teacher_trainable=True),
     'parameters in `distiller.collective_losses`': dict(
         teacher=None,
@@ -269,7 +282,4 @@ def test_tensors_of_several_types_and_shapes_are_exchanged():
         dict(half=[0.5], number=0.0, single=[[0.0], [0.0]]),
         dict(half=[1.5, 1.5], number=1.0, single=[[1.0, 1.0], [1.0, 1.0]]),
     ]
-    assert run_processes(exchanged) == [
-        (['a'], both, [0, 1, 2]),
-        (['b'], both, [3, 4, 4]),
-    ]
+    assert run_processes(exchanged) == [(['a'], both, [0, 1, 2]), (['b'], both, [3, 4])]
