@@ -17,7 +17,8 @@ wall time, as processes wait for each other:
 
 For both, bytes are counted as they are passed to `torch.distributed`, and memory
 is that of one process: weights and momentum (`held`), and the peak of what a step
-allocates beside them.
+allocates beside them. `teacher_images` is the number of images on which a process
+runs the teacher.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from rounds import alternate, append_json, milliseconds
 from runs import COHORT, MEAN, STD, Run, Setting, cifar
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
+from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.models.algorithms.spreading import spread
 from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 from mmdckd.registry import MODELS
@@ -136,17 +138,23 @@ class Way:
         self.model = model
         self.batch = batch
         self.sent = 0
+        self.teacher_images = 0
+        teacher = unwrapped(model).teachers[0].model
+        teacher.register_forward_pre_hook(self._count)
         optimizer = torch.optim.SGD(model.parameters(), **SGD)
         self.wrapper = OptimWrapper(optimizer)
 
+    def _count(self, module, args: tuple) -> None:
+        self.teacher_images += len(args[0])
+
     def __call__(self) -> None:
-        self.sent = 0
+        self.sent = self.teacher_images = 0
         with mock.patch.object(dist, 'all_gather', self._gather):
             self.model.train_step(self.batch, self.wrapper)
 
-    def _gather(self, received, sent: torch.Tensor, group=None) -> None:
+    def _gather(self, received, sent: torch.Tensor, group=None, async_op=False):
         self.sent += sent.nbytes
-        GATHER(received, sent, group)
+        return GATHER(received, sent, group, async_op)
 
     def average(
         self, state, bucket: dist.GradBucket
@@ -198,7 +206,9 @@ def _process(rank: int, port: str, args: argparse.Namespace, queue) -> None:
         way()
         with Peak() as peak:
             way()
-        measured[name] = dict(sent=way.sent, held=way.held(), peak=peak.most)
+        measured[name] = dict(
+            sent=way.sent, held=way.held(), peak=peak.most, images=way.teacher_images
+        )
     for number in range(args.rounds + 2):
         for name, way in ways.items():
             dist.barrier()
@@ -233,6 +243,7 @@ def against_processes(args: argparse.Namespace) -> List[dict]:
             N=2,
             B=args.batch_size,
             step_ms=milliseconds(seconds[way]),
+            teacher_images=measured[way].pop('images'),
             **{
                 f'{name}_kib': round(number / 2**10, 1)
                 for name, number in measured[way].items()

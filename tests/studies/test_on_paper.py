@@ -35,9 +35,9 @@ def counted(rank, number, parallel):
     gathered, reduced = [], []
     gather = dist.all_gather
 
-    def count_gather(received, sent, group):
+    def count_gather(received, sent, group, async_op):
         gathered.append(sent.nbytes * (len(received) - 1))
-        gather(received, sent, group)
+        return gather(received, sent, group, async_op)
 
     def count_reduce(
         state, bucket: dist.GradBucket

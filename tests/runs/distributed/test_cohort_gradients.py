@@ -1,6 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Students in different processes learn as they do in one."""
 
+from types import SimpleNamespace
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +137,33 @@ def test_losses_and_gradients_are_those_of_one_process(number, cases):
         for name, value in log.items():
             mean = np.mean([each[name] for each in logs])
             assert mean == pytest.approx(value, rel=1e-6, abs=1e-6), (case, name)
+
+
+def in_order(rank):
+    """When a process sends, waits and runs networks in a step."""
+    model = distil(parallel='cohort', **SMALL)
+    spread(model, CohortMesh(model.cohort.names))
+    log, gather = [], torch.distributed.all_gather
+
+    def logged_gather(*args, **kwargs):
+        log.append('send')
+        work = gather(*args, **kwargs)
+        return SimpleNamespace(wait=lambda: [log.append('wait'), work.wait()])
+
+    networks = dict(
+        teacher=model.teachers[0].model, student=model.cohort.students[f'student{rank}']
+    )
+    for name, each in networks.items():
+        each.register_forward_hook(lambda *args, name=name: log.append(name))
+    wrapper = KeepGradients(torch.optim.SGD(model.parameters(), lr=0.1))
+    with mock.patch.object(torch.distributed, 'all_gather', logged_gather):
+        model.train_step(digits(4), wrapper)
+    return log
+
+
+def test_the_teachers_logits_travel_while_the_student_runs():
+    expected = ['teacher', 'send', 'student', 'send', 'wait', 'wait']
+    assert run_processes(in_order) == [expected] * 2
 
 
 def predicted(model, data):
