@@ -92,3 +92,24 @@ def assert_close(one, other, tolerance=TOLERANCE):
             assert difference.abs().max() < tolerance
     for part in ('param_groups', 'base_param_settings'):
         assert_equal(one['optimizer'].get(part), other['optimizer'].get(part))
+
+
+CONNECTED = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_dckd=dict(type='mmdckd.DCKDLoss'),
+        loss_map=dict(type='mmdckd.RelationMapLoss', recorder='last'),
+    ),
+    student_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
+    teacher_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
+    connectors=dict(
+        adapt=dict(type='ConvModuleConnector', in_channel=32, out_channel=32)
+    ),
+    distill_losses=dict(loss_l2=dict(type='L2Loss', normalize=False, div_element=True)),
+    loss_forward_mappings=dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='last', from_student=True, connector='adapt'),
+            t_feature=dict(recorder='last', from_student=False),
+        )
+    ),
+)

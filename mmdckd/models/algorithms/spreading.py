@@ -64,28 +64,29 @@ class SeededPass:
 
 
 def check_spreadable(model: Any) -> None:
-    """Check that no part of a model needs all students in one process.
+    """Check that processes can hold different students of a model.
 
     Raises:
-        ValueError: If one does; the message names its config key.
+        ValueError: If they cannot; the message names the config key.
     """
     distiller = model.distiller
     obstacles = {
-        "`model.views='independent'`": model.views != 'shared',
-        '`model.teacher_trainable=True`': model.teacher_trainable,
-        '`model.student_trainable=False`': not model.student_trainable,
-        '`distiller.distill_deliveries`': distiller.delivers,
-        'parameters in `distiller.collective_losses`': any(
+        "`model.views='independent'`, as peers must see the same images": (
+            model.views != 'shared'
+        ),
+        '`model.teacher_trainable=True`, as each process has one teacher': (
+            model.teacher_trainable
+        ),
+        '`distiller.distill_deliveries`, which every student must receive': (
+            distiller.delivers
+        ),
+        'parameters in `distiller.collective_losses`, which all students train': any(
             True for _ in distiller.collective_losses.parameters()
         ),
-        'SyncBatchNorm layers': any(
+        'SyncBatchNorm layers, which would average over different students': any(
             isinstance(layer, nn.SyncBatchNorm) for layer in model.modules()
         ),
     }
     found = [what for what, is_there in obstacles.items() if is_there]
     if found:
-        raise invalid(
-            'model.parallel',
-            f"'data' with {found[0]}, which needs all students in one process",
-            'cohort',
-        )
+        raise invalid('model.parallel', f"'data' with {found[0]}", 'cohort')

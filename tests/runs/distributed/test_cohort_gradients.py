@@ -67,6 +67,12 @@ CASES = dict(
         distiller=dckd(collector='held_out'),
     ),
     memory=dict(SMALL, memory='checkpoint'),
+    frozen=dict(
+        SMALL,
+        distiller=CONNECTED,
+        student_trainable=False,
+        calculate_student_loss=False,
+    ),
     mixed=dict(
         teacher=SMALL['teacher'],
         students=dict(

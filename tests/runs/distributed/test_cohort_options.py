@@ -9,7 +9,7 @@ import torch
 from helpers.networks import network
 from helpers.processes import run_processes
 from helpers.resumed import assert_equal
-from helpers.spread import assert_close, config, load, run
+from helpers.spread import CONNECTED, assert_close, config, load, run
 from mmdckd.engine.optimizers import CPUAmpOptimWrapper
 from mmdckd.engine.parallel.whole_gradients import see_all_gradients
 from mmdckd.models.cohorts.cohort_mesh import CohortMesh
@@ -48,6 +48,16 @@ def checkpointed(work_dir):
     return tiny(work_dir, model=dict(memory='checkpoint'))
 
 
+def frozen(work_dir):
+    """Only the connectors of the students train."""
+    return tiny(
+        work_dir,
+        model=dict(
+            distiller=CONNECTED, student_trainable=False, calculate_student_loss=False
+        ),
+    )
+
+
 def clipped(work_dir):
     cfg = tiny(work_dir)
     cfg.optim_wrapper = dict(
@@ -76,7 +86,7 @@ def several(rank, number, cfgs):
 
 @pytest.mark.slow
 def test_options_train_as_in_one_process(tmp_path):
-    makers = (lagged, folds, finished, checkpointed, clipped, half)
+    makers = (lagged, folds, finished, checkpointed, frozen, clipped, half)
     one = several(0, 1, [make(tmp_path / make.__name__ / '1') for make in makers])
     cfgs = [make(tmp_path / make.__name__ / '2') for make in makers]
     first, second = run_processes(several, 2, cfgs)

@@ -7,7 +7,7 @@ import torch
 from helpers.networks import distil, network
 from helpers.processes import run_processes
 from helpers.resumed import assert_equal, final
-from helpers.spread import assert_close, config, load, run
+from helpers.spread import CONNECTED, assert_close, config, load, run
 
 
 def alternate(rank, number, stopped, cohort):
@@ -58,27 +58,6 @@ def test_one_process_resumes_what_two_began_and_the_other_way_round(folder, tmp_
     run_processes(run, 2, config(tmp_path / 'one'), None, True)
     for name in ('one', 'two'):
         assert_close(load(folder / 'one'), load(tmp_path / name))
-
-
-CONNECTED = dict(
-    type='mmdckd.CollectiveDistiller',
-    collective_losses=dict(
-        loss_dckd=dict(type='mmdckd.DCKDLoss'),
-        loss_map=dict(type='mmdckd.RelationMapLoss', recorder='last'),
-    ),
-    student_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
-    teacher_recorders=dict(last=dict(type='ModuleOutputs', source='backbone.layer4')),
-    connectors=dict(
-        adapt=dict(type='ConvModuleConnector', in_channel=32, out_channel=32)
-    ),
-    distill_losses=dict(loss_l2=dict(type='L2Loss', normalize=False, div_element=True)),
-    loss_forward_mappings=dict(
-        loss_l2=dict(
-            s_feature=dict(recorder='last', from_student=True, connector='adapt'),
-            t_feature=dict(recorder='last', from_student=False),
-        )
-    ),
-)
 
 
 def by_iterations(work_dir):
