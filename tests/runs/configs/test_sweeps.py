@@ -46,9 +46,9 @@ def test_every_sweep_can_be_planned(path):
 def test_independent_views_have_a_pipeline_that_makes_them(path):
     for entry in plan(path):
         config = entry.run.config
-        transforms = {
-            step['type']: step for step in config.train_dataloader.dataset.pipeline
-        }
+        dataset = config.train_dataloader.dataset
+        pipeline = dataset.get('pipeline') or dataset.dataset.pipeline
+        transforms = {step['type']: step for step in pipeline}
         if config.model.get('views') == 'independent':
             assert transforms['MultiView']['num_views'] == config.model.num_students
         else:
