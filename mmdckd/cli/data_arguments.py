@@ -4,6 +4,8 @@
 import argparse
 from typing import Any, Dict
 
+from .quick_imports import import_toolbox
+
 #: The options that replace a config, with their defaults.
 DATA_OPTIONS: Dict[str, Any] = dict(
     teacher='none',
@@ -145,6 +147,7 @@ def check_data_arguments(
 def distill_folder(args: argparse.Namespace) -> None:
     """Train on a folder of images, and print the result."""
     print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
+    import_toolbox()
     from mmdckd.easy.distillation import distill
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.repeated_work import spare_repeated_work

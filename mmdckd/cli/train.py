@@ -14,6 +14,7 @@ from .data_arguments import add_data_arguments, check_data_arguments, distill_fo
 from .device import use_device
 from .errors import check_file, one_error_line
 from .preemption import exit_when_told
+from .quick_imports import import_toolbox
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -107,6 +108,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
 
 def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     """Train from a config."""
+    import_toolbox()
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.engine.runner.building import build_runner

@@ -1,5 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import List, Optional
+import functools
+from importlib.util import find_spec
+from pathlib import Path
+from typing import List, Optional, Tuple
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -20,8 +23,8 @@ class Digits(BaseDataset):
 
     The test set of `Optical Recognition of Handwritten Digits
     <https://archive.ics.uci.edu/dataset/80>`_ (E. Alpaydin and C. Kaynak,
-    UCI, 1998), read by :func:`sklearn.datasets.load_digits`; nothing is
-    downloaded.
+    UCI, 1998), as of
+    :func:`sklearn.datasets.load_digits`; nothing is downloaded.
 
     An image is a uint8 array of shape (8, 8, 3). All three channels contain the
     gray value, scaled from 0..16 to 0..255, so every MMPretrain transform,
@@ -83,21 +86,12 @@ class Digits(BaseDataset):
             list[dict]: One dict an image, with ``img``, ``img_shape``,
             ``ori_shape`` and ``gt_label``.
         """
-        try:
-            from sklearn.datasets import load_digits
-        except ImportError as error:
-            raise ImportError(
-                'mmdckd.Digits reads its images from scikit-learn, which is not '
-                'installed: `pip install scikit-learn`.'
-            ) from error
-        digits = load_digits()
-        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-        chosen = split_indices(digits.target, self.split)
+        pixels, labels = _pixels_and_labels()
+        images = np.rint(pixels * (255 / 16)).astype(np.uint8)
+        chosen = split_indices(labels, self.split)
         if self.num_images is not None:
             chosen = chosen[
-                stratified_subset(
-                    digits.target[chosen], self.num_images, 10, 'num_images'
-                )
+                stratified_subset(labels[chosen], self.num_images, 10, 'num_images')
             ]
         data_list = []
         for index in chosen:
@@ -107,7 +101,7 @@ class Digits(BaseDataset):
                     img=img,
                     img_shape=img.shape[:2],
                     ori_shape=img.shape[:2],
-                    gt_label=int(digits.target[index]),
+                    gt_label=int(labels[index]),
                 )
             )
         return data_list
@@ -115,6 +109,21 @@ class Digits(BaseDataset):
     def extra_repr(self) -> List[str]:
         """Add the split to the printed description of the dataset."""
         return [f'Split: \t{self.split}']
+
+
+@functools.cache
+def _pixels_and_labels() -> Tuple[np.ndarray, np.ndarray]:
+    """The images (1797, 8, 8), from 0 to 16, and labels that
+    :func:`sklearn.datasets.load_digits` returns, without its slow import."""
+    package = find_spec('sklearn')
+    if package is None or package.origin is None:
+        raise ImportError(
+            'mmdckd.Digits reads its images from scikit-learn, which is not '
+            'installed: `pip install scikit-learn`.'
+        )
+    path = Path(package.origin).parent / 'datasets/data/digits.csv.gz'
+    rows = np.loadtxt(path, delimiter=',')
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
 
 
 def split_indices(labels: np.ndarray, split: str) -> np.ndarray:

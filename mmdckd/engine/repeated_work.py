@@ -28,7 +28,6 @@ def spare_repeated_work() -> None:
         return
     utils.load = functools.lru_cache(maxsize=None)(utils.load)
     Config.pretty_text = _Formatted(Config.pretty_text.fget)
-    gc.collect()
     gc.freeze()
 
 

@@ -17,34 +17,51 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Dict, List
 
-CONFIG = 'configs/dckd_r34_r18_digits.py'
+CONFIG = """
+_base_ = '{tree}/configs/dckd_r34_r18_digits.py'
+model = dict(teacher_ckpt=None, allow_random_teacher=True)
+custom_imports = dict(imports='first_step', allow_failed_imports=False)
+"""
+#: Imported by the config, so that the command imports the toolbox as usual.
+FIRST_STEP = """
+import os, time
+from mmdckd.models import CollectiveDistill
+
+def first_step(*args, **kwargs):
+    print('SECONDS', time.process_time(), flush=True)
+    os._exit(0)
+
+CollectiveDistill.train_step = first_step
+"""
 IMPORT = """
 import time
 import mmdckd, mmpretrain.models, mmrazor.models
 print('SECONDS', time.process_time(), flush=True)
 """
 TRAIN = """
-import os, sys, time
+import sys
 from mmdckd.cli.main import main
-
-def first_step(*args, **kwargs):
-    print('SECONDS', time.process_time(), flush=True)
-    os._exit(0)
-
-from mmdckd.models import CollectiveDistill
-CollectiveDistill.train_step = first_step
 main(sys.argv[1:])
 """
 
 
-def seconds(code: str, tree: str, arguments: List[str]) -> float:
-    """Run Python code with a checkout, and return the seconds that it prints."""
+def seconds(code: str, tree: str, folder: str, *arguments: str) -> float:
+    """Run Python code and return the seconds that it prints.
+
+    Args:
+        code (str): The code.
+        tree (str): The checkout to run it with.
+        folder (str): A folder of modules that it may import.
+        *arguments (str): Its arguments.
+    """
+    path = os.pathsep.join([os.path.abspath(tree), folder])
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', code, *arguments],
         cwd=tree,
-        env=dict(os.environ, PYTHONPATH=os.path.abspath(tree), OMP_NUM_THREADS='1'),
+        env=dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS='1'),
         capture_output=True,
         text=True,
     )
@@ -54,6 +71,17 @@ def seconds(code: str, tree: str, arguments: List[str]) -> float:
     return float(lines[0].split()[1])
 
 
+def start(tree: str) -> float:
+    """Return the seconds until the first step of a training with a checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, 'digits.py')
+        config.write_text(CONFIG.format(tree=os.path.abspath(tree)))
+        Path(folder, 'first_step.py').write_text(FIRST_STEP)
+        work_dir = os.path.join(folder, 'run')
+        arguments = ('train', str(config), '--work-dir', work_dir)
+        return seconds(TRAIN, tree, folder, *arguments)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('trees', nargs='*', default=['.'], help='the checkouts')
@@ -61,14 +89,9 @@ def main() -> None:
     args = parser.parse_args()
     found: Dict[str, List[float]] = {}
     for _ in range(args.rounds):
-        found.setdefault('packages', []).append(seconds(IMPORT, args.trees[-1], []))
+        found.setdefault('packages', []).append(seconds(IMPORT, args.trees[-1], ''))
         for tree in args.trees:
-            with tempfile.TemporaryDirectory() as folder:
-                options = ['model.teacher_ckpt=None', 'model.allow_random_teacher=True']
-                arguments = ['train', CONFIG, '--work-dir', folder, '--cfg-options']
-                found.setdefault(tree, []).append(
-                    seconds(TRAIN, tree, [*arguments, *options])
-                )
+            found.setdefault(tree, []).append(start(tree))
     for name, values in found.items():
         row = dict(way=name, median=statistics.median(values), seconds=values)
         print(json.dumps(row))

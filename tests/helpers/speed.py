@@ -6,18 +6,13 @@ import gc
 
 
 def do_once():
-    """Keep what each run would find out anew: the versions of the compiler, the
-    digits, and what a command keeps."""
-    import mmengine.runner.runner
-    import sklearn.datasets
+    """Keep what each run would find out anew: the versions of the compiler, and
+    what a command keeps."""
+    from mmengine.runner import runner
 
     from mmdckd.engine.repeated_work import spare_repeated_work
 
-    for module, name in (
-        (mmengine.runner.runner, 'collect_env'),
-        (sklearn.datasets, 'load_digits'),
-    ):
-        setattr(module, name, functools.cache(getattr(module, name)))
+    runner.collect_env = functools.cache(runner.collect_env)
     spare_repeated_work()
 
 

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from typing import Optional
 
+import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import LocalVisBackend
 from mmpretrain.visualization import UniversalVisualizer
@@ -38,6 +39,25 @@ class CohortVisualizer(UniversalVisualizer):
         ...     ])
     """
 
+    def _initialize_fig(self, fig_cfg: dict) -> tuple:
+        """Return no figure yet, as most runs draw none and the import of
+        matplotlib is slow."""
+        return None, _NoFigure(), None
+
+    @master_only
+    def set_image(self, image: np.ndarray) -> None:
+        """Set the image to draw on.
+
+        Args:
+            image (np.ndarray): The image (H, W, 3), in RGB.
+        """
+        if self.ax_save is None:
+            self.fig_save_canvas, self.fig_save, self.ax_save = super()._initialize_fig(
+                self.fig_save_cfg
+            )
+            self.dpi = self.fig_save.get_dpi()
+        super().set_image(image)
+
     @master_only
     def add_scalars(
         self,
@@ -60,6 +80,13 @@ class CohortVisualizer(UniversalVisualizer):
             backend.add_scalars(
                 scalar_dict if local else grouped, step, file_path, **kwargs
             )
+
+
+class _NoFigure:
+    """Stands in for the figure until there is one."""
+
+    def get_dpi(self) -> None:
+        return None
 
 
 def group_name(name: str) -> str:

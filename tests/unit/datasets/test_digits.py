@@ -1,7 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import hashlib
 import os.path as osp
-import sys
 from collections import Counter
 
 import cv2
@@ -21,7 +20,7 @@ from mmpretrain.visualization import UniversalVisualizer
 from sklearn.datasets import load_digits
 
 from helpers.paths import ROOT
-from mmdckd.datasets import Digits
+from mmdckd.datasets import Digits, digits
 from mmdckd.datasets.digits import split_indices
 
 CONFIGS = osp.join(ROOT, 'configs')
@@ -204,9 +203,9 @@ def test_rejects_an_unknown_split(split):
 
 
 def test_says_that_scikit_learn_is_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'sklearn.datasets', None)
+    monkeypatch.setattr(digits, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match='pip install scikit-learn'):
-        Digits()
+        digits._pixels_and_labels.__wrapped__()
 
 
 def test_few_images_have_all_classes_and_are_part_of_more():

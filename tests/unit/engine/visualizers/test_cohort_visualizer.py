@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmpretrain.structures import DataSample
+from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
 
 from helpers.runs import run_config, train
@@ -98,6 +100,20 @@ def test_correlations_are_an_image_of_every_epoch(board):
 def test_the_file_keeps_the_names_of_the_log(records):
     assert 'collective.student0.loss_dckd.teacher' in records[0]
     assert 'student0/accuracy/top1' in records[-1]
+
+
+def test_it_draws_as_its_base_does_but_makes_no_figure_before():
+    image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    sample = DataSample().set_gt_label(1)
+    cohort, base = CohortVisualizer(name='cohort'), UniversalVisualizer(name='base')
+    assert cohort.fig_save_canvas is None
+    for _ in range(2):
+        drawn, expected = (
+            each.visualize_cls(image, sample, classes=['a', 'b'])
+            for each in (cohort, base)
+        )
+        assert np.array_equal(drawn, expected)
+        assert not np.array_equal(drawn, image)
 
 
 @pytest.mark.parametrize(
