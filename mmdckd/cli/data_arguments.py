@@ -40,9 +40,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--data`` and its options."""
     group = parser.add_argument_group(
         'without a config',
-        'Settings that you leave out are chosen to fit the data and printed with the '
-        'reason. NETWORK is the name of an MMPretrain config (resnet18_8xb32_in1k), '
-        'the config of an exported student (PATH.py), timm:NAME[,CHECKPOINT], '
+        'Settings that you leave out are chosen to fit the data and printed with the\n'
+        'reason. NETWORK is the name of an MMPretrain config (resnet18_8xb32_in1k),\n'
+        'the config of an exported student (PATH.py), timm:NAME[,CHECKPOINT],\n'
         'hf:FOLDER, torchvision:NAME or python:PACKAGE.FUNCTION.',
     )
     group.add_argument(
@@ -84,7 +84,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--optimizer',
         choices=['sgd', 'adamw'],
-        help='the optimizer (default: sgd; adamw for transformers)',
+        help='the optimizer (default: sgd; use adamw for transformers)',
     )
     group.add_argument(
         '--augmentation',

@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 
   # one page about several sweeps, with their tables and plots
   %(prog)s configs/sweeps/digits.yaml \\
-      configs/sweeps/glyph62_ablation.py \
+      configs/sweeps/glyph62_ablation.py \\
       --page docs/reference/benchmark.md --out docs/results
 
 mmdckd/sweep/spec.py documents the file of a sweep, mmdckd/sweep/results.py the
@@ -54,7 +54,8 @@ def parse_args(
         '--jobs',
         type=int,
         help='how many runs train at the same time; they share the cores and '
-        'the GPUs (default: one per GPU or, without GPUs, one per core)',
+        'the GPUs (default: one per GPU or, without GPUs, one per core). With '
+        '`executor` in the file, how many jobs are queued (default: all)',
     )
     parser.add_argument(
         '--only',

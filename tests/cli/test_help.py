@@ -29,7 +29,10 @@ def help_of(capsys, call, *arguments, **keywords):
 def test_every_command_helps_with_an_example(name, capsys):
     printed = help_of(capsys, main, [*name.split(), '--help'])
     assert printed.startswith(f'usage: mmdckd {name} ')
-    assert f'\n  mmdckd {name}' in printed.partition('\nexample')[2]
+    examples = printed.partition('\nexample')[2]
+    assert f'\n  mmdckd {name}' in examples
+    # A line of an example ends where it is continued.
+    assert max(map(len, printed.splitlines())) <= 80 and '   --' not in examples
 
 
 @pytest.mark.parametrize('name', [name for name in NAMES if name != 'doctor'])
