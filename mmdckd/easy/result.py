@@ -146,7 +146,8 @@ class Result:
         if teacher is not None:
             ratio = self.parameters[TEACHER] / size
             lines[1] = lines[1][:-1] + f'; the teacher {teacher:.2f} %.'
-            lines[2] = lines[2][:-1] + f', the teacher {ratio:.1f} times as many.'
+            shown = f'{ratio:.1f}' if ratio >= 0.1 else f'{ratio:.1g}'
+            lines[2] = lines[2][:-1] + f', the teacher {shown} times as many.'
         return [
             *lines,
             f'It is in {self.exported.checkpoint} and {self.exported.config}.',

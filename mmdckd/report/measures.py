@@ -31,6 +31,8 @@ def times(ratio: float) -> str:
     """Format a ratio, such as '2.5 times as many'."""
     if 0.95 <= ratio < 1.05:
         return 'as many'
+    if ratio < 0.1:
+        return f'{ratio:.1g} times as many'
     return f'{ratio:.{0 if ratio >= 9.95 else 1}f} times as many'
 
 

@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """From a folder of images to a student, as a user asks for it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from mmdckd.cli.train import main
 from mmdckd.easy.distillation import distill
+from mmdckd.report.measures import times
 
 NAMES = ['zero', 'one', 'two']
 
@@ -80,6 +83,14 @@ def test_what_comes_out(result, photos):
     assert len(lines) == 5 and f'Use {result.name}' in lines[0]
     assert f'{result.metrics["teacher/accuracy/top1"]:.2f} %' in lines[1]
     assert '<html' in open(result.report).read()
+
+
+@pytest.mark.parametrize('size, shown', [(400, '4.0'), (50, '0.5'), (1, '0.01')])
+def test_a_teacher_of_any_size(result, size, shown):
+    parameters = {'teacher': size, result.name: 100}
+    lines = dataclasses.replace(result, parameters=parameters).summary()
+    assert lines[2].endswith(f'the teacher {shown} times as many.')
+    assert times(0.01) == '0.01 times as many'
 
 
 def test_each_choice_is_said(result, said):
