@@ -146,7 +146,6 @@ def check_data_arguments(
 
 def distill_folder(args: argparse.Namespace) -> None:
     """Train on a folder of images, and print the result."""
-    print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
     import_toolbox()
     from mmdckd.easy.distillation import distill
     from mmdckd.engine.memory import keep_freed_memory

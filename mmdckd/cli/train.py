@@ -98,6 +98,8 @@ def parse_args(
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before the slow imports
+    if args.data:
+        print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
     with open_console(args.verbose) as console:
         use_device(args.device)
         if args.data:

@@ -182,6 +182,16 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_the_first_line_comes_before_the_slow_imports(monkeypatch, capsys):
+    def stop(*args):
+        raise SystemExit('the console is opened')
+
+    monkeypatch.setattr('mmdckd.cli.train.open_console', stop)
+    with pytest.raises(SystemExit, match='the console is opened'):
+        main(['--data', 'photos', '--student', NET])
+    assert capsys.readouterr().out == 'Reading the images in photos\n'
+
+
 @pytest.mark.slow
 def test_another_run_is_not_resumed(photos, tmp_path):
     train(photos, tmp_path, teacher='none')
