@@ -5,7 +5,8 @@ number of students, of classes, the side of an image and of processes.
 ResNet-56 teaches ResNet-20 of CIFAR's size. Throughput is images a second
 through the whole cohort; `student-images` counts an image once for each
 student. Memory is the peak of what a step allocates beside weights and
-optimizer, counted tensor by tensor.
+optimizer, counted tensor by tensor. `memory` compares `model.memory='checkpoint'`
+with the default.
 
 `processes` compares two ways to train two students on the same images, by
 wall time, as processes wait for each other:
@@ -41,7 +42,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
-from rounds import alternate, append_json, milliseconds
+from rounds import alternate, append_json, milliseconds, ratio
 from runs import COHORT, MEAN, STD, Run, Setting, cifar
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 
@@ -95,6 +96,38 @@ def against_size(args: argparse.Namespace) -> List[dict]:
     return [
         step_of(cifar(args.batch_size, size=s), 4, args, against='size', side=s)
         for s in (16, 32, 64)
+    ]
+
+
+def against_memory(args: argparse.Namespace) -> List[dict]:
+    """Measure cohorts that keep or recompute activations, alternating."""
+    return [result for n in (1, 2, 4, 8) for result in _kept_or_not(n, args)]
+
+
+def _kept_or_not(num_students: int, args: argparse.Namespace) -> List[dict]:
+    setting = cifar(args.batch_size)
+    ways, peaks = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, memory in (('kept', None), ('checkpoint', 'checkpoint')):
+            model = dict(setting.collective(num_students), memory=memory)
+            run = Run(setting, model, COHORT, folder)
+            iterate = ways[name] = run.iterations(args.rounds + 4)
+            iterate()
+            with Peak() as peak:
+                iterate()
+            peaks[name] = peak.most
+        seconds = alternate(ways, args.rounds, 2)
+    return [
+        dict(
+            against='memory',
+            way=name,
+            N=num_students,
+            B=setting.batch_size,
+            step_ms=milliseconds(seconds[name]),
+            times=ratio(seconds[name], seconds['kept']),
+            peak_mib=round(peaks[name] / 2**20, 1),
+        )
+        for name in ways
     ]
 
 
@@ -255,6 +288,7 @@ def against_processes(args: argparse.Namespace) -> List[dict]:
 
 PARTS = dict(
     students=against_students,
+    memory=against_memory,
     classes=against_classes,
     size=against_size,
     processes=against_processes,

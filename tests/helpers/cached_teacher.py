@@ -17,9 +17,7 @@ PIPELINE = [
         type='RandAugment',
         policies='timm_increasing',
         num_policies=2,
-        total_level=10,
         magnitude_level=9,
-        magnitude_std=0.5,
     ),
     dict(type='PackInputs'),
 ]
