@@ -23,6 +23,8 @@ def check_numbers(num_students: int, seed: int, alone: bool) -> None:
     for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise invalid(key, f'a whole number of at least {least}', value)
+    if seed >= 2**32:
+        raise invalid('seed', 'a whole number below 2 ** 32', seed)
     if num_students == 1 and alone:
         raise ValueError(
             "Invalid `num_students`: expected at least 2 with `teacher='none'`, got "

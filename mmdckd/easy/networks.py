@@ -132,6 +132,9 @@ def _from_config(
             f'Invalid `{key}`: expected the config of a network, with `model`, got '
             f'{path!r}.'
         )
+    if 'distiller' in base.model:
+        folder = osp.dirname(path) or '.'
+        raise invalid(key, 'the config of a network', path, _exported_beside(folder))
     head = base.model.get('head', {})
     theirs = head.get('num_classes', base.model.get('num_classes'))
     config: dict = dict(cfg_path=path)
@@ -285,7 +288,7 @@ def _exported_beside(path: str) -> str:
     stem = osp.splitext(escape(path))[0]
     found = [
         file
-        for pattern in (f'{stem}.py', f'{stem}/*.py', f'{stem}/exported/*.py')
+        for pattern in (f'{stem}/exported/*.py', f'{stem}/*.py', f'{stem}.py')
         for file in sorted(glob(pattern))
     ]
     return f' Did you mean {found[0]!r}?' if found else ''

@@ -110,10 +110,10 @@ def _build(network: NamedNetwork, key: str) -> nn.Module:
                 f'({error}). Download them elsewhere and name the file: '
                 f"'timm:{network.name},FILE'."
             ) from error
-        if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f'Invalid `{key}`: {error}') from error
         if str(error).startswith(f'Invalid `{key}`'):
             raise
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f'Invalid `{key}`: {error}') from error
         raise ValueError(
             f'Invalid `{key}`: expected a network for the classes of the data, got '
             f'{network.name}, which cannot be built: {error}'

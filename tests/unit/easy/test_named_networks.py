@@ -76,8 +76,11 @@ def test_what_there_is_not(name, error, message):
         find_network(name, 5, key='student')
 
 
-@pytest.mark.parametrize('given', ['', 'exported', 'exported/student1.pth'])
+@pytest.mark.parametrize(
+    'given', ['', 'students.py', 'exported', 'exported/student1.pth']
+)
 def test_a_run_in_place_of_its_exported_student(given, tmp_path):
+    (tmp_path / 'students.py').write_text("model = dict(distiller=dict(type='A'))")
     (tmp_path / 'exported').mkdir()
     (tmp_path / 'exported' / 'student1.py').touch()
     with pytest.raises(ValueError, match=r"Did you mean '.*exported/student1\.py'"):
@@ -132,6 +135,17 @@ def test_weights_of_the_zoo(offline):
         build(network).state_dict()['head.fc.weight'],
         made.state_dict()['head.fc.weight'],
     )
+
+
+def test_weights_that_are_gone_are_told_once(tmp_path):
+    config = tmp_path / 'student0.py'
+    head = dict(type='ClsHead')
+    model = dict(type='ImageClassifier', backbone=dict(type='LeNet5'), head=head)
+    config.write_text(f"model = {model}\nload_from = 'student0.pth'\n")
+    pairs = [(np.full((8, 8), i, np.uint8), i % 2) for i in range(8)]
+    with pytest.raises(FileNotFoundError, match='^Invalid `teacher`: exp') as caught:
+        distill(pairs, 'torchvision:squeezenet1_1', str(config), work_dir=str(tmp_path))
+    assert str(caught.value).count('Invalid') == 1
 
 
 def test_missing_weights_are_told_once(offline, tmp_path):
