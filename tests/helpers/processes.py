@@ -57,6 +57,8 @@ def _run(results, rank, number, port, function, args):
         torch.distributed.init_process_group('gloo')
         results.put((rank, function(rank, *args), None))
         if torch.distributed.is_initialized():
+            # The first process serves the store that the others may still use.
+            torch.distributed.barrier()
             torch.distributed.destroy_process_group()
     except BaseException:
         results.put((rank, None, traceback.format_exc()))

@@ -242,6 +242,18 @@ REFUSED = {
     '3 students in 2 processes': dict(num_students=3),
     'model.views': dict(views='independent'),
     'model.teacher_trainable': dict(teacher_trainable=True),
+    'distiller.distill_deliveries': dict(
+        distiller=dict(
+            dckd(),
+            distill_deliveries=dict(
+                head=dict(
+                    type='MethodOutputs',
+                    max_keep_data=2,
+                    method_path='mmpretrain.models.LinearClsHead.pre_logits',
+                )
+            ),
+        )
+    ),
     'parameters in `distiller.collective_losses`': dict(
         teacher=None,
         distiller=dict(
@@ -292,6 +304,12 @@ def test_what_cannot_be_spread_is_refused():
     )
     assert 'The weights of student1 are not finite' in first['broken']
     assert first['broken'].count('sample 0 of the batch') == 1
+
+
+def test_students_of_different_numbers_of_classes_are_refused():
+    students = dict(a=network(), b=network(num_classes=7))
+    with pytest.raises(ValueError, match='same number of classes .* a: 10, b: 7'):
+        distil(parallel='cohort', students=students)
 
 
 def test_a_misspelled_word_is_refused():

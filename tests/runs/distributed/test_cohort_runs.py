@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs whose students are in different processes are those of one process."""
 
+import re
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from helpers.networks import distil, network
 from helpers.processes import run_processes
 from helpers.resumed import assert_equal, final
 from helpers.spread import CONNECTED, assert_close, config, load, run
+from mmdckd.cli import report
 
 
 def alternate(rank, number, stopped, cohort):
@@ -42,6 +45,21 @@ def test_a_run_in_two_processes_is_that_of_one(folder):
     exported = {path.name for path in (folder / 'two' / 'exported').iterdir()}
     assert exported == {path.name for path in (folder / 'one' / 'exported').iterdir()}
     assert len(list(folder.glob('two/*/*.log'))) == 1
+
+
+def test_a_report_is_that_of_one_process(folder, tmp_path):
+    folder, *_ = folder
+    tables = []
+    for name in ('one', 'two'):
+        out = tmp_path / name
+        report.main([str(folder / name), '--names', 'run', '--out', str(out)])
+        figures = {path.name for path in (out / 'figures').iterdir()}
+        text = (out / 'report.html').read_text()
+        rows = re.findall('<tr>(.*?)</tr>', text, re.DOTALL)
+        rows = [row for row in rows if not re.search(r'median \(s\)|images/s', row)]
+        tables.append((figures, rows))
+    assert tables[0] == tables[1]
+    assert tables[0][0] and 'student1' in ''.join(tables[0][1])
 
 
 def test_a_stopped_run_resumes_to_the_bit(folder):

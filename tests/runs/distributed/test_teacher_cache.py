@@ -1,25 +1,25 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The teacher's logits from a file, in two processes."""
 
-from mmengine.runner import Runner
+import pytest
 
 from helpers.networks import network
 from helpers.processes import run_processes
 from helpers.runs import run_config
-from mmdckd.engine.cpu_processes import use_cpu_processes
+from mmdckd.engine.runner.building import build_runner
 
 
 def run(rank, cfg):
     """Train; tell what the teacher has seen, and the largest weight."""
-    use_cpu_processes(cfg)
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     model = runner.model.module
     seen = []
     model.teachers[0].model.register_forward_pre_hook(
         lambda module, args: seen.append(len(args[0]))
     )
     runner.train()
-    return sum(seen), float(max(p.abs().max() for p in model.parameters()))
+    weights = [p.abs().max() for p in model.parameters() if not p.is_meta]
+    return sum(seen), float(max(weights))
 
 
 def config(work_dir):
@@ -45,12 +45,16 @@ def config(work_dir):
     return cfg
 
 
-def test_one_process_asks_the_teacher_and_both_look_up(tmp_path):
-    (first, weight), (second, other) = run_processes(run, config(tmp_path))
+@pytest.mark.parametrize('parallel', ['data', 'cohort'])
+def test_one_process_asks_the_teacher_and_both_look_up(parallel, tmp_path):
+    cfg = config(tmp_path)
+    cfg.model.parallel = parallel
+    cfg.default_hooks.exact_resume = dict(type='mmdckd.ExactResumeHook')
+    (first, weight), (second, other) = run_processes(run, cfg)
     # One image tells the shape, and one batch is compared.
     assert first == 1 + 32 * 18 + 8
     assert second == 1 + 8
-    assert weight == other
+    assert (weight == other) == (parallel == 'data')
     assert len(list((tmp_path / 'logits').glob('*.npy'))) == 1
 
 
