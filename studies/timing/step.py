@@ -220,7 +220,7 @@ def measure(args: argparse.Namespace, work_dir: str) -> dict:
         },
         cohort_1_to_single=ratio(seconds['cohort_1'], seconds['single']),
         cohort_to_separate=ratio(seconds['cohort'], separate),
-        bound_to_separate=round(ratio(bound, [1.0] * len(bound)) * 1.03, 4),
+        bound_to_separate=round(ratio(bound, [1.0] * len(bound)) * 1.02, 4),
         cohort_to_parts=ratio(whole, together),
     )
     return result
