@@ -5,9 +5,9 @@
 #   tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 #
 # GPUS is the number of processes on each machine. With several machines, set
-# NNODES, MASTER_ADDR and PORT on each of them. With MAX_RESTARTS=3, should a
-# process die, all are started again, at most three times, and go on from the
-# last checkpoint in the work folder.
+# NNODES, MASTER_ADDR and PORT on each of them. With MAX_RESTARTS=3, if a
+# process dies, all restart, at most three times, and continue from the last
+# checkpoint in the work folder.
 #
 # example:
 #   tools/dist_train.sh configs/dckd_r34_r18_imagenet.py 8 --auto-scale-lr
@@ -31,8 +31,8 @@ MAX_RESTARTS=${MAX_RESTARTS:-0}
 MASTER_ADDR=${MASTER_ADDR:-"127.0.0.1"}
 TOOLS=$(dirname "$0")
 
-# Each round of processes meets at a store of its own: in that of a round
-# before, it would read the addresses of processes that are dead.
+# Each round of processes uses its own store: that of an earlier round contains
+# the addresses of dead processes.
 PYTHONPATH="$TOOLS/..":$PYTHONPATH \
 TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 \
 exec python -m torch.distributed.run \

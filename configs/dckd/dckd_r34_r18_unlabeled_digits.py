@@ -1,6 +1,6 @@
-# The digits of dckd_r34_r18_digits.py, of which the students are told the labels
-# of 100 alone: three quarters of a batch are of all 1,077 images, without labels.
-# The teacher is the same, trained before, with all labels.
+# The digits of dckd_r34_r18_digits.py. The students have labels of only 100 images:
+# three quarters of a batch are taken from all 1,077 images, without labels. The
+# teacher is the same, and was trained with all labels.
 _base_ = '../dckd_r34_r18_digits.py'
 
 train_dataloader = dict(

@@ -75,7 +75,7 @@ def check_keys(cfg: Config) -> None:
     another key.
 
     Such mistakes are a missing model, a value of the wrong type, a misspelled
-    key, a scope that is no package, and a training of no length.
+    key, a scope that is not a package, and a training without any steps.
     """
     if 'model' not in cfg:
         raise SystemExit(

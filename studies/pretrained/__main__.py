@@ -76,7 +76,7 @@ def measure(data: str, weights: str, folder: str, epochs: int) -> List[dict]:
 
     Returns:
         List[dict]: For each run, what the students ``start`` from, the
-        ``metrics`` in per cent, and the ``seconds`` that it took. The teacher
+        ``metrics`` in percent, and the ``seconds`` that it took. The teacher
         is trained in the first.
     """
     pretrained = f'timm:{NETWORK},{weights}'

@@ -49,7 +49,7 @@ def image(rng: random.Random, kind: str) -> bytes:
         made = made.convert(rng.choice(MODES))
         file = io.BytesIO()
         made.save(file, kind)
-    except (OSError, ValueError):  # a mode that the format has not
+    except (OSError, ValueError):  # a mode that the format does not support
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, kind)
     return file.getvalue()

@@ -113,7 +113,7 @@ def check_student(cfg: Config) -> None:
     _load_checkpoint_to_model(other, state_dict)
     for key, value in get_state_dict(other).items():
         assert torch.equal(value, state_dict[key]), (
-            f'{key} is another after saving and loading'
+            f'{key} differs after saving and loading'
         )
 
 

@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
             parser.error(f'--{name} should be 1 or more')
     for folder in args.fonts:
         if not osp.isdir(folder):
-            parser.error(f'--fonts names {folder!r}, which is no folder')
+            parser.error(f'--fonts names {folder!r}, which is not a folder')
     return args
 
 

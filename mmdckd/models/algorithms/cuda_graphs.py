@@ -97,7 +97,7 @@ class CUDAGraphs:
             self._graphed = _capture(backbones, inputs)
         except RuntimeError as error:
             self._enabled = False
-            warn(f'Training goes on without CUDA graphs: {error}')
+            warn(f'Training continues without CUDA graphs: {error}')
             return
         self._backbones = backbones
         self._captured = _state(backbones)

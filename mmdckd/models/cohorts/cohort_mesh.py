@@ -120,7 +120,7 @@ class CohortMesh:
 
     def begin_gather(self, own: Dict[Any, torch.Tensor]) -> Callable[[], Gathered]:
         """Begin to exchange tensors with the peers by one all-gather, which runs
-        while this process goes on.
+        while this process continues.
 
         Names, shapes and types are exchanged when they are new. They must
         change in all processes at the same time.

@@ -34,6 +34,6 @@ def standardize(logits: torch.Tensor) -> torch.Tensor:
         )
     logits = at_least_float32(logits)
     centered = logits - logits.mean(-1, keepdim=True)
-    # At 0, the norm has a finite gradient and torch.std has not.
+    # At 0, the norm has a finite gradient, unlike torch.std.
     norm = torch.linalg.vector_norm(centered, dim=-1, keepdim=True)
     return centered / (norm / (logits.shape[-1] - 1) ** 0.5 + EPS)

@@ -143,8 +143,8 @@ class LogitsCache:
             Tensor: float32 of shape (B, C).
 
         Raises:
-            ValueError: If a sample does not say which it is; at first, if the
-                network says something else.
+            ValueError: If a sample does not name its index; on first use, also if
+                the network's logits differ.
         """
         logits = self(inputs, data_samples)
         if not self._checked:
@@ -171,7 +171,7 @@ class LogitsCache:
             Tensor: float32 of shape (B, C).
 
         Raises:
-            ValueError: If a sample does not say which it is.
+            ValueError: If a sample does not name its index.
         """
         data_samples = data_samples or []
         for name in ('sample_idx', 'view'):
