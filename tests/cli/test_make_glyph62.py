@@ -156,7 +156,7 @@ def test_the_dataset_reads_it(glyphs):
 @pytest.mark.parametrize(
     'args, message',
     [
-        (('--fonts', 'nowhere'), "'nowhere', which is no folder"),
+        (('--fonts', 'nowhere'), "'nowhere', which is not a folder"),
         (('--fonts', '.'), 'no font (.otf, .pfa, .pfb, .t1, .ttf)'),
         (('--fonts', FONTS, '--size', 0), '--size should be 1 or more'),
     ],
