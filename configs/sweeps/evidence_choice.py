@@ -52,14 +52,12 @@ methods = {
     ),
 }
 # At the rate of 0.1, the larger losses can kill a network.
+_rate = {'optim_wrapper.optimizer.lr': 0.02}
 methods.update(
     {
         f'{_name}, rate 0.02': dict(
             config=methods[_name]['config'],
-            cfg_options={
-                **methods[_name]['cfg_options'],
-                'optim_wrapper.optimizer.lr': 0.02,
-            },
+            cfg_options={**methods[_name]['cfg_options'], **_rate},
         )
         for _name in ('kd', 'kd, alpha 2', 'dist', 'dkd', 'mlkd + lskd')
     }
@@ -97,7 +95,6 @@ _collectives = {
     },
 }
 # Another term makes the loss, and so the steps, larger, as in the rivals' losses.
-_rate = {'optim_wrapper.optimizer.lr': 0.02}
 _collectives.update(
     {
         f'{_name}, rate 0.02{_end}': {**_collectives[_name + _end], **_rate}
@@ -118,4 +115,25 @@ methods.update(
         _name: dict(config=_dckd, cfg_options=_each)
         for _name, _each in _collectives.items()
     }
+)
+# The best lines of both sides try more.
+_best = methods['kd, alpha 2, ema']['cfg_options']
+methods.update(
+    {
+        f'kd, alpha 2, {_name}': dict(config=_kd, cfg_options={**_best, **_each})
+        for _name, _each in {
+            'rate 0.05, ema': {'optim_wrapper.optimizer.lr': 0.05},
+            'batch 32, ema': {'train_dataloader.batch_size': 32},
+            'batch 128, ema': {'train_dataloader.batch_size': 128},
+            'rate 0.02, batch 32, ema': {**_rate, 'train_dataloader.batch_size': 32},
+            'rate 0.02, batch 128, ema': {**_rate, 'train_dataloader.batch_size': 128},
+        }.items()
+    }
+)
+methods['finished, two peers, rate 0.05'] = dict(
+    config=_dckd,
+    cfg_options={
+        **_collectives['finished, two peers'],
+        'optim_wrapper.optimizer.lr': 0.05,
+    },
 )
