@@ -199,6 +199,7 @@ def distill(
         cfg = _train(others.mix_into(settings), run, changes)
         best = osp.join(run, 'best.pth')
         metrics, parameters = _measure(cfg, best)
+        say(f'Writing the best student and the report to {work_dir}')
         exported = export_student(best, osp.join(work_dir, 'exported'), cfg=cfg)
         images = two_images(settings)
     report = write_report([read_run(run)], work_dir)

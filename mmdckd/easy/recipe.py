@@ -121,7 +121,7 @@ def choose_recipe(
     choose(
         'log_interval',
         max(1, min(50, total // 10, steps)),
-        f'at least ten lines in {total:,} steps',
+        f'at least ten lines in {total:,} steps' if total >= 10 else 'a line per step',
     )
     chosen['chose_workers'] = 'num_workers' not in given
     return Recipe(**chosen, reasons=reasons)

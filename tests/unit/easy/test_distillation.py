@@ -97,6 +97,7 @@ def test_each_choice_is_said(result, said):
     assert '60 images of 3 classes' in said[0]
     assert any(line.startswith('batch_size = ') for line in said)
     assert not any(line.startswith('epochs = ') for line in said)
+    assert said[-1] == f'Writing the best student and the report to {result.work_dir}'
 
 
 @pytest.mark.slow

@@ -82,6 +82,12 @@ def test_what_is_given_stays():
     assert [line.split(' = ')[0] for line in recipe.reasons] == ['device']
 
 
+def test_the_interval_has_a_reason_that_holds():
+    for epochs, reason in ((1, 'a line per step'), (2, 'at least ten lines in 16')):
+        reasons = choose_recipe(source(), epochs=epochs).reasons
+        assert reason in reasons[-1] and reasons[-1].startswith('log_interval = 1: ')
+
+
 @pytest.mark.parametrize(
     'name, value',
     [
