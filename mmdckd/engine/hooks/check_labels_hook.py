@@ -125,9 +125,10 @@ class CheckLabelsHook(Hook):
         if num_classes is None:
             return
         classes, found = set(range(num_classes)), set()
+        needed = split != 'train' or getattr(model, 'calculate_student_loss', True)
         for part in _labeled_parts(dataset):
             for index in range(len(part)):
-                labels = {int(label) for label in part.get_cat_ids(index)}
+                labels = _labels_of(part, index, key, needed)
                 if not labels <= classes:
                     raise ValueError(
                         _out_of_range(part, index, labels - classes, key, num_classes)
@@ -176,12 +177,32 @@ def _labeled_parts(dataset) -> Iterator:
         yield from _labeled_parts(part)
 
 
+def _labels_of(dataset, index: int, key: str, needed: bool) -> Set[int]:
+    """Return the labels of a sample; none if it has and needs none."""
+    try:
+        return {int(label) for label in dataset.get_cat_ids(index)}
+    except KeyError as error:
+        if not needed:
+            return set()
+        hint = ''
+        if key.startswith('`train'):
+            hint = ' Did you mean mmdckd.Unlabeled or `calculate_student_loss=False`?'
+        raise ValueError(
+            f'Invalid {key}: expected images with labels, got none for sample '
+            f'{index}{_path_of(dataset, index)}.{hint}'
+        ) from error
+
+
+def _path_of(dataset, index: int) -> str:
+    path = dataset.get_data_info(index).get('img_path')
+    return f' ({path})' if path else ''
+
+
 def _out_of_range(
     dataset, index: int, labels: Set[int], key: str, num_classes: int
 ) -> str:
-    path = dataset.get_data_info(index).get('img_path')
     return (
         f'Invalid {key}: expected labels from 0 to {num_classes - 1}, as '
         f'`head.num_classes` is {num_classes}, got {min(labels)} for sample '
-        f'{index}{f" ({path})" if path else ""}.'
+        f'{index}{_path_of(dataset, index)}.'
     )

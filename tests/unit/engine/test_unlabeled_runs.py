@@ -2,6 +2,8 @@
 """Runs on batches of images with and without labels."""
 
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from helpers.resumed import assert_equal, config, final, interrupted, logged, resumed
 from helpers.runs import loader, run_config, train
@@ -103,6 +105,24 @@ def test_no_labels_at_all(tmp_path):
     runner = train(cfg)
     assert last(runner, 'unlabeled_share') == 1
     assert not any('student.' in key for key in runner.message_hub.log_scalars)
+    assert runner.message_hub.get_info('best_student')
+
+
+def test_a_folder_of_images_without_labels(tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for i, image in enumerate(load_digits().images[:40]):
+        Image.fromarray((image * 15.9).astype('uint8')).save(folder / f'{i}.png')
+    images = loader('train')
+    images['dataset'] = dict(
+        type='CustomDataset',
+        data_root=str(folder),
+        with_label=False,
+        pipeline=[dict(type='LoadImageFromFile'), *images['dataset']['pipeline']],
+    )
+    cfg = short(tmp_path / 'run', train_dataloader=images)
+    cfg.model.calculate_student_loss = False
+    runner = train(cfg)
     assert runner.message_hub.get_info('best_student')
 
 

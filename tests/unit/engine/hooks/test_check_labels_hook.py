@@ -24,6 +24,14 @@ class Relabeled(Digits):
         return data_list
 
 
+class WithoutLabels(Digits):
+    def load_data_list(self):
+        data_list = super().load_data_list()
+        for item in data_list:
+            del item['gt_label']
+        return data_list
+
+
 class Empty(Digits):
     def __len__(self):
         return 0
@@ -68,6 +76,16 @@ def test_labels_inside_wrappers_are_looked_at():
     for dataset in (ConcatDataset([good, wrong]), RepeatDataset(wrong, 2)):
         with pytest.raises(ValueError, match='`train_data.*got 12'):
             check(dataset)
+
+
+def test_images_without_labels_are_those_of_a_training_that_needs_none():
+    train = WithoutLabels(split='train', pipeline=[])
+    with pytest.raises(ValueError, match='`train_dat.* sample 0.* mmdckd.Unlabeled or'):
+        check(train)
+    model = distil(calculate_student_loss=False)
+    check(train, Digits(split='val', pipeline=[]), model)
+    with pytest.raises(ValueError, match='`val_dat.*images with labels, got none for'):
+        check(train, WithoutLabels(split='val', pipeline=[]), model)
 
 
 def test_an_empty_split_is_refused():
