@@ -287,7 +287,7 @@ def test_fast(merged):
 def test_auto_scale_lr(merged):
     cfg = merged(TEACHER, '--auto-scale-lr')
     assert cfg.auto_scale_lr == dict(base_batch_size=64, enable=True)
-    with pytest.raises(SystemExit, match='`auto_scale_lr=dict'):
+    with pytest.raises(SystemExit, match='`auto_scale_lr`: expected dict'):
         merged(TEACHER, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr={}')
 
 
