@@ -23,9 +23,10 @@ def task_losses(scalars: Mapping[str, float], students: List[str]) -> Dict[str, 
 
     Returns:
         Dict[str, float]: The sum of each student's task losses, in the order of
-        ``students``.
+        ``students``; empty if none has a task loss.
     """
     losses = dict.fromkeys(students, 0.0)
+    has_one = False
     for key, value in scalars.items():
         found = names.parse_loss(key)
         if (
@@ -35,4 +36,5 @@ def task_losses(scalars: Mapping[str, float], students: List[str]) -> Dict[str, 
             and names.is_loss(found.name)
         ):
             losses[found.student] += value
-    return losses
+            has_one = True
+    return losses if has_one else {}

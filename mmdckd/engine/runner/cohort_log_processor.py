@@ -36,6 +36,8 @@ class CohortLogProcessor(LogProcessor):
         if not students or mode != 'train':
             return tag, line
         losses = task_losses(tag, students)
+        if not losses:
+            return tag, _without(line, filter(_is_of_a_student, tag))
         best = min(losses, key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
         line = _without(line, filter(_is_of_a_student, tag))

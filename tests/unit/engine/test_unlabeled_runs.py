@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from helpers.resumed import assert_equal, config, final, interrupted, logged, resumed
 from helpers.runs import loader, run_config, train
+from mmdckd.engine.student_losses import task_losses
 
 
 def with_unlabeled(loader, share, indices=70):
@@ -103,6 +104,9 @@ def test_no_labels_at_all(tmp_path):
     cfg = short(tmp_path, train_dataloader=images)
     cfg.model.calculate_student_loss = False
     runner = train(cfg)
+    assert task_losses(runner.message_hub.log_scalars, ['student0']) == {}
+    log = next(tmp_path.rglob('*.log')).read_text()
+    assert 'Epoch(train)' in log and 'task loss' not in log
     assert last(runner, 'unlabeled_share') == 1
     assert not any('student.' in key for key in runner.message_hub.log_scalars)
     assert runner.message_hub.get_info('best_student')
