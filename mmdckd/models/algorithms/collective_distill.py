@@ -112,6 +112,8 @@ class CollectiveDistill(BaseAlgorithm):
             trains every student on its images, or ``'cohort'``, where each
             trains its own students; see :class:`.CohortMesh`. Defaults to
             ``'data'``.
+        check_finite_every (int): How often the losses are checked; see
+            :class:`.FiniteGuard`. Defaults to 1, every iteration.
         task (str, optional): ``'classification'`` or ``'multi_label'``.
             Defaults to None: the task of the heads.
 
@@ -154,6 +156,7 @@ class CollectiveDistill(BaseAlgorithm):
         memory: Optional[str] = None,
         cuda_graphs: Optional[bool] = None,
         parallel: str = 'data',
+        check_finite_every: int = 1,
         task: Optional[str] = None,
     ) -> None:
         check_choice('parallel', parallel, PARALLEL)
@@ -228,7 +231,7 @@ class CollectiveDistill(BaseAlgorithm):
         self._first_step = True
         trained = teachers if teacher_trainable else []
         watched = [self.distiller.collective_losses, *trained]
-        self._guard = FiniteGuard(cohort.students, watched)
+        self._guard = FiniteGuard(cohort.students, watched, check_finite_every)
 
     def init_weights(self) -> None:
         """Initialize every member, then load what ``init_cfg`` names; see

@@ -14,6 +14,7 @@ from torch import nn
 
 from mmdckd.names import COLLECTIVE, is_loss, parse_loss, student_of
 
+from ..options import check_count
 from .buffer_snapshot import BufferSnapshot
 from .step import StepRecord
 
@@ -28,18 +29,36 @@ class FiniteGuard:
         students (Dict[str, nn.Module]): Name to network.
         others (Sequence[nn.Module]): Other modules whose buffers a step
             changes.
+        every (int): K: the iterations K, 2K, ... and the first one are checked.
+            In the others, the host does not wait for the device, and the values
+            to log are those of the last check. Defaults to 1: all iterations.
+
+    Raises:
+        ValueError: If ``every`` is not a whole number, 1 or more.
     """
 
     def __init__(
-        self, students: Mapping[str, nn.Module], others: Sequence[nn.Module]
+        self,
+        students: Mapping[str, nn.Module],
+        others: Sequence[nn.Module],
+        every: int = 1,
     ) -> None:
+        check_count('check_finite_every', every)
         self._students = students
         self._others = others
+        self._every = every
+        self._due = True
+        self._logged: Dict[str, torch.Tensor] = {}
         self._buffers: Optional[BufferSnapshot] = None
         self._values: Dict[str, torch.Tensor] = {}
 
     def remember(self) -> None:
-        """Save the state before a step."""
+        """Save the state before a step that will be checked."""
+        iteration = MessageHub.get_current_instance().get_info('iter')
+        number = 0 if iteration is None else iteration + 1
+        self._due = not self._logged or number % self._every == 0
+        if not self._due:
+            return
         if self._buffers is None:
             # Not in __init__: a runner may convert BatchNorm layers later.
             self._buffers = BufferSnapshot(*self._students.values(), *self._others)
@@ -51,7 +70,7 @@ class FiniteGuard:
         step: StepRecord,
         save: Optional[Callable[[], str]] = None,
     ) -> None:
-        """Check the losses of a step.
+        """Check the losses of a step, if it is one to check.
 
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
@@ -63,6 +82,8 @@ class FiniteGuard:
             FloatingPointError: If a loss is not finite in any process; the
                 message names the member, the iteration and the images.
         """
+        if not self._due:
+            return
         self._values, finite = look_at(losses)
         if all(finite.values()):
             return
@@ -102,13 +123,18 @@ class FiniteGuard:
                 that were not checked.
 
         Returns:
-            Dict[str, Tensor]: Their sum, ``loss``, and each mean by name.
+            Dict[str, Tensor]: Their sum, ``loss``, and each mean by name; in an
+            iteration that is not checked, those of the last check.
         """
+        if not self._due:
+            return dict(self._logged)
         values, self._values = self._values, {}
-        if list(values) != list(losses):
-            return look_at(log)[0]
-        terms = [value for name, value in values.items() if is_loss(name)]
-        return {'loss': sum(terms, torch.zeros(())), **values}
+        if list(values) == list(losses):
+            terms = [value for name, value in values.items() if is_loss(name)]
+            self._logged = {'loss': sum(terms, torch.zeros(())), **values}
+        else:
+            self._logged = look_at(log)[0]
+        return dict(self._logged)
 
     def _spoilt(self) -> List[str]:
         """Return the students whose weights are non-finite in any process."""

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from mmengine.dist import get_rank
+from mmengine.logging import MessageHub
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
@@ -67,6 +68,47 @@ def test_nothing_is_touched_and_the_message_says_where(value):
     assert 'SaveOnNonFiniteHook' in message
     # It is sound still.
     steps(model, optim, 3, 4)
+
+
+def numbered_steps(model, optim, start, stop):
+    """Train, with the number of the iteration where a runner keeps it."""
+    hub = MessageHub.get_current_instance()
+    values = []
+    for i in range(start, stop):
+        hub.update_info('iter', i)
+        values += steps(model, optim, i, i + 1)
+    return values
+
+
+def test_only_every_third_iteration_is_checked():
+    model, often = distil(check_finite_every=3), distil()
+    third = numbered_steps(model, optimizer(model), 0, 8)
+    every = numbered_steps(often, optimizer(often), 0, 8)
+    assert_same(model.state_dict(), often.state_dict())
+    # The values of the last check are logged in between.
+    assert_same(third, [every[i] for i in (0, 0, 2, 2, 2, 5, 5, 5)])
+
+
+def test_a_loss_that_is_not_finite_is_found_at_the_next_check():
+    model = distil(check_finite_every=3)
+    optim = optimizer(model)
+    Poison(model.cohort.students['student1'], {4}, math.nan)
+    numbered_steps(model, optim, 0, 5)
+    with pytest.raises(FloatingPointError, match='weights of .*student1.* not finite'):
+        numbered_steps(model, optim, 5, 6)
+
+
+def test_without_a_runner_every_step_is_checked():
+    model = distil(check_finite_every=3)
+    Poison(model.cohort.students['student1'], {1}, math.nan)
+    with pytest.raises(FloatingPointError):
+        steps(model, optimizer(model), 0, 2)
+
+
+@pytest.mark.parametrize('every', [0, -1, 2.0, True, '3'])
+def test_how_often_is_a_whole_number(every):
+    with pytest.raises(ValueError, match='Invalid `check_finite_every`'):
+        distil(check_finite_every=every)
 
 
 def test_weights_that_are_spoilt_already_are_told():
