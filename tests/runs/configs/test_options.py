@@ -119,7 +119,10 @@ CASES = dict(
     trained_teacher=dict(
         model=dict(teacher=TEACHER, teacher_trainable=True, teacher_norm_eval=False)
     ),
-    files=dict(files=True, model=dict(cuda_graphs=True, channels_last=False)),
+    files=dict(
+        files=True,
+        model=dict(cuda_graphs=True, channels_last=False, check_finite_every=2),
+    ),
     connectors_alone=dict(
         model=dict(
             student_trainable=False,
