@@ -83,7 +83,7 @@ def test_a_part_that_is_none(end_of, tmp_path):
     path = changed(tmp_path, default_hooks__visualization=None)
     (tmp_path / 'a.pth').touch()
     message = end_of('test', path, tmp_path / 'a.pth', '--show-dir', tmp_path)
-    assert '`default_hooks.visualization=dict' in message
+    assert '`default_hooks.visualization`: expected dict(' in message
     path = changed(tmp_path, optim_wrapper=None)
     assert '`optim_wrapper`' in end_of(
         'train', path, '--amp', '--work-dir', tmp_path / 'run'

@@ -46,4 +46,4 @@ def test_a_row_has_what_was_measured():
     page = report(rows, dict(train=3, val=9), 5)
     assert '| random | 80.0 | 60.0 | 55.0 | 70.0 | 12 |' in page
     assert '| ImageNet | 80.0 | 60.0 | 55.0 | 70.0 | 4 |' in page
-    assert '3 tiles are learned from, 9 validate' in page
+    assert '3 tiles for training and 9 for validation' in page
