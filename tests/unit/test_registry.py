@@ -141,6 +141,7 @@ print(json.dumps(type(loss).__module__.split('.')))
     )
 
 
+@pytest.mark.slow
 def test_process_that_has_imported_nothing_else():
     assert (
         run("""

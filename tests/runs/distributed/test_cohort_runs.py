@@ -47,6 +47,7 @@ def test_a_run_in_two_processes_is_that_of_one(folder):
     assert len(list(folder.glob('two/*/*.log'))) == 1
 
 
+@pytest.mark.slow
 def test_a_report_is_that_of_one_process(folder, tmp_path):
     folder, *_ = folder
     tables = []

@@ -71,6 +71,7 @@ def random_views(work_dir):
     return cfg
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_files_of_random_views(tmp_path):
     plain = random_views(tmp_path)
     plain.custom_hooks = []

@@ -64,7 +64,7 @@ def test_the_command_trains_on_both(folders, tmp_path, monkeypatch, capsys):
     assert cfg.train_dataloader.batch_sampler.unlabeled_share == 0.5
     assert cfg.val_dataloader.dataset.type == 'mmdckd.ImageFolder'
     report = next((tmp_path / 'run').glob('*.html')).read_text()
-    assert '50.0 % had no labels' in report
+    assert '50.0 % of the training images had no labels' in report
 
 
 def test_copies_of_validation_images_are_named(folders):

@@ -96,7 +96,13 @@ def test_mmpretrain_alone_gives_the_same_scores(
                 assert result['metrics'][key] == metrics[f'{student}/{key}']
 
 
-@pytest.mark.parametrize('name', ['deit', 'former', 'levit'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'deit',
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ('former', 'levit')),
+    ],
+)
 def test_a_student_with_two_classifiers_becomes_onnx(token_run, name, tmp_path):
     written = export_student(last(token_run), str(tmp_path), name)
     assert export_onnx(written.config, str(tmp_path / 'student.onnx')) < 1e-4
