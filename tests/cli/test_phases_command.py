@@ -84,6 +84,7 @@ def test_a_fault_in_a_phase_is_told(tmp_path, option, message):
     assert not (tmp_path / 'phase0' / 'epoch_1.pth').exists()
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_teachers_that_are_blind_to_its_images(tmp_path):
     run_tool(
         'train.py',

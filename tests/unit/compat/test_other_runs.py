@@ -89,6 +89,7 @@ def test_the_situations_are_what_they_say(outcomes):
         assert ours[refused][0].endswith('Error')
 
 
+@pytest.mark.slow
 def test_every_attribute_that_differs_is_known():
     places = run('changed_attributes.py')
     known = [pattern for patterns in CHANGED.values() for pattern in patterns]

@@ -193,6 +193,7 @@ def test_every_remedy_is_tested():
     assert names == elsewhere | {*FAULTS}
 
 
+@pytest.mark.slow
 def test_importing_mmdckd_applies_the_remedies(trials):
     applied, models = run("""
 for name in [name for name in sys.modules if name.startswith('mmdckd')]:
