@@ -124,7 +124,7 @@ def _left_out(entries: List[Entry], unreadable: Dict[str, str]) -> str:
         '',
         'A `MultiTaskHead`, of which MMPretrain ships no config, predicts several '
         'distributions, and a cohort needs one: set `distiller.student_logits` to '
-        'the logits of one task. [](heads.md) lists what each head predicts. '
+        'the logits of one task. [Heads](heads.md) lists what each head predicts. '
         'Multi-label networks (csra, vgg on VOC) learn as such.',
         '',
     ]

@@ -32,10 +32,11 @@ def anchors(path):
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files_and_figures_have_a_text(path):
-    text = re.sub(r'`[^`]*`', '', without_code(path))
-    for mark, label, target in re.findall(r'(!?)\[([^\]]*)\]\(([^)\s]+)\)', text):
-        assert label or not mark, f'{target} has no alternative text'
+def test_links_lead_to_files_and_have_a_text_as_figures_have(path):
+    text = re.sub(r'`[^`]*`', 'code', without_code(path))
+    for label, target in re.findall(r'\[([^\]]*)\]\(([^)\s]+)\)', text):
+        # Sphinx fills in a title, GitHub shows nothing.
+        assert label, f'{target} has no text'
         file, _, anchor = target.partition('#')
         if '://' in file or file.startswith('mailto:'):
             continue
