@@ -2,15 +2,15 @@
 from typing import Any, List, Optional
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
 
 from mmdckd.registry import DATASETS
 
+from .inner_dataset import InnerDataset
 from .stratified_part import stratified_part
 
 
 @DATASETS.register_module()
-class DatasetPart(BaseDataset):
+class DatasetPart(InnerDataset):
     """A part of a dataset of MMPretrain, with its own pipeline.
 
     Args:
@@ -38,8 +38,7 @@ class DatasetPart(BaseDataset):
     ) -> None:
         self.part = part
         self.rgb = rgb
-        self._config = dict(dataset, pipeline=[])
-        super().__init__(ann_file='', **kwargs)
+        super().__init__(dataset, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """List the samples of the part.
@@ -47,10 +46,7 @@ class DatasetPart(BaseDataset):
         Returns:
             List[dict]: The dataset's information about each sample.
         """
-        dataset = DATASETS.build(self._config)
-        dataset.full_init()
-        self._metainfo = {**dataset.metainfo, **self._metainfo}
-        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        _, infos = self.load_inner()
         labels = np.array([info['gt_label'] for info in infos])
         return [
             self._as_from_file(infos[index])

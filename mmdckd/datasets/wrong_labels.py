@@ -3,16 +3,16 @@ import hashlib
 from typing import Any, Dict, List, Optional
 
 import numpy as np
-from mmpretrain.datasets import BaseDataset
 
 from mmdckd.errors import invalid
 from mmdckd.registry import DATASETS
 
 from .folds import image_identity, image_roots
+from .inner_dataset import InnerDataset
 
 
 @DATASETS.register_module()
-class WrongLabels(BaseDataset):
+class WrongLabels(InnerDataset):
     """Gives some images of a dataset a wrong label, to measure what that costs.
 
     Whether an image has a wrong label, and which one, depends only on ``seed``
@@ -53,8 +53,7 @@ class WrongLabels(BaseDataset):
         self.share = share
         self.confused = confused
         self.seed = seed
-        self._config = dict(dataset, pipeline=[])
-        super().__init__(ann_file='', **kwargs)
+        super().__init__(dataset, **kwargs)
 
     def load_data_list(self) -> List[dict]:
         """List the images, some of them with a wrong ``gt_label``.
@@ -62,12 +61,9 @@ class WrongLabels(BaseDataset):
         Returns:
             List[dict]: The dataset's information about each image.
         """
-        dataset = DATASETS.build(self._config)
-        dataset.full_init()
-        self._metainfo = {**dataset.metainfo, **self._metainfo}
+        dataset, infos = self.load_inner()
         roots = image_roots(dataset)
         options = self._options(list(dataset.metainfo['classes']))
-        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         for info in infos:
             if not isinstance(info['gt_label'], (int, np.integer)):
                 raise invalid('dataset', 'one label an image', info['gt_label'])

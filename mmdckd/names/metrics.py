@@ -35,7 +35,7 @@ def member_of(key: str, metric: str) -> Optional[str]:
 
     Returns:
         str, optional: The member; :data:`MODEL` if the name has no member; None
-        if it is another metric.
+        if the value belongs to another metric.
     """
     if without_stage(key) == metric:
         return MODEL
