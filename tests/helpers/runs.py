@@ -40,6 +40,19 @@ def loader(split, **kwargs):
     )
 
 
+def with_unlabeled(loader, share, indices=70):
+    """A dataloader that adds images of the validation split."""
+    labeled = loader['dataset']
+    unlabeled = dict(labeled, split='val', indices=indices)
+    loader['dataset'] = dict(
+        type='mmdckd.WithUnlabeled', dataset=labeled, unlabeled=unlabeled
+    )
+    loader['batch_sampler'] = dict(
+        type='mmdckd.MixedBatchSampler', unlabeled_share=share
+    )
+    return loader
+
+
 def run_config(work_dir, cohort=None, **kwargs):
     """The config of a run of two epochs of four iterations."""
     model = dict(type='mmdckd.CollectiveDistill', distiller=DISTILLER)

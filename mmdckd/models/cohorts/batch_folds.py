@@ -6,7 +6,6 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from mmengine.structures import BaseDataElement
 
-from ..tasks.labels import without_labels
 from .fold_plan import KEY, FoldPlan
 
 #: The fold of an image without a label, as in :mod:`mmdckd.datasets.folds`.
@@ -27,11 +26,23 @@ class Group(NamedTuple):
     rows: torch.Tensor
 
 
+class BlindPeers(NamedTuple):
+    """Images of a batch that equally many peers are blind to.
+
+    Attributes:
+        rows (Tensor): The indices of R images in the batch.
+        peers (Tensor): The indices (m, R) of m peers for each image.
+    """
+
+    rows: torch.Tensor
+    peers: torch.Tensor
+
+
 class BatchFolds:
     """Tells which images of a batch each student sees.
 
-    An image without a label is in no fold: every student sees it, and none has
-    seen its label.
+    An image of which no copy has a label is in no fold: every student sees it, and
+    none has seen its label.
 
     Args:
         plan (FoldPlan): Which student is blind to which fold.
@@ -56,17 +67,14 @@ class BatchFolds:
         self.plan = plan
         samples = samples or ()
         self.size = len(samples)
-        unlabeled = set(without_labels(samples))
-        folds = []
-        for i, sample in enumerate(samples):
-            fold = NO_FOLD if i in unlabeled else sample.get('fold')
+        folds = [sample.get('fold') for sample in samples]
+        for fold in folds:
             if fold is None:
                 raise ValueError(
                     'Invalid batch: expected the `fold` of every sample, as '
                     f'`{KEY}` is set, got none. Add default_hooks=dict(folds=dict('
                     "type='mmdckd.FoldsHook'))."
                 )
-            folds.append(fold)
         self._device = device
         #: The indices of the images of each fold.
         self._places: Dict[int, List[int]] = {
@@ -103,7 +111,7 @@ class BatchFolds:
 
     def blind(self, name: str) -> torch.Tensor:
         """Return the indices of the images whose label a student never sees:
-        those of its fold, and those without a label."""
+        those of its fold, and those in no fold."""
         own = self.plan.fold_of.get(name)
         places = [] if own is None else self._places.get(own, [])
         return self._tensor(sorted(places + self._places.get(NO_FOLD, [])))

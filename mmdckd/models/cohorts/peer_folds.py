@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from mmdckd.errors import invalid
 
 from ..options import check_count
+from .batch_folds import NO_FOLD, BlindPeers
 from .finished_peers import FinishedPeers
 from .fold_plan import KEY
 
@@ -27,7 +28,8 @@ class PeerFolds:
     Attributes:
         num_folds (int): The number of folds.
         seed (int): The seed of the folds.
-        num_blind (int): m, the number of peers that are blind to each image.
+        num_blind (int): m, the number of peers that are blind to each image with
+            a label.
 
     Raises:
         ValueError: If the peers were trained without folds, or folds differ in
@@ -55,6 +57,7 @@ class PeerFolds:
             raise invalid(f'{KEY}.num_folds', f'{expected}{peers.fold_of}', num_folds)
         (self.num_blind,) = counts
         self._table = torch.tensor(blind)
+        self._all = torch.arange(len(peers.fold_of))
 
     def check_digest(self, digest: str) -> None:
         """Check that the images have the same folds as in the peers' run.
@@ -74,8 +77,9 @@ class PeerFolds:
 
     def blind(
         self, samples: Optional[Sequence[BaseDataElement]], device: torch.device
-    ) -> torch.Tensor:
-        """Return which peers are blind to each image.
+    ) -> List[BlindPeers]:
+        """Return which peers are blind to each image: all of them, if no copy of
+        the image has a label.
 
         Args:
             samples (Sequence[DataSample], optional): The batch; each sample
@@ -83,16 +87,30 @@ class PeerFolds:
             device (torch.device): The device of the batch.
 
         Returns:
-            Tensor: The indices of m peers for each of B images (m, B).
+            List[BlindPeers]: The images of folds and the images of none, as far as
+            there are any.
 
         Raises:
-            ValueError: If a sample has no fold.
+            ValueError: If a sample has no ``fold``.
         """
         folds: List[Any] = [sample.get('fold') for sample in samples or ()]
-        if not folds or any(fold is None or fold < 0 for fold in folds):
+        if not folds or None in folds:
             raise ValueError(
                 f'Invalid batch: expected the `fold` of every sample, as `{KEY}` is '
                 "set, got none. Add default_hooks=dict(folds=dict(type='mmdckd."
-                "FoldsHook')), and give every image a label."
+                "FoldsHook'))."
             )
-        return self._table[folds].t().to(device, non_blocking=True)
+        found = torch.tensor(folds)
+        seen, unseen = (
+            rows.flatten()
+            for rows in ((found != NO_FOLD).nonzero(), (found == NO_FOLD).nonzero())
+        )
+        groups = [
+            BlindPeers(seen, self._table[found[seen]].t()),
+            BlindPeers(unseen, self._all[:, None].expand(-1, len(unseen))),
+        ]
+        return [
+            BlindPeers(*(part.to(device, non_blocking=True) for part in group))
+            for group in groups
+            if len(group.rows)
+        ]

@@ -25,8 +25,9 @@ class HeldOutCollector(BaseCollector):
     ``eval`` mode, on the view of the image in the batch. All students that
     train on an image have the same target for it. With
     ``model.finished_peers``, the peers are those of the finished cohort, and
-    the students that learn from them see every image. For an image without a
-    label, all peers are combined, as the inner collector does without folds.
+    the students that learn from them see every image. For an image of which no
+    copy has a label, all peers are combined, as the inner collector does without
+    folds.
 
     The idea is cross-fitting, which `Knowledge Distillation as Semiparametric
     Inference <https://arxiv.org/abs/2104.09732>`_ (Dao et al., ICLR 2021)

@@ -10,7 +10,7 @@ from mmrazor.models.distillers import BaseDistiller
 from mmdckd.names import COLLECTIVE, DISTILL, name_losses
 from mmdckd.registry import MODELS
 
-from ..cohorts.batch_folds import BatchFolds
+from ..cohorts.batch_folds import BatchFolds, BlindPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
 from ..options import under
@@ -26,7 +26,7 @@ from .collective_losses import (
 from .inputs import CollectiveInputs
 from .loss_selection import without_recorders
 from .recorders import MemberRecorder, Tensors
-from .seen_losses import seen_losses
+from .seen_losses import held_out_losses, seen_losses
 from .statistics import cohort_statistics
 from .student_distillers import StudentDistillers
 
@@ -277,7 +277,7 @@ class CollectiveDistiller(BaseDistiller):
         peers: Optional[Mapping[str, Tensors]] = None,
         finished: Sequence[Sequence[Tensors]] = (),
         folds: Optional[BatchFolds] = None,
-        blind: Optional[torch.Tensor] = None,
+        blind: Optional[Sequence[BlindPeers]] = None,
     ) -> Dict[str, torch.Tensor]:
         """Compute the collective losses and the statistics of the cohort.
 
@@ -295,9 +295,8 @@ class CollectiveDistiller(BaseDistiller):
                 the form of ``teachers``. Defaults to (): there are none.
             folds (BatchFolds, optional): The images that each student sees;
                 its losses are computed on these. Defaults to None: all.
-            blind (Tensor, optional): The indices (m, B) of the m finished peers
-                that are blind to each image, for held-out targets. Defaults to
-                None.
+            blind (List[BlindPeers], optional): The finished peers that are blind
+                to each image, for held-out targets. Defaults to None.
 
         Returns:
             Dict[str, Tensor]: ``collective.<student>.<loss>.<term>`` to its
@@ -319,8 +318,10 @@ class CollectiveDistiller(BaseDistiller):
         for loss_name, loss in parts.items():
             preds_S, preds_T, *lagged = inputs.of(loss)
             if loss.held_out and blind is not None:
-                lagged = [inputs.finished_of(blind)]
-            if folds is None:
+                terms = held_out_losses(
+                    loss, preds_S, preds_T, lagged[0], labels, blind
+                )
+            elif folds is None:
                 terms = loss(preds_S, preds_T, labels, *lagged)
             else:
                 asked = inputs.peers.get(LOGITS)

@@ -53,19 +53,6 @@ class CollectiveInputs:
         parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
         return [_choose(part, loss.inputs) for part in parts]
 
-    def finished_of(self, blind: torch.Tensor) -> torch.Tensor:
-        """Select the logits of the blind finished peers of each image.
-
-        Args:
-            blind (Tensor): The indices of m peers for each image, (m, B).
-
-        Returns:
-            Tensor: (m, N, B, C).
-        """
-        logits = self.peers[LOGITS]
-        chosen = blind[:, None, :, None].expand(-1, *logits.shape[1:])
-        return logits.gather(0, chosen)
-
 
 def _of_views(views: Sequence[Sequence[Tensors]]) -> Dict[str, Any]:
     """Group the records of several networks, on one view or on each student's,

@@ -1,11 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Compute collective losses on the images that each student sees."""
+"""Compute collective losses on images that have their own peers."""
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence
 
 import torch
 
-from ..cohorts.batch_folds import NO_FOLD, BatchFolds, Group
+from ..cohorts.batch_folds import NO_FOLD, BatchFolds, BlindPeers, Group
 from ..losses.base_collective_loss import BaseCollectiveLoss
 
 Terms = Dict[str, torch.Tensor]
@@ -55,6 +55,45 @@ def seen_losses(
         [len(folds.seen(name)) for name in folds.plan.names], device=students.device
     )
     return {term: total / counts for term, total in totals.items()}
+
+
+def held_out_losses(
+    loss: BaseCollectiveLoss,
+    students: torch.Tensor,
+    teachers: Optional[torch.Tensor],
+    finished: torch.Tensor,
+    gt_labels: Optional[torch.Tensor],
+    groups: Sequence[BlindPeers],
+) -> Terms:
+    """Compute a collective loss with the finished peers that are blind to each
+    image.
+
+    Args:
+        loss (BaseCollectiveLoss): The loss, a mean over images.
+        students (Tensor): Logits of the N students (N, B, C).
+        teachers (Tensor, optional): Logits of the M teachers (M, B, C).
+        finished (Tensor): Logits of the P finished peers (P, N, B, C).
+        gt_labels (Tensor, optional): (B,) or (B, C).
+        groups (Sequence[BlindPeers]): Which peers are blind to each image; each
+            image is in one group.
+
+    Returns:
+        Dict[str, Tensor]: Term to its values (N,).
+    """
+    totals: Terms = {}
+    for rows, blind in groups:
+        peers = finished.index_select(2, rows)
+        chosen = blind[:, None, :, None].expand(-1, *peers.shape[1:])
+        values = loss(
+            students.index_select(1, rows),
+            None if teachers is None else teachers.index_select(1, rows),
+            None if gt_labels is None else gt_labels.index_select(0, rows),
+            peers.gather(0, chosen),
+        )
+        for term, value in values.items():
+            share = value * (len(rows) / students.shape[1])
+            totals[term] = totals.get(term, 0) + share
+    return totals
 
 
 def _peers_of(group: Group, peers: Optional[torch.Tensor], folds: BatchFolds) -> list:

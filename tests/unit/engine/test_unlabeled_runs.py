@@ -6,21 +6,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from helpers.resumed import assert_equal, config, final, interrupted, logged, resumed
-from helpers.runs import loader, run_config, train
+from helpers.runs import loader, run_config, train, with_unlabeled
 from mmdckd.engine.student_losses import task_losses
-
-
-def with_unlabeled(loader, share, indices=70):
-    """A dataloader that adds images of the validation split."""
-    labeled = loader['dataset']
-    unlabeled = dict(labeled, split='val', indices=indices)
-    loader['dataset'] = dict(
-        type='mmdckd.WithUnlabeled', dataset=labeled, unlabeled=unlabeled
-    )
-    loader['batch_sampler'] = dict(
-        type='mmdckd.MixedBatchSampler', unlabeled_share=share
-    )
-    return loader
 
 
 def mixed_config(tmp_path, share, **kwargs):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.networks import build, digits, distil, network
+from mmdckd.models.cohorts.batch_folds import BatchFolds
 from mmdckd.models.cohorts.fold_plan import FoldPlan
 
 TAU = 4.0
@@ -211,7 +212,7 @@ def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
     )
     model = warmed(model).train()
     before = copy.deepcopy(model)
-    losses, data = step(model, batch([0, 1, 0, 1], unlabeled=range(4)))
+    losses, data = step(model, batch([-1] * 4, unlabeled=range(4)))
     images = data['inputs']
     eval_ = {
         n: forward(copy.deepcopy(s).eval(), images) for n, s in before.cohort.items()
@@ -223,6 +224,16 @@ def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
         expected = TAU**2 * (target * (target.log() - log_p)).sum(1).mean()
         value = losses[f'collective.{name}.loss_dckd.collective']
         torch.testing.assert_close(value, expected)
+
+
+def test_a_copy_without_a_label_stays_in_the_fold_of_the_image():
+    """The others have seen its label, so a student that is blind does not train on
+    it."""
+    plan = FoldPlan(['student0', 'student1'])
+    samples = batch([0, 1, 0, -1], unlabeled=(2, 3))['data_samples']
+    folds = BatchFolds(plan, samples, torch.device('cpu'))
+    assert folds.seen('student0').tolist() == [1, 3]
+    assert folds.blind('student0').tolist() == [0, 2, 3]
 
 
 @pytest.mark.parametrize('memory', [None, 'checkpoint'])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 
 from helpers.networks import distil, network
-from helpers.runs import run_config, train
+from helpers.runs import run_config, train, with_unlabeled
 from mmdckd.engine.runner.phases import train_phases
 
 LOSS = 'model.distiller.collective_losses.loss_dckd'
@@ -73,6 +73,37 @@ def test_an_image_is_taught_by_the_peers_that_are_blind_to_it(tmp_path, num_peer
     )
 
 
+def test_an_image_without_a_label_is_taught_by_all_peers(tmp_path):
+    cfg = config(tmp_path)
+    cfg.train_dataloader = with_unlabeled(cfg.train_dataloader, 0.5)
+    runner = train_phases(cfg)
+    model = runner.model
+    batch = next(iter(runner.train_dataloader))
+    folds = [sample.fold for sample in batch['data_samples']]
+    assert folds.count(-1) == 16 and set(folds) == {0, 1, -1}
+    data = model.data_preprocessor(batch, True)
+    with torch.no_grad():
+        peers = torch.stack(
+            [
+                F.log_softmax(peer.model(data['inputs'], mode='tensor') / 4, -1)
+                for peer in model.finished_peers.networks.values()
+            ]
+        )
+        student = copy.deepcopy(model.cohort.students['student0'])
+        student = F.log_softmax(student.train()(data['inputs']) / 4, -1)
+    targets = torch.stack(
+        [
+            (peers[fold, i] if fold >= 0 else peers[:, i].mean(0)).softmax(-1)
+            for i, fold in enumerate(folds)
+        ]
+    )
+    losses = model.train()(**data, mode='loss')
+    torch.testing.assert_close(
+        losses['collective.student0.loss_dckd.collective'],
+        16 * F.kl_div(student, targets, reduction='batchmean'),
+    )
+
+
 def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
     """In any order."""
     peers = [
@@ -90,9 +121,12 @@ def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
             ),
         ),
     )
-    samples = [DataSample(metainfo=dict(fold=fold)) for fold in (0, 1, 2, 2)]
+    samples = [DataSample(metainfo=dict(fold=fold)) for fold in (0, -1, 1, 2, 2, -1)]
     blind = model.folds.blind(samples, torch.device('cpu'))
-    assert blind.tolist() == [[1, 2, 0, 0]]
+    assert [(rows.tolist(), peers.tolist()) for rows, peers in blind] == [
+        ([0, 2, 3, 4], [[1, 2, 0, 0]]),
+        ([1, 5], [[0, 0], [1, 1], [2, 2]]),
+    ]
 
 
 def test_other_images_than_the_peers_had_are_refused(tmp_path):
