@@ -31,6 +31,7 @@ _student = {
     'model.architecture.backbone.stem_channels': 8,
     'model.architecture.backbone.base_channels': 8,
     'model.architecture.head.in_channels': 32,
+    'model.channels_last': True,
 }
 
 
