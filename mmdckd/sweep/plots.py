@@ -3,7 +3,7 @@
 
 import os.path as osp
 import re
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,20 +29,24 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
     pairs: Dict[str, List[Line]] = {}
     for line in lines:
         pairs.setdefault(line.method.pair, []).append(line)
+    wanted = [
+        (kind, pair, title, draw(own))
+        for pair, own in pairs.items()
+        for kind, (title, draw) in KINDS.items()
+    ]
+    wanted.insert(0, ('cost', '', '{metric} by cost of the training', draw_map(pairs)))
     drawn = []
-    for pair, own in pairs.items():
-        for kind, (text, draw) in KINDS.items():
-            title = text.format(metric=own[0].metric)
+    for kind, pair, title, figure in wanted:
+        if figure is not None:
+            title = title.format(metric=lines[0].metric)
             if pair:
                 title = f'{pair}: {title}'
-            figure = draw(own)
-            if figure is not None:
-                name = '_'.join(filter(None, [kind, pair]))
-                name = re.sub(r'[^\w.-]+', '_', name) + '.png'
-                figure.suptitle(title)
-                with replacing(osp.join(out, name)) as path:
-                    figure.savefig(path, dpi=100, format='png')
-                drawn.append((title, name))
+            name = '_'.join(filter(None, [kind, pair]))
+            name = re.sub(r'[^\w.-]+', '_', name) + '.png'
+            figure.suptitle(title)
+            with replacing(osp.join(out, name)) as path:
+                figure.savefig(path, dpi=100, format='png')
+            drawn.append((title, name))
     return drawn
 
 
@@ -80,7 +84,8 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel('students')
-    _finish(axes, lines)
+    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
+    axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
@@ -92,29 +97,73 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
     if any(line.mean_of('train_seconds') for line in lines):
         panels.append(('train_seconds', 1, 'seconds of the training'))
     figure = Figure((5 * len(panels) + 2, 5), layout='constrained')
-    grouped = _groups(lines)
-    grouped.update(
-        (line.method.name, [line]) for line in lines if not line.method.group
-    )
-    styles = _styles(grouped)
-    for axes, (key, unit, label) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels
-    ):
-        for name, style in styles.items():
-            costs = [(line.mean_of(key), line) for line in grouped[name]]
-            points = [(cost / unit, line) for cost, line in costs if cost]
-            if points:
-                _draw_line(axes, name, style, points)
-        axes.set_xscale('log')
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter('{x:g}')
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(f'{label}, log scale')
-        _finish(axes, lines)
+    styles = _styles(_all_groups(lines))
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        _draw_costs(axes, lines, styles, *panel)
+        axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), loc='outside right upper'
     )
     return figure
+
+
+def draw_map(pairs: Mapping[str, Sequence[Line]]) -> Optional[Figure]:
+    """Draw accuracy against the operations of the training, with a panel for each
+    pair; return None if there is one pair, or no group.
+
+    Args:
+        pairs (Dict[str, Sequence[Line]]): Pair to its methods.
+    """
+    together = [line for own in pairs.values() for line in own]
+    if len(pairs) < 2 or not _groups(together):
+        return None
+    styles = _styles(_all_groups(together))
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure((4 * columns + 2, 3.6 * rows), layout='constrained')
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    handles: Dict[str, Any] = {}
+    for axes, (pair, own) in zip(places, pairs.items()):
+        _draw_costs(axes, own, styles, 'train_flops', 1e12, 'TFLOPs')
+        axes.set_title(pair, fontsize='medium')
+        handles.update(zip(*reversed(axes.get_legend_handles_labels())))
+    for axes in places[len(pairs) :]:
+        axes.set_axis_off()
+    figure.legend(
+        [handles[name] for name in styles if name in handles],
+        [name for name in styles if name in handles],
+        loc='outside right upper',
+    )
+    return figure
+
+
+def _draw_costs(
+    axes: Axes,
+    lines: Sequence[Line],
+    styles: Mapping[str, Dict[str, Any]],
+    key: str,
+    unit: float,
+    label: str,
+) -> None:
+    grouped = _all_groups(lines)
+    for name, style in styles.items():
+        costs = [(line.mean_of(key), line) for line in grouped.get(name, ())]
+        points = [(cost / unit, line) for cost, line in costs if cost]
+        if points:
+            _draw_line(axes, name, style, points)
+    axes.set_xscale('log')
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter('{x:g}')
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f'{label}, log scale')
+    axes.grid(alpha=0.3)
+
+
+def _all_groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
+    """Return the groups; a method without one is its own."""
+    groups = _groups(lines)
+    groups.update((line.method.name, [line]) for line in lines if not line.method.group)
+    return groups
 
 
 def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
@@ -151,11 +200,6 @@ def _draw_line(
 def _margin(summary) -> float:
     """Return half the width of the interval; 0 for a single run."""
     return summary.margin if summary.count > 1 else 0.0
-
-
-def _finish(axes: Axes, lines: Sequence[Line]) -> None:
-    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
-    axes.grid(alpha=0.3)
 
 
 #: File of a plot to its title and the function that draws it.

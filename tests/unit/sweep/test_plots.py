@@ -5,7 +5,13 @@ from PIL import Image
 
 from helpers.sweeps import record
 from mmdckd.sweep.lines import Line
-from mmdckd.sweep.plots import draw_accuracy, draw_cost, draw_plots, draw_students
+from mmdckd.sweep.plots import (
+    draw_accuracy,
+    draw_cost,
+    draw_map,
+    draw_plots,
+    draw_students,
+)
 from mmdckd.sweep.spec import Method, Recipe
 
 TOP1 = 'accuracy/top1'
@@ -83,6 +89,40 @@ def test_a_method_has_one_color_in_all_panels_of_costs():
     assert also_dkd[0].get_color() == dkd[0].get_color() != kd[0].get_color()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == ['kd', 'dkd']
+
+
+def test_the_map_has_a_panel_for_each_pair():
+    pairs = {
+        'few': [
+            make_line('kd x1', [70.0], group='kd', train_flops=10**12),
+            make_line('kd x2', [71.0], group='kd', train_flops=2 * 10**12),
+            make_line('dckd x4', [72.0], group='dckd', train_flops=4 * 10**12),
+        ],
+        'many': [make_line('dckd x4', [82.0], group='dckd', train_flops=10**13)],
+    }
+    figure = draw_map(pairs)
+    few, many = figure.axes
+    assert points(few) == dict(kd=[(1.0, 70.0), (2.0, 71.0)], dckd=[(4.0, 72.0)])
+    assert points(many) == dict(dckd=[(10.0, 82.0)])
+    assert few.containers[1][0].get_color() == many.containers[0][0].get_color()
+    assert [axes.get_title() for axes in figure.axes] == ['few', 'many']
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ['kd', 'dckd']
+    assert draw_map({'few': pairs['few']}) is None
+    assert (
+        draw_map({'a': [make_line('kd', [1.0])], 'b': [make_line('kd', [1.0])]}) is None
+    )
+
+
+def test_the_map_is_a_file(tmp_path):
+    lines = [
+        make_line('kd', [70.0], group='kd', pair=pair, train_flops=10**12)
+        for pair in 'ab'
+    ]
+    assert ('accuracy/top1 by cost of the training', 'cost.png') in draw_plots(
+        lines, str(tmp_path)
+    )
+    assert np.asarray(Image.open(tmp_path / 'cost.png')).std() > 0
 
 
 def test_every_pair_has_its_files(tmp_path):
