@@ -44,9 +44,9 @@ def main(args: Optional[List[str]] = None) -> None:
     rows = [COLUMNS]
     for run in options.runs:
         sums = targets_of(run, options.reference)
-        reference = sums['reference']
+        short = osp.join(*osp.abspath(run).split(osp.sep)[-2:])
         rows += [
-            row_of(f'{osp.normpath(run)}: {name}', each, reference)
+            row_of(f'{short}: {name}', each, sums['reference'])
             for name, each in sums.items()
         ]
     print(table(rows))
