@@ -244,3 +244,31 @@ def test_a_distilled_transformer_trains_by_its_config(tmp_path):
     head = inferencer.model.head
     assert type(head).__module__ == 'mmpretrain.models.heads.deit_head'
     assert top1_of(inferencer, imagenet) == pytest.approx(record['best/accuracy/top1'])
+
+
+def test_finished_peers_teach_by_their_config(run, tmp_path):
+    """Half as long as the config says in the last phase: as long as the first."""
+    for name in ('data', 'torch'):
+        (tmp_path / name).symlink_to(run.folder / name)
+    found = train(
+        tmp_path,
+        1,
+        name='finished/finished_r34_r18_imagenet',
+        options=('phases.1.times=1',),
+    )
+    first = max(tmp_path.glob('run/phase0/*/vis_data/scalars.json'))
+    records = [json.loads(line) for line in first.read_text().splitlines()]
+    for name in STUDENTS[:2]:
+        assert records[0][f'collective.{name}.loss_dckd.teacher'] > 0
+        assert f'collective.{name}.loss_dckd.collective' not in records[0]
+    for record in found.iterations:
+        for term in ('teacher', 'collective'):
+            assert record[f'collective.student0.loss_dckd.{term}'] > 0
+        assert 'student.student1.loss' not in record
+    (record,) = found.validations
+    expected = run.first.validations[0]['teacher/accuracy/top1']
+    assert record['teacher/accuracy/top1'] == expected
+    (best,) = glob(str(tmp_path / 'run' / 'best_*.pth'))
+    call('export_student.py', best, '--out', 'exported', cwd=tmp_path)
+    (config,) = glob(str(tmp_path / 'exported' / 'student*.py'))
+    assert ImageClassificationInferencer(config).model.backbone.depth == 18

@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 
 from helpers.crd_networks import NETWORKS
 from helpers.paths import ROOT
+from mmdckd.engine.runner.phases import phases_of, with_untrained_peers
 from mmdckd.registry import MODELS
 
 BASE = 'configs/_base_'
@@ -105,6 +106,7 @@ METHODS = dict(
         ['collective.{}.loss_wkd.target', 'collective.{}.loss_wkd.transport'],
     ),
     dckd=(4, True, DCKD_TERMS),
+    finished=(1, True, DCKD_TERMS[:2]),
     held_out=(5, True, DCKD_TERMS),
 )
 
@@ -132,6 +134,9 @@ def build(cfg):
     if cfg.model.get('teacher'):
         cfg.model.pop('teacher_ckpt')
         cfg.model.allow_random_teacher = True
+    if cfg.get('phases'):
+        phases = phases_of(cfg)
+        cfg = with_untrained_peers(phases[-1], phases)
     if 'data_preprocessor' in cfg:
         cfg.model.data_preprocessor = cfg.data_preprocessor
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -376,7 +381,7 @@ def test_a_network_and_then_its_students_train(cifar, tmp_path, monkeypatch):
     )
     assert 'head.fc.weight' in content['state_dict']
 
-    for method in ('dckd', 'dkd'):
+    for method in ('dckd', 'dkd', 'finished'):
         _, content = train(
             monkeypatch,
             f'configs/{method}/{method}_resnet56_resnet20_cifar100.py',
