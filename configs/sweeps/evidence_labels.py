@@ -150,11 +150,11 @@ def _blind(**options):
 _agreement = dict(type='agreement', collector='logit_mean')
 
 methods = {
-    'plain': _method('plain', **_long),
+    'plain': _method('plain', **_long, custom_hooks=[]),
     'kd': _method('kd', **_long),
     'kd, alpha 2, ema': _method('kd', **_long, **_alpha_2, **_ema),
     'dist': _method('dist', **_long),
-    'dml': _method('dml', **_together),
+    'dml': _method('dml', **_together, custom_hooks=[]),
     'dckd': _method('dckd', **_together),
     'dckd, agreement': _method(
         'dckd', **_together, **{f'{_losses}.loss_dckd.collector': _agreement}

@@ -101,7 +101,7 @@ def _add(group, units, config, cfg_options, methods=methods):
 
 for _units in (1, 2, 4, 8, 16):
     _long = {'phases': [dict(times=_units)]}
-    _add('plain', _units, 'plain', _long)
+    _add('plain', _units, 'plain', {**_long, 'custom_hooks': []})
     _add('kd', _units, 'kd', _long)
     _add('kd, alpha 2, ema', _units, 'kd', {**_long, **_alpha_2, **_ema})
     _add('dist', _units, 'dist', _long)
@@ -122,9 +122,4 @@ for _units in (4, 8, 16):
             'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
         },
     )
-    _add(
-        'held out, together',
-        _units,
-        'held_out',
-        {'phases': [dict(times=_units / 4)]},
-    )
+    _add('held out, together', _units, 'held_out', {'phases': [dict(times=_units / 4)]})

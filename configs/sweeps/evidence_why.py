@@ -40,6 +40,8 @@ _no_teacher = {
     'model.teacher_ckpt': None,
     f'{_losses}.loss_dckd.alpha': 0.0,
 }
+# Without a teacher, nothing is looked up in the first phase.
+_no_cache = {'custom_hooks': []}
 _own_size = {
     'model.teacher': dict(
         _delete_=True,
@@ -63,7 +65,7 @@ def _long(units=5):
     return {'phases': [dict(times=units)]}
 
 
-def _finished(peers, times=1, **last):
+def _finished(peers, times=1, first=None, **last):
     return {
         f'{_losses}.loss_dckd.gamma': 0.0,
         'model.num_students': 1,
@@ -72,23 +74,25 @@ def _finished(peers, times=1, **last):
                 'times': times,
                 'model.num_students': peers,
                 f'{_losses}.loss_dckd.beta': 0.0,
+                **(first or {}),
             },
             {'times': 4, 'model.finished_peers': 'phase0', **last},
         ],
     }
 
 
-def _blind(folds, collector='held_out'):
+def _blind(folds, collector='held_out', first=None):
+    last = {f'{_losses}.loss_dckd.collector': collector}
     return {
-        **_finished(folds, **{f'{_losses}.loss_dckd.collector': collector}),
+        **_finished(folds, first=first, **last),
         'model.folds': dict(num_folds=folds),
         'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
     }
 
 
 methods = {
-    'plain': _method('plain', _long()),
-    'plain, smoothed labels': _method('plain', _long(), _smooth),
+    'plain': _method('plain', _long(), _no_cache),
+    'plain, smoothed labels': _method('plain', _long(), _smooth, _no_cache),
     'kd': _method('kd', _long()),
     'kd x12': _method('kd', _long(12)),
     'kd, smoothed labels': _method('kd', _long(), _smooth),
@@ -108,7 +112,11 @@ methods.update(
             'dckd', _finished(1), _own_size, teacher='own_size'
         ),
         'blind, 4, own size': _method('dckd', _blind(4), _own_size, teacher='own_size'),
-        'finished, 1, no teacher': _method('dckd', _finished(1), _no_teacher),
-        'blind, 4, no teacher': _method('dckd', _blind(4), _no_teacher),
+        'finished, 1, no teacher': _method(
+            'dckd', _finished(1, first=_no_cache), _no_teacher
+        ),
+        'blind, 4, no teacher': _method(
+            'dckd', _blind(4, first=_no_cache), _no_teacher
+        ),
     }
 )
