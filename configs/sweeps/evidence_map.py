@@ -9,7 +9,7 @@ students together. `finished` trains two peers for one unit each, then the stude
 `held out, together` trains them and a fifth student, the graduate, in one phase. The
 teacher is trained on the same images.
 """
-seeds = [0, 1]
+seeds = [0, 1, 2, 3, 4]
 
 _rate = 'optim_wrapper.optimizer.lr'
 

@@ -10,7 +10,7 @@ does not say otherwise. A blind peer trains on all folds but one, and teaches th
 `plain` train for five units, `x12` for twelve. `own size` has a teacher of the
 student's size, `no teacher` has none.
 """
-seeds = [0, 1]
+seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']
 
 teachers = dict(
