@@ -117,6 +117,7 @@ for _name, _number in _few.items():
 
 _losses = 'model.distiller.collective_losses'
 _ema = {'default_hooks.average': dict(type='mmdckd.WeightAverageHook', average='ema')}
+_dist = {_losses: dict(_delete_=True, loss_kd=dict(type='mmdckd.CohortDISTLoss'))}
 _alpha_2 = {f'{_losses}.loss_kd.alpha': 2.0}
 _long = {'phases': [dict(times=5)]}
 _together = {'phases': [dict(times=1.25)]}
@@ -153,7 +154,8 @@ methods = {
     'plain': _method('plain', **_long, custom_hooks=[]),
     'kd': _method('kd', **_long),
     'kd, alpha 2, ema': _method('kd', **_long, **_alpha_2, **_ema),
-    'dist': _method('dist', **_long),
+    # Of logits alone, which the teacher cache has.
+    'dist': _method('kd', **_long, **_dist),
     'dml': _method('dml', **_together, custom_hooks=[]),
     'dckd': _method('dckd', **_together),
     'dckd, agreement': _method(

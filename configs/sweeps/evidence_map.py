@@ -78,6 +78,11 @@ _alpha_2 = {f'{_losses}.loss_kd.alpha': 2.0}
 _two_phases = {f'{_losses}.loss_dckd.gamma': 0.0, 'model.num_students': 1}
 
 
+def _loss(name):
+    # Of logits alone, which the teacher cache has.
+    return {_losses: dict(_delete_=True, loss_kd=dict(type=name))}
+
+
 def _finished(peers, times, **options):
     return {
         **_two_phases,
@@ -104,8 +109,8 @@ for _units in (1, 2, 4, 8, 16):
     _add('plain', _units, 'plain', {**_long, 'custom_hooks': []})
     _add('kd', _units, 'kd', _long)
     _add('kd, alpha 2, ema', _units, 'kd', {**_long, **_alpha_2, **_ema})
-    _add('dist', _units, 'dist', _long)
-    _add('dkd, ema', _units, 'dkd', {**_long, **_ema})
+    _add('dist', _units, 'kd', {**_long, **_loss('mmdckd.CohortDISTLoss')})
+    _add('dkd, ema', _units, 'kd', {**_long, **_ema, **_loss('mmdckd.CohortDKDLoss')})
 for _units in (4, 8, 16):
     _add('dckd', _units, 'dckd', {'phases': [dict(times=_units / 4)]})
     _add('finished', _units, 'dckd', {**_finished(2, _units - 2), _rate: 0.02})

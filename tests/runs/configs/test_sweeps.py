@@ -55,6 +55,7 @@ def test_only_what_is_frozen_is_looked_up(path):
             if 'mmdckd.TeacherCacheHook' in hooks:
                 model = phase.config.model
                 assert model.get('teacher') or model.get('finished_peers'), entry
+                assert 'teacher_recorders' not in model.distiller, entry
 
 
 @pytest.mark.parametrize('path', SPECS)
