@@ -7,7 +7,7 @@ Glyph62 at 16x16. In `wrong_20` and `wrong_40`, this percentage of the labels of
 fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has labels;
 three quarters of a batch have none. The teacher is trained on the same labels. Every
 line costs five units of 1,920 steps, except `one unit`: a student that trains for less
-long memorises fewer wrong labels.
+long memorizes fewer wrong labels.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']

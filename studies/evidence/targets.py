@@ -4,7 +4,7 @@
     python studies/evidence/targets.py --reference TEACHER RUN [RUN ...]
 
 RUN is the folder of a finished run of a sweep, whose last phase learns from
-finished peers. TEACHER is that of a network that generalises, such as a teacher
+finished peers. TEACHER is that of a network that generalizes, such as a teacher
 with more images. The table has rows for the reference, the teacher and the peers
 of each run: top-1, negative log-likelihood (nll, in nats) and expected
 calibration error (ece) against the labels of the training images; the entropy in
