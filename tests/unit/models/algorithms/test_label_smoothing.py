@@ -21,8 +21,11 @@ EPSILON = 0.1
 def losses_of(method, loss):
     student = network()
     student['head']['loss'] = loss
-    cfg = Config.fromfile(method).model.to_dict()
+    content = Config.fromfile(method)
+    cfg = content.model.to_dict()
     cfg.pop('teacher_ckpt', None)
+    if content.get('phases'):  # The last one learns from those before.
+        cfg['finished_peers'] = [network()]
     model = distil(architecture=student, **cfg)
     data = model.data_preprocessor(digits(), True)
     heads = [each.head for each in model.cohort.students.values()]
