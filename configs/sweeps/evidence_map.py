@@ -96,7 +96,7 @@ def _finished(peers, times, **options):
 methods = {}
 
 
-def _add(group, units, config, cfg_options, methods=methods):
+def _add(group, units, config, cfg_options):
     methods[f'{group} x{units}'] = dict(
         config=f'configs/_base_/methods/{config}.py',
         cfg_options=cfg_options,

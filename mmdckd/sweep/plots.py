@@ -3,7 +3,17 @@
 
 import os.path as osp
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,14 +39,8 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
     pairs: Dict[str, List[Line]] = {}
     for line in lines:
         pairs.setdefault(line.method.pair, []).append(line)
-    wanted = [
-        (kind, pair, title, draw(own))
-        for pair, own in pairs.items()
-        for kind, (title, draw) in KINDS.items()
-    ]
-    wanted.insert(0, ('cost', '', '{metric} by cost of the training', draw_map(pairs)))
     drawn = []
-    for kind, pair, title, figure in wanted:
+    for kind, pair, title, figure in _figures(pairs):
         if figure is not None:
             title = title.format(metric=lines[0].metric)
             if pair:
@@ -48,6 +52,16 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
                 figure.savefig(path, dpi=100, format='png')
             drawn.append((title, name))
     return drawn
+
+
+def _figures(
+    pairs: Mapping[str, Sequence[Line]],
+) -> Iterator[Tuple[str, str, str, Optional[Figure]]]:
+    """Draw one figure after another; yield its kind, pair and title too."""
+    yield 'cost', '', KINDS['cost'][0], draw_map(pairs)
+    for pair, own in pairs.items():
+        for kind, (title, draw) in KINDS.items():
+            yield kind, pair, title, draw(own)
 
 
 def draw_accuracy(lines: Sequence[Line]) -> Figure:
@@ -84,8 +98,7 @@ def draw_students(lines: Sequence[Line]) -> Optional[Figure]:
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel('students')
-    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
-    axes.grid(alpha=0.3)
+    _finish(axes, lines)
     axes.legend()
     return figure
 
@@ -100,7 +113,6 @@ def draw_cost(lines: Sequence[Line]) -> Figure:
     styles = _styles(_all_groups(lines))
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         _draw_costs(axes, lines, styles, *panel)
-        axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), loc='outside right upper'
     )
@@ -156,7 +168,7 @@ def _draw_costs(
     axes.xaxis.set_major_formatter('{x:g}')
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f'{label}, log scale')
-    axes.grid(alpha=0.3)
+    _finish(axes, lines)
 
 
 def _all_groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
@@ -200,6 +212,11 @@ def _draw_line(
 def _margin(summary) -> float:
     """Return half the width of the interval; 0 for a single run."""
     return summary.margin if summary.count > 1 else 0.0
+
+
+def _finish(axes: Axes, lines: Sequence[Line]) -> None:
+    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
+    axes.grid(alpha=0.3)
 
 
 #: File of a plot to its title and the function that draws it.

@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which images of a batch each student sees."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -65,16 +65,8 @@ class BatchFolds:
         device: torch.device,
     ) -> None:
         self.plan = plan
-        samples = samples or ()
-        self.size = len(samples)
-        folds = [sample.get('fold') for sample in samples]
-        for fold in folds:
-            if fold is None:
-                raise ValueError(
-                    'Invalid batch: expected the `fold` of every sample, as '
-                    f'`{KEY}` is set, got none. Add default_hooks=dict(folds=dict('
-                    "type='mmdckd.FoldsHook'))."
-                )
+        folds = folds_in(samples)
+        self.size = len(folds)
         self._device = device
         #: The indices of the images of each fold.
         self._places: Dict[int, List[int]] = {
@@ -140,6 +132,21 @@ class BatchFolds:
 
     def _tensor(self, places: List[int]) -> torch.Tensor:
         return torch.tensor(places, dtype=torch.long, device=self._device)
+
+
+def folds_in(samples: Optional[Sequence[BaseDataElement]]) -> List[int]:
+    """Return the fold of each sample, -1 for none.
+
+    Raises:
+        ValueError: If there are no samples, or one does not know its fold.
+    """
+    folds: List[Any] = [sample.get('fold') for sample in samples or ()]
+    if not folds or None in folds:
+        raise ValueError(
+            f'Invalid batch: expected the `fold` of every sample, as `{KEY}` is set, '
+            "got none. Add default_hooks=dict(folds=dict(type='mmdckd.FoldsHook'))."
+        )
+    return folds
 
 
 def take_rows(

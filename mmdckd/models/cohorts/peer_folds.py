@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which finished peers are blind to each training image."""
 
-from typing import Any, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -9,7 +9,7 @@ from mmengine.structures import BaseDataElement
 from mmdckd.errors import invalid
 
 from ..options import check_count
-from .batch_folds import NO_FOLD, BlindPeers
+from .batch_folds import NO_FOLD, BlindPeers, folds_in
 from .finished_peers import FinishedPeers
 from .fold_plan import KEY
 
@@ -93,14 +93,7 @@ class PeerFolds:
         Raises:
             ValueError: If a sample has no ``fold``.
         """
-        folds: List[Any] = [sample.get('fold') for sample in samples or ()]
-        if not folds or None in folds:
-            raise ValueError(
-                f'Invalid batch: expected the `fold` of every sample, as `{KEY}` is '
-                "set, got none. Add default_hooks=dict(folds=dict(type='mmdckd."
-                "FoldsHook'))."
-            )
-        found = torch.tensor(folds)
+        found = torch.tensor(folds_in(samples))
         seen, unseen = (
             rows.flatten()
             for rows in ((found != NO_FOLD).nonzero(), (found == NO_FOLD).nonzero())

@@ -42,12 +42,9 @@ def seen_losses(
     groups = folds.by_fold if loss.by_image else folds.by_student
     for group in groups:
         members = torch.tensor(group.students, device=students.device)
-        values = loss(
-            students[group.students].index_select(1, group.rows),
-            None if teachers is None else teachers.index_select(1, group.rows),
-            None if gt_labels is None else gt_labels.index_select(0, group.rows),
-            *_peers_of(group, peers if loss.held_out else None, folds),
-        )
+        own = _peers_of(group, peers if loss.held_out else None, folds)
+        seeing = students[group.students]
+        values = _on_rows(group.rows, loss, seeing, teachers, gt_labels, *own)
         for term, value in values.items():
             total = totals.get(term, torch.zeros_like(value[:1]).expand(len(students)))
             totals[term] = total.index_add(0, members, len(group.rows) * value)
@@ -84,16 +81,29 @@ def held_out_losses(
     for rows, blind in groups:
         peers = finished.index_select(2, rows)
         chosen = blind[:, None, :, None].expand(-1, *peers.shape[1:])
-        values = loss(
-            students.index_select(1, rows),
-            None if teachers is None else teachers.index_select(1, rows),
-            None if gt_labels is None else gt_labels.index_select(0, rows),
-            peers.gather(0, chosen),
-        )
+        own = peers.gather(0, chosen)
+        values = _on_rows(rows, loss, students, teachers, gt_labels, own)
         for term, value in values.items():
             share = value * (len(rows) / students.shape[1])
             totals[term] = totals.get(term, 0) + share
     return totals
+
+
+def _on_rows(
+    rows: torch.Tensor,
+    loss: BaseCollectiveLoss,
+    students: torch.Tensor,
+    teachers: Optional[torch.Tensor],
+    gt_labels: Optional[torch.Tensor],
+    *peers: torch.Tensor,
+) -> Terms:
+    """Compute a loss on some images; the peers are already selected."""
+    return loss(
+        students.index_select(1, rows),
+        None if teachers is None else teachers.index_select(1, rows),
+        None if gt_labels is None else gt_labels.index_select(0, rows),
+        *peers,
+    )
 
 
 def _peers_of(group: Group, peers: Optional[torch.Tensor], folds: BatchFolds) -> list:

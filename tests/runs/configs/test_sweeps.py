@@ -40,9 +40,12 @@ def test_every_sweep_can_be_planned(path):
     if spec.name.endswith('_choice'):  # One that compares follows.
         assert len(spec.seeds) >= 2 and {'kd', 'dckd'} <= names
     else:
-        expected = {'kd', 'dml', 'dckd'}
-        if spec.name.startswith('evidence'):  # Of what, its page says.
-            expected = {'rival'} if 'rival' in names else {'kd'}
+        # What those with another aim compare.
+        expected = dict(
+            evidence={'rival', 'collective'},
+            evidence_map={'plain', 'kd', 'dckd'},
+            evidence_why={'plain', 'kd'},
+        ).get(spec.name, {'kd', 'dml', 'dckd'})
         assert len(spec.seeds) >= 5
         assert expected <= {name.split(' x')[0] for name in names}
 
