@@ -161,6 +161,7 @@ methods = {
     'dist': _method('kd', **_long, **_dist),
     'dml': _method('dml', **_together, custom_hooks=[]),
     'dckd': _method('dckd', **_together),
+    'dckd, ema': _method('dckd', **_together, **_ema),
     'dckd, agreement': _method(
         'dckd', **_together, **{f'{_losses}.loss_dckd.collector': _agreement}
     ),

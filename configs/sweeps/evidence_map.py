@@ -113,6 +113,7 @@ for _units in (1, 2, 4, 8, 16):
     _add('dkd, ema', _units, 'kd', {**_long, **_ema, **_loss('mmdckd.CohortDKDLoss')})
 for _units in (4, 8, 16):
     _add('dckd', _units, 'dckd', {'phases': [dict(times=_units / 4)]})
+    _add('dckd, ema', _units, 'dckd', {'phases': [dict(times=_units / 4)], **_ema})
     _add('finished', _units, 'dckd', {**_finished(2, _units - 2), _rate: 0.02})
     # Four peers that see three quarters of the images cost three units.
     _add(
