@@ -44,7 +44,8 @@ class AgreementCollector(BaseCollector):
             to 'logit_mean'.
 
     Raises:
-        ValueError: If that collector needs labels, which these images lack.
+        ValueError: If that collector needs labels, which these images lack, or
+            is a held-out collector, whose peers differ by image.
 
     Examples:
         >>> DCKDLoss(collector=dict(type='agreement', collector='mean'))
@@ -64,6 +65,13 @@ class AgreementCollector(BaseCollector):
                 'Invalid `collector` of AgreementCollector: expected one that needs '
                 f'no labels, got {type(inner).__name__}.'
             )
+        if inner.held_out:
+            raise ValueError(
+                'Invalid `collector` of AgreementCollector: expected one whose peers '
+                "are the same for every image, such as 'logit_mean', got "
+                f'{type(inner).__name__}.'
+            )
+        self.by_member = inner.by_member
         self.collector = inner
 
     def use_task(self, task: Classification) -> None:

@@ -46,6 +46,9 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
     #: Whether it uses predictions on images that a peer does not train on
     #: (``model.folds``).
     held_out = False
+    #: Whether it treats some members differently than others, so that it must know
+    #: which ones a set has.
+    by_member = False
     #: The names of the tasks that it supports.
     tasks: Tuple[str, ...] = ('classification', 'multi_label')
     task: Classification = Classification()

@@ -44,6 +44,7 @@ class GeneralCollector(BaseCollector):
 
     # The errors are defined for one label an image.
     tasks = ('classification',)
+    by_member = True
 
     def __init__(
         self, include_self: bool = False, include_teacher: bool = False

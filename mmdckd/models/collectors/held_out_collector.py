@@ -41,7 +41,8 @@ class HeldOutCollector(BaseCollector):
 
     Raises:
         ValueError: If the inner collector includes the student itself, which
-            has seen the image, or is also a held-out collector.
+            has seen the image, is also a held-out collector, or has weights by
+            member, as each image has other members.
     """
 
     held_out = True
@@ -57,6 +58,11 @@ class HeldOutCollector(BaseCollector):
         self.collector = build_collector(collector)
         if self.collector.include_self or self.collector.held_out:
             expected = 'a collector of another type, without `include_self`'
+            raise invalid('collector', expected, self.collector)
+        if self.collector.by_member:
+            expected = (
+                'a collector that treats all peers alike, as each image has others'
+            )
             raise invalid('collector', expected, self.collector)
         self.collector.include_teacher |= include_teacher
         self.include_teacher = self.collector.include_teacher

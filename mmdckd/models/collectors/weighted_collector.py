@@ -33,6 +33,8 @@ class WeightedCollector(BaseCollector):
         ...     teacher_collector=dict(type='weighted', weights=[2., 1.]))
     """
 
+    by_member = True
+
     def __init__(
         self,
         weights: Sequence[float],

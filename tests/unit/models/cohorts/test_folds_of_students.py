@@ -418,6 +418,35 @@ def test_plans_that_cannot_be(folds, message):
             ),
             'without `include_self`',
         ),
+        (
+            dict(
+                distiller=dckd(
+                    collector=dict(
+                        type='held_out',
+                        collector=dict(type='weighted', weights=[1.0, 2.0]),
+                    )
+                )
+            ),
+            'treats all peers alike.*got WeightedCollector',
+        ),
+        (
+            dict(
+                distiller=dckd(
+                    collector=dict(
+                        type='held_out',
+                        collector=dict(
+                            type='agreement',
+                            collector=dict(type='weighted', weights=[1.0, 2.0]),
+                        ),
+                    )
+                )
+            ),
+            'treats all peers alike.*got AgreementCollector',
+        ),
+        (
+            dict(distiller=dckd(collector=dict(type='held_out', collector='general'))),
+            'treats all peers alike.*got GeneralCollector',
+        ),
     ],
 )
 def test_what_folds_do_not_go_with(cfg, message):

@@ -103,6 +103,8 @@ def test_in_a_cohort_only_unlabeled_images_count_less():
 def test_what_cannot_be_weighted():
     with pytest.raises(ValueError, match='Invalid `collector` of AgreementCollector'):
         AgreementCollector('naive')
+    with pytest.raises(ValueError, match='the same for every image.*got HeldOut'):
+        AgreementCollector('held_out')
     with pytest.raises(ValueError, match='expected 2 or more for AgreementCollector'):
         AgreementCollector(dict(type='mean', include_self=True)).check_cohort(1, 0)
     with pytest.raises(
