@@ -58,7 +58,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
     last = dict(
         epoch=runner.epoch,
         val=validation_of(runner.message_hub),
-        test=_floats(runner.test()),
+        test=_test(runner),
     )
     best = None
     if best_file is not None:
@@ -68,7 +68,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         best = dict(
             epoch=checkpoint['meta']['epoch'],
             val=validation_of(hub),
-            test=_floats(runner.test()),
+            test=_test(runner),
         )
 
     model = unwrapped(runner.model)
@@ -107,6 +107,12 @@ def _train(cfg: Config, progress_file: str) -> Runner:
 
 def _read_cost(phase: Phase) -> int:
     return read_json(osp.join(phase.config.work_dir, _COST), 4096)['train_flops']
+
+
+def _test(runner: Runner) -> Dict[str, float]:
+    """Test without ``Runner.test``, which starts hooks anew: MMEngine's ``EMAHook``
+    would forget its averages."""
+    return _floats(runner.test_loop.run())
 
 
 def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:

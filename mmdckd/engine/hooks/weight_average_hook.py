@@ -17,7 +17,7 @@ _AVERAGES = dict(ema='MomentumAnnealingEMA', swa='StochasticWeightAverage')
 class WeightAverageHook(EMAHook):
     r"""Averages the weights of a cohort or a single network during training.
 
-    Validation, checkpoints and exports use the averages; training continues
+    Validation, tests, checkpoints and exports use the averages; training continues
     with the original weights. BatchNorm statistics are measured for the
     averages, whereas MMEngine's ``EMAHook`` copies those of the last weights.
 
@@ -122,6 +122,12 @@ class WeightAverageHook(EMAHook):
         #: Whether the averages have changed since the statistics were measured.
         self._stale = False
 
+    def before_run(self, runner) -> None:
+        """Copy the model for its averages, once: a test after the training in the
+        same runner uses them."""
+        if not hasattr(self, 'ema_model'):
+            super().before_run(runner)
+
     def before_train(self, runner) -> None:
         """Decide when to start and how often to average."""
         if self._begins_late:
@@ -161,6 +167,11 @@ class WeightAverageHook(EMAHook):
         """Use the averages for the validation."""
         self._measure(runner)
         super().before_val_epoch(runner)
+
+    def before_test_epoch(self, runner) -> None:
+        """Use the averages for a test."""
+        self._measure(runner)
+        super().before_test_epoch(runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Save the averages together with the original weights."""

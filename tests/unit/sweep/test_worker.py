@@ -5,6 +5,8 @@ import subprocess
 import time
 
 import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from helpers import warm
 from helpers.sweeps import write_cohort, write_spec, write_teacher
@@ -81,6 +83,22 @@ def test_a_cohort_is_trained_and_tested(tmp_path):
     }
     part, left = read_progress(run.progress_file)
     assert 0 < part <= 1 and left >= 0
+
+
+@pytest.mark.parametrize('hook', ['EMAHook', 'mmdckd.WeightAverageHook'])
+def test_the_last_epoch_is_tested_with_its_averages(hook, tmp_path):
+    average = dict(type=hook, momentum=0.01)
+    run = plan_one(
+        tmp_path,
+        write_cohort(tmp_path / 'c.py', num_students=2, teacher=False),
+        **{'train_cfg.max_epochs': 3, 'custom_hooks': [average]},
+    )
+    result = work(run)
+    cfg = Config.fromfile(run.config_file)
+    cfg.custom_hooks = []
+    cfg.load_from = f'{run.train_dir}/epoch_3.pth'
+    cfg.work_dir = str(tmp_path / 'test')
+    assert result['last']['test'] == pytest.approx(Runner.from_cfg(cfg).test())
 
 
 def test_the_best_epoch_is_tested_with_its_own_weights(tmp_path):

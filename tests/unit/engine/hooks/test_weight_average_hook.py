@@ -253,3 +253,15 @@ def test_settings_that_cannot_be(settings, message):
 def test_averaging_begins_before_the_end(settings, tmp_path):
     with pytest.raises(ValueError, match='expected at most [28], the end'):
         run(run_config, tmp_path, **settings)
+
+
+@pytest.mark.parametrize('make', [run_config, single])
+@pytest.mark.parametrize('hook', [dict(momentum=0.01), dict(average='swa')])
+def test_a_test_after_training_uses_the_averages(make, hook, tmp_path):
+    cfg, runner, _, _ = run(make, tmp_path / 'run', **hook)
+    metrics = runner.test()
+    apart = copy.deepcopy(cfg)
+    apart.custom_hooks = []
+    apart.load_from = f'{runner.work_dir}/epoch_2.pth'
+    apart.work_dir = str(tmp_path / 'test')
+    assert metrics == pytest.approx(Runner.from_cfg(apart).test())
