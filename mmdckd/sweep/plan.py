@@ -25,15 +25,39 @@ LOG_ONLY = (
     'visualizer',
     'work_dir',
 )
+#: Entries of ``default_hooks`` that only log, check and save. Any other may change a
+#: training, as folds and averaged weights do.
+LOG_ONLY_HOOKS = (
+    'check_labels',
+    'check_run',
+    'checkpoint',
+    'cohort_statistics',
+    'cohort_summary',
+    'data_time',
+    'exact_resume',
+    'limit_history',
+    'logger',
+    'loss_scale',
+    'param_scheduler',
+    'preemption',
+    'runtime_info',
+    'sampler_seed',
+    'save_on_nonfinite',
+    'skipped_images',
+    'timer',
+    'unlabeled_share',
+    'visualization',
+)
 
 
 class Run:
     """One training and its final test.
 
     Runs with the same config, seed and teacher are the same run, whatever their
-    names. A fingerprint of these (without :data:`LOG_ONLY`) names the folder,
-    so a changed config never uses the results of another one. Changes of the
-    code are not detected; the results name the commit.
+    names. A fingerprint of these names the folder, so a changed config never uses
+    the results of another one. It leaves out :data:`LOG_ONLY`, except hooks that are
+    not in :data:`LOG_ONLY_HOOKS`. Changes of the code are not detected; the results
+    name the commit.
 
     Args:
         name (str): The name of the run.
@@ -291,7 +315,14 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
         for key, value in content.get('randomness', {}).items()
         if key != 'seed'
     }
+    hooks = {
+        name: hook
+        for name, hook in (config.get('default_hooks') or {}).items()
+        if name not in LOG_ONLY_HOOKS
+    }
     # These keys have to match the committed results.
+    if hooks:
+        content['default_hooks'] = hooks
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

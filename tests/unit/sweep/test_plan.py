@@ -114,8 +114,9 @@ def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
         ),
         prints(teachers=dict(tim=dict(config=teacher, seed=1))),
         prints(teachers={}),
+        prints(dict(cfg_options={'default_hooks.average': dict(type='EMAHook')})),
     ]
-    assert len(set.union(base, *others)) == 6
+    assert len(set.union(base, *others)) == 7
 
 
 def test_the_complete_config_is_that_of_one_run(plan):
