@@ -13,6 +13,7 @@ from mmdckd.registry import MODELS
 from ..cohorts.fold_plan import FoldPlan
 from ..cohorts.peer_folds import PeerFolds
 from ..cohorts.student_cohort import StudentCohort
+from ..memory_format import use_channels_last
 from ..options import check_choice
 from ..tasks import find_task
 from ..weights import loading_whole
@@ -223,7 +224,7 @@ class CollectiveDistill(BaseAlgorithm):
             )
         self.channels_last = channels_last
         if channels_last:
-            self.to(memory_format=torch.channels_last)
+            use_channels_last(self)
         self.before_stop: Optional[Callable[[], str]] = None
         self.distillation_stopped = False
         self.memory, self.parallel = memory, parallel
@@ -242,7 +243,7 @@ class CollectiveDistill(BaseAlgorithm):
         with loading_whole(self, 'model'):
             super().init_weights()
         if self.channels_last:
-            self.to(memory_format=torch.channels_last)
+            use_channels_last(self)
 
     @property
     def cohort(self) -> StudentCohort:
