@@ -96,11 +96,12 @@ def _finished(peers, times, **options):
 methods = {}
 
 
-def _add(group, units, config, cfg_options):
+def _add(group, units, config, cfg_options, **others):
     methods[f'{group} x{units}'] = dict(
         config=f'configs/_base_/methods/{config}.py',
         cfg_options=cfg_options,
         group=group,
+        **others,
     )
 
 
@@ -128,4 +129,11 @@ for _units in (4, 8, 16):
             'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
         },
     )
-    _add('held out, together', _units, 'held_out', {'phases': [dict(times=_units / 4)]})
+    # The figure is that of the graduate.
+    _add(
+        'held out, together',
+        _units,
+        'held_out',
+        {'phases': [dict(times=_units / 4)], 'model.folds.graduate': 'student0'},
+        figure='first',
+    )

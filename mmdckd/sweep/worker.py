@@ -56,9 +56,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
     best_file = runner.message_hub.get_info('best_ckpt')
     last = dict(
-        epoch=runner.epoch,
-        val=validation_of(runner.message_hub),
-        test=_test(runner),
+        epoch=runner.epoch, val=validation_of(runner.message_hub), test=_test(runner)
     )
     best = None
     if best_file is not None:

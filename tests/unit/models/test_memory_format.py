@@ -40,7 +40,9 @@ print('equal')
 """
 
 
-@pytest.mark.parametrize('channels, stride, batch', [(8, 2, 39), (4, 2, 13), (15, 2, 39)])
+@pytest.mark.parametrize(
+    'channels, stride, batch', [(8, 2, 39), (4, 2, 13), (15, 2, 39)]
+)
 def test_gradients_are_right_with_two_threads(channels, stride, batch):
     run = subprocess.run(
         [sys.executable, '-c', SCRIPT, *map(str, (channels, stride, batch))],
