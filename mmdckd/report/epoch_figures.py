@@ -2,7 +2,7 @@
 """Draw losses, weights and statistics over a run."""
 
 from types import MappingProxyType
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,6 +20,8 @@ from .recorded_run import RecordedRun
 
 #: The options of a loss that do not affect its weights.
 COLLECTORS = ('collector', 'teacher_collector')
+#: The scopes under which a config names the losses of mmdckd.
+_SCOPES = ('', 'mmdckd', 'mmrazor')
 
 #: Statistic to title, axis label and factor; each figure shows one group.
 Group = Dict[str, Tuple[str, str, int]]
@@ -160,6 +162,9 @@ def draw_weights(run: RecordedRun) -> Optional[Figure]:
 def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
     """Build the collective losses of a config that have factors to draw.
 
+    Only losses of mmdckd are built, and no other module is imported, because the
+    config can be anybody's.
+
     Args:
         model (Dict[str, Any]): The config of the model.
 
@@ -170,12 +175,21 @@ def weighted_losses(model: Dict[str, Any]) -> Dict[str, DCKDLoss]:
     losses = {}
     with DefaultScope.overwrite_default_scope('mmdckd'):
         for name, cfg in (distiller.get('collective_losses') or {}).items():
-            if issubclass(MODELS.get(cfg['type']) or object, DCKDLoss):
+            kind = _loss_type(cfg['type'])
+            if kind is not None:
                 # Drawing weights does not import a user's collector.
-                losses[name] = MODELS.build(
-                    {key: cfg[key] for key in cfg if key not in COLLECTORS}
-                )
+                options = {key: cfg[key] for key in cfg if key not in COLLECTORS}
+                losses[name] = MODELS.build(dict(options, type=kind))
     return {name: loss for name, loss in losses.items() if loss.weights(0)}
+
+
+def _loss_type(name: str) -> Optional[Type[DCKDLoss]]:
+    """Return the loss of mmdckd that a config names, if it has factors to draw."""
+    scope, _, own = name.rpartition('.')
+    if scope not in _SCOPES and not scope.startswith('mmdckd.'):
+        return None
+    kind = MODELS.module_dict.get(own, object)
+    return kind if issubclass(kind, DCKDLoss) else None
 
 
 def draw_statistics(

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import math
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -62,6 +63,20 @@ def test_without_such_a_loss_there_are_no_weights():
 def test_weights_need_no_collector_of_a_user():
     loss = dict(type='mmdckd.DCKDLoss', collector=dict(type='mmdckd.Unknown'))
     assert epoch_figures.draw_weights(run(dict(loss_dckd=loss))) is not None
+
+
+@pytest.mark.parametrize('kind', ['antigravity.Loss', 'os.system', 'a.b.DCKDLoss'])
+def test_weights_of_a_foreign_loss_are_not_drawn_or_imported(kind, monkeypatch):
+    monkeypatch.delitem(sys.modules, 'antigravity', raising=False)
+    assert epoch_figures.draw_weights(run(dict(loss_own=dict(type=kind)))) is None
+    assert 'antigravity' not in sys.modules
+
+
+@pytest.mark.parametrize(
+    'kind', ['DCKDLoss', 'mmrazor.DCKDLoss', 'mmdckd.models.losses.dckd_loss.DCKDLoss']
+)
+def test_weights_of_a_loss_by_any_of_its_names(kind):
+    assert epoch_figures.draw_weights(run(dict(loss_dckd=dict(type=kind)))) is not None
 
 
 def test_losses_are_by_term_and_student():
