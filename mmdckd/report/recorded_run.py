@@ -165,14 +165,17 @@ class RecordedRun:
 
     @property
     def images_per_second(self) -> Optional[float]:
-        """float, optional: The number of training images a second of all
-        processes."""
+        """float, optional: The number of different training images a second of
+        all processes. With ``model.parallel='cohort'``, the processes that hold
+        different students see the same images."""
         seconds = self.step_seconds
         loader = self.config.get('train_dataloader') or {}
         if not seconds or 'batch_size' not in loader:
             return None
         processes = re.search(r'GPU number: (\d+)', self.environment)
         count = int(processes.group(1)) if processes else 1
+        if (self.config.get('model') or {}).get('parallel') == 'cohort':
+            count //= min(count, len(self.students))
         return count * loader['batch_size'] / seconds
 
 

@@ -66,6 +66,23 @@ def test_throughput_is_of_all_processes(tmp_path):
     assert run.images_per_second == pytest.approx(8 * 32 / 0.25)
 
 
+@pytest.mark.parametrize('gpus, distinct', [(1, 1), (2, 1), (4, 2), (8, 4)])
+def test_images_that_several_processes_see_count_once(tmp_path, gpus, distinct):
+    vis_data = record(tmp_path, (1, 2), gpus=gpus)
+    scalars = vis_data / 'scalars.json'
+    lines = [json.loads(line) for line in scalars.read_text().splitlines()]
+    for line in lines:
+        if 'iter' not in line:
+            line['student1/accuracy/top1'] = 50.0
+    scalars.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    config = (vis_data / 'config.py').read_text()
+    config = config.replace("type='A'", "type='A', parallel='cohort'")
+    (vis_data / 'config.py').write_text(config)
+    run = read_run(str(tmp_path))
+    assert run.students == ['student0', 'student1']
+    assert run.images_per_second == pytest.approx(distinct * 32 / 0.25)
+
+
 def test_what_was_done_again_counts_as_it_was_done_last(tmp_path):
     record(tmp_path, (1, 2, 3, 4))
     record(tmp_path, (3, 4, 5), '20260101_000001', offset=0.5)
