@@ -149,7 +149,7 @@ def _notes(run: RecordedRun) -> List[str]:
         'student on other images.'
     ]
     images = run.num_images
-    if images:
+    if images and run.metric.startswith('accuracy/'):
         notes[0] += f' One of the {images:,} images is {100 / images:.2g} points.'
     curves = run.curves(run.metric)
     if ENSEMBLE in curves and len(run.students) > 1:
@@ -157,8 +157,8 @@ def _notes(run: RecordedRun) -> List[str]:
         if value is not None:
             notes.append(
                 f'The ensemble of the {len(run.students)} students has '
-                f'{written(run.metric, value)} on the same images, at '
-                f'{len(run.students)} times the cost.'
+                f'{written(run.metric, value)} on the same images, at the cost of '
+                'all of them.'
             )
     return notes
 

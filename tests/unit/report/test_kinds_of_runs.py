@@ -70,6 +70,13 @@ def test_a_run_that_was_stopped_says_so():
     assert not any('stopped' in n for n in decide(run_of('a', [ALONE], epochs=1)).notes)
 
 
+def test_an_image_is_a_share_of_an_accuracy_only():
+    first, *_ = decide(run_of('a', [ALONE], statistics=many(3, students=1))).notes
+    assert 'One of the 300 images is 0.33 points' in first
+    run = run_of('a', [ALONE], 'multi-label/mAP', many(3, students=1))
+    assert not any('points' in note for note in decide(run).notes)
+
+
 def test_the_best_of_runs_leads():
     runs = [run_of('worse', [ALONE]), run_of('better', [TAUGHT])]
     assert best_of_runs(runs) == 'better'
