@@ -22,7 +22,8 @@ parameters       the number of parameters of the first student
 train_seconds    wall time of the training with its validations; null for a
                  resumed run
 train_flops      floating-point operations of the training: those of its first
-                 step times the number of steps
+                 step times the number of steps; null if it was killed before
+                 they were noted
 test_is_val      whether validation and test use the same images, so that the
                  best epoch was chosen on the test images
 device, threads  'cpu' or the name of the GPU, and the number of CPU threads
@@ -60,6 +61,12 @@ _SCHEMA: Dict[str, Tuple[type, ...]] = dict(
     parameters=(int, float, _NOTHING),
     train_seconds=(int, float, _NOTHING),
     train_flops=(int, float, _NOTHING),
+    test_is_val=(bool,),
+    device=(str,),
+    threads=(int,),
+    resumed=(bool,),
+    versions=(dict,),
+    commit=(str,),
 )
 
 
@@ -145,9 +152,9 @@ def _check_epoch(epoch: Any, where: str) -> None:
     """Check that a value has the form of an epoch's metrics."""
     if epoch is None:
         return
-    stages = [epoch.get('val'), epoch.get('test')]
+    stages = [epoch.get('val') or {}, epoch.get('test')]
     if not isinstance(epoch.get('epoch'), (int, type(None))) or not all(
-        stage is None or isinstance(stage, dict) and all(map(is_number, stage.values()))
+        isinstance(stage, dict) and all(map(is_number, stage.values()))
         for stage in stages
     ):
         raise ValueError(

@@ -23,6 +23,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
+from mmdckd.engine.dataloaders import set_dataloader_defaults
 from mmdckd.engine.repeated_work import spare_repeated_work
 from mmdckd.engine.runner.phases import Phase, phases_of, train_phases
 from mmdckd.engine.unwrapping import unwrapped
@@ -80,7 +81,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         parameters=sum(p.numel() for p in first.parameters()),
         # A resumed run does not know the time before it was interrupted.
         train_seconds=None if cfg.resume else seconds,
-        train_flops=sum(map(_read_cost, phases_of(cfg))),
+        train_flops=_read_cost(phases_of(cfg)),
         test_is_val=_test_is_val(cfg),
         device=_device(),
         threads=torch.get_num_threads(),
@@ -92,19 +93,26 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
 def _train(cfg: Config, progress_file: str) -> Runner:
     """Train, and write the cost to the folder of the run."""
+    for stage in ('train', 'val', 'test'):  # a phase can change the data loaders
+        set_dataloader_defaults(cfg, stage)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     cost = StepCostHook()
     runner.register_hook(cost)
     runner.register_hook(CurvesHook())
     runner.register_hook(ProgressFileHook(progress_file))
     runner.train()
-    note = dict(train_flops=cost.flops * runner.iter)
-    write_text(osp.join(cfg.work_dir, _COST), json.dumps(note))
+    if cost.flops is not None:  # a run that is resumed at its end makes no step
+        note = dict(train_flops=cost.flops * runner.iter)
+        write_text(osp.join(cfg.work_dir, _COST), json.dumps(note))
     return runner
 
 
-def _read_cost(phase: Phase) -> int:
-    return read_json(osp.join(phase.config.work_dir, _COST), 4096)['train_flops']
+def _read_cost(phases: List[Phase]) -> Optional[int]:
+    """Return the operations of all phases; None if one was not counted."""
+    paths = [osp.join(phase.config.work_dir, _COST) for phase in phases]
+    if not all(map(osp.isfile, paths)):
+        return None
+    return sum(read_json(path, 4096)['train_flops'] for path in paths)
 
 
 def _test(runner: Runner) -> Dict[str, float]:

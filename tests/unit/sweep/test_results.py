@@ -141,3 +141,18 @@ def test_csv_has_a_row_a_run(tmp_path):
     assert rows[0]['best_epoch'] == '1'
     assert rows[1]['last_test_mean'] == '80.0'
     assert rows[1]['best_test_mean'] == rows[1]['train_seconds'] == ''
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(device=None), '`device` is str, got NoneType'),
+        (dict(versions='2.13'), '`versions` is dict, got str'),
+        (dict(last=dict(epoch=2, val={}, test=None)), '`last`: .* `val` and `test`'),
+    ],
+)
+def test_a_line_that_a_report_cannot_show_is_refused(tmp_path, change, message):
+    path = tmp_path / 'results.jsonl'
+    write(path, record('kd', 0, {TOP1: 9.0}, **change))
+    with pytest.raises(ValueError, match=message):
+        Results(str(path))

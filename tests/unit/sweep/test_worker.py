@@ -101,6 +101,21 @@ def test_the_last_epoch_is_tested_with_its_averages(hook, tmp_path):
     assert result['last']['test'] == pytest.approx(Runner.from_cfg(cfg).test())
 
 
+@pytest.mark.parametrize('noted', [True, False])
+def test_a_run_that_was_killed_before_its_test_is_resumed(tmp_path, noted):
+    """No step is left, so none is counted."""
+    run = plan_one(tmp_path, write_teacher(tmp_path / 't.py'))
+    first = work(run)
+    os.remove(run.result_file)
+    if not noted:
+        os.remove(os.path.join(run.train_dir, 'cost.json'))
+    write_config(run.config_file, run.complete_config(resume=True))
+    again = work(run)
+    assert (again['last'], again['best']) == (first['last'], first['best'])
+    assert again['resumed'] is True and again['train_seconds'] is None
+    assert again['train_flops'] == (first['train_flops'] if noted else None)
+
+
 def test_the_best_epoch_is_tested_with_its_own_weights(tmp_path):
     """The network learns for eight epochs and is ruined in the ninth."""
     schedule = [dict(type='ConstantLR', factor=1e-4, begin=0, end=8)]
