@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Run several processes in parallel, one for each run."""
 
+import contextlib
 import os
 import os.path as osp
 import shutil
@@ -134,8 +135,15 @@ class Scheduler:
         return lost
 
     def _finished_elsewhere(self) -> List[Run]:
-        """Remove the runs that a job of an earlier sweep has finished."""
-        finished = [run for run in self.waiting if osp.isfile(run.result_file)]
+        """Remove the runs that a job of an earlier sweep has finished. A teacher
+        has to be there as well, with its weights."""
+        teachers = [run.teacher for run in self.waiting]
+        finished = [
+            run
+            for run in self.waiting
+            if osp.isfile(run.result_file)
+            and (run not in teachers or run.checkpoint is not None)
+        ]
         self.waiting = [run for run in self.waiting if run not in finished]
         return finished
 
@@ -157,10 +165,16 @@ class Scheduler:
 
     def _command(self, run: Run, slot: int) -> Command:
         """Prepare the folder of a run, and return the command that trains it."""
-        resume = self._resume and osp.isfile(osp.join(run.train_dir, 'last_checkpoint'))
+        # The first of several phases trains in a folder of its own.
+        folders = (run.train_dir, osp.join(run.train_dir, 'phase0'))
+        resume = self._resume and any(
+            osp.isfile(osp.join(folder, 'last_checkpoint')) for folder in folders
+        )
         if not resume:
             shutil.rmtree(run.folder, ignore_errors=True)
         os.makedirs(run.folder, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(run.result_file)  # of a run whose weights are gone
         write_config(run.config_file, run.complete_config(resume))
         arguments = [
             sys.executable,

@@ -5,6 +5,7 @@ import pytest
 
 from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep.plan import make_plan
+from mmdckd.sweep.scheduler import Scheduler
 from mmdckd.sweep.spec import load_spec
 
 
@@ -191,3 +192,54 @@ def test_settings_that_do_not_fit_the_config_are_refused(plan):
         ValueError, match='`methods.kd`: expected configs and `cfg_options` that'
     ):
         plan(dict(kd=dict(cfg_options=options)))
+
+
+class Launcher:
+    """Notes the runs that a scheduler starts, which never end."""
+
+    def __init__(self):
+        self.started = []
+
+    def start(self, commands):
+        self.started += [each.arguments[4] for each in commands]
+        return [self for _ in commands]
+
+    def poll(self):
+        return None
+
+
+def test_a_finished_teacher_without_its_weights_is_trained_again(plan):
+    teacher, student = (entry.run for entry in plan(dict(kd={}), seeds=[0]))
+    finish(teacher)
+    os.remove(os.path.join(teacher.train_dir, 'epoch_2.pth'))
+    launcher = Launcher()
+    scheduler = Scheduler([teacher, student], [{}, {}], True, launcher)
+    assert scheduler.poll() == []
+    assert launcher.started == [teacher.result_file]
+    # Weights of an epoch before its last one do not make it finished.
+    with open(os.path.join(teacher.train_dir, 'epoch_2.pth'), 'w'):
+        pass
+    assert scheduler.poll() == [] and len(launcher.started) == 1
+    finish_again(teacher)
+    scheduler.poll()
+    assert launcher.started == [teacher.result_file, student.result_file]
+
+
+def finish_again(run):
+    with open(run.result_file, 'w') as file:
+        file.write('{}')
+
+
+@pytest.mark.parametrize('folder', ['', 'phase0'])
+def test_a_run_is_resumed_in_whichever_phase_it_was_interrupted(plan, folder):
+    (entry,) = plan(dict(plain={}), seeds=[0])
+    path = os.path.join(entry.run.train_dir, folder, 'last_checkpoint')
+    os.makedirs(os.path.dirname(path))
+    for resume in (True, False):
+        with open(path, 'w') as file:
+            file.write('epoch_1.pth')
+        Scheduler([entry.run], [{}], resume, Launcher()).poll()
+        with open(entry.run.config_file) as file:
+            assert f'resume = {resume}' in file.read()
+        assert os.path.exists(path) is resume
+        os.makedirs(os.path.dirname(path), exist_ok=True)
