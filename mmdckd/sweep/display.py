@@ -26,7 +26,7 @@ class Display:
         self.total = total
         self.ended = 0
         self._bars = Progress(
-            TextColumn('{task.description}'),
+            TextColumn('{task.description}', markup=False),
             BarColumn(),
             TextColumn('{task.percentage:>3.0f} %  {task.fields[note]}'),
             console=self.console,

@@ -144,7 +144,7 @@ def _details(lines: Sequence[Line]) -> str:
     for line in lines:
         one = line.num_students == 1
         at_best = line.values(stage='best')
-        epochs = [r['best']['epoch'] for r in line.records.values() if at_best]
+        epochs = [r['best']['epoch'] for r in line.records.values() if r['best']]
         rows.append(
             [
                 line.method.name,

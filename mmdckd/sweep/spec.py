@@ -178,6 +178,9 @@ def load_spec(path: str) -> Spec:
         ],
         ['name', 'seeds', 'methods'],
     )
+    for key in ('about', 'metric'):
+        if not isinstance(raw.get(key, ''), str):
+            raise invalid(key, 'text', raw[key])
     teachers = {
         name: _teacher(name, entry) for name, entry in _entries('teachers', raw).items()
     }
@@ -238,7 +241,7 @@ def _method(
         )
     default = next(iter(teachers)) if len(teachers) == 1 else None
     teacher = entry.get('teacher', shared.get('teacher', default))
-    if teacher is not None and teacher not in teachers:
+    if teacher is not None and teacher not in [*teachers]:
         key = where if 'teacher' in entry else f'pairs.{pair}'
         raise ValueError(
             f'Invalid `{key}.teacher`: expected one of {list(teachers)}, '
@@ -252,12 +255,19 @@ def _method(
         raise ValueError(
             f'Invalid `{where}.config`: expected the path of a config, got none.'
         )
-    return Method(name, pair, recipe, teacher, figure, entry.get('group', ''))
+    group = entry.get('group', '')
+    if not isinstance(group, str):
+        raise invalid(f'{where}.group', 'a name', group)
+    return Method(name, pair, recipe, teacher, figure, group)
 
 
 def _recipe(where: str, entry: dict) -> Recipe:
     configs = entry.get('config', ())
-    configs = (configs,) if isinstance(configs, str) else tuple(configs)
+    configs = [configs] if isinstance(configs, str) else configs
+    if not isinstance(configs, (list, tuple)) or not all(
+        isinstance(config, str) for config in configs
+    ):
+        raise invalid(f'{where}.config', 'a path or a list of paths', configs)
     for config in configs:
         _check_file(f'`{where}.config`', config)
     options = entry.get('cfg_options') or {}
@@ -266,13 +276,15 @@ def _recipe(where: str, entry: dict) -> Recipe:
             f'Invalid `{where}.cfg_options`: expected a dict of settings, '
             f'got {options!r}.'
         )
-    return Recipe(configs, options)
+    return Recipe(tuple(configs), options)
 
 
 def _compare_with(raw: dict) -> Tuple[str, ...]:
     named = raw.get('compare_with')
     if named is None:
         return tuple(name for name in ('kd', 'dml') if name in raw['methods'])
+    if not isinstance(named, (list, tuple)):
+        raise invalid('compare_with', 'a list of methods', named)
     for name in named:
         if name not in raw['methods']:
             raise ValueError(
@@ -303,7 +315,8 @@ def _is_seed(seed: Any) -> bool:
 def _entries(key: str, raw: dict) -> Dict[str, dict]:
     entries = raw.get(key, {})
     if not isinstance(entries, dict) or not all(
-        isinstance(entry, dict) for entry in entries.values()
+        isinstance(name, str) and isinstance(entry, dict)
+        for name, entry in entries.items()
     ):
         raise invalid(key, 'names and their settings', entries)
     if key == 'methods' and not entries:

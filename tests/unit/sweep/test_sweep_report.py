@@ -203,6 +203,15 @@ def test_runs_without_validation_have_no_best_epoch():
     assert cells(text, 'kd', 2)[4] == ''
 
 
+def test_a_seed_without_a_best_epoch_does_not_count_for_it():
+    text = report(
+        make_spec(method('kd')),
+        record('kd', 0, {TOP1: 1.0}),
+        record('kd', 1, {TOP1: 9.0}, best=None),
+    )
+    assert cells(text, 'kd', 2)[4] == '1.00 (1)'
+
+
 def test_plots_are_shown():
     text = report(make_spec(method('kd')), *KD, plots=[('by method', 'accuracy.png')])
     assert '![by method](accuracy.png)' in text
