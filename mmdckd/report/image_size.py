@@ -1,9 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Find the size of images in a config."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from mmengine.config import Config
+
+#: The transforms of MMCV whose sizes are a width and a height; those of MMPretrain
+#: are a height and a width.
+_WIDTH_FIRST = ('Resize', 'CenterCrop')
 
 
 def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
@@ -19,7 +23,18 @@ def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     for transform in reversed(dataset.get('pipeline', [])):
-        size = transform.get('crop_size', transform.get('scale'))
+        kind = _name_of(transform.get('type'))
+        if kind.startswith('torchvision/'):  # their `scale` is a range of areas
+            size = transform.get('size')
+        else:
+            size = transform.get('crop_size', transform.get('scale'))
         if size:
-            return (size, size) if isinstance(size, int) else tuple(size)
+            sides = (size, size) if isinstance(size, int) else tuple(size)
+            return sides[::-1] if kind in _WIDTH_FIRST else sides
     return None
+
+
+def _name_of(kind: Any) -> str:
+    """Return the name of a transform without its scope; in a lazy config, it is a
+    class."""
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
