@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> None:
     """Export the students that the arguments select."""
     from mmengine.config import Config
 
+    from mmdckd.engine.runner.phases import phases_of
     from mmdckd.export.cohort_checkpoint import read_cohort
     from mmdckd.export.int8 import calibration_images
     from mmdckd.export.onnx_file import require_onnx
@@ -123,8 +124,9 @@ def run(args: argparse.Namespace) -> None:
         require_onnx()
     checkpoint = find_checkpoint(args.run)
     calibration = calibration_images(args.calibrate) if args.int8 else []
-    cfg = Config.fromfile(args.config) if args.config else None
-    cohort = read_cohort(checkpoint, args.student)
+    # The students are those of the last phase.
+    cfg = phases_of(Config.fromfile(args.config))[-1].config if args.config else None
+    cohort = read_cohort(checkpoint, args.student, with_config=cfg is None)
     images = find_images(args, cohort, cfg) if args.int8 else None
     folder = args.run if osp.isdir(args.run) else osp.dirname(checkpoint)
     args.out = args.out or osp.join(folder, 'exported')
@@ -181,9 +183,10 @@ def export(
     print(
         f'student     {exported.name}\n'
         f'config      {exported.config}\n'
-        f'checkpoint  {exported.checkpoint}\n'
-        f'safetensors {exported.safetensors}'
+        f'checkpoint  {exported.checkpoint}'
     )
+    if exported.safetensors is not None:
+        print(f'safetensors {exported.safetensors}')
     if not (args.onnx or args.int8):
         return
     onnx = osp.join(args.out, f'{name}.onnx')

@@ -152,7 +152,7 @@ class Cohort(NamedTuple):
         students (List[str]): The names of the requested students.
         classes (List[str], optional): The names of the classes.
         config (Config, optional): The config of the run; None if the checkpoint
-            has none.
+            has none, or it was not asked for.
     """
 
     students: List[str]
@@ -160,20 +160,21 @@ class Cohort(NamedTuple):
     config: Optional[Config]
 
 
-def read_cohort(path: str, student: str) -> Cohort:
+def read_cohort(path: str, student: str, with_config: bool = True) -> Cohort:
     """Read the parts of a checkpoint that an export needs.
 
     Args:
         path (str): The checkpoint.
         student (str): The name of a student, ``'best'`` or ``'all'``.
+        with_config (bool): Whether to read the config. Defaults to True.
 
     Returns:
         Cohort: The parts of the checkpoint.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not the checkpoint of a cohort, or does not have the
-            student.
+        ValueError: If it is not the checkpoint of a cohort, does not have the
+            student, or its config contains more than values.
     """
     content = read_checkpoint(path, 'checkpoint')
     students = list(students_of(content.get('state_dict', content), path))
@@ -181,5 +182,7 @@ def read_cohort(path: str, student: str) -> Cohort:
         students = [choose(student, students, content, path)]
     meta = meta_of(content, path)
     classes = (meta.get('dataset_meta') or {}).get('classes')
-    config = config_of(meta, students[0], path) if meta.get('cfg') else None
+    config = None
+    if with_config and meta.get('cfg'):
+        config = config_of(meta, students[0], path)
     return Cohort(students, None if classes is None else list(classes), config)

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """`mmdckd export` takes the folder of a run, and refuses others first."""
 
+import copy
 import os
 import shutil
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from mmdckd.cli.export import main
+from mmdckd.sweep.files import write_config
 
 
 @pytest.fixture
@@ -159,6 +161,37 @@ def test_missing_packages_name_the_extra_first(run, monkeypatch):
     with pytest.raises(SystemExit, match=r"nonnx.*pip install 'mmdckd\[onnx\]'"):
         export(run, '--onnx')
     assert listed(run) == before
+
+
+@pytest.fixture
+def config(trained, tmp_path):
+    """Write the config of the run, with changes; return its path."""
+
+    def write(**changes):
+        cfg = copy.deepcopy(trained.cfg)
+        cfg.merge_from_dict(changes.pop('options', {}))
+        cfg.update(changes)
+        write_config(str(tmp_path / 'config.py'), cfg)
+        return tmp_path / 'config.py'
+
+    return write
+
+
+def test_the_config_replaces_one_that_is_not_plain(run, config):
+    content = torch.load(run / 'best.pth', weights_only=True)
+    content['meta']['cfg'] = 'model = build_it()'
+    torch.save(content, run / 'best.pth')
+    with pytest.raises(SystemExit, match='Give the config of its run'):
+        export(run, '--student', 'student0')
+    export(run, '--student', 'student0', '--config', config())
+    assert_is(run / 'exported', 'student0', run / 'best.pth')
+
+
+def test_the_config_of_several_phases_is_that_of_the_last_one(run, config):
+    key = 'model.architecture.head.num_classes'
+    path = config(options={key: 7}, phases=[{}, {key: 10}])
+    export(run, '--student', 'student0', '--config', path)
+    assert_is(run / 'exported', 'student0', run / 'best.pth')
 
 
 def test_networks_made_by_functions(run, tmp_path):
