@@ -120,6 +120,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     from .run_config import leaving_processes
 
     def run(cfg: 'Config') -> 'Runner':
+        fill_dataloaders(cfg, args)  # a phase can change them
         runner = build_runner(cfg, console)
         runner.train()
         return runner
@@ -133,17 +134,25 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
 def config_of(args: argparse.Namespace) -> 'Config':
     """Return the config that the arguments select."""
-    from mmdckd.engine.dataloaders import set_dataloader_defaults
+    from mmdckd.engine.runner.phases import phases_of
 
     from .run_config import load_config
 
     cfg = load_config(args)
     merge_args(cfg, args)
+    for phase in phases_of(cfg):
+        fill_dataloaders(phase.config, args)
+    return cfg
+
+
+def fill_dataloaders(cfg: 'Config', args: argparse.Namespace) -> None:
+    """Fill in the defaults of the data loaders of a training."""
+    from mmdckd.engine.dataloaders import set_dataloader_defaults
+
     for stage in ('train', 'val', 'test'):
         set_dataloader_defaults(
             cfg, stage, not args.no_pin_memory, not args.no_persistent_workers
         )
-    return cfg
 
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:

@@ -245,6 +245,30 @@ def test_flags_of_the_dataloaders(merged):
     assert cfg.val_dataloader.pin_memory is True
 
 
+def test_dataloaders_are_those_of_each_phase(monkeypatch, tmp_path):
+    """A phase without workers has none that persist, whatever others have."""
+    found = []
+
+    def build_runner(cfg, console):
+        found.append(cfg.train_dataloader)
+        raise SystemExit
+
+    monkeypatch.chdir(REPO)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.setattr('mmdckd.engine.runner.building.build_runner', build_runner)
+    monkeypatch.setattr('mmdckd.engine.runner.phases.rehearse', lambda cfg: None)
+    path = tmp_path / 'phases.py'
+    path.write_text(
+        f'_base_ = {osp.join(REPO, TEACHER)!r}\n'
+        'train_dataloader = dict(num_workers=2)\n'
+        "phases = [{'train_dataloader.num_workers': 0}, {}]\n"
+    )
+    with pytest.raises(SystemExit):
+        train.main([str(path), '--work-dir', str(tmp_path / 'run')])
+    (loader,) = found
+    assert (loader.num_workers, loader.persistent_workers) == (0, False)
+
+
 def test_no_validate(merged):
     cfg = merged(TEACHER, '--no-validate')
     assert cfg.val_cfg is None
