@@ -77,7 +77,7 @@ def check_keys(cfg: Config) -> None:
     Such mistakes are a missing model, a value of the wrong type, a misspelled
     key, a scope that is not a package, and a training without any steps.
     """
-    if 'model' not in cfg:
+    if cfg.get('model') is None:
         raise SystemExit(
             'error: Invalid `model`: expected a dict that describes the network to '
             'train, got none.'
@@ -95,7 +95,7 @@ def check_keys(cfg: Config) -> None:
 
 
 def check_types(cfg: Config) -> None:
-    """Exit if a part of a config that should be a dict is none."""
+    """Exit if a part of a config that should be a dict is not one."""
     for key in DICT_KEYS:
         if not isinstance(cfg.get(key), (dict, type(None))):
             raise SystemExit(

@@ -3,7 +3,7 @@
 who learns what from whom. Neither weights nor data are needed."""
 
 import argparse
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmdckd.console.calm_console import open_console
 
@@ -33,11 +33,17 @@ def parse_args(
         'the training pipeline produces)',
     )
     add_cfg_options(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.size is not None and (len(args.size) > 2 or min(args.size) < 1):
+        parser.error(
+            f'argument --size: expected one or two numbers from 1 on, got {args.size}'
+        )
+    return args
 
 
 def drop_weights(model: dict) -> None:
-    """Remove the weights that members start from."""
+    """Remove the weights that members start from; networks that are not dicts
+    are left for the model to refuse."""
     model.pop('teacher_ckpt', None)
     model['allow_random_teacher'] = True
     teachers = model.get('teacher') or []
@@ -46,11 +52,17 @@ def drop_weights(model: dict) -> None:
     peers = model.get('finished_peers')
     networks += peers if isinstance(peers, (list, tuple)) else []
     networks.append(model.get('architecture') or {})
-    for network in networks:
+    for network in filter(_is_dict, networks):
         network.pop('pretrained', None)
         network.pop('new_head', None)
-        if (network.get('init_cfg') or {}).get('type') == 'Pretrained':
+        starts = network.get('init_cfg') or []
+        starts = [starts] if isinstance(starts, dict) else starts
+        if any(_is_dict(each) and each.get('type') == 'Pretrained' for each in starts):
             del network['init_cfg']
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 @one_error_line()

@@ -66,6 +66,8 @@ def parse_args(
     )
     add_run_arguments(parser)
     args = parser.parse_args(argv)
+    if args.interval < 1:
+        parser.error(f'argument --interval: expected 1 or more, got {args.interval}')
     if args.out_item is not None and args.out is None:
         parser.error('--out-item needs --out, the file to write to')
     endings: Tuple[str, ...] = ('.pkl', '.pickle')
@@ -115,6 +117,11 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
             'predictions, export a student and test that.'
         )
     if args.amp:
+        if cfg.get('test_cfg') is None:
+            raise SystemExit(
+                'error: Invalid `test_cfg`: expected a dict with --amp, got none in '
+                f'{args.config!r}.'
+            )
         cfg.test_cfg.fp16 = True
     if args.show or args.show_dir is not None:
         draw_predictions(cfg, args)

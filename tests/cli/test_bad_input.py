@@ -53,6 +53,8 @@ def changed(tmp_path, **changes):
             '`model.distiller.collective_losses.loss_dckd`',
         ),
         (dict(model=3), 'Invalid `model`'),
+        (dict(model=None), 'Invalid `model`: expected a dict'),
+        (dict(model__architecture='resnet'), '`model`: TypeError: Invalid `archi'),
         (dict(default_scope='mmpretrian'), 'Invalid `default_scope`'),
         (dict(train_dataloader=3), 'Invalid `train_dataloader`'),
     ],

@@ -1,7 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
 
 from helpers import warm
 from helpers.commands import COHORT, TEACHER, call
+from mmdckd.cli import show
 
 
 def printed_for(*arguments):
@@ -36,3 +38,26 @@ def test_what_is_no_cohort_is_told():
         'error: Invalid `model.type`: expected mmdckd.CollectiveDistill, got '
         f'ImageClassifier in {TEACHER!r}.'
     )
+
+
+def test_weights_to_start_from_are_left_out():
+    pretrained = dict(type='Pretrained', checkpoint='gone.pth')
+    model = dict(
+        architecture=dict(init_cfg=[dict(type='Kaiming'), pretrained]),
+        teacher=[dict(init_cfg=pretrained, pretrained=True), 'refused later'],
+        students=dict(a=dict(init_cfg=dict(type='Kaiming'))),
+    )
+    show.drop_weights(model)
+    assert model == dict(
+        architecture={},
+        teacher=[{}, 'refused later'],
+        students=dict(a=dict(init_cfg=dict(type='Kaiming'))),
+        allow_random_teacher=True,
+    )
+
+
+@pytest.mark.parametrize('size', [['0'], ['8', '-8'], ['8', '8', '8']])
+def test_a_size_that_is_none_is_refused(size, capsys):
+    with pytest.raises(SystemExit):
+        show.parse_args([COHORT, '--size', *size])
+    assert 'argument --size: expected one or two numbers' in capsys.readouterr().err

@@ -175,6 +175,7 @@ def main(monkeypatch):
         (['--out-item', 'pred'], '--out-item needs --out'),
         (['--out', 'pred.json'], 'argument --out: expected a file that ends with'),
         (['--out', 'metrics.txt', '--out-item', 'metrics'], "got 'metrics.txt'"),
+        (['--interval', '0'], 'argument --interval: expected 1 or more, got 0'),
     ],
 )
 def test_an_unusable_argument_is_refused(main, capsys, arguments, message):
@@ -188,6 +189,16 @@ def test_predictions_of_a_cohort_are_refused(main, tmp_path):
     (tmp_path / 'none.pth').touch()
     with pytest.raises(SystemExit, match='Invalid `--out`: .* the predictions'):
         main(COHORT, tmp_path / 'none.pth', '--out', tmp_path / 'out.pkl')
+
+
+def test_mixed_precision_needs_a_loop(main, tmp_path):
+    (tmp_path / 'none.pth').touch()
+    with pytest.raises(SystemExit, match='Invalid `test_cfg`: .* with --amp'):
+        main(
+            TEACHER,
+            tmp_path / 'none.pth',
+            *('--work-dir', tmp_path, '--amp', '--cfg-options', 'test_cfg=None'),
+        )
 
 
 def test_drawing_needs_its_hook(main, tmp_path):
