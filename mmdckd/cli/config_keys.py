@@ -53,6 +53,9 @@ RUNNER_KEYS = (
     'compile',
 )
 
+#: Keys that a run sets itself in each phase before the last one.
+OWN_KEYS = ('work_dir', 'experiment_name', 'load_from')
+
 #: Keys whose value is a dict or None.
 DICT_KEYS = (
     'model',
@@ -128,7 +131,15 @@ def check_spelling(cfg: Config) -> None:
 
 def check_phases(cfg: Config) -> None:
     """Exit if a phase has a setting that nothing reads."""
-    for index, phase in enumerate(cfg.get('phases') or ()):
+    phases = cfg.get('phases') or ()
+    for index, phase in enumerate(phases):
+        for key in OWN_KEYS:
+            if index < len(phases) - 1 and phase.get(key) is not None:
+                raise SystemExit(
+                    f'error: Invalid `phases[{index}].{key}`: expected none, as each '
+                    'phase before the last one starts anew in a folder of its own, got '
+                    f'{phase[key]!r}.'
+                )
         for key in dict.fromkeys(key.split('.')[0] for key in phase):
             if key in RUNNER_KEYS or key in cfg or key == 'times':
                 continue

@@ -6,8 +6,10 @@ import re
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from helpers.commands import call_tool, run_tool, scalars
+from mmdckd.cli.config_keys import check_phases
 
 CONFIG = 'configs/finished/finished_r18_digits.py'
 OPTIONS = [
@@ -82,6 +84,13 @@ def test_a_fault_in_a_phase_is_told(tmp_path, option, message):
     assert process.returncode == 1
     assert message in process.stderr
     assert not (tmp_path / 'phase0' / 'epoch_1.pth').exists()
+
+
+@pytest.mark.parametrize('key', ['load_from', 'work_dir', 'experiment_name'])
+def test_a_phase_has_no_setting_that_the_run_replaces(key):
+    check_phases(Config(dict(phases=[{key: None}, {key: 'mine'}])))
+    with pytest.raises(SystemExit, match=rf"`phases\[0\].{key}`: .* got 'mine'"):
+        check_phases(Config(dict(phases=[{key: 'mine'}, {}])))
 
 
 @pytest.mark.slow
