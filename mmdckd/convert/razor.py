@@ -81,7 +81,7 @@ def convert_config(path: str, num_students: int) -> Conversion:
             f'Invalid `model.type` in {path}: expected one of {ALGORITHMS}, which '
             f'can become a cohort, got {algorithm or "none"}: {reason}.'
         )
-    _modernise(cfg._cfg_dict)
+    _modernize(cfg._cfg_dict)
     cfg.model = _cohort(cfg.model, num_students, notes)
     _share_preprocessor(cfg)
     cfg.val_cfg = dict(type='mmdckd.CollectiveValLoop')
@@ -146,11 +146,11 @@ def _bases(text: str) -> List[str]:
     return []
 
 
-def _modernise(part) -> None:
+def _modernize(part) -> None:
     """Replace every type and scope in a config by its current name."""
     if isinstance(part, (list, tuple)):
         for item in part:
-            _modernise(item)
+            _modernize(item)
     if not isinstance(part, dict):
         return
     if part.get('_scope_') == 'mmcls':
@@ -163,7 +163,7 @@ def _modernise(part) -> None:
             # MMPretrain only uses `split`, whose default is 'train'.
             part.setdefault('split', 'test' if part.get('test_mode') else 'train')
     for item in part.values():
-        _modernise(item)
+        _modernize(item)
 
 
 def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDict:
@@ -230,7 +230,7 @@ def _network(cfg: ConfigDict) -> ConfigDict:
             osp.dirname(mmrazor.__file__), '.mim', 'configs', path.partition('::')[2]
         )
     )
-    _modernise(base._cfg_dict)
+    _modernize(base._cfg_dict)
     return base.model
 
 

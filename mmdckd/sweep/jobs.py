@@ -18,12 +18,12 @@ _MINUTES = 24 * 60
 
 @dataclass(frozen=True)
 class Command:
-    """What a process runs.
+    """The command of a process.
 
     Attributes:
         arguments (List[str]): The program and its arguments.
-        log_file (str): Receives what it prints.
-        environment (Dict[str, str]): Variables beside those of this process.
+        log_file (str): The file that its output is appended to.
+        environment (Dict[str, str]): Additional environment variables.
     """
 
     arguments: List[str]
@@ -77,7 +77,7 @@ class ClusterJobs:
             parameters of ``submitit.AutoExecutor.update_parameters``, such as
             ``gpus_per_node`` or ``slurm_partition``. ``timeout_min`` defaults to
             a day.
-        folder (str): The folder of what submitit writes.
+        folder (str): The folder for submitit's files.
 
     Raises:
         ModuleNotFoundError: If submitit is not installed.

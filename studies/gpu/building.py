@@ -45,7 +45,7 @@ def build_run(
         model (dict): Its model.
         precision (str): 'bf16', 'fp16' or 'fp32'. Defaults to 'fp32'.
         base (str): The config of its hooks. Defaults to that of cohorts.
-        **kwargs: What is other in the config.
+        **kwargs: Other settings of the config.
     """
     wrapper = kwargs.pop('optim_wrapper', {})
     if DTYPES[precision] is not None:

@@ -1,10 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Measure the speed of a cohort on a GPU, relative to the peak of the GPU.
 
-Each part runs in a process of its own and has its own time: one that fails or
-takes too long costs the others nothing, and what one does not need goes to
-the next. Every figure is a line of JSON in `fast.jsonl` as soon as it is
-known.
+Each part runs in its own process with its own time limit. A part that fails or
+takes too long costs the others no time, and time that a part does not need goes to
+the next ones. Every result is written to `fast.jsonl` immediately, as a line of
+JSON.
 """
 
 import argparse
@@ -48,10 +48,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
     parser.add_argument('--seconds', type=float, default=240)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/gpu'))
-    parser.add_argument('--name', default='fast', help='of the files in --out')
+    parser.add_argument('--name', default='fast', help='the name of the files in --out')
     parser.add_argument('--parts', nargs='+', choices=list(PARTS), default=list(PARTS))
     parser.add_argument(
-        '--mini', action='store_true', help='as little of each as possible'
+        '--mini', action='store_true', help='make every part as small as possible'
     )
     parser.add_argument('--worker', choices=list(PARTS), help=argparse.SUPPRESS)
     return parser.parse_args()

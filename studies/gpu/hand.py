@@ -57,15 +57,15 @@ class HandLoop:
 
     Args:
         students (List[nn.Module]): Classifiers of MMPretrain; copied.
-        teacher (nn.Module): Another.
-        device (str): Where they are.
-        dtype (torch.dtype, optional): What autocast computes in. Defaults to
-            None, float32.
-        layout (torch.memory_format): Of weights and feature maps. Defaults
-            to channels last.
-        compiled (str, optional): The mode of ``torch.compile`` for all
-            forward passes and the loss, and with them their backward pass.
-            Defaults to None, which compiles nothing.
+        teacher (nn.Module): A classifier of MMPretrain; copied.
+        device (str): The device of the networks.
+        dtype (torch.dtype, optional): The type of autocast. Defaults to None:
+            float32.
+        layout (torch.memory_format): The memory format of weights and feature
+            maps. Defaults to channels last.
+        compiled (str, optional): The mode of ``torch.compile`` for all forward
+            passes and the loss, and so for their backward pass. Defaults to
+            None: nothing is compiled.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class HandLoop:
 class GraphedLoop(HandLoop):
     """A cohort whose step is one CUDA graph: forward, backward, optimizer.
 
-    Not for float16: its scaler looks at the gradients on the host.
+    It does not support float16, whose scaler reads the gradients on the host.
     """
 
     graph: Optional[torch.cuda.CUDAGraph] = None

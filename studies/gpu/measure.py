@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, List, Optional
 
 import torch
 
-#: Seconds that one timing lasts at least: several steps in a row, so that
-#: the device has work waiting, as in a training.
+#: The shortest duration of a timing in seconds: several steps in a row keep work
+#: queued on the device, as in a training.
 WINDOW = dict(cuda=0.1, cpu=0.0)
 
 
@@ -102,20 +102,20 @@ def alternate(
 ) -> Dict[str, List[float]]:
     """Time functions one after the other, round by round.
 
-    Every other round goes backwards, so that none always follows the same.
-    On a GPU a timing is of several calls in a row.
+    Every other round runs in reverse order, so that no function always follows
+    the same one. On a GPU, several calls in a row are timed together.
 
     Args:
-        context (Context): Where it runs.
-        ways (Dict[str, Callable]): Name to what is timed.
-        rounds (int): How many rounds. Defaults to 7.
-        seconds (float): When to stop earlier, but after at least one round.
-            Defaults to no limit but the context's.
-        warm_up (int): How many calls before that are not timed. Defaults to
-            3.
+        context (Context): The settings.
+        ways (Dict[str, Callable]): Name to function.
+        rounds (int): The largest number of rounds. Defaults to 7.
+        seconds (float): The time limit; at least one round is timed. Defaults to
+            the limit of the context.
+        warm_up (int): The number of earlier calls that are not timed. Defaults
+            to 3.
 
     Returns:
-        Dict[str, List[float]]: Name to the seconds of a call, each round.
+        Dict[str, List[float]]: Name to the seconds of a call in each round.
     """
     end = time.monotonic() + min(seconds, context.left)
     calls = {}

@@ -12,7 +12,7 @@ teacher, the loss, backward and SGD, by hand. The students run
   `..._overhead`: by its mode 'reduce-overhead'; `..._compiled_graph`: compiled
   and as one CUDA graph.
 
-That all compute the same is checked with the logits after one step.
+The logits after one step check that all ways compute the same.
 """
 
 from typing import Callable, Dict, Optional
@@ -33,8 +33,9 @@ class Step:
         teacher (nn.Module): Their teacher.
         fused (bool): Whether SGD is one kernel.
         compiled (str, optional): The mode of ``torch.compile``. Defaults to
-            None.
-        dtype (torch.dtype, optional): Of autocast. Defaults to None.
+            None: nothing is compiled.
+        dtype (torch.dtype, optional): The type of autocast. Defaults to None:
+            float32.
     """
 
     def __init__(

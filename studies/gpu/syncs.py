@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Count how often a step of the runner makes the host wait for the GPU, and where.
 
-torch warns of each wait (`torch.cuda.set_sync_debug_mode`); what calls
-`torch.cuda.synchronize` itself it does not see.
+torch warns of each wait (`torch.cuda.set_sync_debug_mode`), except of direct calls
+of `torch.cuda.synchronize`.
 """
 
 import traceback

@@ -71,13 +71,13 @@ def measure(data: str, weights: str, folder: str, epochs: int) -> List[dict]:
     Args:
         data (str): The tiles.
         weights (str): The weights.
-        folder (str): Where to train.
-        epochs (int): How long.
+        folder (str): The folder of the runs.
+        epochs (int): The number of epochs.
 
     Returns:
         List[dict]: For each run, what the students ``start`` from, the
-        ``metrics`` in percent, and the ``seconds`` that it took. The teacher
-        is trained in the first.
+        ``metrics`` in percent, and its duration in ``seconds``. The first one
+        includes the training of the teacher.
     """
     pretrained = f'timm:{NETWORK},{weights}'
     trained = osp.join(folder, 'ImageNet', 'teacher', 'exported', 'student0.py')

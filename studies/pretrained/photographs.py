@@ -26,15 +26,16 @@ SIDE, LARGEST = 64, 384
 def make_tiles(root: str) -> Dict[str, int]:
     """Cut every photograph into tiles; each photograph is a class.
 
-    Of four tiles that lie in a square, one is to learn from and the one across
-    is to validate with; no two overlap or touch by an edge. All are gray:
-    colors would tell the photographs apart by themselves.
+    Of four tiles in a square, one is for training, the one diagonally opposite is
+    for validation, and the others are left out, so that no two tiles overlap or
+    share an edge. All are gray, because colors alone would tell the photographs
+    apart.
 
     Args:
         root (str): The folder to write ``train`` and ``val`` to.
 
     Returns:
-        Dict[str, int]: How many tiles each of the two has.
+        Dict[str, int]: The number of tiles of each of the two.
 
     Raises:
         ModuleNotFoundError: If a package is missing.

@@ -46,9 +46,9 @@ def report(rows: List[dict], counts: Dict[str, int], epochs: int) -> str:
     """Write the page.
 
     Args:
-        rows (List[dict]): What was measured.
-        counts (Dict[str, int]): How many tiles ``train`` and ``val`` have.
-        epochs (int): How long each run was.
+        rows (List[dict]): The measurements.
+        counts (Dict[str, int]): The number of tiles in ``train`` and ``val``.
+        epochs (int): The number of epochs of each run.
 
     Returns:
         str: The page.

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Change what configs say at random, and see whether tools/train.py runs or
-says in one message which key is wrong."""
+"""Change configs at random, and check that tools/train.py either runs or names the
+wrong key in one message."""
 
 import copy
 import json

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Export students of hostile checkpoints, load what was written, and see
-whether anything runs or is written elsewhere."""
+"""Export students of hostile checkpoints, load the written files, and check that no
+code runs and nothing is written elsewhere."""
 
 import ast
 import os
@@ -91,13 +91,13 @@ def fuzz(cases: int, seed: int, folder: str, first: int = 0) -> dict:
     """Try all hostile checkpoints.
 
     Args:
-        cases (int): How many.
+        cases (int): The number of checkpoints.
         seed (int): The seed.
         folder (str): An empty folder to work in.
         first (int): The number of the first. Defaults to 0.
 
     Returns:
-        dict: How many had which outcome, and those that should not be.
+        dict: The number of checkpoints by outcome, and the failures.
     """
     where = make_folder(folder)
     os.environ['MMDCKD_FUZZ'] = f"'+str({RUN.format(canary=where.canary)})+'"

@@ -170,13 +170,13 @@ def fuzz(cases: int, seed: int, folder: str, seconds: int = 60) -> dict:
     """Read and draw images.
 
     Args:
-        cases (int): How many.
+        cases (int): The number of images.
         seed (int): The seed.
         folder (str): An empty folder to work in.
-        seconds (int): After how many a case hangs. Defaults to 60.
+        seconds (int): The time limit of an image. Defaults to 60.
 
     Returns:
-        dict: How many had which outcome, and those that should not be.
+        dict: The number of images by outcome, and the failures.
     """
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         pipeline = Compose(

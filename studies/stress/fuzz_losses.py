@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Give losses and collectors all kinds of logits and labels, and see whether
-what comes out is right, honestly not finite, or a clear error."""
+"""Give losses and collectors all kinds of logits and labels, and check that each
+result is right, not finite because the logits are not, or a clear error."""
 
 from collections import Counter
 
@@ -15,8 +15,8 @@ from mmdckd.models.losses import DCKDLoss, GatedEnsembleLoss
 EXAMPLE = """example:
   python studies/stress/fuzz_losses.py --cases 500 --seed 1
 """
-#: Beyond this many, a logit is compared with nothing: only whether what comes
-#: of it is finite counts.
+#: Results of larger logits are not compared with a reference; they only have to be
+#: finite.
 MODERATE = 300.0
 #: The collectors with a reference implementation here.
 EXACT_COLLECTORS = ('mean', 'logit_mean', 'max')
@@ -26,11 +26,11 @@ def judge(case: Case) -> str:
     """Compute a case, and classify the result.
 
     Returns:
-        str: ``'right'``, ``'finite'`` (with logits that are compared with
-        nothing), ``'not finite'`` (of something that is not) or ``'error'``.
+        str: ``'right'``, ``'finite'`` (there is no reference), ``'not finite'``
+        (the logits are not finite either) or ``'error'``.
 
     Raises:
-        AssertionError: If something else came out.
+        AssertionError: If the result is anything else.
     """
     try:
         loss = _build(case)
@@ -98,10 +98,10 @@ def _equal(a, b) -> bool:
 
 
 def _check_honest(case: Case, loss: torch.nn.Module, terms: dict) -> None:
-    """What has NaN or infinity in it is NaN in every term that looks at it.
+    """Check that every term that depends on NaN or infinity is not finite.
 
-    Minus infinity alone, the logit of a class that is ruled out, may count as
-    a very small number.
+    Minus infinity, the logit of a class that is ruled out, may count as a very
+    small number.
     """
     peers = case.students if case.peers is None else case.peers
     teachers = () if case.teachers is None else case.teachers

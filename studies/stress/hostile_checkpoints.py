@@ -20,9 +20,9 @@ class Folder(NamedTuple):
     """The folders of a case.
 
     Attributes:
-        path (str): All of it.
-        canary (str): The file that code would make.
-        out (str): Where students are exported to.
+        path (str): The folder that contains everything.
+        canary (str): The file that exists only if code has run.
+        out (str): The folder to export students to.
     """
 
     path: str
@@ -115,8 +115,8 @@ class Attack:
     """One hostile checkpoint.
 
     Args:
-        rng (random.Random): What it is chosen by.
-        folder (Folder): Where it happens.
+        rng (random.Random): Chooses the attack.
+        folder (Folder): The folders of the case.
     """
 
     def __init__(self, rng: random.Random, folder: Folder) -> None:

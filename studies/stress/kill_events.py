@@ -15,8 +15,8 @@ class Events(Hook):
 
     Args:
         work_dir (str): The work folder; other files do not count.
-        fatal (tuple[str, int], optional): At what to die, and at the
-            how-manyeth of it.
+        fatal (tuple[str, int], optional): The event at which to die, and its
+            number, counted from 1. None means never.
     """
 
     priority = 'LOWEST'
@@ -40,7 +40,7 @@ class Events(Hook):
         os.killpg(0, signal.SIGKILL)
 
     def audit(self, name: str, args: tuple) -> None:
-        """The audit hook that Python calls before it touches a file."""
+        """Count an operation on a file; Python calls this audit hook before it."""
         if name not in ('os.rename', 'os.link', 'os.remove'):
             return
         if not str(args[0]).startswith(self.work_dir):
@@ -51,7 +51,7 @@ class Events(Hook):
             self.die()
 
     def open(self, path: str, mode: str = 'r', **kwargs) -> Any:
-        """Open a file, half of which is written where that is fatal."""
+        """Open a file; a fatal write stops halfway."""
         file = open(path, mode, **kwargs)
         if 'w' in mode and str(path).startswith(self.work_dir):
             write = file.write

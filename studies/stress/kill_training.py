@@ -1,13 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Kill trainings many times, and compare the files that they leave.
 
-Tiny cohorts train on digits, each variant with another thing that has a
-state. A training is killed by SIGKILL, with its workers: at random moments,
-amidst writing, before renaming, linking and removing files, in validation and
-in the export. After each kill every checkpoint is looked at, and the training
-resumed. In the end the whole work folder is compared, bit for bit, with that
-of a training that was never killed: names and contents of checkpoints, records
-of the best, exports, and all that was logged.
+Tiny cohorts train on digits; each variant adds another part that has state. A
+training is killed by SIGKILL, with its workers: at random moments, in the middle of
+a write, before files are renamed, linked and removed, during validation and during
+the export. After each kill, every checkpoint is checked, and the training is
+resumed. In the end, the whole work folder is compared, bit for bit, with that of a
+training that was never killed: names and contents of checkpoints, records of the
+best, exports, and logs.
 """
 
 import argparse

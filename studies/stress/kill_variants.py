@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""The trainings that kill_training.py kills, one for each thing with a
+"""The trainings that kill_training.py kills, one for each part of a run that has
 state."""
 
 import os.path as osp
@@ -86,7 +86,7 @@ VARIANTS: Dict[str, Dict[str, Any]] = {
     },
     'validation every 2 epochs': {'train_cfg.val_interval': 2},
 }
-"""dict[str, dict]: Name to what it changes."""
+"""dict[str, dict]: Name to the settings that it changes."""
 
 
 def config_of(variant: str, work_dir: str, workers: int) -> Config:
@@ -95,7 +95,7 @@ def config_of(variant: str, work_dir: str, workers: int) -> Config:
     Args:
         variant (str): One of :data:`VARIANTS`.
         work_dir (str): The work folder.
-        workers (int): How many workers load data.
+        workers (int): The number of data loader workers.
     """
     cfg = Config.fromfile(CONFIG)
     cfg.merge_from_dict(

@@ -29,8 +29,8 @@ CONFIGS = (
 
 
 def tiny_config(name: str) -> dict:
-    """A config of the repository, on 32 digits, with two students that start
-    at random and a teacher that does too."""
+    """Return a config of the repository on 32 digits, with two students and a
+    teacher that start from random weights."""
     cfg = Config.fromfile(osp.join(REPO, 'configs', name))
     if 'imagenet' in cfg.get('dataset_type', '').lower():
         _use_digits(cfg)
@@ -58,7 +58,7 @@ def tiny_config(name: str) -> dict:
 
 
 def _use_digits(cfg: Config) -> None:
-    """Let a config of ImageNet use digits and networks of their size."""
+    """Replace the images of an ImageNet config by digits, and shrink its networks."""
     digits = Config.fromfile(
         osp.join(REPO, 'configs', '_base_', 'datasets', 'digits.py')
     )

@@ -21,8 +21,8 @@ CONFIG_KEYS = ('cfg', 'time', 'experiment_name', 'source')
 
 
 def damaged(work_dir: str) -> List[str]:
-    """The checkpoints in a folder that are not whole, and the pointer if it
-    names none that can be resumed from."""
+    """List the damaged checkpoints in a folder, and the pointer if no run can
+    resume from the file that it names."""
     found = []
     for path in glob(osp.join(work_dir, '*.pth')):
         try:
@@ -49,7 +49,7 @@ def contents(work_dir: str) -> Dict[str, Any]:
     Returns:
         dict: Relative name to content: of checkpoints, every tensor and every
         number; of exports, text and tensors; of what is logged, the values by
-        step. Files of several starts are taken together.
+        step. Files of several starts are merged.
     """
     files: Dict[str, Any] = {}
     for path in sorted(Path(work_dir).rglob('*')):

@@ -14,9 +14,9 @@ N times ResNet-20 of CIFAR's size, forward, cross-entropy, backward, SGD:
   of them with its forward and backward pass by `torch.compile`, on a GPU with
   `mode='reduce-overhead'`, as CUDA graphs.
 
-That all compute the same is checked: logits, the step's gradients and the
-statistics of BatchNorm, by the largest difference. All alternate in one
-process; see rounds.py.
+The output has the largest differences of the logits after a step and of the running
+mean of the first BatchNorm layer, to check that all ways compute the same. They
+alternate in one process; see rounds.py.
 """
 
 import argparse
@@ -77,8 +77,8 @@ def _stacked(tensors: List[torch.Tensor]) -> nn.Parameter:
 
 
 def _merge(modules: List[nn.Module], shared: str = '') -> nn.Module:
-    """One module in place of several: a group each, by `shared` one for the
-    first convolution."""
+    """Merge modules into one with a group for each; the first convolution, whose
+    name is ``shared``, has one group."""
     merged = copy.deepcopy(modules[0])
     for name, child in merged.named_children():
         children = [getattr(module, name) for module in modules]
@@ -107,12 +107,13 @@ def _merge(modules: List[nn.Module], shared: str = '') -> nn.Module:
 
 
 class Way:
-    """A way to run them.
+    """A way to run the students.
 
     Args:
-        parameters (list): What is trained.
-        logits (Callable): From images to logits (N, B, C).
-        mean (Callable): The statistics of the first BatchNorm layer, (N, 16).
+        parameters (list): The trained parameters.
+        logits (Callable): Maps images to logits (N, B, C).
+        mean (Callable): Returns the running mean of the first BatchNorm layer,
+            (N, 16).
     """
 
     def __init__(self, parameters: list, logits: Callable, mean: Callable) -> None:

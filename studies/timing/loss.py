@@ -1,17 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Compare the cost of DCKDLoss with what else could be computed.
+"""Compare the cost of DCKDLoss with that of alternatives.
 
 For N students, C classes and a batch of B images, forward and backward:
 
 - `dckd`: DCKDLoss with its defaults, for all students;
 - `kl`: N times MMRazor's KLDivergence to the teacher, the cost of plain KD;
-- `pairwise`: the same three terms written down with autograd, each student's
-  target collected of its N - 1 peers: O(N^2).
+- `pairwise`: the same three terms in plain autograd, which combines the N - 1 peers
+  of each student separately: O(N^2).
 
-All three run alternately in one process. The time is the median over the
-rounds; a ratio is the median of the ratios of the rounds. Memory is the peak
-of what is allocated beyond the logits, gradients included, in copies of the
-students' logits.
+All three alternate in one process. The time is the median over the rounds; a ratio
+is the median of the ratios of the rounds. Memory is the peak of the allocated
+tensors beyond the logits, gradients included, as a multiple of the students' logits.
 """
 
 import argparse
@@ -64,7 +63,7 @@ WAYS = dict(dckd=dckd, kl=kl, pairwise=pairwise)
 
 
 class Peak(TorchDispatchMode):
-    """The most bytes that what operators return holds at a time."""
+    """Tracks the peak memory of the tensors that operators return, in bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,7 +167,7 @@ def parse_args() -> argparse.Namespace:
         type=int,
         nargs='+',
         default=[2, 4, 8, 16],
-        help='how many, 2 or more: one has no peer to collect from',
+        help='the numbers of students, 2 or more: one has no peer',
     )
     parser.add_argument(
         '--classes', type=int, nargs='+', default=[10, 100, 1000, 21841]

@@ -1,9 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Train a small cohort for some thousand iterations, and print by how much
-memory grows in an iteration: that of the process, and the number of tensors
-that are alive.
+"""Train a small cohort for some thousand iterations, and print how fast its memory
+grows: the bytes of the process, and the number of live tensors.
 
-The cohort has what could keep something: recorders, MMRazor's losses, lagged
+The cohort has all parts that could keep tensors: recorders, MMRazor's losses, lagged
 peers, several collective losses, a teacher, logs and a message hub.
 """
 
@@ -28,10 +27,10 @@ FC = dict(type='ModuleOutputs', source='head.fc')
 
 
 class MeasureMemoryHook(Hook):
-    """Notes the memory in use every so many iterations.
+    """Records the memory in use.
 
     Args:
-        interval (int): How many.
+        interval (int): The number of iterations between two records.
     """
 
     def __init__(self, interval: int) -> None:
@@ -41,7 +40,7 @@ class MeasureMemoryHook(Hook):
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs=None
     ) -> None:
-        """Note it, without what could be let go of at once."""
+        """Record the memory that is in use after a garbage collection."""
         if self.every_n_train_iters(runner, self.interval):
             del data_batch, outputs
             gc.collect()
@@ -49,7 +48,7 @@ class MeasureMemoryHook(Hook):
 
 
 def _resident() -> int:
-    """Bytes of the process that are in memory (Linux)."""
+    """Return the resident memory of the process in bytes (Linux)."""
     with open('/proc/self/statm') as file:
         return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
@@ -59,8 +58,8 @@ def _tensors() -> int:
 
 
 def slope(points: List[Tuple[int, int, int]], column: int) -> float:
-    """Growth an iteration, by least squares over the later half: what is
-    filled once, caches and windows of the log, is full by then."""
+    """Return the growth per iteration, by least squares over the second half of
+    the records, when caches and the windows of the log are full."""
     later = np.array(points[len(points) // 2 :], dtype=float)
     return float(np.polyfit(later[:, 0], later[:, column], 1)[0])
 

@@ -3,7 +3,7 @@
 number of students, of classes, the side of an image and of processes.
 
 ResNet-56 teaches ResNet-20 of CIFAR's size. Throughput is images a second
-through the whole cohort; `student-images` counts an image once for each
+through the whole cohort; `student_images` counts an image once for each
 student. Memory is the peak of what a step allocates beside weights and
 optimizer, counted tensor by tensor. `memory` compares `model.memory='checkpoint'`
 with the default.
