@@ -10,7 +10,7 @@ from .quick_imports import import_toolbox
 DATA_OPTIONS: Dict[str, Any] = dict(
     teacher='none',
     student=None,
-    students=4,
+    students=None,
     epochs=None,
     image_size=None,
     batch_size=None,
@@ -71,7 +71,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         '--students',
         type=int,
         metavar='N',
-        help='how many students learn together (default: 4)',
+        help='how many students learn together (default: 4 without a teacher or with '
+        'at most 5,000 labeled images, else 1)',
     )
     group.add_argument(
         '--epochs', type=int, metavar='N', help='passes over the training images'

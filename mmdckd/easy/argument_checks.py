@@ -9,11 +9,11 @@ from mmdckd.errors import invalid
 from .source import FILES, Source
 
 
-def check_numbers(num_students: int, seed: int, alone: bool) -> None:
+def check_numbers(num_students: Optional[int], seed: int, alone: bool) -> None:
     """Check whole numbers.
 
     Args:
-        num_students (int): The number of students.
+        num_students (int, optional): The number of students; None means choose.
         seed (int): The seed.
         alone (bool): Whether there is no teacher.
 
@@ -21,6 +21,8 @@ def check_numbers(num_students: int, seed: int, alone: bool) -> None:
         ValueError: If one is invalid.
     """
     for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
+        if value is None and key == 'num_students':
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise invalid(key, f'a whole number of at least {least}', value)
     if seed >= 2**32:

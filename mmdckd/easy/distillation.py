@@ -28,7 +28,7 @@ from .exported_program import export_program
 from .given_data import TENSORS
 from .given_networks import given_network, keep_weights, objects_of
 from .networks import NamedNetwork, find_network
-from .recipe import Recipe, choose_recipe
+from .recipe import Recipe, choose_recipe, choose_students
 from .result import Result
 from .source import Data, Source, read_source
 from .trial import check_differ, try_networks, two_images
@@ -45,7 +45,7 @@ def distill(
     data: Data,
     student: Network,
     teacher: Optional[Network] = NONE,
-    num_students: int = 4,
+    num_students: Optional[int] = None,
     work_dir: str = 'work_dirs/distill',
     image_size: Optional[int] = None,
     batch_size: Optional[int] = None,
@@ -86,7 +86,9 @@ def distill(
             teacher, in the same forms; an ``nn.Module`` counts as trained and
             is used unchanged. With ``'none'`` or None the students learn only
             from each other. Defaults to ``'none'``.
-        num_students (int): How many students learn together. Defaults to 4.
+        num_students (int, optional): How many students learn together. Defaults
+            to None: 4 without a teacher or with at most 5,000 labeled images,
+            else 1.
         work_dir (str): The output folder. Defaults to
             ``'work_dirs/distill'``.
         image_size (int, optional): The side of the images that the networks
@@ -165,7 +167,11 @@ def distill(
     recipe = choose_recipe(others.extend(source), students.has_weights, **given)
     say(f'{len(source):,} images of {source.num_classes} classes in {source.name}')
     warnings = [f'warning: {warning}' for warning in source.warnings]
-    for line in [*others.lines(), *warnings, *recipe.reasons]:
+    reasons = list(recipe.reasons)
+    if num_students is None:
+        num_students, why = choose_students(source.num_train, alone)
+        reasons.append(f'num_students = {num_students}: {why}')
+    for line in [*others.lines(), *warnings, *reasons]:
         say(line)
     objects = {**source.objects, **objects_of(student=students, teacher=taught_by)}
     with giving(objects):

@@ -4,7 +4,7 @@
 import math
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.device import get_device
 
@@ -15,6 +15,9 @@ from .source import TENSORS, Source
 SMALL = 64
 #: Learning rate for batches of 64, and weight decay, of each optimizer.
 OPTIMIZERS = dict(sgd=(0.05, 0.0005), adamw=(0.0005, 0.05))
+#: With more labeled images than this, peers add nothing to a teacher; see
+#: docs/reference/evidence.md.
+FEW = 5000
 #: The random changes of training images; see :mod:`mmdckd.easy.configs`.
 AUGMENTATIONS = ('none', 'shift', 'flip', 'crop')
 
@@ -125,6 +128,26 @@ def choose_recipe(
     )
     chosen['chose_workers'] = 'num_workers' not in given
     return Recipe(**chosen, reasons=reasons)
+
+
+def choose_students(num_labeled: int, alone: bool) -> Tuple[int, str]:
+    """Choose how many students learn together.
+
+    Args:
+        num_labeled (int): The number of labeled training images.
+        alone (bool): Whether there is no teacher.
+
+    Returns:
+        Tuple[int, str]: The number, and the reason.
+    """
+    if alone:
+        return 4, 'without a teacher, students learn from each other'
+    if num_labeled <= FEW:
+        return 4, f'with at most {FEW:,} labeled images, peers can help'
+    return 1, (
+        f'with more than {FEW:,} labeled images, peers add nothing to a teacher, but '
+        'more epochs do'
+    )
 
 
 def _check(given: Dict[str, Any], source: Source) -> None:

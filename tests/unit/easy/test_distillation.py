@@ -155,6 +155,23 @@ def test_nothing_is_trained_where_it_cannot_be(photos, tmp_path, options, messag
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('few, number', [(5000, 4), (10, 1)])
+def test_the_data_choose_how_many_students(photos, tmp_path, monkeypatch, few, number):
+    """There are 48 training images."""
+    monkeypatch.setattr('mmdckd.easy.recipe.FEW', few)
+    lines = []
+    with pytest.raises(ValueError, match='teacher'):
+        distill(
+            str(photos),
+            student=f'python:{__name__}.Net',
+            teacher=nn.Linear(3, 3),
+            work_dir=str(tmp_path),
+            say=lines.append,
+        )
+    (line,) = [line for line in lines if line.startswith('num_students')]
+    assert line.startswith(f'num_students = {number}: with ')
+
+
 @pytest.mark.parametrize('work_dir', ['runs/first', 'one/run'])
 def test_a_run_among_its_images_is_refused(photos, tmp_path, work_dir, monkeypatch):
     """Its figures would be images of the next run."""

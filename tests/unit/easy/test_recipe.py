@@ -3,7 +3,7 @@ from dataclasses import fields
 
 import pytest
 
-from mmdckd.easy.recipe import choose_recipe
+from mmdckd.easy.recipe import choose_recipe, choose_students
 from mmdckd.easy.source import Source
 
 
@@ -113,3 +113,11 @@ def test_what_cannot_be(name, value):
 def test_it_is_known_who_chose_the_workers():
     assert choose_recipe(source()).chose_workers
     assert not choose_recipe(source(), num_workers=2).chose_workers
+
+
+@pytest.mark.parametrize(
+    'num_labeled, alone, number',
+    [(100, False, 4), (5000, False, 4), (5001, False, 1), (5001, True, 4)],
+)
+def test_how_many_students(num_labeled, alone, number):
+    assert choose_students(num_labeled, alone)[0] == number
