@@ -44,8 +44,9 @@ class AgreementCollector(BaseCollector):
             to 'logit_mean'.
 
     Raises:
-        ValueError: If that collector needs labels, which these images lack, or
-            is a held-out collector, whose peers differ by image.
+        ValueError: If that collector needs labels, which these images lack, is
+            a held-out collector, whose peers differ by image, or is itself an
+            agreement collector.
 
     Examples:
         >>> DCKDLoss(collector=dict(type='agreement', collector='mean'))
@@ -53,6 +54,7 @@ class AgreementCollector(BaseCollector):
 
     # For several labels an image, agreement is defined differently.
     tasks = ('classification',)
+    compares_students = True
 
     def __init__(
         self, collector: Union[str, dict, BaseCollector] = 'logit_mean'
@@ -65,7 +67,7 @@ class AgreementCollector(BaseCollector):
                 'Invalid `collector` of AgreementCollector: expected one that needs '
                 f'no labels, got {type(inner).__name__}.'
             )
-        if inner.held_out:
+        if inner.held_out or inner.compares_students:
             raise ValueError(
                 'Invalid `collector` of AgreementCollector: expected one whose peers '
                 "are the same for every image, such as 'logit_mean', got "

@@ -9,6 +9,7 @@ from ..options import check_bool
 from ..precision import at_least_float32
 from ..tasks import Classification
 from .labels import check_labels
+from .stack_teachers import stack_teachers
 
 
 class BaseCollector(nn.Module, metaclass=ABCMeta):
@@ -46,9 +47,10 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
     #: Whether it uses predictions on images that a peer does not train on
     #: (``model.folds``).
     held_out = False
-    #: Whether it treats some members differently than others, so that it must know
-    #: which ones a set has.
+    #: Whether it treats members differently, by their numbers.
     by_member = False
+    #: Whether it compares the students in training, whatever its set.
+    compares_students = False
     #: The names of the tasks that it supports.
     tasks: Tuple[str, ...] = ('classification', 'multi_label')
     task: Classification = Classification()
@@ -181,7 +183,16 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         Args:
             folds (Sequence[int]): The folds of the N students; None for a
                 student that sees all images.
+
+        Raises:
+            ValueError: If the collector treats members differently, as the
+                students that see an image differ by fold.
         """
+        if self.by_member:
+            raise ValueError(
+                'Invalid `collector`: expected one that treats all peers alike, as '
+                f'`model.folds` gives images other peers, got {type(self).__name__}.'
+            )
 
     @torch.no_grad()
     def collect_finished(
@@ -212,7 +223,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         if self.include_self:
             members.append(log_probs.unsqueeze(0))
         if self.include_teacher and teacher_log_probs is not None:
-            teachers = _stack_teachers(teacher_log_probs, log_probs)
+            teachers = stack_teachers(teacher_log_probs, log_probs)
             if teachers.ndim == log_probs.ndim:
                 teachers = teachers.unsqueeze(1).expand(-1, len(log_probs), -1, -1)
             members.append(teachers)
@@ -291,7 +302,7 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
             check_labels(gt_labels, batch_size, num_classes, users)
         num_teachers = 0
         if teacher_log_probs is not None:
-            teacher_log_probs = _stack_teachers(teacher_log_probs, log_probs)
+            teacher_log_probs = stack_teachers(teacher_log_probs, log_probs)
             num_teachers = len(teacher_log_probs)
         self.check_cohort(num_students, num_teachers)
         teachers = teacher_log_probs if self.include_teacher else None
@@ -337,16 +348,3 @@ class BaseCollector(nn.Module, metaclass=ABCMeta):
         return (
             f'include_self={self.include_self}, include_teacher={self.include_teacher}'
         )
-
-
-def _stack_teachers(teachers: torch.Tensor, students: torch.Tensor) -> torch.Tensor:
-    """Bring teachers into the shape (M, B, C) or (M, N, B, C)."""
-    if teachers.ndim == 2:
-        teachers = teachers.unsqueeze(0)
-    if teachers.shape[1:] not in (students.shape[1:], students.shape):
-        raise ValueError(
-            "Invalid `teacher_log_probs`: expected each teacher's shape to be the "
-            f"students', {tuple(students.shape[1:])}, got "
-            f'{tuple(teachers.shape[1:])}.'
-        )
-    return at_least_float32(teachers)

@@ -52,6 +52,19 @@ class GeneralCollector(BaseCollector):
         super().__init__(include_self, include_teacher)
         self.register_buffer('errors', torch.zeros(0, 0, dtype=torch.float64))
 
+    def check_cohort(
+        self, num_students: int, num_teachers: int, num_finished: int = 0
+    ) -> None:
+        """Check that the students are the peers, as the errors are theirs; see
+        :meth:`BaseCollector.check_cohort`."""
+        if num_finished:
+            raise ValueError(
+                'Invalid `collector`: expected one without measured errors, which are '
+                'those of the students in training, as `finished_peers` are set, got '
+                'GeneralCollector.'
+            )
+        super().check_cohort(num_students, num_teachers, num_finished)
+
     def check_members(self, num_members: int) -> None:
         if len(self.errors) not in (0, num_members):
             raise ValueError(

@@ -66,6 +66,7 @@ class HeldOutCollector(BaseCollector):
             raise invalid('collector', expected, self.collector)
         self.collector.include_teacher |= include_teacher
         self.include_teacher = self.collector.include_teacher
+        self.compares_students = self.collector.compares_students
         self.needs_labels = self.collector.needs_labels
         self.tasks = self.collector.tasks
 
@@ -98,6 +99,24 @@ class HeldOutCollector(BaseCollector):
         :meth:`BaseCollector.check_members`."""
         with under('collector'):
             self.collector.check_members(num_members)
+
+    @torch.no_grad()
+    def collect_finished(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute the targets from the peers that are blind to the images; see
+        :meth:`BaseCollector.collect_finished`.
+
+        Raises:
+            ValueError: If the peers are finished, and the inner collector
+                compares the students in training.
+        """
+        # With folds of the students, each of these images has a label.
+        if self.compares_students and not self.folds:
+            raise ValueError(
+                'Invalid `collector` of HeldOutCollector: expected one that does not '
+                'depend on the students in training, as `finished_peers` are set, '
+                f'got {type(self.collector).__name__}.'
+            )
+        return super().collect_finished(*args, **kwargs)
 
     def collect(
         self,

@@ -19,7 +19,9 @@ class WeightedCollector(BaseCollector):
     Args:
         weights (Sequence[float]): One weight above 0 for each student, in the
             order of their names, then, with ``include_teacher``, one for each
-            teacher. For a ``teacher_collector``, one for each teacher.
+            teacher. With ``model.finished_peers``, the weights of these replace
+            the students', and with ``include_self`` one follows for the student
+            itself. For a ``teacher_collector``, one for each teacher.
         include_self (bool): Whether a student is in its own set. Defaults to
             False.
         include_teacher (bool): Whether every teacher is in every set.

@@ -73,7 +73,8 @@ class DCKDLoss(LogitLoss):
 
     Raises:
         ValueError: If an option is invalid, or ``teacher_collector`` has
-            ``include_self`` or ``include_teacher``, as its set is all teachers.
+            ``include_self`` or ``include_teacher``, as its set is all teachers,
+            or uses the students.
 
     Examples:
         >>> loss = DCKDLoss(
@@ -120,6 +121,12 @@ class DCKDLoss(LogitLoss):
                     f'Invalid `teacher_collector`: expected no `{key}`, as it always '
                     f'combines all teachers, got {self.teacher_collector}.'
                 )
+        if self.teacher_collector.compares_students:
+            raise ValueError(
+                'Invalid `teacher_collector`: expected one that combines teachers '
+                f'only, got {type(self.teacher_collector).__name__}, which compares '
+                'students.'
+            )
         self.correlation = correlation
         self.ramp, self.ramp_terms = None, ('collective', 'correlation')
         if ramp is not None:
@@ -228,7 +235,8 @@ class DCKDLoss(LogitLoss):
     def use_folds(self, folds: Sequence[Optional[int]]) -> None:
         """Pass the folds to the collector; see
         :meth:`BaseCollectiveLoss.use_folds`."""
-        self.collector.use_folds(folds)
+        if self.beta:
+            self.collector.use_folds(folds)
 
     @property
     def label_users(self) -> List[str]:

@@ -188,6 +188,7 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
             dict(num_students=2, distiller=distiller(alpha=0.0, collector='agreement')),
             'got AgreementCollector',
         ),
+        (0, dict(distiller=distiller(collector='general')), 'got GeneralCollector'),
         (
             0,
             dict(
@@ -213,3 +214,17 @@ def test_bad_peers_are_refused(files, cfg, options, message):
     cfg = files[:1] if cfg == 0 else cfg
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         distil(finished_peers=cfg, **options)
+
+
+def test_peers_that_are_blind_do_not_compare_students(files):
+    model = distil(
+        2,
+        finished_peers=[dict(cfg, blind_to=i) for i, cfg in enumerate(files)],
+        folds=dict(num_folds=3),
+        distiller=distiller(collector=dict(type='held_out', collector='agreement')),
+    ).train()
+    batch = digits(6)
+    for i, sample in enumerate(batch['data_samples']):
+        sample.set_metainfo(dict(fold=i % 3))
+    with pytest.raises(ValueError, match='of HeldOutCollector.*got AgreementCollector'):
+        model.loss(**model.data_preprocessor(batch, True))

@@ -454,6 +454,29 @@ def test_what_folds_do_not_go_with(cfg, message):
         distil(2, **{'folds': dict(), **cfg})
 
 
+@pytest.mark.parametrize(
+    'collector', ['general', dict(type='agreement', collector='general')]
+)
+def test_the_students_that_see_an_image_have_no_weights_by_member(collector):
+    message = r'loss_dckd`: .*all peers alike, as `model.folds`.*Collector\.'
+    with pytest.raises(ValueError, match=message):
+        distil(3, folds=dict(), distiller=dckd(collector=collector))
+    distil(3, folds=dict(), distiller=dckd(collector=collector, beta=0.0))
+
+
+def test_images_without_labels_may_count_by_agreement():
+    held_out = dict(type='held_out', collector='agreement')
+    model = distil(3, folds=dict(), distiller=dckd(collector=held_out)).train()
+    plain = distil(3, folds=dict(), distiller=dckd(collector='held_out')).train()
+    key = 'collective.student0.loss_dckd.collective'
+    for folds, without in ([0, 1, 2] * 2, ()), ([0, 1, 2, -1, -1, -1], (3, 4, 5)):
+        losses = [
+            each.loss(**each.data_preprocessor(batch(folds, without), True))[key]
+            for each in (model, plain)
+        ]
+        assert torch.equal(*losses) == (not without)
+
+
 def test_a_sample_without_a_fold_is_named():
     model = distil(2, folds=dict(), distiller=dckd(beta=0.0))
     with pytest.raises(ValueError, match='Invalid batch: .*mmdckd.FoldsHook'):

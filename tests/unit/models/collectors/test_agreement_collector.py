@@ -105,6 +105,10 @@ def test_what_cannot_be_weighted():
         AgreementCollector('naive')
     with pytest.raises(ValueError, match='the same for every image.*got HeldOut'):
         AgreementCollector('held_out')
+    with pytest.raises(ValueError, match='the same for every image.*got Agreement'):
+        AgreementCollector('agreement')
+    with pytest.raises(ValueError, match='combines teachers only, got Agreement'):
+        DCKDLoss(teacher_collector='agreement')
     with pytest.raises(ValueError, match='expected 2 or more for AgreementCollector'):
         AgreementCollector(dict(type='mean', include_self=True)).check_cohort(1, 0)
     with pytest.raises(
