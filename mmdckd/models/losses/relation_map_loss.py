@@ -8,7 +8,7 @@ from mmdckd.registry import MODELS
 
 from ..options import check_weight
 from ..precision import at_least_float32
-from .base_collective_loss import BaseCollectiveLoss
+from .base_collective_loss import LOGITS, BaseCollectiveLoss
 
 Views = Union[torch.Tensor, Sequence[torch.Tensor]]
 
@@ -44,7 +44,8 @@ class RelationMapLoss(BaseCollectiveLoss):
         beta (float): Weight of the peers' mean map. Defaults to 3000.0.
         recorder (str): The name of the recorder in
             ``distiller.student_recorders`` and, if ``alpha`` is above 0, in
-            ``distiller.teacher_recorders``. Defaults to ``'features'``.
+            ``distiller.teacher_recorders``; or ``'logits'``. Defaults to
+            ``'features'``.
 
     Raises:
         ValueError: If a weight is negative.
@@ -92,6 +93,11 @@ class RelationMapLoss(BaseCollectiveLoss):
                 f'Invalid `beta`: expected 0 with one student, got {self.beta}.'
             )
 
+    def use_finished_peers(self, number: int) -> bool:
+        """Return False if no peer's map has a weight; see
+        :meth:`BaseCollectiveLoss.use_finished_peers`."""
+        return bool(self.beta) and super().use_finished_peers(number)
+
     def sources(
         self, index: int, peers: List[str], teachers: List[str]
     ) -> Dict[str, List[str]]:
@@ -125,12 +131,12 @@ class RelationMapLoss(BaseCollectiveLoss):
             Dict[str, Tensor]: ``teacher`` (N,) and ``collective`` (N,), weights
             included, if their weights are not 0.
         """
-        self.check_cohort(len(preds_S), len(preds_T or ()))
+        self.check_cohort(len(preds_S), 0 if preds_T is None else len(preds_T))
         maps = _maps(preds_S)
         losses = {}
         if self.alpha and preds_T is not None:
             each = [
-                _maps([view] if isinstance(view, torch.Tensor) else view).detach()
+                _maps([view] if self._is_shared(view) else view).detach()
                 for view in preds_T
             ]
             distances = [_distance(maps, teacher) for teacher in each]
@@ -140,6 +146,12 @@ class RelationMapLoss(BaseCollectiveLoss):
             mean = (peers.sum(0) - peers) / (len(peers) - 1)
             losses['collective'] = self.beta * _distance(maps, mean)
         return losses
+
+    def _is_shared(self, view: Views) -> bool:
+        """Tell whether a teacher has one view; logits of several are stacked."""
+        if not isinstance(view, torch.Tensor):
+            return False
+        return self.inputs != (LOGITS,) or view.ndim == 2
 
     def extra_repr(self) -> str:
         return f'alpha={self.alpha}, beta={self.beta}, recorder={self.inputs[0]!r}'

@@ -216,6 +216,22 @@ def test_bad_peers_are_refused(files, cfg, options, message):
         distil(finished_peers=cfg, **options)
 
 
+def test_a_loss_on_features_of_the_teacher_needs_no_peers(files, batch):
+    def model(**kwargs):
+        cfg = distiller(alpha=0.0)
+        loss = dict(type='mmdckd.RelationMapLoss', **kwargs)
+        recorders = dict(features=dict(type='ModuleOutputs', source='backbone'))
+        cfg['collective_losses']['loss_map'] = loss
+        cfg.update(student_recorders=recorders, teacher_recorders=recorders)
+        return distil(2, distiller=cfg, finished_peers=files[:1]).train()
+
+    with pytest.raises(ValueError, match='loss_map.*finished_peers.*RelationMapLoss'):
+        model()
+    model = model(beta=0.0)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert losses['collective.student1.loss_map.teacher'] > 0
+
+
 def test_peers_that_are_blind_do_not_compare_students(files):
     model = distil(
         2,

@@ -51,6 +51,32 @@ def test_peers_and_views_that_are_others():
         assert found['collective'][i].item() == pytest.approx(distance(own[i], others))
 
 
+def test_logits_may_be_the_features():
+    """They are stacked, unlike features; three images and students look alike."""
+    generator = torch.Generator().manual_seed(0)
+    students, peers = torch.randn(2, 3, 3, 10, generator=generator)
+    shared, views = torch.randn(2, 3, 10, generator=generator), peers.flip(0)[None]
+    plain, logits = RelationMapLoss(), RelationMapLoss(recorder='logits')
+    for teachers in (shared, views):
+        lists = [list(view) if view.ndim == 3 else view for view in teachers]
+        expected = plain(list(students), lists, None, list(peers))
+        found = logits(students, teachers, None, peers)
+        assert found.keys() == expected.keys() == {'teacher', 'collective'}
+        for term, values in expected.items():
+            assert torch.equal(found[term], values)
+
+
+def test_a_cohort_may_compare_logits(batch):
+    loss = dict(type='mmdckd.RelationMapLoss', recorder='logits')
+    model = distil(
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_map=loss)
+        )
+    ).train()
+    losses = model.loss(**model.data_preprocessor(batch, True))
+    assert losses['collective.student1.loss_map.teacher'] > 0
+
+
 def test_each_value_is_of_one_student():
     students, teachers = features(), features(1, WIDTHS[:1])
     for term, values in RelationMapLoss()(students, teachers).items():
