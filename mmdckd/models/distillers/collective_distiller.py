@@ -20,6 +20,7 @@ from .collective_losses import (
     build_collective_losses,
     check_cohort,
     check_named,
+    check_values,
     gather_labels,
     give_prototypes,
 )
@@ -305,7 +306,8 @@ class CollectiveDistiller(BaseDistiller):
 
         Raises:
             ValueError: If a loss needs labels and there are none, or, in the
-                first step, cannot use them.
+                first step, cannot use them; or a loss does not return one
+                value for each student.
         """
         if not self.collective_losses:
             return {}
@@ -327,6 +329,7 @@ class CollectiveDistiller(BaseDistiller):
                 asked = inputs.peers.get(LOGITS)
                 terms = seen_losses(loss, preds_S, preds_T, asked, labels, folds)
             for term, values in terms.items():
+                check_values(f'{loss_name}.{term}', values, len(self.student_names))
                 for name, value in zip(self.student_names, values):
                     losses.update(
                         name_losses(COLLECTIVE, name, {f'{loss_name}.{term}': value})

@@ -11,6 +11,7 @@ from torch import nn
 from mmdckd.names import check_loss_name, is_loss
 from mmdckd.registry import MODELS
 
+from ..losses.base_collective_loss import BaseCollectiveLoss
 from ..networks import classifier_weight
 from ..options import under
 from ..tasks import Classification
@@ -28,7 +29,8 @@ def build_collective_losses(
 
     Raises:
         ValueError: If a name lacks "loss", or a loss does not support the task.
-        TypeError: If the config is not a dict of dicts by name.
+        TypeError: If the config is not a dict of dicts by name, or builds
+            something other than a :class:`.BaseCollectiveLoss`.
     """
     check_named('collective_losses', cfgs)
     losses = nn.ModuleDict()
@@ -40,6 +42,12 @@ def build_collective_losses(
                 f"'loss_{name}'?"
             )
         loss = MODELS.build(cfg)
+        if not isinstance(loss, BaseCollectiveLoss):
+            raise TypeError(
+                f'Invalid `distiller.collective_losses.{name}`: expected a loss for a '
+                f'cohort, such as mmdckd.DCKDLoss, got a {type(loss).__name__}. Losses '
+                'of MMRazor belong in `distiller.distill_losses`.'
+            )
         with under(f'distiller.collective_losses.{name}'):
             loss.use_task(task)
         losses[name] = loss
@@ -121,6 +129,19 @@ def _prototypes(teacher: BaseModel, key: str) -> torch.Tensor:
             f'{reason}, got None.'
         )
     return weight
+
+
+def check_values(term: str, values: torch.Tensor, number: int) -> None:
+    """Check that a term of a loss has one value for each of N students.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if values.shape[:1] != (number,):
+        raise ValueError(
+            f'Invalid `distiller.collective_losses.{term}`: expected one value for '
+            f'each of {number} students, got shape {tuple(values.shape)}.'
+        )
 
 
 def check_named(key: str, part: Optional[Dict[str, dict]]) -> None:

@@ -10,6 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmrazor.models.task_modules import RecorderManager
 
+from mmdckd.errors import invalid
+
 from ..tasks.heads import knowledge_of
 from .recorder_checks import check_source
 
@@ -31,11 +33,16 @@ class TensorRecorder(metaclass=ABCMeta):
         key (str): The config key of ``cfg``, for error messages.
 
     Raises:
-        ValueError: If the source does not exist.
+        ValueError: If ``cfg`` is not a recorder's, or the source does not exist.
     """
 
     def __init__(self, network: BaseModel, cfg: Dict, key: str) -> None:
         self._key = key
+        if not isinstance(cfg, dict) or 'type' not in cfg:
+            expected = (
+                "a recorder, such as dict(type='ModuleOutputs', source='head.fc')"
+            )
+            raise invalid(key, expected, cfg)
         cfg = dict(cfg)
         self._data_idx = cfg.pop('data_idx', None)
         with DefaultScope.overwrite_default_scope('mmdckd'):
@@ -93,7 +100,7 @@ class LogitsRecorder(TensorRecorder):
 
     def __init__(self, network: BaseModel, cfg: Optional[Dict], key: str) -> None:
         self._scores: Callable[[Any], Any] = _as_they_are
-        if cfg is None or dict(cfg) == HEAD and hasattr(network, 'head'):
+        if cfg is None or cfg == HEAD and hasattr(network, 'head'):
             knowledge = knowledge_of(network, key)
             cfg = dict(type='ModuleOutputs', source=knowledge.source)
             self._scores = partial(knowledge.scores, getattr(network, 'head', None))

@@ -9,12 +9,13 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
-from mmrazor.models.distillers import BYOTDistiller, OFDDistiller
+from mmrazor.models.distillers import BYOTDistiller, ConfigurableDistiller, OFDDistiller
 from mmrazor.models.task_modules import RecorderManager
 from mmrazor.models.task_modules.recorder import ParameterRecorder
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
 from ..cohorts.student_cohort import StudentCohort, student_seed
@@ -36,6 +37,9 @@ class StudentDistillers:
 
     Attributes:
         modules (nn.ModuleDict): Student to distiller; empty without a config.
+
+    Raises:
+        ValueError: If a loss has no inputs, so that it would not be computed.
     """
 
     def __init__(self, cfg: dict, names: List[str]) -> None:
@@ -44,6 +48,7 @@ class StudentDistillers:
             parts = parts_for_student(cfg, name, names)
             with student_seed(index), DefaultScope.overwrite_default_scope('mmrazor'):
                 self.modules[name] = MODELS.build(parts)
+            _check_mapped(self.modules[name])
             guard_shapes(self.modules[name])
         #: Whether each student is its own teacher.
         self.self_taught = any(isinstance(each, BYOTDistiller) for each in self._all)
@@ -161,6 +166,14 @@ class StudentDistillers:
         if not has_labels(samples):
             _check_unlabeled(distiller, samples)
         return distiller.compute_distill_losses()
+
+
+def _check_mapped(distiller: ConfigurableDistiller) -> None:
+    mappings = distiller.loss_forward_mappings
+    left = [name for name in distiller.distill_losses if name not in mappings]
+    if left:
+        expected = f'the inputs of every loss in `distill_losses`, such as {left[0]!r}'
+        raise invalid('distiller.loss_forward_mappings', expected, mappings)
 
 
 def _check_unlabeled(

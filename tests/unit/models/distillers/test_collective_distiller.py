@@ -242,11 +242,30 @@ def test_logits_from_elsewhere(batch):
             dict(collective_losses=dict(dckd=dict(type='mmdckd.DCKDLoss'))),
             "Did you mean 'loss_dckd'",
         ),
+        (
+            dict(collective_losses=dict(loss_l1=dict(type='mmrazor.L1Loss'))),
+            'loss_l1`: expected a loss for a cohort.*L1Loss.*distill_losses',
+        ),
+        (
+            dict(distill_losses=dict(loss_l1=dict(type='L1Loss'))),
+            "loss_forward_mappings`: expected .*, such as 'loss_l1', got {}",
+        ),
+        (dict(student_logits='head.fc'), "student_logits`: .*, got 'head.fc'"),
+        (dict(teacher_logits=dict(source='head')), 'teacher_logits`: .*, got {'),
     ],
 )
 def test_bad_configs_are_named(cfg, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         distil(distiller=distiller(**{'collective_losses': DCKD, **cfg}))
+
+
+def test_a_loss_with_too_few_values_is_named(batch):
+    model = distil(distiller=distiller(collective_losses=DCKD))
+    loss = model.distiller.collective_losses.loss_dckd
+    terms = loss.terms
+    loss.terms = lambda *args: {k: v[:1] for k, v in terms(*args).items()}
+    with pytest.raises(ValueError, match=r'loss_dckd.teacher`: .*2 students, .*\(1,\)'):
+        losses_of(model, batch)
 
 
 def test_logits_that_are_none_are_refused(batch):
