@@ -125,6 +125,7 @@ def resolve_network(
         not pretrained
         and isinstance(init_cfg, dict)
         and init_cfg.get('type') == 'Pretrained'
+        and init_cfg.get('checkpoint')
         and not init_cfg.get('prefix')
     ):
         pretrained = model.pop('init_cfg').checkpoint

@@ -12,6 +12,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
 from mmdckd.console.messages import warn
+from mmdckd.errors import invalid
 from mmdckd.io.checkpoints import (
     class_names_in,
     describe_content,
@@ -46,9 +47,11 @@ def read_checkpoint(path: str, key: str) -> dict:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file cannot be read, would run code, or does not
-            contain a dict.
+        ValueError: If the path is not a string, or the file cannot be read,
+            would run code, or does not contain a dict.
     """
+    if not isinstance(path, str):
+        raise invalid(key, 'the path or URL of a checkpoint', path)
     if path.startswith(('http://', 'https://')):
         checkpoint = _download(path, key)
     elif '://' in path:
@@ -246,7 +249,7 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
     model.init_cfg = None
     yield
     model.init_cfg = cfg
-    load_pretraining(model, cfg['checkpoint'], f'{key}.init_cfg.checkpoint')
+    load_pretraining(model, cfg.get('checkpoint'), f'{key}.init_cfg.checkpoint')
 
 
 def check_pretrained_parts(network: nn.Module, key: str) -> None:

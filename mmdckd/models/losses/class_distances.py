@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -25,12 +26,12 @@ def read_distances(path: str) -> torch.Tensor:
         )
     try:
         distances = torch.from_numpy(np.load(path, allow_pickle=False)).float()
-    except (TypeError, ValueError) as error:
+    except (EOFError, TypeError, ValueError, BadZipFile) as error:
         raise ValueError(
             f'Invalid `cost`: expected an .npy file of numbers, got {path!r}: {error}'
         ) from error
     shape = tuple(distances.shape)
-    if len(shape) != 2 or shape[0] != shape[1]:
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(
             'Invalid `cost`: expected distances of shape (C, C), '
             f'got {shape} in {path!r}.'

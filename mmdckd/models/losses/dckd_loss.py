@@ -7,7 +7,7 @@ from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
 from ..collectors import BaseCollector, build_collector
-from ..options import check_choice, check_temperature, check_weight, under
+from ..options import check_bool, check_choice, check_temperature, check_weight, under
 from ..tasks import Classification
 from .functional import divergence, entropy, soften, without_target
 from .logit_loss import LogitLoss
@@ -109,6 +109,7 @@ class DCKDLoss(LogitLoss):
             check_weight(key, weight)
         check_temperature(tau)
         check_choice('correlation', correlation, self.CORRELATIONS)
+        check_bool('standardize', standardize)
         self.alpha = alpha
         self.beta = beta
         self.gamma = gamma

@@ -4,7 +4,7 @@ from typing import Dict, List, Optional
 
 import torch
 
-from ..options import check_temperature, check_weight
+from ..options import check_bool, check_temperature, check_weight
 from .functional import scale
 from .logit_loss import LogitLoss
 from .standardize import standardize
@@ -45,6 +45,7 @@ class TeacherLoss(LogitLoss):
         check_temperature(tau)
         for name, weight in weights.items():
             check_weight(name, weight)
+        check_bool('standardize', standardize)
         self.tau = tau
         self.standardize = standardize
         self.ramp = None if ramp is None else WeightRamp(**ramp)

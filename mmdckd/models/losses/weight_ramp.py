@@ -5,7 +5,7 @@ from mmengine.logging import MessageHub
 
 from mmdckd.console.messages import warn
 
-from ..options import check_choice
+from ..options import check_bool, check_choice
 
 
 class WeightRamp:
@@ -38,7 +38,7 @@ class WeightRamp:
 
     Raises:
         ValueError: If ``begin`` is negative, ``end`` is not after it, or
-            ``kind`` is invalid.
+            ``by_epoch`` or ``kind`` is invalid.
     """
 
     KINDS = ('exp', 'linear')
@@ -51,6 +51,7 @@ class WeightRamp:
                 'Invalid `ramp`: expected 0 <= `begin` < `end`, got '
                 f'begin={begin} and end={end}.'
             )
+        check_bool('ramp.by_epoch', by_epoch)
         check_choice('ramp.kind', kind, self.KINDS)
         self.end = end
         self.begin = begin

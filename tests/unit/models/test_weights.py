@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmpretrain.models import LoRAModel, SwinTransformerV2, VisionTransformer
 
-from helpers.networks import distil
+from helpers.networks import distil, network
 from mmdckd.io.checkpoints import fit_state_dict
 from mmdckd.models.weights import load_weights
 
@@ -153,3 +153,14 @@ def test_what_pretraining_lacks_is_said(tmp_path, caplog):
     ]
     assert warning.levelno == logging.WARNING
     assert 'student_distillers.student0.connectors' in warning.message
+
+
+def test_a_checkpoint_that_is_no_path_is_named():
+    with pytest.raises(ValueError, match='`teacher`: expected the path .*, got 5'):
+        distil(teacher=dict(network(), pretrained=5))
+    init_cfg = dict(init_cfg=dict(type='Pretrained'))
+    student = dict(architecture=network(**init_cfg))
+    for key, cfg in dict(architecture=student, model=init_cfg).items():
+        message = rf'{key}\.init_cfg\.checkpoint`: .*path .*, got None'
+        with pytest.raises(ValueError, match=message):
+            distil(**cfg)

@@ -756,6 +756,10 @@ def test_wrong_options():
         DCKDLoss(correlation='none')
     with pytest.raises(ValueError, match="`collector`.*'max'"):
         DCKDLoss(collector='maxx')
+    with pytest.raises(ValueError, match="`standardize`: .*, got 'False'"):
+        DCKDLoss(standardize='False')
+    with pytest.raises(ValueError, match='`ramp.by_epoch`: expected True or False'):
+        DCKDLoss(ramp=dict(end=5, by_epoch='False'))
     with pytest.raises(ValueError, match='`ramp.terms`.*task'):
         DCKDLoss(ramp=dict(end=5, terms=('task',)))
 

@@ -557,6 +557,7 @@ def test_it_needs_a_teacher(name):
         (MLKDLoss, dict(temperatures=[]), '`temperatures`: expected one or more'),
         (MLKDLoss, dict(temperatures=[0.0]), 'expected a temperature'),
         (CohortDKDLoss, dict(tau=0.0), 'expected a temperature'),
+        (MLKDLoss, dict(standardize='False'), '`standardize`: expected True or False'),
         (WKDLoss, dict(sharpness=0.0), '`sharpness`: expected a number above 0'),
         (WKDLoss, dict(num_iters=0), '`num_iters`: expected a whole number'),
         (WKDLoss, dict(cost='nowhere.npy'), '`cost`: expected an existing'),
@@ -573,10 +574,16 @@ def test_settings_that_cannot_be(loss, settings, message):
         (np.zeros((5, 4)), r'shape \(C, C\), got \(5, 4\)'),
         (np.full((5, 5), -1.0), 'got -1 to -1'),
         (np.array([['a', 'b'], ['c', 'd']]), 'an .npy file of numbers'),
+        (np.zeros((0, 0)), r'shape \(C, C\), got \(0, 0\)'),
+        (b'', 'an .npy file of numbers'),
+        (b'PK\x03\x04', 'an .npy file of numbers'),
     ],
 )
 def test_files_that_are_no_distances(tmp_path, content, message):
-    np.save(tmp_path / 'cost.npy', content)
+    if isinstance(content, bytes):
+        (tmp_path / 'cost.npy').write_bytes(content)
+    else:
+        np.save(tmp_path / 'cost.npy', content)
     with pytest.raises(ValueError, match=message):
         WKDLoss(cost=str(tmp_path / 'cost.npy'))
 
