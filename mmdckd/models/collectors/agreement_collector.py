@@ -32,6 +32,9 @@ class AgreementCollector(BaseCollector):
         \frac{\partial KL(C'_i \| P_i)}{\partial z_i}
         = \frac{1}{\tau} (P_i - C'_i) = \frac{w}{\tau} (P_i - C_i)
 
+    With ``model.lagged_peers``, the copies' predictions replace the students' in
+    :math:`C'_i`, so a student also learns from its own copy, with weight 1 - w.
+
     In training, :class:`~mmdckd.datasets.Unlabeled` marks the images without
     labels. If no labels are given, every image is weighted.
 

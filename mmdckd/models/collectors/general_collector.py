@@ -24,7 +24,8 @@ class GeneralCollector(BaseCollector):
     (Guo et al., CVPR 2020), where the set is all students
     (``include_self=True``). For a smaller set, E has that set's rows and
     columns. :class:`~mmdckd.engine.hooks.MeasureErrorsHook` measures E with
-    unsoftened probabilities p; checkpoints contain it.
+    unsoftened probabilities p; checkpoints contain it. E is that of the current
+    students, so ``model.finished_peers`` and ``model.folds`` are refused.
 
     Weights may be negative. If a class gets a negative value, it is set to 0
     and the others are normalized. A millionth of the mean diagonal is added to

@@ -16,6 +16,8 @@ class WeightedCollector(BaseCollector):
     .. math::
         C_i = \frac{\sum_{j \in S_i} w_j P_j}{\sum_{j \in S_i} w_j}
 
+    With ``model.folds`` it is refused, as each image has other members.
+
     Args:
         weights (Sequence[float]): One weight above 0 for each student, in the
             order of their names, then, with ``include_teacher``, one for each
