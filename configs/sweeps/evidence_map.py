@@ -129,11 +129,16 @@ for _units in (4, 8, 16):
             'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
         },
     )
-    # The figure is that of the graduate.
+    # The figure is that of the graduate. Without the ramp, over half of the training,
+    # the students follow their peers' first guesses.
     _add(
         'held out, together',
         _units,
         'held_out',
-        {'phases': [dict(times=_units / 4)], 'model.folds.graduate': 'student0'},
+        {
+            'phases': [dict(times=_units / 4)],
+            'model.folds.graduate': 'student0',
+            f'{_losses}.loss_dckd.ramp': dict(end=240 * _units, by_epoch=False),
+        },
         figure='first',
     )
