@@ -5,7 +5,7 @@ import numpy as np
 
 from mmdckd.registry import DATASETS
 
-from .inner_dataset import InnerDataset
+from .inner_dataset import InnerDataset, labels_of
 from .stratified_part import stratified_part
 
 
@@ -23,6 +23,10 @@ class DatasetPart(InnerDataset):
             to False.
         **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`, such
             as ``pipeline``.
+
+    Raises:
+        ValueError: If ``part`` has another value; if it is set and a sample does
+            not have exactly one label, or a class has a single sample.
 
     Examples:
         >>> cifar = dict(type='CIFAR10', data_root='data', split='train')
@@ -47,11 +51,10 @@ class DatasetPart(InnerDataset):
             List[dict]: The dataset's information about each sample.
         """
         _, infos = self.load_inner()
-        labels = np.array([info['gt_label'] for info in infos])
-        return [
-            self._as_from_file(infos[index])
-            for index in stratified_part(labels, self.part)
-        ]
+        if self.part is not None:
+            chosen = stratified_part(labels_of(infos), self.part)
+            infos = [infos[index] for index in chosen]
+        return [self._as_from_file(info) for info in infos]
 
     def _as_from_file(self, info: dict) -> dict:
         if self.rgb and 'img' in info:

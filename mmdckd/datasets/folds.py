@@ -215,6 +215,8 @@ def image_roots(dataset: Any) -> List[str]:
     """Return the folders that contain the images of a dataset."""
     inner = getattr(dataset, 'dataset', None)
     several = getattr(dataset, 'datasets', None) or ([] if inner is None else [inner])
+    if hasattr(dataset, 'image_roots'):  # a dataset made of another one
+        return list(dataset.image_roots)
     if several:
         return [root for each in several for root in image_roots(each)]
     prefix = getattr(dataset, 'data_prefix', None) or {}

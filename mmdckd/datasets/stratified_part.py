@@ -16,15 +16,16 @@ def stratified_part(
     Args:
         labels (np.ndarray): The labels of all samples, of shape (N,).
         part (str, optional): ``'train'``, ``'val'``, or None for all.
-        val_ratio (float): The share of ``'val'``, at least one sample of each
-            class. Defaults to 0.2.
+        val_ratio (float): The share of ``'val'``; each part gets at least one
+            sample of each class. Defaults to 0.2.
         seed (int): The seed of the split. Defaults to 0.
 
     Returns:
         np.ndarray: The indices of the samples, ascending.
 
     Raises:
-        ValueError: If ``part`` has another value.
+        ValueError: If ``part`` has another value, or it is set and a class has
+            a single sample.
     """
     if part not in PARTS:
         raise invalid('part', f'one of {PARTS}', part)
@@ -34,6 +35,11 @@ def stratified_part(
     chosen = []
     for label in np.unique(labels):
         group = order[labels[order] == label]
-        num_val = max(1, round(val_ratio * len(group)))
+        if len(group) < 2:
+            expected = 'None, as a class has a single sample'
+            raise invalid(
+                'part', expected, part, f' The label of the sample is {label}.'
+            )
+        num_val = min(max(1, round(val_ratio * len(group))), len(group) - 1)
         chosen.append(group[:num_val] if part == 'val' else group[num_val:])
     return np.sort(np.concatenate(chosen))

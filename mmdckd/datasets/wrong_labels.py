@@ -2,13 +2,11 @@
 import hashlib
 from typing import Any, Dict, List, Optional
 
-import numpy as np
-
 from mmdckd.errors import invalid
 from mmdckd.registry import DATASETS
 
-from .folds import image_identity, image_roots
-from .inner_dataset import InnerDataset
+from .folds import image_identity
+from .inner_dataset import InnerDataset, labels_of
 
 
 @DATASETS.register_module()
@@ -31,8 +29,9 @@ class WrongLabels(InnerDataset):
             as ``pipeline``.
 
     Raises:
-        ValueError: If ``share`` is not from 0 to 1, or ``confused`` names a
-            class that does not exist, or takes a class for itself.
+        ValueError: If ``share`` is not from 0 to 1; if ``confused`` names a
+            class that does not exist, or takes a class for itself; or if the
+            dataset has no class names, or not exactly one label an image.
 
     Examples:
         >>> digits = dict(type='mmdckd.Digits')
@@ -48,8 +47,11 @@ class WrongLabels(InnerDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        if isinstance(share, bool) or not 0 <= share <= 1:
+        number = isinstance(share, (int, float)) and not isinstance(share, bool)
+        if not number or not 0 <= share <= 1:
             raise invalid('share', 'a probability from 0 to 1', share)
+        if confused is not None and not isinstance(confused, dict):
+            raise invalid('confused', 'a dict from class to class', confused)
         self.share = share
         self.confused = confused
         self.seed = seed
@@ -62,13 +64,16 @@ class WrongLabels(InnerDataset):
             List[dict]: The dataset's information about each image.
         """
         dataset, infos = self.load_inner()
-        roots = image_roots(dataset)
-        options = self._options(list(dataset.metainfo['classes']))
-        for info in infos:
-            if not isinstance(info['gt_label'], (int, np.integer)):
-                raise invalid('dataset', 'one label an image', info['gt_label'])
-            wrong = options[info['gt_label']]
-            identity = image_identity(info, roots)
+        classes = dataset.metainfo.get('classes')
+        if not classes:
+            raise invalid('dataset', 'a dataset with the names of its classes', classes)
+        options = self._options(list(classes))
+        for info, label in zip(infos, labels_of(infos)):
+            if not 0 <= label < len(options):
+                expected = f'labels from 0 to {len(options) - 1}'
+                raise invalid('dataset', expected, int(label))
+            wrong = options[label]
+            identity = image_identity(info, self.image_roots)
             if wrong and self._draw('whether', identity) < self.share:
                 place = int(self._draw('which', identity) * len(wrong))
                 info['gt_label'] = wrong[place]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmpretrain.datasets import CustomDataset
 
-from mmdckd.datasets import Digits
+from mmdckd.datasets import DatasetPart, Digits, WrongLabels
 from mmdckd.datasets.folds import Folds, fold_table, image_identity
 
 
@@ -175,3 +175,21 @@ def test_several_labels_have_no_folds():
 
     with pytest.raises(ValueError, match=r'expected one label .* got \[0, 1\]'):
         Folds.of(Several(), 4, 0)
+
+
+@pytest.mark.parametrize(
+    'wrap', [WrongLabels, DatasetPart], ids=lambda wrap: wrap.__name__
+)
+def test_a_dataset_made_of_another_has_its_folds_wherever_it_is(wrap, tmp_path):
+    tables = []
+    for folder in ('here', 'elsewhere'):
+        for i in range(24):
+            path = tmp_path / folder / 'ab'[i % 2] / f'{i}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        images = dict(type='CustomDataset', data_root=str(tmp_path / folder))
+        options = dict(share=0) if wrap is WrongLabels else {}
+        tables.append(Folds.of(wrap(images, **options), 3, 0))
+        plain = CustomDataset(data_root=str(tmp_path / folder))
+        assert Folds.of(plain, 3, 0).digest == tables[-1].digest
+    assert tables[0].digest == tables[1].digest

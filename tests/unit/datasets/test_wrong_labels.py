@@ -65,13 +65,15 @@ def test_it_is_a_dataset_like_any_other():
     assert 0 < len(blind) < len(noisy)
 
 
-@pytest.mark.parametrize('share', [-0.1, 1.5, True, float('nan')])
+@pytest.mark.parametrize('share', [-0.1, 1.5, True, float('nan'), '0.5'])
 def test_a_share_that_is_no_probability(share):
     with pytest.raises(ValueError, match='Invalid `share`'):
         WrongLabels(DIGITS, share=share)
 
 
-@pytest.mark.parametrize('confused', [{'1': '1'}, {'1': 'seven'}, {'x': '1'}])
+@pytest.mark.parametrize(
+    'confused', [{'1': '1'}, {'1': 'seven'}, {'x': '1'}, ['1', '7']]
+)
 def test_classes_that_cannot_be_confused(confused):
     with pytest.raises(ValueError, match='Invalid `confused`'):
         WrongLabels(DIGITS, share=0.5, confused=confused)
@@ -87,3 +89,21 @@ def test_images_with_several_labels(tmp_path):
     several = dict(type='MultiLabelDataset', ann_file=str(path))
     with pytest.raises(ValueError, match=r'expected one label an image, got \[0, 1\]'):
         WrongLabels(several, share=0.5)
+
+
+@pytest.mark.parametrize(
+    'classes, label, message',
+    [
+        (None, 0, 'the names of its classes, got None'),
+        (['a', 'b'], None, 'one label an image, got None'),
+        (['a', 'b'], 2, 'labels from 0 to 1, got 2'),
+        (['a', 'b'], -1, 'labels from 0 to 1, got -1'),
+    ],
+)
+def test_datasets_whose_labels_are_unknown(classes, label, message, tmp_path):
+    image = dict(img_path='0.jpg', **({} if label is None else dict(gt_label=label)))
+    metainfo = {} if classes is None else dict(classes=classes)
+    path = tmp_path / 'labels.json'
+    path.write_text(json.dumps(dict(metainfo=metainfo, data_list=[image])))
+    with pytest.raises(ValueError, match=f'Invalid `dataset`: .*{message}'):
+        WrongLabels(dict(type='BaseDataset', ann_file=str(path)), share=0.5)

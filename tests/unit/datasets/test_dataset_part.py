@@ -1,0 +1,44 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+import json
+
+import numpy as np
+import pytest
+
+from mmdckd.datasets import DatasetPart
+
+
+def annotated(folder, labels):
+    """The config of a dataset with these labels; None for an image without."""
+    images = [
+        dict(img_path=f'{i}.jpg', **({} if label is None else dict(gt_label=label)))
+        for i, label in enumerate(labels)
+    ]
+    path = folder / 'labels.json'
+    path.write_text(json.dumps(dict(metainfo={}, data_list=images)))
+    return dict(type='BaseDataset', ann_file=str(path))
+
+
+def test_parts_have_images_of_every_class_and_share_none(tmp_path):
+    images = annotated(tmp_path, [0] * 2 + [1] * 10)
+    parts = [DatasetPart(images, part) for part in ('train', 'val')]
+    assert [np.bincount(part.get_gt_labels()).tolist() for part in parts] == [
+        [1, 8],
+        [1, 2],
+    ]
+    paths = [{each['img_path'] for each in part} for part in parts]
+    assert len(paths[0] | paths[1]) == 12 == len(DatasetPart(images))
+
+
+@pytest.mark.parametrize(
+    'labels, message',
+    [
+        ([[0, 1], [0]], r'expected one label an image, got \[0, 1\]'),
+        ([0, None], 'expected one label an image, got None'),
+        ([0, 0, 1], "Invalid `part`: .*single sample, got 'train'.* is 1"),
+    ],
+)
+def test_images_that_cannot_be_split(labels, message, tmp_path):
+    images = annotated(tmp_path, labels)
+    assert len(DatasetPart(images)) == len(labels)
+    with pytest.raises(ValueError, match=message):
+        DatasetPart(images, 'train')
