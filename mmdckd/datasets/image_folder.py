@@ -18,8 +18,8 @@ class ImageFolder(CustomDataset):
     The split is stratified and depends only on the content of the files and the
     seed. It stays the same when files are renamed, copied to another machine or
     listed in another order, and copies of an image are always in the same part.
-    ``round(val_ratio * n)`` of the n images of a class, at least one, are the
-    validation split.
+    ``round(val_ratio * n)`` of the n images of a class are the validation split;
+    each part gets at least one.
 
     Args:
         data_root (str): The folder.
@@ -28,8 +28,9 @@ class ImageFolder(CustomDataset):
         val_ratio (float): The share of the images in ``'val'``, between 0 and
             1. Defaults to 0.2.
         seed (int): The seed of the split. Defaults to 0.
-        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset`;
-            ``extensions`` defaults to :data:`~mmdckd.io.images.ENDINGS`.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.CustomDataset` except
+            ``ann_file`` and ``with_label``; ``extensions`` defaults to
+            :data:`~mmdckd.io.images.ENDINGS`.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -54,11 +55,12 @@ class ImageFolder(CustomDataset):
     ) -> None:
         if part not in self.PARTS:
             raise invalid('part', f'one of {self.PARTS}', part)
-        if not 0 < val_ratio < 1:
-            raise ValueError(
-                f'Invalid `val_ratio`: expected a number between 0 and 1, got '
-                f'{val_ratio!r}.'
-            )
+        if not isinstance(val_ratio, (int, float)) or not 0 < val_ratio < 1:
+            raise invalid('val_ratio', 'a number between 0 and 1', val_ratio)
+        for key in ('ann_file', 'with_label'):
+            if key in kwargs:
+                expected = f'no `{key}`, as the subfolders are the classes'
+                raise invalid(key, expected, kwargs[key])
         self.part = part
         self.val_ratio = val_ratio
         self.seed = seed
@@ -104,8 +106,9 @@ class ImageFolder(CustomDataset):
         if self.part is None:
             return images
         chosen = []
-        for label, group in by_class.items():
-            val = self._validation(group, names[label])
+        for label, name in enumerate(names):
+            group = by_class[label]
+            val = self._validation(group, name)
             chosen += [
                 image
                 for image in group

@@ -13,6 +13,8 @@ from mmdckd.io.images import MAX_ASPECT, MAX_PIXELS, file_fault, size_fault
 from mmdckd.registry import TRANSFORMS
 
 _MOST_WORKERS = 1024
+#: Arguments of ``LoadImageFromFile``, and what replaces them.
+_INSTEAD = dict(ignore_empty="on_broken='skip'", file_client_args='backend_args')
 
 
 @TRANSFORMS.register_module()
@@ -39,7 +41,8 @@ class LoadImage(LoadImageFromFile):
             ``ignore_empty`` and ``file_client_args``.
 
     Raises:
-        ValueError: If ``on_broken`` is unknown, or a limit is not positive.
+        ValueError: If ``on_broken`` is unknown, a limit is less than 1, or one
+            of the two excluded arguments is set.
         OSError: If an image is broken and not skipped; the message has its
             path.
 
@@ -59,24 +62,27 @@ class LoadImage(LoadImageFromFile):
         max_aspect: float = MAX_ASPECT,
         **kwargs,
     ) -> None:
+        for key, instead in _INSTEAD.items():
+            if kwargs.get(key):
+                raise ValueError(
+                    f'Invalid `{key}` of LoadImage: expected `{instead}` in its '
+                    f'place, got {kwargs[key]!r}.'
+                )
         super().__init__(**kwargs)
         if on_broken not in self.ON_BROKEN:
             raise ValueError(
                 'Invalid `on_broken` of LoadImage: expected one of '
                 f'{self.ON_BROKEN}, got {on_broken!r}.'
             )
-        for name, value, least in (
-            ('max_pixels', max_pixels, 1),
-            ('max_aspect', max_aspect, 1),
-        ):
+        for name, value in dict(max_pixels=max_pixels, max_aspect=max_aspect).items():
             if (
                 isinstance(value, bool)
                 or not isinstance(value, (int, float))
-                or not value >= least
+                or not value >= 1
             ):
                 raise ValueError(
-                    f'Invalid `{name}` of LoadImage: expected a '
-                    f'number of at least {least}, got {value!r}.'
+                    f'Invalid `{name}` of LoadImage: expected a number of at least 1, '
+                    f'got {value!r}.'
                 )
         self.on_broken = on_broken
         self.max_pixels = max_pixels

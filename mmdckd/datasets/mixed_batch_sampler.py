@@ -60,7 +60,8 @@ class MixedBatchSampler:
                 'Invalid `train_dataloader.dataset` for MixedBatchSampler: expected '
                 f'mmdckd.WithUnlabeled, got {type(dataset).__name__}.'
             )
-        if not 0 <= unlabeled_share < 1:
+        number = isinstance(unlabeled_share, (int, float))
+        if not number or not 0 <= unlabeled_share < 1:
             raise ValueError(
                 'Invalid `unlabeled_share`: expected a number from 0 to less than 1, '
                 f'got {unlabeled_share!r}.'

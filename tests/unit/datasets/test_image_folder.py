@@ -68,6 +68,9 @@ def test_every_class_keeps_an_image_of_each_part(tmp_path):
     [
         (dict(part='test'), r"Invalid `part`: .* got 'test'"),
         (dict(part='val', val_ratio=1.0), 'Invalid `val_ratio`'),
+        (dict(part='val', val_ratio='0.2'), 'Invalid `val_ratio`'),
+        (dict(part='val', with_label=False), 'Invalid `with_label`.*got False'),
+        (dict(ann_file='labels.txt'), "Invalid `ann_file`.*got 'labels.txt'"),
         (dict(metainfo=dict(classes=['cat'])), 'Invalid `metainfo.classes`'),
     ],
 )
@@ -83,4 +86,11 @@ def test_too_few(photos):
     write(photos / 'dog' / '0.png', 0)
     shutil.copy(photos / 'dog' / '0.png', photos / 'dog' / '1.png')
     with pytest.raises(ValueError, match="different images .* got 1 of 'dog'"):
+        ImageFolder(str(photos), 'train')
+
+
+def test_a_class_without_images_cannot_be_split(photos):
+    (photos / 'owl').mkdir()
+    assert ImageFolder(str(photos)).metainfo['classes'] == ('cat', 'dog', 'owl')
+    with pytest.raises(ValueError, match="different images .* got 0 of 'owl'"):
         ImageFolder(str(photos), 'train')

@@ -100,6 +100,10 @@ def test_a_broken_image_is_named_or_skipped(how, ending, tmp_path):
 
 
 def test_another_answer_is_refused():
+    with pytest.raises(ValueError, match="`ignore_empty` .*`on_broken='skip'`"):
+        LoadImage(ignore_empty=True)
+    with pytest.raises(ValueError, match='`file_client_args` .*`backend_args`'):
+        LoadImage(file_client_args=dict(backend='petrel'))
     with pytest.raises(ValueError, match="`on_broken`.*got 'ignore'"):
         LoadImage(on_broken='ignore')
 

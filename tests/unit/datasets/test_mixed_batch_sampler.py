@@ -151,6 +151,7 @@ def test_a_share_of_nothing_is_the_batches_of_labeled_images():
     [
         (1.0, 'expected a number from 0 to less than 1, got 1.0'),
         (-0.1, 'expected a number from 0'),
+        ('0.5', 'expected a number from 0'),
         (0.99, 'at least one labeled and one unlabeled image in a batch of 8'),
         (0.01, 'at least one labeled and one unlabeled image in a batch of 8'),
     ],
