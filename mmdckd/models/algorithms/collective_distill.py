@@ -200,7 +200,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.folds = build_folds(folds, self, cuda_graphs)
         recompute = build_recomputation(memory, cohort, self.distiller)
         self.graphs = build_graphs(
-            cuda_graphs if folds is None else False,
+            False if isinstance(self.folds, FoldPlan) else cuda_graphs,
             cohort,
             teachers,
             self.distiller,

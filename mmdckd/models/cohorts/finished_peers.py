@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -17,10 +17,12 @@ from mmdckd.names import finished_name, parameter_prefix
 
 from ..distillers.recorders import MemberRecorder, Tensors
 from ..losses.base_collective_loss import LOGITS
-from ..networks import build_network, resolve_network
+from ..networks import NetworkSpec, build_network, resolve_network
 from ..teachers import FrozenTeacher
 from ..teachers.cached_logits import CachedLogits
+from ..teachers.input_adapter import InputAdapter
 from ..weights import read_checkpoint
+from .fold_plan import is_whole
 
 KEY = 'model.finished_peers'
 
@@ -48,15 +50,15 @@ class FinishedPeers:
         networks (Dict[str, FrozenTeacher]): Name to peer.
         fold_of (List[int]): The fold each peer is blind to, None for a peer
             that saw all images; empty if their cohort had no folds.
-        folds_digest (str): The hash of these folds.
+        folds_digest (str): The hash of these folds; empty if it is unknown.
         caches (Dict[str, CachedLogits]): Name to the cached logits of a peer,
             which then does not run;
             :class:`~mmdckd.engine.hooks.TeacherCacheHook` sets it. Empty by
             default.
 
     Raises:
-        ValueError: If there is no peer, or the weights of one are missing or
-            do not fit.
+        ValueError: If there is no peer, the weights of one are missing or do
+            not fit, or ``blind_to`` is not a fold.
     """
 
     def __init__(
@@ -71,14 +73,12 @@ class FinishedPeers:
         with torch.random.fork_rng(devices=[]):
             if isinstance(cfg, str):
                 content = read_checkpoint(cfg, KEY)
-                networks = read_students(cfg, content)
+                peers = read_students(cfg, content)
                 self._note_folds(content)
             else:
-                networks = _build(cfg, allow_random)
+                peers = _build(cfg, allow_random)
                 self.fold_of = _folds_in(cfg)
-        self.networks = {
-            finished_name(i): FrozenTeacher(each) for i, each in enumerate(networks)
-        }
+        self.networks = {finished_name(i): peer for i, peer in enumerate(peers)}
         self.caches: Dict[str, CachedLogits] = {}
         self._recorders = {
             name: record(peer.model) for name, peer in self.networks.items()
@@ -88,8 +88,10 @@ class FinishedPeers:
         meta = content.get('meta') or {}
         fold_of, digest = meta.get('fold_of'), meta.get('folds')
         if isinstance(fold_of, dict) and isinstance(digest, str):
-            self.fold_of = [fold_of.get(name) for name in _names_in(content)]
-            self.folds_digest = digest
+            folds = [fold_of.get(name) for name in _names_in(content)]
+            if all(map(_is_fold, folds)):
+                self.fold_of = folds
+                self.folds_digest = digest
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -142,12 +144,17 @@ class FinishedPeers:
         )
 
 
-def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseModel]:
+def _build(
+    cfgs: Union[dict, Sequence[dict]], allow_random: bool
+) -> List[FrozenTeacher]:
     if not isinstance(cfgs, (dict, list, tuple)) or not cfgs:
         expected = 'a checkpoint of a cohort, or the configs of one or more networks'
         raise invalid(KEY, expected, cfgs)
-    networks = []
+    peers = []
     for i, cfg in enumerate(_as_list(cfgs)):
+        if not isinstance(cfg, dict):
+            hint = ' The checkpoint of a cohort is given alone, not in a list.'
+            raise invalid(f'{KEY}[{i}]', 'the config of a network', cfg, hint)
         network = {key: value for key, value in cfg.items() if key != 'blind_to'}
         spec = resolve_network(network, f'finished_peers[{i}]')
         if spec.new_head or not (spec.weights or allow_random):
@@ -156,21 +163,40 @@ def _build(cfgs: Union[dict, Sequence[dict]], allow_random: bool) -> List[BaseMo
                 'its weights as `pretrained`, got '
                 f'{"a new head" if spec.new_head else "no weights"}.'
             )
-        networks.append(build_network(spec))
-    return networks
+        peers.append(_freeze(spec))
+    return peers
+
+
+def _freeze(spec: NetworkSpec) -> FrozenTeacher:
+    """Build a network and freeze it; like a teacher, it takes the students' input
+    if its config has no data preprocessor."""
+    network = build_network(spec)
+    peer = FrozenTeacher(network)
+    peer.adapt = InputAdapter(
+        network.data_preprocessor if spec.data_preprocessor else None
+    )
+    return peer
 
 
 def _folds_in(cfgs: Union[dict, Sequence[dict]]) -> List[Optional[int]]:
     """Return the fold each network is blind to; an empty list if none is."""
     folds = [cfg.get('blind_to') for cfg in _as_list(cfgs)]
+    for i, fold in enumerate(folds):
+        if not _is_fold(fold):
+            expected = 'the number of a fold, from 0 on, or None'
+            raise invalid(f'{KEY}[{i}].blind_to', expected, fold)
     return [] if set(folds) == {None} else folds
+
+
+def _is_fold(value: Any) -> bool:
+    return value is None or is_whole(value) and value >= 0
 
 
 def _as_list(cfgs: Union[dict, Sequence[dict]]) -> List[dict]:
     return [cfgs] if isinstance(cfgs, dict) else list(cfgs)
 
 
-def read_students(path: str, content: dict) -> List[BaseModel]:
+def read_students(path: str, content: dict) -> List[FrozenTeacher]:
     """Build the students stored in the checkpoint of a cohort.
 
     Args:
@@ -178,7 +204,7 @@ def read_students(path: str, content: dict) -> List[BaseModel]:
         content (dict): The content of the checkpoint.
 
     Returns:
-        List[BaseModel]: The students with their weights.
+        List[FrozenTeacher]: The students with their weights, frozen.
 
     Raises:
         ValueError: If it is not the checkpoint of a cohort, was written by a
@@ -198,16 +224,16 @@ def read_students(path: str, content: dict) -> List[BaseModel]:
     for name in names:
         check_values(configs[name], f'{path}: meta.students.{name}')
         spec = resolve_network(configs[name], f'{KEY}.{name}', trusted=False)
-        network = build_network(spec)
-        prefix = f'{parameter_prefix(name)}'
+        peer = _freeze(spec)
+        prefix = parameter_prefix(name)
         own = {
             key[len(prefix) :]: value
             for key, value in weights.items()
             if key.startswith(prefix)
         }
-        require_fit(network, own, f'`{KEY}`', f'{path}: {name}')
-        network.pretrained_classes = class_names_in(content)
-        students.append(network)
+        require_fit(peer.model, own, f'`{KEY}`', f'{path}: {name}')
+        peer.model.pretrained_classes = class_names_in(content)
+        students.append(peer)
     return students
 
 

@@ -43,22 +43,24 @@ class FoldPlan:
         graduate: Union[str, Sequence[str], None] = None,
         seed: int = 0,
     ) -> None:
+        expected = f'one or more of {list(names)}'
+        if not isinstance(graduate, (str, list, tuple, type(None))):
+            raise invalid(f'{KEY}.graduate', expected, graduate)
         graduates = [graduate] if isinstance(graduate, str) else list(graduate or ())
         for name in graduates:
             if name not in names:
-                expected = f'one or more of {list(names)}'
                 hint = did_you_mean(name, names)
                 raise invalid(f'{KEY}.graduate', expected, name, hint)
         blind = [name for name in names if name not in graduates]
         if num_folds is None:
             num_folds = len(blind)
-        if not _is_whole(num_folds) or not 2 <= num_folds <= len(blind):
+        if not is_whole(num_folds) or not 2 <= num_folds <= len(blind):
             expected = (
                 f'an integer from 2 to {len(blind)}, the number of students that are '
                 'not graduates, so that every fold has a student that is blind to it'
             )
             raise invalid(f'{KEY}.num_folds', expected, num_folds)
-        if not _is_whole(seed):
+        if not is_whole(seed):
             raise invalid(f'{KEY}.seed', 'an integer', seed)
         self.names = list(names)
         self.num_folds = num_folds
@@ -66,7 +68,7 @@ class FoldPlan:
         self.fold_of: Dict[str, int] = {
             name: i % num_folds for i, name in enumerate(blind)
         }
-        self.deployed = graduates or self.names
+        self.deployed = list(dict.fromkeys(graduates)) or self.names
 
     @property
     def fold_of_each(self) -> List[Optional[int]]:
@@ -104,5 +106,6 @@ def build_fold_plan(cfg: Any, names: Sequence[str]) -> Optional[FoldPlan]:
     return FoldPlan(names, **cfg)
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Return whether a value is an integer, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -11,7 +11,7 @@ from mmdckd.errors import invalid
 from ..options import check_count
 from .batch_folds import NO_FOLD, BlindPeers, folds_in
 from .finished_peers import FinishedPeers
-from .fold_plan import KEY
+from .fold_plan import KEY, is_whole
 
 
 class PeerFolds:
@@ -21,7 +21,7 @@ class PeerFolds:
 
     Args:
         peers (FinishedPeers): Peers from the checkpoint of a cohort that was
-            trained with ``model.folds``.
+            trained with ``model.folds``, or networks with ``blind_to``.
         num_folds (int): The number K of folds of that cohort.
         seed (int): The seed of its folds. Defaults to 0.
 
@@ -32,12 +32,15 @@ class PeerFolds:
             a label.
 
     Raises:
-        ValueError: If the peers were trained without folds, or folds differ in
-            the number of peers that are blind to them.
+        ValueError: If the peers were trained without folds or with another
+            number of folds, or folds differ in the number of peers that are
+            blind to them.
     """
 
     def __init__(self, peers: FinishedPeers, num_folds: int, seed: int = 0) -> None:
         check_count(f'{KEY}.num_folds', num_folds)
+        if not is_whole(seed):
+            raise invalid(f'{KEY}.seed', 'an integer', seed)
         if not peers.fold_of:
             raise ValueError(
                 f'Invalid `model.finished_peers`: expected a checkpoint of a cohort '
@@ -47,12 +50,13 @@ class PeerFolds:
         self.num_folds = num_folds
         self.seed = seed
         self._digest = peers.folds_digest
-        blind: List[List[int]] = [[] for _ in range(num_folds)]
-        for index, fold in enumerate(peers.fold_of):
-            if fold is not None and fold < num_folds:
-                blind[fold].append(index)
+        blind: List[List[int]] = [
+            [index for index, own in enumerate(peers.fold_of) if own == fold]
+            for fold in range(num_folds)
+        ]
         counts = {len(each) for each in blind}
-        if counts == {0} or len(counts) > 1:
+        beyond = any(fold is not None and fold >= num_folds for fold in peers.fold_of)
+        if counts == {0} or len(counts) > 1 or beyond:
             expected = 'the number of folds of the finished peers, whose folds are '
             raise invalid(f'{KEY}.num_folds', f'{expected}{peers.fold_of}', num_folds)
         (self.num_blind,) = counts

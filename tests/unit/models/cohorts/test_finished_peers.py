@@ -180,8 +180,13 @@ def test_a_checkpoint_that_does_not_know_its_students(tmp_path):
         (network(), ALONE, r'finished_peers\[0\].*`pretrained`, got no weights'),
         ([], {}, 'finished_peers.*configs of one or more'),
         (3, {}, 'finished_peers.*configs of one or more'),
+        (['a.pth'], {}, r"finished_peers\[0\]`: expected the config .* got 'a.pth'"),
         ('missing.pth', {}, 'missing.pth'),
-        (0, dict(lagged_peers=dict(interval=2)), 'None with `lagged_peers`'),
+        (
+            0,
+            dict(num_students=2, lagged_peers=dict(interval=2)),
+            'None with `lagged_peers`',
+        ),
         (0, dict(distiller=distiller(beta=0.0)), 'no loss .*learns from peers'),
         (
             0,
@@ -244,3 +249,19 @@ def test_peers_that_are_blind_do_not_compare_students(files):
         sample.set_metainfo(dict(fold=i % 3))
     with pytest.raises(ValueError, match='of HeldOutCollector.*got AgreementCollector'):
         model.loss(**model.data_preprocessor(batch, True))
+
+
+def test_a_peer_gets_images_as_its_own_preprocessor_makes_them(files, batch):
+    """Also if that does not normalize them."""
+    own = dict(type='mmpretrain.ClsDataPreprocessor', num_classes=10, to_rgb=True)
+    model = distil(
+        1,
+        distiller=distiller(),
+        finished_peers=[dict(files[0], data_preprocessor=own), files[1]],
+    )
+    inputs = model.data_preprocessor(batch)['inputs']
+    adapted, same = (
+        peer.adapt(inputs) for peer in model.finished_peers.networks.values()
+    )
+    torch.testing.assert_close(adapted, batch['inputs'].flip(1).float())
+    assert torch.equal(same, inputs)

@@ -403,6 +403,7 @@ def test_plans_that_cannot_be(folds, message):
             'from the teacher only, or that is a mean .* GatedEnsembleLoss',
         ),
         (dict(distiller=dckd()), 'expected 2 or more, as .* needs peers'),
+        (dict(folds=dict(graduate=2)), '`model.folds.graduate`: .*got 2'),
         (
             dict(folds=None, distiller=dckd(collector='held_out')),
             'loss_dckd.collector`: expected a collector without folds',

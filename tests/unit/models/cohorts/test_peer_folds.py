@@ -188,3 +188,41 @@ def test_folds_that_do_not_fit_are_refused(cohorts, blind, folds, message):
                 collective_losses=dict(loss_dckd=loss),
             ),
         )
+
+
+HELD_OUT = dict(
+    type='mmdckd.CollectiveDistiller',
+    collective_losses=dict(
+        loss_dckd=dict(type='mmdckd.DCKDLoss', gamma=0.0, collector='held_out')
+    ),
+)
+
+
+def taught(blind_to, **options):
+    """A student of untrained peers that are blind to these folds."""
+    peers = [dict(network(), blind_to=fold) for fold in blind_to]
+    return distil(1, finished_peers=peers, distiller=HELD_OUT, **options)
+
+
+@pytest.mark.parametrize(
+    'blind_to, folds, message',
+    [
+        # The last fold, for Python.
+        ([-1, 0], FOLDS, r'finished_peers\[0\].blind_to`.*got -1'),
+        ([0, '1'], FOLDS, r"finished_peers\[1\].blind_to`.*got '1'"),
+        ([0, [1]], FOLDS, r'finished_peers\[1\].blind_to`.*got \[1\]'),
+        ([0, True], FOLDS, r'finished_peers\[1\].blind_to`.*got True'),
+        # Peers of four folds, two of which are not blind to any of two folds.
+        ([0, 1, 2, 3], FOLDS, r'num_folds.*\[0, 1, 2, 3\], got 2'),
+        ([0, 1], dict(num_folds=2, seed='0'), "folds.seed`.*got '0'"),
+    ],
+)
+def test_folds_that_no_peer_can_be_blind_to(blind_to, folds, message):
+    with pytest.raises(ValueError, match=message):
+        taught(blind_to, folds=folds)
+
+
+def test_students_of_blind_peers_may_run_as_graphs():
+    """They see every image, unlike students with folds of their own."""
+    assert taught([0, 1], folds=FOLDS, cuda_graphs=True).graphs is not None
+    assert taught([0, 1], folds=FOLDS, cuda_graphs=False).graphs is None
