@@ -238,12 +238,23 @@ def build_lagged_peers(
     """Build the lagged copies of the students, if the config asks for them.
 
     Raises:
-        ValueError: If no loss learns from them.
+        ValueError: If the config is not a dict of known options, or no loss
+            learns from them.
     """
     if cfg is None:
         return None
-    if not distiller.collective_losses:
-        expected = 'None without `distiller.collective_losses`'
+    known = ('momentum', 'interval')
+    if not isinstance(cfg, dict) or not set(cfg) <= set(known):
+        raise invalid('lagged_peers', f'a dict with keys of {known}', cfg)
+    if not any(
+        set(sources) & set(cohort.names)
+        for loss in distiller.collective_losses.values()
+        for index in range(len(cohort))
+        for sources in loss.sources(index, cohort.names, []).values()
+    ):
+        expected = (
+            'None without a loss in `distiller.collective_losses` that uses peers'
+        )
         raise invalid('lagged_peers', expected, cfg)
     return LaggedPeers(cohort, distiller.record_student, **cfg)
 

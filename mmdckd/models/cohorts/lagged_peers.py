@@ -9,7 +9,7 @@ from torch import nn
 from mmdckd.errors import invalid
 
 from ..distillers.recorders import MemberRecorder, Tensors
-from ..options import check_count
+from ..options import check_count, check_positive
 from .student_cohort import StudentCohort
 
 
@@ -20,7 +20,7 @@ class LaggedPeers(nn.Module):
         \bar\theta_j \leftarrow (1 - m) \bar\theta_j + m \theta_j
         \quad \text{every } n \text{ steps}
 
-    With momentum m = 1, a copy is the student of up to n steps ago, as in
+    With momentum m = 1, a copy is the student of up to n - 1 steps ago, as in
     codistillation, `Large scale distributed neural network training through
     online distillation <https://arxiv.org/abs/1804.03235>`_ (Anil et al., ICLR
     2018); with m < 1, it is an exponential moving average.
@@ -49,8 +49,9 @@ class LaggedPeers(nn.Module):
         interval: int = 1,
     ) -> None:
         super().__init__()
-        if not 0 < momentum <= 1:
-            expected = 'a number more than 0 and at most 1'
+        check_positive('lagged_peers.momentum', momentum)
+        if momentum > 1:
+            expected = 'a number above 0 and at most 1'
             raise invalid('lagged_peers.momentum', expected, momentum)
         check_count('lagged_peers.interval', interval)
         self.momentum = momentum

@@ -153,6 +153,8 @@ def test_without_peers_a_student_learns_from_its_own_past(batch):
     [
         (dict(momentum=0.0), '`lagged_peers.momentum`.*got 0.0'),
         (dict(momentum=1.1), '`lagged_peers.momentum`.*got 1.1'),
+        (dict(momentum='0.5'), "`lagged_peers.momentum`.*got '0.5'"),
+        (dict(intervall=2), '`lagged_peers`: expected a dict with keys'),
         (dict(interval=0), '`lagged_peers.interval`.*got 0'),
         (dict(interval=1.5), '`lagged_peers.interval`.*got 1.5'),
     ],
@@ -171,3 +173,19 @@ def test_they_need_a_loss_that_collects():
             distiller=dict(type='mmdckd.CollectiveDistiller'),
             lagged_peers=dict(),
         )
+
+
+@pytest.mark.parametrize('num_students', [1, 2])
+def test_they_need_a_loss_that_uses_peers(num_students):
+    losses = dict(loss_dckd=dict(type='mmdckd.DCKDLoss', beta=0.0))
+    with pytest.raises(ValueError, match='`lagged_peers`: expected None .*uses peers'):
+        distil(
+            num_students,
+            distiller=dict(DISTILLER, collective_losses=losses),
+            lagged_peers=dict(),
+        )
+
+
+def test_options_that_are_not_in_a_dict():
+    with pytest.raises(ValueError, match='`lagged_peers`: expected a dict .* got 2'):
+        distil(2, distiller=DISTILLER, lagged_peers=2)
