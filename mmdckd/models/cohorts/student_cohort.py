@@ -283,16 +283,22 @@ def _same_parameters(a: nn.Module, b: nn.Module) -> bool:
 
 def _preprocessing(preprocessor: nn.Module) -> dict:
     """Return what a data preprocessor does, for comparison."""
-    content: Dict[str, Any] = {
-        name: value
-        for name, value in vars(preprocessor).items()
-        if isinstance(value, (int, float, str, bool, type(None)))
-        and name not in ('training', 'num_classes')
-    }
-    content['type'] = type(preprocessor)
+    content = _settings(preprocessor)
+    for name in ('training', 'num_classes'):
+        content.pop(name, None)
     content.update((n, b.flatten().tolist()) for n, b in preprocessor.named_buffers())
     augments = getattr(preprocessor, 'batch_augments', None)
-    content['augments'] = (
-        None if augments is None else ([type(a) for a in augments.augments])
-    )
+    if augments is not None:
+        content['augments'] = [_settings(augment) for augment in augments.augments]
+        content['probs'] = augments.probs
     return content
+
+
+def _settings(thing: Any) -> Dict[str, Any]:
+    """Return the type of an object, and its attributes that are plain values."""
+    plain = (int, float, str, bool, tuple, type(None))
+    own = getattr(thing, '__dict__', {})
+    return {
+        'type': type(thing),
+        **{name: value for name, value in own.items() if isinstance(value, plain)},
+    }

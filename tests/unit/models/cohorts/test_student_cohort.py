@@ -80,3 +80,19 @@ def test_initializing_peers_leaves_the_runs_random_stream_alone():
     cohort = StudentCohort(dict(a=network(), b=network()))
     cohort.init_weights()
     assert torch.equal(torch.rand(3), alone)
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        dict(augments=[dict(type='Mixup', alpha=0.8)]),
+        dict(augments=[dict(type='Mixup', alpha=0.2)], probs=[0.5]),
+        dict(augments=[dict(type='CutMix', alpha=0.2)]),
+        None,
+    ],
+)
+def test_images_are_mixed_once_for_all_students(other):
+    mixup = dict(augments=[dict(type='Mixup', alpha=0.2)])
+    StudentCohort(dict(a=network(train_cfg=mixup), b=network(34, train_cfg=mixup)))
+    with pytest.raises(ValueError, match="'b' and 'a'.*data_preprocessor"):
+        StudentCohort(dict(a=network(train_cfg=mixup), b=network(train_cfg=other)))
