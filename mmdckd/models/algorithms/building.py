@@ -120,9 +120,15 @@ def build_cohort(
 
 
 def teacher_builder(
-    trainable: bool, norm_eval: bool, allow_random: bool
+    teacher: Any, trainable: bool, norm_eval: bool, allow_random: bool
 ) -> Callable[..., Teacher]:
-    """Return the function that builds a trainable or a frozen teacher."""
+    """Return the function that builds a trainable or a frozen teacher.
+
+    Raises:
+        ValueError: If there is no teacher to be trained.
+    """
+    if trainable and (teacher is None or teacher in ([], ())):
+        raise invalid('teacher_trainable', 'False without `teacher`', trainable)
     if trainable:
         return partial(TrainableTeacher, norm_eval=norm_eval)
     return partial(FrozenTeacher, allow_random=allow_random)

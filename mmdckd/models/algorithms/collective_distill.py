@@ -167,7 +167,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.calculate_student_loss = calculate_student_loss
         self.teacher_trainable = teacher_trainable
         build = teacher_builder(
-            teacher_trainable, teacher_norm_eval, allow_random_teacher
+            teacher, teacher_trainable, teacher_norm_eval, allow_random_teacher
         )
         self.teachers = teachers = build_teachers(teacher, teacher_ckpt, build, cohort)
         key = 'students' if architecture is None else 'architecture'

@@ -69,6 +69,12 @@ class StudentPass:
             ValueError: If images lack labels without being marked as unlabeled,
                 or there is nothing to learn from.
         """
+        if not self._with_loss and not distilling:
+            raise ValueError(
+                'Invalid `model.calculate_student_loss`: expected True with '
+                '`StopDistillHook`, as students have no other loss after '
+                'distillation stops, got False.'
+            )
         lagged_peers = self._lagged_peers if distilling else None
         if lagged_peers is not None and not step.students:
             lagged_peers.follow(self._cohort)

@@ -4,6 +4,8 @@ from typing import Optional, Tuple, Union
 import torch
 from mmengine.model import BaseModel
 
+from mmdckd.errors import invalid
+
 from ..networks import build_network, resolve_network
 from ..weights import check_pretrained_parts
 from .input_adapter import InputAdapter
@@ -34,6 +36,9 @@ def build_teacher(
             they are named twice, or if they do not fit.
     """
     if isinstance(cfg, BaseModel):
+        if checkpoint:
+            expected = 'None with a network, whose weights are used,'
+            raise invalid('teacher_ckpt', expected, checkpoint)
         preprocessor = cfg.data_preprocessor
         normalizes = hasattr(preprocessor, 'mean')
         return cfg, InputAdapter(preprocessor if normalizes else None)

@@ -406,3 +406,16 @@ def test_bad_configs_are_named(cfg, message):
 def test_a_network_that_is_no_dict_is_refused():
     with pytest.raises(TypeError, match='`architecture`'):
         distil(architecture=3)
+
+
+def test_students_always_have_something_to_learn_from(batch):
+    model = distil(calculate_student_loss=False)
+    model.distillation_stopped = True
+    with pytest.raises(ValueError, match='`model.calculate_student_loss`.*Stop'):
+        losses_of(model, batch)
+
+
+@pytest.mark.parametrize('teacher', [None, []])
+def test_a_teacher_that_trains_must_be_there(teacher):
+    with pytest.raises(ValueError, match='`teacher_trainable`: expected False without'):
+        distil(teacher=teacher, teacher_trainable=True)

@@ -218,3 +218,11 @@ def test_nothing_is_kept_for_a_gradient():
     with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda x: x):
         teacher(images)
     assert not kept and not outputs[0].requires_grad
+
+
+def test_weights_beside_a_network_are_refused(checkpoint):
+    built = build_network(resolve_network(network(34), 'teacher'))
+    with pytest.raises(
+        ValueError, match='`teacher_ckpt`: expected None with a network'
+    ):
+        FrozenTeacher(built, checkpoint)
