@@ -294,6 +294,9 @@ class _Replay(torch.autograd.Function):
         ctx.graphed = graphed
         graphed.inputs.copy_(inputs)
         graphed.forward_graph.replay()
+        if not graphed.parameters:
+            # With independent views, a teacher runs several times in a step.
+            return tuple(output.clone() for output in graphed.outputs)
         return tuple(output.detach() for output in graphed.outputs)
 
     @staticmethod

@@ -3,6 +3,7 @@
 
 import random
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ import torch
 from test_recomputation import FEATURES, distiller
 
 from helpers.networks import distil
-from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state, replaying
+from mmdckd.models.algorithms.cuda_graphs import (
+    _host_random_state,
+    _Replay,
+    _state,
+    replaying,
+)
 
 
 def test_a_compiled_step_has_no_graphs_of_ours(batch):
@@ -61,3 +67,15 @@ def test_a_draw_on_the_host_is_seen(draw):
     assert _host_random_state() == before
     draw()
     assert _host_random_state() != before
+
+
+def test_the_output_of_a_frozen_backbone_outlives_the_next_replay():
+    """With independent views, a teacher runs on each before a loss reads it."""
+    inputs, outputs = torch.zeros(2), [torch.zeros(2)]
+    graph = SimpleNamespace(replay=lambda: outputs[0].copy_(2 * inputs))
+    graphed = SimpleNamespace(
+        inputs=inputs, outputs=outputs, parameters=[], forward_graph=graph
+    )
+    (first,) = _Replay.apply(graphed, torch.ones(2))
+    (second,) = _Replay.apply(graphed, torch.full((2,), 3.0))
+    assert first.tolist() == [2, 2] and second.tolist() == [6, 6]
