@@ -32,7 +32,7 @@ def split_views(
     Args:
         inputs (Tensor | List[Tensor]): Preprocessed images (B, 3, H, W), or
             one such tensor per view.
-            samples (list, optional): B data samples, or one such list per view.
+        samples (list, optional): B data samples, or one such list per view.
         views (str): ``'shared'`` or ``'independent'``.
         channels_last (bool): Whether to convert a shared view to the
             channels-last format once, instead of in every member's first

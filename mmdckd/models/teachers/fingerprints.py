@@ -7,7 +7,7 @@ from typing import Sequence, Union
 import numpy as np
 import torch
 
-#: Of a larger image, this many bytes are hashed, spread evenly.
+#: Of a larger image, at most this many bytes are hashed, spread evenly.
 _BYTES = 1 << 14
 
 
@@ -19,8 +19,8 @@ def fingerprints(images: Union[torch.Tensor, Sequence[torch.Tensor]]) -> np.ndar
             loader yields them.
 
     Returns:
-        np.ndarray: uint64 of shape (B,). It covers an image of up to 16 KiB
-        whole, and the shape and about 16 KiB of a larger one.
+        np.ndarray: uint64 of shape (B,). It covers the shape of an image and,
+        up to 16 KiB, all its bytes; of a larger one, 5 to 16 KiB, spread evenly.
     """
     return np.array([_fingerprint(image) for image in images], np.uint64)
 

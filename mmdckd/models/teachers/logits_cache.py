@@ -19,18 +19,19 @@ from .cached_logits import check_lookup
 
 Part = Union[str, np.ndarray, torch.Tensor]
 
+# Bytes that are read at once to compute a checksum.
 _BLOCK = 1 << 24
-# Of the file with the checksum, in bytes.
+# The largest size of the file with the checksum, in bytes.
 _LARGEST_NOTE = 4096
 
 
 class LogitsCache:
     """The logits of I images in V views each, C classes.
 
-    They are kept as float16 in ``<folder>/<key>.npy``, which is mapped into
-    memory, not read; ``<key>.json`` beside it has the checksum of the file.
-    What is in it was computed for what the key stands for, so that a stale
-    file is never looked at: it has another name.
+    They are stored as float16 in ``<folder>/<key>.npy``, which is mapped into
+    memory; ``<key>.json`` holds the checksum of the file. The key is a hash of
+    everything the logits depend on, so logits of another network or of other
+    images have another name.
 
     Args:
         logits (np.ndarray): float16 of shape (I, V, C).
@@ -42,16 +43,15 @@ class LogitsCache:
 
     @classmethod
     def open(cls, folder: str, key: str, shape: tuple) -> Optional['LogitsCache']:
-        """Open what :meth:`create` has written.
+        """Open a file that :meth:`create` has written.
 
         Args:
             folder (str): The folder.
-            key (str): What the logits are of.
+            key (str): The hash of everything the logits depend on.
             shape (tuple): I, V and C.
 
         Returns:
-            LogitsCache, optional: None where there is none, or one that is
-            damaged: not whole, or not what was written.
+            LogitsCache, optional: None if there is no file, or it is damaged.
         """
         path = _path(folder, key)
         if not (osp.isfile(path) and osp.isfile(_noted(path))):
@@ -75,17 +75,20 @@ class LogitsCache:
     def create(
         cls, folder: str, key: str, shape: tuple, batches: Iterable[np.ndarray]
     ) -> 'LogitsCache':
-        """Write logits, and open them. A file is there when it is whole.
+        """Write logits to a file, completely or not at all, and open it.
 
         Args:
-            folder (str): The folder; it is made where there is none.
-            key (str): What the logits are of.
+            folder (str): The folder; it is created if it is missing.
+            key (str): The hash of everything the logits depend on.
             shape (tuple): I, V and C.
-            batches (Iterable[np.ndarray]): The logits of I x V views, image
+            batches (Iterable[np.ndarray]): The logits of all I x V views, image
                 by image, in batches (B, C).
 
+        Returns:
+            LogitsCache: The logits.
+
         Raises:
-            OSError: If there is no room for them.
+            OSError: If they do not fit on the disk.
             ValueError: If a logit is not finite in float16.
         """
         os.makedirs(folder, exist_ok=True)
@@ -93,7 +96,7 @@ class LogitsCache:
         needed = 2 * int(np.prod(shape))
         free = shutil.disk_usage(folder).free
         if free < needed:
-            # A file that is mapped would end the process as it is written.
+            # On a full disk, writing to mapped memory would kill the process.
             raise OSError(
                 f'{folder!r} has {free / 2**30:.2f} GiB of room, '
                 f"and the teacher's logits {tuple(shape)} need "
@@ -122,7 +125,7 @@ class LogitsCache:
         return cls(np.load(path, mmap_mode='r', allow_pickle=False))
 
     def __deepcopy__(self, memo: dict) -> 'LogitsCache':
-        """A copy of a model that has it, an EMA for instance, shares it."""
+        """Share it with copies of the model, such as an EMA."""
         return self
 
     def look_up(
@@ -131,20 +134,21 @@ class LogitsCache:
         data_samples: Optional[List[BaseDataElement]],
         run: Callable[[torch.Tensor], torch.Tensor],
     ) -> torch.Tensor:
-        """Look up the logits of a batch; at first, compare them with what the
-        network says.
+        """Look up the logits of a batch; the first time, compare them with those
+        that the network computes.
 
         Args:
-            inputs (Tensor): The images (B, 3, H, W).
-            data_samples (List[DataSample]): With ``sample_idx`` and ``view``.
-            run (Callable): Runs the network on the images.
+            inputs (Tensor): Preprocessed images (B, 3, H, W).
+            data_samples (List[DataSample]): B data samples with ``sample_idx``
+                and ``view``.
+            run (Callable): Runs the network on images: its logits (B, C).
 
         Returns:
             Tensor: float32 of shape (B, C).
 
         Raises:
-            ValueError: If a sample does not name its index; on first use, also if
-                the network's logits differ.
+            ValueError: If a sample lacks ``sample_idx`` or ``view``; the first
+                time, also if the network computes different logits.
         """
         logits = self(inputs, data_samples)
         if not self._checked:
@@ -163,15 +167,15 @@ class LogitsCache:
         """Look up the logits of a batch.
 
         Args:
-            inputs (Tensor): The images (B, 3, H, W), for their device.
-            data_samples (List[DataSample]): With ``sample_idx`` and
-                ``view``.
+            inputs (Tensor): The images (B, 3, H, W); only their device is used.
+            data_samples (List[DataSample]): B data samples with ``sample_idx``
+                and ``view``.
 
         Returns:
             Tensor: float32 of shape (B, C).
 
         Raises:
-            ValueError: If a sample does not name its index.
+            ValueError: If the samples lack ``sample_idx`` or ``view``.
         """
         data_samples = data_samples or []
         for name in ('sample_idx', 'view'):
@@ -188,7 +192,7 @@ class LogitsCache:
 
 
 def hash_of(*parts: Part) -> 'hashlib.blake2b':
-    """A hash of texts, arrays and tensors, in order.
+    """Compute a hash of texts, arrays and tensors, in order.
 
     Args:
         *parts (str | np.ndarray | Tensor): The parts.
