@@ -19,6 +19,7 @@ from ..distillers.recorders import MemberRecorder, Tensors
 from ..losses.base_collective_loss import LOGITS
 from ..networks import NetworkSpec, build_network, resolve_network
 from ..teachers import FrozenTeacher
+from ..teachers.building import weights_of
 from ..teachers.cached_logits import CachedLogits
 from ..teachers.input_adapter import InputAdapter
 from ..weights import read_checkpoint
@@ -157,7 +158,7 @@ def _build(
             raise invalid(f'{KEY}[{i}]', 'the config of a network', cfg, hint)
         network = {key: value for key, value in cfg.items() if key != 'blind_to'}
         spec = resolve_network(network, f'finished_peers[{i}]')
-        if spec.new_head or not (spec.weights or allow_random):
+        if spec.new_head or not (weights_of(spec) or allow_random):
             raise ValueError(
                 f'Invalid `{KEY}[{i}]`: expected a trained network, with the path of '
                 'its weights as `pretrained`, got '

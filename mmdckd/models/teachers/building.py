@@ -6,7 +6,7 @@ from mmengine.model import BaseModel
 
 from mmdckd.errors import invalid
 
-from ..networks import build_network, resolve_network
+from ..networks import NetworkSpec, build_network, resolve_network
 from ..weights import check_pretrained_parts
 from .input_adapter import InputAdapter
 
@@ -52,14 +52,15 @@ def build_teacher(
             'Invalid `teacher.new_head`: expected False, as a teacher needs a '
             'trained head, got True.'
         )
-    if checkpoint and spec.weights:
+    weights = weights_of(spec)
+    if checkpoint and weights:
         raise ValueError(
             f'Invalid `teacher_ckpt`: expected None, as `teacher` names the '
-            f'weights {spec.weights!r}, got {checkpoint!r}.'
+            f'weights {weights!r}, got {checkpoint!r}.'
         )
     if checkpoint:
         spec.weights, spec.key = checkpoint, 'teacher_ckpt'
-    if not spec.weights and not allow_random:
+    if not (weights or checkpoint or allow_random):
         raise ValueError(
             'Invalid `teacher`: expected a network with trained weights, got none. '
             'Set `teacher_ckpt` to a checkpoint, or `teacher.pretrained=True`. To '
@@ -68,9 +69,19 @@ def build_teacher(
     # Building a teacher must not advance the students' random stream.
     with torch.random.fork_rng(devices=[]):
         network = build_network(spec)
-        if not spec.weights:
+        if not weights_of(spec):
             check_pretrained_parts(network, 'model.teacher')
             network.init_weights()
     return network, InputAdapter(
         network.data_preprocessor if spec.data_preprocessor else None, size
     )
+
+
+def weights_of(spec: NetworkSpec) -> Union[str, bool, None]:
+    """Return what names the weights of a network: a path or URL, or True if its
+    library loads them, as for a ``TimmClassifier``; None if nothing does.
+
+    Args:
+        spec (NetworkSpec): The network.
+    """
+    return spec.weights or spec.model.get('pretrained') is True or None

@@ -100,3 +100,33 @@ def test_a_config_of_mmcls_is_refused_with_that_of_mmpretrain():
 )
 def test_configs_that_are_shipped_are_found(path):
     assert resolve_network(dict(cfg_path=f'mmdckd::{path}'), 'key').key == 'key'
+
+
+class Listed(WrappedClassifier):
+    """With weights that its library lists."""
+
+    def __init__(self, pretrained=False, **kwargs):
+        super().__init__(**kwargs)
+        if pretrained:
+            nn.init.constant_(self.model[3].weight, 3.0)
+
+
+def test_a_wrapped_network_brings_the_weights_of_its_library(monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'TimmClassifier', Listed)
+    cfg = dict(type='TimmClassifier', pretrained=True)
+    loss = dict(type='mmdckd.DCKDLoss', gamma=0.0)
+    model = distil(
+        1,
+        teacher=cfg,
+        finished_peers=[cfg],
+        allow_random_teacher=False,
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_dckd=loss)
+        ),
+    )
+    for each in (*model.teachers, *model.finished_peers.networks.values()):
+        assert (each.model.model[3].weight == 3).all()
+    with pytest.raises(ValueError, match='`teacher_ckpt`: expected None, as'):
+        distil(1, teacher=cfg, teacher_ckpt='a.pth')
+    with pytest.raises(ValueError, match='trained weights, got none'):
+        distil(1, teacher=dict(type='TimmClassifier'), allow_random_teacher=False)
