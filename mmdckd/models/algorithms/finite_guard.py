@@ -194,8 +194,8 @@ def describe_losses(
 
     Args:
         losses (Dict[str, Tensor]): Losses by name.
-        causes (Sequence[str]): The students that are the cause; None stands
-            for a teacher.
+        causes (Sequence[str]): The students, or finished peers, that are the
+            cause; None stands for a teacher.
         samples (Sequence[DataSample], optional): The batch.
 
     Returns:

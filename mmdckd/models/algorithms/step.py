@@ -10,6 +10,9 @@ from mmengine.structures import BaseDataElement
 from ..cohorts.batch_folds import BatchFolds
 from ..distillers.recorders import Tensors
 
+#: What messages call a finished peer.
+FINISHED = 'a finished peer'
+
 
 @dataclass
 class View:
@@ -81,8 +84,8 @@ class StepRecord:
 
     def owners(self) -> List[Tuple[Optional[str], torch.Tensor]]:
         """Return every tensor that is learned from, with its student; None stands
-        for a frozen network."""
+        for a teacher, :data:`FINISHED` for a finished peer."""
         members: List[Tuple[Optional[str], Tensors]] = list(self.students.items())
-        frozen = [*self.teachers, *self.finished]
-        members += [(None, each) for view in frozen for each in view]
+        members += [(None, each) for view in self.teachers for each in view]
+        members += [(FINISHED, each) for view in self.finished for each in view]
         return [(owner, x) for owner, each in members for x in each.values()]

@@ -10,7 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
-from helpers.networks import digits, distil
+from helpers.networks import digits, distil, network
 from helpers.poison import Poison
 from helpers.processes import run_processes
 from mmdckd.models.algorithms.finite_guard import look_at
@@ -124,6 +124,19 @@ def test_a_teacher_that_is_the_cause_is_named():
     model = distil(num_students=3)
     model.teachers[0].model.head.fc.bias.data[0] = math.nan
     with pytest.raises(FloatingPointError, match='loss of the teacher'):
+        steps(model, optimizer(model), 0, 1)
+
+
+def test_a_finished_peer_that_is_the_cause_is_named():
+    model = distil(
+        num_students=1,
+        teacher=None,
+        finished_peers=[network()] * 2,
+        distiller=dckd(alpha=0.0),
+    )
+    peers = list(model.finished_peers.networks.values())
+    peers[1].model.head.fc.bias.data[0] = math.nan
+    with pytest.raises(FloatingPointError, match='the loss of a finished peer: coll'):
         steps(model, optimizer(model), 0, 1)
 
 
