@@ -101,8 +101,8 @@ def find_function(path: str, key: str) -> Callable:
     Raises:
         ValueError: If it does not exist or cannot be called.
     """
-    module, _, name = path.rpartition('.')
     try:
+        module, _, name = path.rpartition('.')
         found = getattr(_import(module), name)
     except (AttributeError, ImportError, ValueError) as error:
         raise ValueError(

@@ -47,7 +47,8 @@ class InputAdapter:
 
 def _check_size(size) -> Tuple[int, int]:
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+    whole = all(isinstance(side, int) and side is not True for side in sides)
+    if len(sides) != 2 or not whole or min(sides) < 1:
         raise ValueError(
             'Invalid `teacher.input_size`: expected a side or (height, width) in '
             f'pixels, got {size!r}.'

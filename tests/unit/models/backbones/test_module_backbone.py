@@ -88,6 +88,7 @@ def test_an_object_with_logits():
         ('nowhere.to_be_found', 'Invalid `backbone.module`'),
         ('torch.nothing', 'Invalid `backbone.module`'),
         ('no_dot', 'Invalid `backbone.module`'),
+        (3, 'Invalid `backbone.module`: .* got 3'),
         ('torch.nn', 'is a module'),
     ],
 )

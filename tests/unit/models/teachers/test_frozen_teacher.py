@@ -186,7 +186,7 @@ def test_inputs_are_resized_for_the_teacher_on_demand(size):
     torch.testing.assert_close(seen[0], torch.ones_like(seen[0]))
 
 
-@pytest.mark.parametrize('size', [0, (1,), 'big', (8.0, 8)])
+@pytest.mark.parametrize('size', [0, (1,), 'big', (8.0, 8), True])
 def test_a_size_that_is_none_is_refused(size):
     with pytest.raises(ValueError, match='`teacher.input_size`'):
         FrozenTeacher(dict(network(34), input_size=size), allow_random=True)
