@@ -72,7 +72,9 @@ class _FirstUse(MetaPathFinder):
         target: Optional[ModuleType] = None,
     ) -> Optional[ModuleSpec]:
         top, *below = fullname.split('.')
-        if not (fullname in TOOLBOX or top == 'mmdckd' and below[0] not in LIGHT):
+        # Reloading mmdckd itself looks for it again.
+        heavy = top == 'mmdckd' and below and below[0] not in LIGHT
+        if fullname not in TOOLBOX and not heavy:
             return None
         for finder in sys.meta_path:
             spec = finder is not self and finder.find_spec(fullname, path, target)

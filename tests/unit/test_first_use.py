@@ -61,6 +61,12 @@ def test_looking_for_a_module_prepares_nothing(executed):
     assert not executed
 
 
+def test_mmdckd_can_be_looked_for_before_the_toolbox_is_imported(executed):
+    first_use.watch()
+    assert first_use._first_use.find_spec('mmdckd') is None
+    assert not executed
+
+
 def test_after_another_import_it_prepares_at_once(executed):
     import_module('tool_b')
     first_use.watch()
