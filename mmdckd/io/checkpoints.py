@@ -99,7 +99,7 @@ def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[st
         Dict[str, List[str]]: Kind of fault to keys; empty if every weight was
         loaded. See :func:`describe_faults`.
     """
-    shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    shapes = {k: _shape(v) for k, v in model.state_dict().items()}
     before = {k: (id(v), v._version) for k, v in model.named_parameters()}
     faults: Dict[str, List[str]] = {}
     mismatched = []
@@ -108,9 +108,9 @@ def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[st
         missing, unknown = result.missing_keys, result.unexpected_keys
     except RuntimeError as error:
         mismatched = [
-            f'{k}: {tuple(v.shape)} in the file, {shapes[k]} in the network'
+            f'{k}: {_shape(v)} in the file, {shapes[k]} in the network'
             for k, v in state_dict.items()
-            if k in shapes and tuple(v.shape) != shapes[k]
+            if k in shapes and _shape(v) != shapes[k]
         ]
         faults[MISMATCHED] = mismatched or [str(error)]
         missing = [k for k in shapes if k not in state_dict]
@@ -123,6 +123,11 @@ def fit_state_dict(model: nn.Module, state_dict: StateDict) -> Dict[str, List[st
     faults[MISSING] = [k for k in missing if k not in state_dict]
     faults[UNKNOWN] = list(unknown)
     return {what: keys for what, keys in faults.items() if keys}
+
+
+def _shape(value: Any) -> Tuple[int, ...]:
+    # What modules keep under `_extra_state` may not be a tensor.
+    return tuple(getattr(value, 'shape', ()))
 
 
 def describe_faults(faults: Dict[str, List[str]]) -> List[str]:

@@ -24,7 +24,7 @@ from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 from ..unwrapping import unwrapped
 from .checks import check_evaluation, check_training
 from .whole_gradients import see_all_gradients
-from .whole_states import whole_states
+from .whole_states import is_meta, whole_states
 
 
 def is_spread(cfg: Config) -> bool:
@@ -92,7 +92,7 @@ class _SpreadRunner:
         if not issubclass(kind, MMDistributedDataParallel):
             expected = "MMDistributedDataParallel with `model.parallel='cohort'`"
             raise invalid('model_wrapper_cfg.type', expected, kind.__name__)
-        elsewhere = [name for name, x in model.state_dict().items() if x.is_meta]
+        elsewhere = [name for name, x in model.state_dict().items() if is_meta(x)]
         kind._set_params_and_buffers_to_ignore_for_model(model, elsewhere)
         return super().wrap_model(wrapper, model)  # type: ignore[misc]
 

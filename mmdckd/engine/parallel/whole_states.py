@@ -65,7 +65,7 @@ def _held(models: List[nn.Module], optimizer: torch.optim.Optimizer) -> Dict[Key
         (index, name): value
         for index, model in enumerate(models)
         for name, value in model.state_dict().items()
-        if not _is_meta(value)
+        if not is_meta(value)
     }
     parameters = [p for group in optimizer.param_groups for p in group['params']]
     for index, parameter in enumerate(parameters):
@@ -75,7 +75,8 @@ def _held(models: List[nn.Module], optimizer: torch.optim.Optimizer) -> Dict[Key
     return content
 
 
-def _is_meta(value: Any) -> bool:
+def is_meta(value: Any) -> bool:
+    """Return whether a value of a state dict is a tensor of another process."""
     return getattr(value, 'is_meta', False)
 
 
@@ -130,7 +131,7 @@ def _complete_model(
     metadata: dict,
 ) -> None:
     for key, value in state_dict.items():
-        if _is_meta(value):
+        if is_meta(value):
             state_dict[key] = received[index, key[len(prefix) :]]
 
 

@@ -193,3 +193,22 @@ def test_a_cohort_of_fewer_students_is_no_start(tmp_path, cohorts):
     path = save(cohorts[2], tmp_path / 'two.pth')
     with pytest.raises(ValueError, match='model.num_students=2'):
         without_teacher(3, init_cfg=dict(type='Pretrained', checkpoint=path))
+
+
+class WithNote(torch.nn.Linear):
+    """Keeps more than tensors in its state."""
+
+    def get_extra_state(self):
+        return dict(version=1)
+
+    def set_extra_state(self, state):
+        self.note = state
+
+
+def test_what_a_module_keeps_beside_its_tensors_is_loaded():
+    network = WithNote(2, 2)
+    state = network.state_dict()
+    assert require_fit(network, state, '`load_from`', 'a.pth') == []
+    assert network.note == dict(version=1)
+    state['weight'] = torch.zeros(3, 2)
+    assert '1 shapes differ: weight: (3, 2) in the file' in refusal(network, state)
