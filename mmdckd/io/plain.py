@@ -32,9 +32,10 @@ _ATOMS = (
 def make_plain(checkpoint: dict) -> List[str]:
     """Convert the metadata and message hub of a checkpoint, in place.
 
-    NumPy numbers become numbers, NumPy arrays become tensors, and histories of
-    scalars become dicts that :func:`restore_message_hub` reads. State dicts are
-    not changed, as they already consist of tensors.
+    NumPy numbers become numbers, NumPy arrays become tensors (those of strings,
+    lists), and histories of scalars become dicts that
+    :func:`restore_message_hub` reads. State dicts are not changed, as they
+    already consist of tensors.
 
     Args:
         checkpoint (dict): The checkpoint that MMEngine's runner will save.
@@ -59,7 +60,9 @@ def _plain(value: Any, path: str, left: List[str]) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        return _tensor(value)
+        # Strings and objects have no tensor.
+        numeric = value.dtype.kind in 'biufc'
+        return _tensor(value) if numeric else _plain(value.tolist(), path, left)
     if isinstance(value, dict):
         return {key: _plain(item, f'{path}.{key}', left) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

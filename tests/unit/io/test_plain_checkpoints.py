@@ -154,6 +154,12 @@ def test_what_is_not_plain_is_named():
     assert make_plain(content) == ['meta.a.1']
 
 
+def test_an_array_of_strings_becomes_a_list():
+    content = dict(meta=dict(classes=np.array(['cat', 'dog'])), message_hub=dict())
+    assert make_plain(content) == []
+    assert content['meta'] == dict(classes=['cat', 'dog'])
+
+
 class OnGPU(torch.Tensor):
     """A tensor that has to be brought to the CPU, as MMEngine resumes to."""
 
