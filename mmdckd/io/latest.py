@@ -85,6 +85,7 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
     named, warnings = pointed_to(work_dir), []
     # Only the file name of the pointer is used.
     first = osp.join(folder, osp.basename(named))
+    tried = ''
     if not named:
         warnings.append(f'{osp.join(work_dir, POINTER)} is missing or empty')
     elif '://' in named or osp.isdir(named) or osp.isdir(first):
@@ -93,12 +94,13 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
             f'which is not a file in {folder} and is ignored'
         )
     else:
+        tried = first
         fault = fault_of(first)
         if fault is None:
             return first
         warnings.append(f'{first} {fault}')
     found = None
-    for path in _others(folder, first, warnings):
+    for path in _others(folder, tried, warnings):
         fault = fault_of(path)
         if fault is None:
             found = path
@@ -148,12 +150,12 @@ def fault_of(path: str) -> Optional[str]:
     return None
 
 
-def _others(folder: str, first: str, warnings: List[str]) -> List[str]:
+def _others(folder: str, tried: str, warnings: List[str]) -> List[str]:
     """List the other checkpoints with the state of a training, latest first."""
     candidates = []
     for path in glob(osp.join(escape(folder), '*.pth')):
         # A state that led to a non-finite loss is only used if it is named.
-        if path == first or osp.basename(path).startswith('stopped_at_'):
+        if path == tried or osp.basename(path).startswith('stopped_at_'):
             continue
         try:
             checkpoint = _load(path, mmap=zipfile.is_zipfile(path))

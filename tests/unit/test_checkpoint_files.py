@@ -172,6 +172,13 @@ def test_a_pointer_to_another_folder_names_a_file_of_this_one(two, tmp_path):
     assert find_latest(str(two)) == str(two / 'iter_1.pth')
 
 
+def test_a_pointer_to_another_storage_hides_no_file_of_the_folder(two, caplog):
+    (two / 'last_checkpoint').write_text('s3://bucket/run/iter_2.pth')
+    found, said = find(two, caplog)
+    assert found == str(two / 'iter_2.pth')
+    assert "names 's3://bucket/run/iter_2.pth', which is not a file" in said
+
+
 class SmallDisk(Hook):
     """Lets no file grow beyond half a checkpoint, once there is one."""
 
