@@ -72,19 +72,13 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
     schedulers = _as_list(runner.param_schedulers)
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
-    length = len(loop.dataloader) if by_epoch else 1
-    # The validations so far, in epochs or iterations.
-    interval = train_cfg.get('val_interval', 1 if by_epoch else 1000)
+    length = _epoch_length(loop) if by_epoch else 1
     end = loop.epoch if by_epoch else loop.iter
-    times = [
-        time
-        for time in range(1, end + 1)
-        if time >= train_cfg.get('val_begin', 1) and time % interval == 0
-    ]
+    times = _validations(runner, train_cfg, end, length, 1 if by_epoch else 1000)
     scores = {
         scheduler: _scores(runner, scheduler, times)
         for scheduler in schedulers
-        if getattr(scheduler, 'need_val_args', 0)
+        if scheduler.by_epoch and getattr(scheduler, 'need_val_args', False)
     }
     with warnings.catch_warnings():
         # PyTorch warns that the schedulers step before the optimizer.
@@ -93,15 +87,53 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
             for scheduler in schedulers:
                 if not scheduler.by_epoch:
                     scheduler.step()
-            if iteration % length:
+            time, rest = divmod(iteration, length)
+            # An epoch that was interrupted after its last step has not ended.
+            if rest or time > end:
                 continue
-            time = iteration // length
             for scheduler in schedulers:
                 if scheduler.by_epoch and by_epoch:
                     scheduler.step()
             for scheduler, score in scores.items():
                 if time in score:
                     scheduler.step({scheduler.monitor: score[time]})
+
+
+def _epoch_length(loop: EpochBasedTrainLoop) -> int:
+    """Return the iterations of an epoch of the run that is resumed.
+
+    They differ from those of this run with another batch size or number of
+    processes. They are not recorded, so they are estimated such that the epochs
+    of the checkpoint end before its iteration.
+    """
+    length = len(loop.dataloader)
+    if loop.epoch * length <= loop.iter <= (loop.epoch + 1) * length:
+        return length
+    return loop.iter // loop.epoch if loop.epoch else loop.iter + 1
+
+
+def _validations(
+    runner, train_cfg: Dict[str, Any], end: int, length: int, interval: int
+) -> List[int]:
+    """Return the times of the validations so far, in epochs or iterations.
+
+    Args:
+        runner (Runner): The runner.
+        train_cfg (dict): ``train_cfg`` of the run that is resumed.
+        end (int): The time of the checkpoint.
+        length (int): The iterations of an epoch, or 1.
+        interval (int): The default of ``val_interval``.
+    """
+    interval = train_cfg.get('val_interval', interval)
+    begin = train_cfg.get('val_begin', 1)
+    times = [time for time in range(max(begin, 1), end + 1) if time % interval == 0]
+    last = runner.message_hub.get_info('last_val_iter')
+    if last is None:
+        return times
+    # The last one of a run need not be a multiple of the interval. One that an
+    # interruption prevented is still to come.
+    last = min(last // length, end)
+    return [time for time in times if time < last] + [last]
 
 
 def _as_list(schedulers: Any) -> List[Any]:

@@ -134,9 +134,8 @@ def _flatten(value: Any, key: str = '') -> Dict[str, Any]:
 
 def _is_passed_over(key: str) -> bool:
     parts = key.split('.')
-    return parts[-1] in PASSED_OVER or (
-        parts[0] == 'default_hooks' and parts[1] in SHOWING
-    )
+    showing = parts[0] == 'default_hooks' and len(parts) > 1 and parts[1] in SHOWING
+    return parts[-1] in PASSED_OVER or showing
 
 
 def _show(value: Any) -> str:

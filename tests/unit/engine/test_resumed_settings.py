@@ -3,12 +3,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.optim import MultiStepLR, ReduceOnPlateauLR
 
 from helpers.runs import loader, run_config, train
+from mmdckd.engine.loops.exact_train_loops import ExactEpochTrainLoop
+from mmdckd.engine.rescheduling import fast_forward
 from mmdckd.engine.resumed_settings import compare_settings
 
 HOOKS = [dict(type='mmdckd.ExactResumeHook')]
@@ -158,3 +163,61 @@ def test_a_text_that_is_no_config_is_an_error():
     with pytest.raises(ValueError, match='config text'):
         compare_settings('import os', Config())
     assert compare_settings(None, Config()) == []
+
+
+def test_a_config_without_default_hooks_is_compared():
+    text = Config(dict(default_hooks=dict())).pretty_text
+    now = Config(dict(default_hooks=dict(logger=dict(interval=1))))
+    assert [each.key for each in compare_settings(text, now)] == ['default_hooks']
+
+
+def forwarded(length, epoch, iteration, scores=(), last=None, **train_cfg):
+    """Schedulers stepped to a checkpoint, in a run with epochs of a length."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=1.0)
+    loop = object.__new__(ExactEpochTrainLoop)
+    loop._epoch, loop._iter, loop.dataloader = epoch, iteration, range(length)
+    hub = MessageHub('forwarded')
+    for score in scores:
+        hub.update_scalar('val/top1', score)
+    if last is not None:
+        hub.update_info('last_val_iter', last)
+    plateau = ReduceOnPlateauLR(optimizer, 'top1', 'greater', patience=9)
+    step = MultiStepLR(optimizer, milestones=[100])
+    received = []
+    plateau._is_better = lambda score, best: received.append(score) or False
+    runner = SimpleNamespace(
+        train_loop=loop, message_hub=hub, param_schedulers=[step, plateau]
+    )
+    fast_forward(runner, train_cfg)
+    return step.last_step, received
+
+
+@pytest.mark.parametrize(
+    'length, epoch, iteration',
+    [
+        (10, 4, 40),
+        (20, 4, 40),  # half as many iterations an epoch before
+        (5, 4, 40),
+        (20, 2, 29),
+        (5, 0, 8),
+        (10, 3, 40),  # interrupted before the hooks after epoch 4
+    ],
+)
+def test_schedules_by_epoch_follow_the_epochs_of_the_checkpoint(
+    length, epoch, iteration
+):
+    assert forwarded(length, epoch, iteration) == (epoch, [])
+
+
+@pytest.mark.parametrize(
+    'epoch, scores, last, expected',
+    [
+        (4, [0.1, 0.2], 40, [0.1, 0.2]),
+        (5, [0.1, 0.2, 0.3], 50, [0.1, 0.2, 0.3]),  # the end of the run before
+        (4, [0.1], 20, [0.1]),  # interrupted before the second validation
+        (4, [0.2], 40, [0.2]),  # the hub has dropped the first one
+    ],
+)
+def test_a_plateau_is_found_in_the_validations_that_were(epoch, scores, last, expected):
+    _, received = forwarded(10, epoch, 10 * epoch, scores, last, val_interval=2)
+    assert received == expected
