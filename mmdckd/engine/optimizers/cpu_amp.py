@@ -1,13 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from contextlib import contextmanager
-from typing import Iterator, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Union
 
 import torch
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from mmdckd.errors import invalid
 from mmdckd.registry import OPTIM_WRAPPERS
+
+_DTYPES: Dict[Any, torch.dtype] = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 
 
 def amp_type() -> str:
@@ -30,6 +33,7 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
 
     Raises:
         TypeError: If ``loss_scale`` is anything else.
+        ValueError: If ``dtype`` is anything else.
     """
 
     def __init__(
@@ -52,7 +56,9 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
                 f'a dict, got {loss_scale!r}.'
             )
         self.loss_scaler = torch.amp.GradScaler('cpu', **loss_scale)
-        self.cast_dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        if dtype not in (None, *_DTYPES, *_DTYPES.values()):
+            raise invalid('optim_wrapper.dtype', "'bfloat16' or 'float16'", dtype)
+        self.cast_dtype = _DTYPES.get(dtype, dtype)
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

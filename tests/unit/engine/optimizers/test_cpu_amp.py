@@ -36,6 +36,14 @@ def test_its_types_and_scales():
         wrapper(network, loss_scale='static')
 
 
+def test_another_type_than_half_precision_is_refused():
+    network = torch.nn.Linear(4, 3)
+    for dtype in ('bf16', 'float64', torch.float32):
+        with pytest.raises(ValueError, match="`optim_wrapper.dtype`: expected 'bfloat"):
+            wrapper(network, dtype=dtype)
+    assert wrapper(network, dtype=torch.float16).cast_dtype is torch.float16
+
+
 @pytest.mark.parametrize(
     'device, kind', [('cpu', 'mmdckd.CPUAmpOptimWrapper'), ('cuda', 'AmpOptimWrapper')]
 )
