@@ -55,7 +55,8 @@ class WeightAverageHook(EMAHook):
 
     Raises:
         ValueError: If ``average`` is unknown, or a number is out of range;
-            before the first step, if averaging would start after the end.
+            before the first step, if averaging would start after the end, or
+            ``interval`` leaves no iteration to average in.
 
     Note:
         With several processes, a checkpoint that is saved in the middle of an
@@ -144,7 +145,21 @@ class WeightAverageHook(EMAHook):
                     f'Invalid `{key}`: expected at most {end}, '
                     f'the end of training, got {begin}.'
                 )
+        self._check_interval(runner)
         super().before_train(runner)
+
+    def _check_interval(self, runner) -> None:
+        """Check that there is an average at all."""
+        last = runner.max_iters // self.interval * self.interval
+        begin = self.begin_iter
+        if self.enabled_by_epoch:
+            begin = (self.begin_epoch - 1) * len(runner.train_loop.dataloader) + 1
+        if last < max(begin, 1):
+            raise ValueError(
+                'Invalid `interval`: expected a number of iterations with a multiple '
+                f'between {max(begin, 1)}, where averaging starts, and '
+                f'{runner.max_iters}, the end of training, got {self.interval}.'
+            )
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None

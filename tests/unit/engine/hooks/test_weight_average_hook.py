@@ -3,6 +3,7 @@
 statistics."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -265,3 +266,26 @@ def test_a_test_after_training_uses_the_averages(make, hook, tmp_path):
     apart.load_from = f'{runner.work_dir}/epoch_2.pth'
     apart.work_dir = str(tmp_path / 'test')
     assert metrics == pytest.approx(Runner.from_cfg(apart).test())
+
+
+@pytest.mark.parametrize(
+    'settings, start', [(dict(interval=9), 1), (dict(interval=5, begin_epoch=2), None)]
+)
+def test_an_interval_without_an_average_is_refused(settings, start, tmp_path):
+    hook = WeightAverageHook(**settings)
+    loop = SimpleNamespace(dataloader=range(4))
+    runner = SimpleNamespace(max_iters=8, max_epochs=2, train_loop=loop)
+    if start is None:  # iteration 5 is the first of the second epoch
+        hook._check_interval(runner)
+        return
+    with pytest.raises(ValueError, match=f'`interval`: .* between {start}, .* got 9'):
+        hook.before_train(runner)
+
+
+def test_averages_at_epochs_that_end_before_averaging_starts_are_refused():
+    """In a run by iterations, epochs need not end with it."""
+    hook = WeightAverageHook(average='swa')
+    loop = SimpleNamespace(dataloader=range(60))
+    runner = SimpleNamespace(max_iters=100, max_epochs=1, train_loop=loop)
+    with pytest.raises(ValueError, match='`interval`: .* between 75, .* got 60'):
+        hook.before_train(runner)
