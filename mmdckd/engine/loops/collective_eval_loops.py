@@ -3,7 +3,7 @@ import copy
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
-from mmengine.evaluator import Evaluator
+from mmengine.evaluator import DumpResults, Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import TestLoop, ValLoop, autocast
 from mmengine.structures import BaseDataElement
@@ -62,6 +62,12 @@ class _MemberEvaluation:
             raise ValueError(
                 f'Invalid `{self.stage}_evaluator`: expected at least one metric, '
                 "such as dict(type='Accuracy'), got none."
+            )
+        if any(isinstance(each, DumpResults) for each in self._template.metrics):
+            raise ValueError(
+                f'Invalid `{self.stage}_evaluator`: expected metrics that return '
+                'numbers, got DumpResults, whose file every member would overwrite. '
+                'Export a student, and write its predictions.'
             )
         self.evaluator = _MembersEvaluator(self, self._template)
         self._teacher_results: Optional[Dict[str, Dict]] = None

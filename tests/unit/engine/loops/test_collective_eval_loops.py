@@ -165,3 +165,11 @@ def test_without_a_metric(tmp_path):
         ValueError, match='`val_evaluator`: expected at least one metric'
     ):
         runner.val()
+
+
+def test_a_file_that_every_member_would_overwrite_is_refused(tmp_path):
+    runner = make_runner(tmp_path / 'run')
+    dump = dict(type='DumpResults', out_file_path=str(tmp_path / 'a.pkl'))
+    runner._test_evaluator = [dict(type='Accuracy'), dump]
+    with pytest.raises(ValueError, match='`test_evaluator`: .* got DumpResults'):
+        runner.test()
