@@ -5,9 +5,8 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from mmdckd.datasets.load_image import fault_of
-from mmdckd.io.images import MAX_PIXELS, find_files, size_fault
+from mmdckd.io.images import ENDINGS, MAX_PIXELS, find_files, size_fault
 
-ENDINGS = ('.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 _SHOWN = 5
 
 

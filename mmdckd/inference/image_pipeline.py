@@ -19,7 +19,7 @@ class ImagePipeline:
 
     Raises:
         ValueError: If the config has no test pipeline, or one that does not
-            begin with ``LoadImageFromFile``.
+            begin with ``LoadImageFromFile`` or ``LoadImage``.
     """
 
     def __init__(self, cfg: Config, max_pixels: int = MAX_PIXELS) -> None:
@@ -31,7 +31,9 @@ class ImagePipeline:
                 'input of the network, got none.'
             )
         load, *others = dataset['pipeline']
-        if not str(load['type']).endswith('LoadImageFromFile'):
+        # A config in pure Python has the class itself.
+        kind = getattr(load['type'], '__name__', str(load['type']))
+        if not kind.endswith(('LoadImageFromFile', 'LoadImage')):
             raise ValueError(
                 f'Invalid `test_dataloader.dataset.pipeline` in {cfg.filename!r}: '
                 f'expected LoadImageFromFile first, got {load["type"]!r}.'

@@ -11,12 +11,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from onnx import TensorProto, helper
 
 from helpers.runs import pack, student_scores
 from mmdckd.export import export_onnx, export_student
 from mmdckd.inference import Predictor, network
+from mmdckd.inference.image_pipeline import ImagePipeline
 
 
 @pytest.fixture(scope='module')
@@ -196,3 +198,10 @@ def test_a_config_that_lacks_something_is_refused(student, tmp_path, changes, wo
     Config(dict(cfg.to_dict(), **changes)).dump(str(tmp_path / 'cfg.py'))
     with pytest.raises(ValueError, match=words):
         Predictor(str(tmp_path / 'cfg.py'))
+
+
+@pytest.mark.parametrize('load', [LoadImageFromFile, 'mmdckd.LoadImage'])
+def test_a_pipeline_may_begin_with_the_class_or_with_its_replacement(images, load):
+    pipeline = [dict(type=load), dict(type='PackInputs')]
+    cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+    assert ImagePipeline(cfg).read(images[0])['inputs'].shape == (3, 8, 8)
