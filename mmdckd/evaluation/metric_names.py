@@ -5,7 +5,7 @@ import copy
 from typing import Any, Dict, Optional
 
 import torch
-from mmengine.evaluator import DumpResults, Evaluator
+from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
 
 from mmdckd.console.messages import warn
 
@@ -47,7 +47,7 @@ def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str
         metric = copy.deepcopy(metric)
         try:
             metric.process(None, copy.deepcopy(samples))
-            values.update(metric.evaluate(_NUM_SAMPLES))
+            values.update(_evaluate(metric))
         except Exception as error:
             # A custom metric may need other inputs. Its names are known after
             # the first validation.
@@ -59,3 +59,16 @@ def metrics_to_come(evaluator: Evaluator, num_classes: int) -> Optional[Dict[str
             )
             return None
     return values
+
+
+def _evaluate(metric: Any) -> Dict[str, Any]:
+    """Evaluate as ``BaseMetric`` does, but without the other processes.
+
+    There the main process computes the values; if it failed, the others would
+    wait for them forever.
+    """
+    if type(metric).evaluate is not BaseMetric.evaluate:
+        return metric.evaluate(_NUM_SAMPLES)
+    values = metric.compute_metrics(metric.results)
+    prefix = f'{metric.prefix}/' if metric.prefix else ''
+    return {f'{prefix}{name}': value for name, value in values.items()}

@@ -35,7 +35,7 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
     followed, saved = _followed(runner), _saved(runner)
     loop = runner.val_loop
     if loop is None:
-        for key, name in followed.items():
+        for key, name in followed:
             raise ValueError(
                 f'Invalid `{key}`: expected no metric, because the run does not '
                 f'validate, got {name!r}. Set `val_dataloader`, `val_cfg` and '
@@ -53,20 +53,20 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
         values = metrics_to_come(loop.evaluator, num_classes or 10)
     if values is None:
         return False
-    for key, name in [*followed.items(), *saved]:
+    for key, name in followed + saved:
         check_monitor(name, values, key)
     if isinstance(loop, CollectiveValLoop) and loop.best_rule is not None:
         runner.logger.info(str(loop.best_rule))
     return True
 
 
-def _followed(runner: Runner) -> Dict[str, str]:
-    """Return the metrics that influence the training, by config key."""
-    found = {}
+def _followed(runner: Runner) -> List[Tuple[str, str]]:
+    """Return the metrics that influence the training, with their config keys."""
+    found = []
     for hook in runner.hooks:
         monitor = getattr(hook, 'monitor', None)
         if isinstance(monitor, str):
-            found[f'{type(hook).__name__}.monitor'] = monitor
+            found.append((f'{type(hook).__name__}.monitor', monitor))
     groups = runner.param_schedulers or []
     groups = groups if isinstance(groups, dict) else {'': groups}
     for name, schedulers in groups.items():
@@ -74,7 +74,8 @@ def _followed(runner: Runner) -> Dict[str, str]:
             monitor = getattr(scheduler, 'monitor', None)
             if isinstance(monitor, str):
                 place = f'.{name}' if name else ''
-                found[f'param_scheduler{place}[{index}].monitor'] = monitor
+                key = f'param_scheduler{place}[{index}].monitor'
+                found.append((key, monitor))
     return found
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from helpers.networks import PREPROCESSOR, build, network
+from helpers.processes import run_processes
 from helpers.runs import run_config
+from mmdckd.evaluation.metric_names import metrics_to_come
 
 
 def config(tmp_path, num_students=2, **changes):
@@ -199,6 +201,17 @@ def test_what_no_metric_produces(tmp_path, changes, key, near):
     message = refused(config(tmp_path, **changes))
     assert message.startswith(f'Invalid `{key}`: expected one of the metrics')
     assert near is None or message.endswith(f'Did you mean {near!r}?')
+
+
+def test_each_of_two_hooks_of_one_kind_is_checked(tmp_path):
+    hooks = [
+        dict(type='EarlyStoppingHook', monitor=f'best/accuracy/{metric}')
+        for metric in ('top3', 'top5')
+    ]
+    changes = {'custom_hooks': [dict(type='mmdckd.CheckRunHook'), *hooks]}
+    message = refused(config(tmp_path, **changes))
+    assert message.startswith('Invalid `EarlyStoppingHook.monitor`')
+    assert "got 'best/accuracy/top3'" in message
 
 
 @pytest.mark.parametrize(
@@ -403,3 +416,21 @@ def test_a_run_writes_whatever_a_metric_returns(tmp_path):
     )
     again.train_cfg.max_epochs = 2
     assert train_in(again)[0].epoch == 2
+
+
+class _NeedsMore(BaseMetric):
+    """Computes nothing of made-up predictions."""
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        raise ValueError('expected more')
+
+
+def names_to_come(rank):
+    return metrics_to_come(Evaluator([_NeedsMore()]), 10)
+
+
+def test_no_process_waits_for_one_that_finds_no_metrics():
+    assert run_processes(names_to_come) == [None, None]
