@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODEL_WRAPPERS
 
 #: For each launcher, the environment variables that hold what PyTorch needs.
@@ -51,15 +52,23 @@ def use_cpu_processes(cfg: Config) -> None:
     MMEngine's launchers call ``torch.cuda.set_device``. Here the launched
     processes join a gloo group, and the model is wrapped in
     :class:`CPUDataParallel`. With an accelerator or without a launcher, this
-    does nothing.
+    changes nothing.
 
     Args:
         cfg (Config): The config of the run, changed in place.
+
+    Raises:
+        ValueError: If the launcher of the config did not start this process.
     """
     launcher = cfg.get('launcher', 'none')
-    if launcher not in LAUNCHERS or get_device() != 'cpu':
+    if launcher not in LAUNCHERS:
         return
-    if not is_distributed():
+    joined = is_distributed()
+    if not joined:
+        _check_started(launcher)
+    if get_device() != 'cpu':
+        return
+    if not joined:
         _name_ranks(launcher)
         torch.distributed.init_process_group('gloo')
     wrapper = cfg.get('model_wrapper_cfg') or dict(
@@ -68,6 +77,13 @@ def use_cpu_processes(cfg: Config) -> None:
     )
     if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = dict(wrapper, type='mmdckd.CPUDataParallel')
+
+
+def _check_started(launcher: str) -> None:
+    for variable in LAUNCHERS[launcher].values() or ['RANK']:
+        if variable not in os.environ:
+            started = f'a process that {launcher} started (it sets {variable})'
+            raise invalid('launcher', f"'none' or {started}", launcher)
 
 
 def _name_ranks(launcher: str) -> None:

@@ -54,9 +54,24 @@ def test_nothing_is_done_without_need(monkeypatch):
     cfg = Config(dict(launcher='none'))
     use_cpu_processes(cfg)
     monkeypatch.setattr(cpu_processes, 'get_device', lambda: 'cuda')
+    monkeypatch.setenv('RANK', '0')
     launched = Config(dict(launcher='pytorch'))
     use_cpu_processes(launched)
     assert 'model_wrapper_cfg' not in cfg and 'model_wrapper_cfg' not in launched
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+@pytest.mark.parametrize(
+    'launcher, variable',
+    [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'), ('mpi', 'OMPI_COMM_WORLD_RANK')],
+)
+def test_a_process_without_its_launcher_is_refused(
+    launcher, variable, device, monkeypatch
+):
+    monkeypatch.setattr(cpu_processes, 'get_device', lambda: device)
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ValueError, match=f'`launcher`: .* sets {variable}.*, got'):
+        use_cpu_processes(Config(dict(launcher=launcher)))
 
 
 def test_slurm_and_mpi_say_who_a_process_is(monkeypatch):
