@@ -16,9 +16,11 @@ from mmengine.runner import Runner
 from mmdckd.errors import invalid
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
+from mmdckd.io.latest import pointed_to
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
 
+from ..saving import checkpoint_folder
 from .building import build_runner
 from .rehearsal import rehearse
 
@@ -59,7 +61,9 @@ class Phase:
     def checkpoint(self) -> str:
         """str: The checkpoint of its last epoch; '' until it has finished."""
         note = self._note()
-        return osp.join(self.config.work_dir, note['checkpoint']) if note else ''
+        if not note:
+            return ''
+        return osp.normpath(osp.join(self.config.work_dir, note['checkpoint']))
 
     def has_finished(self) -> bool:
         """Return whether it was trained to the end.
@@ -76,13 +80,30 @@ class Phase:
             )
         return bool(note)
 
-    def finish(self) -> None:
-        """Record that it has finished."""
-        folder = self.config.work_dir
-        with open(osp.join(folder, 'last_checkpoint'), encoding='utf-8') as file:
-            name = osp.basename(file.read().strip())
-        note = dict(config=_fingerprint(self.config), checkpoint=name)
-        write_text(osp.join(folder, _NOTE), json.dumps(note))
+    def finish(self, folder: str) -> None:
+        """Record that it has finished.
+
+        Args:
+            folder (str): The folder of its checkpoints, which need not be its
+                work folder.
+
+        Raises:
+            ValueError: If it has saved no checkpoint.
+        """
+        work_dir = self.config.work_dir
+        name = osp.basename(pointed_to(work_dir))
+        if not name:
+            raise ValueError(
+                'Invalid `default_hooks.checkpoint`: expected a hook that saves the '
+                f'last epoch of {self.name}, which a later phase learns from, got '
+                'none.'
+            )
+        path = osp.join(folder, name)
+        # Relative, so that a work folder can be moved.
+        note = dict(
+            config=_fingerprint(self.config), checkpoint=osp.relpath(path, work_dir)
+        )
+        write_text(osp.join(work_dir, _NOTE), json.dumps(note))
 
     def _note(self) -> dict:
         path = osp.join(self.config.work_dir, _NOTE)
@@ -169,9 +190,9 @@ def train_phases(
     for phase in phases[:-1]:
         if cfg.get('resume') and phase.has_finished():
             continue
-        train(_with_peers(phase, phases))
+        runner = train(_with_peers(phase, phases))
         if is_main_process():
-            phase.finish()
+            phase.finish(checkpoint_folder(runner))
         barrier()
     return train(_with_peers(phases[-1], phases))
 

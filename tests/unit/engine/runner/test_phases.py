@@ -162,6 +162,21 @@ def test_a_resumed_run_trains_what_is_left(tmp_path):
     assert_same(states(whole), states(resumed))
 
 
+def test_a_phase_learns_from_checkpoints_in_another_folder(tmp_path):
+    saved = tmp_path / 'saved'
+    cfg = config(tmp_path, [dict(PHASES[0], **{'train_cfg.max_epochs': 1}), PHASES[1]])
+    cfg.default_hooks.checkpoint.out_dir = str(saved)
+    train_phases(cfg)
+    expected = saved / 'phase0' / 'epoch_1.pth'
+    assert last_phase(cfg).model.finished_peers == str(expected)
+
+
+def test_a_phase_without_a_checkpoint_is_named(tmp_path):
+    first, _ = phases_of(config(tmp_path))
+    with pytest.raises(ValueError, match='`default_hooks.checkpoint`: .* of phase0'):
+        first.finish(first.config.work_dir)
+
+
 def test_a_finished_phase_of_another_config_is_not_used(tmp_path):
     cfg = config(tmp_path)
     train_phases(cfg)
