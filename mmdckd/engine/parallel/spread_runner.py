@@ -79,15 +79,13 @@ class _SpreadRunner:
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: Any) -> nn.Module:
         """Average gradients over the processes that hold the same students."""
-        wrapper = dict(
-            model_wrapper_cfg
-            or dict(
-                type='MMDistributedDataParallel',
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get('find_unused_parameters', False),
-            ),
-            process_group=model.exchange.mesh.data,
+        default = dict(
+            broadcast_buffers=False,
+            find_unused_parameters=self.cfg.get('find_unused_parameters', False),
         )
+        group = model.exchange.mesh.data
+        wrapper = dict(model_wrapper_cfg or default, process_group=group)
+        wrapper.setdefault('type', 'MMDistributedDataParallel')
         kind = MODEL_WRAPPERS.get(wrapper['type'])
         if not issubclass(kind, MMDistributedDataParallel):
             expected = "MMDistributedDataParallel with `model.parallel='cohort'`"

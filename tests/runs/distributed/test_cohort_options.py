@@ -2,6 +2,7 @@
 """Options of a run whose students are in two processes, against one process."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from helpers.processes import run_processes
 from helpers.resumed import assert_equal
 from helpers.spread import CONNECTED, assert_close, config, load, run
 from mmdckd.engine.optimizers import CPUAmpOptimWrapper
+from mmdckd.engine.parallel.spread_runner import _SpreadRunner
 from mmdckd.engine.parallel.whole_gradients import see_all_gradients
 from mmdckd.models.cohorts.cohort_mesh import CohortMesh
 from mmdckd.models.teachers import FrozenTeacher
@@ -183,3 +185,20 @@ def test_a_step_is_clipped_and_skipped_by_the_gradients_of_all_students():
     first, second = run_processes(moved)
     assert first == [([-6.0, 0.0], 2.0), ([pytest.approx(-1.2), 0.0], 2.0)] * 2
     assert second == [([0.0, -8.0], 2.0), ([0.0, pytest.approx(-1.6)], 2.0)] * 2
+
+
+class _Returns:
+    """Stands in for MMEngine's runner."""
+
+    def wrap_model(self, wrapper, model):
+        return wrapper
+
+
+def test_a_wrapper_without_a_type_is_that_of_mmengine():
+    model = torch.nn.Linear(2, 2)
+    model.exchange = SimpleNamespace(mesh=SimpleNamespace(data='group'))
+    runner = type('Runner', (_SpreadRunner, _Returns), dict(cfg={}))()
+    given = dict(find_unused_parameters=True)
+    assert runner.wrap_model(given, model) == dict(
+        given, process_group='group', type='MMDistributedDataParallel'
+    )
