@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement
 
 from mmdckd.console.messages import warn
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.errors import invalid
 from mmdckd.evaluation import MOST_CLASSES, MOST_IMAGES, CohortSums, Predictions, soften
 from mmdckd.evaluation.best_rule import is_record
 from mmdckd.io.files import replacing
@@ -66,9 +67,9 @@ class CohortStatisticsHook(Hook):
             correlations; in a run by iterations, validations. Defaults to 5.
 
     Raises:
-        ValueError: If the order of the images changes between validations: a
-            teacher that is evaluated once could not be compared with the
-            students.
+        ValueError: If ``image_interval`` is not a positive integer, or the
+            order of the images changes between validations: a teacher that is
+            evaluated once could not be compared with the students.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortStatisticsHook')]
@@ -82,6 +83,12 @@ class CohortStatisticsHook(Hook):
     TAU = 4.0
 
     def __init__(self, image_interval: int = 5) -> None:
+        if not isinstance(image_interval, int) or image_interval < 1:
+            raise invalid(
+                'CohortStatisticsHook.image_interval',
+                'a positive integer',
+                image_interval,
+            )
         self.image_interval = image_interval
         # For teachers that are evaluated only in the first validation: labels
         # and scores of each batch.
@@ -141,7 +148,8 @@ class CohortStatisticsHook(Hook):
             * outputs[0].pred_score.numel()
             * (len(cohort.teacher_names) if cohort else 0)
         )
-        if cohort and not cohort.teacher_trainable and kept > _MOST_SCORES:
+        without = cohort and not cohort.teacher_trainable and kept > _MOST_SCORES
+        if cohort and without:
             for name in cohort.teacher_names:
                 scores.pop(name, None)
         elif cohort:
@@ -159,7 +167,7 @@ class CohortStatisticsHook(Hook):
             )
         if not self._told:
             self._told = True
-            self._tell(runner, kept > _MOST_SCORES)
+            self._tell(runner, bool(without))
         if cohort:
             for name, targets in self._collect(cohort, scores, labels):
                 self._sums.add_target(name, targets, labels)

@@ -3,6 +3,7 @@ from typing import Optional
 
 from mmengine.hooks import Hook
 
+from mmdckd.errors import invalid
 from mmdckd.registry import HOOKS
 
 
@@ -20,11 +21,18 @@ class LimitHistoryHook(Hook):
             window of the log processor: the console shows means over
             ``window_size`` (10) values. Defaults to 1000.
 
+    Raises:
+        ValueError: If ``max_length`` is not a positive integer.
+
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.LimitHistoryHook')]
     """
 
     def __init__(self, max_length: int = 1000) -> None:
+        if not isinstance(max_length, int) or max_length < 1:
+            raise invalid(
+                'LimitHistoryHook.max_length', 'a positive integer', max_length
+            )
         self.max_length = max_length
 
     def before_train_iter(

@@ -250,3 +250,9 @@ def test_of_many_classes_only_what_fits_is_recorded(tmp_path, monkeypatch):
     out = tmp_path / 'report'
     write_report([read_run(runner.work_dir)], str(out))
     assert (out / 'report.html').exists()
+
+
+@pytest.mark.parametrize('interval', [0, -1, 2.5])
+def test_an_interval_of_no_epochs_is_refused(interval):
+    with pytest.raises(ValueError, match='image_interval`: expected a positive'):
+        cohort_statistics_hook.CohortStatisticsHook(interval)

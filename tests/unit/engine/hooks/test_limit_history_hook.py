@@ -5,6 +5,7 @@ import pytest
 
 from helpers.paths import STUDIES
 from helpers.runs import run_config, train
+from mmdckd.engine.hooks import LimitHistoryHook
 
 SCRIPT = STUDIES / 'timing' / 'memory_slope.py'
 
@@ -22,6 +23,12 @@ def histories(runner):
         key: history.data[0].tolist()
         for key, history in runner.message_hub.log_scalars.items()
     }
+
+
+@pytest.mark.parametrize('length', [0, -3, 1.5])
+def test_a_length_of_no_values_is_refused(length):
+    with pytest.raises(ValueError, match='max_length`: expected a positive integer'):
+        LimitHistoryHook(length)
 
 
 def test_the_latest_values_are_kept(tmp_path):
