@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Iterator, Optional, Union
 
 import torch
 from mmengine.device import get_device
@@ -10,7 +10,7 @@ from torch import nn
 from mmdckd.errors import invalid
 from mmdckd.registry import OPTIM_WRAPPERS
 
-_DTYPES: Dict[Any, torch.dtype] = dict(bfloat16=torch.bfloat16, float16=torch.float16)
+_DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 
 
 def amp_type() -> str:
@@ -58,7 +58,7 @@ class CPUAmpOptimWrapper(AmpOptimWrapper):
         self.loss_scaler = torch.amp.GradScaler('cpu', **loss_scale)
         if dtype not in (None, *_DTYPES, *_DTYPES.values()):
             raise invalid('optim_wrapper.dtype', "'bfloat16' or 'float16'", dtype)
-        self.cast_dtype = _DTYPES.get(dtype, dtype)
+        self.cast_dtype = _DTYPES[dtype] if isinstance(dtype, str) else dtype
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

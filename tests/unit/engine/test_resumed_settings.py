@@ -184,7 +184,7 @@ def forwarded(length, epoch, iteration, scores=(), last=None, **train_cfg):
     plateau = ReduceOnPlateauLR(optimizer, 'top1', 'greater', patience=9)
     step = MultiStepLR(optimizer, milestones=[100])
     received = []
-    plateau._is_better = lambda score, best: received.append(score) or False
+    plateau._is_better = lambda score, best: received.append((step.last_step, score))
     runner = SimpleNamespace(
         train_loop=loop, message_hub=hub, param_schedulers=[step, plateau]
     )
@@ -212,10 +212,13 @@ def test_schedules_by_epoch_follow_the_epochs_of_the_checkpoint(
 @pytest.mark.parametrize(
     'epoch, scores, last, expected',
     [
-        (4, [0.1, 0.2], 40, [0.1, 0.2]),
-        (5, [0.1, 0.2, 0.3], 50, [0.1, 0.2, 0.3]),  # the end of the run before
-        (4, [0.1], 20, [0.1]),  # interrupted before the second validation
-        (4, [0.2], 40, [0.2]),  # the hub has dropped the first one
+        (4, [0.1, 0.2], 40, [(2, 0.1), (4, 0.2)]),
+        # The last one was at the end of the run before.
+        (5, [0.1, 0.2, 0.3], 50, [(2, 0.1), (4, 0.2), (5, 0.3)]),
+        # Interrupted before the second validation.
+        (4, [0.1], 20, [(2, 0.1)]),
+        # The hub has dropped the first one.
+        (4, [0.2], 40, [(4, 0.2)]),
     ],
 )
 def test_a_plateau_is_found_in_the_validations_that_were(epoch, scores, last, expected):
