@@ -87,7 +87,7 @@ def tested(folder: str) -> Dict[str, float]:
 
 
 def make_table(collective: Dict, others: Dict[str, Dict]) -> Table:
-    """Print a table of top-1 accuracies on the test split."""
+    """Make a table of top-1 accuracies on the test split."""
     table = Table('network', title='Top-1 on the 360 test images')
     table.add_column('%', justify='right')
     rows = [('teacher, ResNet-34', collective[names.metric_name(names.TEACHER, TOP1)])]

@@ -47,7 +47,7 @@ class FontGlyphs(NamedTuple):
     """A drawn font.
 
     Attributes:
-        name (FontName): What it is called.
+        name (FontName): Its family, style and version.
         images (np.ndarray): Its characters, uint8 of shape (62, size, size),
             in the order of ``CHARACTERS``; the ink is 255, the ground 0.
     """
@@ -59,9 +59,9 @@ class FontGlyphs(NamedTuple):
 def render_font(path: str, size: int = 32) -> FontGlyphs:
     """Draw the digits and letters of a font.
 
-    All of a font have the same scale: the largest of them fills 7/8 of the
+    All glyphs of a font have the same scale: the largest one fills 7/8 of the
     side of the image, so that small letters stay smaller than capital ones.
-    Each is centered by the box around its ink.
+    Each glyph is centered by the box around its ink.
 
     Args:
         path (str): A TrueType, OpenType or Type 1 file.

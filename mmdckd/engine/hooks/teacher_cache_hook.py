@@ -63,9 +63,10 @@ class TeacherCacheHook(Hook):
             16 GiB.
 
     Raises:
-        ValueError: Before the first step, if the model does not have exactly
-            one frozen teacher of which only logits are used, students have
-            views of their own, or another run could not make the same views.
+        ValueError: If an argument is out of range. Before the first step, if
+            the model has neither one frozen teacher, of which only logits are
+            used, nor finished peers; if students have views of their own; or if
+            another run could not make the same views.
 
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.TeacherCacheHook', epochs=50)]
