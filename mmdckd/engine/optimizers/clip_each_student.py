@@ -81,7 +81,8 @@ class _ClipEach:
             parts = exchange.mesh.gather(by_owner)
             by_owner = {owner: norm for part in parts for owner, norm in part.items()}
         norms = torch.stack(list(by_owner.values()))
-        norm = torch.linalg.vector_norm(norms, norm_type)
+        # PyTorch's clip function also takes 'inf'.
+        norm = torch.linalg.vector_norm(norms, float(norm_type))
         # One copy to the CPU, where MMEngine reads the returned value.
         *each, norm = torch.cat([norms, norm[None]]).cpu()
         hub = MessageHub.get_current_instance()

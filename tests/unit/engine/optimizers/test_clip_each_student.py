@@ -66,6 +66,16 @@ def test_a_student_is_clipped_as_if_alone():
         assert torch.equal(change, among[name])
 
 
+def test_the_largest_gradient_may_be_clipped():
+    model = distil()
+    wrapper = wrapper_of(model, clip_grad=dict(max_norm=0.5, norm_type='inf'))
+    parameters = list(model.parameters())
+    for number, parameter in enumerate(parameters):
+        parameter.grad = torch.full_like(parameter, float(number))
+    norm = wrapper.clip_func(parameters, **wrapper.clip_grad_kwargs)
+    assert norm == len(parameters) - 1
+
+
 def test_a_run_logs_the_norm_of_each(tmp_path):
     runner = train(
         run_config(
