@@ -5,6 +5,7 @@ import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
+from torch import nn
 
 from mmdckd.engine.own_samples import OwnSamples
 from mmdckd.engine.unwrapping import unwrapped
@@ -113,14 +114,19 @@ class MeasureErrorsHook(Hook):
         model = unwrapped(runner.model)
         found = {}
         for loss in model.distiller.collective_losses.values():
-            collector = getattr(loss, 'collector', None)
-            if isinstance(collector, GeneralCollector):
+            for collector in _general(loss, 'collector'):
                 teachers = model.teacher_names * collector.include_teacher
                 found[collector] = model.cohort.names + teachers
-            collector = getattr(loss, 'teacher_collector', None)
-            if isinstance(collector, GeneralCollector):
+            for collector in _general(loss, 'teacher_collector'):
                 found[collector] = model.teacher_names
         return found
+
+
+def _general(loss: nn.Module, key: str) -> List[GeneralCollector]:
+    """Return the collectors that need errors, also those inside another one."""
+    collector = getattr(loss, key, None)
+    inside = [] if collector is None else collector.modules()
+    return [each for each in inside if isinstance(each, GeneralCollector)]
 
 
 def _errors(predictions: list) -> torch.Tensor:

@@ -46,8 +46,8 @@ def build_folds(
     _check_model(model, cuda_graphs)
     for name, loss in losses.items():
         with under(f'distiller.collective_losses.{name}'):
-            _check_loss(loss, plan, len(model.teachers))
             loss.use_folds(plan.fold_of_each)
+            _check_loss(loss, plan, len(model.teachers))
     cohort.deployed = plan.deployed
     return plan
 

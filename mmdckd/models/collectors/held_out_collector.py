@@ -94,29 +94,25 @@ class HeldOutCollector(BaseCollector):
         ]
         return asked + (list(teachers) if self.include_teacher else [])
 
-    def check_members(self, num_members: int) -> None:
-        """Check that the inner collector fits the number of members; see
-        :meth:`BaseCollector.check_members`."""
-        with under('collector'):
-            self.collector.check_members(num_members)
-
-    @torch.no_grad()
-    def collect_finished(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Compute the targets from the peers that are blind to the images; see
-        :meth:`BaseCollector.collect_finished`.
-
-        Raises:
-            ValueError: If the peers are finished, and the inner collector
-                compares the students in training.
-        """
-        # With folds of the students, each of these images has a label.
-        if self.compares_students and not self.folds:
+    def check_cohort(
+        self, num_students: int, num_teachers: int, num_finished: int = 0
+    ) -> None:
+        """Check that finished peers are not compared; see
+        :meth:`BaseCollector.check_cohort`."""
+        # With folds of the students, each image that has other peers has a label.
+        if num_finished and self.compares_students and not self.folds:
             raise ValueError(
                 'Invalid `collector` of HeldOutCollector: expected one that does not '
                 'depend on the students in training, as `finished_peers` are set, '
                 f'got {type(self.collector).__name__}.'
             )
-        return super().collect_finished(*args, **kwargs)
+        super().check_cohort(num_students, num_teachers, num_finished)
+
+    def check_members(self, num_members: int) -> None:
+        """Check that the inner collector fits the number of members; see
+        :meth:`BaseCollector.check_members`."""
+        with under('collector'):
+            self.collector.check_members(num_members)
 
     def collect(
         self,

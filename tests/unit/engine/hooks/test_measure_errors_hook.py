@@ -97,6 +97,14 @@ def test_it_measures_at_the_start_of_every_epoch(tmp_path):
     )
 
 
+def test_it_measures_for_a_collector_inside_another_one(tmp_path):
+    cfg = config(tmp_path)
+    loss = cfg.model.distiller.collective_losses.loss_kdcl
+    loss.collector = dict(type='agreement', collector=loss.collector)
+    hook = hook_of(train(cfg))
+    torch.testing.assert_close(hook.measured, hook.expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_resumed_run_has_the_weights_of_one_that_was_not(tmp_path):
     whole = hook_of(train(config(tmp_path)))

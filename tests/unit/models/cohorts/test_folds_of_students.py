@@ -456,7 +456,12 @@ def test_what_folds_do_not_go_with(cfg, message):
 
 
 @pytest.mark.parametrize(
-    'collector', ['general', dict(type='agreement', collector='general')]
+    'collector',
+    [
+        'general',
+        dict(type='agreement', collector='general'),
+        dict(type='weighted', weights=[1.0, 2.0, 3.0]),
+    ],
 )
 def test_the_students_that_see_an_image_have_no_weights_by_member(collector):
     message = r'loss_dckd`: .*all peers alike, as `model.folds`.*Collector\.'
