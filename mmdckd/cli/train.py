@@ -113,6 +113,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     import_toolbox()
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.repeated_work import spare_repeated_work
+    from mmdckd.engine.resuming import resume_from_latest
     from mmdckd.engine.runner.building import build_runner
     from mmdckd.engine.runner.phases import train_phases
 
@@ -122,11 +123,14 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     def run(cfg: 'Config') -> 'Runner':
         fill_dataloaders(cfg, args)  # a phase can change them
         runner = build_runner(cfg, console)
+        if cfg.work_dir == work_dir:  # the only phase, or the last one
+            resume_from_latest(runner, otherwise=args.start_from)
         runner.train()
         return runner
 
     spare_repeated_work()
     cfg = config_of(args)
+    work_dir = cfg.work_dir
     keep_freed_memory()
     with naming_config_keys(cfg, cfg.work_dir), leaving_processes():
         train_phases(cfg, run)
@@ -162,6 +166,8 @@ def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     resume = 'auto' if _restarted(cfg.work_dir) else args.resume
+    # Whose weights the training starts from if there is nothing to resume.
+    args.start_from = cfg.get('load_from') if resume == 'auto' else None
     if resume is not None:
         resume_from(cfg, resume)
     if args.amp:

@@ -15,7 +15,7 @@ def resumed_from(runner) -> str:
     return runner._load_from or str(runner._resume)
 
 
-def resume_from_latest(runner) -> None:
+def resume_from_latest(runner, otherwise: Optional[str] = None) -> None:
     """Find the latest checkpoint of a run that resumes without naming one.
 
     It is set as the runner's ``_load_from`` and ``_resume``, which the runner
@@ -24,6 +24,8 @@ def resume_from_latest(runner) -> None:
 
     Args:
         runner (Runner): The runner, before it loads.
+        otherwise (str, optional): A checkpoint whose weights a run starts from if
+            it has none of its own. Defaults to None.
     """
     if (
         not runner._resume
@@ -35,6 +37,6 @@ def resume_from_latest(runner) -> None:
     if is_main_process():
         found = [find_latest(runner.work_dir, checkpoint_folder(runner))]
     broadcast_object_list(found)
-    runner._load_from = found[0]
+    runner._load_from = found[0] or otherwise
     # Otherwise MMEngine would search itself.
     runner._resume = found[0] is not None

@@ -135,10 +135,7 @@ class RelationMapLoss(BaseCollectiveLoss):
         maps = _maps(preds_S)
         losses = {}
         if self.alpha and preds_T is not None:
-            each = [
-                _maps([view] if self._is_shared(view) else view).detach()
-                for view in preds_T
-            ]
+            each = [_maps(self._views(teacher)).detach() for teacher in preds_T]
             distances = [_distance(maps, teacher) for teacher in each]
             losses['teacher'] = self.alpha * torch.stack(distances).mean(0)
         if self.beta:
@@ -147,11 +144,13 @@ class RelationMapLoss(BaseCollectiveLoss):
             losses['collective'] = self.beta * _distance(maps, mean)
         return losses
 
-    def _is_shared(self, view: Views) -> bool:
-        """Tell whether a teacher has one view; logits of several are stacked."""
-        if not isinstance(view, torch.Tensor):
-            return False
-        return self.inputs != (LOGITS,) or view.ndim == 2
+    def _views(self, teacher: Views) -> Sequence[torch.Tensor]:
+        """Return a teacher's values for each view; logits of several are stacked."""
+        if not isinstance(teacher, torch.Tensor):
+            return teacher
+        if self.inputs == (LOGITS,) and teacher.ndim == 3:
+            return list(teacher)
+        return [teacher]
 
     def extra_repr(self) -> str:
         return f'alpha={self.alpha}, beta={self.beta}, recorder={self.inputs[0]!r}'
