@@ -152,7 +152,8 @@ def _check_epoch(epoch: Any, where: str) -> None:
     """Check that a value has the form of an epoch's metrics."""
     if epoch is None:
         return
-    stages = [epoch.get('val') or {}, epoch.get('test')]
+    val = epoch.get('val')
+    stages = [{} if val is None else val, epoch.get('test')]
     if not isinstance(epoch.get('epoch'), (int, type(None))) or not all(
         isinstance(stage, dict) and all(map(is_number, stage.values()))
         for stage in stages
