@@ -129,16 +129,11 @@ for _units in (4, 8, 16):
             'default_hooks.folds': dict(type='mmdckd.FoldsHook'),
         },
     )
-    # The figure is that of the graduate. Without the ramp, over half of the training,
-    # the students follow their peers' first guesses.
+    # The figure is that of the graduate.
     _add(
         'held out, together',
         _units,
         'held_out',
-        {
-            'phases': [dict(times=_units / 4)],
-            'model.folds.graduate': 'student0',
-            f'{_losses}.loss_dckd.ramp': dict(end=240 * _units, by_epoch=False),
-        },
+        {'phases': [dict(times=_units / 4)], 'model.folds.graduate': 'student0'},
         figure='first',
     )

@@ -6,6 +6,7 @@ from typing import Dict, Iterator
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..cohorts.batch_folds import BatchFolds, take_rows
 from ..cohorts.fold_plan import FoldPlan
@@ -20,7 +21,7 @@ class FoldedPass:
     """Runs a student on the images it is not blind to.
 
     If a loss learns from held-out predictions, the student first predicts the
-    images it is blind to, in ``eval`` mode.
+    images it is blind to, as :func:`predicting` says.
 
     Args:
         plan (FoldPlan): Which student is blind to which fold.
@@ -80,19 +81,43 @@ class FoldedPass:
         rows = folds.blind(name)
         student = self._cohort.students[name]
         inputs, _ = take_rows(rows, view.inputs, view.samples or [])
-        with evaluating(student), self._distiller.recording_student(name):
+        recording = self._distiller.recording_student(name)
+        with predicting(student, len(rows)), recording:
             student(inputs, mode='tensor')
         return folds.spread(rows, self._distiller.pop_student(name)[LOGITS])
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put all modules of a network into ``eval`` mode inside this context."""
+def predicting(network: nn.Module, num_images: int) -> Iterator[None]:
+    """Put a network that is being trained into ``eval`` mode inside this context,
+    except that BatchNorm layers use the statistics of these images.
+
+    Their running statistics lag behind weights that change fast. Predictions with
+    them can be so wrong, and so sure, that a cohort which learns from them does
+    not recover. The running statistics are not updated; layers in ``eval`` mode
+    stay in it, and so do all for a single image.
+
+    Args:
+        network (nn.Module): The network.
+        num_images (int): The number of images.
+    """
     modes = [(module, module.training) for module in network.modules()]
+    norms = [
+        module
+        for module, training in modes
+        if isinstance(module, _BatchNorm)
+        and training
+        and module.track_running_stats
+        and num_images > 1
+    ]
     for module, _ in modes:
         module.training = False
+    for module in norms:
+        module.training, module.track_running_stats = True, False
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, training in modes:
+            module.training = training
+        for module in norms:
+            module.track_running_stats = True

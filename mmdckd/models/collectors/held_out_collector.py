@@ -22,7 +22,8 @@ class HeldOutCollector(BaseCollector):
     where :math:`F_j` is the fold of the training images to which student j is
     blind (``model.folds``). A network cannot have memorized the label of an
     image that it did not train on, not even a wrong label. Peers predict in
-    ``eval`` mode, on the view of the image in the batch. All students that
+    ``eval`` mode, on the view of the image in the batch; BatchNorm layers of students
+    in training use the statistics of these images. All students that
     train on an image have the same target for it. With
     ``model.finished_peers``, the peers are those of the finished cohort, and
     the students that learn from them see every image. For an image of which no

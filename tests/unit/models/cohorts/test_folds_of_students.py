@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.networks import build, digits, distil, network
+from mmdckd.models.algorithms.folded_pass import predicting
 from mmdckd.models.cohorts.batch_folds import BatchFolds
 from mmdckd.models.cohorts.fold_plan import FoldPlan
 
@@ -58,7 +59,15 @@ def reference(model, data, fold_of, combine, alpha, beta, gamma):
     images = data['inputs']
     labels = [int(sample.gt_label) for sample in data['data_samples']]
     students = copy.deepcopy(dict(model.cohort.items()))
-    blind = copy.deepcopy(students)
+    blind = {
+        name: [i for i, fold in enumerate(FOLDS) if fold == fold_of.get(name)]
+        for name in students
+    }
+    said_by = {
+        name: dict(zip(rows, ask(copy.deepcopy(students[name]), images[rows])))
+        for name, rows in blind.items()
+        if rows
+    }
     losses = {}
     for name, student in students.items():
         student.train().zero_grad()
@@ -70,11 +79,7 @@ def reference(model, data, fold_of, combine, alpha, beta, gamma):
             terms['task'] = terms['task'] - z.log_softmax(0)[labels[i]]
             asked = [each for each in fold_of if fold_of[each] == FOLDS[i]]
             with torch.no_grad():
-                said = [
-                    (forward(blind[each].eval(), images[i : i + 1])[0] / TAU)
-                    for each in asked
-                ]
-                target = combine(said)
+                target = combine([said_by[each][i] / TAU for each in asked])
                 from_teacher = (forward_teacher(model, images)[i] / TAU).softmax(0)
             terms['teacher'] = terms['teacher'] + alpha * TAU**2 * kl(
                 from_teacher, log_p
@@ -92,6 +97,12 @@ def reference(model, data, fold_of, combine, alpha, beta, gamma):
 
 def forward(network, images):
     return network.head(network.extract_feat(images))
+
+
+def ask(network, images):
+    """With the statistics of these images, if there are several."""
+    with torch.no_grad():
+        return forward(network.train(len(images) > 1), images)
 
 
 def forward_teacher(model, images):
@@ -214,12 +225,10 @@ def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
     before = copy.deepcopy(model)
     losses, data = step(model, batch([-1] * 4, unlabeled=range(4)))
     images = data['inputs']
-    eval_ = {
-        n: forward(copy.deepcopy(s).eval(), images) for n, s in before.cohort.items()
-    }
+    said = {n: ask(copy.deepcopy(s), images) for n, s in before.cohort.items()}
     for name, student in before.cohort.items():
         log_p = (forward(student.train(), images) / TAU).log_softmax(1)
-        others = [z / TAU for other, z in eval_.items() if other != name]
+        others = [z / TAU for other, z in said.items() if other != name]
         target = torch.stack(others).mean(0).softmax(1)
         expected = TAU**2 * (target * (target.log() - log_p)).sum(1).mean()
         value = losses[f'collective.{name}.loss_dckd.collective']
@@ -286,12 +295,33 @@ def test_asking_changes_nothing_but_the_target():
         **students,
     ).train()
     frozen = model.cohort.students['student0'].backbone.norm1.eval()
+    alone = copy.deepcopy(model)
     step_rng = torch.get_rng_state()
-    model.loss(**model.data_preprocessor(batch([0, 1] * 4), True))
+    data = model.data_preprocessor(batch([0, 1] * 4), True)
+    model.loss(**data)
     assert torch.equal(step_rng, torch.get_rng_state())
     assert not frozen.training
     others = [m for m in model.cohort.students.modules() if m is not frozen]
     assert all(m.training for m in others if m is not model.cohort.students)
+    for index, student in enumerate(alone.cohort.students.values()):
+        seen = [i for i in range(8) if i % 2 != index]
+        forward(student, data['inputs'][seen])
+        trained = model.cohort.students[f'student{index}']
+        for one, other in zip(student.buffers(), trained.buffers()):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_several_images_are_predicted_with_their_own_statistics(number):
+    model = warmed(distil(2, folds=dict(), distiller=dckd(collector='held_out')))
+    student = model.cohort.students['student0'].train()
+    images = model.data_preprocessor(batch([0, 1]), True)['inputs'][:number].double()
+    before = copy.deepcopy(student)
+    with predicting(student, number), torch.no_grad():
+        said = forward(student, images)
+    torch.testing.assert_close(said, ask(copy.deepcopy(before), images))
+    assert all(map(torch.equal, student.buffers(), before.buffers()))
+    assert all(module.training for module in student.modules())
 
 
 def test_best_and_first_prediction_are_those_of_a_graduate():
