@@ -27,7 +27,9 @@ def first_weights(folder):
     'config, options',
     [
         ('configs/teachers/resnet34_digits.py', ()),
-        ('configs/finished/finished_r18_digits.py', FINISHED),
+        pytest.param(
+            'configs/finished/finished_r18_digits.py', FINISHED, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_without_a_checkpoint_it_starts_from_the_given_weights(
