@@ -23,13 +23,12 @@ def first_weights(folder):
     return path, state[keys[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'config, options',
     [
         ('configs/teachers/resnet34_digits.py', ()),
-        pytest.param(
-            'configs/finished/finished_r18_digits.py', FINISHED, marks=pytest.mark.slow
-        ),
+        ('configs/finished/finished_r18_digits.py', FINISHED),
     ],
 )
 def test_without_a_checkpoint_it_starts_from_the_given_weights(

@@ -41,13 +41,9 @@ print('equal')
 
 
 @pytest.mark.parametrize(
-    'channels, stride, batch',
-    [
-        (8, 2, 39),
-        pytest.param(4, 2, 13, marks=pytest.mark.slow),
-        pytest.param(15, 2, 39, marks=pytest.mark.slow),
-    ],
+    'channels, stride, batch', [(8, 2, 39), (4, 2, 13), (15, 2, 39)]
 )
+@pytest.mark.slow
 def test_gradients_are_right_with_two_threads(channels, stride, batch):
     run = subprocess.run(
         [sys.executable, '-c', SCRIPT, *map(str, (channels, stride, batch))],
