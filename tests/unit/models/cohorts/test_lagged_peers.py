@@ -154,7 +154,7 @@ def test_without_peers_a_student_learns_from_its_own_past(batch):
         (dict(momentum=0.0), '`lagged_peers.momentum`.*got 0.0'),
         (dict(momentum=1.1), '`lagged_peers.momentum`.*got 1.1'),
         (dict(momentum='0.5'), "`lagged_peers.momentum`.*got '0.5'"),
-        (dict(intervall=2), '`lagged_peers`: expected a dict with keys'),
+        (dict(every=2), '`lagged_peers`: expected a dict with keys'),
         (dict(interval=0), '`lagged_peers.interval`.*got 0'),
         (dict(interval=1.5), '`lagged_peers.interval`.*got 1.5'),
     ],
