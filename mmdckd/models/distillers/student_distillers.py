@@ -15,7 +15,7 @@ from mmrazor.models.task_modules.recorder import ParameterRecorder
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
 
-from mmdckd.errors import invalid
+from mmdckd.console.messages import warn
 from mmdckd.registry import MODELS
 
 from ..cohorts.student_cohort import StudentCohort, student_seed
@@ -37,9 +37,6 @@ class StudentDistillers:
 
     Attributes:
         modules (nn.ModuleDict): Student to distiller; empty without a config.
-
-    Raises:
-        ValueError: If a loss has no inputs, so that it would not be computed.
     """
 
     def __init__(self, cfg: dict, names: List[str]) -> None:
@@ -48,7 +45,8 @@ class StudentDistillers:
             parts = parts_for_student(cfg, name, names)
             with student_seed(index), DefaultScope.overwrite_default_scope('mmrazor'):
                 self.modules[name] = MODELS.build(parts)
-            _check_mapped(self.modules[name])
+            if not index:
+                _tell_unmapped(self.modules[name])
             guard_shapes(self.modules[name])
         #: Whether each student is its own teacher.
         self.self_taught = any(isinstance(each, BYOTDistiller) for each in self._all)
@@ -168,12 +166,16 @@ class StudentDistillers:
         return distiller.compute_distill_losses()
 
 
-def _check_mapped(distiller: ConfigurableDistiller) -> None:
+def _tell_unmapped(distiller: ConfigurableDistiller) -> None:
+    """Warn of losses without inputs. MMRazor has them for other stages of a
+    training, such as the pretraining of Factor Transfer."""
     mappings = distiller.loss_forward_mappings
     left = [name for name in distiller.distill_losses if name not in mappings]
     if left:
-        expected = f'the inputs of every loss in `distill_losses`, such as {left[0]!r}'
-        raise invalid('distiller.loss_forward_mappings', expected, mappings)
+        warn(
+            '`distiller.distill_losses` has losses that are not computed, as '
+            f'`distiller.loss_forward_mappings` has no inputs for them: {left}.'
+        )
 
 
 def _check_unlabeled(
