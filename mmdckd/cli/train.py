@@ -5,7 +5,7 @@ folder of images."""
 import argparse
 import os
 import os.path as osp
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 from mmdckd.console.calm_console import open_console
 
@@ -111,6 +111,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
 def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     """Train from a config."""
     import_toolbox()
+    from mmdckd.engine.dataloaders import set_all_dataloader_defaults
     from mmdckd.engine.memory import keep_freed_memory
     from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.engine.resuming import resume_from_latest
@@ -121,7 +122,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
     from .run_config import leaving_processes
 
     def run(cfg: 'Config') -> 'Runner':
-        fill_dataloaders(cfg, args)  # a phase can change them
+        set_all_dataloader_defaults(cfg, *_loading(args))  # a phase can change them
         runner = build_runner(cfg, console)
         if cfg.work_dir == work_dir:  # the only phase, or the last one
             resume_from_latest(runner, otherwise=args.start_from)
@@ -138,6 +139,7 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
 def config_of(args: argparse.Namespace) -> 'Config':
     """Return the config that the arguments select."""
+    from mmdckd.engine.dataloaders import set_all_dataloader_defaults
     from mmdckd.engine.runner.phases import phases_of
 
     from .run_config import load_config
@@ -145,18 +147,13 @@ def config_of(args: argparse.Namespace) -> 'Config':
     cfg = load_config(args)
     merge_args(cfg, args)
     for phase in phases_of(cfg):
-        fill_dataloaders(phase.config, args)
+        set_all_dataloader_defaults(phase.config, *_loading(args))
     return cfg
 
 
-def fill_dataloaders(cfg: 'Config', args: argparse.Namespace) -> None:
-    """Fill in the defaults of the data loaders of a training."""
-    from mmdckd.engine.dataloaders import set_dataloader_defaults
-
-    for stage in ('train', 'val', 'test'):
-        set_dataloader_defaults(
-            cfg, stage, not args.no_pin_memory, not args.no_persistent_workers
-        )
+def _loading(args: argparse.Namespace) -> Tuple[bool, bool]:
+    """Return whether to pin memory, and whether to keep workers."""
+    return not args.no_pin_memory, not args.no_persistent_workers
 
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdckd.console.calm_console import current_console, on_console
-from mmdckd.engine.dataloaders import set_dataloader_defaults
+from mmdckd.engine.dataloaders import set_all_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.rehearsal import rehearse
 from mmdckd.export import export_student
@@ -256,7 +256,7 @@ def _rehearse(settings: dict, changes: Changes) -> None:
     """Find mistakes in the students' settings before the teacher is trained."""
     with TemporaryDirectory() as folder:
         cfg = write_config(settings, osp.join(folder, 'students.py'), changes)
-    _complete(cfg)
+    set_all_dataloader_defaults(cfg)
     rehearse(cfg)
 
 
@@ -293,7 +293,7 @@ def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
     cfg = write_config(settings, path, changes)
     cfg.work_dir = work_dir
     cfg.resume = True
-    _complete(cfg)
+    set_all_dataloader_defaults(cfg)
     build_runner(cfg, current_console()).train()
     return cfg
 
@@ -328,7 +328,7 @@ def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, 
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = osp.join(osp.dirname(cfg.work_dir), 'test')
     cfg.resume, cfg.load_from = False, checkpoint
-    _complete(cfg)
+    set_all_dataloader_defaults(cfg)
     runner = build_runner(cfg, current_console())
     metrics = runner.test()
     model = runner.model
@@ -338,8 +338,3 @@ def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, 
         name: sum(parameter.numel() for parameter in network.parameters())
         for name, network in members.items()
     }
-
-
-def _complete(cfg: Config) -> None:
-    for stage in ('train', 'val', 'test'):
-        set_dataloader_defaults(cfg, stage)

@@ -10,6 +10,22 @@ from mmdckd.errors import invalid
 MOST_WORKERS = 1024
 
 
+def set_all_dataloader_defaults(
+    cfg: Config, pin_memory: bool = True, persistent_workers: bool = True
+) -> None:
+    """Fill in the defaults of the data loaders of a training, its validation and its
+    test; see :func:`set_dataloader_defaults`.
+
+    Args:
+        cfg (Config): The config of the run, without phases.
+        pin_memory (bool): Whether to pin memory. Defaults to True.
+        persistent_workers (bool): Whether to keep the workers between epochs.
+            Defaults to True.
+    """
+    for stage in ('train', 'val', 'test'):
+        set_dataloader_defaults(cfg, stage, pin_memory, persistent_workers)
+
+
 def set_dataloader_defaults(
     cfg: Config, stage: str, pin_memory: bool = True, persistent_workers: bool = True
 ) -> None:

@@ -10,7 +10,7 @@ import mmengine
 import torch
 from filelock import FileLock, Timeout
 
-from ..engine.dataloaders import set_dataloader_defaults
+from ..engine.dataloaders import set_all_dataloader_defaults
 from ..engine.runner.phases import phases_of
 from ..errors import invalid
 from ..io.files import path_below
@@ -110,9 +110,9 @@ def run_all(
     if not runs:
         print('Every run is finished.')
         return []
-    for phase in (phase for run in runs for phase in phases_of(run.config)):
-        for stage in ('train', 'val', 'test'):
-            set_dataloader_defaults(phase.config, stage)
+    for run in runs:
+        for phase in phases_of(run.config):
+            set_all_dataloader_defaults(phase.config)
     if spec.executor:
         slots: List[Dict[str, str]] = [{}] * (jobs or len(runs))
         launcher = ClusterJobs(spec.executor, osp.join(work_dir, 'jobs'))

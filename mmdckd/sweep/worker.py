@@ -23,7 +23,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 
-from mmdckd.engine.dataloaders import set_dataloader_defaults
+from mmdckd.engine.dataloaders import set_all_dataloader_defaults
 from mmdckd.engine.repeated_work import spare_repeated_work
 from mmdckd.engine.runner.phases import Phase, phases_of, train_phases
 from mmdckd.engine.unwrapping import unwrapped
@@ -93,8 +93,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
 def _train(cfg: Config, progress_file: str) -> Runner:
     """Train, and write the cost to the folder of the run."""
-    for stage in ('train', 'val', 'test'):  # a phase can change the data loaders
-        set_dataloader_defaults(cfg, stage)
+    set_all_dataloader_defaults(cfg)  # a phase can change them
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     cost = StepCostHook()
     runner.register_hook(cost)
