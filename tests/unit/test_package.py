@@ -99,6 +99,25 @@ def test_version_is_stated_once():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmdckd.__version__)
 
 
+@pytest.mark.skipif(
+    not os.path.exists(os.path.join(ROOT, '.git')), reason='needs a git clone'
+)
+def test_repository_has_no_links():
+    """A link leads to a path of the machine it was made on.
+
+    As `data`, it kept every command that makes a data set from making its folder.
+    """
+    files = subprocess.run(
+        ['git', 'ls-files', '--stage'],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert len(files) > 100
+    assert [line for line in files if line.startswith('120000')] == []
+
+
 def test_requirements_have_one_provider_each():
     needed = {
         Requirement(line).name for line in requires('mmdckd') if 'extra ==' not in line
