@@ -17,6 +17,7 @@ from mmdckd.cli.config_keys import check_keys, check_phases
 from mmdckd.cli.errors import check_file, keep_traceback
 from mmdckd.engine.runner.phases import phases_of
 from mmdckd.io.trust import trust_checkpoints
+from mmdckd.io.type_names import type_name
 
 #: Strategies and wrappers that shard a model or wrap its parts one by one.
 UNSUPPORTED = (
@@ -91,12 +92,12 @@ def check_wrapper(cfg: Config) -> None:
     """Exit if a cohort would be sharded."""
     for key in ('strategy', 'model_wrapper_cfg'):
         part = cfg.get(key) or {}
-        name = str(part.get('type') if isinstance(part, dict) else part)
-        if name.split('.')[-1] in UNSUPPORTED:
+        kind = part.get('type') if isinstance(part, dict) else part
+        if type_name(kind) in UNSUPPORTED:
             raise SystemExit(
                 f'error: Invalid `{key}.type`: expected MMDistributedDataParallel, '
                 'the default, because every process holds all students of a cohort, '
-                f'got {name!r}. Remove `{key}`.'
+                f'got {kind!r}. Remove `{key}`.'
             )
 
 

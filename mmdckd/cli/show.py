@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmdckd.console.calm_console import open_console
+from mmdckd.io.type_names import is_pretrained_init
 
 from .arguments import add_cfg_options, command_parser
 from .errors import check_file, one_error_line
@@ -57,7 +58,7 @@ def drop_weights(model: dict) -> None:
         network.pop('new_head', None)
         starts = network.get('init_cfg') or []
         starts = [starts] if isinstance(starts, dict) else starts
-        if any(_is_dict(each) and each.get('type') == 'Pretrained' for each in starts):
+        if any(map(is_pretrained_init, starts)):
             del network['init_cfg']
 
 

@@ -12,6 +12,7 @@ from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel
 
 from mmdckd.errors import invalid
+from mmdckd.io.type_names import type_name
 from mmdckd.registry import MODEL_WRAPPERS
 
 #: For each launcher, the environment variables that hold what PyTorch needs.
@@ -75,7 +76,8 @@ def use_cpu_processes(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    if wrapper.get('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
+    kind = wrapper.get('type', 'MMDistributedDataParallel')
+    if type_name(kind) == 'MMDistributedDataParallel':
         cfg.model_wrapper_cfg = dict(wrapper, type='mmdckd.CPUDataParallel')
 
 

@@ -3,6 +3,8 @@
 
 from mmengine.config import Config
 
+from mmdckd.io.type_names import type_name
+
 from .optimizers.cpu_amp import amp_type
 
 
@@ -25,9 +27,9 @@ def make_fast(cfg: Config) -> None:
     Args:
         cfg (Config): The config of a run, changed in place.
     """
-    if cfg.model.type == 'mmdckd.CollectiveDistill':
+    if type_name(cfg.model.type) == 'CollectiveDistill':
         cfg.model.channels_last = True
     optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer', {})
-    if optimizer.get('type') in ('SGD', 'Adam', 'AdamW'):
+    if type_name(optimizer.get('type')) in ('SGD', 'Adam', 'AdamW'):
         optimizer.fused = True
-    cfg.setdefault('env_cfg', {})['cudnn_benchmark'] = True
+    cfg.env_cfg = dict(cfg.get('env_cfg') or {}, cudnn_benchmark=True)

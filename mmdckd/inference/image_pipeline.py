@@ -6,6 +6,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 
 from mmdckd.io.images import MAX_PIXELS
+from mmdckd.io.type_names import type_name
 
 
 class ImagePipeline:
@@ -31,9 +32,7 @@ class ImagePipeline:
                 'input of the network, got none.'
             )
         load, *others = dataset['pipeline']
-        # A config in pure Python has the class itself.
-        kind = getattr(load['type'], '__name__', str(load['type']))
-        if not kind.endswith(('LoadImageFromFile', 'LoadImage')):
+        if type_name(load['type']) not in ('LoadImageFromFile', 'LoadImage'):
             raise ValueError(
                 f'Invalid `test_dataloader.dataset.pipeline` in {cfg.filename!r}: '
                 f'expected LoadImageFromFile first, got {load["type"]!r}.'

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from mmengine.config import Config
 
 from .nesting import bounded_nesting
+from .type_names import is_pretrained_init
 
 #: Upper bound on the length of a config text that is read, in characters. The
 #: configs of OpenMMLab have less than 100,000.
@@ -104,11 +105,7 @@ def as_plain(value: Any, scope: str = 'mmpretrain') -> Any:
             key: as_plain(item, own)
             for key, item in value.items()
             if not (key == '_scope_' and item == scope)
-            and not (
-                key == 'init_cfg'
-                and isinstance(item, dict)
-                and item.get('type') == 'Pretrained'
-            )
+            and not (key == 'init_cfg' and is_pretrained_init(item))
         }
     if isinstance(value, (list, tuple)):
         return type(value)(as_plain(item, scope) for item in value)

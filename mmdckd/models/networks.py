@@ -19,6 +19,7 @@ from torch import nn
 from mmdckd.errors import invalid
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.files import path_below
+from mmdckd.io.type_names import is_pretrained_init, type_name
 from mmdckd.registry import MODELS
 
 from .weights import load_weights
@@ -109,7 +110,7 @@ def resolve_network(
     elif 'type' in cfg:
         model = cfg
         preprocessor = model.pop('data_preprocessor', None)
-        if pretrained is True and str(model.type).split('.')[-1] in WRAPPERS:
+        if pretrained is True and type_name(model.type) in WRAPPERS:
             model.pretrained, pretrained = True, None
         elif pretrained is True:
             expected = 'the path of a checkpoint together with `type`'
@@ -123,8 +124,7 @@ def resolve_network(
     init_cfg = model.get('init_cfg')
     if (
         not pretrained
-        and isinstance(init_cfg, dict)
-        and init_cfg.get('type') == 'Pretrained'
+        and is_pretrained_init(init_cfg)
         and init_cfg.get('checkpoint')
         and not init_cfg.get('prefix')
     ):

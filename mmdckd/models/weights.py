@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 import torch
 from mmengine.dist import barrier, get_dist_info
-from mmengine.model import BaseModule, PretrainedInit
+from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
@@ -20,6 +20,7 @@ from mmdckd.io.checkpoints import (
     state_dict_in,
 )
 from mmdckd.io.trust import loading
+from mmdckd.io.type_names import is_pretrained_init
 
 from .classifier_keys import head_prefixes
 from .transformers_folder import is_transformers_file, read_transformers_folder
@@ -238,11 +239,7 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
         key (str): Its config key, for error messages.
     """
     cfg = model.init_cfg
-    whole = (
-        isinstance(cfg, dict)
-        and cfg.get('type') == 'Pretrained'
-        and not cfg.get('prefix')
-    )
+    whole = is_pretrained_init(cfg) and not cfg.get('prefix')
     if not whole or model.is_init:
         yield
         return
@@ -277,7 +274,7 @@ def check_pretrained_parts(network: nn.Module, key: str) -> None:
 def _pretrained_cfgs(part: nn.Module) -> Iterator[Dict[str, Any]]:
     cfgs = getattr(part, 'init_cfg', None) or []
     for cfg in [cfgs] if isinstance(cfgs, dict) else cfgs:
-        if isinstance(cfg, dict) and cfg.get('type') in ('Pretrained', PretrainedInit):
+        if is_pretrained_init(cfg):
             yield cfg
 
 

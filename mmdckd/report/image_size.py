@@ -1,9 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Find the size of images in a config."""
 
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from mmengine.config import Config
+
+from mmdckd.io.type_names import type_name
 
 #: The transforms of MMCV whose sizes are a width and a height; those of MMPretrain
 #: are a height and a width.
@@ -23,7 +25,7 @@ def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
     while 'dataset' in dataset:
         dataset = dataset['dataset']
     for transform in reversed(dataset.get('pipeline', [])):
-        kind = _name_of(transform.get('type'))
+        kind = type_name(transform.get('type'))
         if kind.startswith('torchvision/'):  # their `scale` is a range of areas
             size = transform.get('size')
         else:
@@ -32,9 +34,3 @@ def train_image_size(cfg: Config) -> Optional[Tuple[int, int]]:
             sides = (size, size) if isinstance(size, int) else tuple(size)
             return sides[::-1] if kind in _WIDTH_FIRST else sides
     return None
-
-
-def _name_of(kind: Any) -> str:
-    """Return the name of a transform without its scope; in a lazy config, it is a
-    class."""
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]

@@ -104,9 +104,11 @@ def build_dataset(config: Config) -> Any:
     cfg = (config.get('val_dataloader') or {}).get('dataset') or {}
     kind = str(cfg.get('type'))
     scope, _, name = kind.rpartition('.')
+    scope = scope.partition('.')[0]  # of a lazy config it is the module
     if name not in IN_MEMORY or scope not in ('', 'mmdckd', 'mmpretrain'):
         raise ValueError(f'images of the dataset {kind} are in no files')
     cfg = {key: cfg[key] for key in _ARGUMENTS if key in cfg}
+    cfg['type'] = f'{scope or "mmpretrain"}.{name}'
     if scope != 'mmdckd':
         cfg['download'] = False
     try:

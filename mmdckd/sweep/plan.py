@@ -301,8 +301,11 @@ def _resolve(where: str, recipe: Recipe) -> Config:
 
 @functools.cache
 def _read(path: str) -> Config:
-    """Read a config once, as many methods share a file."""
-    return Config.fromfile(path)
+    """Read a config once, as many methods share a file.
+
+    Classes of a lazy config become their names, as in the file for its run.
+    """
+    return Config(Config.fromfile(path).to_dict())
 
 
 def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
+from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import HOOKS, Registry
 from mmengine.runner import Runner
@@ -19,6 +20,7 @@ from helpers.commands import REPO
 from mmdckd.cli import train
 from mmdckd.cli.config_errors import naming_config_keys
 from mmdckd.cli.config_keys import check_keys
+from mmdckd.cli.run_config import check_wrapper
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
@@ -197,6 +199,12 @@ def test_what_shards_a_model_is_refused(message, key, name):
     code = message(**{key: dict(type=name)})
     assert code.startswith(f'error: Invalid `{key}.type`: expected MMDistributed')
     assert f"got '{name}'. Remove `{key}`." in code
+
+
+def test_a_lazy_config_does_not_shard_a_model_either():
+    cfg = Config(dict(model_wrapper_cfg=dict(type=MMSeparateDistributedDataParallel)))
+    with pytest.raises(SystemExit, match='Remove `model_wrapper_cfg`'):
+        check_wrapper(cfg)
 
 
 @HOOKS.register_module()

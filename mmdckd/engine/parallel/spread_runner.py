@@ -86,7 +86,9 @@ class _SpreadRunner:
         group = model.exchange.mesh.data
         wrapper = dict(model_wrapper_cfg or default, process_group=group)
         wrapper.setdefault('type', 'MMDistributedDataParallel')
-        kind = MODEL_WRAPPERS.get(wrapper['type'])
+        kind = wrapper['type']
+        if isinstance(kind, str):
+            kind = MODEL_WRAPPERS.get(kind)
         if not issubclass(kind, MMDistributedDataParallel):
             expected = "MMDistributedDataParallel with `model.parallel='cohort'`"
             raise invalid('model_wrapper_cfg.type', expected, kind.__name__)

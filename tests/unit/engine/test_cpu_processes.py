@@ -7,6 +7,7 @@ import socket
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 
 from helpers.processes import run_processes
@@ -34,6 +35,7 @@ def cpu(monkeypatch):
             dict(model_wrapper_cfg=dict(find_unused_parameters=True)),
             dict(find_unused_parameters=True),
         ),
+        (dict(model_wrapper_cfg=dict(type=MMDistributedDataParallel)), {}),
     ],
 )
 def test_the_wrapper_is_that_of_the_cpu(given, wrapper, monkeypatch):

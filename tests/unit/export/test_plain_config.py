@@ -194,10 +194,13 @@ def test_validation_tells_how_to_test_where_there_is_no_test():
     ]
 
 
-def test_scopes_and_starting_weights_are_dropped():
+@pytest.mark.parametrize(
+    'start', ['Pretrained', 'mmengine.model.weight_init.PretrainedInit']
+)
+def test_scopes_and_starting_weights_are_dropped(start):
     architecture = network()
     architecture['backbone'].update(
-        _scope_='mmpretrain', init_cfg=dict(type='Pretrained', checkpoint='gone.pth')
+        _scope_='mmpretrain', init_cfg=dict(type=start, checkpoint='gone.pth')
     )
     architecture['head'].update(
         loss=dict(type='L1Loss', _scope_='mmdet'),

@@ -4,6 +4,7 @@ import logging
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import PretrainedInit
 from mmpretrain.models import LoRAModel, SwinTransformerV2, VisionTransformer
 
 from helpers.networks import distil, network
@@ -88,8 +89,8 @@ def test_what_lies_under_lora_is_missed(tmp_path):
     load_weights(network, path, 'ckpt')
 
 
-def pretrained(path, **cfg):
-    return distil(init_cfg=dict(type='Pretrained', checkpoint=path), **cfg)
+def pretrained(path, kind='Pretrained', **cfg):
+    return distil(init_cfg=dict(type=kind, checkpoint=path), **cfg)
 
 
 CONNECTORS = dict(
@@ -120,7 +121,8 @@ def test_a_pretrained_cohort_is_loaded_whole(tmp_path):
         assert torch.equal(model.state_dict()[key], value), key
 
 
-def test_pretraining_by_mmrazor_is_refused_with_its_keys(tmp_path):
+@pytest.mark.parametrize('kind', ['Pretrained', PretrainedInit])
+def test_pretraining_by_mmrazor_is_refused_with_its_keys(kind, tmp_path):
     # MMRazor keeps one student, and its connectors beside it.
     path = tmp_path / 'razor.pth'
     weights = {
@@ -131,7 +133,7 @@ def test_pretraining_by_mmrazor_is_refused_with_its_keys(tmp_path):
     }
     torch.save(dict(state_dict=weights), path)
     with pytest.raises(ValueError) as error:
-        pretrained(str(path), distiller=CONNECTORS)
+        pretrained(str(path), kind, distiller=CONNECTORS)
     message = str(error.value)
     assert '`model.init_cfg.checkpoint`' in message
     assert 'unknown to the network: architecture.backbone.conv1' in message

@@ -132,8 +132,9 @@ def test_without_predictions_a_note_says_so(tmp_path):
     assert 'has not recorded predictions for single images' in page
 
 
-def test_a_dataset_that_holds_its_images_is_read():
-    dataset = dict(type='mmdckd.Digits', split='val', pipeline=[dict(type='Evil')])
+@pytest.mark.parametrize('kind', ['mmdckd.Digits', 'mmdckd.datasets.digits.Digits'])
+def test_a_dataset_that_holds_its_images_is_read(kind):
+    dataset = dict(type=kind, split='val', pipeline=[dict(type='Evil')])
     run = run_of(
         dict(arrays_of([''] * len(TABLE))), val_dataloader=dict(dataset=dataset)
     )

@@ -2,8 +2,13 @@
 import os
 
 import pytest
+from mmengine.config import Config
 
 from helpers.sweeps import write_cohort, write_spec, write_teacher
+from mmdckd.engine.hooks import CohortCheckpointHook
+from mmdckd.models import CollectiveDistill
+from mmdckd.registry import HOOKS, MODELS
+from mmdckd.sweep.files import write_config
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.scheduler import Scheduler
 from mmdckd.sweep.spec import load_spec
@@ -134,6 +139,35 @@ def test_the_complete_config_is_that_of_one_run(plan):
     assert kd.complete_config(resume=True).resume is True
     # What is shared by the seeds stays as it was.
     assert 'randomness' not in kd.config and 'resume' not in kd.config
+
+
+def test_a_lazy_config_is_run_like_any_other(tmp_path):
+    config = tmp_path / 'lazy.py'
+    config.write_text(
+        'from mmengine.config import read_base\n\n'
+        'with read_base():\n'
+        '    from mmdckd.configs.dckd_r34_r18_imagenet_lazy import *\n'
+    )
+    spec = write_spec(
+        tmp_path / 'spec.py',
+        seeds=[0],
+        methods=dict(
+            lazy=dict(config=str(config)),
+            short=dict(config=str(config), cfg_options={'train_cfg.max_epochs': 1}),
+        ),
+    )
+    entries = make_plan(load_spec(spec), str(tmp_path / 'runs'))
+    first, second = (entry.run for entry in entries)
+    assert first.fingerprint != second.fingerprint
+    cfg = first.complete_config(resume=False)
+    assert cfg.val_cfg.monitor == 'accuracy/top1'
+    write_config(first.config_file, cfg)
+    read = Config.fromfile(first.config_file)
+    assert read.to_dict() == cfg.to_dict()
+    assert MODELS.get(read.model.type) is CollectiveDistill
+    hook = read.default_hooks.checkpoint
+    assert HOOKS.get(hook.type) is CohortCheckpointHook
+    assert hook.save_best == 'best/accuracy/top1'
 
 
 def test_a_model_without_a_cohort_is_watched_by_its_own_metric(plan):
