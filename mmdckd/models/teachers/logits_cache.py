@@ -10,6 +10,7 @@ from typing import Callable, Iterable, List, Optional, Union
 
 import numpy as np
 import torch
+from filelock import FileLock
 from mmengine.structures import BaseDataElement
 
 from mmdckd.io.data import read_json
@@ -77,6 +78,9 @@ class LogitsCache:
     ) -> 'LogitsCache':
         """Write logits to a file, completely or not at all, and open it.
 
+        If another process is writing the same file, wait for it and open what it
+        has written.
+
         Args:
             folder (str): The folder; it is created if it is missing.
             key (str): The hash of everything the logits depend on.
@@ -92,6 +96,16 @@ class LogitsCache:
             ValueError: If a logit is not finite in float16.
         """
         os.makedirs(folder, exist_ok=True)
+        with FileLock(osp.join(folder, f'{key}.lock')):
+            cache = cls.open(folder, key, shape)
+            if cache is None:
+                cache = cls._write(folder, key, shape, batches)
+            return cache
+
+    @classmethod
+    def _write(
+        cls, folder: str, key: str, shape: tuple, batches: Iterable[np.ndarray]
+    ) -> 'LogitsCache':
         path = _path(folder, key)
         needed = 2 * int(np.prod(shape))
         free = shutil.disk_usage(folder).free

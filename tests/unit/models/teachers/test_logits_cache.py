@@ -1,6 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,7 +38,8 @@ def test_what_was_written_is_looked_up(folder, logits):
     expected = torch.from_numpy(logits[[2, 0], [1, 3]]).half().float()
     assert torch.equal(found, expected)
     assert isinstance(cache.logits, np.memmap)
-    assert sorted(path.name for path in folder.iterdir()) == ['key.json', 'key.npy']
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ['key.json', 'key.lock', 'key.npy']
 
 
 def test_another_key_has_another_file(folder):
@@ -86,7 +90,27 @@ def test_a_file_is_there_when_it_is_whole(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         LogitsCache.create(str(tmp_path), 'key', SHAPE, batches())
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ['key.lock']
+
+
+def test_of_two_runs_one_computes_and_the_other_waits(tmp_path, logits):
+    both = threading.Barrier(2)
+    computed = []
+
+    def run(number):
+        def batches():
+            computed.append(number)
+            time.sleep(0.2)
+            yield logits.reshape(-1, 5)
+
+        both.wait()
+        return LogitsCache.create(str(tmp_path), 'key', SHAPE, batches()).logits
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(run, range(2))
+    assert len(computed) == 1
+    assert np.array_equal(first, second)
+    assert np.array_equal(first, logits.astype(np.float16))
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, 1e5])
