@@ -23,12 +23,16 @@ from mmdckd.version import __version__
 
 #: Optional extras: the modules each installs, and what needs them.
 EXTRAS = dict(
+    cluster=(('submitit',), '`executor` of a sweep'),
+    fonts=(('fontTools',), 'tools/datasets/make_glyph62.py'),
     onnx=(
         ('onnx', 'onnxscript', 'onnxruntime'),
         'mmdckd export --onnx and --int8, and mmdckd predict with .onnx files',
     ),
     safetensors=(('safetensors',), 'exporting students as .safetensors'),
     tensorboard=(('tensorboard',), 'the TensorBoard backend'),
+    timm=(('timm',), 'networks of timm'),
+    transformers=(('transformers',), 'networks of Hugging Face'),
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from helpers.paths import ROOT
+from mmdckd.cli import examination
 
 tomllib = pytest.importorskip('tomllib', reason='needs Python 3.11')
 
@@ -30,6 +31,18 @@ ALWAYS_THERE = REQUIRED | names(EXTRAS['openmmlab'])
 DECLARED = ALWAYS_THERE.union(
     *(names(lines) for extra, lines in EXTRAS.items() if extra != 'tests')
 )
+
+
+def test_doctor_knows_every_extra():
+    installed = {
+        extra: {DISTRIBUTIONS.get(module, module) for module in modules}
+        for extra, (modules, _) in examination.EXTRAS.items()
+    }
+    assert installed == {
+        extra: names(lines)
+        for extra, lines in EXTRAS.items()
+        if extra not in ('openmmlab', 'tests')
+    }
 
 
 def imports(node: ast.AST, later: bool = False) -> Iterator[tuple]:
