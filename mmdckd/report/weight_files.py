@@ -6,6 +6,7 @@ import os.path as osp
 import re
 from typing import Optional
 
+from mmdckd.console.messages import warn
 from mmdckd.models.weights import read_checkpoint
 
 from .recorded_run import RecordedRun
@@ -58,7 +59,11 @@ def exported_config(run: RecordedRun) -> Optional[str]:
         )
         if not (osp.isfile(path) and osp.isfile(config)):
             continue
-        meta = read_checkpoint(path, 'exported').get('meta')
+        try:
+            meta = read_checkpoint(path, 'exported').get('meta')
+        except ValueError as error:
+            warn(f'The report does not use this export. {error}')
+            continue
         if not isinstance(meta, dict):
             continue
         # MMEngine names an experiment after its config and start time.

@@ -13,6 +13,7 @@ from mmengine.registry import METRICS
 from helpers.runs import run_config, train
 from mmdckd.evaluation.best_rule import BestRule, best_of
 from mmdckd.export import export_student
+from mmdckd.report import weight_files
 from mmdckd.report.accuracy_figure import accuracy_figure
 from mmdckd.report.choice import Choice, best_point, choose, rules_of
 from mmdckd.report.comparison import compare
@@ -120,7 +121,9 @@ def test_a_point_of_curves():
 
 
 @pytest.mark.parametrize('table, expected', TABLES)
-def test_loop_checkpoint_export_chart_and_table_agree(table, expected, tmp_path):
+def test_loop_checkpoint_export_chart_and_table_agree(
+    table, expected, tmp_path, monkeypatch
+):
     Scripted.table, Scripted.calls, Scripted.members = table, 0, 3
     cfg = run_config(
         tmp_path,
@@ -157,7 +160,13 @@ def test_loop_checkpoint_export_chart_and_table_agree(table, expected, tmp_path)
     assert int(run.statistics['step']) == epoch
 
     # Without the export, the file is the checkpoint; without it, none.
-    (folder / 'export' / f'{student}.pth').unlink()
+    weights = folder / 'export' / f'{student}.pth'
+    weights.write_bytes(weights.read_bytes()[:1000])
+    warned = []
+    monkeypatch.setattr(weight_files, 'warn', warned.append)
+    assert decide(run).file == str(folder / 'best.pth')
+    assert len(warned) == 1 and str(weights) in warned[0]
+    weights.unlink()
     assert decide(run).file == str(folder / 'best.pth')
     for path in folder.glob('*.pth'):
         path.unlink()
