@@ -223,10 +223,11 @@ def with_untrained_peers(phase: Phase, phases: List[Phase]) -> Config:
         )
         plan = build_fold_plan(model.get('folds'), in_order(students))
         fold_of = plan.fold_of if plan else {}
-        cfg.model.finished_peers = [
-            dict(students[name], blind_to=fold_of.get(name))
-            for name in in_order(students)
-        ]
+        # Copies, because `dict` would turn the names of a lazy config into classes.
+        peers = [copy.deepcopy(students[name]) for name in in_order(students)]
+        for name, peer in zip(in_order(students), peers):
+            peer['blind_to'] = fold_of.get(name)
+        cfg.model.finished_peers = peers
     return cfg
 
 

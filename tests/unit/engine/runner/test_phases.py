@@ -8,11 +8,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.models import ImageClassifier
 
 from helpers.networks import network
 from helpers.runs import run_config, train
 from mmdckd.engine.runner.building import build_runner
-from mmdckd.engine.runner.phases import last_phase, phases_of, train_phases
+from mmdckd.engine.runner.phases import (
+    last_phase,
+    phases_of,
+    train_phases,
+    with_untrained_peers,
+)
 
 BETA = 'model.distiller.collective_losses.loss_dckd.beta'
 PHASES = [
@@ -221,3 +227,21 @@ def test_bad_phases_are_refused(tmp_path, phases, message):
     cfg = Config(dict(work_dir=str(tmp_path), model=dict(), phases=phases))
     with pytest.raises(ValueError, match=message):
         phases_of(cfg)
+
+
+def test_peers_of_a_lazy_config_keep_its_names(tmp_path):
+    path = tmp_path / 'lazy.py'
+    path.write_text(
+        'from mmengine.config import read_base\n'
+        'from mmpretrain.models import ImageClassifier\n\n'
+        'with read_base():\n'
+        '    from mmdckd.configs.dckd_r34_r18_imagenet_lazy import *\n\n'
+        "model['architecture'] = dict(type=ImageClassifier)\n"
+        "phases = [{}, {'model.finished_peers': 'phase0'}]\n"
+    )
+    phases = phases_of(Config.fromfile(str(path)))
+    cfg = with_untrained_peers(phases[1], phases)
+    assert len(cfg.model.finished_peers) == 4
+    assert cfg.model.finished_peers[0].type is ImageClassifier
+    # As text, which a run writes to its work folder, a class has no form.
+    assert '<class' not in cfg.pretty_text
