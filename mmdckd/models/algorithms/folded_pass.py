@@ -95,7 +95,8 @@ def predicting(network: nn.Module, num_images: int) -> Iterator[None]:
     Their running statistics lag behind weights that change fast. Predictions with
     them can be so wrong, and so sure, that a cohort which learns from them does
     not recover. The running statistics are not updated; layers in ``eval`` mode
-    stay in it, and so do all for a single image.
+    stay in it, and so do all for a single image. SyncBatchNorm uses the images of
+    this process, because another process may have none to predict.
 
     Args:
         network (nn.Module): The network.
@@ -110,14 +111,16 @@ def predicting(network: nn.Module, num_images: int) -> Iterator[None]:
         and module.track_running_stats
         and num_images > 1
     ]
+    running = [(module.running_mean, module.running_var) for module in norms]
     for module, _ in modes:
         module.training = False
     for module in norms:
-        module.training, module.track_running_stats = True, False
+        # Without them, a layer in `eval` mode uses the statistics of its input.
+        module.running_mean = module.running_var = None
     try:
         yield
     finally:
         for module, training in modes:
             module.training = training
-        for module in norms:
-            module.track_running_stats = True
+        for module, (mean, variance) in zip(norms, running):
+            module.running_mean, module.running_var = mean, variance

@@ -324,6 +324,21 @@ def test_several_images_are_predicted_with_their_own_statistics(number):
     assert all(module.training for module in student.modules())
 
 
+def test_predicting_waits_for_no_other_process(monkeypatch):
+    images = torch.randn(4, 3, 2, 2)
+    expected = torch.nn.BatchNorm2d(3)(images)
+    layer = torch.nn.SyncBatchNorm(3)
+    # In training mode it would now exchange statistics, which it cannot on a CPU.
+    monkeypatch.setattr(torch.distributed, 'is_initialized', lambda: True)
+    with pytest.raises(ValueError, match='GPU'):
+        layer(images)
+    before = copy.deepcopy(layer)
+    with predicting(layer, len(images)):
+        torch.testing.assert_close(layer(images), expected)
+    assert list(layer.state_dict()) == list(before.state_dict())
+    assert all(map(torch.equal, layer.buffers(), before.buffers()))
+
+
 def test_best_and_first_prediction_are_those_of_a_graduate():
     model = distil(3, folds=dict(graduate='student2'))
     assert model.cohort.deployed == ['student2']
