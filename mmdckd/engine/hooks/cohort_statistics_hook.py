@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.structures import BaseDataElement
@@ -176,8 +176,12 @@ class CohortStatisticsHook(Hook):
         self, runner, metrics: Optional[Dict[str, float]] = None
     ) -> None:
         """Log and save the statistics of the validation."""
-        if self._sums is None:
+        # Together, because one process alone may have met several labels.
+        recorded = torch.tensor(self._sums is not None, dtype=torch.int)
+        all_reduce(recorded, 'min')
+        if not recorded:
             return
+        assert self._sums is not None
         self._sums.reduce()
         for name, value in self._sums.scalars().items():
             runner.message_hub.update_scalar(with_stage('val', name), value)

@@ -41,6 +41,7 @@ def runner_of(folder):
         val_loop=SimpleNamespace(dataloader=dataloader),
         val_dataloader=dataloader,
         hooks=[],
+        logger=None,
         message_hub=MessageHub.get_instance(f'sums{get_rank()}'),
     )
 
@@ -64,17 +65,23 @@ class Statistics(CohortStatisticsHook):
 
 
 @torch.no_grad()
-def statistics(rank, folder):
+def statistics(rank, folder, two_labels_in=None):
     runner, hook = runner_of(folder), Statistics()
     model = runner.model
     hook.before_val_epoch(runner)
     for index, batch in enumerate(runner.val_dataloader):
+        if rank == two_labels_in:
+            batch['data_samples'][0].set_gt_label([1, 2])
         data = model.data_preprocessor(batch, False)
         hook.after_val_iter(runner, index, batch, model._predict(**data))
     hook.after_val_epoch(runner)
     return {
         key: value.current() for key, value in runner.message_hub.log_scalars.items()
     }
+
+
+def test_an_image_with_two_labels_stops_the_statistics_of_all(tmp_path):
+    assert run_processes(statistics, tmp_path, 1) == [{}, {}]
 
 
 @pytest.mark.parametrize('what', [errors, statistics])
