@@ -32,7 +32,7 @@ class ImagePipeline:
                 'input of the network, got none.'
             )
         load, *others = dataset['pipeline']
-        if type_name(load['type']) not in ('LoadImageFromFile', 'LoadImage'):
+        if not type_name(load['type']).endswith(('LoadImageFromFile', 'LoadImage')):
             raise ValueError(
                 f'Invalid `test_dataloader.dataset.pipeline` in {cfg.filename!r}: '
                 f'expected LoadImageFromFile first, got {load["type"]!r}.'
