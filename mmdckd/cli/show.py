@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from mmdckd.console.calm_console import open_console
-from mmdckd.io.type_names import is_pretrained_init
 
 from .arguments import add_cfg_options, command_parser
 from .errors import check_file, one_error_line
@@ -45,6 +44,8 @@ def parse_args(
 def drop_weights(model: dict) -> None:
     """Remove the weights that members start from; networks that are not dicts
     are left for the model to refuse."""
+    from mmdckd.io.type_names import is_pretrained_init
+
     model.pop('teacher_ckpt', None)
     model['allow_random_teacher'] = True
     teachers = model.get('teacher') or []
