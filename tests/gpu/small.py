@@ -42,6 +42,8 @@ TOLERANCES = dict(
     compiled=1e-3,
     ddp=1e-6,
     sync_batch_norm=1e-4,
+    # After two epochs, in one and in two processes.
+    cohort_run=1e-4,
     # The losses of 4 steps, against those in float32.
     amp_float16=0.01,
     amp_bfloat16=0.03,

@@ -70,6 +70,8 @@ CASES = dict(
         )
     ),
     lagged_peers=dict(model=dict(lagged_peers=dict(momentum=0.5))),
+    # The teacher runs once for each view.
+    independent_views=dict(model=dict(views='independent'), views=3),
 )
 
 
@@ -77,9 +79,12 @@ CASES = dict(
 def test_trains_as_without_to_the_bit(device, deterministic, case):
     """With a batch of another size, and a validation, in between."""
     case = dict(case)
-    kwargs = case.pop('model', {})
+    kwargs, views = case.pop('model', {}), case.pop('views', None)
     batches = [digits(16, start=16 * i) for i in range(6)]
     batches.insert(3, digits(5))
+    if views:
+        for batch in batches:
+            batch['inputs'] = [batch['inputs'].roll(i, -1) for i in range(views)]
     plain = cohort(device, **copy.deepcopy(kwargs), cuda_graphs=False)
     graphed = cohort(device, **copy.deepcopy(kwargs), cuda_graphs=True)
     expected = train(plain, batches, **case)

@@ -8,6 +8,7 @@ from typing import Any, Optional, Type, Union
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.device import get_device
 from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
@@ -69,8 +70,9 @@ class _SpreadRunner:
         """Build and initialize all students, and keep those of this process."""
         model = super().build_model(model)  # type: ignore[misc]
         if self._train_loop is not None:
-            # While all are there: each draws random numbers from the same stream.
-            model.init_weights()
+            # While all are there, and on the device as in one process: each draws
+            # random numbers from the same stream.
+            model.to(get_device()).init_weights()
         spread(model, CohortMesh(model.cohort.names))
         return model
 
