@@ -55,7 +55,7 @@ def build_run(
             wrapper.update(loss_scale=dict(enabled=False))  # as --amp does
     loader = dict(pin_memory=context.cuda, collate_fn=dict(type='default_collate'))
     loader.update(kwargs.pop('train_dataloader', {}))
-    return Run(
+    run = Run(
         setting,
         model,
         base,
@@ -64,6 +64,26 @@ def build_run(
         train_dataloader=loader,
         **kwargs,
     )
+    teachers = [each.model for each in getattr(run.model, 'teachers', ())]
+    for teacher in teachers or [getattr(run.model, 'teacher', None)]:
+        if teacher is not None:
+            _measure_statistics(teacher, run)
+    return run
+
+
+@torch.no_grad()
+def _measure_statistics(teacher: torch.nn.Module, run: Run) -> None:
+    """Give a random teacher the statistics of a batch. With those of a new
+    BatchNorm layer, its outputs grow from block to block, and overflow float16."""
+    norms = [m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = 1.0
+    teacher.backbone(run.model.data_preprocessor(run.load(), True)['inputs'])
+    for norm, momentum in zip(norms, momenta):
+        norm.eval()
+        norm.momentum = momentum
 
 
 def build_single(

@@ -7,6 +7,7 @@ All of these alternate in one process:
   channels last; `cohort_contiguous`: without the latter; `cohort_fused`: with
   SGD in one kernel; `cohort_benchmark`: with cudnn's benchmark;
   `cohort_eager`: without CUDA graphs, which it has by default;
+  `cohort_unchecked`: without a look at the losses;
 - `hand`: the same mathematics in a plain loop, which has channels last and
   SGD in one kernel; `hand_benchmark`; `hand_graph`: as one CUDA graph;
 - `single`: MMRazor's SingleTeacherDistill, one student; four runs are four
@@ -122,9 +123,16 @@ def _tune(context: Context, setting: Setting, precision: str, seconds: float) ->
         dict(setting.collective(N), channels_last=True, cuda_graphs=False),
         precision,
     )
+    unchecked = build_run(
+        context,
+        setting,
+        dict(setting.collective(N), channels_last=True, check_finite_every=10**6),
+        precision,
+    )
     ways: Dict[str, Callable] = dict(
         cohort=stepping(run, batches),
         cohort_eager=stepping(eager, batches),
+        cohort_unchecked=stepping(unchecked, batches),
         cohort_contiguous=stepping(default, batches),
         cohort_fused=stepping(fused, batches),
         cohort_benchmark=_benchmarked(stepping(run, batches)),

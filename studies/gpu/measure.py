@@ -9,9 +9,10 @@ from typing import Any, Callable, Dict, List, Optional
 
 import torch
 
-#: The shortest duration of a timing in seconds: several steps in a row keep work
-#: queued on the device, as in a training.
+#: The shortest duration of a timing in seconds, and the fewest calls in it:
+#: several steps in a row keep work queued on the device, as in a training.
 WINDOW = dict(cuda=0.1, cpu=0.0)
+CALLS = dict(cuda=6, cpu=1)
 
 
 class Context:
@@ -124,7 +125,8 @@ def alternate(
             way()
         duration = once(context, way)
         window = WINDOW[context.device]
-        calls[name] = max(1, min(50, round(window / duration)))
+        fewest = CALLS[context.device]
+        calls[name] = max(fewest, min(50, round(window / duration)))
     taken: Dict[str, List[float]] = {name: [] for name in ways}
     for number in range(rounds):
         if number and time.monotonic() > end:

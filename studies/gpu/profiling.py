@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 STEPS = 3
+#: Microseconds between two kernels that are not queued behind each other.
+SHORTEST_GAP = 10.0
 #: A kernel (or, on a CPU, an operator) belongs to the first family that it matches.
 FAMILIES = [
     ('copy', r'memcpy|memset|nchwtonhwc|nhwctonchw|copy|catarray|aten::cat'),
@@ -45,6 +47,9 @@ def _measure(context: Context, setting, precision: str) -> None:
     loaded = [run.load() for _ in range(2)]
     hand = build_hand(context, run, precision)
     ways = dict(cohort=stepping(run, loaded), hand=lambda: hand.step(loaded[0]))
+    if context.cuda:
+        eager = build_run(context, setting, dict(model, cuda_graphs=False), precision)
+        ways['cohort_eager'] = stepping(eager, loaded)
     seconds = alternate(context, ways, 5, context.left / 4)
     key = dict(
         image=tuple(loaded[0]['inputs'].shape[2:]),
@@ -52,7 +57,7 @@ def _measure(context: Context, setting, precision: str) -> None:
         precision=precision,
     )
     for name, way in ways.items():
-        families, kernels = _kernels(context, way)
+        families, kernels, gaps = _kernels(context, way)
         wall = milliseconds(seconds[name])
         busy = sum(families.values())
         context.write(
@@ -65,6 +70,7 @@ def _measure(context: Context, setting, precision: str) -> None:
             launches=sum(count for _, _, count in kernels) / STEPS,
             families_ms={k: round(v, 3) for k, v in families.items()},
             longest=kernels[:25],
+            gaps=gaps[:12],
         )
     context.write(
         'share', **key, **_share(context, hand, loaded[0], seconds, precision)
@@ -73,8 +79,9 @@ def _measure(context: Context, setting, precision: str) -> None:
 
 def _kernels(
     context: Context, step: Callable[[], None]
-) -> Tuple[Dict[str, float], List[list]]:
-    """Return milliseconds a step by family, and all kernels by name."""
+) -> Tuple[Dict[str, float], List[list], List[list]]:
+    """Return milliseconds a step by family, all kernels by name, and when the
+    device has nothing to do."""
     kind = DeviceType.CUDA if context.cuda else DeviceType.CPU
     activities = [ProfilerActivity.CPU]
     if context.cuda:
@@ -95,7 +102,32 @@ def _kernels(
         families[_family(row.key)] += micro / 1e3 / STEPS
         kernels.append((row.key[:120], round(micro / 1e3 / STEPS, 4), row.count))
     kernels.sort(key=lambda row: -row[1])
-    return dict(sorted(families.items(), key=lambda x: -x[1])), kernels
+    families = dict(sorted(families.items(), key=lambda x: -x[1]))
+    return families, kernels, _gaps(profiler, kind) if context.cuda else []
+
+
+def _gaps(profiler: profile, kind: DeviceType) -> List[list]:
+    """Return after which kernels and before which the device waits: names,
+    milliseconds a step and how often a step, the longest first."""
+    events = [
+        event
+        for event in profiler.events()
+        if event.device_type == kind and not getattr(event, 'is_user_annotation', False)
+    ]
+    events.sort(key=lambda event: event.time_range.start)
+    gaps: Dict[tuple, List[float]] = defaultdict(list)
+    end, last = None, ''
+    for event in events:
+        start = event.time_range.start
+        if end is not None and start > end + SHORTEST_GAP:
+            gaps[last[:80], event.name[:80]].append(start - end)
+        if end is None or event.time_range.end > end:
+            end, last = event.time_range.end, event.name
+    rows = [
+        [*names, round(sum(found) / 1e3 / STEPS, 4), len(found) / STEPS]
+        for names, found in gaps.items()
+    ]
+    return sorted(rows, key=lambda row: -row[2])
 
 
 def _family(name: str) -> str:

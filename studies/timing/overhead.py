@@ -18,7 +18,7 @@ from rounds import alternate, append_json, milliseconds
 from runs import COHORT, Run, cifar
 
 from mmdckd.engine.randomness import Draw
-from mmdckd.models.algorithms.finite_guard import look_at
+from mmdckd.models.algorithms.copied_losses import CopiedLosses
 from mmdckd.models.distillers.statistics import cohort_statistics
 
 REPEATS = 20
@@ -34,7 +34,7 @@ def parts(run: Run, shape: tuple) -> Dict[str, Callable[[], object]]:
     return dict(
         preprocess=lambda: model.data_preprocessor(batch, True),
         remember_buffers=model._guard.remember,
-        find_nonfinite=lambda: look_at(losses),
+        find_nonfinite=lambda: CopiedLosses(losses).look_at(),
         statistics=lambda: cohort_statistics(model.cohort.names, logits, model.task),
         sum_losses=lambda: model.parse_losses(losses),
         seed=lambda: run.loop._seed(Draw.STEP),

@@ -120,18 +120,35 @@ def test_a_copy_takes_no_graphs_along(device):
     assert copied.graphs._cohort is copied.cohort
 
 
-def test_a_backbone_that_cannot_be_captured_trains_without(device, caplog):
+def looks(images):
+    assert float(images.mean()) < 1e9
+
+
+def waits(images):
+    """What torch does not report, and a capture does not survive."""
+    if images.is_cuda:
+        torch.cuda.synchronize()
+
+
+@pytest.mark.parametrize('stop', [looks, waits])
+def test_a_backbone_that_cannot_be_captured_trains_without(device, stop):
     model = cohort(device, cuda_graphs=True)
     backbone = model.cohort.students['student0'].backbone
     forward = backbone.forward
 
-    def looks(images):
-        assert float(images.mean()) < 1e9  # waits for the device
+    def stopping(images):
+        stop(images)
         return forward(images)
 
-    backbone.forward = looks
+    backbone.forward = stopping
+    stream = torch.cuda.current_stream() if device.type == 'cuda' else None
     log = train(model, [digits(16), digits(16)])[-1]
     assert torch.isfinite(log['loss'])
+    # A capture that fails leaves its stream, and a generator that draws no more.
+    torch.rand(4, device=device)
+    if stream is not None:
+        assert torch.cuda.current_stream() == stream
+        assert not model.graphs._enabled
 
 
 def test_a_backbone_that_draws_on_the_host_trains_without(device):

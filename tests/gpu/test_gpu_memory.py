@@ -89,7 +89,7 @@ def synchronizations(function):
     places = Counter()
 
     def note(message, *args, **kwargs):
-        if 'synchronizing' not in str(message):
+        if 'called a synchronizing' not in str(message):
             return
         frames = [
             frame

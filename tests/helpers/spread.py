@@ -77,7 +77,7 @@ def held(model, optimizer):
 
 
 def load(folder):
-    return torch.load(folder / 'iter_8.pth', weights_only=True)
+    return torch.load(folder / 'iter_8.pth', weights_only=True, map_location='cpu')
 
 
 def assert_close(one, other, tolerance=TOLERANCE):

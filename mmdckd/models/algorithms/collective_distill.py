@@ -231,7 +231,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.exchange: Optional[Exchange] = None
         self._first_step = True
         trained = teachers if teacher_trainable else []
-        watched = [self.distiller.collective_losses, *trained]
+        watched = [self.distiller, *trained]
         self._guard = FiniteGuard(cohort.students, watched, check_finite_every)
 
     def init_weights(self) -> None:
@@ -276,7 +276,7 @@ class CollectiveDistill(BaseAlgorithm):
 
         Raises:
             ValueError: In the first step, if the data does not fit the model.
-            FloatingPointError: If a loss is not finite.
+            FloatingPointError: If a loss is not finite; see :meth:`.FiniteGuard.check`.
         """
         if self._first_step:
             check_first_step(self)

@@ -3,6 +3,7 @@
 
 import copy
 import random
+import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, ContextManager, Iterator, List, Optional
 
@@ -94,7 +95,8 @@ class CUDAGraphs:
             if (backbone := _backbone_of(network)) is not None
         ]
         try:
-            self._graphed = _capture(backbones, inputs)
+            with _leaving_no_trace():
+                self._graphed = _capture(backbones, inputs)
         except RuntimeError as error:
             self._enabled = False
             warn(f'Training continues without CUDA graphs: {error}')
@@ -158,6 +160,42 @@ def _kind(inputs: torch.Tensor) -> tuple:
         torch.is_autocast_enabled('cuda'),
         torch.get_autocast_dtype('cuda'),
     )
+
+
+@contextmanager
+def _leaving_no_trace() -> Iterator[None]:
+    """Undo what a failed capture changes in torch.
+
+    Its stream stays the current one, and the generator of the GPU refuses to draw
+    numbers until a capture succeeds.
+    """
+    stream = torch.cuda.current_stream()
+    try:
+        yield
+    except RuntimeError:
+        torch.cuda.set_stream(stream)
+        with torch.cuda.graph(torch.cuda.CUDAGraph()):
+            torch.zeros((), device=stream.device)
+        raise
+
+
+@contextmanager
+def _refusing_to_wait() -> Iterator[None]:
+    """Raise an error inside this context where the host waits for the GPU, which
+    it cannot do in a capture.
+
+    Raises:
+        RuntimeError: If it waits.
+    """
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        # That it does not find every wait; the capture finds the others.
+        warnings.simplefilter('ignore')
+        torch.cuda.set_sync_debug_mode('error')
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def _capture(
@@ -226,9 +264,9 @@ class _GraphedModule:
         # A frozen teacher has no parameters to train: no backward pass.
         with torch.cuda.stream(stream), torch.set_grad_enabled(bool(self.parameters)):
             for _ in range(WARM_UP):
-                outputs, _ = tree_flatten(self.forward(self.inputs))
-                self._backward(outputs, outputs)
-            del outputs
+                self._once()
+            with _refusing_to_wait():
+                self._once()
         torch.cuda.current_stream().wait_stream(stream)
         with torch.set_grad_enabled(bool(self.parameters)):
             self.forward_graph = torch.cuda.CUDAGraph()
@@ -245,6 +283,10 @@ class _GraphedModule:
                     self.backward_graph, pool, capture_error_mode='thread_local'
                 ):
                     self.gradients = self._backward(self.outputs, self.grad_outputs)
+
+    def _once(self) -> None:
+        outputs, _ = tree_flatten(self.forward(self.inputs))
+        self._backward(outputs, outputs)
 
     def _backward(
         self, outputs: List[torch.Tensor], grad_outputs: List[torch.Tensor]

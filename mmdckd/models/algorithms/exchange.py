@@ -13,7 +13,7 @@ from ..cohorts.cohort_mesh import CohortMesh, as_bytes
 from ..cohorts.student_cohort import StudentCohort, equal_students
 from ..distillers.recorders import Tensors
 from ..tasks import Classification
-from .finite_guard import mean_of
+from .copied_losses import mean_of
 from .step import StepRecord
 
 STUDENT, PEER, LOSS = 'student', 'peer', 'loss'

@@ -2,9 +2,8 @@
 """Stop a run before a non-finite loss changes the model."""
 
 import math
-from functools import reduce
 from itertools import chain
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
@@ -16,6 +15,7 @@ from mmdckd.names import COLLECTIVE, is_loss, parse_loss, student_of
 
 from ..options import check_count
 from .buffer_snapshot import BufferSnapshot
+from .copied_losses import CopiedLosses, at_end_of_backward, mean_of
 from .step import StepRecord
 
 
@@ -25,10 +25,15 @@ class FiniteGuard:
     A forward pass in training mode updates the statistics of BatchNorm
     layers; the guard restores them.
 
+    In a single process, the guard looks at the losses at the end of their
+    backward pass, before the optimizer uses the gradients: until then, the host
+    need not wait for the device, and gives it the backward pass. Several
+    processes look before they exchange gradients.
+
     Args:
         students (Dict[str, nn.Module]): Name to network.
-        others (Sequence[nn.Module]): Other modules whose buffers a step
-            changes.
+        others (Sequence[nn.Module]): Other modules whose buffers and gradients a
+            step changes.
         every (int): K: the iterations K, 2K, ... and the first one are checked.
             In the others, the host does not wait for the device, and the values
             to log are those of the last check. Defaults to 1: all iterations.
@@ -50,7 +55,9 @@ class FiniteGuard:
         self._due = True
         self._logged: Dict[str, torch.Tensor] = {}
         self._buffers: Optional[BufferSnapshot] = None
-        self._values: Dict[str, torch.Tensor] = {}
+        self._names: List[str] = []
+        self._values: Optional[Dict[str, torch.Tensor]] = None
+        self._log: Dict[str, torch.Tensor] = {}
 
     def remember(self) -> None:
         """Save the state before a step that will be checked."""
@@ -80,16 +87,43 @@ class FiniteGuard:
 
         Raises:
             FloatingPointError: If a loss is not finite in any process; the
-                message names the member, the iteration and the images.
+                message names the member, the iteration and the images. In a
+                single process, the backward pass of the losses raises it.
         """
         if not self._due:
             return
-        self._values, finite = look_at(losses)
-        if all(finite.values()):
-            return
+        self._names, self._values, self._log = list(losses), None, {}
+        copied = CopiedLosses(losses)
+
+        def look() -> None:
+            self._values, finite = copied.look_at()
+            if not all(finite.values()):
+                self._stop(copied.means, finite, step, save)
+            if self._log:
+                self._log.update(self._checked())
+
+        if get_world_size() > 1 or not at_end_of_backward(losses, look):
+            look()
+
+    def _checked(self) -> Dict[str, torch.Tensor]:
+        """Return the values to log of the losses that were checked."""
+        values, self._values = self._values or {}, None
+        terms = [value for name, value in values.items() if is_loss(name)]
+        self._logged = {'loss': sum(terms, torch.zeros(())), **values}
+        return dict(self._logged)
+
+    def _stop(
+        self,
+        losses: Dict[str, torch.Tensor],
+        finite: Dict[str, bool],
+        step: StepRecord,
+        save: Optional[Callable[[], str]],
+    ) -> None:
         message = describe_losses(losses, _causes(finite, step), step.samples)
         if self._buffers is not None:
             self._buffers.restore()
+        for module in (*self._students.values(), *self._others):
+            module.zero_grad()
         spoilt = self._spoilt()
         saved = save and save()
         message += ' The run stops before any update' + (
@@ -114,8 +148,8 @@ class FiniteGuard:
     ) -> Dict[str, torch.Tensor]:
         """Return the values to log for the losses that were checked last.
 
-        The check has copied them to the CPU all at once. MMEngine would
-        synchronize with the device for each value.
+        The check copies them to the CPU all at once. MMEngine would synchronize
+        with the device for each value.
 
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
@@ -123,18 +157,19 @@ class FiniteGuard:
                 that were not checked.
 
         Returns:
-            Dict[str, Tensor]: Their sum, ``loss``, and each mean by name; in an
+            Dict[str, Tensor]: Their sum, ``loss``, and each mean by name; before
+            the check, detached on the device, to be replaced by it; in an
             iteration that is not checked, those of the last check.
         """
         if not self._due:
             return dict(self._logged)
-        values, self._values = self._values, {}
-        if list(values) == list(losses):
-            terms = [value for name, value in values.items() if is_loss(name)]
-            self._logged = {'loss': sum(terms, torch.zeros(())), **values}
-        else:
-            self._logged = look_at(log)[0]
-        return dict(self._logged)
+        if list(losses) != self._names:
+            self._logged = CopiedLosses(log).look_at()[0]
+            return dict(self._logged)
+        if self._values is not None:
+            return self._checked()
+        self._log = {name: mean_of(value) for name, value in log.items()}
+        return self._log
 
     def _spoilt(self) -> List[str]:
         """Return the students whose weights are non-finite in any process."""
@@ -146,39 +181,6 @@ class FiniteGuard:
             )
         ]
         return sorted(set(chain(*all_gather_object(own))))
-
-
-def look_at(
-    losses: Dict[str, torch.Tensor],
-) -> Tuple[Dict[str, torch.Tensor], Dict[str, bool]]:
-    """Copy the mean of every loss to the CPU, and tell which are finite.
-
-    A single copy transfers all values, so the host waits for the device once.
-
-    Args:
-        losses (Dict[str, Tensor | List[Tensor]]): Losses and statistics by
-            name.
-
-    Returns:
-        tuple: The detached means on the CPU by name; and, for each entry that
-        MMEngine trains (with "loss" in its name), whether its mean is finite
-        in every process.
-    """
-    if not losses:
-        return {}, {}
-    means = [mean_of(value) for value in losses.values()]
-    dtype = reduce(torch.promote_types, [mean.dtype for mean in means])
-    stacked = torch.stack([mean.to(dtype) for mean in means])
-    if get_world_size() > 1:
-        finite = stacked.isfinite().int()
-        all_reduce(finite, 'min')
-        values, flags = torch.stack([stacked, finite.to(dtype)]).cpu()
-    else:
-        values = stacked.cpu()
-        flags = values.isfinite()
-    return dict(zip(losses, values.unbind())), {
-        name: flag for name, flag in zip(losses, flags.bool().tolist()) if is_loss(name)
-    }
 
 
 def describe_losses(
@@ -226,13 +228,6 @@ def describe_losses(
         f'Not finite{when}: the loss of {whose}: {listed}. Images of the batch: '
         f'{", ".join(images)}.'
     )
-
-
-def mean_of(loss) -> torch.Tensor:
-    """Reduce a loss, a tensor or a list of tensors, as MMEngine does."""
-    if not isinstance(loss, torch.Tensor):
-        return sum((mean_of(each) for each in loss), torch.tensor(0.0))
-    return (loss if loss.ndim == 0 else loss.mean()).detach()
 
 
 def _images(samples: Optional[Sequence[BaseDataElement]]) -> List[str]:

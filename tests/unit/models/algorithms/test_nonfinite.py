@@ -1,6 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
+import gc
 import math
+import weakref
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from torch.optim import SGD
 from helpers.networks import digits, distil, network
 from helpers.poison import Poison
 from helpers.processes import run_processes
-from mmdckd.models.algorithms.finite_guard import look_at
+from mmdckd.models.algorithms.copied_losses import CopiedLosses
 
 
 def dckd(**kwargs):
@@ -48,6 +51,99 @@ def state(model, optim):
 
 def assert_same(a, b):
     torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+RECORDED = dict(last=dict(type='ModuleOutputs', source='backbone.layer4'))
+CONNECTED = dict(
+    dckd(),
+    student_recorders=RECORDED,
+    teacher_recorders=RECORDED,
+    connectors=dict(
+        adapt=dict(
+            type='ConvModuleConnector',
+            in_channel=32,
+            out_channel=32,
+            norm_cfg=dict(type='BN'),
+        )
+    ),
+    distill_losses=dict(loss_l2=dict(type='L2Loss')),
+    loss_forward_mappings=dict(
+        loss_l2=dict(
+            s_feature=dict(recorder='last', from_student=True, connector='adapt'),
+            t_feature=dict(recorder='last', from_student=False),
+        )
+    ),
+)
+
+
+def test_statistics_and_gradients_of_a_connector_are_not_touched():
+    model = distil(distiller=CONNECTED)
+    optim = optimizer(model)
+    Poison(model.cohort.students['student1'], {2})
+    steps(model, optim, 0, 2)
+    before = state(model, optim)
+    with pytest.raises(FloatingPointError):
+        steps(model, optim, 2, 3)
+    assert_same(state(model, optim), before)
+    assert any('running_mean' in name for name, _ in model.distiller.named_buffers())
+    steps(model, optim, 3, 4)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_the_host_waits_when_it_has_started_the_backward_pass():
+    """In a loop of one's own, too; what is logged is on the CPU then."""
+    model = distil()
+    weights = list(model.cohort.students.parameters())
+    looked, look_at = [], CopiedLosses.look_at
+
+    def noted(self):
+        looked.append(all(weight.grad is not None for weight in weights))
+        return look_at(self)
+
+    with mock.patch.object(CopiedLosses, 'look_at', noted):
+        total, log = model.parse_losses(
+            model(**model.data_preprocessor(batch(0), True), mode='loss')
+        )
+        names = list(log)
+        assert looked == [] and names[0] == 'loss'
+        assert float(log['loss']) == pytest.approx(float(total))
+        total.backward(retain_graph=True)
+        total.backward()
+    assert looked == [True]
+    assert list(log) == names
+    assert float(log['loss']) == pytest.approx(float(total))
+
+
+@pytest.mark.parametrize('backward', [True, False])
+def test_the_graph_of_a_step_is_freed(backward):
+    model = distil(distiller=CONNECTED)
+    losses = model(**model.data_preprocessor(batch(0), True), mode='loss')
+    total, log = model.parse_losses(losses)
+    alive = []
+    for name, loss in [*losses.items(), ('total', total)]:
+        if loss.grad_fn is not None:
+            mark = type('Mark', (), {})()
+            alive.append((name, weakref.ref(mark)))
+            # Several losses may come from one function.
+            loss.grad_fn.metadata.setdefault('marks', []).append(mark)
+            del mark
+    if backward:
+        total.backward()
+    assert all(mark() for _, mark in alive) and len(alive) > 8
+    del losses, total, loss
+    gc.disable()
+    try:
+        assert [name for name, mark in alive if mark()] == []
+    finally:
+        gc.enable()
+    assert len(log) > 8
+
+
+def test_losses_that_nothing_learns_from_are_checked_at_once():
+    model = distil()
+    Poison(model.cohort.students['student1'], {0})
+    with torch.no_grad(), pytest.raises(FloatingPointError, match='student1'):
+        model(**model.data_preprocessor(batch(0), True), mode='loss')
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
@@ -161,7 +257,7 @@ def test_losses_of_all_shapes_and_types():
         loss_d=torch.tensor(1.0, dtype=torch.bfloat16),
         agreement=torch.tensor(math.nan),
     )
-    values, finite = look_at(losses)
+    values, finite = CopiedLosses(losses).look_at()
     assert finite == dict(loss_a=False, loss_b=False, loss_c=True, loss_d=True)
     assert list(values) == list(losses)
     assert values['loss_c'] == 1e300 and values['loss_d'] == 1.0
