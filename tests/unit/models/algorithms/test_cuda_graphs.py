@@ -46,15 +46,37 @@ def test_graphs_are_the_default_where_they_can_be():
     assert distil(memory='checkpoint').graphs is None
 
 
-def test_what_learns_and_the_mode_of_a_layer_are_part_of_a_capture():
+def unfrozen(backbone):
+    backbone.conv1.weight.requires_grad_(False)
+
+
+def in_eval_mode(backbone):
+    backbone.bn1.eval()
+
+
+def moved(backbone):
+    backbone.conv1.weight.data = backbone.conv1.weight.data.clone()
+
+
+def without_statistics(backbone):
+    backbone.bn1.running_mean = None
+
+
+def another_layer(backbone):
+    backbone.layer1[0].relu = torch.nn.ReLU6()
+
+
+@pytest.mark.parametrize(
+    'change', [unfrozen, in_eval_mode, moved, without_statistics, another_layer]
+)
+def test_what_a_capture_depends_on(change):
     """A hook may unfreeze a layer, or keep the statistics of another."""
     backbone = distil().cohort.students['student0'].backbone
-    before = _state([backbone])
-    assert _state([backbone]) == before
-    backbone.conv1.weight.requires_grad_(False)
-    frozen = _state([backbone])
-    backbone.bn1.eval()
-    assert before != frozen != _state([backbone])
+    modules = list(backbone.modules())
+    before = _state(modules)
+    assert _state(modules) == before
+    change(backbone)
+    assert _state(modules) != before
 
 
 @pytest.mark.parametrize(
