@@ -358,8 +358,10 @@ def mixed(tmp_path_factory):
     cfg = run_config(
         tmp_path_factory.mktemp('mixed'),
         dict(students=students),
-        train_cfg=dict(by_epoch=True, max_epochs=4, val_interval=4),
+        # Until few predictions are near ties.
+        train_cfg=dict(by_epoch=True, max_epochs=20, val_interval=20),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.002)),
+        param_scheduler=[dict(type='CosineAnnealingLR', T_max=20, end=20)],
         **loaders,
     )
     train(cfg)
@@ -386,8 +388,8 @@ def test_networks_of_three_kinds_keep_what_they_know(mixed, digits, tmp_path, ca
         images, _ = packed(stem, digits / 'test')
         plain = logits_of(f'{stem}.onnx', images)
         found = logits_of(f'{stem}.int8.onnx', images)
-        # After four epochs, some predictions are near ties.
-        assert (plain.argmax(1) == found.argmax(1)).mean() > 0.8, name
+        agreement = (plain.argmax(1) == found.argmax(1)).mean()
+        assert agreement > 0.9, (name, agreement)
         assert len(list(weights_in(onnx.load(f'{stem}.int8.onnx')))) > 5, name
         kept = [
             node.op_type

@@ -91,6 +91,8 @@ def test_what_is_logged_is_on_the_cpu_without_a_graph(batch):
     losses = losses_of(model, batch)
     total, log = model.parse_losses(losses)
     assert total.requires_grad
+    assert not any(value.requires_grad for value in log.values())
+    total.backward()
     for name, value in losses.items():
         assert log[name] == value
         assert not log[name].requires_grad and log[name].is_cpu
