@@ -92,18 +92,23 @@ def fault_of(
         str, optional: The fault; None if every loss is finite and falls, and the
         loss of a student has gradients only in this student.
     """
-    model = build(case, with_dckd)
+    try:
+        return _fault_of(build(case, with_dckd), case, with_dckd, steps or case.steps)
+    except FloatingPointError as error:
+        return str(error)
+
+
+def _fault_of(
+    model: CollectiveDistill, case: Case, with_dckd: bool, steps: int
+) -> Optional[str]:
     batch = digits(16)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=1e-3)
     history: List[Dict[str, torch.Tensor]] = []
-    for _ in range(steps or case.steps):
+    for _ in range(steps):
         torch.manual_seed(1)  # random numbers of a loss are the same in every step
         data = model.data_preprocessor(batch, True)
-        try:
-            losses = model(**data, mode='loss')
-        except FloatingPointError as error:
-            return str(error)
+        losses = model(**data, mode='loss')
         losses = {n: value for n, value in losses.items() if is_loss(n)}
         if not history:
             fault = _gradients(model, losses, case.trains_student)
