@@ -231,7 +231,10 @@ class CollectiveDistill(BaseAlgorithm):
         self.exchange: Optional[Exchange] = None
         self._first_step = True
         trained = teachers if teacher_trainable else []
-        watched = [self.distiller, *trained]
+        connectors = [
+            each.connectors for each in self.distiller.student_distillers.values()
+        ]
+        watched = [self.distiller.collective_losses, *connectors, *trained]
         self._guard = FiniteGuard(cohort.students, watched, check_finite_every)
 
     def init_weights(self) -> None:
@@ -309,7 +312,7 @@ class CollectiveDistill(BaseAlgorithm):
             )
             losses.update(collective)
         self._first_step = False
-        self._guard.check(losses, step, self.before_stop)
+        self._guard.check(losses, step, self.zero_grad, self.before_stop)
         return losses
 
     def parse_losses(

@@ -32,8 +32,8 @@ class FiniteGuard:
 
     Args:
         students (Dict[str, nn.Module]): Name to network.
-        others (Sequence[nn.Module]): Other modules whose buffers and gradients a
-            step changes.
+        others (Sequence[nn.Module]): Other modules whose buffers a step
+            changes.
         every (int): K: the iterations K, 2K, ... and the first one are checked.
             In the others, the host does not wait for the device, and the values
             to log are those of the last check. Defaults to 1: all iterations.
@@ -75,6 +75,7 @@ class FiniteGuard:
         self,
         losses: Dict[str, torch.Tensor],
         step: StepRecord,
+        clear: Callable[[], None],
         save: Optional[Callable[[], str]] = None,
     ) -> None:
         """Check the losses of a step, if it is one to check.
@@ -82,6 +83,8 @@ class FiniteGuard:
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
             step (StepRecord): What the step recorded.
+            clear (Callable): Clears the gradients, which the backward pass has
+                spoilt.
             save (Callable, optional): Writes a checkpoint of the state before
                 the step, and returns its path. Defaults to None.
 
@@ -98,6 +101,7 @@ class FiniteGuard:
         def look() -> None:
             self._values, finite = copied.look_at()
             if not all(finite.values()):
+                clear()
                 self._stop(copied.means, finite, step, save)
             if self._log:
                 self._log.update(self._checked())
@@ -122,8 +126,6 @@ class FiniteGuard:
         message = describe_losses(losses, _causes(finite, step), step.samples)
         if self._buffers is not None:
             self._buffers.restore()
-        for module in (*self._students.values(), *self._others):
-            module.zero_grad()
         spoilt = self._spoilt()
         saved = save and save()
         message += ' The run stops before any update' + (

@@ -86,6 +86,7 @@ def test_statistics_and_gradients_of_a_connector_are_not_touched():
         steps(model, optim, 2, 3)
     assert_same(state(model, optim), before)
     assert any('running_mean' in name for name, _ in model.distiller.named_buffers())
+    assert all(p.grad is None for p in model.parameters())
     steps(model, optim, 3, 4)
     assert all(p.isfinite().all() for p in model.parameters())
 
