@@ -37,8 +37,8 @@ class CopiedLosses:
             all_reduce(finite, 'min')
             stacked = torch.stack([stacked, finite.to(dtype)])
         self._copied: Optional[torch.cuda.Event] = None
-        # The copy is in pinned memory, where it may arrive later.
-        self._values = stacked.to('cpu', non_blocking=True)
+        # From a GPU, the copy is in pinned memory, where it may arrive later.
+        self._values = stacked.to('cpu', non_blocking=stacked.is_cuda)
         if stacked.is_cuda:
             self._copied = torch.cuda.Event()
             self._copied.record()
