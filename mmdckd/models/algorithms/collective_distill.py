@@ -231,9 +231,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.exchange: Optional[Exchange] = None
         self._first_step = True
         trained = teachers if teacher_trainable else []
-        connectors = [
-            each.connectors for each in self.distiller.student_distillers.values()
-        ]
+        connectors = [d.connectors for d in self.distiller.student_distillers.values()]
         watched = [self.distiller.collective_losses, *connectors, *trained]
         self._guard = FiniteGuard(cohort.students, watched, check_finite_every)
 
@@ -274,8 +272,7 @@ class CollectiveDistill(BaseAlgorithm):
                 one such list a view.
 
         Returns:
-            Dict[str, Tensor]: Losses and statistics, named as
-            :mod:`mmdckd.names` says.
+            Dict[str, Tensor]: Losses and statistics; :mod:`mmdckd.names` names them.
 
         Raises:
             ValueError: In the first step, if the data does not fit the model.

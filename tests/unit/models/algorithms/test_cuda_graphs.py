@@ -11,12 +11,8 @@ import torch
 from test_recomputation import FEATURES, distiller
 
 from helpers.networks import distil
-from mmdckd.models.algorithms.cuda_graphs import (
-    _host_random_state,
-    _Replay,
-    _state,
-    replaying,
-)
+from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state, replaying
+from mmdckd.models.algorithms.graphed_module import Replay
 
 
 def test_a_compiled_step_has_no_graphs_of_ours(batch):
@@ -98,6 +94,6 @@ def test_the_output_of_a_frozen_backbone_outlives_the_next_replay():
     graphed = SimpleNamespace(
         inputs=inputs, outputs=outputs, parameters=[], forward_graph=graph
     )
-    (first,) = _Replay.apply(graphed, torch.ones(2))
-    (second,) = _Replay.apply(graphed, torch.full((2,), 3.0))
+    (first,) = Replay.apply(graphed, torch.ones(2))
+    (second,) = Replay.apply(graphed, torch.full((2,), 3.0))
     assert first.tolist() == [2, 2] and second.tolist() == [6, 6]
