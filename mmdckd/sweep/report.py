@@ -19,6 +19,8 @@ FIGURE_TEXTS = dict(
     best='the best student in validation',
     ensemble='the ensemble of its students',
 )
+#: The most methods that are named one by one as not run yet.
+MOST_NAMED = 12
 
 
 def to_markdown(
@@ -184,7 +186,21 @@ def _not_run(spec: Spec, lines: Sequence[Line]) -> str:
     missing = [method for method in spec.methods if method not in done]
     if not missing:
         return ''
-    return f'Not run yet: `{command_of(spec, *missing)}`'
+    if len(missing) <= MOST_NAMED:
+        return f'Not run yet: `{command_of(spec, *missing)}`'
+    numbers = []
+    for pair in spec.pairs:
+        absent, planned = (
+            sum(method.pair == pair for method in methods)
+            for methods in (missing, spec.methods)
+        )
+        if absent:
+            where = f' for {pair}' if pair else ''
+            numbers.append(f'{absent} of {planned}{where}')
+    return (
+        f'Methods that have not run yet: {", ".join(numbers)}. '
+        f'`python tools/sweep.py {shlex.quote(spec.path)}` runs them.'
+    )
 
 
 def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:

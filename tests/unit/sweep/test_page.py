@@ -10,10 +10,11 @@ from mmdckd.sweep.spec import Method, Recipe, Spec
 TOP1 = 'accuracy/top1'
 
 
-def chapter(name, *records):
+def chapter(name, *records, pairs=('',), names=('kd', 'dckd')):
     methods = [
-        Method(each, '', Recipe(('c.py',), {}), None, 'mean', '')
-        for each in ('kd', 'dckd')
+        Method(each, pair, Recipe(('c.py',), {}), None, 'mean', '')
+        for pair in pairs
+        for each in names
     ]
     spec = Spec(
         f'{name}.yaml',
@@ -23,17 +24,17 @@ def chapter(name, *records):
         (0, 1),
         ('kd',),
         {},
-        ('',),
+        pairs,
         tuple(methods),
         executor={},
     )
     entries = [
         SimpleNamespace(
             role='method',
-            pair='',
+            pair=method.pair,
             name=method.name,
             seed=seed,
-            key=('method', '', method.name, seed),
+            key=('method', method.pair, method.name, seed),
             run=SimpleNamespace(fingerprint='0' * 16),
         )
         for method in methods
@@ -80,3 +81,21 @@ def test_what_is_not_run_yet_is_said():
     assert two.strip() == (
         'About two.\n\nNot run yet: `python tools/sweep.py two.yaml --only kd dckd`'
     )
+
+
+def test_many_that_are_not_run_yet_are_counted():
+    small, large = 'small data', 'large data'
+    names = ['kd', *(f'dckd x{times}' for times in range(8))]
+    ran = [dict(record('kd', 0, {TOP1: 70.0}), pair=small)]
+    text = to_page(
+        [chapter('map', *ran, pairs=(small, large), names=names)],
+        'docs/reference/benchmark.md',
+        'docs/results',
+    )
+    assert (
+        'Methods that have not run yet: 8 of 9 for small data, 9 of 9 for large data. '
+        '`python tools/sweep.py map.yaml` runs them.'
+    ) in text
+    assert 'dckd x3' not in text
+    alone = to_page([chapter('map', names=range(13))], 'page.md', 'results')
+    assert 'Methods that have not run yet: 13 of 13. `python' in alone
