@@ -4,8 +4,8 @@ _base_ = '../_base_/sweeps/evidence.py'
 
 name = 'evidence_saturated_choice'
 about = """
-`x10` costs ten units in all. The rival is what the first choice chose: KD with weight 2
-and averaged weights. `finished, 2` trains two peers with half of the cost, then the
+`x10` costs ten units in all. KD has what the first choice chose: weight 2 and averaged
+weights. `finished, 2` trains two peers with half of the cost, then the
 student with the other half; `blind, 4` trains four peers, each blind to a quarter of the
 images. `, ema` averages the weights of the last student. The choice is made on the
 validation accuracy; test accuracies of these runs are not looked at.
@@ -41,7 +41,7 @@ def _finished(peers, times, student, **options):
 
 methods = {}
 for _units in (5, 10, 20, 40, 80):
-    methods[f'rival x{_units}'] = dict(
+    methods[f'kd, alpha 2, ema x{_units}'] = dict(
         config='configs/_base_/methods/kd.py',
         cfg_options={
             f'{_losses}.loss_kd.alpha': 2.0,
