@@ -5,10 +5,10 @@ _base_ = '../_base_/sweeps/evidence.py'
 name = 'evidence_saturated_choice'
 about = """
 `x10` costs ten units in all. KD has what the first choice chose: weight 2 and averaged
-weights. `finished, 2` trains two peers with half of the cost, then the
-student with the other half; `blind, 4` trains four peers, each blind to a quarter of the
-images. `, ema` averages the weights of the last student. The choice is made on the
-validation accuracy; test accuracies of these runs are not looked at.
+weights. `finished, 2` trains two peers with half of the cost, then the student with the
+other half; `blind, 4` trains four peers, each blind to a quarter of the images. `, ema`
+averages the weights of the last student. The choice is made on the validation accuracy;
+test accuracies of these runs are not looked at.
 """
 seeds = [100, 101, 102, 103]
 compare_with = []
