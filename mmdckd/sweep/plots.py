@@ -72,10 +72,10 @@ def draw_accuracy(lines: Sequence[Line]) -> Figure:
         values = list(line.values().values())
         summary = summarize(values)
         axes.plot(values, [row] * len(values), '.', color='0.6')
-        axes.errorbar(summary.mean, row, xerr=_margin(summary), fmt='o', capsize=4)
+        axes.errorbar(summary.mean, row, xerr=summary.margin, fmt='o', capsize=4)
     axes.set_yticks(range(len(lines)), [line.method.name for line in lines])
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.set_xlabel(f'{lines[0].metric}: seeds, mean and 95 % interval')
+    axes.set_xlabel(f'{lines[0].metric}, {_shown(lines)}')
     axes.grid(axis='x', alpha=0.3)
     return figure
 
@@ -202,20 +202,21 @@ def _draw_line(
     axes.errorbar(
         [x for x, _ in points],
         [s.mean for s in summaries],
-        yerr=[_margin(s) for s in summaries],
+        yerr=[s.margin for s in summaries],
         **style,
         capsize=4,
         label=name,
     )
 
 
-def _margin(summary) -> float:
-    """Return half the width of the interval; 0 for a single run."""
-    return summary.margin if summary.count > 1 else 0.0
+def _shown(lines: Sequence[Line]) -> str:
+    """Return what is shown of each method: a single run has no interval."""
+    several = any(len(line.records) > 1 for line in lines)
+    return 'mean and 95 % interval' if several else 'one run each'
 
 
 def _finish(axes: Axes, lines: Sequence[Line]) -> None:
-    axes.set_ylabel(f'{lines[0].metric}, mean and 95 % interval')
+    axes.set_ylabel(f'{lines[0].metric}, {_shown(lines)}')
     axes.grid(alpha=0.3)
 
 

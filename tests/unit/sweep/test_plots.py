@@ -51,6 +51,25 @@ def test_accuracy_shows_seeds_mean_and_interval():
     assert (left, right) == pytest.approx((71 - 2.48414, 71 + 2.48414))
     seeds = [line for line in axes.lines if line.get_marker() == '.']
     assert list(seeds[0].get_xdata()) == [70.0, 71.0, 72.0]
+    assert axes.get_xlabel() == 'accuracy/top1, mean and 95 % interval'
+
+
+def test_a_single_run_has_no_interval():
+    lines = [
+        make_line(f'kd x{units}', [70.0], group='kd', train_flops=units * 10**12)
+        for units in (1, 2)
+    ]
+    (accuracy,), (cost, _) = draw_accuracy(lines).axes, draw_cost(lines).axes
+    for axes in (accuracy, cost):
+        for _, caps, bars in axes.containers:
+            ends = [cap.get_xydata() for cap in caps]
+            ends += [end for bar in bars for end in bar.get_segments()]
+            assert (
+                np.isnan(np.concatenate([np.reshape(e, (-1, 2)) for e in ends]))
+                .any(axis=1)
+                .all()
+            )
+    assert accuracy.get_xlabel() == cost.get_ylabel() == 'accuracy/top1, one run each'
 
 
 def test_students_joins_the_methods_of_a_group():
