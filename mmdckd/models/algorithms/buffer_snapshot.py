@@ -3,6 +3,7 @@ import operator
 from typing import Dict, List, Tuple
 
 import torch
+from mmrazor.models.losses.crd_loss import ContrastMemory
 from torch import nn
 
 
@@ -18,12 +19,12 @@ class BufferSnapshot:
     """
 
     def __init__(self, *modules: nn.Module) -> None:
+        parts = [part for module in modules for part in module.modules()]
+        banks = [part for part in parts if isinstance(part, ContrastMemory)]
         self._holders = [
-            part._buffers
-            for module in modules
-            for part in module.modules()
-            if part._buffers
+            part._buffers for part in parts if part._buffers and part not in banks
         ]
+        self._rows = [_ChangedRows(bank) for bank in banks]
         self._buffers: List[torch.Tensor] = []
         self._pairs: Dict[tuple, Tuple[List[torch.Tensor], List[torch.Tensor]]] = {}
 
@@ -50,9 +51,39 @@ class BufferSnapshot:
         for originals, copies in self._pairs.values():
             # One kernel for all buffers of a device and type.
             torch._foreach_copy_(copies, originals)
+        for rows in self._rows:
+            rows.forget()
 
     @torch.no_grad()
     def restore(self) -> None:
         """Restore all buffers to what :meth:`take` saved."""
         for originals, copies in self._pairs.values():
             torch._foreach_copy_(originals, copies)
+        for rows in self._rows:
+            rows.restore()
+
+
+class _ChangedRows:
+    """Saves what a step changes in the memory banks of CRD, which are too large to
+    be copied in every step."""
+
+    def __init__(self, bank: ContrastMemory) -> None:
+        self._bank = bank
+        self._saved: List[Tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        bank.register_forward_pre_hook(self._save)
+
+    def _save(self, bank: ContrastMemory, args: tuple) -> None:
+        numbers = torch.arange(len(bank.params), device=bank.params.device)
+        for rows, buffer in [
+            (args[2], bank.memory_v1),
+            (args[2], bank.memory_v2),
+            (numbers, bank.params),
+        ]:
+            self._saved.append((buffer, rows, buffer[rows].clone()))
+
+    def forget(self) -> None:
+        self._saved.clear()
+
+    def restore(self) -> None:
+        for buffer, rows, values in reversed(self._saved):
+            buffer[rows] = values

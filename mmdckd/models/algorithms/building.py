@@ -13,9 +13,11 @@ from mmdckd.names import student_names
 from mmdckd.registry import MODELS
 
 from ..cohorts.finished_peers import FinishedPeers
+from ..cohorts.fold_plan import FoldPlan
 from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
+from ..losses.base_collective_loss import LOGITS
 from ..options import check_choice
 from ..tasks import train_classifiers
 from ..tasks.labels import drop_partial_labels, remove_empty_labels
@@ -47,9 +49,9 @@ def set_learning(
     Raises:
         ValueError: If the students have a loss but do not train.
     """
-    both = calculate_loss and bool(distiller.collective_losses)
+    apart = calculate_loss and distiller.trains_logits
     for student in cohort.students.values():
-        train_classifiers(student, apart=both)
+        train_classifiers(student, apart=apart)
     if trainable:
         return
     if calculate_loss:
@@ -71,6 +73,8 @@ def check_first_step(model: Any) -> None:
             'validation and export need unsharded students, got FSDPStrategy or '
             'MMFullyShardedDataParallel.'
         )
+    # Students that are blind to different folds learn different things.
+    fold_of = model.folds.fold_of if isinstance(model.folds, FoldPlan) else {}
     if model.exchange is not None:
         model.exchange.check_distinct()
     elif model.parallel == 'cohort' and get_world_size() > 1:
@@ -80,7 +84,7 @@ def check_first_step(model: Any) -> None:
             'train` or mmdckd.engine.runner.building.build_runner.'
         )
     elif model.views == 'shared':
-        model.cohort.check_distinct()
+        model.cohort.check_distinct(fold_of)
 
 
 def build_cohort(
@@ -282,7 +286,9 @@ def build_finished_peers(
         return None
     if lagged_peers is not None:
         raise invalid('finished_peers', 'None with `lagged_peers`', cfg)
-    peers = FinishedPeers(cfg, distiller.record_student, allow_random)
+    peers = FinishedPeers(
+        cfg, partial(distiller.record_student, inputs=[LOGITS]), allow_random
+    )
     distiller.use_finished_peers(len(peers))
     for name, peer in peers.networks.items():
         peer.adapt.see_through(cohort.data_preprocessor)

@@ -80,13 +80,11 @@ class CollectiveDistill(BaseAlgorithm):
             teacher with it, sees its own view, made by MMPretrain's
             ``MultiView``. Defaults to ``'shared'``.
         lagged_peers (dict, optional): ``momentum`` and ``interval`` of
-            :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`, the
-            peers of collective losses in place of the students. Defaults to
-            None.
+            :class:`~mmdckd.models.cohorts.lagged_peers.LaggedPeers`, the peers of
+            collective losses in place of the students. Defaults to None.
         finished_peers (str | dict | Sequence[dict], optional): Trained
-            networks, the peers of collective losses in place of the students;
-            see :class:`~mmdckd.models.cohorts.finished_peers.FinishedPeers`.
-            Defaults to None.
+            networks, the peers of collective losses in place of the students; see
+            :class:`.FinishedPeers`. Defaults to None.
         folds (dict, optional): ``num_folds``, ``graduate`` and ``seed`` of
             :class:`~mmdckd.models.cohorts.fold_plan.FoldPlan`: each student is
             blind to a fold of the training images. Defaults to None: every
@@ -104,15 +102,13 @@ class CollectiveDistill(BaseAlgorithm):
             Defaults to None: only if nothing but logits is recorded.
         channels_last (bool): Whether to use the channels-last memory format,
             which is usually faster and rounds differently. Defaults to False.
-        memory (str, optional): ``'checkpoint'`` keeps the activations of only
-            one student at a time; see :class:`.Recomputation`. Defaults to
-            None.
+        memory (str, optional): ``'checkpoint'`` keeps the activations of only one
+            student at a time; see :class:`.Recomputation`. Defaults to None.
         cuda_graphs (bool, optional): Whether backbones run as CUDA graphs.
             Defaults to None: where possible; see :class:`.CUDAGraphs`.
         parallel (str): What several processes share: ``'data'``, where each
             trains every student on its images, or ``'cohort'``, where each
-            trains its own students; see :class:`.CohortMesh`. Defaults to
-            ``'data'``.
+            trains its own students; see :class:`.CohortMesh`. Defaults to 'data'.
         check_finite_every (int): How often the losses are checked; see
             :class:`.FiniteGuard`. Defaults to 1, every iteration.
         task (str, optional): ``'classification'`` or ``'multi_label'``.
@@ -230,9 +226,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.memory, self.parallel = memory, parallel
         self.exchange: Optional[Exchange] = None
         self._first_step = True
-        trained = teachers if teacher_trainable else []
-        connectors = [d.connectors for d in self.distiller.student_distillers.values()]
-        watched = [self.distiller.collective_losses, *connectors, *trained]
+        watched = [self.distiller, *(teachers if teacher_trainable else [])]
         self._guard = FiniteGuard(cohort.students, watched, check_finite_every)
 
     def init_weights(self) -> None:
@@ -309,8 +303,14 @@ class CollectiveDistill(BaseAlgorithm):
             )
             losses.update(collective)
         self._first_step = False
-        self._guard.check(losses, step, self.zero_grad, self.before_stop)
+        self._guard.check(losses, step, self._undo, self.before_stop)
         return losses
+
+    def _undo(self) -> None:
+        """Undo what a step changed, except buffers, which the guard restores."""
+        self.zero_grad()
+        if self.lagged_peers is not None and not self.distillation_stopped:
+            self.lagged_peers.step_back()
 
     def parse_losses(
         self, losses: Dict[str, torch.Tensor]

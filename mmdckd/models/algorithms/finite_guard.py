@@ -75,7 +75,7 @@ class FiniteGuard:
         self,
         losses: Dict[str, torch.Tensor],
         step: StepRecord,
-        clear: Callable[[], None],
+        undo: Callable[[], None],
         save: Optional[Callable[[], str]] = None,
     ) -> None:
         """Check the losses of a step, if it is one to check.
@@ -83,8 +83,8 @@ class FiniteGuard:
         Args:
             losses (Dict[str, Tensor]): Losses and statistics by name.
             step (StepRecord): What the step recorded.
-            clear (Callable): Clears the gradients, which the backward pass has
-                spoilt.
+            undo (Callable): Undoes what the step changed beside buffers, such as
+                gradients.
             save (Callable, optional): Writes a checkpoint of the state before
                 the step, and returns its path. Defaults to None.
 
@@ -101,7 +101,7 @@ class FiniteGuard:
         def look() -> None:
             self._values, finite = copied.look_at()
             if not all(finite.values()):
-                clear()
+                undo()
                 self._stop(copied.means, finite, step, save)
             if self._log:
                 self._log.update(self._checked())

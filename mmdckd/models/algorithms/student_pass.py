@@ -79,7 +79,7 @@ class StudentPass:
         if lagged_peers is not None and not step.students:
             lagged_peers.follow(self._cohort)
         with (
-            self._distiller.recording_student(name),
+            self._distiller.recording_student(name, razor=distilling),
             nullcontext() if self._trained else torch.no_grad(),
         ):
             losses = self._run(name, view)

@@ -103,9 +103,10 @@ class TeacherPass:
         """
         losses: Dict[str, torch.Tensor] = {}
         names = teacher_names(len(self._teachers))
-        with self._distiller.recording_teacher():
-            for name, teacher in zip(names, self._teachers):
-                losses.update(name_losses(TEACHER, name, teacher(inputs, data_samples)))
+        for index, (name, teacher) in enumerate(zip(names, self._teachers)):
+            with self._distiller.recording_teacher(index):
+                own = teacher(inputs, data_samples)
+            losses.update(name_losses(TEACHER, name, own))
         return self._distiller.pop_teachers(), losses
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -42,8 +42,7 @@ class FinishedPeers:
             :func:`~mmdckd.models.networks.resolve_network`. A network config
             may also have ``blind_to``, the fold that the network was trained
             without; it is not checked that this is a fold of these images.
-        record (Callable): Attaches a recorder of what collective losses read
-            to a network.
+        record (Callable): Attaches a recorder of the logits to a network.
         allow_random (bool): Whether networks without weights are accepted.
             Defaults to False.
 

@@ -63,6 +63,7 @@ class LaggedPeers(nn.Module):
                 module.register_buffer(
                     name, None if parameter is None else parameter.detach()
                 )
+        # Negative if the copies already have the update of the next step.
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         # A copy on the CPU; None until it is read from the device.
         self._steps: Optional[int] = None
@@ -82,18 +83,36 @@ class LaggedPeers(nn.Module):
         Args:
             cohort (StudentCohort): The current students.
         """
+        steps = self._read_steps()
+        if steps >= 0 and steps % self.interval == 0:
+            self._update(cohort, first=not steps)
+        self._write_steps(abs(steps) + 1)
+
+    def step_back(self) -> None:
+        """Count the last step as not done. When it is done again, its update is not:
+        the copies have it."""
+        self._write_steps(1 - self._read_steps())
+
+    def _update(self, cohort: StudentCohort, first: bool) -> None:
+        now = cohort.students.state_dict()
+        done = set()
+        for key, lagged in self.students.state_dict().items():
+            if lagged.data_ptr() in done and lagged.numel():
+                continue  # A tensor that two layers share.
+            done.add(lagged.data_ptr())
+            if first or not lagged.is_floating_point():
+                lagged.copy_(now[key])
+            else:
+                lagged.lerp_(now[key].to(lagged), self.momentum)
+
+    def _read_steps(self) -> int:
         if self._steps is None:
             self._steps = int(self.steps)
-        first = not self._steps
-        if first or self._steps % self.interval == 0:
-            now = cohort.students.state_dict()
-            for key, lagged in self.students.state_dict().items():
-                if first or not lagged.is_floating_point():
-                    lagged.copy_(now[key])
-                else:
-                    lagged.lerp_(now[key].to(lagged), self.momentum)
-        self.steps += 1
-        self._steps += 1
+        return self._steps
+
+    def _write_steps(self, steps: int) -> None:
+        self.steps.fill_(steps)
+        self._steps = steps
 
     def _load_from_state_dict(self, *args) -> None:
         super()._load_from_state_dict(*args)

@@ -40,7 +40,7 @@ class GeneralCollector(BaseCollector):
     Attributes:
         errors (Tensor): E (K, K) in float64, for the N students and, with
             ``include_teacher``, the M teachers; for a ``teacher_collector``,
-            the M teachers. (0, 0) until it is measured.
+            the M teachers. -1 until it is measured.
     """  # noqa: E501
 
     # The errors are defined for one label an image.
@@ -52,6 +52,7 @@ class GeneralCollector(BaseCollector):
     ) -> None:
         super().__init__(include_self, include_teacher)
         self.register_buffer('errors', torch.zeros(0, 0, dtype=torch.float64))
+        self._measured = False
 
     def check_cohort(
         self, num_students: int, num_teachers: int, num_finished: int = 0
@@ -67,7 +68,10 @@ class GeneralCollector(BaseCollector):
         super().check_cohort(num_students, num_teachers, num_finished)
 
     def check_members(self, num_members: int) -> None:
-        if len(self.errors) not in (0, num_members):
+        if not len(self.errors):
+            # The shape is final, so that an average of models can follow it.
+            self.errors = self.errors.new_full((num_members, num_members), -1.0)
+        if len(self.errors) != num_members:
             raise ValueError(
                 'Invalid `collector`: expected errors of the '
                 f'{num_members} members that GeneralCollector combines, got measured '
@@ -86,7 +90,9 @@ class GeneralCollector(BaseCollector):
         Raises:
             RuntimeError: If the errors have not been measured.
         """
-        if not len(self.errors):
+        # Look once, as the host waits for the device.
+        self._measured = self._measured or bool((self.errors >= 0).any())
+        if not self._measured:
             raise RuntimeError(
                 'Invalid `custom_hooks`: expected a MeasureErrorsHook, which '
                 'measures the errors that GeneralCollector weights members by, got '
@@ -113,4 +119,5 @@ class GeneralCollector(BaseCollector):
         if f'{prefix}errors' in state_dict:
             loaded = state_dict[f'{prefix}errors']
             self.errors = self.errors.new_zeros(loaded.shape)
+            self._measured = False
         super()._load_from_state_dict(state_dict, prefix, *args)

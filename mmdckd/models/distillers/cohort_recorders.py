@@ -1,8 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Record the inputs of collective losses for all members."""
 
-from contextlib import ExitStack, contextmanager
-from typing import Dict, Iterator, List, Optional, Set
+from typing import Dict, List, Optional, Set
 
 from mmengine.model import BaseModel
 from torch import nn
@@ -55,6 +54,14 @@ class CohortRecorders:
         """Set[str]: The names of the inputs other than logits."""
         return set(self.inputs['student']) - {LOGITS}
 
+    def train_default_logits(self, names: List[str]) -> bool:
+        """Return whether a loss trains the logits that students are recorded with if
+        the config names no others."""
+        return self._cfgs['student'][LOGITS] is None and any(
+            LOGITS in loss.inputs and loss.sources(0, names, [])
+            for loss in self._losses.values()
+        )
+
     @property
     def logits_alone(self) -> bool:
         """bool: Whether only logits, the output of a network, are recorded."""
@@ -72,12 +79,16 @@ class CohortRecorders:
         """Attach the recorders of all teachers."""
         self._teachers = [self.record('teacher', each) for each in teachers]
 
-    def record(self, role: str, network: BaseModel) -> MemberRecorder:
+    def record(
+        self, role: str, network: BaseModel, inputs: Optional[List[str]] = None
+    ) -> MemberRecorder:
         """Make the recorder of a network.
 
         Args:
             role (str): ``'student'`` or ``'teacher'``.
             network (:obj:`BaseModel`): The network.
+            inputs (List[str], optional): The names of the inputs to record.
+                Defaults to None: all that losses read in this role.
 
         Raises:
             ValueError: If an input of a loss has no recorder, or the source of
@@ -85,7 +96,7 @@ class CohortRecorders:
         """
         recorders: Dict[str, TensorRecorder] = {}
         cfgs = self._cfgs[role]
-        for name in self.inputs[role]:
+        for name in self.inputs[role] if inputs is None else inputs:
             if name == LOGITS:
                 key = f'distiller.{role}_logits'
                 recorders[name] = LogitsRecorder(network, cfgs[name], key)
@@ -109,13 +120,9 @@ class CohortRecorders:
             f'{known or None}.' + did_you_mean(name, known)
         )
 
-    @contextmanager
-    def recording_teachers(self) -> Iterator[None]:
-        """Record the teachers while they run inside this context."""
-        with ExitStack() as stack:
-            for recorder in self._teachers:
-                stack.enter_context(recorder)
-            yield
+    def recording_teacher(self, index: int) -> MemberRecorder:
+        """Return a context in which one teacher is recorded while it runs."""
+        return self._teachers[index]
 
     def recording_student(self, name: str) -> MemberRecorder:
         """Return a context in which one student is recorded while it runs."""

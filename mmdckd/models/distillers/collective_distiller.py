@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import torch
@@ -154,9 +154,15 @@ class CollectiveDistiller(BaseDistiller):
         return any(loss.held_out for loss in self.collective_losses.values())
 
     @property
+    def trains_logits(self) -> bool:
+        """bool: Whether a collective loss trains the logits that students have for
+        their teachers and peers, by default those of a second classifier."""
+        return self._recorders.train_default_logits(self.student_names)
+
+    @property
     def records_logits_alone(self) -> bool:
-        """bool: Whether only logits are recorded. They are the last output of a
-        network, so no later layer can overwrite them in place."""
+        """bool: Whether only logits are recorded, which no later layer can overwrite
+        in place."""
         return self._recorders.logits_alone and self._students.records_logits_alone
 
     def check_recomputable(self) -> None:
@@ -223,24 +229,27 @@ class CollectiveDistiller(BaseDistiller):
                 f'mmdckd.DCKDLoss with `beta` does), got {number}.'
             )
 
-    def record_student(self, student: BaseModel) -> MemberRecorder:
-        """Attach the recorders of collective losses to a student or a copy of
-        one."""
-        return self._recorders.record('student', student)
+    def record_student(
+        self, student: BaseModel, inputs: Optional[List[str]] = None
+    ) -> MemberRecorder:
+        """Attach the recorders of collective losses, or only those of some inputs,
+        to a student or a peer."""
+        return self._recorders.record('student', student, inputs)
 
     @contextmanager
-    def recording_teacher(self) -> Iterator[None]:
-        """Record the teachers while they run inside this context."""
-        with self._recorders.recording_teachers(), self._students.recording_teacher():
+    def recording_teacher(self, index: int = 0) -> Iterator[None]:
+        """Record one teacher while it runs inside this context; losses of MMRazor
+        use the first one."""
+        also = nullcontext() if index else self._students.recording_teacher()
+        with self._recorders.recording_teacher(index), also:
             yield
 
     @contextmanager
-    def recording_student(self, name: str) -> Iterator[None]:
-        """Record one student while it runs inside this context."""
-        with (
-            self._recorders.recording_student(name),
-            self._students.recording_student(name),
-        ):
+    def recording_student(self, name: str, razor: bool = True) -> Iterator[None]:
+        """Record one student while it runs inside this context; with ``razor``, also
+        for MMRazor's losses, which uses up what the teacher delivers."""
+        also = self._students.recording_student(name) if razor else nullcontext()
+        with self._recorders.recording_student(name), also:
             yield
 
     def pop_student(self, name: str) -> Tensors:

@@ -2,6 +2,7 @@
 """Run one distiller of MMRazor for each student."""
 
 import copy
+from collections import deque
 from contextlib import ExitStack, contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
@@ -10,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from mmrazor.models.distillers import BYOTDistiller, ConfigurableDistiller, OFDDistiller
-from mmrazor.models.task_modules import RecorderManager
+from mmrazor.models.task_modules import DistillDeliveryManager, RecorderManager
 from mmrazor.models.task_modules.recorder import ParameterRecorder
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 from torch import nn
@@ -117,6 +118,9 @@ class StudentDistillers:
             return
         first, *others = self._all
         first.set_deliveries_override(False)
+        for delivery in first.deliveries.deliveries.values():
+            # With independent views, other students took what it holds.
+            delivery.data_queue.clear()
         with ExitStack() as stack:
             if not self.self_taught:
                 stack.enter_context(first.teacher_recorders)
@@ -124,6 +128,7 @@ class StudentDistillers:
             yield
         if not self.self_taught:
             _detach_records(first.teacher_recorders)
+        _detach_deliveries(first.deliveries)
         for each in others:
             _hand_over(first.deliveries, each.deliveries)
 
@@ -212,7 +217,14 @@ def _sees_task_loss(
     )
 
 
-def _hand_over(source, target) -> None:
+def _detach_deliveries(manager: DistillDeliveryManager) -> None:
+    """Detach what a trainable teacher delivers: it does not learn from students."""
+    for delivery in manager.deliveries.values():
+        delivered = map(_detach, delivery.data_queue)
+        delivery.data_queue = deque(delivered, delivery.max_keep_data)
+
+
+def _hand_over(source: DistillDeliveryManager, target: DistillDeliveryManager) -> None:
     """Copy the queues of a delivery manager to another one."""
     for name, delivery in target.deliveries.items():
         delivery.data_queue = copy.copy(source.deliveries[name].data_queue)

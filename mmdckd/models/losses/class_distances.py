@@ -10,7 +10,8 @@ def read_distances(path: str) -> torch.Tensor:
     """Read the distances between classes from a file.
 
     Args:
-        path (str): An ``.npy`` file of distances (C, C), 0 or more.
+        path (str): An ``.npy`` file of distances (C, C), 0 or more, with 0 on the
+            diagonal.
 
     Returns:
         Tensor: (C, C), in float32.
@@ -42,5 +43,11 @@ def read_distances(path: str) -> torch.Tensor:
             'Invalid `cost`: expected finite distances, 0 or '
             f'more, got {distances.min():g} to '
             f'{distances.max():g} in {path!r}.'
+        )
+    if distances.diagonal().max() > 1e-3:
+        raise ValueError(
+            'Invalid `cost`: expected distances, 0 of a class to itself, got '
+            f'{distances.diagonal().max():g} in {path!r}. If these are similarities '
+            'up to 1, give 1 minus them.'
         )
     return distances

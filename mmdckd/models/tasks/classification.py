@@ -53,13 +53,17 @@ class Classification:
         if 'gt_score' in first:
             nothing = torch.zeros_like(first.gt_score)
             return torch.stack([sample.get('gt_score', nothing) for sample in samples])
-        no_label = first.gt_label.new_full((1,), NO_LABEL)
-        labels = [sample.get('gt_label', no_label) for sample in samples]
-        if any(label.numel() != 1 for label in labels):
+        labels = [sample.get('gt_label') for sample in samples]
+        if any(label is not None and label.numel() != 1 for label in labels):
+            none = first.gt_label.new_empty(0)
             return torch.stack(
-                [label_to_onehot(label, num_classes) for label in labels]
+                [
+                    label_to_onehot(none if label is None else label, num_classes)
+                    for label in labels
+                ]
             )
-        return torch.cat(labels)
+        no_label = first.gt_label.new_full((1,), NO_LABEL)
+        return torch.cat([no_label if label is None else label for label in labels])
 
     @staticmethod
     def distributions(logits: torch.Tensor) -> torch.Tensor:

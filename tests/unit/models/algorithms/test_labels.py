@@ -130,3 +130,13 @@ def test_labels_that_only_add_up_are_no_labels():
     ]
     labels = Classification.gather_labels(samples, 5)
     assert labels.tolist() == [[0, 0, 0, 1, 1], [0] * 5]
+
+
+def test_an_image_without_a_label_beside_one_with_several():
+    samples = [
+        DataSample().set_gt_label([3, 4]),
+        DataSample(metainfo=dict(unlabeled=True)),
+        DataSample().set_gt_label(0),
+    ]
+    labels = Classification.gather_labels(samples, 5)
+    assert labels.tolist() == [[0, 0, 0, 1, 1], [0] * 5, [1, 0, 0, 0, 0]]

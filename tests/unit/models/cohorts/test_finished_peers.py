@@ -261,3 +261,20 @@ def test_a_peer_gets_images_as_its_own_preprocessor_makes_them(files, batch):
     )
     torch.testing.assert_close(adapted, batch['inputs'].flip(1).float())
     assert torch.equal(same, inputs)
+
+
+def test_peers_need_only_logits(files, batch):
+    """And not the features that a loss on the teacher's reads."""
+    cfg = distiller()
+    source = dict(type='ModuleOutputs', source='backbone.layer4')
+    cfg['collective_losses']['loss_map'] = dict(type='mmdckd.RelationMapLoss', beta=0.0)
+    cfg.update(student_recorders=dict(features=source))
+    cfg.update(teacher_recorders=dict(features=source))
+    other = dict(
+        type='ImageClassifier',
+        backbone=dict(type='LeNet5', num_classes=-1),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=120),
+    )
+    peers = [dict(other, neck=dict(type='GlobalAveragePooling'))]
+    model = distil(1, distiller=cfg, finished_peers=peers, allow_random_teacher=True)
+    assert model.finished_peers.networks

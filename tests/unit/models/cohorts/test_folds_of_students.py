@@ -541,3 +541,17 @@ def test_the_target_is_float32_under_autocast():
         losses = model.loss(**data)
     value = losses['collective.student0.loss_dckd.collective']
     assert value.dtype == torch.float32 and F.relu(value) == value
+
+
+def test_students_with_different_folds_may_start_equal():
+    def start_equal(num_folds):
+        folds = dict(num_folds=num_folds)
+        model = distil(4, folds=folds, distiller=dckd(alpha=0.0), teacher=None)
+        first, *others = model.cohort.students.values()
+        for student in others:
+            student.load_state_dict(first.state_dict())
+        return model.double().train()
+
+    step(start_equal(4), batch([0, 0, 1, 1, 2, 2, 3, 3]))
+    with pytest.raises(ValueError, match='student0.*student2'):
+        step(start_equal(2), batch([0, 0, 1, 1]))

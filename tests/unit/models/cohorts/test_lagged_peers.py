@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 
 from helpers.networks import digits, distil
+from mmdckd.models.cohorts.lagged_peers import LaggedPeers
 
 DISTILLER = dict(
     type='mmdckd.CollectiveDistiller',
@@ -189,3 +190,21 @@ def test_they_need_a_loss_that_uses_peers(num_students):
 def test_options_that_are_not_in_a_dict():
     with pytest.raises(ValueError, match='`lagged_peers`: expected a dict .* got 2'):
         distil(2, distiller=DISTILLER, lagged_peers=2)
+
+
+def test_a_tensor_that_two_layers_share_moves_once():
+    students = cohort(2).cohort
+    for student in students.students.values():
+        shared, tied = student.backbone.layer1[1], student.backbone.layer2[1]
+        shared.conv2 = shared.conv1
+        tied.conv2.weight = tied.conv1.weight
+    lagged = LaggedPeers(students, lambda _: None, momentum=0.25)
+    lagged.follow(students)
+    before = {key: value.clone() for key, value in lagged.students.state_dict().items()}
+    with torch.no_grad():
+        for parameter in students.parameters():
+            parameter.add_(1)
+    lagged.follow(students)
+    for key, value in lagged.students.state_dict().items():
+        if value.is_floating_point() and 'running' not in key:
+            torch.testing.assert_close(value, before[key] + 0.25, msg=key)

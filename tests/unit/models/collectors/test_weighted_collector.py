@@ -5,8 +5,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.model import ExponentialMovingAverage
 from torch import nn
 
+from helpers.networks import distil
 from mmdckd.models.collectors import (
     GeneralCollector,
     WeightedCollector,
@@ -187,3 +189,20 @@ def test_general_says_what_is_missing():
         GeneralCollector()(None, batch()[0])
     with pytest.raises(ValueError, match='3 members .*errors of 2'):
         general(errors_of(2))(None, batch()[0])
+
+
+def test_an_average_of_models_follows_what_is_measured():
+    loss = dict(type='mmdckd.DCKDLoss', collector='general')
+    model = distil(
+        2,
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_dckd=loss)
+        ),
+    )
+    average = ExponentialMovingAverage(model)
+    for errors in errors_of(2), 2 * errors_of(2):
+        collector = model.distiller.collective_losses.loss_dckd.collector
+        collector.errors = errors
+        average.update_parameters(model)
+        followed = average.module.distiller.collective_losses.loss_dckd.collector
+        assert torch.equal(followed.errors, errors)

@@ -573,6 +573,7 @@ def test_settings_that_cannot_be(loss, settings, message):
     [
         (np.zeros((5, 4)), r'shape \(C, C\), got \(5, 4\)'),
         (np.full((5, 5), -1.0), 'got -1 to -1'),
+        (np.eye(5), '0 of a class to itself, got 1'),
         (np.array([['a', 'b'], ['c', 'd']]), 'an .npy file of numbers'),
         (np.zeros((0, 0)), r'shape \(C, C\), got \(0, 0\)'),
         (b'', 'an .npy file of numbers'),

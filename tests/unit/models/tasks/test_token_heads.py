@@ -242,3 +242,26 @@ def test_one_classifier_is_as_before(batch):
     data = model.data_preprocessor(copy.deepcopy(batch), True)
     for key, loss in model(**data, mode='loss').items():
         assert torch.isfinite(loss).all(), key
+
+
+@pytest.mark.parametrize('kind', HEADS)
+@pytest.mark.parametrize('loss', ['nothing', 'features', 'named'])
+def test_labels_teach_the_mean_if_no_loss_teaches_the_other(kind, loss, batch):
+    cfg = dckd()
+    if loss == 'nothing':
+        cfg['collective_losses']['loss_d'].update(alpha=0.0, beta=0.0)
+    elif loss == 'features':
+        recorders = dict(features=dict(type='ModuleOutputs', source='head'))
+        cfg = dict(
+            cfg,
+            collective_losses=dict(loss_map=dict(type='mmdckd.RelationMapLoss')),
+            student_recorders=recorders,
+            teacher_recorders=recorders,
+        )
+    elif loss == 'named':
+        cfg['student_logits'] = dict(type='ModuleOutputs', source='head')
+    model = distil(architecture=token_network(kind), distiller=cfg).train()
+    losses = model(**model.data_preprocessor(copy.deepcopy(batch), True), mode='loss')
+    task = losses['student.student0.loss']
+    for classifier in classifiers(model.cohort.students['student0']):
+        assert gradients(task, classifier)[0].any()
