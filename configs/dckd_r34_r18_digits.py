@@ -1,5 +1,5 @@
-# ResNet-34 teaches four ResNet-18 handwritten digits; both are narrow. Train
-# the teacher first: tools/train.py configs/teachers/resnet34_digits.py
+# ResNet-34 teaches four ResNet-18 on handwritten digits; both are narrow.
+# Train the teacher first: tools/train.py configs/teachers/resnet34_digits.py
 _base_ = '_base_/pairs/digits/resnet34_resnet18.py'
 
 model = dict(

@@ -1,5 +1,5 @@
 # ResNet-34, with the weights MMPretrain publishes, teaches four ResNet-18
-# ImageNet: 100 epochs on 8 GPUs with 32 images each.
+# on ImageNet: 100 epochs on 8 GPUs with 32 images each.
 _base_ = [
     'mmpretrain::_base_/datasets/imagenet_bs32.py',
     'mmpretrain::_base_/schedules/imagenet_bs256.py',

@@ -1,5 +1,5 @@
-# ResNet-50, with the weights MMPretrain publishes, teaches four MobileNetV2
-# ImageNet, by MMPretrain's recipe for MobileNetV2: 300 epochs on 8 GPUs with
+# ResNet-50, with the weights MMPretrain publishes, teaches four MobileNetV2 on
+# ImageNet, by MMPretrain's schedule for MobileNetV2: 300 epochs on 8 GPUs with
 # 32 images each.
 _base_ = '../dckd_r34_r18_imagenet.py'
 

@@ -1,5 +1,5 @@
-# ResNet-50, with the weights MMPretrain publishes, teaches four ShuffleNetV2
-# ImageNet, by MMPretrain's recipe for ShuffleNetV2: 300 epochs on 16 GPUs with
+# ResNet-50, with the weights MMPretrain publishes, teaches four ShuffleNetV2 on
+# ImageNet, by MMPretrain's schedule for ShuffleNetV2: 300 epochs on 16 GPUs with
 # 64 images each.
 _base_ = '../dckd_r34_r18_imagenet.py'
 

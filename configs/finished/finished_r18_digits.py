@@ -1,4 +1,4 @@
-# ResNet-34 teaches a ResNet-18 handwritten digits; both are narrow. Then a
+# ResNet-34 teaches a ResNet-18 on handwritten digits; both are narrow. Then a
 # second ResNet-18 learns four times as long from labels, from the teacher, and
 # from the first, which has finished.
 _base_ = '../dckd_r34_r18_digits.py'

@@ -1,5 +1,5 @@
-# ResNet-34 teaches two ResNet-18 ImageNet. Then a third learns twice as long from
-# labels, from the teacher, and from the two, which have finished. The students
+# ResNet-34 teaches two ResNet-18 on ImageNet. Then a third learns twice as long
+# from labels, from the teacher, and from the two, which have finished. The students
 # take as many steps as the four of DCKD: 400 epochs in all.
 _base_ = '../dckd_r34_r18_imagenet.py'
 

@@ -15,8 +15,8 @@ from .source import TENSORS, Source
 SMALL = 64
 #: Learning rate for batches of 64, and weight decay, of each optimizer.
 OPTIMIZERS = dict(sgd=(0.05, 0.0005), adamw=(0.0005, 0.05))
-#: With more labeled images than this, peers add nothing to a teacher; see
-#: docs/reference/evidence.md.
+#: With more labeled images than this, peers added nothing to a teacher on Glyph62;
+#: see docs/reference/evidence.md.
 FEW = 5000
 #: The random changes of training images; see :mod:`mmdckd.easy.configs`.
 AUGMENTATIONS = ('none', 'shift', 'flip', 'crop')
