@@ -72,7 +72,9 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
     schedulers = _as_list(runner.param_schedulers)
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
-    length = _epoch_length(loop) if by_epoch else 1
+    length = 1
+    if by_epoch:
+        length = epoch_length(loop.epoch, loop.iter, len(loop.dataloader))
     end = loop.epoch if by_epoch else loop.iter
     times = _validations(runner, train_cfg, end, length, 1 if by_epoch else 1000)
     scores = {
@@ -99,17 +101,25 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
                     scheduler.step({scheduler.monitor: score[time]})
 
 
-def _epoch_length(loop: EpochBasedTrainLoop) -> int:
-    """Return the iterations of an epoch of the run that is resumed.
+def epoch_length(epoch: int, iteration: int, length: int) -> int:
+    """Estimate the iterations of an epoch of a run from one of its checkpoints.
 
     They differ from those of this run with another batch size or number of
-    processes. They are not recorded, so they are estimated such that the epochs
-    of the checkpoint end before its iteration.
+    processes. Older versions did not record them, so they are estimated such
+    that the epochs of the checkpoint end before its iteration.
+
+    Args:
+        epoch (int): The number of epochs before the checkpoint.
+        iteration (int): The number of iterations before it.
+        length (int): The iterations of an epoch of this run, which are returned
+            if they are possible.
+
+    Returns:
+        int: The iterations of an epoch.
     """
-    length = len(loop.dataloader)
-    if loop.epoch * length <= loop.iter <= (loop.epoch + 1) * length:
+    if epoch * length <= iteration <= (epoch + 1) * length:
         return length
-    return loop.iter // loop.epoch if loop.epoch else loop.iter + 1
+    return iteration // epoch if epoch else iteration + 1
 
 
 def _validations(

@@ -36,6 +36,8 @@ PASSED_OVER = (
 )
 #: Hooks that only display something.
 SHOWING = ('timer', 'logger', 'visualization', 'data_time', 'cohort_summary')
+#: What the iterations of an epoch are called in the log.
+EPOCH_LENGTH = 'iterations of an epoch'
 #: Settings that learning rates depend on.
 SCHEDULE = (
     'optim_wrapper',
@@ -43,6 +45,7 @@ SCHEDULE = (
     'train_cfg.max_',
     'train_cfg.by_epoch',
     'auto_scale_lr',
+    EPOCH_LENGTH,
 )
 _NOT_SET = '(not set)'
 
@@ -51,7 +54,7 @@ class Difference(NamedTuple):
     """A setting that differs between two runs.
 
     Attributes:
-        key (str): The config key.
+        key (str): The config key, or what differs without being a setting.
         before (Any): Its value in the checkpoint.
         now (Any): Its value in the config of the run that resumes.
     """

@@ -23,11 +23,14 @@ class _Candidate(NamedTuple):
     """A checkpoint from which a run might resume.
 
     Attributes:
-        iteration (int): The number of iterations before it was saved.
+        epoch (int): The number of epochs before it was saved; 0 by iteration.
+        iteration (int): The number of iterations before it was saved, which may
+            be counted anew after a change of the batch size.
         time (float): The time at which it was saved.
         path (str): The file.
     """
 
+    epoch: int
     iteration: int
     time: float
     path: str
@@ -68,8 +71,9 @@ def find_latest(work_dir: str, folder: Optional[str] = None) -> Optional[str]:
 
     It is the file that ``last_checkpoint`` names, in the folder of the
     checkpoints, whatever folder ``last_checkpoint`` says. If that file is
-    missing or damaged, it is the valid checkpoint with the most iterations and
-    the state of a training. Temporary files of interrupted writes are removed.
+    missing or damaged, it is the valid checkpoint with the most epochs and
+    iterations and the state of a training. Temporary files of interrupted writes
+    are removed.
 
     Args:
         work_dir (str): The work folder, which contains ``last_checkpoint``.
@@ -160,10 +164,10 @@ def _others(folder: str, tried: str, warnings: List[str]) -> List[str]:
         try:
             checkpoint = _load(path, mmap=zipfile.is_zipfile(path))
             if _has_state(checkpoint):
+                meta = checkpoint['meta']
+                epoch, iteration = int(meta.get('epoch', 0)), int(meta.get('iter', 0))
                 candidates.append(
-                    _Candidate(
-                        int(checkpoint['meta'].get('iter', 0)), osp.getmtime(path), path
-                    )
+                    _Candidate(epoch, iteration, osp.getmtime(path), path)
                 )
         except Exception as error:  # corrupt bytes raise any error
             warnings.append(f'{path} is damaged ({type(error).__name__})')

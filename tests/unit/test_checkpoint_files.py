@@ -213,3 +213,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     train(cfg)
     assert find_latest(cfg.work_dir) == second
     assert not os.path.exists(first)
+
+
+def test_later_epochs_count_more_than_iterations(two, caplog):
+    """With larger batches since the first, an epoch has fewer iterations."""
+    for epoch, iteration in ((1, 900), (2, 400)):
+        path = two / f'iter_{epoch}.pth'
+        content = torch.load(path, weights_only=True)
+        content['meta'] = dict(epoch=epoch, iter=iteration)
+        torch.save(content, path)
+    (two / 'last_checkpoint').unlink()
+    assert find(two, caplog)[0] == str(two / 'iter_2.pth')

@@ -1,16 +1,27 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import EarlyStoppingHook, Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.console.messages import warn
 from mmdckd.engine.loops.exact_train_loops import make_exact
 from mmdckd.engine.rescheduling import check_optimizer, fast_forward, take_settings
-from mmdckd.engine.resumed_settings import Difference, compare_settings, describe
+from mmdckd.engine.resumed_batches import (
+    batches_of,
+    compare_batches,
+    recorded_batches,
+    renumber,
+)
+from mmdckd.engine.resumed_settings import (
+    EPOCH_LENGTH,
+    Difference,
+    compare_settings,
+    describe,
+)
 from mmdckd.engine.resuming import resume_from_latest
 from mmdckd.io.config_text import parse_config_text
 from mmdckd.io.plain import make_plain
@@ -42,7 +53,9 @@ class ExactResumeHook(Hook):
     - Changed settings. Differences from the config in the checkpoint are
       reported before the first step. The settings of the run are used, except
       for the seed: with more epochs or another schedule, learning rates
-      continue as if it had applied from the start.
+      continue as if it had applied from the start. So do they with another batch
+      size or number of processes; in a run by epochs, iterations are then counted
+      as if all epochs had had the new number of them.
 
     Checkpoints hold only tensors, numbers and strings, so
     ``torch.load(weights_only=True)`` loads them in any process.
@@ -98,6 +111,10 @@ class ExactResumeHook(Hook):
         except ValueError as error:
             warn(f'The settings of the resumed run are unknown: {error}', runner.logger)
             differences, train_cfg = [], {}
+        loop: Any = runner.train_loop
+        scales_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)
+        batches = recorded_batches(checkpoint['meta'], loop)
+        differences += compare_batches(batches, batches_of(loop), scales_lr)
         if differences:
             warn(describe(differences, runner._load_from), runner.logger)
         lacking = [
@@ -114,7 +131,18 @@ class ExactResumeHook(Hook):
             )
         else:
             check_optimizer(checkpoint['optimizer'], runner.optim_wrapper.state_dict())
-        if lacking or any(each.is_schedule for each in differences):
+        if any(each.key == EPOCH_LENGTH for each in differences) and isinstance(
+            loop, EpochBasedTrainLoop
+        ):
+            renumber(checkpoint, loop, batches['epoch_length'])
+            runner.logger.info(
+                f'The iteration of {runner._load_from} counts as '
+                f'{checkpoint["meta"]["iter"]}.'
+            )
+        if lacking or any(
+            each.is_schedule or scales_lr and each.key == 'train_dataloader.batch_size'
+            for each in differences
+        ):
             _refuse_other_optimizer(differences)
             if 'optimizer' in checkpoint:
                 take_settings(
@@ -149,14 +177,15 @@ class ExactResumeHook(Hook):
                 _resume_early_stopping(hook, runner)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Record the position in the data and unused gradients; keep only
-        tensors, numbers and strings."""
+        """Record the position in the data, what an iteration is, and unused
+        gradients; keep only tensors, numbers and strings."""
         batches = runner.train_loop.batches
         checkpoint['meta']['position'] = dict(
             epoch=batches.epoch,
             samples=batches.samples,
             sampler_seed=getattr(batches.index_sampler, 'seed', None),
         )
+        checkpoint['meta']['batches'] = batches_of(runner.train_loop)
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
         if get_world_size() == 1 and step_done and not step_done():
             checkpoint['gradients'] = {

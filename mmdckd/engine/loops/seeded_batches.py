@@ -7,7 +7,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from torch.utils.data import DataLoader, IterableDataset
 
-from mmdckd.engine.randomness import Draw, seed_all, seed_data
+from mmdckd.engine.randomness import Draw, seed_all, seed_data, unchanged_randomness
 
 
 class SeededBatches:
@@ -88,6 +88,11 @@ class SeededBatches:
         return getattr(self.batch_sampler, 'sampler', self.batch_sampler)
 
     @property
+    def total_batch_size(self) -> int:
+        """int: The number of images of a batch, over all processes."""
+        return (getattr(self.batch_sampler, 'batch_size', None) or 1) * self._world_size
+
+    @property
     def drawn_epoch(self) -> int:
         """int: The number of the pass that the random numbers follow from."""
         return self.epoch % self.different if self.different else self.epoch
@@ -126,6 +131,14 @@ class SeededBatches:
             passed += 1
         self._batches = batches
         return passed
+
+    def count_before(self, epoch: int, samples: int) -> int:
+        """Return the number of batches that :meth:`begin` skips, without starting
+        the pass."""
+        with unchanged_randomness():
+            skipped = self.begin(epoch, samples)
+        self._batches = None
+        return skipped
 
     def __iter__(self) -> Iterator['SeededIndices']:
         # If no pass was started, the caller is not the loop but, for example, a
