@@ -25,7 +25,17 @@ from .building import build_runner
 from .rehearsal import rehearse
 
 #: The config keys that identify a phase when a run is resumed.
-_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+_KEYS = (
+    'model',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+    'randomness',
+    'data_preprocessor',
+    'auto_scale_lr',
+    'custom_hooks',
+    'sync_bn',
+)
 #: Settings of a loop or scheduler that count epochs or iterations.
 _LENGTHS = (
     'max_epochs',
@@ -39,7 +49,9 @@ _LENGTHS = (
     'milestones',
     'periods',
 )
-_LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
+_LOADER_KEYS = ('dataset', 'batch_size', 'sampler', 'batch_sampler', 'drop_last')
+#: How many of both the notes of older versions cover.
+_OLD_KEYS, _OLD_LOADER_KEYS = 5, 3
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
 _LARGEST_NOTE = 4096
@@ -72,7 +84,8 @@ class Phase:
             ValueError: If it was trained with another config.
         """
         note = self._note()
-        if note and note['config'] != _fingerprint(self.config):
+        known = _fingerprint(self.config), _fingerprint(self.config, old=True)
+        if note and note['config'] not in known:
             raise ValueError(
                 f'Invalid `phases`: expected the config that {self.name} in '
                 f'{self.config.work_dir!r} was trained with, got another. Train in '
@@ -300,11 +313,14 @@ def _check_peers(peers: Any, index: int) -> None:
         )
 
 
-def _fingerprint(cfg: Config) -> str:
-    """Return a hash of the settings that change the result of a training."""
+def _fingerprint(cfg: Config, old: bool = False) -> str:
+    """Return a hash of the settings that change the result of a training, or, if
+    ``old``, of those that older versions recorded."""
     content = cfg.to_dict()
     loader = content.get('train_dataloader') or {}
-    parts = [content.get(key) for key in _KEYS]
-    parts += [loader.get(key) for key in _LOADER_KEYS]
+    keys = _KEYS[:_OLD_KEYS] if old else _KEYS
+    loader_keys = _LOADER_KEYS[:_OLD_LOADER_KEYS] if old else _LOADER_KEYS
+    parts = [content.get(key) for key in keys]
+    parts += [loader.get(key) for key in loader_keys]
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

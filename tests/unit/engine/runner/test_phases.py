@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
+import hashlib
 import json
 import os.path as osp
 import time
@@ -19,6 +20,7 @@ from mmdckd.engine.runner.phases import (
     train_phases,
     with_untrained_peers,
 )
+from mmdckd.io.latest import point_to
 
 BETA = 'model.distiller.collective_losses.loss_dckd.beta'
 PHASES = [
@@ -190,6 +192,59 @@ def test_a_finished_phase_of_another_config_is_not_used(tmp_path):
     cfg.phases[0]['optim_wrapper.optimizer.lr'] = 0.01
     with pytest.raises(ValueError, match='expected the config that phase0'):
         train_phases(cfg)
+
+
+def finished(tmp_path):
+    """A config whose first phase has finished, without training it."""
+    cfg = config(tmp_path)
+    first = phases_of(cfg)[0]
+    point_to(first.config.work_dir, 'epoch_2.pth')
+    first.finish(first.config.work_dir)
+    assert phases_of(cfg)[0].has_finished()
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'data_preprocessor.mean': [0.0] * 3},
+        {
+            'data_preprocessor.batch_augments': dict(
+                augments=[dict(type='Mixup', alpha=1.0)]
+            )
+        },
+        {'custom_hooks': [dict(type='EMAHook')]},
+        {'train_dataloader.batch_sampler': dict(type='mmdckd.MixedBatchSampler')},
+        {'train_dataloader.drop_last': True},
+        {'auto_scale_lr': dict(enable=True, base_batch_size=256)},
+        {'sync_bn': 'torch'},
+    ],
+)
+def test_all_settings_of_a_finished_phase_count(tmp_path, change):
+    cfg = finished(tmp_path)
+    cfg.merge_from_dict(change)
+    with pytest.raises(ValueError, match='expected the config that phase0'):
+        phases_of(cfg)[0].has_finished()
+
+
+def test_a_phase_that_an_older_version_finished_is_used(tmp_path):
+    cfg = finished(tmp_path)
+    path = osp.join(cfg.work_dir, 'phase0', 'phase.json')
+    with open(path) as file:
+        note = json.load(file)
+    content = phases_of(cfg)[0].config.to_dict()
+    keys = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+    loader = content['train_dataloader']
+    parts = [content.get(key) for key in keys]
+    parts += [loader.get(key) for key in ('dataset', 'batch_size', 'sampler')]
+    text = json.dumps(parts, sort_keys=True, default=str)
+    note['config'] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    with open(path, 'w') as file:
+        json.dump(note, file)
+    assert phases_of(cfg)[0].has_finished()
+    cfg.optim_wrapper.optimizer.lr = 0.01
+    with pytest.raises(ValueError, match='expected the config that phase0'):
+        phases_of(cfg)[0].has_finished()
 
 
 @pytest.mark.slow
