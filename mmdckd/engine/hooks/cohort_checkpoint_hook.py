@@ -38,6 +38,8 @@ class CohortCheckpointHook(CheckpointHook):
     - Files are written under a temporary name and renamed. The files that they
       replace are removed afterwards. So a killed run has a complete checkpoint
       at every moment, and removes obsolete files after it resumes.
+    - ``save_last`` also saves where a hook such as ``EarlyStoppingHook`` stops the
+      training.
     - ``best.pth`` is a stable name for the best checkpoint
       (``best_<metric>_epoch_<n>.pth``), by the first metric if ``save_best``
       names several.
@@ -91,7 +93,13 @@ class CohortCheckpointHook(CheckpointHook):
             super().after_val_epoch(runner, metrics or {})
 
     def after_train(self, runner) -> None:
-        """Publish checkpoints if ``published_keys`` is set."""
+        """Save where the training was stopped, and publish checkpoints if
+        ``published_keys`` is set."""
+        now = runner.epoch if self.by_epoch else runner.iter
+        stopped = getattr(runner.train_loop, 'stop_training', False)
+        if stopped and self.save_last and not self._is_saved(now):
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._save_checkpoint_with_step(runner, now, meta)
         super().after_train(runner)
         self._training = False
 
@@ -149,6 +157,11 @@ class CohortCheckpointHook(CheckpointHook):
             self._superseded = [osp.basename(name) for name in superseded]
             self._remove_superseded(runner)
 
+    def _is_saved(self, now: int) -> bool:
+        """Return whether the last checkpoint is that of an epoch or iteration."""
+        name = self.filename_tmpl.format(now)
+        return self.last_ckpt is not None and osp.basename(self.last_ckpt) == name
+
     def _own(self, path: str) -> str:
         """Return the path of a file in the folder of this run."""
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
@@ -198,11 +211,8 @@ class CohortCheckpointHook(CheckpointHook):
         improved = self.save_best and self._save_best_of(
             runner, metrics, self.filename_tmpl.format(now), meta
         )
-        validated = self.last_ckpt is not None and osp.basename(
-            self.last_ckpt
-        ) == self.filename_tmpl.format(now)
         # As in MMEngine, so that a checkpoint records the best score.
-        if validated or improved and self.last_ckpt is not None:
+        if self._is_saved(now) or improved and self.last_ckpt is not None:
             self._save_checkpoint_with_step(runner, now, meta)
         else:
             self._remove_superseded(runner)

@@ -323,3 +323,29 @@ def test_checkpoint_hook_outside_of_training(tmp_path):
     cfg.optim_wrapper = None
     cfg.default_hooks.checkpoint.save_best = None
     assert 'best/accuracy/top1' in Runner.from_cfg(cfg).val()
+
+
+@pytest.mark.parametrize(
+    'by_epoch, names',
+    [(True, ['epoch_2.pth', 'epoch_3.pth']), (False, ['iter_4.pth', 'iter_6.pth'])],
+)
+def test_the_epoch_of_an_early_stop_is_saved(by_epoch, names, tmp_path):
+    stop = dict(type='EarlyStoppingHook', monitor=BEST, min_delta=1000.0, patience=2)
+    cfg = small(tmp_path, 9, dict(interval=2 if by_epoch else 4, by_epoch=by_epoch))
+    cfg.default_hooks.checkpoint.pop('save_best')
+    cfg.custom_hooks = [*cfg.custom_hooks, stop]
+    runner = train(cfg)
+    assert runner.epoch == 3
+    found = sorted(path.name for path in Path(cfg.work_dir).glob('*_*.pth'))
+    assert found == names
+    assert find_latest(cfg.work_dir) == str(Path(cfg.work_dir, names[-1]))
+    saved = load(cfg.work_dir, names[-1])
+    assert (saved['meta']['epoch'], saved['meta']['iter']) == (3, 6)
+    for key, value in runner.model.state_dict().items():
+        assert torch.equal(saved['state_dict'][key], value)
+    # A run that is resumed where it stopped saves nothing more.
+    again = small(tmp_path, 9)
+    again.default_hooks, again.custom_hooks = cfg.default_hooks, cfg.custom_hooks
+    again.work_dir, again.resume = cfg.work_dir, True
+    assert train(again).epoch == 3
+    assert sorted(path.name for path in Path(cfg.work_dir).glob('*_*.pth')) == names
