@@ -2,6 +2,7 @@
 """Checks that stop a run before its first step if it would silently do
 something other than its config says. One check per file."""
 
+from .by_epoch import check_by_epoch
 from .checkpoint import check_checkpoint
 from .class_names import check_class_names
 from .custom_keys import check_custom_keys
@@ -10,6 +11,7 @@ from .single_images import check_single_images
 from .unlabeled_images import check_unlabeled_images, has_unlabeled
 
 __all__ = [
+    'check_by_epoch',
     'check_checkpoint',
     'check_class_names',
     'check_custom_keys',

@@ -10,6 +10,7 @@ from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.models.networks import num_classes_of
 
 from ..loops import CollectiveValLoop
+from .by_epoch import schedulers_of
 
 
 def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> bool:
@@ -67,15 +68,10 @@ def _followed(runner: Runner) -> List[Tuple[str, str]]:
         monitor = getattr(hook, 'monitor', None)
         if isinstance(monitor, str):
             found.append((f'{type(hook).__name__}.monitor', monitor))
-    groups = runner.param_schedulers or []
-    groups = groups if isinstance(groups, dict) else {'': groups}
-    for name, schedulers in groups.items():
-        for index, scheduler in enumerate(schedulers):
-            monitor = getattr(scheduler, 'monitor', None)
-            if isinstance(monitor, str):
-                place = f'.{name}' if name else ''
-                key = f'param_scheduler{place}[{index}].monitor'
-                found.append((key, monitor))
+    for key, scheduler in schedulers_of(runner):
+        monitor = getattr(scheduler, 'monitor', None)
+        if isinstance(monitor, str):
+            found.append((f'{key}.monitor', monitor))
     return found
 
 

@@ -10,6 +10,7 @@ from mmdckd.models.weights import check_pretrained_parts
 from mmdckd.registry import HOOKS
 
 from ..checks import (
+    check_by_epoch,
     check_checkpoint,
     check_custom_keys,
     check_monitors,
@@ -30,6 +31,8 @@ class CheckRunHook(Hook):
     - Every metric that checkpoints, early stopping, schedulers or the
       validation loop depend on must exist. The log says by which one the best
       student is chosen.
+    - In a run by iterations, checkpoints and schedulers must not wait for the end
+      of an epoch, which is that of the run.
     - ``custom_keys`` of the optimizer must match parameters.
     - A loss that uses labels needs them for all images, and batches must mix
       images with and without labels.
@@ -71,7 +74,8 @@ class CheckRunHook(Hook):
         check_checkpoint(runner, checkpoint)
 
     def before_train(self, runner) -> None:
-        """Check the metrics and the batches."""
+        """Check the units of time, the metrics and the batches."""
+        check_by_epoch(runner)
         self._metrics_known = check_monitors(runner)
         check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
         self._handles = check_single_images(

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Runs that would silently be another one are refused before a step."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -434,3 +435,48 @@ def names_to_come(rank):
 
 def test_no_process_waits_for_one_that_finds_no_metrics():
     assert run_processes(names_to_come) == [None, None]
+
+
+# --------------------------------------------------------------------------- #
+#                                By iterations                                #
+# --------------------------------------------------------------------------- #
+
+
+def by_iteration(tmp_path, checkpoint, scheduler):
+    cfg = config(tmp_path)
+    cfg.train_cfg = dict(by_epoch=False, max_iters=2, val_interval=2)
+    cfg.default_hooks.checkpoint.update(checkpoint)
+    cfg.param_scheduler = [dict(type='LinearLR', by_epoch=False, end=1), scheduler]
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'checkpoint, scheduler, key',
+    [
+        (
+            dict(interval=1),
+            dict(type='MultiStepLR', milestones=[1], by_epoch=False),
+            'default_hooks.checkpoint.by_epoch',
+        ),
+        (
+            dict(interval=1, by_epoch=False),
+            dict(type='MultiStepLR', milestones=[1]),
+            r'param_scheduler\[1\].by_epoch',
+        ),
+    ],
+)
+def test_what_waits_for_an_epoch_of_a_run_by_iterations(
+    tmp_path, checkpoint, scheduler, key
+):
+    message = refused(by_iteration(tmp_path, checkpoint, scheduler))
+    assert re.match(
+        f'Invalid `{key}`: expected False with `train_cfg.by_epoch=False`, got True.',
+        message,
+    )
+
+
+def test_what_follows_iterations_or_validations_of_such_a_run(tmp_path):
+    plateau = dict(type='ReduceOnPlateauLR', monitor='best/accuracy/top1')
+    cfg = by_iteration(tmp_path, dict(interval=1, by_epoch=False), plateau)
+    runner, _ = train_in(cfg)
+    assert runner.iter == 2
