@@ -54,6 +54,7 @@ class ReplayedViews:
         self._rank, self._world_size = get_dist_info(data_group(model))
         self._batch = self._of_two_images()
         self._mixes = self._draws()
+        self._first_mixing = self._mixing()
         endless = isinstance(loop.batches.index_sampler, InfiniteSampler)
         if options.epochs and (endless or self._mixes):
             raise ValueError(
@@ -101,7 +102,10 @@ class ReplayedViews:
         """Tell the caches which images the next step has."""
         batches = self._loop.batches
         prints = fingerprints(data_batch['inputs'])
-        if self._mixes:
+        mixing = self._mixing()
+        if mixing != self._first_mixing:  # as `SwitchRecipeHook` does
+            prints = mixed(prints, batches.seed, self._loop.iter, mixing)
+        elif self._mixes:
             prints = mixed(prints, batches.seed, self._loop.iter)
         number, first = divmod(batches.samples, self._places)
         first += self._rank

@@ -25,12 +25,12 @@ def fingerprints(images: Union[torch.Tensor, Sequence[torch.Tensor]]) -> np.ndar
     return np.array([_fingerprint(image) for image in images], np.uint64)
 
 
-def mixed(prints: np.ndarray, *draw: int) -> np.ndarray:
+def mixed(prints: np.ndarray, *draw: Union[int, str]) -> np.ndarray:
     """Compute the fingerprints of images that are mixed with each other.
 
     Args:
         prints (np.ndarray): The fingerprints of the batch before mixing, (B,).
-        *draw (int): What determines the random numbers of the mixing.
+        *draw (int | str): What determines the mixing and its random numbers.
 
     Returns:
         np.ndarray: uint64 of shape (B,).

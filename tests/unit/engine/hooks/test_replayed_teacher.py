@@ -34,6 +34,29 @@ def test_exact_in_float32(tmp_path, teacher, mix):
     assert seen == FOUND and equal(again, plain)
 
 
+@pytest.mark.parametrize('first', [None, MIX])
+def test_batches_that_are_mixed_differently_later(tmp_path, teacher, first):
+    weaker = dict(augments=[dict(type='Mixup', alpha=0.05)])
+
+    def run(cached, switched):
+        cfg = config(tmp_path, teacher, cached, mix=first)
+        if cached:
+            cfg.custom_hooks[0].dtype = 'float32'
+        if switched:
+            schedule = [dict(action_epoch=2, batch_augments=weaker)]
+            switch = dict(type='SwitchRecipeHook', schedule=schedule)
+            cfg.custom_hooks = [switch, *cfg.custom_hooks]
+        return train(cfg)
+
+    plain, _ = run(cached=False, switched=True)
+    run(cached=True, switched=False)
+    found, seen = run(cached=True, switched=True)
+    # Those of the first epoch are found; one batch of these is compared.
+    assert seen == [2, 32, 32, 32, 8] and equal(found, plain)
+    again, seen = run(cached=True, switched=True)
+    assert seen == FOUND and equal(again, plain)
+
+
 def test_workers_make_the_same_views(tmp_path, teacher):
     first, _ = train(config(tmp_path, teacher))
     cfg = config(tmp_path, teacher)
