@@ -34,7 +34,8 @@ class WeightAverageHook(EMAHook):
     et al., UAI 2018). The learning rate should not fall to 0 in this phase.
 
     Each student has its own average. A resumed run continues with its averages,
-    bit for bit with :class:`~mmdckd.engine.hooks.ExactResumeHook`.
+    bit for bit with :class:`~mmdckd.engine.hooks.ExactResumeHook`. If averaging
+    now starts later, as 'swa' does in a longer run, it starts anew there.
 
     Args:
         average (str): 'ema' or 'swa'. Defaults to 'ema'.
@@ -147,6 +148,14 @@ class WeightAverageHook(EMAHook):
                 )
         self._check_interval(runner)
         super().before_train(runner)
+        if self.ema_model.steps and not self._ema_started(runner):
+            runner.logger.info(
+                'The averages of the resumed run are discarded, because averaging '
+                'starts later in this run.'
+            )
+            self.ema_model.steps.zero_()
+            self.ema_model.module.load_state_dict(self.src_model.state_dict())
+            self._stale = False
 
     def _check_interval(self, runner) -> None:
         """Check that there is an average at all."""

@@ -289,3 +289,39 @@ def test_averages_at_epochs_that_end_before_averaging_starts_are_refused():
     runner = SimpleNamespace(max_iters=100, max_epochs=1, train_loop=loop)
     with pytest.raises(ValueError, match='`interval`: .* between 75, .* got 60'):
         hook.before_train(runner)
+
+
+@pytest.mark.parametrize('begin', [dict(), dict(begin_epoch=4)])
+def test_averages_start_anew_if_they_start_later(begin, tmp_path):
+    def longer(folder, epochs, **begin):
+        hook = dict(
+            type='mmdckd.WeightAverageHook', average='swa', norm_images=0, **begin
+        )
+        return run_config(
+            folder,
+            train_dataloader=loader('train', indices=64),
+            val_cfg=None,
+            val_dataloader=None,
+            val_evaluator=None,
+            train_cfg=dict(by_epoch=True, max_epochs=epochs),
+            custom_hooks=[dict(type='mmdckd.ExactResumeHook'), hook],
+            default_hooks=dict(
+                checkpoint=dict(type='mmdckd.CohortCheckpointHook', interval=1)
+            ),
+        )
+
+    whole = longer(tmp_path, 4, **begin)
+    train(whole)
+    cfg = longer(tmp_path, 2)
+    cfg.custom_hooks[1].begin_epoch = 1
+    train(cfg)
+    again = longer(tmp_path, 4, **begin)
+    again.work_dir, again.resume = cfg.work_dir, True
+    train(again)
+    for epoch in (3, 4):
+        found, expected = (
+            torch.load(f'{each.work_dir}/epoch_{epoch}.pth', weights_only=True)
+            for each in (again, whole)
+        )
+        for part in ('state_dict', 'ema_state_dict'):
+            assert_equal(found[part], expected[part])
