@@ -98,11 +98,16 @@ def compare_settings(text: Optional[str], cfg: Config) -> List[Difference]:
         for each in (before, now)
     )
     keys = list(dict.fromkeys([*one, *other]))
-    return [
+    differences = [
         Difference(key, one.get(key, _NOT_SET), other.get(key, _NOT_SET))
         for key in keys
-        if one.get(key, _NOT_SET) != other.get(key, _NOT_SET)
-        and not _is_passed_over(key)
+        if not _is_passed_over(key)
+    ]
+    return [
+        each
+        for each in differences
+        # NaN differs from itself.
+        if each.before != each.now and repr(each.before) != repr(each.now)
     ]
 
 

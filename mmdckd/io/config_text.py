@@ -23,7 +23,8 @@ def parse_config_text(text: str) -> Config:
 
     The text is Python, which :meth:`mmengine.config.Config.fromstring` would
     run. This function runs nothing: it accepts only values and ``dict(...)``,
-    which is all that MMEngine writes.
+    which is all that MMEngine writes, and the numbers ``inf`` and
+    ``nan``.
 
     Args:
         text (str): The text of :attr:`mmengine.config.Config.pretty_text`.
@@ -86,6 +87,11 @@ def _value(node: Any) -> Any:
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
+    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+    number = node.operand if negative else node
+    if isinstance(number, ast.Name) and number.id in ('inf', 'nan'):
+        # As MMEngine writes them, for example `clip_grad=dict(norm_type=inf)`.
+        return -float(number.id) if negative else float(number.id)
     return ast.literal_eval(node)
 
 

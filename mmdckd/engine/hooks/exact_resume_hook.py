@@ -109,7 +109,11 @@ class ExactResumeHook(Hook):
             differences = compare_settings(text, runner.cfg)
             train_cfg = parse_config_text(text or '').get('train_cfg') or {}
         except ValueError as error:
-            warn(f'The settings of the resumed run are unknown: {error}', runner.logger)
+            warn(
+                'The settings of the resumed run are unknown, so its schedule of '
+                f'learning rates is kept: {error}',
+                runner.logger,
+            )
             differences, train_cfg = [], {}
         loop: Any = runner.train_loop
         scales_lr = (runner.cfg.get('auto_scale_lr') or {}).get('enable', False)

@@ -165,6 +165,14 @@ def test_a_text_that_is_no_config_is_an_error():
     assert compare_settings(None, Config()) == []
 
 
+def test_infinite_and_missing_numbers_are_compared():
+    before = Config(dict(optim_wrapper=dict(a=float('inf'), b=[float('nan')], c=1.0)))
+    now = Config(dict(optim_wrapper=dict(a=-float('inf'), b=[float('nan')], c=1)))
+    (found,) = compare_settings(before.pretty_text, now)
+    assert found == ('optim_wrapper.a', float('inf'), -float('inf'))
+    assert compare_settings(before.pretty_text, before) == []
+
+
 def test_a_config_without_default_hooks_is_compared():
     text = Config(dict(default_hooks=dict())).pretty_text
     now = Config(dict(default_hooks=dict(logger=dict(interval=1))))

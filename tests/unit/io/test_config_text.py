@@ -85,3 +85,15 @@ def test_deep_nesting_does_not_end_the_process(text):
 def test_a_text_has_an_upper_bound():
     with pytest.raises(ValueError, match='at most 2,000,000 characters'):
         parse_config_text('a = 1\n' * 400000)
+
+
+@pytest.mark.parametrize('number', [float('inf'), -float('inf'), float('nan')])
+def test_numbers_that_are_not_finite(number):
+    text = Config(dict(clip_grad=dict(norm_type=number))).pretty_text
+    assert repr(parse_config_text(text).clip_grad.norm_type) == repr(number)
+
+
+@pytest.mark.parametrize('text', ['a = not inf', 'a = ~nan', 'a = infinity'])
+def test_other_names_and_operators_are_not_run(text):
+    with pytest.raises(ValueError, match='not run'):
+        parse_config_text(text)
