@@ -5,14 +5,20 @@ import contextlib
 import errno
 import os
 import os.path as osp
+import platform
 import re
 import secrets
 import shutil
 import tempfile
+import time
+import zlib
 from glob import escape, glob
 from typing import Iterator
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: The seconds after its last write in which a temporary file is still in use.
+_LONGEST_PAUSE = 3600
 
 #: Upper bound on the length of a file's name in bytes: the 255 that file systems
 #: allow, minus the ending of a temporary file.
@@ -77,7 +83,8 @@ def replacing(path: str) -> Iterator[str]:
     folder = osp.dirname(target)
     os.makedirs(folder, exist_ok=True)
     # A process id would not be unique: other machines may share the folder.
-    beside = f'{target}.{secrets.randbelow(10**12)}.tmp'
+    writer = f'{_machine():05d}.{os.getpid()}.{secrets.randbelow(10**6):06d}'
+    beside = f'{target}.{writer}.tmp'
     try:
         yield beside
         with open(beside, 'rb+') as file:
@@ -156,13 +163,37 @@ def copy_file(source: str, path: str, link: bool = False) -> None:
 def remove_leftovers(folder: str) -> None:
     """Remove temporary files that a killed :func:`replacing` left in a folder.
 
+    A file that another process may still write is kept: one of the last hour,
+    unless its writer was on this machine and has ended.
+
     Args:
         folder (str): The folder; it need not exist.
     """
     for part in ('', 'exported', osp.join('*', 'vis_data')):
         for path in glob(osp.join(escape(folder), part, '*.tmp')):
-            if re.search(r'\.\d+\.tmp$', path):
+            if re.search(r'\.\d+\.tmp$', path) and not _is_being_written(path):
                 _remove(path)
+
+
+def _is_being_written(path: str) -> bool:
+    writer = re.search(r'\.(\d{5})\.(\d{1,7})\.\d{6}\.tmp$', path)
+    if writer is None:  # of an older version
+        return False
+    try:
+        if time.time() - osp.getmtime(path) > _LONGEST_PAUSE:
+            return False
+        if int(writer[1]) == _machine() and os.name == 'posix':
+            os.kill(int(writer[2]), 0)  # sends nothing
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # a process of another user
+    return True
+
+
+def _machine() -> int:
+    """Return a number of five digits for this machine."""
+    return zlib.crc32(platform.node().encode()) % 10**5
 
 
 def _remove(path: str) -> None:

@@ -1,6 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
+from mmdckd.io import files
 from mmdckd.io.files import write_text
 
 
@@ -18,3 +24,46 @@ def test_write_text_leaves_the_old_file_if_it_fails(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text(str(path), 'new \ud800')
     assert path.read_text() == 'old'
+
+
+@pytest.mark.parametrize(
+    'machine, writer, age, kept',
+    [
+        ('here', 'alive', 0, True),
+        ('here', 'dead', 0, False),
+        ('here', 'alive', 4000, False),
+        ('elsewhere', 'dead', 0, True),
+        ('elsewhere', 'dead', 4000, False),
+    ],
+)
+def test_a_file_that_is_being_written_is_kept(
+    machine, writer, age, kept, tmp_path, monkeypatch
+):
+    if machine == 'elsewhere':
+        monkeypatch.setattr('platform.node', lambda: 'another')
+    if writer == 'dead':
+        with subprocess.Popen([sys.executable, '-c', '']) as process:
+            pass
+        monkeypatch.setattr('os.getpid', lambda: process.pid)
+    monkeypatch.setattr('os.replace', lambda *paths: None)  # a write that goes on
+    monkeypatch.setattr(files, '_remove', lambda path: None)
+    write_text(str(tmp_path / 'epoch_9.pth'), 'half')
+    monkeypatch.undo()
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (time.time() - age,) * 2)
+    files.remove_leftovers(str(tmp_path))
+    assert path.exists() == kept
+
+
+def test_a_temporary_file_has_no_longer_name(tmp_path):
+    with files.replacing(str(tmp_path / 'a')) as beside:
+        name = os.path.basename(beside)
+        open(beside, 'w').close()
+    assert len(name) - len('a') <= 255 - files.LONGEST_NAME
+
+
+def test_a_temporary_file_of_an_older_version_is_removed(tmp_path):
+    path = tmp_path / 'epoch_9.pth.123456789012.tmp'
+    path.write_text('half')
+    files.remove_leftovers(str(tmp_path))
+    assert not path.exists()
