@@ -9,23 +9,29 @@ from tempfile import TemporaryDirectory
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from mmdckd.models.algorithms import CollectiveDistill
+
+from ..hooks import CheckRunHook, WeightAverageHook
+from ..unwrapping import unwrapped
 from .building import build_runner
 
 
 def rehearse(cfg: Config) -> None:
-    """Build all parts of a run, so that a mistake in its settings is found
+    """Build all parts of a run and check its settings, so that a mistake is found
     before the trainings that it depends on.
 
-    Nothing is trained, and no files remain.
+    Nothing is trained, and no files remain. Checks that read weights or all labels
+    are left to the run itself, and so is what only other hooks find.
 
     Args:
         cfg (Config): The config of the run. The weights of a teacher or of
             finished peers may be missing.
 
     Raises:
-        Exception: Whatever the run itself would raise.
+        Exception: Whatever the run itself would raise there.
     """
     cfg = copy.deepcopy(cfg)
     with TemporaryDirectory() as folder, _no_new_globals():
@@ -35,11 +41,27 @@ def rehearse(cfg: Config) -> None:
         cfg.load_from = None
         cfg.model.allow_random_teacher = True
         runner = build_runner(cfg)
-        runner.build_train_loop(cfg.train_cfg)
+        runner._train_loop = runner.build_train_loop(cfg.train_cfg)
         optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)
         runner.optim_wrapper = optimizer  # what schedulers are built for
         if cfg.get('param_scheduler') is not None:
-            runner.build_param_scheduler(cfg.param_scheduler)
+            schedulers = runner.build_param_scheduler(cfg.param_scheduler)
+            runner.param_schedulers = schedulers
+        if cfg.get('val_cfg') is not None:
+            runner._val_loop = runner.build_val_loop(cfg.val_cfg)
+        _check(runner)
+
+
+def _check(runner: Runner) -> None:
+    """Call the hooks that check settings, without the weights of one network,
+    which an earlier phase may still have to train."""
+    distills = isinstance(unwrapped(runner.model), CollectiveDistill)
+    for hook in runner.hooks:
+        if isinstance(hook, WeightAverageHook) or (
+            distills and isinstance(hook, CheckRunHook)
+        ):
+            hook.before_run(runner)
+            hook.before_train(runner)
 
 
 @contextmanager

@@ -31,3 +31,30 @@ def test_a_fault_leaves_nothing_behind_either(cfg):
     with pytest.raises(KeyError, match='Nothing'):
         rehearse(cfg)
     assert list(MMLogger._instance_dict) == before
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'val_evaluator.type': 'Acuracy'}, 'Acuracy'),
+        ({'val_dataloader.dataset.split': 'valid'}, 'split'),
+        ({'val_cfg.rule': 'up'}, 'rule'),
+        ({'default_hooks.checkpoint.save_best': 'best/accuracy/top2'}, 'save_best'),
+        (
+            {'custom_hooks': [dict(type='mmdckd.WeightAverageHook', begin_epoch=99)]},
+            'begin_epoch',
+        ),
+        (
+            {
+                'optim_wrapper.paramwise_cfg': dict(
+                    custom_keys={'bakbone': dict(lr_mult=0.1)}
+                )
+            },
+            'custom_keys',
+        ),
+    ],
+)
+def test_mistakes_that_show_before_the_first_step(cfg, change, message):
+    cfg.merge_from_dict(change)
+    with pytest.raises((KeyError, ValueError), match=message):
+        rehearse(cfg)
