@@ -2,9 +2,11 @@
 """Learning rates of a resumed run whose schedule has changed."""
 
 import warnings
+from bisect import bisect
 from typing import Any, Dict, List
 
 from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner.utils import calc_dynamic_intervals
 
 from mmdckd.names import with_stage
 
@@ -134,9 +136,16 @@ def _validations(
         length (int): The iterations of an epoch, or 1.
         interval (int): The default of ``val_interval``.
     """
-    interval = train_cfg.get('val_interval', interval)
+    starts, intervals = calc_dynamic_intervals(
+        train_cfg.get('val_interval', interval), train_cfg.get('dynamic_intervals')
+    )
     begin = train_cfg.get('val_begin', 1)
-    times = [time for time in range(max(begin, 1), end + 1) if time % interval == 0]
+    times = [
+        time
+        for time in range(max(begin, 1), end + 1)
+        # As the loops of MMEngine decide, which start an interval one earlier.
+        if time % intervals[bisect(starts, time + 1) - 1] == 0
+    ]
     last = runner.message_hub.get_info('last_val_iter')
     if last is None:
         return times

@@ -232,3 +232,10 @@ def test_schedules_by_epoch_follow_the_epochs_of_the_checkpoint(
 def test_a_plateau_is_found_in_the_validations_that_were(epoch, scores, last, expected):
     _, received = forwarded(10, epoch, 10 * epoch, scores, last, val_interval=2)
     assert received == expected
+
+
+def test_a_plateau_follows_intervals_that_change():
+    scores = [0.1, 0.2, 0.3, 0.4, 0.5]
+    intervals = dict(val_interval=4, dynamic_intervals=[(8, 1)])
+    _, received = forwarded(10, 10, 100, scores, 100, **intervals)
+    assert received == list(zip([4, 7, 8, 9, 10], scores))
