@@ -21,7 +21,7 @@ from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
 
 from ..saving import checkpoint_folder
-from .building import build_runner
+from .building import MMENGINE_HOOKS, build_runner
 from .rehearsal import rehearse
 
 #: The config keys that identify a phase when a run is resumed.
@@ -52,6 +52,24 @@ _LENGTHS = (
 _LOADER_KEYS = ('dataset', 'batch_size', 'sampler', 'batch_sampler', 'drop_last')
 #: How many of both the notes of older versions cover.
 _OLD_KEYS, _OLD_LOADER_KEYS = 5, 3
+#: Default hooks that watch, save or show; the others may change a training.
+_WATCHING = {
+    *MMENGINE_HOOKS,
+    'check_labels',
+    'check_run',
+    'cohort_statistics',
+    'cohort_summary',
+    'data_time',
+    'exact_resume',
+    'export',
+    'limit_history',
+    'loss_scale',
+    'preemption',
+    'save_on_nonfinite',
+    'skipped_images',
+    'unlabeled_share',
+    'visualization',
+}
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
 _LARGEST_NOTE = 4096
@@ -322,5 +340,8 @@ def _fingerprint(cfg: Config, old: bool = False) -> str:
     loader_keys = _LOADER_KEYS[:_OLD_LOADER_KEYS] if old else _LOADER_KEYS
     parts = [content.get(key) for key in keys]
     parts += [loader.get(key) for key in loader_keys]
+    if not old:
+        hooks = content.get('default_hooks') or {}
+        parts.append({name: hooks[name] for name in hooks if name not in _WATCHING})
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

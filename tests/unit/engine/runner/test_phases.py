@@ -214,6 +214,7 @@ def finished(tmp_path):
             )
         },
         {'custom_hooks': [dict(type='EMAHook')]},
+        {'default_hooks.average': dict(type='mmdckd.WeightAverageHook')},
         {'train_dataloader.batch_sampler': dict(type='mmdckd.MixedBatchSampler')},
         {'train_dataloader.drop_last': True},
         {'auto_scale_lr': dict(enable=True, base_batch_size=256)},
