@@ -2,6 +2,8 @@
 """Generates the configs of a run, in the form a person would write."""
 
 import copy
+import os.path as osp
+from tempfile import TemporaryDirectory
 from typing import Callable, Dict, List, Optional
 
 from mmengine.config import Config
@@ -99,6 +101,12 @@ def write_config(
                     key: dict(_delete_=True, **value) if whole else value,
                 }
     return _write(settings, path)
+
+
+def make_config(settings: dict, change: Optional[Callable[[Config], None]]) -> Config:
+    """Return the config that :func:`write_config` writes, without leaving a file."""
+    with TemporaryDirectory() as folder:
+        return write_config(settings, osp.join(folder, 'run.py'), change)
 
 
 def _write(settings: dict, path: str) -> Config:

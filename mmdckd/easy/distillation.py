@@ -4,7 +4,6 @@
 import copy
 import os
 import os.path as osp
-from tempfile import TemporaryDirectory
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config
@@ -23,13 +22,14 @@ from mmdckd.report.report import write_report
 
 from .argument_checks import check_apart, check_numbers
 from .changes import Changes
-from .configs import student_config, write_config
+from .configs import make_config, student_config, write_config
 from .exported_program import export_program
 from .given_data import TENSORS
 from .given_networks import given_network, keep_weights, objects_of
 from .networks import NamedNetwork, find_network
 from .recipe import Recipe, choose_recipe, choose_students
 from .result import Result
+from .same_run import check_same_run
 from .source import Data, Source, read_source
 from .trial import check_differ, try_networks, two_images
 from .unlabeled import read_unlabeled
@@ -254,8 +254,7 @@ def _untrained(teacher: NamedNetwork) -> dict:
 
 def _rehearse(settings: dict, changes: Changes) -> None:
     """Find mistakes in the students' settings before the teacher is trained."""
-    with TemporaryDirectory() as folder:
-        cfg = write_config(settings, osp.join(folder, 'students.py'), changes)
+    cfg = make_config(settings, changes)
     set_all_dataloader_defaults(cfg)
     rehearse(cfg)
 
@@ -289,38 +288,13 @@ def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
     MMEngine writes it again into the folder, with everything it inherits.
     """
     path = f'{work_dir}.py'
-    _check_same_run(settings, path, work_dir)
+    check_same_run(settings, changes, path, work_dir)
     cfg = write_config(settings, path, changes)
     cfg.work_dir = work_dir
     cfg.resume = True
     set_all_dataloader_defaults(cfg)
     build_runner(cfg, current_console()).train()
     return cfg
-
-
-def _check_same_run(settings: dict, path: str, work_dir: str) -> None:
-    """Raise if the folder belongs to another run."""
-    if not osp.isfile(path) or not osp.isfile(osp.join(work_dir, 'last_checkpoint')):
-        return
-    before = Config.fromfile(path)
-    now = Config(settings)
-    for key, old, new in (
-        ('model.architecture', before.model.architecture, now.model.architecture),
-        ('model.num_students', before.model.num_students, now.model.num_students),
-        ('data', _images_of(before), _images_of(now)),
-    ):
-        if old != new:
-            raise ValueError(
-                f'Invalid `work_dir`: expected a new folder, or the one of the run to '
-                f'resume, got {osp.dirname(work_dir)!r}, whose run has another '
-                f'`{key}`.'
-            )
-
-
-def _images_of(cfg: Config) -> dict:
-    """Return the part of a config that says which images a run uses."""
-    dataset = cfg.train_dataloader.dataset.to_dict()
-    return {key: value for key, value in dataset.items() if key != 'pipeline'}
 
 
 def _measure(cfg: Config, checkpoint: str) -> Tuple[Dict[str, float], Dict[str, int]]:

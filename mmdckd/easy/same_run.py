@@ -1,0 +1,46 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""Checks that a work folder belongs to the run that is about to resume in it."""
+
+import os.path as osp
+
+from mmengine.config import Config
+
+from .changes import Changes
+from .configs import make_config
+
+
+def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -> None:
+    """Check that a folder is new or belongs to the same run.
+
+    Args:
+        settings (dict): The settings of the run.
+        changes (Changes): The changes to its config.
+        path (str): The config file of the run in the folder, if there is one.
+        work_dir (str): The folder.
+
+    Raises:
+        ValueError: If it belongs to another run.
+    """
+    if not osp.isfile(path) or not osp.isfile(osp.join(work_dir, 'last_checkpoint')):
+        return
+    before, now = Config.fromfile(path), make_config(settings, changes)
+    for key, old, new in (
+        ('model.architecture', before.model.architecture, now.model.architecture),
+        ('model.num_students', before.model.num_students, now.model.num_students),
+        ('data', _images_of(before), _images_of(now)),
+    ):
+        if old != new:
+            raise _another(work_dir, f'another `{key}`')
+
+
+def _another(work_dir: str, what: str) -> ValueError:
+    return ValueError(
+        'Invalid `work_dir`: expected a new folder, or the one of the run to resume, '
+        f'got {osp.dirname(work_dir)!r}, whose run has {what}.'
+    )
+
+
+def _images_of(cfg: Config) -> dict:
+    """Return the part of a config that says which images a run uses."""
+    dataset = cfg.train_dataloader.dataset.to_dict()
+    return {key: value for key, value in dataset.items() if key != 'pipeline'}
