@@ -170,6 +170,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out_dir:
         os.makedirs(args.out_dir, exist_ok=True)
     unread: List[str] = []
+    undrawn: List[str] = []
     taken: Set[str] = set()
     folders = dict(images)
     predictions = []
@@ -190,8 +191,8 @@ def run(args: argparse.Namespace) -> None:
         if args.out_dir:
             try:
                 draw(path, top[: args.topk], args.out_dir, taken)
-            except (OSError, ValueError) as error:
-                unread.append(f'{path}: {error}')
+            except Exception as error:  # decoders raise errors of any type
+                undrawn.append(f'{path}: {error}')
     if predictions and out:
         write_csv(predictions, out)
     if predictions and any(folders.values()):
@@ -201,7 +202,7 @@ def run(args: argparse.Namespace) -> None:
         print_table(predictions, args.topk)
     if predictions and out:
         print(f'{len(predictions):,} images in {shown(out)}')
-    name_unread(unread, args.on_broken == 'error')
+    name_faults(unread, undrawn, args.on_broken == 'error')
 
 
 def csv_path(args: argparse.Namespace) -> Optional[str]:
@@ -249,10 +250,14 @@ def print_table(predictions: List['Prediction'], topk: int) -> None:
     console.print(table)
 
 
-def name_unread(unread: List[str], fail: bool) -> None:
-    """List the images that could not be read; exit if that is an error."""
+def name_faults(unread: List[str], undrawn: List[str], fail: bool) -> None:
+    """List the images that could not be read or drawn; exit if that is an error."""
     kind = 'error' if fail else 'warning'
-    lines = [f'{kind}: cannot read {shown(line)}' for line in unread]
+    lines = [
+        f'{kind}: cannot {what} {shown(line)}'
+        for what, faults in (('read', unread), ('draw', undrawn))
+        for line in faults
+    ]
     if lines and fail:
         raise SystemExit('\n'.join(lines))
     for line in lines:

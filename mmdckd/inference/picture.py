@@ -3,9 +3,10 @@ import os.path as osp
 from typing import List, Tuple
 
 import matplotlib
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from mmdckd.io.images import open_image
+from mmdckd.io.rgb import upright_rgb
 
 #: The width of a picture in pixels; the image is scaled to this width, or to the
 #: height HEIGHT.
@@ -31,7 +32,7 @@ def annotate(path: str, top: List[Tuple[str, float]]) -> Image.Image:
         OSError: If the image cannot be read.
     """
     with open(path, 'rb') as content, open_image(content.read()) as file:
-        image = ImageOps.exif_transpose(file).convert('RGB')
+        image = upright_rgb(file)
     scale = min(WIDTH / image.width, HEIGHT / image.height)
     width = max(1, round(image.width * scale))
     height = max(1, round(image.height * scale))

@@ -9,10 +9,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import DATASETS
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mmdckd.evaluation import split_files
 from mmdckd.io.images import file_fault, open_image, size_fault
+from mmdckd.io.rgb import upright_rgb
 
 from .recorded_run import RecordedRun
 
@@ -71,7 +72,7 @@ def _read_file(path: str) -> Image.Image:
     with open_image(content) as image:
         try:
             image.draft('RGB', (2 * SIZE, 2 * SIZE))
-            return ImageOps.exif_transpose(image).convert('RGB')
+            return upright_rgb(image)
         except Exception as error:  # decoders raise errors of any type
             raise ValueError(f'{path!r} cannot be decoded: {error}') from error
 

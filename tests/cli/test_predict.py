@@ -3,6 +3,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import struct
 import zlib
 from collections import Counter
@@ -262,6 +263,32 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     assert done.returncode == 1
     assert f'error: cannot read {folder}/bomb.png' in done.stderr
     assert 'Traceback' not in done.stderr
+
+
+def test_an_image_that_cannot_be_drawn_is_classified(
+    student, images, tmp_path, monkeypatch, capsys
+):
+    """Decoders raise errors of any type; a full disk is one that is usual."""
+
+    def fail(path, top):
+        if path.endswith('2.png'):
+            raise struct.error('required argument is not an integer')
+        return Image.new('RGB', (8, 8))
+
+    monkeypatch.setattr('mmdckd.inference.annotate', fail)
+    for index in range(4):
+        (tmp_path / f'{index}.png').write_bytes((images / '0.png').read_bytes())
+    out = tmp_path / 'drawn'
+    arguments = (student.checkpoint, tmp_path, '--out-dir', out)
+    predict(*arguments, '--on-broken', 'skip')
+    assert len(rows_of(out / 'predictions.csv')) == 4
+    assert sorted(p.name for p in out.glob('*.png')) == ['0.png', '1.png', '3.png']
+    said = f'cannot draw {tmp_path}/2.png: required argument is not an integer'
+    assert f'warning: {said}' in capsys.readouterr().err
+    shutil.rmtree(out)
+    with pytest.raises(SystemExit, match=f'error: {said}'):
+        predict(*arguments)
+    assert len(rows_of(out / 'predictions.csv')) == 4
 
 
 @pytest.mark.parametrize(

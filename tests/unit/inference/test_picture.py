@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -46,4 +47,16 @@ def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # 90 degrees
     Image.new('RGB', (40, 20)).save(path, exif=exif)
+    assert annotate(path, []).size == (360, 720)
+
+
+def test_a_damaged_exif_field_does_not_matter(tmp_path):
+    """Pillow refuses to write a text where it expects a number."""
+    path = str(tmp_path / 'turned.jpg')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 90 degrees
+    exif[0x010F] = 'maker'
+    content = exif.tobytes().replace(b'\x01\x0f\x00\x02', b'\x01\x00\x00\x02')
+    Image.new('RGB', (40, 20)).save(path, exif=content)
+    assert cv2.imread(path).shape == (40, 20, 3)
     assert annotate(path, []).size == (360, 720)
