@@ -1,12 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Checks the arguments of ``distill`` that are neither data nor networks."""
 
+import os
 import os.path as osp
 from typing import Optional
 
 from mmdckd.errors import invalid
 
-from .source import FILES, Source
+from .source import FILES, Data, Source
 
 
 def check_numbers(num_students: Optional[int], seed: int, alone: bool) -> None:
@@ -34,16 +35,19 @@ def check_numbers(num_students: Optional[int], seed: int, alone: bool) -> None:
         )
 
 
-def check_apart(work_dir: str, source: Source, unlabeled: Optional[str]) -> None:
+def check_apart(
+    work_dir: str, data: Data, source: Source, unlabeled: Optional[str]
+) -> None:
     """Check that a run does not write its figures among its images.
 
     Args:
         work_dir (str): The folder of the run.
+        data (str | dict | Dataset): The labeled images as they were given.
         source (Source): The labeled images.
         unlabeled (str, optional): The folder of the others.
 
     Raises:
-        ValueError: If the folder is inside one of images.
+        ValueError: If the folder is one of images, or inside one.
     """
     if source.kind != FILES:
         return
@@ -54,7 +58,10 @@ def check_apart(work_dir: str, source: Source, unlabeled: Optional[str]) -> None
     ]
     inside = osp.realpath(work_dir)
     for root in filter(None, [*roots, unlabeled]):
-        if inside.startswith(osp.join(osp.realpath(root), '')):
+        if osp.join(inside, '').startswith(osp.join(osp.realpath(root), '')):
             raise invalid(
                 'work_dir', f'a folder outside of the images in {root!r}', work_dir
             )
+    # Beside train/, a test/ of the run would be the test images of the next one.
+    if isinstance(data, (str, os.PathLike)) and inside == osp.realpath(data):
+        raise invalid('work_dir', f'another folder than {str(data)!r}', work_dir)

@@ -147,7 +147,7 @@ def distill(
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
     others = read_unlabeled(unlabeled, source)
-    check_apart(work_dir, source, unlabeled)
+    check_apart(work_dir, data, source, unlabeled)
     students = _find(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if not alone:

@@ -2,6 +2,7 @@
 """From a folder of images to a student, as a user asks for it."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -172,13 +173,24 @@ def test_the_data_choose_how_many_students(photos, tmp_path, monkeypatch, few, n
     assert line.startswith(f'num_students = {number}: with ')
 
 
-@pytest.mark.parametrize('work_dir', ['runs/first', 'one/run'])
+@pytest.mark.parametrize('work_dir', ['.', 'runs/first', 'one/run'])
 def test_a_run_among_its_images_is_refused(photos, tmp_path, work_dir, monkeypatch):
     """Its figures would be images of the next run."""
     monkeypatch.chdir(photos)
     with pytest.raises(ValueError, match='Invalid `work_dir`: .* outside of the image'):
         distill('.', student=f'python:{__name__}.Net', work_dir=work_dir)
-    assert not (photos / work_dir).exists()
+    assert sorted(path.name for path in photos.iterdir()) == sorted(NAMES)
+    assert work_dir == '.' or not (photos / work_dir).exists()
+
+
+def test_a_run_beside_its_training_images_is_refused(photos, tmp_path):
+    """Its folder test/ would be the test images of the next run."""
+    shutil.copytree(photos, tmp_path / 'train')
+    with pytest.raises(ValueError, match='Invalid `work_dir`: expected another folder'):
+        distill(
+            str(tmp_path), student=f'python:{__name__}.Net', work_dir=f'{tmp_path}/'
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ['train']
 
 
 @pytest.mark.parametrize(
