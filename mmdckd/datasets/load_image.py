@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import re
 from typing import Optional, Set
 
 import mmcv
@@ -13,6 +14,12 @@ from mmdckd.io.images import MAX_ASPECT, MAX_PIXELS, file_fault, size_fault
 from mmdckd.registry import TRANSFORMS
 
 _MOST_WORKERS = 1024
+#: A JPEG marker. Between the segments of a JPEG, 0xff is also in image data, before 0,
+#: and in restart markers, which are part of the image data.
+_MARKER = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
+_END = b'\xff\xd9'
+#: The other markers without a segment: the start of an image, and TEM.
+_BARE = (b'\xff\xd8', b'\xff\x01')
 #: Arguments of ``LoadImageFromFile``, and what replaces them.
 _INSTEAD = dict(ignore_empty="on_broken='skip'", file_client_args='backend_args')
 
@@ -157,9 +164,9 @@ class LoadImage(LoadImageFromFile):
 def fault_of(content: bytes) -> Optional[str]:
     """Detect a truncated image without decoding it.
 
-    A JPEG has an end marker after the start of its last scan (an earlier one is
-    that of a thumbnail), and a PNG has an end chunk; WebP and BMP files contain
-    their length.
+    A JPEG has an end marker after its segments and scans, and a PNG has an end
+    chunk; WebP and BMP files contain their length. What follows the end, such as
+    the video of a motion photo, is ignored.
 
     Args:
         content (bytes): The content of a file.
@@ -171,7 +178,7 @@ def fault_of(content: bytes) -> Optional[str]:
     if not content:
         return 'it is empty'
     if content.startswith(b'\xff\xd8'):
-        whole = content.rfind(b'\xff\xd9') > content.rfind(b'\xff\xda')
+        whole = _has_jpeg_end(content)
     elif content.startswith(b'\x89PNG'):
         whole = b'IEND' in content[-4096:]
     elif content.startswith(b'RIFF') and content[8:12] == b'WEBP':
@@ -179,3 +186,19 @@ def fault_of(content: bytes) -> Optional[str]:
     elif content.startswith(b'BM'):
         whole = len(content) >= int.from_bytes(content[2:6], 'little')
     return None if whole else 'it is truncated'
+
+
+def _has_jpeg_end(content: bytes) -> bool:
+    """Tell whether a JPEG has the end marker of its main image.
+
+    It skips segments by their length, because thumbnails in them have end markers
+    too.
+    """
+    position = 0
+    while match := _MARKER.search(content, position):
+        if match[0] == _END:
+            return True
+        position = match.end()
+        if match[0] not in _BARE:
+            position += int.from_bytes(content[position : position + 2], 'big')
+    return False

@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import io
 import json
 import logging
 import shutil
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from helpers.networks import network
@@ -70,6 +72,45 @@ def test_a_thumbnail_is_no_end(tmp_path):
     whole = photo[:2] + segment + photo[2:]
     assert fault_of(whole) is None
     assert fault_of(whole[:-20]) == 'it is truncated'
+
+
+def jpeg(**options):
+    """A JPEG with a thumbnail in its EXIF data."""
+    small, large = io.BytesIO(), io.BytesIO()
+    photo = Image.fromarray(PHOTO)
+    photo.resize((16, 12)).save(small, 'JPEG')
+    exif = b'Exif\0\0' + small.getvalue()
+    photo.save(large, 'JPEG', exif=exif, comment=b'\xff\xda\xff\xd9', **options)
+    return large.getvalue()
+
+
+JPEGS = dict(
+    baseline=jpeg(),
+    progressive=jpeg(progressive=True),
+    restarts=jpeg(restart_marker_rows=1),
+)
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+@given(size=st.integers(0), appended=st.binary(max_size=99))
+def test_a_jpeg_ends_at_the_end_of_its_main_image(kind, size, appended):
+    """Phones append a video, in which the start of a scan occurs by chance."""
+    content = JPEGS[kind]
+    for rest in (appended, b'\xff\xda' + appended, appended + b'\xff'):
+        assert fault_of(content + rest) is None
+        assert mmcv.imfrombytes(content + rest) is not None
+    assert fault_of(content[: 2 + size % (len(content) - 2)]) == 'it is truncated'
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+@given(place=st.integers(0), fill=st.integers(1, 3))
+def test_what_decoders_accept_between_segments(kind, place, fill):
+    """Markers may have fill bytes before them."""
+    content = JPEGS[kind]
+    start = content.index(b'\xff\xdb', content.rindex(b'\xff\xfe'))
+    padded = content[:start] + b'\xff' * fill + content[start:]
+    assert mmcv.imfrombytes(padded) is not None and fault_of(padded) is None
+    assert fault_of(padded[: 2 + place % (len(padded) - 2)]) == 'it is truncated'
 
 
 def truncate(path):
