@@ -4,6 +4,8 @@
 import argparse
 from typing import Any, Dict
 
+from mmdckd.console.calm_console import print_line
+
 from .quick_imports import import_toolbox
 
 #: The options that replace a config, with their defaults.
@@ -167,7 +169,7 @@ def distill_folder(args: argparse.Namespace) -> None:
     if args.work_dir:
         options['work_dir'] = args.work_dir
     result = distill(args.data, verbose=args.verbose, **options)
-    print('\n'.join(['', *result.summary()]))
+    print_line('\n'.join(['', *result.summary()]))
 
 
 def _flag(name: str) -> str:

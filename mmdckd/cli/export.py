@@ -7,7 +7,7 @@ import os.path as osp
 import sys
 from typing import TYPE_CHECKING, List, Optional
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import add_trust_checkpoint, command_parser
 from .errors import one_error_line
@@ -132,10 +132,10 @@ def run(args: argparse.Namespace) -> None:
     args.out = args.out or osp.join(folder, 'exported')
     check_writable(args.out, '--out')
     if checkpoint != args.run:
-        print(f'from        {checkpoint}')
+        print_line(f'from        {checkpoint}')
     for number, name in enumerate(cohort.students):
         if number:
-            print()
+            print_line('')
         export(checkpoint, name, cfg, args, calibration, images)
 
 
@@ -180,22 +180,22 @@ def export(
     from mmdckd.export import export_int8, export_onnx, export_student
 
     exported = export_student(checkpoint, args.out, name, cfg)
-    print(
+    print_line(
         f'student     {exported.name}\n'
         f'config      {exported.config}\n'
         f'checkpoint  {exported.checkpoint}'
     )
     if exported.safetensors is not None:
-        print(f'safetensors {exported.safetensors}')
+        print_line(f'safetensors {exported.safetensors}')
     if not (args.onnx or args.int8):
         return
     onnx = osp.join(args.out, f'{name}.onnx')
     difference = export_onnx(exported.config, onnx)
-    print(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
+    print_line(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
     if args.int8:
         int8 = osp.join(args.out, f'{name}.int8.onnx')
         export_int8(exported.config, onnx, int8, calibration)
-        print(f'int8        {int8} (calibrated on {len(calibration)} images)')
+        print_line(f'int8        {int8} (calibrated on {len(calibration)} images)')
         compare([exported.checkpoint, onnx, int8], images)
 
 
@@ -204,14 +204,14 @@ def compare(paths: List[str], images: Optional['LabeledImages']) -> None:
     from mmdckd.export.measuring import measure
 
     found = measure(paths, images)
-    print(f'\n{"":8} {"top-1":>8} {"bytes":>12} {"one image":>12} {"ratio":>6}')
+    print_line(f'\n{"":8} {"top-1":>8} {"bytes":>12} {"one image":>12} {"ratio":>6}')
     for kind, each in zip(('PyTorch', 'ONNX', 'INT8'), found):
         top1 = '-' if each.top1 is None else f'{each.top1:.2f} %'
-        print(
+        print_line(
             f'{kind:8} {top1:>8} {each.size:>12,} {each.seconds * 1e3:>9.3f} ms '
             f'{each.seconds / found[0].seconds:>6.2f}'
         )
-    print(
+    print_line(
         (f'top-1 on {images}; ' if images else '')
         + 'time: median of alternating runs, one CPU thread'
     )

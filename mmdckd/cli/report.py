@@ -7,7 +7,7 @@ import os.path as osp
 from collections import Counter
 from typing import List, Optional
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import command_parser
 from .errors import one_error_line
@@ -79,4 +79,5 @@ def run(args: argparse.Namespace) -> None:
         read_run(work_dir, name) for work_dir, name in zip(args.work_dirs, args.names)
     ]
     out = args.out or osp.join(args.work_dirs[0], 'report')
-    print(f'report   {write_report(runs, out)}\nfigures  {osp.join(out, "figures")}')
+    report = write_report(runs, out)
+    print_line(f'report   {report}\nfigures  {osp.join(out, "figures")}')

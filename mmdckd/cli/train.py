@@ -7,7 +7,7 @@ import os
 import os.path as osp
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import add_run_arguments, command_parser
 from .data_arguments import add_data_arguments, check_data_arguments, distill_folder
@@ -99,7 +99,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
     args = parse_args(argv, prog)
     exit_when_told()  # before the slow imports
     if args.data:
-        print(f'Reading the images in {args.data}', flush=True)  # imports take seconds
+        print_line(f'Reading the images in {args.data}')  # imports take seconds
     with open_console(args.verbose) as console:
         use_device(args.device)
         if args.data:

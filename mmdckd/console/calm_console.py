@@ -51,6 +51,15 @@ def current_console() -> Optional['CalmConsole']:
     return _current
 
 
+def print_line(text: str) -> None:
+    """Print lines to the open console, or to the standard output if none is open.
+
+    Unlike with ``print``, characters that the output cannot encode are escaped, and
+    a reader of a pipe that is gone is no error.
+    """
+    (_current or CalmConsole()).say(text)
+
+
 def on_console(function: Function) -> Function:
     """Decorate a function to run with an open console, unless it is called with
     ``verbose=True``."""

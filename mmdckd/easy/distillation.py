@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Tuple, Union
 from mmengine.config import Config
 from torch import nn
 
-from mmdckd.console.calm_console import current_console, on_console
+from mmdckd.console.calm_console import current_console, on_console, print_line
 from mmdckd.engine.dataloaders import set_all_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.rehearsal import rehearse
@@ -53,7 +53,7 @@ def distill(
     lr: Optional[float] = None,
     pretrained: bool = False,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_line,
     val_data: Optional[Data] = None,
     optimizer: Optional[str] = None,
     augmentation: Optional[str] = None,
@@ -101,7 +101,7 @@ def distill(
             ``nn.Module`` from its weights. Defaults to False.
         seed (int): The seed of all trainings. Defaults to 0.
         say (Callable): Called with each chosen setting and its reason.
-            Defaults to ``print``.
+            Defaults to printing it.
         val_data (str | dict | Dataset, optional): The validation data, if
             ``data`` is not a folder. Defaults to None: a fifth of each class is
             split off.

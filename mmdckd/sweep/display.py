@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from mmdckd.console.calm_console import print_line
 from mmdckd.console.duration import duration
 
 from .plan import Run
@@ -71,4 +72,8 @@ class Display:
         """
         self.ended += 1
         note = '' if left is None else f'; {duration(left)} left'
-        self.console.print(Text(f'[{self.ended}/{self.total}] {run}: {text}{note}'))
+        line = f'[{self.ended}/{self.total}] {run}: {text}{note}'
+        if self.console.is_terminal:
+            self.console.print(Text(line))  # above the bars
+        else:
+            print_line(line)

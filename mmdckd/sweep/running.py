@@ -10,6 +10,7 @@ import mmengine
 import torch
 from filelock import FileLock, Timeout
 
+from ..console.calm_console import print_line
 from ..engine.dataloaders import set_all_dataloader_defaults
 from ..engine.runner.phases import phases_of
 from ..errors import invalid
@@ -108,7 +109,7 @@ def run_all(
     keep_results(spec, entries, results)
     runs = runs_to_do(chosen, results)
     if not runs:
-        print('Every run is finished.')
+        print_line('Every run is finished.')
         return []
     for run in runs:
         for phase in phases_of(run.config):

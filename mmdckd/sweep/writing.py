@@ -5,6 +5,7 @@ import os
 import os.path as osp
 from typing import List, Optional, Tuple
 
+from mmdckd.console.calm_console import print_line
 from mmdckd.io.files import write_text
 
 from ..io.files import path_below
@@ -26,7 +27,7 @@ def write_report(
     page = osp.join(out, 'README.md')
     write_text(page, to_markdown(spec, entries, results, out, plots))
     write_text(osp.join(out, 'results.csv'), to_csv(results.records, spec.metric))
-    print(f'The report is {page}')
+    print_line(f'The report is {page}')
     return plots
 
 
@@ -53,4 +54,4 @@ def write_page(path: str, specs: List[str], results_dir: Optional[str] = None) -
             plots = write_report(out, spec, entries, results)
         chapters.append(Chapter(spec, entries, results, out, link, plots))
     write_text(path, to_page(chapters, path, results_dir))
-    print(f'The page is {path}')
+    print_line(f'The page is {path}')

@@ -2,7 +2,10 @@
 """From a folder of images to a student, as a user asks for it."""
 
 import dataclasses
+import io
+import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -171,6 +174,42 @@ def test_the_data_choose_how_many_students(photos, tmp_path, monkeypatch, few, n
         )
     (line,) = [line for line in lines if line.startswith('num_students')]
     assert line.startswith(f'num_students = {number}: with ')
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+class Strict(io.TextIOWrapper):
+    """A file that accepts UTF-8 only."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), 'utf-8')
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+@pytest.mark.parametrize('output', [Closed, Strict])
+def test_what_is_said_never_ends_a_run(photos, tmp_path, monkeypatch, output, verbose):
+    """It ends because of its teacher, behind a warning that names a file."""
+    shutil.copytree(photos, tmp_path / 'photos')
+    name = os.fsencode(tmp_path / 'photos' / 'one') + b'/m\xe4h.png'
+    with open(name, 'wb') as file:
+        Image.new('RGBA', (16, 16), 9).save(file, 'PNG')
+    monkeypatch.setattr('sys.stdout', output())
+    with pytest.raises(ValueError, match='`teacher`'):
+        distill(
+            str(tmp_path / 'photos'),
+            student=f'python:{__name__}.Net',
+            teacher=nn.Linear(3, 3),
+            work_dir=str(tmp_path / 'run'),
+            verbose=verbose,
+        )
+    if output is Strict:
+        sys.stdout.seek(0)
+        assert 'm\\udce4h.png' in sys.stdout.read()
 
 
 @pytest.mark.parametrize('work_dir', ['.', 'runs/first', 'one/run'])
