@@ -98,19 +98,26 @@ def parse_args(
     return args
 
 
-def find_images(paths: List[str]) -> List[Tuple[str, str]]:
+def find_images(paths: List[str], unread: List[str]) -> List[Tuple[str, str]]:
     """Find the image files that paths name, those in a folder sorted, each with
-    the folder that it was found in, or ''."""
-    from mmdckd.inference.image_files import ENDINGS
-    from mmdckd.io.images import find_files
+    the folder that it was found in, or ''; a line is appended for each folder that
+    cannot be read."""
+    from mmdckd.easy.folder_checks import not_images
+    from mmdckd.io.images import ENDINGS, find_files
+
+    def keep(error: OSError) -> None:
+        unread.append(f'{error.filename}: {error.strerror}')
 
     files: List[Tuple[str, str]] = []
     for path in paths:
         if osp.isdir(path):
-            inside, skipped = find_files(path, ENDINGS)
-            for line in skipped:
-                print(f'warning: skipped {shown(line)}', file=sys.stderr)
+            found, skipped = find_files(path, [''], keep)
+            inside = [file for file in found if file.lower().endswith(ENDINGS)]
+            others = [file for file in found if not file.lower().endswith(ENDINGS)]
+            for line in [f'skipped {line}' for line in skipped] + not_images(others):
+                print(f'warning: {shown(line)}', file=sys.stderr)
             if not inside:
+                name_faults(unread, [], fail=False)
                 raise SystemExit(
                     f'error: Invalid `images`: expected images in {path!r}, got none.'
                 )
@@ -164,12 +171,12 @@ def run(args: argparse.Namespace) -> None:
     from mmdckd.inference.summary import Prediction, summarize, write_csv
     from mmdckd.io.images import MAX_PIXELS
 
-    images = find_images(args.images)
+    unread: List[str] = []
+    images = find_images(args.images, unread)
     out = csv_path(args)
     predictor = Predictor(args.model, args.max_pixels or MAX_PIXELS)
     if args.out_dir:
         os.makedirs(args.out_dir, exist_ok=True)
-    unread: List[str] = []
     undrawn: List[str] = []
     taken: Set[str] = set()
     folders = dict(images)

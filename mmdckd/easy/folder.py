@@ -14,6 +14,7 @@ from .folder_checks import (
     content_warnings,
     copy_warnings,
     few_images,
+    not_images,
     remark,
     shorten,
 )
@@ -196,15 +197,7 @@ def _left_out(path: str, roots: Dict[str, str]) -> List[str]:
             lines.append(
                 remark('images outside a class folder', loose, 'They are ignored.')
             )
-        others = sorted(set(files) - set(images))
-        if others:
-            lines.append(
-                remark(
-                    'files that are not images',
-                    others,
-                    f'They are ignored: images end in {", ".join(ENDINGS)}.',
-                )
-            )
+        lines += not_images(sorted(set(files) - set(images)))
     return lines
 
 

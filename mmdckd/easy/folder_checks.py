@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from itertools import combinations
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from mmdckd.io.images import ENDINGS
+
 from .image_facts import ImageFacts
 
 _SHOWN = 5
@@ -157,6 +159,19 @@ def content_warnings(facts: Sequence[ImageFacts]) -> List[str]:
             )
         )
     return lines
+
+
+def not_images(files: Sequence[str]) -> List[str]:
+    """Warn about files that are not images.
+
+    Args:
+        files (Sequence[str]): The files.
+
+    Returns:
+        List[str]: One warning, or none if there are no such files.
+    """
+    advice = f'They are ignored: images end in {", ".join(ENDINGS)}.'
+    return [remark('files that are not images', files, advice)] if files else []
 
 
 def remark(what: str, items: Sequence[str], advice: str) -> str:

@@ -7,7 +7,7 @@ import os.path as osp
 import stat
 import warnings
 from contextlib import contextmanager
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -107,7 +107,16 @@ def file_fault(path: str, max_pixels: int = MAX_PIXELS) -> Optional[str]:
     return None
 
 
-def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str]]:
+def _refuse(error: OSError) -> None:
+    raise ValueError(
+        f'Invalid folder {error.filename!r}: expected one that can be read, got: '
+        f'{error.strerror}.'
+    ) from error
+
+
+def find_files(
+    folder: str, endings: Sequence[str], on_error: Callable[[OSError], None] = _refuse
+) -> Tuple[List[str], List[str]]:
     """Find the files in a folder and its subfolders.
 
     Hidden files are ignored. Links to folders are followed, but no folder is
@@ -116,22 +125,31 @@ def find_files(folder: str, endings: Sequence[str]) -> Tuple[List[str], List[str
     Args:
         folder (str): The folder.
         endings (Sequence[str]): The file extensions, in lower case.
+        on_error (Callable): Called with the error of each folder that cannot be
+            read. Defaults to raising it as a ``ValueError``.
 
     Returns:
         Tuple[List[str], List[str]]: The paths, in order, and a line for each
         skipped entry.
+
+    Raises:
+        ValueError: If a folder cannot be read, by default.
     """
     files, skipped, entered = [], [], {_identity(folder)}
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         for name in list(folders):
             path = osp.join(root, name)
-            if name.startswith('.'):
-                folders.remove(name)
-            elif _identity(path) in entered:
-                folders.remove(name)
+            try:
+                identity = None if name.startswith('.') else _identity(path)
+            except OSError as error:
+                identity = None
+                on_error(error)
+            if identity in entered:
                 skipped.append(f'{path}: it links to a folder that is already searched')
+            if identity is None or identity in entered:
+                folders.remove(name)
             else:
-                entered.add(_identity(path))
+                entered.add(identity)
         for name in names:
             path = osp.join(root, name)
             if name.startswith('.') or not name.lower().endswith(tuple(endings)):

@@ -265,6 +265,36 @@ def test_hostile_images_are_named_and_the_others_classified(student, images, tmp
     assert 'Traceback' not in done.stderr
 
 
+def test_what_a_folder_has_besides_images_is_named(
+    student, images, tmp_path, monkeypatch, capsys
+):
+    for name in ('0.png', 'locked/1.png'):
+        (tmp_path / 'in' / name).parent.mkdir(exist_ok=True)
+        (tmp_path / 'in' / name).write_bytes((images / '0.png').read_bytes())
+    for name in ('photo.gif', 'a\x1b[31mb', '.hidden'):
+        (tmp_path / 'in' / name).touch()
+    locked, scandir = str(tmp_path / 'in' / 'locked'), os.scandir
+
+    def list_folder(path):
+        if str(path) == locked:
+            raise PermissionError(13, 'Permission denied', path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', list_folder)
+    out = tmp_path / 'out.csv'
+    predict(student.checkpoint, tmp_path / 'in', '--csv', out, '--on-broken', 'skip')
+    assert len(rows_of(out)) == 1
+    said = capsys.readouterr().err
+    assert f'warning: cannot read {locked}: Permission denied' in said
+    assert 'warning: files that are not images (2): ' in said and 'photo.gif' in said
+    assert 'a\\x1b[31mb' in said and 'hidden' not in said
+    with pytest.raises(SystemExit, match=f'error: cannot read {locked}: Permission'):
+        predict(student.checkpoint, tmp_path / 'in', '--csv', out)
+    with pytest.raises(SystemExit, match='Invalid `images`: expected images in'):
+        predict(student.checkpoint, locked)
+    assert f'cannot read {locked}: Permission denied' in capsys.readouterr().err
+
+
 def test_an_image_that_cannot_be_drawn_is_classified(
     student, images, tmp_path, monkeypatch, capsys
 ):

@@ -112,6 +112,43 @@ def test_a_picture_is_as_high_as_a_screen_at_most(tmp_path, width, height, drawn
     assert annotate(str(path), []).size == (360, drawn)
 
 
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """An image in a folder beside others: one cannot be listed, one not entered."""
+    for name in ('a/1.png', 'listing/2.png', 'entering/3/4.png'):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+
+    def deny(function, name):
+        def denied(path, *args, **kwargs):
+            if str(path) == str(tmp_path / name):
+                raise PermissionError(13, 'Permission denied', str(path))
+            return function(path, *args, **kwargs)
+
+        return denied
+
+    monkeypatch.setattr(os, 'scandir', deny(os.scandir, 'listing'))
+    monkeypatch.setattr(os, 'stat', deny(os.stat, os.path.join('entering', '3')))
+    return tmp_path
+
+
+def test_a_folder_that_cannot_be_read_is_refused(locked):
+    with pytest.raises(
+        ValueError, match='folder .*expected one that .*got: Permission'
+    ):
+        find_files(str(locked), ('.png',))
+
+
+def test_folders_that_cannot_be_read_are_told(locked):
+    errors = []
+    files, skipped = find_files(str(locked), ('.png',), errors.append)
+    assert files == [str(locked / 'a' / '1.png')] and not skipped
+    assert sorted(error.filename for error in errors) == [
+        str(locked / 'entering' / '3'),
+        str(locked / 'listing'),
+    ]
+
+
 def test_files_are_found_once(tmp_path):
     (tmp_path / 'b').mkdir()
     (tmp_path / '.hidden').mkdir()
