@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mmdckd.io.rgb import to_rgb
+
 #: An image in memory: a PIL image; pixels from 0 to 255, (H, W) or
 #: (H, W, 3), RGB, as an array; or (H, W), (1, H, W) or (3, H, W) as a tensor.
 InMemory = Union[Image.Image, np.ndarray, Tensor]
@@ -32,7 +34,7 @@ def as_bgr(image: InMemory, key: str) -> np.ndarray:
         ValueError: If it is not such an image.
     """
     if isinstance(image, Image.Image):
-        pixels = np.asarray(image.convert('RGB'))
+        pixels = np.asarray(to_rgb(image))
     elif isinstance(image, Tensor) and image.dtype == torch.uint8:
         pixels = image.numpy() if image.ndim == 2 else image.movedim(0, -1).numpy()
     else:

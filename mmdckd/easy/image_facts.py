@@ -83,4 +83,4 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
     # Pillow converts a 16-bit color PNG to 8 bits.
     if image.format == 'PNG':
         return content[_PNG_DEPTH] == 16
-    return image.mode.startswith('I;16')
+    return image.mode.startswith('I')  # a 32-bit TIFF is a fault

@@ -228,6 +228,12 @@ def test_other_kinds_of_pixels(tmp_path, image, warning):
     )[-1]['img'].shape == (8, 8, 3)
 
 
+def test_sixteen_bits_in_a_pgm(tmp_path):
+    fill(tmp_path, count=2)
+    mmcv.imwrite(np.full((8, 8), 900, np.uint16), str(tmp_path / 'dog' / 'x.pgm'))
+    assert any('16 bits per channel (1)' in line for line in warnings(tmp_path))
+
+
 def test_sixteen_bits_in_color(tmp_path):
     fill(tmp_path, count=2)
     mmcv.imwrite(np.full((8, 8, 3), 900, np.uint16), str(tmp_path / 'dog' / 'x.png'))

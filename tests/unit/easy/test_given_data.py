@@ -7,6 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset, IterableDataset
 
+from mmdckd.datasets.pictures import as_bgr
 from mmdckd.easy.source import read_source
 from mmdckd.io.given import giving
 
@@ -24,6 +25,11 @@ FORMS = dict(
     bytes=lambda index: torch.from_numpy(pixels(index))[None],
     floats=lambda index: torch.from_numpy(pixels(index))[None] / 255,
 )
+
+
+def test_sixteen_bits_are_read_as_of_a_file():
+    deep = Image.fromarray(np.full((4, 5), 0x3000, np.uint16))
+    assert (as_bgr(deep, 'data') == 0x30).all()
 
 
 class Pairs(Dataset):

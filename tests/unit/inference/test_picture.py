@@ -50,6 +50,14 @@ def test_a_photograph_is_turned_as_its_camera_was_held(tmp_path):
     assert annotate(path, []).size == (360, 720)
 
 
+@pytest.mark.parametrize('ending', ['png', 'tif', 'pgm'])
+def test_sixteen_bits_are_drawn_as_they_are_classified(tmp_path, ending):
+    path = str(tmp_path / f'deep.{ending}')
+    cv2.imwrite(path, np.linspace(0, 65535, 36**2).astype(np.uint16).reshape(36, 36))
+    picture = np.asarray(annotate(path, []))[::10, ::10]
+    assert (picture == cv2.imread(path)).all()
+
+
 def test_a_damaged_exif_field_does_not_matter(tmp_path):
     """Pillow refuses to write a text where it expects a number."""
     path = str(tmp_path / 'turned.jpg')

@@ -1,7 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Which images are shown, and the page that shows them."""
 
+import base64
 import html
+import io
 from html.parser import HTMLParser
 
 import numpy as np
@@ -117,6 +119,17 @@ def test_pictures_are_small_and_of_the_images(files):
     pictures = read_pictures(run_of(arrays_of(files)), [3, 0])
     assert list(pictures) == [3, 0]
     assert all(len(address) < 5000 for address in pictures.values())
+
+
+def test_sixteen_bits_are_shown_as_the_network_sees_them(tmp_path):
+    paths = []
+    for i in range(len(TABLE)):
+        paths.append(str(tmp_path / f'{i}.png'))
+        Image.fromarray(np.full((8, 8), 0x3000 + i, np.uint16)).save(paths[-1])
+    (address,) = read_pictures(run_of(arrays_of(paths)), [0]).values()
+    content = base64.b64decode(address.partition(',')[2])
+    with Image.open(io.BytesIO(content)) as thumbnail:
+        assert thumbnail.getextrema() == ((0x30, 0x30),) * 3
 
 
 def test_images_that_are_not_there_are_left_out_with_a_note(files, tmp_path):
