@@ -13,7 +13,7 @@ import tempfile
 import time
 import zlib
 from glob import escape, glob
-from typing import Iterator
+from typing import Iterator, Set
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -104,6 +104,30 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         _remove(beside)
     _flush_folder(folder)
+
+
+def file_stem(name: str, taken: Set[str]) -> str:
+    """Convert a name to the stem of a file; equal stems get numbers.
+
+    Args:
+        name (str): The name, with any characters.
+        taken (Set[str]): The stems of other files; the result is added.
+
+    Returns:
+        str: The stem.
+
+    Examples:
+        >>> taken = set()
+        >>> file_stem('KD+', taken), file_stem('KD*', taken)
+        ('KD_', 'KD_-2')
+    """
+    plain = stem = re.sub(r'[^\w.-]+', '_', name)
+    number = 1
+    while stem in taken:
+        number += 1
+        stem = f'{plain}-{number}'
+    taken.add(stem)
+    return stem
 
 
 def check_writable(folder: str, key: str) -> None:

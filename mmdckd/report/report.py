@@ -5,15 +5,14 @@ import base64
 import io
 import os
 import os.path as osp
-import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Set
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from mmdckd.io.files import path_below, write_text
+from mmdckd.io.files import file_stem, path_below, write_text
 from mmdckd.version import __version__
 from mmdckd.visualization.style import to_png
 
@@ -77,10 +76,12 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     names = Counter(run.name for run in runs)
     assert max(names.values()) == 1, names
     sections = draw_sections(runs)
+    taken: Set[str] = set()
+    stems = [file_stem(run.name, taken) for run in runs]
     pictures = {
         section.key: [
-            [_picture(run, drawn) for drawn in column]
-            for run, column in zip(runs, section.drawn)
+            [_picture(stem, drawn) for drawn in column]
+            for stem, column in zip(stems, section.drawn)
         ]
         for section in sections
     }
@@ -118,8 +119,7 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
     return path
 
 
-def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
-    name = re.sub(r'[^\w.-]+', '_', f'{run.name}_{drawn.key}')
+def _picture(stem: str, drawn: Drawn) -> Picture:
     data = to_png(drawn.figure)
     if not any(axes.images for axes in drawn.figure.axes):  # no color scale
         buffer = io.BytesIO()
@@ -128,7 +128,7 @@ def _picture(run: RecordedRun, drawn: Drawn) -> Picture:
             image.convert('RGB').quantize(256).save(buffer, 'PNG', optimize=True)
         data = buffer.getvalue()
     return Picture(
-        f'{name}.png',
+        f'{stem}_{drawn.key}.png',
         drawn.alt,
         base64.b64encode(data).decode(),
         round(96 * drawn.figure.get_figwidth()),

@@ -2,7 +2,6 @@
 """Plot the results of a sweep."""
 
 import os.path as osp
-import re
 from typing import (
     Any,
     Dict,
@@ -12,6 +11,7 @@ from typing import (
     Mapping,
     Optional,
     Sequence,
+    Set,
     Tuple,
 )
 
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from mmdckd.io.files import replacing
+from mmdckd.io.files import file_stem, replacing
 
 from .curve_plots import draw_curves
 from .lines import Line
@@ -40,13 +40,14 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
     for line in lines:
         pairs.setdefault(line.method.pair, []).append(line)
     drawn = []
+    taken: Set[str] = set()
     for kind, pair, title, figure in _figures(pairs):
         if figure is not None:
             title = title.format(metric=lines[0].metric)
             if pair:
                 title = f'{pair}: {title}'
             name = '_'.join(filter(None, [kind, pair]))
-            name = re.sub(r'[^\w.-]+', '_', name) + '.png'
+            name = file_stem(name, taken) + '.png'
             figure.suptitle(title)
             with replacing(osp.join(out, name)) as path:
                 figure.savefig(path, dpi=100, format='png')

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mmdckd.io import files
-from mmdckd.io.files import write_text
+from mmdckd.io.files import file_stem, write_text
 
 
 def test_write_text_replaces_the_old_content(tmp_path):
@@ -67,3 +67,10 @@ def test_a_temporary_file_of_an_older_version_is_removed(tmp_path):
     path.write_text('half')
     files.remove_leftovers(str(tmp_path))
     assert not path.exists()
+
+
+def test_a_stem_is_never_that_of_another_file():
+    taken = set()
+    names = ('KD+', 'KD*', 'KD_-2', 'KD_', '../a b')
+    stems = [file_stem(name, taken) for name in names]
+    assert stems == ['KD_', 'KD_-2', 'KD_-2-2', 'KD_-3', '.._a_b']

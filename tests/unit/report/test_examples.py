@@ -2,6 +2,7 @@
 """Which images are shown, and the page that shows them."""
 
 import base64
+import dataclasses
 import html
 import io
 from html.parser import HTMLParser
@@ -137,6 +138,22 @@ def test_images_that_are_not_there_are_left_out_with_a_note(files, tmp_path):
     page = open(write_report([run_of(arrays_of(gone))], str(tmp_path / 'out'))).read()
     assert 'The images are not available: ' in page and 'gone.png' in page
     assert 'Sure and right' not in page
+
+
+def test_runs_that_differ_in_punctuation_have_their_own_figures(tmp_path, monkeypatch):
+    content = io.BytesIO()
+    Image.new('RGB', (8, 8)).save(content, 'PNG')
+    monkeypatch.setattr('mmdckd.report.report.to_png', lambda _: content.getvalue())
+    run = run_of(dict(cohort_arrays(), step=np.array(1)))
+    runs = [dataclasses.replace(run, name=name) for name in ('KD+', 'KD*')]
+    write_report(runs, str(tmp_path))
+    drawn = [path.name for path in (tmp_path / 'figures').iterdir()]
+    of_each = [
+        {name[len(stem) :] for name in drawn if name.startswith(f'{stem}_')}
+        for stem in ('KD_', 'KD_-2')
+    ]
+    assert of_each[0] and of_each[0] == of_each[1]
+    assert len(drawn) == 2 * len(of_each[0])
 
 
 def test_without_predictions_a_note_says_so(tmp_path):

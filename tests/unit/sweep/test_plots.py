@@ -144,6 +144,13 @@ def test_the_map_is_a_file(tmp_path):
     assert np.asarray(Image.open(tmp_path / 'cost.png')).std() > 0
 
 
+def test_pairs_that_differ_in_punctuation_have_their_own_files(tmp_path):
+    lines = [make_line('kd', [1.0, 2.0], pair=pair) for pair in ('a+b', 'a*b')]
+    names = [name for _, name in draw_plots(lines, str(tmp_path))]
+    assert len(names) == len(set(names)) == len(list(tmp_path.iterdir()))
+    assert 'accuracy_a_b.png' in names and 'accuracy_a_b-2.png' in names
+
+
 def test_every_pair_has_its_files(tmp_path):
     drawn = draw_plots(
         [
