@@ -68,6 +68,8 @@ def student_config(
         model=model,
         randomness=dict(seed=seed),
         default_hooks=hooks,
+        # Nothing reads it but the check of a run that resumes.
+        images=dict(count=len(source), digest=source.digest),
         **_data(source, recipe),
         **_schedule(recipe),
     )

@@ -18,7 +18,7 @@ from .folder_checks import (
     remark,
     shorten,
 )
-from .image_facts import ImageFacts, look_at
+from .image_facts import ImageFacts, digest_of, look_at
 
 #: Names of the subfolders for the other parts of the data, beside ``train``.
 PARTS = dict(val=('val', 'valid', 'validation'), test=('test',))
@@ -46,6 +46,7 @@ class Folder:
         num_train (int): The number of training images: those of ``train``
             without the ones that are split off.
         warnings (List[str]): What a user should know about the images.
+        digest (str): A digest of the images to train and to validate with.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Folder:
     short_side: int
     num_train: int
     warnings: List[str] = field(default_factory=list)
+    digest: str = ''
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -118,6 +120,7 @@ def read_folder(path: str) -> Folder:
         round(median(fact.short_side for fact in _flat(facts['train']))),
         num_train,
         warnings,
+        _digest(facts),
     )
 
 
@@ -231,6 +234,16 @@ def _num_train(train: Part, split: bool, root: str) -> int:
             )
         count += len(images) - len(validation_part(digests))
     return count
+
+
+def _digest(facts: Dict[str, Part]) -> str:
+    return digest_of(
+        (f'{part} {name}', fact)
+        for part, by_class in facts.items()
+        for name, images in by_class.items()
+        for fact in images
+        if part != 'test'  # a later test part changes neither training nor choice
+    )
 
 
 def _flat(part: Part) -> List[ImageFacts]:

@@ -1,8 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Examines one image file before anything is trained."""
 
+import hashlib
 from dataclasses import dataclass
-from typing import Optional
+from typing import Iterable, Optional, Tuple
 
 from PIL import Image
 
@@ -77,6 +78,20 @@ def look_at(path: str, decode: bool = True) -> ImageFacts:
             is_transparent=image.mode in ('RGBA', 'LA', 'PA')
             or 'transparency' in image.info,
         )
+
+
+def digest_of(images: Iterable[Tuple[str, ImageFacts]]) -> str:
+    """Return a digest of images, which does not depend on their files' names.
+
+    Args:
+        images (Iterable[Tuple[str, ImageFacts]]): What each image counts as, such
+            as its class, and its facts.
+
+    Returns:
+        str: The digest in hexadecimal.
+    """
+    lines = sorted(f'{fact.digest.hex()} {kind}' for kind, fact in images)
+    return hashlib.blake2b('\n'.join(lines).encode(), digest_size=16).hexdigest()
 
 
 def _is_deep(image: Image.Image, content: bytes) -> bool:

@@ -31,6 +31,11 @@ def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -
     ):
         if old != new:
             raise _another(work_dir, f'another `{key}`')
+    for key, name in (('images', 'data'), ('unlabeled_images', 'unlabeled')):
+        old, new = before.get(key), now.get(key)  # earlier versions wrote none
+        if old and new and old != new:
+            counts = f'{old.count:,} in that run, {new.count:,} now'
+            raise _another(work_dir, f'other images in `{name}` ({counts})')
 
 
 def _another(work_dir: str, what: str) -> ValueError:

@@ -42,6 +42,7 @@ class Source:
         warnings (List[str]): What a user should know about the images.
         objects (Dict[str, Any]): The Python objects that the configs name;
             see :mod:`mmdckd.io.given`.
+        digest (str): A digest of the images in a folder; ``''`` for other data.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     kind: str = FILES
     warnings: List[str] = field(default_factory=list)
     objects: Dict[str, Any] = field(default_factory=dict)
+    digest: str = ''
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -222,6 +224,7 @@ def _of_folder(folder: Folder) -> Source:
         short_side=folder.short_side,
         num_train=folder.num_train,
         warnings=folder.warnings,
+        digest=folder.digest,
     )
 
 

@@ -10,7 +10,7 @@ from mmdckd.registry import DATASETS
 
 from .folder import ENDINGS
 from .folder_checks import check_faults, shorten
-from .image_facts import look_at
+from .image_facts import digest_of, look_at
 from .source import FILES, Source
 
 #: Upper bound on the unlabeled images per labeled one in a batch, the ratio of
@@ -26,11 +26,13 @@ class UnlabeledFolder:
         path (str): The folder; empty if there is none.
         num_images (int): The number of images in it, at any depth.
         num_labeled (int): The number of labeled training images.
+        digest (str): A digest of the images in it.
     """
 
     path: str
     num_images: int
     num_labeled: int
+    digest: str = ''
 
     @property
     def share(self) -> float:
@@ -98,7 +100,8 @@ class UnlabeledFolder:
         )
         # Even the last batch has an unlabeled image beside a labeled one.
         loader.pop('drop_last', None)
-        return dict(settings, train_dataloader=loader)
+        own = dict(count=self.num_images, digest=self.digest)
+        return dict(settings, train_dataloader=loader, unlabeled_images=own)
 
 
 def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
@@ -144,7 +147,8 @@ def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
             'Invalid `unlabeled`: expected no validation or test images, got copies '
             f'of {len(copies)}: {shorten(copies)}. Remove them from {path!r}.'
         )
-    return UnlabeledFolder(path, len(files), source.num_train)
+    digest = digest_of(('', fact) for fact in facts)
+    return UnlabeledFolder(path, len(files), source.num_train, digest)
 
 
 def _held_back(source: Source) -> Dict[bytes, str]:

@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Whether a work folder belongs to the run that a command asks for."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmdckd.easy.distillation import _train
 from mmdckd.easy.networks import NamedNetwork
 from mmdckd.easy.recipe import choose_recipe
 from mmdckd.easy.source import read_source
+from mmdckd.easy.unlabeled import read_unlabeled
 
 NETWORK = NamedNetwork(dict(type='ImageClassifier', head=dict(topk=(1, 5))), 'net')
 
@@ -45,10 +47,11 @@ def train(photos, tmp_path, monkeypatch):
         lambda cfg, console: SimpleNamespace(train=leave_name),
     )
 
-    def start(**options):
+    def start(unlabeled=None, **options):
         source = read_source(str(photos))
         recipe = choose_recipe(source, batch_size=8)
         settings = student_config(source, recipe, NETWORK, 2)
+        settings = read_unlabeled(unlabeled, source).mix_into(settings)
         return _train(settings, str(run), Changes(options))
 
     return start
@@ -67,6 +70,57 @@ def test_options_are_part_of_the_run(train, key, value, named):
     train(**{key: value})
     with pytest.raises(ValueError, match=f'Invalid `work_dir`: .* another `{named}`'):
         train()
+
+
+def test_images_of_another_name_are_the_same(train, photos):
+    train()
+    for path in (photos / 'cat').iterdir():
+        path.rename(path.with_name(f'renamed_{path.name}'))
+    train()
+
+
+@pytest.mark.parametrize(
+    'change, now',
+    [
+        (lambda photos: save(photos / 'cat' / '10.png', 10), 21),
+        (lambda photos: (photos / 'dog' / '3.png').unlink(), 19),
+        (lambda photos: save(photos / 'dog' / '3.png', 10), 20),
+        (
+            lambda photos: shutil.move(photos / 'dog' / '3.png', photos / 'cat/x.png'),
+            20,
+        ),
+    ],
+    ids=['added', 'removed', 'replaced', 'moved'],
+)
+def test_other_images_are_another_run(train, photos, change, now):
+    """They would be neither trained on nor kept apart from the validation images."""
+    train()
+    change(photos)
+    with pytest.raises(
+        ValueError,
+        match=rf'`work_dir`: .*images in `data` \(20 in that run, {now} now\)',
+    ):
+        train()
+
+
+def test_other_images_without_labels_are_another_run(train, photos, tmp_path):
+    save(tmp_path / 'more' / '0.png', 1000)
+    train(unlabeled=str(tmp_path / 'more'))
+    train(unlabeled=str(tmp_path / 'more'))
+    save(tmp_path / 'more' / '1.png', 1001)
+    with pytest.raises(
+        ValueError, match=r'images in `unlabeled` \(1 in that run, 2 now\)'
+    ):
+        train(unlabeled=str(tmp_path / 'more'))
+
+
+def test_a_run_of_an_earlier_version_resumes(train, tmp_path):
+    train()
+    path = tmp_path / 'run' / 'students.py'
+    lines = path.read_text()
+    assert '\nimages = {' in lines
+    path.write_text(lines.replace('\nimages = {', '\nothers = {'))
+    train()
 
 
 def test_an_option_that_is_new_is_noticed(train):
