@@ -7,7 +7,7 @@ about = """
 CIFAR-100 with the schedule, the images and the augmentation of the CRD benchmark: 240
 epochs, with the same images for validation and test. Each of 13 pairs of networks is
 trained with each method. The weights of the losses are those of configs/_base_/methods.
-On this data, the authors use others: here, DKD has beta 8, WKD the weights for ImageNet,
+On this data, the authors use others: here, DKD has beta 8, WKD those of ImageNet,
 and KD weights 1 and 1 in place of 0.1 and 0.9.
 """
 
