@@ -22,9 +22,8 @@ def parse_config_text(text: str) -> Config:
     """Read the config text that MMEngine writes into checkpoints and logs.
 
     The text is Python, which :meth:`mmengine.config.Config.fromstring` would
-    run. This function runs nothing: it accepts only values and ``dict(...)``,
-    which is all that MMEngine writes, and the numbers ``inf`` and
-    ``nan``.
+    run. This function runs nothing: it accepts only values, ``inf`` and ``nan``
+    included, and ``dict(...)``, which is all that MMEngine writes.
 
     Args:
         text (str): The text of :attr:`mmengine.config.Config.pretty_text`.
