@@ -2,7 +2,9 @@
 """`mmdckd export --int8`: what the file holds, predicts, and is said of it."""
 
 import argparse
+import io
 import re
+from contextlib import redirect_stdout
 
 import mmcv
 import numpy as np
@@ -48,15 +50,13 @@ def digits(tmp_path_factory):
 def exported(trained, digits, tmp_path_factory):
     """The path of a student without its ending, and what was printed."""
     out = tmp_path_factory.mktemp('int8')
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        printed = []
-        monkeypatch.setattr('builtins.print', lambda *a, **_: printed.append(a[0]))
+    with redirect_stdout(io.StringIO()) as printed:
         export(
             trained.checkpoint,
             *('--student', 'student1', '--out', out),
             *('--int8', '--calibrate', digits / 'train'),
         )
-    return str(out / 'student1'), '\n'.join(printed)
+    return str(out / 'student1'), printed.getvalue()
 
 
 def packed(stem, folder):

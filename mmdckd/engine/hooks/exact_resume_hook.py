@@ -8,7 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.console.messages import warn
-from mmdckd.engine.loops.exact_train_loops import make_exact
+from mmdckd.engine.loops.exact_train_loops import ExactTrainLoop, make_exact
 from mmdckd.engine.rescheduling import check_optimizer, fast_forward, take_settings
 from mmdckd.engine.resumed_batches import (
     batches_of,
@@ -97,8 +97,10 @@ class ExactResumeHook(Hook):
         self._position = checkpoint.get('meta', {}).get('position')
         self._gradients = checkpoint.get('gradients', {})
         self._train_cfg = None
-        # FlexibleRunner restores schedulers in its own way.
-        if runner._resume and isinstance(runner, Runner):
+        # FlexibleRunner restores schedulers in its own way. Without `before_run`,
+        # nothing is trained.
+        exact = isinstance(runner._train_loop, ExactTrainLoop)
+        if runner._resume and exact and isinstance(runner, Runner):
             self._compare(runner, checkpoint)
 
     def _compare(self, runner, checkpoint: dict) -> None:
