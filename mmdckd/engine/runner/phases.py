@@ -20,22 +20,15 @@ from mmdckd.io.latest import pointed_to
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
 
+from ..resumed_settings import SHOWING
 from ..saving import checkpoint_folder
 from .building import MMENGINE_HOOKS, build_runner
 from .rehearsal import rehearse
 
-#: The config keys that identify a phase when a run is resumed.
-_KEYS = (
-    'model',
-    'optim_wrapper',
-    'param_scheduler',
-    'train_cfg',
-    'randomness',
-    'data_preprocessor',
-    'auto_scale_lr',
-    'custom_hooks',
-    'sync_bn',
-)
+#: The config keys that identify a phase when a run is resumed, by notes of older
+#: versions and of this one.
+_OLD_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
+_KEYS = (*_OLD_KEYS, 'data_preprocessor', 'auto_scale_lr', 'custom_hooks', 'sync_bn')
 #: Settings of a loop or scheduler that count epochs or iterations.
 _LENGTHS = (
     'max_epochs',
@@ -49,17 +42,15 @@ _LENGTHS = (
     'milestones',
     'periods',
 )
-_LOADER_KEYS = ('dataset', 'batch_size', 'sampler', 'batch_sampler', 'drop_last')
-#: How many of both the notes of older versions cover.
-_OLD_KEYS, _OLD_LOADER_KEYS = 5, 3
+_OLD_LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
+_LOADER_KEYS = (*_OLD_LOADER_KEYS, 'batch_sampler', 'drop_last')
 #: Default hooks that watch, save or show; the others may change a training.
 _WATCHING = {
     *MMENGINE_HOOKS,
+    *SHOWING,
     'check_labels',
     'check_run',
     'cohort_statistics',
-    'cohort_summary',
-    'data_time',
     'exact_resume',
     'export',
     'limit_history',
@@ -68,7 +59,6 @@ _WATCHING = {
     'save_on_nonfinite',
     'skipped_images',
     'unlabeled_share',
-    'visualization',
 }
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
@@ -336,8 +326,8 @@ def _fingerprint(cfg: Config, old: bool = False) -> str:
     ``old``, of those that older versions recorded."""
     content = cfg.to_dict()
     loader = content.get('train_dataloader') or {}
-    keys = _KEYS[:_OLD_KEYS] if old else _KEYS
-    loader_keys = _LOADER_KEYS[:_OLD_LOADER_KEYS] if old else _LOADER_KEYS
+    keys = _OLD_KEYS if old else _KEYS
+    loader_keys = _OLD_LOADER_KEYS if old else _LOADER_KEYS
     parts = [content.get(key) for key in keys]
     parts += [loader.get(key) for key in loader_keys]
     if not old:

@@ -68,22 +68,24 @@ class _ChangedRows:
     be copied in every step."""
 
     def __init__(self, bank: ContrastMemory) -> None:
-        self._bank = bank
         self._saved: List[Tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         bank.register_forward_pre_hook(self._save)
 
     def _save(self, bank: ContrastMemory, args: tuple) -> None:
         numbers = torch.arange(len(bank.params), device=bank.params.device)
-        for rows, buffer in [
-            (args[2], bank.memory_v1),
-            (args[2], bank.memory_v2),
-            (numbers, bank.params),
-        ]:
-            self._saved.append((buffer, rows, buffer[rows].clone()))
+        # Those of the last step alone: not every step is one to restore.
+        self._saved = [
+            (buffer, rows, buffer[rows].clone())
+            for buffer, rows in [
+                (bank.memory_v1, args[2]),
+                (bank.memory_v2, args[2]),
+                (bank.params, numbers),
+            ]
+        ]
 
     def forget(self) -> None:
         self._saved.clear()
 
     def restore(self) -> None:
-        for buffer, rows, values in reversed(self._saved):
+        for buffer, rows, values in self._saved:
             buffer[rows] = values

@@ -81,7 +81,7 @@ class FoldedPass:
         rows = folds.blind(name)
         student = self._cohort.students[name]
         inputs, _ = take_rows(rows, view.inputs, view.samples or [])
-        recording = self._distiller.recording_student(name, razor=False)
+        recording = self._distiller.recording_student(name)
         with predicting(student, len(rows)), recording:
             student(inputs, mode='tensor')
         return folds.spread(rows, self._distiller.pop_student(name)[LOGITS])
