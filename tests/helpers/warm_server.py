@@ -174,7 +174,8 @@ if __name__ == '__main__':
     import numpy
     import torch
 
-    import mmdckd.models  # noqa: F401
+    import mmdckd.easy.distillation
+    import mmdckd.report  # noqa: F401
     from helpers.speed import do_once, freeze
 
     sys.path.pop(0)
