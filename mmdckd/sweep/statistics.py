@@ -24,8 +24,9 @@ class Summary:
     Attributes:
         count (int): n.
         mean (float): Their mean.
-        std (float): Their standard deviation; NaN for a single value.
-        margin (float): Half the width of the interval; NaN for a single value.
+        std (float): Their standard deviation; NaN for a single value, and if a
+            value is not finite.
+        margin (float): Half the width of the interval; NaN where ``std`` is.
     """
 
     count: int
@@ -64,6 +65,8 @@ def summarize(values: Sequence[float]) -> Summary:
     count = len(values)
     if count == 0:
         raise ValueError('Invalid values: expected one or more, got none.')
+    if not all(map(math.isfinite, values)):  # of a run that diverged
+        return Summary(count, sum(values) / count, math.nan, math.nan)
     mean = statistics.fmean(values)
     if count == 1:
         return Summary(count, mean, math.nan, math.nan)

@@ -84,3 +84,12 @@ def test_nothing_cannot_be_summarized():
         summarize([])
     with pytest.raises(ValueError, match='expected one or more, got none'):
         paired_difference({0: 1.0}, {1: 1.0})
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_a_value_that_is_not_finite_has_no_interval(value):
+    summary = summarize([value, 1.0])
+    assert not math.isfinite(summary.mean)
+    assert math.isnan(summary.std) and math.isnan(summary.margin)
+    assert not summary.clear_of_zero
+    assert math.isnan(summarize([math.inf, -math.inf]).mean)
