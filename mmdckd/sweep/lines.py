@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
 from .plan import Entry
-from .results import Results, figure_of
+from .results import Results, figure_of, has_metric
 from .spec import Method, Spec
 
 
@@ -65,7 +65,8 @@ def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[L
     """Collect the records of every method that has any.
 
     They are the records of the method's current config or, if there are none,
-    those of an earlier one; the line is then marked as outdated.
+    those of an earlier one; the line is then marked as outdated. Runs that were not
+    tested by the metric of the sweep, which may have changed, do not count.
 
     Args:
         spec (Spec): The sweep.
@@ -85,7 +86,11 @@ def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[L
         ]
         for outdated, find in ((False, results.find), (True, results.find_outdated)):
             found = {entry.seed: find(entry) for entry in own}
-            records = {s: r for s, r in found.items() if r is not None}
+            records = {
+                seed: record
+                for seed, record in found.items()
+                if record is not None and has_metric(record, spec.metric)
+            }
             if records:
                 lines.append(Line(method, spec.metric, records, outdated))
                 break

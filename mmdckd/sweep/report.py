@@ -9,7 +9,7 @@ from .learned import learned_tables
 from .lines import Line, make_lines
 from .markdown import spread, table
 from .plan import Entry
-from .results import Results, figure_of
+from .results import Results, figure_of, has_metric
 from .spec import Method, Spec
 from .statistics import paired_difference, summarize
 
@@ -208,7 +208,7 @@ def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
     for entry in entries:
         if entry.role == 'teacher':
             record = results.find(entry) or results.find_outdated(entry)
-            if record is not None:
+            if record is not None and has_metric(record, spec.metric):
                 value = figure_of(record, record['last']['test'], spec.metric, 'mean')
                 texts.append(
                     f'{entry.name}, seed {entry.seed}: {value:.2f} '

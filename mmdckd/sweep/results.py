@@ -194,6 +194,25 @@ def figure_of(
     return sum(metrics[key] for key in keys) / len(keys)
 
 
+def has_metric(record: Dict[str, Any], metric: str) -> bool:
+    """Tell whether a run was tested by a metric.
+
+    Args:
+        record (Dict[str, Any]): The run's record.
+        metric (str): The metric.
+
+    Returns:
+        bool: Whether each of its figures can be computed.
+    """
+    return all(
+        key in epoch['test']
+        for epoch in (record['last'], record['best'])
+        if epoch
+        for figure in FIGURES
+        for key in keys_of(record, metric, figure)
+    )
+
+
 def keys_of(record: Dict[str, Any], metric: str, figure: str) -> List[str]:
     """List the metrics whose mean is the figure of a run.
 
@@ -220,7 +239,8 @@ def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:
 
     Args:
         records (Sequence[Dict[str, Any]]): The records.
-        metric (str): The metric of the sweep.
+        metric (str): The metric of the sweep. A figure of an evaluation without it
+            is empty.
 
     Returns:
         str: The names of the columns, then one line a run.
@@ -235,10 +255,12 @@ def to_csv(records: Sequence[Dict[str, Any]], metric: str) -> str:
             epoch = record[stage]
             row[f'{stage}_epoch'] = epoch and epoch['epoch']
             for split in ('val', 'test'):
+                metrics = (epoch and epoch[split]) or {}
                 for figure in FIGURES:
+                    keys = keys_of(record, metric, figure)
                     row[f'{stage}_{split}_{figure}'] = (
-                        figure_of(record, epoch[split], metric, figure)
-                        if epoch and epoch[split]
+                        figure_of(record, metrics, metric, figure)
+                        if all(key in metrics for key in keys)
                         else None
                     )
         for key in (

@@ -143,6 +143,18 @@ def test_csv_has_a_row_a_run(tmp_path):
     assert rows[1]['best_test_mean'] == rows[1]['train_seconds'] == ''
 
 
+def test_csv_leaves_out_figures_of_another_metric():
+    """A sweep whose metric has changed keeps the lines of earlier runs."""
+    records = [
+        record('dckd', 0, COHORT, ['student0', 'student1']),
+        record('dckd', 1, {'student0/f1': 9.0}, ['student0', 'student1']),
+        record('plain', 0, {TOP1: 8.0}, last=dict(epoch=2, val={}, test={TOP1: 8.0})),
+    ]
+    rows = list(csv.DictReader(io.StringIO(to_csv(records, TOP1))))
+    assert [row['last_test_mean'] for row in rows] == ['91.5', '', '8.0']
+    assert [row['last_val_mean'] for row in rows] == ['91.5', '', '']
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

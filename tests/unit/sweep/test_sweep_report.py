@@ -187,6 +187,13 @@ def test_results_of_a_former_config_are_marked():
     assert not line.outdated and line.values() == {1: 73.0}
 
 
+def test_results_of_another_metric_do_not_count():
+    others = [record('dckd', 0, {'f1': 9.0}), record('dckd', 1, {'f1': 9.0})]
+    text = report(make_spec(method('kd'), method('dckd')), *KD, *others)
+    assert cells(text, 'kd')[3] == '71.00 ± 1.00'
+    assert '| dckd' not in text and '--only dckd`' in text
+
+
 def test_what_the_reader_must_know_is_said():
     text = report(
         make_spec(method('kd')),
