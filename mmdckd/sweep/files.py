@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Write files that stay valid whenever the process is killed."""
 
+import contextlib
 import os
 import os.path as osp
 import pprint
@@ -13,18 +14,27 @@ from mmdckd.io.files import write_text
 def append_line(path: str, line: str) -> None:
     """Append a line and flush it to the disk.
 
-    An incomplete last line, left by a killed process, is removed first.
+    An incomplete last line, left by a killed process, is removed first. So is the new
+    line if it cannot be flushed, so that it can be appended again.
 
     Args:
         path (str): The file, created if needed.
         line (str): The line, without the newline.
+
+    Raises:
+        OSError: If the line cannot be written.
     """
     with open(path, 'r+b' if osp.exists(path) else 'w+b') as file:
-        file.seek(len(whole_lines(file.read())))
+        end = file.seek(len(whole_lines(file.read())))
         file.truncate()
         file.write(line.encode() + b'\n')
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def whole_lines(content: bytes) -> bytes:

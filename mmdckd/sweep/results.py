@@ -39,7 +39,7 @@ import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmdckd.errors import invalid
-from mmdckd.io.data import is_number, read_lines
+from mmdckd.io.data import is_number, read_json, read_lines
 from mmdckd.names import metric_name
 
 from .files import append_line
@@ -126,10 +126,10 @@ class Results:
         """Add the result of an entry whose run is finished.
 
         Raises:
-            ValueError: If the result lacks the metric of the sweep.
+            OSError: If the line cannot be written.
+            ValueError: If the result is not JSON, or lacks the metric of the sweep.
         """
-        with open(entry.run.result_file, encoding='utf-8') as file:
-            result = json.load(file)
+        result = read_json(entry.run.result_file)
         for stage in filter(None, (result['last'], result['best'])):
             figure_of(result, stage['test'], spec.metric, 'mean')
         if not entry.keep_curves:

@@ -124,12 +124,12 @@ def run_all(
     with Display(len(runs)) as display, scheduler:
         while scheduler.busy:
             for run, finished in scheduler.poll():
-                if finished:
-                    keep_results(spec, entries, results)
+                faults = keep_results(spec, entries, results) if finished else {}
+                if finished and run not in faults:
                     text = outcome_of(run, spec)
                 else:
                     failed.append(run)
-                    text = f'failed: {last_line(run.log_file)}'
+                    text = f'failed: {faults.get(run) or last_line(run.log_file)}'
                 display.end(run, text, scheduler.seconds_left())
             display.update(scheduler)
             time.sleep(0.2)
@@ -147,14 +147,24 @@ def own_slots(jobs: Optional[int]) -> List[Dict[str, str]]:
     return make_slots(jobs or len(gpus) or cores, cores, gpus)
 
 
-def keep_results(spec: Spec, entries: List[Entry], results: Results) -> None:
-    """Add the results of finished runs that are not stored yet."""
+def keep_results(
+    spec: Spec, entries: List[Entry], results: Results
+) -> Dict[Run, Exception]:
+    """Add the results of finished runs that are not stored yet.
+
+    Returns:
+        Dict[Run, Exception]: The runs whose results cannot be stored, and why: they
+        lack the metric, or the disk is full. Other runs go on; the next call tries
+        again.
+    """
+    faults: Dict[Run, Exception] = {}
     for entry in entries:
         if results.find(entry) is None and osp.isfile(entry.run.result_file):
             try:
                 results.add(spec, entry)
-            except ValueError as error:
-                raise ValueError(f'{entry.run}: {error}') from error
+            except (OSError, ValueError) as error:
+                faults[entry.run] = error
+    return faults
 
 
 def runs_to_do(chosen: List[Entry], results: Results) -> List[Run]:

@@ -1,0 +1,89 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+"""A sweep whose runs end at once, each with the metrics that a test gives."""
+
+import json
+import os
+import re
+
+import pytest
+
+from helpers.sweeps import record, write_spec, write_teacher
+from mmdckd.sweep import running, scheduler
+from mmdckd.sweep.results import Results
+
+TOP1 = {'accuracy/top1': 9.0}
+#: What the sweep itself adds to a result.
+ADDED = ('benchmark', 'role', 'pair', 'name', 'seed', 'fingerprint')
+
+
+class Ended:
+    """A process that has ended."""
+
+    def poll(self):
+        return 0
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """Run a sweep of the methods whose metrics a test gives."""
+    config = write_teacher(tmp_path / 'config.py')
+
+    def sweep(methods, **kwargs):
+        started = []
+
+        def start(_, commands):
+            for command in commands:
+                file = command.arguments[4]
+                name = re.search(r'([^/]+)-\w{8}/seed', file)[1]
+                result = record(name, 0, methods[name])
+                with open(file, 'w') as stream:
+                    json.dump({k: result[k] for k in result if k not in ADDED}, stream)
+                started.append(name)
+            return [Ended() for _ in commands]
+
+        monkeypatch.setattr(scheduler.Processes, 'start', start)
+        monkeypatch.setattr(running, 'write_report', lambda *_: None)
+        spec = write_spec(
+            tmp_path / 'spec.py',
+            seeds=[0],
+            methods={
+                name: dict(config=config, cfg_options={'train_cfg.max_epochs': epochs})
+                for epochs, name in enumerate(methods, start=1)
+            },
+        )
+        kwargs.setdefault('work_dir', str(tmp_path / 'runs'))
+        failed = running.run_sweep(spec, **kwargs)
+        return started, [run.name for run in failed]
+
+    return sweep
+
+
+def test_a_run_without_the_metric_does_not_stop_the_others(sweep, tmp_path, capsys):
+    methods = dict(a={'f1': 9.0}, b=TOP1)
+    assert sweep(methods, jobs=1) == (['a', 'b'], ['a'])
+    assert "a, seed 0: failed: Invalid `metric`: expected one of ['f1']" in (
+        capsys.readouterr().out
+    )
+    results = Results(str(tmp_path / 'runs' / 'results.jsonl'))
+    assert [line['name'] for line in results.records] == ['b']
+    # It is not trained again for a result that would be the same.
+    assert sweep(methods) == ([], ['a'])
+    assert sweep(methods, only=['b']) == ([], [])
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_stop_the_others(
+    sweep, monkeypatch, tmp_path, capsys
+):
+    append, full = os.fsync, [True]
+
+    def fsync(file):
+        if full and os.readlink(f'/proc/self/fd/{file}').endswith('results.jsonl'):
+            full.pop()
+            raise OSError(28, 'No space left on device')
+        append(file)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    assert sweep(dict(a=TOP1, b=TOP1), jobs=1) == (['a', 'b'], ['a'])
+    assert 'failed: [Errno 28] No space left on device' in capsys.readouterr().out
+    lines = Results(str(tmp_path / 'runs' / 'results.jsonl')).records
+    assert sorted(line['name'] for line in lines) == ['a', 'b']
