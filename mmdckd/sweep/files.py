@@ -3,19 +3,25 @@
 
 import contextlib
 import os
-import os.path as osp
 import pprint
+from typing import BinaryIO, Iterator
 
 from mmengine.config import Config
 
 from mmdckd.io.files import write_text
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 def append_line(path: str, line: str) -> None:
     """Append a line and flush it to the disk.
 
     An incomplete last line, left by a killed process, is removed first. So is the new
-    line if it cannot be flushed, so that it can be appended again.
+    line if it cannot be flushed, so that it can be appended again. Other processes that
+    append, such as a sweep with another work folder, wait meanwhile.
 
     Args:
         path (str): The file, created if needed.
@@ -24,7 +30,8 @@ def append_line(path: str, line: str) -> None:
     Raises:
         OSError: If the line cannot be written.
     """
-    with open(path, 'r+b' if osp.exists(path) else 'w+b') as file:
+    with open(path, 'a+b') as file, _locked(file):
+        file.seek(0)
         end = file.seek(len(whole_lines(file.read())))
         file.truncate()
         file.write(line.encode() + b'\n')
@@ -35,6 +42,18 @@ def append_line(path: str, line: str) -> None:
             with contextlib.suppress(OSError):
                 file.truncate(end)
             raise
+
+
+@contextlib.contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Lock a file itself, where the system can: no other file is left beside it."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def whole_lines(content: bytes) -> bytes:

@@ -14,7 +14,7 @@ from ..console.calm_console import print_line
 from ..engine.dataloaders import set_all_dataloader_defaults
 from ..engine.runner.phases import phases_of
 from ..errors import invalid
-from ..io.files import path_below
+from ..io.files import check_writable, path_below
 from .display import Display, duration
 from .jobs import ClusterJobs
 from .plan import Entry, Run, make_plan
@@ -60,6 +60,8 @@ def run_sweep(
     results = Results(osp.join(out, 'results.jsonl'))
     failed: List[Run] = []
     if not report_only:
+        check_writable(work_dir, 'work_dir')
+        check_writable(out, 'out')
         os.makedirs(work_dir, exist_ok=True)
         os.makedirs(out, exist_ok=True)
         try:
@@ -70,6 +72,8 @@ def run_sweep(
                 'Invalid `work_dir`: expected a folder without a running sweep, got '
                 f'{work_dir!r}, which another process uses.'
             ) from error
+        # A sweep with another work folder may have added lines.
+        results = Results(results.path)
     if results.records:
         write_report(out, spec, entries, results)
     elif report_only:

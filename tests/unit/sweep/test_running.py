@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import tempfile
 
 import pytest
 
@@ -87,3 +88,22 @@ def test_a_disk_that_is_full_for_a_while_does_not_stop_the_others(
     assert 'failed: [Errno 28] No space left on device' in capsys.readouterr().out
     lines = Results(str(tmp_path / 'runs' / 'results.jsonl')).records
     assert sorted(line['name'] for line in lines) == ['a', 'b']
+
+
+@pytest.mark.parametrize('key', ['out', 'work_dir'])
+def test_a_folder_that_cannot_be_written_to_is_refused_first(
+    sweep, monkeypatch, tmp_path, key
+):
+    read_only = tmp_path / 'read_only'
+    read_only.mkdir()
+    create = tempfile.TemporaryFile
+
+    def refuse(dir):
+        if os.fspath(dir) == str(read_only):
+            raise OSError(30, 'Read-only file system')
+        return create(dir=dir)
+
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    with pytest.raises(ValueError, match=f'Invalid `{key}`: expected a folder to wri'):
+        sweep(dict(a=TOP1), **{key: str(read_only)})
+    assert not (tmp_path / 'runs').exists()

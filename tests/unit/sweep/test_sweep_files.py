@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
@@ -28,6 +29,23 @@ def test_whole_lines_end_with_the_last_line_end():
     assert whole_lines(b'half') == b''
     assert whole_lines(b'one\ntwo\nhal') == b'one\ntwo\n'
     assert whole_lines(b'one\n') == b'one\n'
+
+
+def test_two_processes_do_not_append_at_once(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip('fcntl')
+    path = tmp_path / 'results.jsonl'
+    seen = []
+
+    def fsync(_):
+        with open(path, encoding='utf-8') as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen.append(other.read())
+
+    monkeypatch.setattr('os.fsync', fsync)
+    append_line(str(path), 'one')
+    append_line(str(path), 'two')
+    assert seen == ['one\n', 'one\ntwo\n']
 
 
 def test_a_config_reads_back_the_same(tmp_path):
