@@ -110,7 +110,7 @@ def file_stem(name: str, taken: Set[str]) -> str:
     """Convert a name to the stem of a file; equal stems get numbers.
 
     Args:
-        name (str): The name, with any characters.
+        name (str): The name, with any characters. A long one is cut.
         taken (Set[str]): The stems of other files; the result is added.
 
     Returns:
@@ -121,13 +121,18 @@ def file_stem(name: str, taken: Set[str]) -> str:
         >>> file_stem('KD+', taken), file_stem('KD*', taken)
         ('KD_', 'KD_-2')
     """
-    plain = stem = re.sub(r'[^\w.-]+', '_', name)
+    plain = stem = shortened(re.sub(r'[^\w.-]+', '_', name), LONGEST_NAME - 20)
     number = 1
     while stem in taken:
         number += 1
         stem = f'{plain}-{number}'
     taken.add(stem)
     return stem
+
+
+def shortened(name: str, size: int) -> str:
+    """Cut a name to a number of bytes in UTF-8."""
+    return name.encode('utf-8', 'replace')[:size].decode('utf-8', 'ignore')
 
 
 def check_writable(folder: str, key: str) -> None:

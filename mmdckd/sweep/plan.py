@@ -8,10 +8,12 @@ import json
 import os.path as osp
 import re
 from dataclasses import dataclass
+from glob import escape, glob
 from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
+from mmdckd.io.files import LONGEST_NAME, shortened
 from mmdckd.names import BEST, metric_name
 
 from .spec import Method, Recipe, Spec, Teacher
@@ -54,7 +56,8 @@ class Run:
     """One training and its final test.
 
     Runs with the same config, seed and teacher are the same run, whatever their
-    names. A fingerprint of these names the folder, so a changed config never uses
+    names: a run continues in the folder that it has, under whatever name. A
+    fingerprint of these ends the name of the folder, so a changed config never uses
     the results of another one. It leaves out :data:`LOG_ONLY`, except hooks that are
     not in :data:`LOG_ONLY_HOOKS`. Changes of the code are not detected; the results
     name the commit.
@@ -85,9 +88,8 @@ class Run:
         self.seed = seed
         self.teacher = teacher
         self.metric = metric
-        short = re.sub(r'[^\w.=-]+', '_', name)
         self.folder = osp.join(
-            work_dir, f'{short}-{self.fingerprint[:8]}', f'seed{seed}'
+            _folder_of(work_dir, name, fingerprint[:8]), f'seed{seed}'
         )
 
     def __str__(self) -> str:
@@ -276,6 +278,16 @@ class _Planner:
                 self.work_dir,
             )
         return self.runs[fingerprint, seed]
+
+
+def _folder_of(work_dir: str, name: str, ending: str) -> str:
+    """Return the folder of a run's seeds, which may have been named otherwise."""
+    plain = shortened(re.sub(r'[^\w.=-]+', '_', name), LONGEST_NAME - len(ending) - 1)
+    folder = osp.join(work_dir, f'{plain}-{ending}')
+    if osp.isdir(folder):
+        return folder
+    others = glob(osp.join(escape(work_dir), f'*-{ending}'))
+    return min(others, default=folder)
 
 
 def _resolve(where: str, recipe: Recipe) -> Config:

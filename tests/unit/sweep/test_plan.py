@@ -84,6 +84,25 @@ def test_the_same_training_is_run_once(plan):
     assert len(set(runs.values())) == 6
 
 
+def test_a_run_keeps_its_folder_under_another_name(plan):
+    first = plan(dict(plain={}), seeds=[0])[0].run
+    finish(first)
+    second = plan({'dml': {}}, seeds=[0, 1])
+    assert [entry.run.name for entry in second] == ['dml', 'dml']
+    assert second[0].run.folder == first.folder
+    assert os.path.dirname(second[1].run.folder) == os.path.dirname(first.folder)
+    other = plan(dict(dml=dict(cfg_options={'train_cfg.max_epochs': 3})), seeds=[0])
+    assert other[0].run.folder != first.folder
+
+
+def test_a_long_name_is_cut_in_the_name_of_the_folder(plan):
+    runs = [entry.run for entry in plan({'plain ' + '蒸馏' * 100: {}})]
+    for run in runs:
+        os.makedirs(run.folder)
+    assert len({run.folder for run in runs}) == 2
+    assert os.path.basename(os.path.dirname(runs[0].folder)).startswith('plain_蒸馏')
+
+
 def test_curves_are_kept_of_what_is_drawn_by_epoch(plan):
     entries = plan(dict(kd={}, dml=dict(group='peers')), seeds=[0])
     assert {e.name: e.keep_curves for e in entries} == dict(
