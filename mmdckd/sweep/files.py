@@ -2,9 +2,10 @@
 """Write files that stay valid whenever the process is killed."""
 
 import contextlib
+import math
 import os
 import pprint
-from typing import BinaryIO, Iterator
+from typing import Any, BinaryIO, Iterator
 
 from mmengine.config import Config
 
@@ -74,8 +75,26 @@ def write_config(path: str, cfg: Config) -> None:
     write_text(
         path,
         '\n'.join(
-            f'{key} = {pprint.pformat(value, sort_dicts=False)}'
+            f'{key} = {pprint.pformat(_readable(value), sort_dicts=False)}'
             for key, value in cfg.to_dict().items()
         )
         + '\n',
     )
+
+
+def _readable(value: Any) -> Any:
+    """Return a value in whose text each number can be read back."""
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_readable, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NotFinite(value)
+    return value
+
+
+class _NotFinite(float):
+    """An infinite number or NaN, whose plain text would be a name: inf."""
+
+    def __repr__(self) -> str:
+        return f"float('{float(self)}')"

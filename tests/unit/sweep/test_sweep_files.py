@@ -55,6 +55,7 @@ def test_a_config_reads_back_the_same(tmp_path):
                 students=dict(small=dict(type='A'), main=dict(size=(8, 8)), big={})
             ),
             scale=[1, (2.0, None)],
+            clip_grad=dict(norm_type=float('inf'), limits=(1.5, -float('inf'))),
             about='a "quoted"\ntext ' * 20,
             resume=False,
         )
