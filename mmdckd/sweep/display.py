@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Show the progress of a running sweep."""
 
-from typing import Dict, Optional
+from typing import IO, Dict, Optional, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mmdckd.console.calm_console import print_line
 from mmdckd.console.duration import duration
+from mmdckd.console.tolerant import TolerantOutput
 
 from .plan import Run
 from .scheduler import Scheduler
@@ -24,6 +25,8 @@ class Display:
 
     def __init__(self, total: int) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        # A sweep of days outlives the terminal that it was started in.
+        self.console.file = cast(IO[str], TolerantOutput(self.console.file))
         self.total = total
         self.ended = 0
         self._bars = Progress(
