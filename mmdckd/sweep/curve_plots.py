@@ -17,6 +17,13 @@ STYLES = [
 ]
 
 
+def label_of(name: str) -> str:
+    """Return the label that shows a name as it is: Matplotlib reads text between
+    dollars as a formula, and omits labels with an underscore first."""
+    label = name.replace('$', r'\$')
+    return f' {label}' if label.startswith('_') else label
+
+
 def draw_curves(lines: Sequence[Line]) -> Optional[Figure]:
     """Draw the metric and every statistic by epoch, averaged over the seeds.
 
@@ -47,7 +54,10 @@ def draw_curves(lines: Sequence[Line]) -> Optional[Figure]:
     for axes, (title, drawn) in zip(places, panels.items()):
         for (line, values), style in zip(drawn, cycle(STYLES)):
             axes.plot(
-                list(values), list(values.values()), label=line.method.name, **style
+                list(values),
+                list(values.values()),
+                label=label_of(line.method.name),
+                **style,
             )
         axes.set_title(title, fontsize='medium')
         axes.set_xlabel('epoch')

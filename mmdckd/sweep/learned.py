@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 from mmdckd.names import COHORT, TARGET, metric_name, metric_of
 
 from .lines import Line
-from .markdown import spread, table
+from .markdown import plain, spread, table
 from .results import keys_of
 from .statistics import summarize
 
@@ -72,7 +72,7 @@ def _table(lines: List[Line], columns: Dict[str, str]) -> str:
         values = [last_values(line, key) for key in columns.values()]
         if any(values):
             rows.append(
-                [line.method.name]
+                [plain(line.method.name)]
                 + [spread(summarize(each), digits=3) if each else '' for each in values]
             )
     return table(rows) if len(rows) > 1 else ''

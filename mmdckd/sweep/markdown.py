@@ -2,6 +2,7 @@
 """Write numbers and tables in Markdown."""
 
 import math
+import re
 from typing import Sequence
 
 from .statistics import Summary
@@ -17,6 +18,11 @@ def spread(summary: Summary, digits: int = 2) -> str:
     if math.isnan(summary.std):
         return f'{summary.mean:.{digits}f}'
     return f'{summary.mean:.{digits}f} ± {summary.std:.{digits}f}'
+
+
+def plain(name: str) -> str:
+    """Escape a name so that Markdown shows it as it is, in one line."""
+    return re.sub(r'[\\`*\[\]<|~]|(?<!\w)_|_(?!\w)', r'\\\g<0>', ' '.join(name.split()))
 
 
 def table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

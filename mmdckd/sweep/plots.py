@@ -21,7 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mmdckd.io.files import file_stem, replacing
 
-from .curve_plots import draw_curves
+from .curve_plots import draw_curves, label_of
 from .lines import Line
 from .statistics import summarize
 
@@ -48,7 +48,7 @@ def draw_plots(lines: Sequence[Line], out: str) -> List[Tuple[str, str]]:
                 title = f'{pair}: {title}'
             name = '_'.join(filter(None, [kind, pair]))
             name = file_stem(name, taken) + '.png'
-            figure.suptitle(title)
+            figure.suptitle(label_of(title))
             with replacing(osp.join(out, name)) as path:
                 figure.savefig(path, dpi=100, format='png')
             drawn.append((title, name))
@@ -74,7 +74,7 @@ def draw_accuracy(lines: Sequence[Line]) -> Figure:
         summary = summarize(values)
         axes.plot(values, [row] * len(values), '.', color='0.6')
         axes.errorbar(summary.mean, row, xerr=summary.margin, fmt='o', capsize=4)
-    axes.set_yticks(range(len(lines)), [line.method.name for line in lines])
+    axes.set_yticks(range(len(lines)), [label_of(line.method.name) for line in lines])
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel(f'{lines[0].metric}, {_shown(lines)}')
     axes.grid(axis='x', alpha=0.3)
@@ -138,15 +138,12 @@ def draw_map(pairs: Mapping[str, Sequence[Line]]) -> Optional[Figure]:
     handles: Dict[str, Any] = {}
     for axes, (pair, own) in zip(places, pairs.items()):
         _draw_costs(axes, own, styles, 'train_flops', 1e12, 'TFLOPs')
-        axes.set_title(pair, fontsize='medium')
+        axes.set_title(label_of(pair), fontsize='medium')
         handles.update(zip(*reversed(axes.get_legend_handles_labels())))
     for axes in places[len(pairs) :]:
         axes.set_axis_off()
-    figure.legend(
-        [handles[name] for name in styles if name in handles],
-        [name for name in styles if name in handles],
-        loc='outside right upper',
-    )
+    names = [label_of(name) for name in styles if label_of(name) in handles]
+    figure.legend([handles[name] for name in names], names, loc='outside right upper')
     return figure
 
 
@@ -206,7 +203,7 @@ def _draw_line(
         yerr=[s.margin for s in summaries],
         **style,
         capsize=4,
-        label=name,
+        label=label_of(name),
     )
 
 

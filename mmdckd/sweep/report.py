@@ -4,10 +4,11 @@
 import math
 import shlex
 from typing import Sequence, Tuple
+from urllib.parse import quote
 
 from .learned import learned_tables
 from .lines import Line, make_lines
-from .markdown import spread, table
+from .markdown import plain, spread, table
 from .plan import Entry
 from .results import Results, figure_of, has_metric
 from .spec import Method, Spec
@@ -49,7 +50,7 @@ def to_markdown(
     """
     lines = make_lines(spec, entries, results)
     mark = '#' * level
-    parts = [f'{mark} {spec.name}', spec.about]
+    parts = [f'{mark} {plain(spec.name)}', spec.about]
     if not lines:
         return '\n\n'.join([*parts, _not_run(spec, lines)]) + '\n'
     parts += [_preface(spec, lines)]
@@ -57,14 +58,14 @@ def to_markdown(
         own = [line for line in lines if line.method.pair == pair]
         if own:
             parts += [
-                f'{mark}# {pair}' if pair else '',
+                f'{mark}# {plain(pair)}' if pair else '',
                 _comparison(spec, own),
                 _differences(spec, own),
                 _details(own),
                 learned_tables(own),
             ]
     parts += [_not_run(spec, lines), _teachers(spec, entries, results)]
-    parts += [f'![{title}]({link}{file})' for title, file in plots]
+    parts += [f'![{plain(title)}]({quote(link + file)})' for title, file in plots]
     parts += [_notes(spec, lines, out, link)]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
@@ -94,7 +95,7 @@ def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
         students = str(line.num_students)
         if several and line.num_students > 1:
             students += f', {line.method.figure}'
-        name = line.method.name + (' (outdated)' if line.outdated else '')
+        name = plain(line.method.name) + (' (outdated)' if line.outdated else '')
         rows.append(
             [
                 name,
@@ -112,9 +113,9 @@ def _differences(spec: Spec, lines: Sequence[Line]) -> str:
     ]
     if not others:
         return ''
-    rows = [['Method', *(f'− {other.method.name}' for other in others)]]
+    rows = [['Method', *(f'− {plain(other.method.name)}' for other in others)]]
     rows += [
-        [line.method.name, *(_difference(line, other) for other in others)]
+        [plain(line.method.name), *(_difference(line, other) for other in others)]
         for line in lines
     ]
     return (
@@ -149,7 +150,7 @@ def _details(lines: Sequence[Line]) -> str:
         epochs = [r['best']['epoch'] for r in line.records.values() if r['best']]
         rows.append(
             [
-                line.method.name,
+                plain(line.method.name),
                 spread(summarize(list(line.values('first').values()))),
                 '' if one else spread(summarize(list(line.values('best').values()))),
                 ''
@@ -195,7 +196,7 @@ def _not_run(spec: Spec, lines: Sequence[Line]) -> str:
             for methods in (missing, spec.methods)
         )
         if absent:
-            where = f' for {pair}' if pair else ''
+            where = f' for {plain(pair)}' if pair else ''
             numbers.append(f'{absent} of {planned}{where}')
     return (
         f'Methods that have not run yet: {", ".join(numbers)}. '
@@ -211,7 +212,7 @@ def _teachers(spec: Spec, entries: Sequence[Entry], results: Results) -> str:
             if record is not None and has_metric(record, spec.metric):
                 value = figure_of(record, record['last']['test'], spec.metric, 'mean')
                 texts.append(
-                    f'{entry.name}, seed {entry.seed}: {value:.2f} '
+                    f'{plain(entry.name)}, seed {entry.seed}: {value:.2f} '
                     f'({record["parameters"]:,} parameters)'
                 )
     if not texts:
@@ -223,8 +224,9 @@ def _notes(spec: Spec, lines: Sequence[Line], out: str, link: str) -> str:
     records = [r for line in lines for r in line.records.values()]
     texts = [
         f'This command generates the report from '
-        f'[results.jsonl]({link}results.jsonl), which has one line a run (also as '
-        f'[results.csv]({link}results.csv)):\n\n    ' + report_command(spec, out)
+        f'[results.jsonl]({quote(link)}results.jsonl), which has one line a run (also '
+        f'as [results.csv]({quote(link)}results.csv)):\n\n    '
+        + report_command(spec, out)
     ]
     if any(line.outdated for line in lines):
         texts.append(

@@ -168,3 +168,14 @@ def test_every_pair_has_its_files(tmp_path):
     assert drawn[0][0] == 'a/b: accuracy/top1 by method'
     for _, name in drawn:
         assert np.asarray(Image.open(tmp_path / name)).std() > 0
+
+
+def test_plots_show_names_as_they_are(tmp_path):
+    """Also a formula that is none, and names that Matplotlib takes for hidden."""
+    lines = [
+        make_line(name, [70.0, 71.0], pair='$\\bad{$', group=group)
+        for name, group in (('_kd', ''), ('$\\worse{$', '_kd x'))
+    ]
+    assert len(draw_plots(lines, str(tmp_path))) == 2
+    labels = [text.get_text() for text in draw_cost(lines).legends[0].get_texts()]
+    assert sorted(labels) == [' _kd', ' _kd x']

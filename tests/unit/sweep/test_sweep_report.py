@@ -222,3 +222,18 @@ def test_a_seed_without_a_best_epoch_does_not_count_for_it():
 def test_plots_are_shown():
     text = report(make_spec(method('kd')), *KD, plots=[('by method', 'accuracy.png')])
     assert '![by method](accuracy.png)' in text
+
+
+def test_a_name_is_shown_as_it_is():
+    """Whatever it means to Markdown."""
+    spec = make_spec(method('a|b'), method('<i>_x_'), compare_with=('a|b',))
+    records = [record(m.name, 0, {TOP1: 70.0}) for m in spec.methods]
+    text = report(spec, *records, plots=[('a|b [c]', 'a b.png')])
+    rows = [line for line in text.splitlines() if line.startswith(r'| a\|b')]
+    assert len(rows) == 3
+    assert text.count(r'| \<i>\_x\_ |') == 3
+    assert r'| Method | − a\|b |' in text
+    assert r'![a\|b \[c\]](a%20b.png)' in text
+    assert '| kd_x4 |' in report(
+        make_spec(method('kd_x4')), record('kd_x4', 0, {TOP1: 1.0})
+    )
