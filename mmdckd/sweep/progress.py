@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Track the progress of runs and estimate the remaining time."""
 
+import contextlib
 import os.path as osp
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -12,6 +13,8 @@ from mmdckd.io.files import write_text
 
 class ProgressFileHook(Hook):
     """Writes the progress of training and the remaining time to a file.
+
+    Training goes on if the file cannot be written, as on a full disk.
 
     Args:
         path (str): The file.
@@ -34,10 +37,9 @@ class ProgressFileHook(Hook):
             self._next = now + self.interval
             done = runner.iter + 1
             pace = (now - self._start) / (done - self._first)
-            write_text(
-                self.path,
-                f'{done / runner.max_iters} {pace * (runner.max_iters - done)}',
-            )
+            part, left = done / runner.max_iters, pace * (runner.max_iters - done)
+            with contextlib.suppress(OSError):
+                write_text(self.path, f'{part} {left}')
 
 
 def read_progress(path: str) -> Tuple[float, Optional[float]]:

@@ -90,3 +90,18 @@ def test_a_name_in_brackets_is_shown_as_it_is(monkeypatch):
     with Display(1) as display:
         display.update(SimpleNamespace(running=[run], busy=False))
     assert 'dckd [/b] [red]' in out.getvalue()
+
+
+def test_a_run_outlives_a_full_disk(monkeypatch):
+    written = []
+
+    def write_text(path, text):
+        written.append(path)
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('mmdckd.sweep.progress.write_text', write_text)
+    hook = ProgressFileHook('progress.txt', interval=0)
+    runner = SimpleNamespace(iter=0, max_iters=2)
+    hook.before_train(runner)
+    hook.after_train_iter(runner)
+    assert written == ['progress.txt']
