@@ -123,7 +123,7 @@ def run_all(
         launcher = ClusterJobs(spec.executor, osp.join(work_dir, 'jobs'))
         scheduler = Scheduler(runs, slots, resume, launcher)
     else:
-        scheduler = Scheduler(runs, own_slots(jobs), resume)
+        scheduler = Scheduler(runs, own_slots(jobs, len(runs)), resume)
     failed = []
     with Display(len(runs)) as display, scheduler:
         while scheduler.busy:
@@ -140,15 +140,16 @@ def run_all(
     return failed
 
 
-def own_slots(jobs: Optional[int]) -> List[Dict[str, str]]:
-    """Return the environments of the parallel runs on this machine."""
+def own_slots(jobs: Optional[int], num_runs: int) -> List[Dict[str, str]]:
+    """Return the environments of the parallel runs on this machine. Few runs have the
+    cores of all."""
     gpus = visible_gpus()
     cores = (
         len(os.sched_getaffinity(0))
         if hasattr(os, 'sched_getaffinity')
         else os.cpu_count() or 1
     )
-    return make_slots(jobs or len(gpus) or cores, cores, gpus)
+    return make_slots(min(jobs or len(gpus) or cores, num_runs), cores, gpus)
 
 
 def keep_results(

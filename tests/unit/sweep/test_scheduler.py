@@ -1,8 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdckd.sweep.display import duration
+from mmdckd.sweep.running import own_slots
 from mmdckd.sweep.scheduler import make_slots
 
 
@@ -26,6 +28,15 @@ def test_jobs_take_turns_with_the_gpus():
         '0',
     ]
     assert {slot['OMP_NUM_THREADS'] for slot in slots} == {'2'}
+
+
+@pytest.mark.parametrize('jobs', [None, 3, 100])
+def test_the_cores_are_shared_by_the_runs_that_there_are(monkeypatch, jobs):
+    monkeypatch.setattr('os.sched_getaffinity', lambda _: range(16), raising=False)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    slots = own_slots(jobs, 2)
+    assert [slot['OMP_NUM_THREADS'] for slot in slots] == ['8', '8']
+    assert len(own_slots(jobs, 200)) == (jobs or 16)
 
 
 def test_durations_read_well():
