@@ -17,7 +17,8 @@ best             the same for the epoch that was best in validation, by its
                  best student; null without validation
 curves           the metrics of all validations, by name, and their ``epoch``;
                  null for teachers and methods of a group, which are not
-                 drawn by epoch; missing in lines of earlier versions
+                 drawn by epoch, and if there are more than fit into a line of
+                 1 MiB; missing in lines of earlier versions
 parameters       the number of parameters of the first student
 train_seconds    wall time of the training with its validations; null for a
                  resumed run
@@ -39,7 +40,7 @@ import os.path as osp
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmdckd.errors import invalid
-from mmdckd.io.data import is_number, read_json, read_lines
+from mmdckd.io.data import LONGEST_LINE, is_number, read_json, read_lines
 from mmdckd.names import metric_name
 
 from .files import append_line
@@ -144,6 +145,8 @@ class Results:
             fingerprint=entry.run.fingerprint,
             **result,
         )
+        if len(json.dumps(record)) >= LONGEST_LINE:  # with too many validations
+            record['curves'] = None
         append_line(self.path, json.dumps(record))
         self.records.append(record)
 

@@ -94,6 +94,16 @@ def test_curves_that_are_not_drawn_are_not_kept(tmp_path):
     ]
 
 
+def test_curves_that_are_too_long_for_a_line_are_not_kept(tmp_path):
+    """The file could not be read again."""
+    long = curves(range(50_000), **{f'metric{i}': [1.2345] * 50_000 for i in range(3)})
+    results = Results(str(tmp_path / 'results.jsonl'))
+    line = record('kd', 0, {TOP1: 1.0}, curves=long)
+    results.add(SPEC, entry('kd', 0, result_file=keep(tmp_path, 0, line)))
+    (read,) = Results(results.path).records
+    assert read == results.records[0] and read['curves'] is None
+
+
 def test_a_half_written_line_is_no_line(tmp_path):
     path = tmp_path / 'results.jsonl'
     write(path, record('kd', 0, {TOP1: 1.0}), record('kd', 1, {TOP1: 2.0}))
