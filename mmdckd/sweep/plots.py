@@ -170,9 +170,12 @@ def _draw_costs(
 
 
 def _all_groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
-    """Return the groups; a method without one is its own."""
+    """Return the groups; a method without one is its own, or belongs to that of its
+    name."""
     groups = _groups(lines)
-    groups.update((line.method.name, [line]) for line in lines if not line.method.group)
+    for line in lines:
+        if not line.method.group:
+            groups.setdefault(line.method.name, []).append(line)
     return groups
 
 

@@ -179,3 +179,15 @@ def test_plots_show_names_as_they_are(tmp_path):
     assert len(draw_plots(lines, str(tmp_path))) == 2
     labels = [text.get_text() for text in draw_cost(lines).legends[0].get_texts()]
     assert sorted(labels) == [' _kd', ' _kd x']
+
+
+def test_a_method_does_not_hide_the_group_of_its_name():
+    lines = [
+        make_line(name, [value], group=group, train_flops=units * 10**12)
+        for units, (name, value, group) in enumerate(
+            [('kd', 70.0, ''), ('kd x2', 72.0, 'kd'), ('kd x4', 74.0, 'kd')], start=1
+        )
+    ]
+    assert points(draw_cost(lines).axes[0]) == {
+        'kd': [(1.0, 70.0), (2.0, 72.0), (3.0, 74.0)]
+    }
