@@ -141,16 +141,18 @@ def top_of(predictor: 'Predictor', scores: 'Tensor', topk: int) -> Top:
 
 
 def picture_path(folder: str, path: str, taken: Set[str]) -> str:
-    """Return where to write the picture of an image; equal names get numbers."""
+    """Return where to write the picture of an image; the names of taken files get
+    numbers."""
     from mmdckd.io.files import path_below
 
-    stem, name, number = osp.splitext(osp.basename(path))[0], '', 1
+    stem, file, number = osp.splitext(osp.basename(path))[0], '', 1
     stem = os.fsdecode(os.fsencode(stem)[:200])
-    while not name or name in taken:
+    while not file or osp.realpath(file) in taken:
         name = f'{stem}.png' if number == 1 else f'{stem}-{number}.png'
+        file = path_below(folder, name)
         number += 1
-    taken.add(name)
-    return path_below(folder, name)
+    taken.add(osp.realpath(file))
+    return file
 
 
 @one_error_line()
@@ -178,7 +180,8 @@ def run(args: argparse.Namespace) -> None:
     if args.out_dir:
         os.makedirs(args.out_dir, exist_ok=True)
     undrawn: List[str] = []
-    taken: Set[str] = set()
+    # No picture replaces an image that is classified.
+    taken = {osp.realpath(path) for path, _ in images}
     folders = dict(images)
     predictions = []
     for path, scores in track(

@@ -321,6 +321,18 @@ def test_an_image_that_cannot_be_drawn_is_classified(
     assert len(rows_of(out / 'predictions.csv')) == 4
 
 
+def test_pictures_never_replace_the_images(student, images, tmp_path):
+    digit = (images / '0.png').read_bytes()
+    for name in ('0.png', '1.png'):
+        (tmp_path / name).write_bytes(digit)
+    (tmp_path / 'link.png').symlink_to(tmp_path / '1.png')
+    predict(student.checkpoint, tmp_path, '--out-dir', tmp_path, '--topk', 1)
+    for name in ('0.png', '1.png', 'link.png'):
+        assert (tmp_path / name).read_bytes() == digit
+    drawn = sorted(path.name for path in tmp_path.glob('*-2.png'))
+    assert drawn == ['0-2.png', '1-2.png', 'link-2.png']
+
+
 @pytest.mark.parametrize(
     'arguments, words',
     [
