@@ -217,7 +217,7 @@ def run(args: argparse.Namespace) -> None:
 
 def csv_path(args: argparse.Namespace) -> Optional[str]:
     """Return the CSV file to write, if any; raise if it cannot be written."""
-    from mmdckd.io.files import check_writable
+    from mmdckd.io.files import check_writable, is_special
 
     path = args.csv
     if path is None and any(map(osp.isdir, args.images)):
@@ -227,7 +227,8 @@ def csv_path(args: argparse.Namespace) -> Optional[str]:
             raise ValueError(
                 f'Invalid `--csv`: expected a file, got the folder {path!r}.'
             )
-        check_writable(osp.dirname(path) or '.', '--csv')
+        if not is_special(path):
+            check_writable(osp.dirname(path) or '.', '--csv')
     return path
 
 

@@ -67,18 +67,22 @@ def replacing(path: str) -> Iterator[str]:
 
     A temporary file in the same folder is written, flushed to the disk and
     renamed. If there is an error, or the process is killed, an existing file
-    stays as it was. A symbolic link is followed.
+    stays as it was. A symbolic link is followed. A device or a pipe, such as
+    ``/dev/null``, is written to directly.
 
     Args:
         path (str): The file. Its folder is created if needed.
 
     Yields:
-        str: The path of the temporary file to write to.
+        str: The path to write to, of the temporary file.
 
     Raises:
         OSError: If the file cannot be written. If the disk is full, the message
             has the file and the free space.
     """
+    if is_special(path):
+        yield path
+        return
     target = osp.realpath(path)
     folder = osp.dirname(target)
     os.makedirs(folder, exist_ok=True)
@@ -104,6 +108,12 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         _remove(beside)
     _flush_folder(folder)
+
+
+def is_special(path: str) -> bool:
+    """Tell whether a path is that of a device or a pipe, which a file must not
+    replace."""
+    return osp.exists(path) and not osp.isfile(path) and not osp.isdir(path)
 
 
 def file_stem(name: str, taken: Set[str]) -> str:

@@ -170,6 +170,20 @@ def test_a_csv_file_of_files_keeps_the_table(student, images, tmp_path, capsys):
     assert len(lines) == 3 and 'unsure' not in ''.join(lines)
 
 
+def test_a_device_is_no_file_to_replace(student, images, tmp_path, monkeypatch):
+    """Nor has its folder to be writable."""
+    monkeypatch.setattr('mmdckd.io.files.check_writable', None)
+    pipe = tmp_path / 'pipe'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        predict(student.checkpoint, images / '0.png', '--csv', pipe)
+        assert os.read(reader, 10) == b'path,label'
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize(
     'place, words',
     [('file/x.csv', 'Not a directory'), ('in', 'expected a file, got the folder')],

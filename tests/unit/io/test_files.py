@@ -26,6 +26,19 @@ def test_write_text_leaves_the_old_file_if_it_fails(tmp_path):
     assert path.read_text() == 'old'
 
 
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """So is a device: as root, `--csv /dev/null` replaced it for all processes."""
+    path = tmp_path / 'pipe'
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(str(path), 'text')
+        assert os.read(reader, 100) == b'text'
+    finally:
+        os.close(reader)
+    assert path.is_fifo() and list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     'machine, writer, age, kept',
     [
