@@ -4,7 +4,7 @@
 import argparse
 from typing import List, Optional
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import command_parser
 
@@ -26,5 +26,5 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd doctor') -> int:
         from .examination import examine
 
         report = examine()
-    print('\n'.join(report.lines).rstrip())
+    print_line('\n'.join(report.lines).rstrip())
     return 0 if report.healthy else 1

@@ -6,9 +6,10 @@ import argparse
 import os
 import os.path as osp
 import sys
-from typing import TYPE_CHECKING, List, Optional, Set, Tuple
+from io import StringIO
+from typing import TYPE_CHECKING, List, Optional, Set, TextIO, Tuple
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import command_parser
 from .errors import one_error_line
@@ -127,6 +128,11 @@ def find_images(paths: List[str], unread: List[str]) -> List[Tuple[str, str]]:
     return files
 
 
+def is_terminal(stream: Optional[TextIO]) -> bool:
+    """Tell whether a stream is a terminal; None, a closed one, is not."""
+    return stream is not None and stream.isatty()
+
+
 def shown(text: str) -> str:
     """Escape the characters of a text that would control a terminal."""
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -190,7 +196,7 @@ def run(args: argparse.Namespace) -> None:
         total=len(images),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=not is_terminal(sys.stderr),
     ):
         top = top_of(predictor, scores, args.topk)
         names = [predictor.name_of(label) for label in range(len(scores))]
@@ -207,11 +213,11 @@ def run(args: argparse.Namespace) -> None:
         write_csv(predictions, out)
     if predictions and any(folders.values()):
         for line in summarize(predictions):
-            print(shown(line))
+            print_line(shown(line))
     elif predictions:
         print_table(predictions, args.topk)
     if predictions and out:
-        print(f'{len(predictions):,} images in {shown(out)}')
+        print_line(f'{len(predictions):,} images in {shown(out)}')
     name_faults(unread, undrawn, args.on_broken == 'error')
 
 
@@ -256,9 +262,11 @@ def print_table(predictions: List['Prediction'], topk: int) -> None:
             table.add_row(
                 Text('' if row else shown(path)), Text(shown(name)), f'{score:.2%}'
             )
+    text, terminal = StringIO(), is_terminal(sys.stdout)
     # In a file or a pipe, lines are as long as they need to be.
-    console = Console() if sys.stdout.isatty() else Console(width=10**4)
-    console.print(table)
+    width = None if terminal else 10**4
+    Console(file=text, force_terminal=terminal, width=width).print(table)
+    print_line(text.getvalue().rstrip('\n'))
 
 
 def name_faults(unread: List[str], undrawn: List[str], fail: bool) -> None:

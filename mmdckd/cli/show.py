@@ -5,7 +5,7 @@ who learns what from whom. Neither weights nor data are needed."""
 import argparse
 from typing import TYPE_CHECKING, Any, List, Optional
 
-from mmdckd.console.calm_console import open_console
+from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import add_cfg_options, command_parser
 from .errors import check_file, one_error_line
@@ -77,7 +77,7 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd show') -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the tables of a config."""
     check_file('config', args.config)
-    print('\n\n'.join(tables_of(cohort_config(args), args.size)))
+    print_line('\n\n'.join(tables_of(cohort_config(args), args.size)))
 
 
 def cohort_config(args: argparse.Namespace) -> 'Config':

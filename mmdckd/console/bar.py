@@ -14,15 +14,17 @@ class Bar:
     worker does not inherit a thread that draws.
 
     Args:
-        stream (TextIO): The output.
+        stream (TextIO, optional): The output; None shows nothing.
     """
 
     #: The shortest time between two updates, in seconds.
     INTERVAL = 0.2
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Optional[TextIO]) -> None:
         self._stream = stream
-        self._is_terminal = stream.isatty() and os.environ.get('TERM') != 'dumb'
+        self._is_terminal = (
+            stream is not None and stream.isatty() and os.environ.get('TERM') != 'dumb'
+        )
         self._progress: Optional[Progress] = None
         self._next = 0.0
 
@@ -61,8 +63,9 @@ class Bar:
             text (str): The lines.
         """
         if self._progress is None:
-            self._stream.write(f'{text}\n')
-            self._stream.flush()
+            if self._stream is not None:
+                self._stream.write(f'{text}\n')
+                self._stream.flush()
             return
         from rich.text import Text
 

@@ -81,12 +81,13 @@ class CalmConsole:
     """
 
     def __init__(self, stream: Optional[TextIO] = None) -> None:
-        self._stream = stream or sys.stdout
+        # Python has no standard output if it was closed.
+        self._stream: Optional[TextIO] = stream or sys.stdout
         self._bar = Bar(self._stream)
         # Records for the log file, kept until it exists.
         self._to_file = MemoryHandler(1, logging.NOTSET)
         self._replaced: List[Tuple[logging.Logger, List[logging.Handler]]] = []
-        self._silent = _is_not_first()
+        self._silent = _is_not_first() or self._stream is None
 
     def open(self) -> 'CalmConsole':
         """Redirect the warnings and loggers of this process."""

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import struct
+import sys
 import zlib
 from collections import Counter
 
@@ -31,6 +32,13 @@ def png(width, height):
     content[16:24] = struct.pack('>II', width, height)
     content[29:33] = struct.pack('>I', zlib.crc32(content[12:29]))
     return bytes(content)
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, text):
+        raise BrokenPipeError
 
 
 @pytest.fixture(scope='module')
@@ -182,6 +190,21 @@ def test_a_device_is_no_file_to_replace(student, images, tmp_path, monkeypatch):
     finally:
         os.close(reader)
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize('place', ['0.png', ''])
+def test_any_output_will_do(student, images, tmp_path, monkeypatch, place):
+    """One that cannot encode a name, one that is closed, or one nobody reads."""
+    monkeypatch.setattr(Predictor, 'name_of', lambda self, label: f'é{label}')
+    written, csv = io.BytesIO(), tmp_path / 'x.csv'
+    command = (student.checkpoint, images / place, '--csv', csv, '--topk', 1)
+    command += ('--on-broken', 'skip')
+    for stdout in (io.TextIOWrapper(written, 'ascii'), None, Gone()):
+        monkeypatch.setattr(sys, 'stdout', stdout)
+        predict(*command)
+        assert rows_of(csv)[0]['class'].startswith('é')
+        csv.unlink()
+    assert b'\\xe9' in written.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -31,3 +31,12 @@ def test_a_reader_that_is_gone_is_no_error(monkeypatch, verbose):
     with open_console(verbose):
         print_line('a line')
         print_line('another line')
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_a_closed_output_is_no_error(monkeypatch, verbose):
+    monkeypatch.setattr(sys, 'stdout', None)
+    with open_console(verbose) as console:
+        print_line('a line')
+        if console:
+            console.show_bar('epoch 1', 1, 2, '')
