@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmpretrain.models.backbones.mixmim import MixMIMBlock
+from mmpretrain.models.utils import ShiftWindowMSA
 from torch import Tensor, nn
 
 from mmdckd.inference.image_pipeline import ImagePipeline
@@ -50,6 +52,7 @@ def export_onnx(config: str, out: str) -> float:
     cfg = Config.fromfile(config)
     images = random_images(cfg, 5)
     model, classes = load_network(cfg, cfg.load_from)
+    _accept_any_batch(model)
     network = _Logits(model).eval()
     with torch.no_grad():
         expected = network(images)
@@ -103,6 +106,24 @@ def require_onnx() -> None:
             f"Install the extra `onnx` (pip install 'mmdckd[onnx]'), or: "
             f'pip install {" ".join(missing)}'
         )
+
+
+def _accept_any_batch(model: nn.Module) -> None:
+    """Let windows of any number of images be traced.
+
+    MMPretrain computes that number with floats, which the exporter takes for a
+    constant: a Swin transformer would be right for batches of two images only.
+    """
+    for module in model.modules():
+        if isinstance(module, (ShiftWindowMSA, MixMIMBlock)):
+            module.window_reverse = _window_reverse  # type: ignore[assignment]
+
+
+def _window_reverse(windows: Tensor, height: int, width: int, size: int) -> Tensor:
+    """Join windows to feature maps (B, H, W, C); see ``ShiftWindowMSA``."""
+    rows, columns = height // size, width // size
+    parts = windows.view(-1, rows, columns, size, size, windows.shape[-1])
+    return parts.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
 
 
 class _Logits(nn.Module):

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 from onnx import TensorProto, helper
 
 from helpers.runs import pack, student_scores
@@ -109,6 +110,30 @@ def test_the_onnx_file_describes_itself(student):
     metadata = {item.key: item.value for item in model.metadata_props}
     assert json.loads(metadata['classes']) == list('0123456789')
     assert not Path(f'{student}.onnx.tmp').exists()
+
+
+@pytest.mark.slow
+def test_shifted_windows_become_onnx(student, tmp_path):
+    """Batches of other sizes than the traced one had other logits."""
+    cfg = Config.fromfile(f'{student}.py')
+    arch = dict(embed_dims=8, depths=[2], num_heads=[2])
+    cfg.model.backbone = dict(
+        type='SwinTransformer',
+        arch=arch,
+        img_size=24,
+        patch_size=2,
+        window_size=4,
+        out_indices=(0,),
+        pad_small_map=True,
+    )
+    cfg.model.head.in_channels = 8
+    cfg.test_dataloader.dataset.pipeline[1].scale = (24, 24)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        weights = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=weights), tmp_path / 'swin.pth')
+    cfg.load_from = str(tmp_path / 'swin.pth')
+    cfg.dump(str(tmp_path / 'swin.py'))
+    assert export_onnx(str(tmp_path / 'swin.py'), str(tmp_path / 'swin.onnx')) < 1e-5
 
 
 def test_a_pipeline_that_leaves_sizes_as_they_are_is_refused(student, tmp_path):
