@@ -26,10 +26,12 @@ def export_onnx(config: str, out: str) -> float:
     """Write an exported student as ONNX, and compare it with PyTorch.
 
     The file has one input, ``images``, of shape (B, 3, H, W): the result of the
-    test pipeline, with BGR pixels from 0 to 255. Normalization and channel order
-    are part of the graph. The output is ``logits``, of shape (B, C). B is
-    arbitrary; H and W are those of the pipeline. The metadata contain the names
-    of the classes as JSON under ``classes``, and the task under ``task``.
+    test pipeline, with pixels from 0 to 255, BGR unless a transform changes the
+    order, as for CIFAR. For gray images, it is (B, 1, H, W). Normalization, and
+    the channel order of the ``data_preprocessor``, are part of the graph. The
+    output is ``logits``, of shape (B, C). B is arbitrary; H and W are those of the
+    pipeline. The metadata contain the names of the classes as JSON under
+    ``classes``, and the task under ``task``.
 
     To compare, onnxruntime and PyTorch classify random images in batches of 1, 2
     and 5 on the CPU.
@@ -143,8 +145,10 @@ def random_images(cfg: Config, count: int) -> Tensor:
     pipeline = ImagePipeline(cfg)
     random = np.random.RandomState(0)
     sizes = [(240, 320) if i % 2 else (360, 240) for i in range(count)]
+    channels = () if pipeline.is_gray else (3,)
     packed = [
-        pipeline.pack(random.randint(0, 256, (*size, 3), np.uint8)) for size in sizes
+        pipeline.pack(random.randint(0, 256, (*size, *channels), np.uint8))
+        for size in sizes
     ]
     shapes = {tuple(each['inputs'].shape) for each in packed}
     if len(shapes) > 1:

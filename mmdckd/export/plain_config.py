@@ -3,6 +3,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
+from mmpretrain.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
@@ -28,10 +29,12 @@ def plain_config(
 
     It contains the student's complete ``model``, its ``data_preprocessor`` and,
     if the run has them, the settings of its test. A dataset that MMPretrain does
-    not have is replaced by a ``CustomDataset`` with the same pipeline, whose
-    ``data_root`` the user has to set. For a network inside a
-    :class:`~mmdckd.models.backbones.ModuleBackbone`, which MMPretrain does not
-    have, the config imports mmdckd and the function that builds the network.
+    not have, or that has no image files (CIFAR, MNIST), is replaced by a
+    ``CustomDataset`` with the same pipeline, whose ``data_root`` the user has to
+    set. Its pipeline first makes of an image file what the dataset has. For a
+    network inside a :class:`~mmdckd.models.backbones.ModuleBackbone`, which
+    MMPretrain does not have, the config imports mmdckd and the function that
+    builds the network.
 
     Args:
         cfg (Config): The config of the run.
@@ -125,11 +128,12 @@ def _pipeline(loader: Any) -> Optional[list]:
 def _test_dataloader(
     loader: dict, scope: str, classes: Optional[Sequence[str]]
 ) -> dict:
-    if not _foreign(loader, DATASETS, scope):
+    loading = _loading(loader['dataset'], scope)
+    if loading is None and not _foreign(loader, DATASETS, scope):
         return as_plain(loader)
     pipeline = as_plain(loader['dataset']['pipeline'])
     if not any(t['type'].endswith('LoadImageFromFile') for t in pipeline):
-        pipeline.insert(0, dict(type='LoadImageFromFile'))
+        pipeline = (loading or [dict(type='LoadImageFromFile')]) + pipeline
     dataset = dict(type='CustomDataset', data_root='data/test', pipeline=pipeline)
     if classes:
         dataset['classes'] = list(classes)
@@ -139,6 +143,28 @@ def _test_dataloader(
         sampler=dict(type='DefaultSampler', shuffle=False),
         dataset=dataset,
     )
+
+
+def _loading(dataset: dict, scope: str) -> Optional[List[dict]]:
+    """Return the transforms that make of an image file what a dataset of MMPretrain
+    without files has; None for another dataset."""
+    kind = dataset.get('type')
+    if isinstance(kind, str):
+        kind = _find(kind, DATASETS, dataset.get('_scope_', scope))
+    if kind in (CIFAR10, CIFAR100):
+        return [
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(32, 32)),
+            # Files are read as BGR; these images are RGB.
+            dict(type='NumpyToPIL', to_rgb=True),
+            dict(type='PILToNumpy'),
+        ]
+    if kind in (MNIST, FashionMNIST):
+        return [
+            dict(type='LoadImageFromFile', color_type='grayscale'),
+            dict(type='Resize', scale=(28, 28)),
+        ]
+    return None
 
 
 def _evaluators(evaluators: Any, scope: str) -> List[dict]:

@@ -203,8 +203,8 @@ def _header(plain: Config, cfg: Config, meta: dict) -> List[str]:
         own = loader['dataset'].get('type')
         if plain.test_dataloader.dataset.get('type') != own:
             lines += [
-                f'It was tested on {own}, which MMPretrain does not have. To test',
-                'it, set `test_dataloader.dataset.data_root` to a folder with one',
+                f'It was tested on {own}. To test it on image files,',
+                'set `test_dataloader.dataset.data_root` to a folder with one',
                 'subfolder of images for each class; sorted by name, these are '
                 'the classes in order.',
             ]

@@ -44,6 +44,11 @@ class ImagePipeline:
             self._load = TRANSFORMS.build(load)
             self._pack = Compose([TRANSFORMS.build(t) for t in others])
 
+    @property
+    def is_gray(self) -> bool:
+        """bool: Whether images are read with one channel."""
+        return self._load.color_type.startswith('grayscale')
+
     def read(self, path: str) -> dict:
         """Read an image file and convert it to the input of the network.
 
@@ -51,7 +56,7 @@ class ImagePipeline:
             path (str): The file.
 
         Returns:
-            dict: With ``inputs``, of shape (3, H, W).
+            dict: With ``inputs``, of shape (3, H, W), or (1, H, W) for gray images.
 
         Raises:
             OSError: If it cannot be read; the message has its path.
@@ -62,7 +67,8 @@ class ImagePipeline:
         """Convert an image to the input of the network.
 
         Args:
-            image (np.ndarray): BGR pixels of shape (H, W, 3), as read by OpenCV.
+            image (np.ndarray): BGR pixels of shape (H, W, 3), as read by OpenCV,
+                or gray ones of shape (H, W).
 
         Returns:
             dict: See :meth:`read`.

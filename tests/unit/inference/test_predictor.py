@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -13,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import MODELS, DefaultScope
 from onnx import TensorProto, helper
 
 from helpers.runs import pack, student_scores
 from mmdckd.export import export_onnx, export_student
+from mmdckd.export.onnx_file import random_images
 from mmdckd.inference import Predictor, network
 from mmdckd.inference.image_pipeline import ImagePipeline
 
@@ -110,6 +113,26 @@ def test_the_onnx_file_describes_itself(student):
     metadata = {item.key: item.value for item in model.metadata_props}
     assert json.loads(metadata['classes']) == list('0123456789')
     assert not Path(f'{student}.onnx.tmp').exists()
+
+
+@pytest.mark.parametrize(
+    'kind, shape', [('CIFAR100', (32, 32, 3)), ('FashionMNIST', (28, 28))]
+)
+def test_files_become_what_a_dataset_without_files_has(trained, tmp_path, kind, shape):
+    """The export refused them, and the channels of CIFAR were in another order."""
+    cfg = copy.deepcopy(trained.cfg)
+    pipeline = [dict(type='PackInputs')]
+    cfg.test_dataloader.dataset = dict(type=kind, data_root='no', pipeline=pipeline)
+    written = export_student(str(trained.checkpoint), str(tmp_path), 'student1', cfg)
+    image = np.random.RandomState(0).randint(0, 256, shape, np.uint8)
+    mmcv.imwrite(image[..., ::-1] if image.ndim == 3 else image, f'{tmp_path}/x.png')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        expected = Compose(pipeline)(dict(img=image))['inputs']
+    predictor = Predictor(written.config)
+    assert torch.equal(predictor.read(f'{tmp_path}/x.png')['inputs'], expected)
+    images = random_images(predictor.cfg, 2)
+    assert images.shape == (2, *expected.shape)
+    assert f'# It was tested on {kind}.' in Path(written.config).read_text()
 
 
 @pytest.mark.slow
