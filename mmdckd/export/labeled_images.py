@@ -7,7 +7,8 @@ from typing import Any, Iterator, List, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
-from mmpretrain.datasets import CIFAR10, MNIST, CustomDataset, ImageNet
+from mmpretrain.datasets import CIFAR10, CIFAR100, MNIST, CustomDataset, ImageNet
+from mmpretrain.datasets import FashionMNIST as MMPretrainFashionMNIST
 
 from mmdckd.datasets import Digits, FashionMNIST, Glyph62, ImageFolder
 from mmdckd.errors import did_you_mean
@@ -22,6 +23,7 @@ MOST_IMAGES = 5000
 #: config. MMEngine's base class would read annotations from a pickle.
 HARMLESS = (
     CIFAR10,
+    CIFAR100,
     CustomDataset,
     Digits,
     FashionMNIST,
@@ -29,6 +31,7 @@ HARMLESS = (
     ImageFolder,
     ImageNet,
     MNIST,
+    MMPretrainFashionMNIST,
 )
 #: A packed image and its label.
 Labeled = Tuple[dict, int]
@@ -101,8 +104,10 @@ class RunImages:
         scope = cfg.get('default_scope') or 'mmengine'
         with DefaultScope.overwrite_default_scope(scope):
             kind: Any = dataset['type']
-            if isinstance(kind, str):
-                kind = DATASETS.get(kind)
+            if isinstance(kind, str):  # as it will be built
+                own = dataset.get('_scope_')
+                with DATASETS.switch_scope_and_registry(own) as registry:
+                    kind = registry.get(kind)
             if not trusted and kind not in HARMLESS:
                 raise ValueError(
                     f'the checkpoint names the dataset {dataset["type"]!r}, which is '

@@ -293,6 +293,10 @@ def test_a_run_that_names_no_dataset_is_refused():
     'dataset, words',
     [
         (dict(type='mmdckd.ImageFolder', data_root='gone'), 'cannot be read'),
+        (dict(type='CIFAR100', data_root='gone'), 'cannot be read'),
+        (dict(type='FashionMNIST', data_root='gone'), 'cannot be read'),
+        (dict(type='CustomDataset', data_root='gone'), 'cannot be read'),
+        (dict(type='ImageNet', _scope_='mmpretrain', data_root='gone'), 'be read'),
         (dict(type='BaseDataset', ann_file='a.pkl'), 'alone'),
         (dict(type='os.system', command='true'), 'type.*os.system'),
     ],
