@@ -19,10 +19,13 @@ from .onnx_file import require_onnx
 #: The largest number of images on which ranges of activations are measured.
 CALIBRATION_IMAGES = 256
 _BATCH = 16
-#: The operators that are quantized in a network with layer normalization. Others,
-#: such as additions to the residual stream, would lose far more accuracy, because
-#: all channels share one scale.
+#: The operators that are quantized in a network with layer or group normalization.
+#: Others, such as additions to the residual stream, would lose far more accuracy,
+#: because all channels share one scale.
 _PRODUCTS = ['Conv', 'Gemm', 'MatMul']
+#: The operators of these normalizations. onnxruntime fails to quantize all operators
+#: of a network with group normalization, which becomes instance normalization.
+_NORMS = {'LayerNormalization', 'InstanceNormalization', 'GroupNormalization'}
 
 
 def calibration_images(folder: str) -> List[str]:
@@ -49,9 +52,9 @@ def export_int8(config: str, onnx: str, out: str, images: Sequence[str]) -> None
 
     It uses onnxruntime's static quantization in QDQ format. Weights are int8 with
     a scale for each output channel; activations are uint8 between the smallest and
-    largest value on the calibration images. In a network with layer normalization
-    (a transformer), only convolutions and matrix products are quantized. Input,
-    output and metadata are those of the float file.
+    largest value on the calibration images. In a network with layer or group
+    normalization (a transformer), only convolutions and matrix products are
+    quantized. Input, output and metadata are those of the float file.
 
     Args:
         config (str): The config of the student, with its test pipeline.
@@ -91,9 +94,7 @@ def export_int8(config: str, onnx: str, out: str, images: Sequence[str]) -> None
             beside,
             Reader(_batches(pipeline, images)),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=(
-                _PRODUCTS if 'LayerNormalization' in operators else None
-            ),
+            op_types_to_quantize=(_PRODUCTS if operators & _NORMS else None),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

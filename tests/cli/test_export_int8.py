@@ -21,7 +21,7 @@ from helpers.runs import loader, run_config, train
 from mmdckd.cli import export as export_command
 from mmdckd.cli.export import main
 from mmdckd.datasets import Digits
-from mmdckd.export import measuring
+from mmdckd.export import export_int8, measuring
 from mmdckd.export.cohort_checkpoint import Cohort
 from mmdckd.export.int8 import CALIBRATION_IMAGES, calibration_images
 from mmdckd.export.labeled_images import RunImages
@@ -275,6 +275,43 @@ def test_a_labeled_folder_with_other_classes_is_refused(
             *('--test', tmp_path / 'in'),
         )
     assert not (tmp_path / 'out').exists()
+
+
+class Pixels(torch.nn.Sequential):
+    def forward(self, images):
+        return super().forward(images / 255)
+
+
+@pytest.mark.slow
+def test_a_network_with_group_normalization(exported, digits, tmp_path):
+    """onnxruntime failed to quantize all of its operators."""
+    torch.manual_seed(0)
+    network = Pixels(
+        torch.nn.Conv2d(3, 8, 3, 2),
+        torch.nn.GroupNorm(2, 8),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 3),
+        torch.nn.GroupNorm(2, 8),
+        torch.nn.Flatten(),
+        torch.nn.Linear(72, 10),
+    ).eval()
+    images, _ = packed(exported[0], digits / 'test')
+    torch.onnx.export(
+        network,
+        (torch.from_numpy(images[:2]),),
+        str(tmp_path / 'float.onnx'),
+        input_names=['images'],
+        dynamic_shapes=({0: torch.export.Dim('batch')},),
+        dynamo=True,
+        external_data=False,
+    )
+    paths = [tmp_path / name for name in ('float.onnx', 'int8.onnx')]
+    files = sorted(map(str, (digits / 'train').rglob('*.png')))[:32]
+    export_int8(f'{exported[0]}.py', *map(str, paths), files)
+    plain, quantized = (logits_of(path, images) for path in paths)
+    assert abs(plain - quantized).mean() < 0.1 * abs(plain).mean()
+    quantized_types = [node.op_type for node, *_ in weights_in(onnx.load(paths[1]))]
+    assert sorted(quantized_types) == ['Conv', 'Conv', 'Gemm']
 
 
 def test_the_runs_images_are_read_with_its_labels(trained):
