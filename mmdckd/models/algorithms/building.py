@@ -76,7 +76,7 @@ def check_first_step(model: Any) -> None:
     # Students that are blind to different folds learn different things.
     fold_of = model.folds.fold_of if isinstance(model.folds, FoldPlan) else {}
     if model.exchange is not None:
-        model.exchange.check_distinct()
+        model.exchange.check_distinct(fold_of)
     elif model.parallel == 'cohort' and get_world_size() > 1:
         raise ValueError(
             "Invalid `model.parallel`: expected 'data' in a runner that puts every "

@@ -2,7 +2,7 @@
 """The exchange between processes that hold different students."""
 
 import hashlib
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.dist import all_gather_object
@@ -115,16 +115,17 @@ class Exchange:
                 ]
         return members
 
-    def check_distinct(self) -> None:
+    def check_distinct(self, fold_of: Mapping[str, int]) -> None:
         """Check that no two students of any processes would stay equal; see
         :meth:`.StudentCohort.check_distinct`."""
         own = {name: _digest(each) for name, each in self._cohort.predictable()}
-        seen: Dict[bytes, str] = {}
+        seen: Dict[Tuple[bytes, Optional[int]], str] = {}
         for part in all_gather_object(own, self.mesh.peers):
             for name, digest in part.items():
-                if digest in seen:
-                    raise equal_students(seen[digest], name)
-                seen[digest] = name
+                key = digest, fold_of.get(name)
+                if key in seen:
+                    raise equal_students(seen[key], name)
+                seen[key] = name
 
 
 def _digest(network: nn.Module) -> bytes:

@@ -216,12 +216,17 @@ def test_members_predict_as_in_one_process():
                     assert own_label == label
 
 
-def twins(rank):
-    model = distil(parallel='cohort', **SMALL)
+def twins(rank, **cfg):
+    model = distil(parallel='cohort', **SMALL, **cfg)
     first, second = model.cohort.students.values()
     second.load_state_dict(first.state_dict())
     spread(model, CohortMesh(model.cohort.names))
     return model
+
+
+def blind_twins(rank):
+    """Each is blind to the images that the other one sees."""
+    return twins(rank, folds=dict(), distiller=dckd(collector='held_out'))
 
 
 def broken(rank):
@@ -284,8 +289,11 @@ def refusals(rank):
 
     errors = {reason: raised(spread_out, cfg) for reason, cfg in REFUSED.items()}
     wrapper = KeepGradients(torch.optim.SGD([torch.ones(1)], 1.0))
-    for build in (twins, unspread, broken):
-        errors[build.__name__] = raised(build(rank).train_step, digits(4), wrapper)
+    data = digits(4)
+    for index, sample in enumerate(data['data_samples']):
+        sample.set_metainfo(dict(fold=index % 2))
+    for build in (twins, blind_twins, unspread, broken):
+        errors[build.__name__] = raised(build(rank).train_step, data, wrapper)
     return errors
 
 
@@ -297,6 +305,7 @@ def test_what_cannot_be_spread_is_refused():
         assert reason in first[reason]
         assert first[reason].endswith("got 'cohort'.")
     assert "'student0' and 'student1' with bitwise equal weights" in first['twins']
+    assert first['blind_twins'] is None
     assert 'build_runner' in first['unspread']
     assert (
         'Not finite: the loss of student1: student.student1.loss=nan'
