@@ -49,12 +49,13 @@ class PreemptionHook(Hook):
     FILENAME = 'interrupted.pth'
     SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
-    #: Iterations after which several processes ask each other whether one was
-    #: told to stop, which takes an all-reduce of one number.
+    #: The fewest iterations between two times that several processes ask each
+    #: other whether one was told to stop, which takes an all-reduce of one number.
     INTERVAL = 10
 
     def __init__(self) -> None:
         self._received = 0
+        self._asked = 0  # the iteration in which processes last asked each other
         self._previous: Dict[int, Any] = {}
 
     def before_train(self, runner) -> None:
@@ -65,7 +66,7 @@ class PreemptionHook(Hook):
                 "dict(type='mmdckd.ExactResumeHook') with `PreemptionHook`, which "
                 'saves in the middle of an epoch, got none.'
             )
-        self._received = 0
+        self._received, self._asked = 0, runner.iter
         loops = [runner.train_loop, runner.val_loop]
         for loader in [loop.dataloader for loop in loops if loop is not None]:
             if getattr(loader.worker_init_fn, 'func', None) is not _shield:
@@ -85,7 +86,8 @@ class PreemptionHook(Hook):
         step_done = getattr(runner.optim_wrapper, 'should_update', None)
         if step_done is not None and not step_done():
             return
-        if get_world_size() == 1 or iteration % self.INTERVAL == 0:
+        if get_world_size() == 1 or iteration - self._asked >= self.INTERVAL:
+            self._asked = iteration
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=iteration))
 
     def after_val(self, runner) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mmengine.hooks import Hook
@@ -13,7 +14,7 @@ from mmengine.runner import Runner
 
 from helpers.resumed import assert_equal, config, final, logged, resumed
 from helpers.runs import run_config, train
-from mmdckd.engine.hooks import PreemptionHook
+from mmdckd.engine.hooks import PreemptionHook, preemption_hook
 
 FORK = multiprocessing.get_context('fork')
 
@@ -123,3 +124,15 @@ def test_signals_mean_afterwards_what_they_meant_before(tmp_path, by_epoch):
     with pytest.raises(RuntimeError, match='it failed'):
         runner.train()
     assert [signal.getsignal(n) for n in PreemptionHook.SIGNALS] == before
+
+
+def test_processes_ask_each_other_after_steps_that_take_several_iterations(monkeypatch):
+    monkeypatch.setattr(preemption_hook, 'get_world_size', lambda: 2)
+    hook, asked = PreemptionHook(), []
+    hook._end_if_told = lambda runner, meta: asked.append(meta['iter'])
+    for iteration in range(60):
+        done = (iteration + 1) % 7 == 0
+        wrapper = SimpleNamespace(should_update=lambda done=done: done)
+        runner = SimpleNamespace(epoch=0, iter=iteration, optim_wrapper=wrapper)
+        hook.after_train_iter(runner, iteration)
+    assert asked == [14, 28, 42, 56]
