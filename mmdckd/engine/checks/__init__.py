@@ -6,6 +6,7 @@ from .by_epoch import check_by_epoch
 from .checkpoint import check_checkpoint
 from .class_names import check_class_names
 from .custom_keys import check_custom_keys
+from .equal_parts import check_equal_parts
 from .monitors import check_monitors
 from .single_images import check_single_images
 from .unlabeled_images import check_unlabeled_images, has_unlabeled
@@ -15,6 +16,7 @@ __all__ = [
     'check_checkpoint',
     'check_class_names',
     'check_custom_keys',
+    'check_equal_parts',
     'check_monitors',
     'check_single_images',
     'check_unlabeled_images',

@@ -13,6 +13,7 @@ from ..checks import (
     check_by_epoch,
     check_checkpoint,
     check_custom_keys,
+    check_equal_parts,
     check_monitors,
     check_single_images,
     check_unlabeled_images,
@@ -38,6 +39,7 @@ class CheckRunHook(Hook):
       images with and without labels.
     - A batch of one image, the last of an epoch, must not reach a BatchNorm
       layer that sees one value per channel.
+    - All processes must have the same number of batches.
 
     :class:`~mmdckd.engine.hooks.CheckLabelsHook` compares class names.
 
@@ -74,7 +76,8 @@ class CheckRunHook(Hook):
         check_checkpoint(runner, checkpoint)
 
     def before_train(self, runner) -> None:
-        """Check the units of time, the metrics and the batches."""
+        """Check the processes, the units of time, the metrics and the batches."""
+        check_equal_parts(runner.train_dataloader)
         check_by_epoch(runner)
         self._metrics_known = check_monitors(runner)
         check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
