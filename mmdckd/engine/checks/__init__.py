@@ -9,6 +9,7 @@ from .custom_keys import check_custom_keys
 from .equal_parts import check_equal_parts
 from .monitors import check_monitors
 from .single_images import check_single_images
+from .stopped_distillation import check_stopped_distillation
 from .unlabeled_images import check_unlabeled_images, has_unlabeled
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     'check_equal_parts',
     'check_monitors',
     'check_single_images',
+    'check_stopped_distillation',
     'check_unlabeled_images',
     'has_unlabeled',
 ]

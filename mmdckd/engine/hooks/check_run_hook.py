@@ -16,6 +16,7 @@ from ..checks import (
     check_equal_parts,
     check_monitors,
     check_single_images,
+    check_stopped_distillation,
     check_unlabeled_images,
 )
 from ..loops import CollectiveTestLoop
@@ -39,7 +40,8 @@ class CheckRunHook(Hook):
       images with and without labels.
     - A batch of one image, the last of an epoch, must not reach a BatchNorm
       layer that sees one value per channel.
-    - All processes must have the same number of batches.
+    - All processes must have the same number of batches. Parameters that have no
+      gradient after ``StopDistillHook`` need ``find_unused_parameters=True`` there.
 
     :class:`~mmdckd.engine.hooks.CheckLabelsHook` compares class names.
 
@@ -78,6 +80,7 @@ class CheckRunHook(Hook):
     def before_train(self, runner) -> None:
         """Check the processes, the units of time, the metrics and the batches."""
         check_equal_parts(runner.train_dataloader)
+        check_stopped_distillation(runner)
         check_by_epoch(runner)
         self._metrics_known = check_monitors(runner)
         check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
