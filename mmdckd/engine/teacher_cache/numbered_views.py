@@ -8,12 +8,13 @@ from typing import Any, Callable, Iterator, List, Optional
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 
 from mmdckd.console.messages import warn
 from mmdckd.datasets import EnumeratedCropFlip
 from mmdckd.engine.inner_datasets import inner_datasets
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.engine.waiting import waiting_for_all
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.teachers import FrozenTeacher
 from mmdckd.models.teachers.logits_cache import LogitsCache, hash_of
@@ -54,19 +55,21 @@ def open_numbered(
     views = NumberedViews(runner.train_loop.dataloader, runner.model, network, run)
     key, shape = views.key(), views.shape()
     cache = LogitsCache.open(folder, key, shape)
-    if cache is None and is_main_process():
-        number = shape[0] * shape[1]
-        runner.logger.info(
-            f'TeacherCacheHook: the teacher runs once on {number:,} views; '
-            f'{2 * number * shape[2] / 2**20:,.1f} MiB in {folder}.'
-        )
-        start = time.time()
-        try:
-            cache = LogitsCache.create(folder, key, shape, views.logits())
-        except OSError as error:
-            warn(f'TeacherCacheHook: {error}.', runner.logger)
-        runner.logger.info(f'TeacherCacheHook: done in {time.time() - start:.0f} s.')
-    barrier()
+    with waiting_for_all():
+        if cache is None and is_main_process():
+            number = shape[0] * shape[1]
+            runner.logger.info(
+                f'TeacherCacheHook: the teacher runs once on {number:,} views; '
+                f'{2 * number * shape[2] / 2**20:,.1f} MiB in {folder}.'
+            )
+            start = time.time()
+            try:
+                cache = LogitsCache.create(folder, key, shape, views.logits())
+            except OSError as error:
+                warn(f'TeacherCacheHook: {error}.', runner.logger)
+            runner.logger.info(
+                f'TeacherCacheHook: done in {time.time() - start:.0f} s.'
+            )
     if cache is None:
         cache = LogitsCache.open(folder, key, shape)
     if cache is None:

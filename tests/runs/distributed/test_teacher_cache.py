@@ -1,12 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The teacher's logits from a file, in two processes."""
 
+import time
+from datetime import timedelta
+
 import pytest
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from helpers.networks import network
 from helpers.processes import run_processes
 from helpers.runs import run_config
 from mmdckd.engine.runner.building import build_runner
+from mmdckd.models.teachers.logits_cache import LogitsCache
 
 
 def run(rank, cfg):
@@ -56,6 +61,28 @@ def test_one_process_asks_the_teacher_and_both_look_up(parallel, tmp_path):
     assert second == 1 + 8
     assert (weight == other) == (parallel == 'data')
     assert len(list((tmp_path / 'logits').glob('*.npy'))) == 1
+
+
+def slow(rank, cfg):
+    """A run in which the first process takes longer than collectives may."""
+    create, look = LogitsCache.create, LogitsCache.open
+    limits = iter([timedelta(seconds=1), timedelta(minutes=2)])
+
+    def create_slowly(*args):
+        time.sleep(2)
+        return create(*args)
+
+    def look_in_a_hurry(*args):
+        if rank:
+            _set_pg_timeout(next(limits))
+        return look(*args)
+
+    LogitsCache.create, LogitsCache.open = create_slowly, look_in_a_hurry
+    return run(rank, cfg)[0]
+
+
+def test_a_process_waits_as_long_as_the_teacher_takes(tmp_path):
+    assert run_processes(slow, config(tmp_path)) == [1 + 32 * 18 + 8, 1 + 8]
 
 
 def random_views(work_dir):
