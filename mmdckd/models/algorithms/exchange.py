@@ -82,8 +82,8 @@ class Exchange:
     ) -> Dict[str, List[BaseDataElement]]:
         """Predict with every student.
 
-        Each process has images of its own, and as many as its peers. It runs
-        its students on the images of all.
+        Each process has images of its own, as many as its peers but not always of
+        the same size. It runs its students on the images of all.
 
         Args:
             inputs (Tensor): Preprocessed images (B, 3, H, W) of this process.
@@ -94,11 +94,17 @@ class Exchange:
         Returns:
             Dict[str, List[DataSample]]: The B predictions of each student.
         """
-        parts = self.mesh.gather({'inputs': inputs})
-        images = torch.cat([part['inputs'] for part in parts])
+        parts = self.mesh.gather({'inputs': inputs}, known=False)
+        batches = [part['inputs'] for part in parts]
+        if len({batch.shape for batch in batches}) == 1:
+            batches = [torch.cat(batches)]
         scores = {
             name: torch.stack(
-                [sample.pred_score for sample in student(images, mode='predict')]
+                [
+                    sample.pred_score
+                    for images in batches
+                    for sample in student(images, mode='predict')
+                ]
             )
             for name, student in self._cohort.items()
         }

@@ -113,12 +113,14 @@ class CohortMesh:
 
         return whole
 
-    def gather(self, own: Dict[Any, torch.Tensor]) -> Gathered:
+    def gather(self, own: Dict[Any, torch.Tensor], known: bool = True) -> Gathered:
         """Exchange tensors with the peers by one all-gather; see
         :meth:`begin_gather`."""
-        return self.begin_gather(own)()
+        return self.begin_gather(own, known)()
 
-    def begin_gather(self, own: Dict[Any, torch.Tensor]) -> Callable[[], Gathered]:
+    def begin_gather(
+        self, own: Dict[Any, torch.Tensor], known: bool = True
+    ) -> Callable[[], Gathered]:
         """Begin to exchange tensors with the peers by one all-gather, which runs
         while this process continues.
 
@@ -127,6 +129,8 @@ class CohortMesh:
 
         Args:
             own (Dict[Any, Tensor]): The tensors of this process by name.
+            known (bool): Whether they do. If not, names, shapes and types are
+                exchanged each time. Defaults to True.
 
         Returns:
             Callable: Waits for the tensors of each of the C processes, detached,
@@ -138,9 +142,10 @@ class CohortMesh:
         layout: Layout = tuple(
             (name, tuple(tensor.shape), tensor.dtype) for name, tensor in own.items()
         )
-        if layout not in self._layouts:
-            self._layouts[layout] = all_gather_object(layout, self.peers)
-        layouts = self._layouts[layout]
+        layouts = self._layouts.get(layout) if known else None
+        if layouts is None:
+            layouts = all_gather_object(layout, self.peers)
+            self._layouts[layout] = layouts
         content = torch.cat([as_bytes(tensor) for tensor in own.values()])
         largest = max(map(_length, layouts))
         sent = content.new_zeros(largest)

@@ -193,27 +193,45 @@ PREDICTING = dict(
 )
 
 
+#: Of one size, and of other sizes in one process or in both.
+SIZES = [(8, 8), (8, 12), (8, 8), (12, 8)]
+
+
+def images(rank, number, size):
+    """Images of a process in a batch of the validation, with sides of 8, 12, ..."""
+    batch = digits(5, 10 * number + 5 * rank)
+    scaled = torch.nn.functional.interpolate(batch['inputs'].float(), (size, size))
+    return dict(batch, inputs=scaled.byte())
+
+
+def batches(rank):
+    return [images(rank, i, sizes[rank]) for i, sizes in enumerate(SIZES)]
+
+
 def predicting(rank):
     """What each process predicts of images of its own."""
     outcomes = {}
     for name, cfg in PREDICTING.items():
         model = distil(parallel='cohort', **cfg)
         spread(model, CohortMesh(model.cohort.names))
-        outcomes[name] = predicted(model, digits(5, 5 * rank))
+        outcomes[name] = [predicted(model, batch) for batch in batches(rank)]
     return outcomes
 
 
 def test_members_predict_as_in_one_process():
-    for rank, outcomes in enumerate(run_processes(predicting)):
-        for name, cfg in PREDICTING.items():
-            alone = predicted(distil(**cfg), digits(5, 5 * rank))
-            assert list(outcomes[name]) == list(alone)
-            for member, samples in alone.items():
-                for (score, label), (own, own_label) in zip(
-                    samples, outcomes[name][member]
-                ):
-                    np.testing.assert_allclose(own, score, rtol=0, atol=1e-6)
-                    assert own_label == label
+    several = run_processes(predicting)
+    for name, cfg in PREDICTING.items():
+        model = distil(**cfg)
+        for rank, outcomes in enumerate(several):
+            for batch, outcome in zip(batches(rank), outcomes[name]):
+                alone = predicted(model, batch)
+                assert list(outcome) == list(alone)
+                for member, samples in alone.items():
+                    for (score, label), (own, own_label) in zip(
+                        samples, outcome[member]
+                    ):
+                        np.testing.assert_allclose(own, score, rtol=0, atol=1e-6)
+                        assert own_label == label
 
 
 def twins(rank, **cfg):
