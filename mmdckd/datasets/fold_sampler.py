@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Any, Iterator
+from typing import Any, Iterator, List, Sequence
 
 import numpy as np
 import torch
@@ -57,3 +57,19 @@ class FoldSampler:
             queue = queues[fold]
             number = turn * sampler.world_size + sampler.rank
             yield int(queue[number % len(queue)])
+
+    def places_of(self, batch: Sequence[int]) -> List[int]:
+        """Return the places of the images of a batch among those that all processes
+        draw for it.
+
+        They are those of a single process, so that its random transforms are, too.
+
+        Args:
+            batch (Sequence[int]): The indices of the images; any images without a
+                fold, whose indices are larger, come last.
+        """
+        rank, world_size, k = self.rank, self.world_size, self._num_folds
+        whole = sum(index < len(self._folds) for index in batch) // k * k
+        rows = [(turn * world_size + rank) * k for turn in range(whole // k)]
+        places = [row + fold for row in rows for fold in range(k)]
+        return places + [i * world_size + rank for i in range(whole, len(batch))]

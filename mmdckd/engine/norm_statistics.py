@@ -94,7 +94,7 @@ def _batches(
     order = torch.randperm(number_of_all, generator=generator)
     size = loader.batch_size or 64
     batches = [
-        SeededIndices(indices.tolist(), seed, 0, number * size, 1)
+        SeededIndices(indices.tolist(), seed, 0, range(number * size, number_of_all))
         for number, indices in enumerate(order[:num_images].split(size))
     ]
     # An incomplete batch would weigh as much as a full one.

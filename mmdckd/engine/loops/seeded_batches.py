@@ -151,13 +151,20 @@ class SeededBatches:
             if counted:
                 self._sizes.append(size)
             yield SeededIndices(
-                batch,
-                self.seed,
-                self.drawn_epoch,
-                position + self._rank,
-                self._world_size,
+                batch, self.seed, self.drawn_epoch, self._positions(position, batch)
             )
             position += size
+
+    def _positions(self, start: int, batch: Sequence) -> Sequence[int]:
+        """Return the positions in the pass of the samples of a batch of this process.
+
+        Processes take turns, unless the sampler has ``places_of``.
+        """
+        places_of = getattr(self.index_sampler, 'places_of', None)
+        if places_of is not None:
+            return [start + place for place in places_of(batch)]
+        end = start + len(batch) * self._world_size
+        return range(start + self._rank, end, self._world_size)
 
     def count_batch(self) -> None:
         """Record that the next batch of the pass was trained on."""
@@ -175,26 +182,22 @@ class SeededIndices:
         indices (Sequence): The indices.
         seed (int): The seed of the run.
         epoch (int): The number of the pass.
-        position (int): The position of the first index in the pass.
-        step (int): The distance between the positions of two indices.
+        positions (Sequence[int]): The positions of the indices in the pass.
     """
 
     def __init__(
-        self, indices: Sequence, seed: int, epoch: int, position: int, step: int
+        self, indices: Sequence, seed: int, epoch: int, positions: Sequence[int]
     ) -> None:
         self.indices = indices
         self.seed = seed
         self.epoch = epoch
-        self.position = position
-        self.step = step
+        self.positions = positions
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __iter__(self) -> Iterator:
-        for number, index in enumerate(self.indices):
-            seed_data(
-                self.seed, Draw.SAMPLE, self.epoch, self.position + number * self.step
-            )
+        for index, position in zip(self.indices, self.positions):
+            seed_data(self.seed, Draw.SAMPLE, self.epoch, position)
             yield index
-        seed_data(self.seed, Draw.COLLATE, self.epoch, self.position)
+        seed_data(self.seed, Draw.COLLATE, self.epoch, self.positions[0])

@@ -1,14 +1,18 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler
+from torch.utils.data import BatchSampler
 
 from mmdckd.datasets import Digits
 from mmdckd.datasets.fold_sampler import FoldSampler
 from mmdckd.datasets.folded_pipeline import FoldedPipeline
 from mmdckd.datasets.folds import Folds
+from mmdckd.engine.loops.seeded_batches import SeededBatches
 
 
 def samplers(folds, world_size, epoch=0, shuffle=True):
@@ -41,6 +45,28 @@ def test_every_row_of_k_images_is_of_k_folds(sizes, world_size, epoch, shuffle):
     counts = np.bincount(np.concatenate(orders), minlength=len(folds))
     for fold in range(len(sizes)):
         assert np.ptp(counts[folds == fold]) <= 1
+
+
+def drawn(sampler):
+    """What the transforms of each image of a pass draw."""
+    batches = SeededBatches(BatchSampler(sampler, 6, drop_last=False), seed=1)
+    batches.begin(0)
+    return {index: random.random() for batch in batches for index in batch}
+
+
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_transforms_draw_as_in_one_process(world_size):
+    folds = np.arange(72) % 3
+    found = {}
+    for sampler in samplers(folds, world_size):
+        found.update(drawn(sampler))
+    assert len(found) == 72
+    assert found == drawn(*samplers(folds, 1))
+
+
+def test_a_last_batch_and_images_without_a_fold_come_in_turns():
+    places = [s.places_of([0, 1, 2, 3, 90, 91]) for s in samplers(np.arange(72) % 3, 2)]
+    assert places == [[0, 1, 2, 6, 8, 10], [3, 4, 5, 7, 9, 11]]
 
 
 def test_passes_differ_and_repeat_by_seed_and_epoch():
