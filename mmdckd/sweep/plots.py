@@ -131,7 +131,7 @@ def draw_map(pairs: Mapping[str, Sequence[Line]]) -> Optional[Figure]:
     if len(pairs) < 2 or not _groups(together):
         return None
     styles = _styles(_all_groups(together))
-    columns = min(3, len(pairs))
+    columns = 2 if len(pairs) == 4 else min(3, len(pairs))
     rows = -(-len(pairs) // columns)
     figure = Figure((4 * columns + 2, 3.6 * rows), layout='constrained')
     places = figure.subplots(rows, columns, squeeze=False).flatten()
@@ -188,9 +188,10 @@ def _groups(lines: Sequence[Line]) -> Dict[str, List[Line]]:
 
 
 def _styles(names: Iterable[str]) -> Dict[str, Dict[str, Any]]:
-    """Choose one of ten colors and a marker for each name."""
+    """Choose a color and a marker for each name: neighbors differ in both, so that
+    they are distinct in gray and for people with color blindness."""
     return {
-        name: dict(color=f'C{i % 10}', marker='os^v'[i // 10 % 4])
+        name: dict(color=f'C{i % 10}', marker='os^vDP'[(i + i // 10) % 6])
         for i, name in enumerate(names)
     }
 

@@ -174,7 +174,7 @@ if __name__ == '__main__':
     import numpy
     import torch
 
-    import mmdckd.easy.distillation
+    import mmdckd.easy.distillation  # noqa: F401
     import mmdckd.report  # noqa: F401
     from helpers.speed import do_once, freeze
 

@@ -110,6 +110,19 @@ def test_a_method_has_one_color_in_all_panels_of_costs():
     assert [text.get_text() for text in legend.texts] == ['kd', 'dkd']
 
 
+def test_methods_are_distinct_without_their_colors():
+    figure = draw_cost([make_line(f'm{i}', [70.0], train_flops=10) for i in range(6)])
+    lines = [bars[0] for bars in figure.axes[0].containers]
+    assert len({line.get_marker() for line in lines}) == 6
+    assert len({line.get_color() for line in lines}) == 6
+
+
+def test_four_pairs_are_a_square():
+    line = make_line('kd x1', [70.0], group='kd', train_flops=10)
+    figure = draw_map({pair: [line] for pair in 'abcd'})
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 2)
+
+
 def test_the_map_has_a_panel_for_each_pair():
     pairs = {
         'few': [
