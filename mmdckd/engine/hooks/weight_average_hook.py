@@ -206,12 +206,8 @@ class WeightAverageHook(EMAHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Continue with the averages of a resumed run."""
         super().after_load_checkpoint(runner, checkpoint)
-        self._stale = bool(
-            runner._resume
-            and self.norm_images
-            and get_world_size() > 1
-            and self.ema_model.steps
-        )
+        # Several processes may have saved it, without measured statistics.
+        self._stale = bool(runner._resume and self.norm_images and self.ema_model.steps)
 
     def _measure(self, runner) -> None:
         if not self._stale:
