@@ -7,7 +7,7 @@ import os
 import os.path as osp
 import sys
 from io import StringIO
-from typing import TYPE_CHECKING, List, Optional, Set, TextIO, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Set, TextIO, Tuple
 
 from mmdckd.console.calm_console import open_console, print_line
 
@@ -99,17 +99,17 @@ def parse_args(
     return args
 
 
-def find_images(paths: List[str], unread: List[str]) -> List[Tuple[str, str]]:
-    """Find the image files that paths name, those in a folder sorted, each with
-    the folder that it was found in, or ''; a line is appended for each folder that
-    cannot be read."""
+def find_images(paths: List[str], unread: List[str]) -> Dict[str, str]:
+    """Find the image files that paths name, those in a folder sorted, each once,
+    with the first folder that it was found in, or ''; a line is appended for each
+    folder that cannot be read."""
     from mmdckd.easy.folder_checks import not_images
     from mmdckd.io.images import ENDINGS, find_files
 
     def keep(error: OSError) -> None:
         unread.append(f'{error.filename}: {error.strerror}')
 
-    files: List[Tuple[str, str]] = []
+    files: Dict[str, str] = {}
     for path in paths:
         if osp.isdir(path):
             found, skipped = find_files(path, [''], keep)
@@ -122,9 +122,10 @@ def find_images(paths: List[str], unread: List[str]) -> List[Tuple[str, str]]:
                 raise SystemExit(
                     f'error: Invalid `images`: expected images in {path!r}, got none.'
                 )
-            files += [(file, path) for file in inside]
+            for file in inside:
+                files[file] = files.get(file) or path
         else:
-            files.append((path, ''))
+            files.setdefault(path, '')
     return files
 
 
@@ -187,11 +188,10 @@ def run(args: argparse.Namespace) -> None:
         os.makedirs(args.out_dir, exist_ok=True)
     undrawn: List[str] = []
     # No picture replaces an image that is classified.
-    taken = {osp.realpath(path) for path, _ in images}
-    folders = dict(images)
+    taken = set(map(osp.realpath, images))
     predictions = []
     for path, scores in track(
-        classify(predictor, [path for path, _ in images], args.batch_size, unread),
+        classify(predictor, list(images), args.batch_size, unread),
         'images',
         total=len(images),
         console=Console(stderr=True),
@@ -200,7 +200,7 @@ def run(args: argparse.Namespace) -> None:
     ):
         top = top_of(predictor, scores, args.topk)
         names = [predictor.name_of(label) for label in range(len(scores))]
-        label = label_of(path, folders[path], names) if folders[path] else None
+        label = label_of(path, images[path], names) if images[path] else None
         predictions.append(
             Prediction(path, top, None if label is None else names[label])
         )
@@ -211,7 +211,7 @@ def run(args: argparse.Namespace) -> None:
                 undrawn.append(f'{path}: {error}')
     if predictions and out:
         write_csv(predictions, out)
-    if predictions and any(folders.values()):
+    if predictions and any(images.values()):
         for line in summarize(predictions):
             print_line(shown(line))
     elif predictions:

@@ -168,6 +168,21 @@ def test_folders_called_like_classes_give_an_accuracy(
     assert f'accuracy {right / 20:.2%}: {right} of 20 images' in printed
 
 
+def test_an_image_that_is_named_twice_counts_once(student, images, tmp_path):
+    """It was classified twice, and lost the label of its folder."""
+    (tmp_path / 'in' / '3').mkdir(parents=True)
+    paths = [tmp_path / 'in' / '3' / f'{index}.png' for index in range(2)]
+    for path in paths:
+        path.write_bytes((images / '0.png').read_bytes())
+    named = (tmp_path / 'in', paths[1], paths[1].parent)
+    for order in (named, named[:2], (paths[0], named[0])):
+        predict(student.checkpoint, *order, '--csv', tmp_path / 'x.csv')
+        rows = rows_of(tmp_path / 'x.csv')
+        assert [(row['path'], row['label']) for row in rows] == [
+            (str(path), '3') for path in paths
+        ]
+
+
 def test_a_csv_file_of_files_keeps_the_table(student, images, tmp_path, capsys):
     out = tmp_path / 'x.csv'
     predict(student.checkpoint, images / '0.png', '--csv', out, '--topk', 1)
