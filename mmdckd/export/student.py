@@ -85,8 +85,9 @@ def export_student(
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If the checkpoint cannot be read or is not of a cohort, the
             student does not exist or none is best, the student needs parts that
-            MMPretrain does not have, its weights do not fit its config, or the
-            config contains more than values. Then nothing is written.
+            MMPretrain does not have, its weights do not fit its config, the
+            config contains more than values, or the student's file would replace
+            the checkpoint. Then nothing is written.
 
     Examples:
         >>> from mmdckd.export import export_student
@@ -98,6 +99,7 @@ def export_student(
     students = students_of(content.get('state_dict', content), checkpoint)
     name = choose(student, list(students), content, checkpoint)
     _check_folder(out_dir)
+    _check_kept(checkpoint, osp.join(out_dir, f'{name}.pth'))
     meta = meta_of(content, checkpoint)
     classes = (meta.get('dataset_meta') or {}).get('classes')
     trusted = cfg is not None or are_trusted()
@@ -173,6 +175,15 @@ def _check_folder(out_dir: str) -> None:
         raise ValueError(
             f'Invalid `out_dir`: expected a path without quotes, backslashes, double '
             f'braces and control characters, got {path!r}.'
+        )
+
+
+def _check_kept(checkpoint: str, weights: str) -> None:
+    """Check that the file of a student does not replace its cohort's."""
+    if osp.realpath(weights) == osp.realpath(osp.expanduser(checkpoint)):
+        raise ValueError(
+            f'Invalid `out_dir`: expected another folder than that of {checkpoint!r}, '
+            f'which the student would replace, got {osp.dirname(weights)!r}.'
         )
 
 

@@ -310,6 +310,16 @@ class RunsCode:
         return Path.touch, (self.path,)
 
 
+def test_a_student_never_replaces_its_cohort(run, tmp_path):
+    checkpoint = tmp_path / 'student0.pth'
+    checkpoint.write_bytes(Path(last(run)).read_bytes())
+    with pytest.raises(ValueError, match='Invalid `out_dir`: .*would replace'):
+        export_student(str(checkpoint), str(tmp_path), 'student0')
+    assert list(tmp_path.iterdir()) == [checkpoint]
+    assert checkpoint.read_bytes() == Path(last(run)).read_bytes()
+    export_student(str(checkpoint), str(tmp_path / 'out'), 'student0')
+
+
 def test_a_checkpoint_cannot_run_code(run, tmp_path):
     trace = tmp_path / 'trace'
     content = torch.load(last(run), weights_only=False)
