@@ -338,6 +338,9 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
     # These keys have to match the committed results.
     if hooks:
         content['default_hooks'] = hooks
+    students = config.model.get('students')
+    if isinstance(students, dict) and list(students) != sorted(students):
+        content['benchmark_order'] = list(students)  # the first one is a figure
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

@@ -144,6 +144,17 @@ def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
     assert len(set.union(base, *others)) == 7
 
 
+def test_the_order_of_the_students_makes_another_run(plan):
+    """One figure is that of the first student."""
+    students = dict(a=dict(type='A'), b=dict(type='B'))
+    swapped = dict(reversed(students.items()))
+    runs = [
+        plan(dict(plain=dict(cfg_options={'model.students': each})))[0].run
+        for each in (students, swapped)
+    ]
+    assert runs[0].fingerprint != runs[1].fingerprint
+
+
 def test_the_complete_config_is_that_of_one_run(plan):
     entries = plan(seeds=[5])
     teacher, _, kd = (entry.run for entry in entries)
