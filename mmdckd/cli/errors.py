@@ -3,6 +3,8 @@
 
 import os
 import os.path as osp
+import signal
+import sys
 import tempfile
 import traceback
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ EXPECTED = (FileNotFoundError, ModuleNotFoundError, ValueError)
 
 @contextmanager
 def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
-    """Exit with one line if something fails.
+    """Exit with one line if something fails, or on Ctrl-C.
 
     For an error that is none of :data:`EXPECTED`, the line includes the type of
     the error, and a second line names the file with the traceback.
@@ -27,6 +29,9 @@ def one_error_line(folder: Optional[str] = None) -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except EXPECTED as error:
         raise SystemExit(f'error: {message_of(error)}') from error
     except Exception as error:

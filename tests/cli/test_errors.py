@@ -26,6 +26,11 @@ def test_what_a_user_can_mend_is_one_line(error):
     assert end_of(error) == f'error: {error}'
 
 
+def test_ctrl_c_is_one_line(capsys):
+    assert end_of(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == 'interrupted\n'
+
+
 def test_anything_else_keeps_its_traceback_in_a_file(tmp_path):
     message = end_of(KeyError('depth'), str(tmp_path / 'new'))
     path = tmp_path / 'new' / 'traceback_rank0.txt'
