@@ -15,6 +15,7 @@ from .errors import one_error_line
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from mmdckd.export import ExportedStudent
     from mmdckd.export.cohort_checkpoint import Cohort
     from mmdckd.export.labeled_images import LabeledImages
 
@@ -177,7 +178,8 @@ def export(
     images: Optional['LabeledImages'],
 ) -> None:
     """Write one student in all requested formats, and print the paths."""
-    from mmdckd.export import export_int8, export_onnx, export_student
+    from mmdckd.export import export_student
+    from mmdckd.export.student import warn_of_older_files
 
     exported = export_student(checkpoint, args.out, name, cfg)
     print_line(
@@ -187,13 +189,25 @@ def export(
     )
     if exported.safetensors is not None:
         print_line(f'safetensors {exported.safetensors}')
-    if not (args.onnx or args.int8):
-        return
-    onnx = osp.join(args.out, f'{name}.onnx')
+    if args.onnx or args.int8:
+        export_others(exported, args, calibration, images)
+    warn_of_older_files(exported)
+
+
+def export_others(
+    exported: 'ExportedStudent',
+    args: argparse.Namespace,
+    calibration: List[str],
+    images: Optional['LabeledImages'],
+) -> None:
+    """Write an exported student as ONNX and INT8, and print the paths."""
+    from mmdckd.export import export_int8, export_onnx
+
+    onnx = osp.join(args.out, f'{exported.name}.onnx')
     difference = export_onnx(exported.config, onnx)
     print_line(f'onnx        {onnx} (logits differ by up to {difference:.1g})')
     if args.int8:
-        int8 = osp.join(args.out, f'{name}.int8.onnx')
+        int8 = osp.join(args.out, f'{exported.name}.int8.onnx')
         export_int8(exported.config, onnx, int8, calibration)
         print_line(f'int8        {int8} (calibrated on {len(calibration)} images)')
         compare([exported.checkpoint, onnx, int8], images)

@@ -11,6 +11,7 @@ from mmdckd.console.messages import warn
 from mmdckd.engine.saving import checkpoint_folder
 from mmdckd.engine.unwrapping import unwrapped
 from mmdckd.export import export_student, plain_config
+from mmdckd.export.student import warn_of_older_files
 from mmdckd.models.cohorts import StudentCohort
 from mmdckd.names import BEST
 from mmdckd.registry import HOOKS
@@ -112,6 +113,7 @@ class ExportStudentHook(Hook):
             if not is_main_process():
                 return
             exported = export_student(checkpoint, out_dir, self.student, self._cfg)
+        warn_of_older_files(exported)
         runner.logger.info(
             f'Exported {exported.name} of {osp.basename(checkpoint)} for '
             f'MMPretrain: {exported.config} and {exported.checkpoint}'

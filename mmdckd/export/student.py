@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os
 import os.path as osp
 from importlib.util import find_spec
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -165,6 +166,23 @@ def export_student(
     with replacing(safetensors) as path:
         _save_safetensors(students[name], out_meta, path)
     return exported
+
+
+def warn_of_older_files(exported: ExportedStudent) -> None:
+    """Warn if another format of a student has the weights of an earlier export.
+
+    Args:
+        exported (ExportedStudent): The student, after all of its files are written.
+    """
+    stem = osp.splitext(exported.checkpoint)[0]
+    written = os.stat(exported.checkpoint).st_mtime_ns
+    older = [
+        path
+        for path in (f'{stem}.{end}' for end in ('safetensors', 'onnx', 'int8.onnx'))
+        if osp.exists(path) and os.stat(path).st_mtime_ns < written
+    ]
+    if older:
+        warn(f'Of an earlier export, with other weights: {", ".join(older)}.')
 
 
 def _check_folder(out_dir: str) -> None:

@@ -2,8 +2,11 @@
 """`mmdckd export` takes the folder of a run, and refuses others first."""
 
 import copy
+import io
 import os
+import re
 import shutil
+from contextlib import redirect_stdout
 
 import pytest
 import torch
@@ -58,6 +61,29 @@ def test_the_best_student_of_the_best_checkpoint(run, capsys):
     assert_is(run / 'exported', path.stem, run / 'best.pth')
     printed = capsys.readouterr().out
     assert printed.split()[:4] == ['from', str(run / 'best.pth'), 'student', path.stem]
+
+
+def earlier_export(run, *arguments):
+    """What is said of older files beside a student that is exported again."""
+    export(run)
+    (config,) = (run / 'exported').glob('*.py')
+    for ending in ('onnx', 'int8.onnx'):
+        path = run / 'exported' / f'{config.stem}.{ending}'
+        path.write_bytes(b'of other weights')
+        os.utime(path, (1, 1))
+    with redirect_stdout(io.StringIO()) as printed:
+        export(run, *arguments)
+    (warning,) = re.findall('Of an earlier export.*', printed.getvalue())
+    return sorted(re.findall(rf'{config.stem}\.(\S+[^\s,.])', warning))
+
+
+def test_formats_of_an_earlier_export_are_named(run):
+    assert earlier_export(run) == ['int8.onnx', 'onnx']
+
+
+@pytest.mark.slow
+def test_formats_that_are_written_anew_are_not_named(run):
+    assert earlier_export(run, '--onnx') == ['int8.onnx']
 
 
 def test_the_folder_of_the_one_command(run, tmp_path):
