@@ -12,7 +12,8 @@ fingerprint      of the config and the teacher; results with another one are
                  outdated
 students         the names of the students of a cohort; [] for another model
 last             the last epoch: its number ``epoch``, and all metrics of the
-                 validation after it (``val``) and of the test (``test``)
+                 validation after it (``val``) and of the test (``test``); in a
+                 run by iterations, an epoch is a pass over the training data
 best             the same for the epoch that was best in validation, by its
                  best student; null without validation
 curves           the metrics of all validations, by name, and their ``epoch``;

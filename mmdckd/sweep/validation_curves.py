@@ -5,6 +5,7 @@ from typing import Dict, List, Optional
 
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
+from mmengine.runner import Runner
 
 from mmdckd.names import stage_of, without_stage
 
@@ -25,8 +26,24 @@ class CurvesHook(Hook):
         hub = runner.message_hub
         kept = hub.get_info(INFO_KEY, [])
         hub.update_info(
-            INFO_KEY, [*kept, dict(epoch=float(runner.epoch), **validation_of(hub))]
+            INFO_KEY,
+            [*kept, dict(epoch=epochs_of(runner, runner.iter), **validation_of(hub))],
         )
+
+
+def epochs_of(runner: Runner, iteration: int) -> float:
+    """Return the passes over the training data in a number of iterations.
+
+    MMEngine counts no epochs in a run by iterations.
+
+    Args:
+        runner (Runner): The runner that trains, or has trained.
+        iteration (int): The number of iterations.
+
+    Returns:
+        float: A whole number at the end of an epoch.
+    """
+    return iteration / len(runner.train_dataloader)
 
 
 def validation_of(hub: MessageHub) -> Dict[str, float]:

@@ -33,7 +33,7 @@ from mmdckd.io.files import write_text
 
 from .cost import StepCostHook
 from .progress import ProgressFileHook
-from .validation_curves import CurvesHook, curves_of, validation_of
+from .validation_curves import CurvesHook, curves_of, epochs_of, validation_of
 
 #: The file, in the folder of the run, with the cost of the training.
 _COST = 'cost.json'
@@ -57,7 +57,9 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
 
     best_file = runner.message_hub.get_info('best_ckpt')
     last = dict(
-        epoch=runner.epoch, val=validation_of(runner.message_hub), test=_test(runner)
+        epoch=int(epochs_of(runner, runner.iter)),
+        val=validation_of(runner.message_hub),
+        test=_test(runner),
     )
     best = None
     if best_file is not None:
@@ -65,7 +67,7 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         hub = MessageHub.get_instance(f'{runner.experiment_name}_best')
         hub.load_state_dict(checkpoint['message_hub'])
         best = dict(
-            epoch=checkpoint['meta']['epoch'],
+            epoch=int(epochs_of(runner, checkpoint['meta']['iter'])),
             val=validation_of(hub),
             test=_test(runner),
         )

@@ -85,6 +85,21 @@ def test_a_cohort_is_trained_and_tested(tmp_path):
     assert 0 < part <= 1 and left >= 0
 
 
+def test_epochs_of_a_run_by_iterations_are_passes_over_the_data(tmp_path):
+    run = plan_one(
+        tmp_path,
+        write_cohort(tmp_path / 'c.py', num_students=2, teacher=False),
+        train_cfg=dict(_delete_=True, by_epoch=False, max_iters=6, val_interval=2),
+        **{'train_dataloader.sampler': dict(type='InfiniteSampler', shuffle=True)},
+    )
+    result = work(run)
+    # 24 images in batches of 8.
+    assert result['curves']['epoch'] == pytest.approx([2 / 3, 4 / 3, 2], rel=1e-4)
+    assert result['last']['epoch'] == 2
+    top1 = result['curves']['best/accuracy/top1']
+    assert result['best']['epoch'] == int(2 / 3 * (1 + top1.index(max(top1))))
+
+
 @pytest.mark.parametrize('hook', ['EMAHook', 'mmdckd.WeightAverageHook'])
 def test_the_last_epoch_is_tested_with_its_averages(hook, tmp_path):
     average = dict(type=hook, momentum=0.01)
