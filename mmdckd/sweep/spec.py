@@ -9,6 +9,8 @@ from mmengine.config import Config
 
 from mmdckd.errors import did_you_mean, invalid
 
+from .yaml_keys import check_unique_keys
+
 #: The ways to reduce the students of a run to one figure.
 FIGURES = ('mean', 'first', 'best', 'ensemble')
 CLUSTERS = ('slurm', 'local')
@@ -155,11 +157,13 @@ def load_spec(path: str) -> Spec:
         Spec: The sweep.
 
     Raises:
-        ValueError: If a key is unknown or a value is invalid; the message names
-            the key.
+        ValueError: If a key is unknown or twice in a YAML file, or a value is
+            invalid; the message names the key.
         FileNotFoundError: If a file that it names does not exist.
     """
     _check_file('sweep', path)
+    if path.endswith(('.yaml', '.yml')):
+        check_unique_keys(path)
     raw = Config.fromfile(path).to_dict()
     raw = {key: value for key, value in raw.items() if key[0] != '_'}
     _check_keys(

@@ -17,7 +17,11 @@ PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 EXTRAS = PROJECT['optional-dependencies']
 #: Modules that have another name than what pip installs.
 DISTRIBUTIONS = dict(
-    PIL='pillow', fontTools='fonttools', mmcv='mmcv-lite', sklearn='scikit-learn'
+    PIL='pillow',
+    fontTools='fonttools',
+    mmcv='mmcv-lite',
+    sklearn='scikit-learn',
+    yaml='pyyaml',
 )
 OURS = {'mmdckd', *(path.stem for path in (ROOT / 'tools').rglob('*.py'))}
 

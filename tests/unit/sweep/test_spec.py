@@ -160,6 +160,25 @@ def test_what_does_not_fit_is_named(load, change, message):
         load(SHORT.replace(*change))
 
 
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (SHORT + '  kd: {config: dckd.py}\n', r'`methods\.kd`: .* lines 5 and 6'),
+        (SHORT + 'name: long\n', '`name`: .* lines 2 and 6 of spec.yaml'),
+        (SHORT + 'about: {a: 1, a: 2}\n', r'`about\.a`: .* lines 6 and 6'),
+        (SHORT + 'about: "\n', 'expected a YAML file'),
+    ],
+)
+def test_no_key_of_a_yaml_file_is_lost(load, text, message):
+    with pytest.raises(ValueError, match=message):
+        load(text)
+
+
+def test_the_same_key_in_two_places_is_no_fault(load):
+    spec = load(SHORT.replace('{config', '&kd {config') + '  other: *kd\n')
+    assert [method.name for method in spec.methods] == ['kd', 'other']
+
+
 def test_a_file_that_is_not_there_is_named(load):
     with pytest.raises(FileNotFoundError, match="`methods.kd.config`: .* 'no.py'"):
         load(SHORT.replace('kd.py', 'no.py'))
