@@ -133,7 +133,8 @@ def run_all(
                     text = outcome_of(run, spec)
                 else:
                     failed.append(run)
-                    text = f'failed: {faults.get(run) or last_line(run.log_file)}'
+                    why = faults.get(run) or scheduler.faults.get(run)
+                    text = f'failed: {why or last_line(run.log_file)}'
                 display.end(run, text, scheduler.seconds_left())
             display.update(scheduler)
             time.sleep(0.2)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import os.path as osp
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ class Scheduler:
             checkpoint instead of starting over. Defaults to False.
         launcher (Processes | ClusterJobs, optional): Starts the processes.
             Defaults to None, which means on this machine.
+
+    Attributes:
+        faults (Dict[Run, str]): Why runs failed whose processes cannot tell: they did
+            not start, or were killed.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Scheduler:
         self.waiting = list(runs)
         self.running: List[Process] = []
         self.durations: Dict[str, List[float]] = {}
+        self.faults: Dict[Run, str] = {}
         self._slots = slots
         self._resume = resume
         self._launcher = launcher or Processes()
@@ -97,16 +103,18 @@ class Scheduler:
         """
         ended = []
         for process in list(self.running):
-            if process.job.poll() is None:
+            status = process.job.poll()
+            if status is None:
                 continue
             self.running.remove(process)
             finished = osp.isfile(process.run.result_file)
+            if not finished and status < 0:
+                self.faults[process.run] = _killed_by(-status)
             if finished:
                 self.durations.setdefault(process.run.name, []).append(process.seconds)
             ended.append((process.run, finished))
         ended += [(run, True) for run in self._finished_elsewhere()]
-        ended += [(run, False) for run in self._give_up()]
-        self._start()
+        ended += [(run, False) for run in [*self._give_up(), *self._start()]]
         return ended
 
     def seconds_left(self):
@@ -147,7 +155,9 @@ class Scheduler:
         self.waiting = [run for run in self.waiting if run not in finished]
         return finished
 
-    def _start(self) -> None:
+    def _start(self) -> List[Run]:
+        """Start runs, and return those that cannot be started: the disk is full, or
+        the cluster takes no job."""
         free = sorted(set(range(len(self._slots))) - {p.slot for p in self.running})
         ready = [
             run
@@ -155,13 +165,23 @@ class Scheduler:
             if (run.teacher is None or run.teacher.checkpoint is not None)
             and not _is_locked(run.lock_file)
         ]
-        started = list(zip(ready, free))
-        if not started:
-            return
-        jobs = self._launcher.start([self._command(*each) for each in started])
-        for (run, slot), job in zip(started, jobs):
+        chosen = list(zip(ready, free))
+        commands, starting = [], []
+        for run, slot in chosen:
             self.waiting.remove(run)
+            try:
+                commands.append(self._command(run, slot))
+                starting.append((run, slot))
+            except OSError as error:
+                self.faults[run] = str(error)
+        try:
+            jobs = self._launcher.start(commands) if commands else []
+        except (OSError, RuntimeError) as error:
+            self.faults.update((run, str(error)) for run, _ in starting)
+            starting, jobs = [], []
+        for (run, slot), job in zip(starting, jobs):
             self.running.append(Process(run, job, slot, time.monotonic()))
+        return [run for run, _ in chosen if run in self.faults]
 
     def _command(self, run: Run, slot: int) -> Command:
         """Prepare the folder of a run, and return the command that trains it."""
@@ -189,6 +209,12 @@ class Scheduler:
             '--end-with-stdin',
         ]
         return Command(arguments, run.log_file, self._slots[slot])
+
+
+def _killed_by(number: int) -> str:
+    name = signal.Signals(number).name
+    memory = ', as when memory runs out' if number == signal.SIGKILL else ''
+    return f'killed by {name}{memory}'
 
 
 def _is_locked(path: str) -> bool:

@@ -18,30 +18,41 @@ ADDED = ('benchmark', 'role', 'pair', 'name', 'seed', 'fingerprint')
 
 
 class Ended:
-    """A process that has ended."""
+    """A process that has ended, or was killed."""
+
+    def __init__(self, status=0):
+        self.status = status
 
     def poll(self):
-        return 0
+        return self.status
 
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    """Run a sweep of the methods whose metrics a test gives."""
+    """Run a sweep of the methods whose metrics a test gives; the process of a method
+    without metrics is killed."""
     config = write_teacher(tmp_path / 'config.py')
 
-    def sweep(methods, **kwargs):
+    def sweep(methods, error=None, **kwargs):
         started = []
 
         def start(_, commands):
+            jobs = []
             for command in commands:
                 file = command.arguments[4]
                 name = re.search(r'([^/]+)-\w{8}/seed', file)[1]
+                started.append(name)
+                if methods[name] is None:
+                    jobs.append(Ended(-9))
+                    continue
                 result = record(name, 0, methods[name])
                 with open(file, 'w') as stream:
                     json.dump({k: result[k] for k in result if k not in ADDED}, stream)
-                started.append(name)
-            return [Ended() for _ in commands]
+                jobs.append(Ended())
+            return jobs
 
+        if error is not None:
+            start = fail_once(error, start)
         monkeypatch.setattr(scheduler.Processes, 'start', start)
         monkeypatch.setattr(running, 'write_report', lambda *_: None)
         spec = write_spec(
@@ -107,3 +118,44 @@ def test_a_folder_that_cannot_be_written_to_is_refused_first(
     with pytest.raises(ValueError, match=f'Invalid `{key}`: expected a folder to wri'):
         sweep(dict(a=TOP1), **{key: str(read_only)})
     assert not (tmp_path / 'runs').exists()
+
+
+def fail_once(error, then):
+    """Raise an error, and work from the second call on."""
+    errors = [error]
+
+    def call(*arguments):
+        if errors:
+            raise errors.pop()
+        return then(*arguments)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    'message', ['No space left on device', 'Read-only file system']
+)
+def test_a_run_whose_folder_cannot_be_made_does_not_stop_the_others(
+    sweep, monkeypatch, capsys, message
+):
+    write = fail_once(OSError(message), scheduler.write_config)
+    monkeypatch.setattr(scheduler, 'write_config', write)
+    assert sweep(dict(a=TOP1, b=TOP1), jobs=1) == (['b'], ['a'])
+    assert f'a, seed 0: failed: {message}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'error',
+    [OSError('Cannot allocate memory'), RuntimeError('sbatch: Invalid partition')],
+)
+def test_a_process_that_does_not_start_does_not_stop_the_others(sweep, capsys, error):
+    methods = dict(a=TOP1, b=TOP1)
+    assert sweep(methods, error=error, jobs=1) == (['b'], ['a'])
+    assert f'a, seed 0: failed: {error}' in capsys.readouterr().out
+
+
+def test_a_killed_process_is_said_to_be_killed(sweep, capsys):
+    assert sweep(dict(a=None), jobs=1) == (['a'], ['a'])
+    assert 'failed: killed by SIGKILL, as when memory runs out' in (
+        capsys.readouterr().out
+    )
