@@ -223,18 +223,13 @@ def run(args: argparse.Namespace) -> None:
 
 def csv_path(args: argparse.Namespace) -> Optional[str]:
     """Return the CSV file to write, if any; raise if it cannot be written."""
-    from mmdckd.io.files import check_writable, is_special
+    from mmdckd.io.files import check_writable_file
 
     path = args.csv
     if path is None and any(map(osp.isdir, args.images)):
         path = osp.join(args.out_dir or '', 'predictions.csv')
     if path is not None:
-        if osp.isdir(path):
-            raise ValueError(
-                f'Invalid `--csv`: expected a file, got the folder {path!r}.'
-            )
-        if not is_special(path):
-            check_writable(osp.dirname(path) or '.', '--csv')
+        check_writable_file(path, '--csv')
     return path
 
 

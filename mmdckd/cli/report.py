@@ -72,12 +72,14 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd report') -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the report."""
+    from mmdckd.io.files import check_writable
     from mmdckd.report.recorded_run import read_run
     from mmdckd.report.report import write_report
 
+    out = args.out or osp.join(args.work_dirs[0], 'report')
+    check_writable(out, '--out')
     runs = [
         read_run(work_dir, name) for work_dir, name in zip(args.work_dirs, args.names)
     ]
-    out = args.out or osp.join(args.work_dirs[0], 'report')
     report = write_report(runs, out)
     print_line(f'report   {report}\nfigures  {osp.join(out, "figures")}')

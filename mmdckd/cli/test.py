@@ -105,7 +105,11 @@ def run(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
 def merge_args(cfg: 'Config', args: argparse.Namespace) -> None:
     """Merge the arguments of the test into the config."""
+    from mmdckd.io.files import check_writable_file
+
     check_file('checkpoint', args.checkpoint)
+    if args.out is not None:
+        check_writable_file(args.out, '--out')
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if writes_predictions(args) and 'CollectiveTestLoop' in str(

@@ -168,6 +168,15 @@ def check_writable(folder: str, key: str) -> None:
         ) from error
 
 
+def check_writable_file(path: str, key: str) -> None:
+    """Check that a file can be written; see :func:`check_writable`. A device or a
+    pipe is not tried."""
+    if osp.isdir(path):
+        raise ValueError(f'Invalid `{key}`: expected a file, got the folder {path!r}.')
+    if not is_special(path):
+        check_writable(osp.dirname(path) or '.', key)
+
+
 def write_text(path: str, text: str) -> None:
     """Write a text file in UTF-8, completely or not at all.
 

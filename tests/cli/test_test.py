@@ -191,6 +191,22 @@ def test_predictions_of_a_cohort_are_refused(main, tmp_path):
         main(COHORT, tmp_path / 'none.pth', '--out', tmp_path / 'out.pkl')
 
 
+@pytest.mark.parametrize(
+    'out, message',
+    [
+        ('none.pth/out.pkl', 'expected a folder to write to, got .*none.pth'),
+        ('folder.pkl', 'expected a file, got the folder'),
+    ],
+)
+def test_where_nothing_can_be_written_is_refused_before_the_test(
+    main, tmp_path, out, message
+):
+    (tmp_path / 'none.pth').touch()
+    (tmp_path / 'folder.pkl').mkdir()
+    with pytest.raises(SystemExit, match=f'Invalid `--out`: {message}'):
+        main(TEACHER, tmp_path / 'none.pth', '--out', tmp_path / out)
+
+
 def test_mixed_precision_needs_a_loop(main, tmp_path):
     (tmp_path / 'none.pth').touch()
     with pytest.raises(SystemExit, match='Invalid `test_cfg`: .* with --amp'):
