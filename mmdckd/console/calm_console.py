@@ -12,6 +12,7 @@ from typing import Any, Callable, Iterator, List, Optional, TextIO, Tuple, TypeV
 
 from .bar import Bar
 from .messages import is_for_console
+from .tolerant import TolerantOutput
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -81,13 +82,14 @@ class CalmConsole:
     """
 
     def __init__(self, stream: Optional[TextIO] = None) -> None:
+        stream = stream or sys.stdout
         # Python has no standard output if it was closed.
-        self._stream: Optional[TextIO] = stream or sys.stdout
-        self._bar = Bar(self._stream)
+        output = None if stream is None else cast(TextIO, TolerantOutput(stream))
+        self._bar = Bar(output)
         # Records for the log file, kept until it exists.
         self._to_file = MemoryHandler(1, logging.NOTSET)
         self._replaced: List[Tuple[logging.Logger, List[logging.Handler]]] = []
-        self._silent = _is_not_first() or self._stream is None
+        self._silent = _is_not_first()
 
     def open(self) -> 'CalmConsole':
         """Redirect the warnings and loggers of this process."""
@@ -123,9 +125,8 @@ class CalmConsole:
 
     def say(self, text: str) -> None:
         """Write lines."""
-        encoding = getattr(self._stream, 'encoding', None) or 'utf-8'
-        text = text.encode(encoding, 'backslashreplace').decode(encoding)
-        self._write(lambda: self._bar.print_above(text))
+        if not self._silent:
+            self._bar.print_above(text)
 
     def show_bar(self, text: str, done: int, total: int, note: str) -> None:
         """Show progress, if the output is a terminal.
@@ -136,20 +137,12 @@ class CalmConsole:
             total (int): The number of all steps.
             note (str): A note to the right of the bar.
         """
-        self._write(lambda: self._bar.show(text, done, total, note))
+        if not self._silent:
+            self._bar.show(text, done, total, note)
 
     def hide_bar(self) -> None:
         """Remove the bar until it is shown again."""
-        self._write(self._bar.hide)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        if self._silent:
-            return
-        try:
-            write()
-        except OSError:
-            # The reader of the pipe is gone; the run continues.
-            self._silent = True
+        self._bar.hide()
 
     def _take_over(self, logger: logging.Logger, *more: logging.Handler) -> None:
         """Replace the handlers that write to the console."""
