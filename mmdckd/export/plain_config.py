@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 from mmpretrain.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
+from mmdckd.datasets import LoadImage
 from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
 
@@ -14,6 +15,8 @@ from .config_types import walk_types
 FOREIGN = ('mmdckd', 'mmrazor')
 #: The exception: a wrapper of a network that no config can describe.
 HOLDER = 'mmdckd.ModuleBackbone'
+#: The arguments of `LoadImage` that `LoadImageFromFile` does not have.
+_ONLY_OURS = ('_scope_', 'on_broken', 'max_pixels', 'max_aspect')
 #: The functions that only build a network, whatever their arguments. A config that
 #: is not trusted may name no others.
 HARMLESS = ('mmdckd.models.backbones.torchvision_network.build_network',)
@@ -75,7 +78,7 @@ def plain_config(
 
     scope = cfg.get('default_scope') or 'mmengine'
     stage = 'test' if cfg.get('test_dataloader') else 'val'
-    loader = cfg.get(f'{stage}_dataloader')
+    loader = _with_plain_loading(cfg.get(f'{stage}_dataloader'), scope)
     if _pipeline(loader) is not None:
         packages += _require_plain(
             _pipeline(loader), TRANSFORMS, scope, f'{stage}_dataloader.dataset.pipeline'
@@ -123,6 +126,23 @@ def _student_spec(cfg: Config, name: str, trusted: bool) -> NetworkSpec:
 def _pipeline(loader: Any) -> Optional[list]:
     dataset = loader.get('dataset') if isinstance(loader, dict) else None
     return dataset.get('pipeline') if isinstance(dataset, dict) else None
+
+
+def _with_plain_loading(loader: Any, scope: str) -> Any:
+    """Replace :class:`.LoadImage`, which gives the same pixels, by what MMPretrain
+    has."""
+    pipeline = []
+    for transform in _pipeline(loader) or []:
+        kind, inner = transform.get('type'), transform.get('_scope_', scope)
+        if isinstance(kind, str):
+            kind = _find(kind, TRANSFORMS, inner)
+        if kind is LoadImage:
+            kept = {k: v for k, v in transform.items() if k not in _ONLY_OURS}
+            transform = dict(kept, type='LoadImageFromFile')
+        pipeline.append(transform)
+    if not pipeline:
+        return loader
+    return dict(loader, dataset=dict(loader['dataset'], pipeline=pipeline))
 
 
 def _test_dataloader(

@@ -7,6 +7,7 @@ from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 
 from helpers.networks import network
 from helpers.runs import PREPROCESSOR, loader
+from mmdckd.datasets import LoadImage
 from mmdckd.export import plain_config
 from mmdckd.registry import METRICS, MODELS, TRANSFORMS
 
@@ -131,6 +132,28 @@ def test_a_test_pipeline_of_foreign_parts_is_refused():
     assert "`test_dataloader.dataset.pipeline.1.type`='mmdckd.OurTransform'" in str(
         error.value
     )
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        dict(type='mmdckd.LoadImage', on_broken='error', max_pixels=10**6),
+        dict(type='LoadImage', _scope_='mmdckd', max_aspect=9.0),
+        dict(type=LoadImage),
+        dict(type='mmdckd.datasets.load_image.LoadImage'),
+    ],
+)
+def test_images_are_loaded_as_mmpretrain_does(kind):
+    cfg = run_cfg()
+    cfg.test_dataloader.dataset.pipeline = [
+        dict(kind, color_type='grayscale'),
+        dict(type='PackInputs'),
+    ]
+    pipeline = plain_config(cfg, 'student0').test_dataloader.dataset.pipeline
+    assert pipeline == [
+        dict(type='LoadImageFromFile', color_type='grayscale'),
+        dict(type='PackInputs'),
+    ]
 
 
 def test_a_dataset_of_mmpretrain_is_kept():
