@@ -192,6 +192,10 @@ def run_case(case: Case, timeout: float, memory: int = 8 << 30) -> Tuple[str, st
     return (judge(case, status, text) if ended else 'hang'), text
 
 
+class Stopped(BaseException):
+    """Ends a run that works; no error, which a command would report."""
+
+
 class StopHook(Hook):
     """Stops a run after its first validation, or four iterations."""
 
@@ -199,10 +203,10 @@ class StopHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         if runner.iter >= 3:
-            raise KeyboardInterrupt
+            raise Stopped
 
     def after_val_epoch(self, runner: Runner, *args, **kwargs) -> None:
-        raise KeyboardInterrupt
+        raise Stopped
 
 
 def _stopping(train: Callable) -> Callable:
@@ -226,7 +230,7 @@ def _train(path: str, folder: str, printed: str, memory: int) -> None:
         Runner.train = _stopping(Runner.train)
         train.main([path, '--work-dir', osp.join(folder, 'work_dir')])
         code = 0
-    except KeyboardInterrupt:
+    except Stopped:
         code = 0
     except SystemExit as end:
         code = end.code
