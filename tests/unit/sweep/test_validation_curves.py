@@ -18,7 +18,12 @@ def hub():
 def validate(hub, epoch, **metrics):
     for key, value in metrics.items():
         hub.update_scalar(f'val/{key}', value)
-    CurvesHook().after_val_epoch(SimpleNamespace(message_hub=hub, epoch=epoch))
+    batches = range(10)  # of an epoch
+    CurvesHook().after_val_epoch(
+        SimpleNamespace(
+            message_hub=hub, iter=epoch * len(batches), train_dataloader=batches
+        )
+    )
 
 
 def test_every_validation_is_kept(hub):
