@@ -14,17 +14,15 @@ class Bar:
     worker does not inherit a thread that draws.
 
     Args:
-        stream (TextIO, optional): The output; None shows nothing.
+        stream (TextIO): The output.
     """
 
     #: The shortest time between two updates, in seconds.
     INTERVAL = 0.2
 
-    def __init__(self, stream: Optional[TextIO]) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._is_terminal = (
-            stream is not None and stream.isatty() and os.environ.get('TERM') != 'dumb'
-        )
+        self._is_terminal = stream.isatty() and os.environ.get('TERM') != 'dumb'
         self._progress: Optional[Progress] = None
         self._next = 0.0
 
@@ -63,9 +61,8 @@ class Bar:
             text (str): The lines.
         """
         if self._progress is None:
-            if self._stream is not None:
-                self._stream.write(f'{text}\n')
-                self._stream.flush()
+            self._stream.write(f'{text}\n')
+            self._stream.flush()
             return
         from rich.text import Text
 

@@ -82,10 +82,7 @@ class CalmConsole:
     """
 
     def __init__(self, stream: Optional[TextIO] = None) -> None:
-        stream = stream or sys.stdout
-        # Python has no standard output if it was closed.
-        output = None if stream is None else cast(TextIO, TolerantOutput(stream))
-        self._bar = Bar(output)
+        self._bar = Bar(cast(TextIO, TolerantOutput(stream or sys.stdout)))
         # Records for the log file, kept until it exists.
         self._to_file = MemoryHandler(1, logging.NOTSET)
         self._replaced: List[Tuple[logging.Logger, List[logging.Handler]]] = []

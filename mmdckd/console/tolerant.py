@@ -2,7 +2,7 @@
 """An output that never ends the program."""
 
 import contextlib
-from typing import IO, Any
+from typing import IO, Any, Optional
 
 
 class TolerantOutput:
@@ -12,14 +12,17 @@ class TolerantOutput:
     closed, or the reader of a pipe is gone, nothing is written.
 
     Args:
-        stream (IO): The stream.
+        stream (IO, optional): The stream; None, which Python has for a closed one,
+            takes no text.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: Optional[IO[str]]) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
         """Write a text."""
+        if self._stream is None:
+            return len(text)
         encoding = getattr(self._stream, 'encoding', None) or 'utf-8'
         with contextlib.suppress(OSError):
             self._stream.write(
@@ -29,8 +32,13 @@ class TolerantOutput:
 
     def flush(self) -> None:
         """Write what is buffered."""
-        with contextlib.suppress(OSError):
-            self._stream.flush()
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether it is a terminal."""
+        return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
