@@ -128,7 +128,8 @@ def _losses(runner, window: int) -> List[str]:
     losses = task_losses(means, students_of(runner))
     if losses:
         least = min(losses, key=losses.__getitem__)
-        shown.append(f'lowest task loss: {least} {losses[least]:.4f}')
+        what = 'lowest task loss' if len(losses) > 1 else 'task loss'
+        shown.append(f'{what}: {least} {losses[least]:.4f}')
     return shown
 
 
@@ -165,7 +166,9 @@ def _figures(runner, loop, metrics: Optional[dict]) -> str:
     rule = getattr(loop, 'best_rule', None)
     if rule is None:
         return ', '.join(f'{k} {_shown(v)}' for k, v in _of_network(runner, metrics))
-    best = runner.message_hub.runtime_info.get('best_student')
+    best = None
+    if len(students_of(runner)) > 1:
+        best = runner.message_hub.runtime_info.get('best_student')
     values = {
         member: value
         for member, value in (

@@ -1,11 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import re
+from io import StringIO
 from types import SimpleNamespace
 
 import pytest
 from mmengine.logging import MessageHub
 
-from helpers.networks import distil
+from helpers.networks import distil, network
+from helpers.runs import run_config
+from mmdckd.console.calm_console import CalmConsole
 from mmdckd.engine.hooks.console_hook import _best_so_far
+from mmdckd.engine.runner.building import build_runner
 from mmdckd.evaluation.best_rule import BestRule
 
 METRIC = 'accuracy/top1'
@@ -37,3 +42,24 @@ def test_of_equal_validations_the_first_is_best(
         val_loop=SimpleNamespace(best_rule=BestRule(METRIC, rule, 'a test')),
     )
     assert _best_so_far(runner) == expected
+
+
+def test_of_one_student_none_is_best_or_lowest(tmp_path):
+    stream = StringIO()
+    console = CalmConsole(stream).open()
+    try:
+        cohort = dict(
+            architecture=network(),
+            num_students=1,
+            distiller=dict(type='mmdckd.CollectiveDistiller'),
+        )
+        build_runner(run_config(tmp_path, cohort), console).train()
+    finally:
+        console.close()
+    lines = stream.getvalue().splitlines()
+    steps = [line for line in lines if '  loss ' in line]
+    assert steps and all('  task loss: student0 ' in line for line in steps)
+    validations = [line for line in lines if 'accuracy/top1' in line]
+    assert len(validations) == 2
+    for line in validations:
+        assert re.search(r'/top1: student0 [\d.]+, teacher [\d.]+$', line)
