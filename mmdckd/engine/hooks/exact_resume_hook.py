@@ -49,7 +49,8 @@ class ExactResumeHook(Hook):
       ``EarlyStoppingHook`` receives all validations again.
     - Accumulated gradients, if the checkpoint is saved between two steps of the
       optimizer. With several processes, each of which has its own, they are not
-      saved; save a checkpoint after a step then.
+      saved; save a checkpoint after a step then. Nor are the buffers of other
+      processes than the first, such as the memory of MMRazor's ``CRDLoss``.
     - Changed settings. Differences from the config in the checkpoint are
       reported before the first step. The settings of the run are used, except
       for the seed: with more epochs or another schedule, learning rates
