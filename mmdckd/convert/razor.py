@@ -6,7 +6,7 @@ import os
 import os.path as osp
 import re
 from tempfile import TemporaryDirectory
-from typing import Any, List, NamedTuple
+from typing import Any, List, NamedTuple, Optional
 
 import mmrazor
 from mmengine.config import Config, ConfigDict
@@ -122,12 +122,21 @@ def _copy(path: str, folder: str) -> str:
     names."""
     with open(path, encoding='utf-8') as file:
         text = file.read()
-    for base in _bases(text):
-        if '::' not in base:
-            _copy(osp.normpath(osp.join(osp.dirname(path), base)), folder)
+    statement = _base_statement(text)
+    if statement is not None:
+        bases = ast.literal_eval(statement.value)
+        copies = [
+            _copy_base(base, path, folder)
+            for base in ([bases] if isinstance(bases, str) else bases)
+        ]
+        source = ast.get_source_segment(text, statement)
+        text = text.replace(source or '', f'_base_ = {copies!r}')
     for old, new in RENAMED_CONFIGS.items():
         text = text.replace(f'mmcls::{old}', f'mmcls::{new}')
-    text = text.replace('mmcls::', 'mmpretrain::')
+    # Of configs, scopes, types and imported modules.
+    text = re.sub(r"""(?<=['"])mmcls(?=['".]|::)""", 'mmpretrain', text)
+    # The folder of the copy would be gone.
+    text = re.sub(r'\{\{\s*fileDirname\s*\}\}', lambda _: osp.dirname(path), text)
     copy = osp.join(folder, *osp.splitdrive(path)[1].split(os.sep))
     os.makedirs(osp.dirname(copy), exist_ok=True)
     with open(copy, 'w', encoding='utf-8') as file:
@@ -135,29 +144,38 @@ def _copy(path: str, folder: str) -> str:
     return copy
 
 
-def _bases(text: str) -> List[str]:
+def _copy_base(base: str, path: str, folder: str) -> str:
+    """Copy a base config, unless it is one of another package than MMRazor."""
+    package, scoped, name = base.partition('::')
+    if not scoped:
+        return _copy(osp.normpath(osp.join(osp.dirname(path), base)), folder)
+    return _copy(_shipped(name), folder) if package == 'mmrazor' else base
+
+
+def _shipped(name: str) -> str:
+    """Return the path of a config that MMRazor ships."""
+    return osp.join(osp.dirname(mmrazor.__file__), '.mim', 'configs', name)
+
+
+def _base_statement(text: str) -> Optional[ast.Assign]:
     for statement in ast.parse(text).body:
         if (
             isinstance(statement, ast.Assign)
             and getattr(statement.targets[0], 'id', None) == '_base_'
         ):
-            bases = ast.literal_eval(statement.value)
-            return [bases] if isinstance(bases, str) else list(bases)
-    return []
+            return statement
+    return None
 
 
 def _modernize(part) -> None:
-    """Replace every type and scope in a config by its current name."""
+    """Replace every type in a config by its current name."""
     if isinstance(part, (list, tuple)):
         for item in part:
             _modernize(item)
     if not isinstance(part, dict):
         return
-    if part.get('_scope_') == 'mmcls':
-        part['_scope_'] = 'mmpretrain'
     kind = part.get('type')
     if isinstance(kind, str):
-        kind = re.sub(r'^mmcls\.', 'mmpretrain.', kind)
         part['type'] = RENAMED_TYPES.get(kind, kind)
         if part['type'] in ('CIFAR10', 'CIFAR100'):
             # MMPretrain only uses `split`, whose default is 'train'.
@@ -225,11 +243,7 @@ def _network(cfg: ConfigDict) -> ConfigDict:
     path = cfg.get('cfg_path', '')
     if not path.startswith('mmrazor::'):
         return cfg
-    base = read_config(
-        osp.join(
-            osp.dirname(mmrazor.__file__), '.mim', 'configs', path.partition('::')[2]
-        )
-    )
+    base = read_config(_shipped(path.partition('::')[2]))
     _modernize(base._cfg_dict)
     return base.model
 

@@ -236,3 +236,47 @@ optim_wrapper = dict(
         'bias': dict(decay_mult=0.0),
     }
     assert any('`num_students`' in note for note in notes)
+
+
+KD_OF_MMRAZOR = f'mmrazor::distill/mmcls/{KD}'
+
+
+def test_a_config_may_inherit_from_those_of_mmrazor(tmp_path):
+    """Its own bases then name mmcls, which cannot be installed any more."""
+    folder = tmp_path / 'my configs'
+    folder.mkdir()
+    (folder / 'base.py').write_text(f'_base_ = {KD_OF_MMRAZOR!r}\n')
+    (folder / 'own.py').write_text(
+        "_base_ = ['./base.py']\n"
+        'model = dict(distiller=dict(distill_losses=dict(loss_kl=dict(tau=4))))\n'
+    )
+    config, _ = convert_config(str(folder / 'own.py'), 2)
+    expected, _ = convert(KD)
+    expected.model.distiller.distill_losses.loss_kl.tau = 4
+    assert config.to_dict() == expected.to_dict()
+
+
+def test_mmcls_is_replaced_wherever_a_config_names_it(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        "default_scope = 'mmcls'\n"
+        "custom_imports = dict(imports=['mmcls.models'], allow_failed_imports=False)\n"
+        "custom_hooks = [dict(type='PreciseBNHook', _scope_='mmcls')]\n"
+        "work_dir = 'work_dirs/mmcls'\n"
+    )
+    config, _ = convert_config(str(file), 2)
+    assert config.default_scope == 'mmpretrain'
+    assert config.custom_imports.imports == ['mmpretrain.models']
+    assert config.custom_hooks[0]._scope_ == 'mmpretrain'
+    assert config.work_dir == 'work_dirs/mmcls'
+
+
+def test_folder_of_a_config_is_that_of_the_original(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        "model = dict(teacher_ckpt='{{ fileDirname }}/teacher.pth')\n"
+    )
+    config, _ = convert_config(str(file), 2)
+    assert config.model.teacher_ckpt == str(tmp_path / 'teacher.pth')
