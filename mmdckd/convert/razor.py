@@ -28,13 +28,14 @@ OTHER_ALGORITHMS = {
 }
 #: Configs that have another name in MMPretrain than in mmcls.
 RENAMED_CONFIGS = {'deit/deit-base_pt-16xb64_in1k.py': 'deit/deit-base_16xb64_in1k.py'}
-#: Types that have another name in MMPretrain.
+#: Types that have another name in MMPretrain or here, without their package.
 RENAMED_TYPES = {
-    'PackClsInputs': 'PackInputs',
+    'ClsVisualizer': 'mmpretrain.UniversalVisualizer',
+    'PackClsInputs': 'mmpretrain.PackInputs',
     'PackCRDClsInputs': 'mmdckd.PackCRDInputs',
-    'mmrazor.SingleTeacherDistillValLoop': 'mmdckd.CollectiveValLoop',
-    'mmrazor.SelfDistillValLoop': 'mmdckd.CollectiveValLoop',
 }
+#: Datasets of which MMPretrain only uses `split`, whose default is 'train'.
+SPLIT_DATASETS = ('CIFAR10', 'CIFAR100', 'CUB', 'FashionMNIST', 'MNIST')
 
 
 class Conversion(NamedTuple):
@@ -176,9 +177,9 @@ def _modernize(part) -> None:
         return
     kind = part.get('type')
     if isinstance(kind, str):
-        part['type'] = RENAMED_TYPES.get(kind, kind)
-        if part['type'] in ('CIFAR10', 'CIFAR100'):
-            # MMPretrain only uses `split`, whose default is 'train'.
+        own = kind.rpartition('.')[2]
+        part['type'] = RENAMED_TYPES.get(own, kind)
+        if own in SPLIT_DATASETS:
             part.setdefault('split', 'test' if part.get('test_mode') else 'train')
     for item in part.values():
         _modernize(item)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.registry import TRANSFORMS, VISUALIZERS, DefaultScope
 
 from helpers import warm
 from helpers.commands import run
@@ -270,6 +270,27 @@ def test_mmcls_is_replaced_wherever_a_config_names_it(tmp_path):
     assert config.custom_imports.imports == ['mmpretrain.models']
     assert config.custom_hooks[0]._scope_ == 'mmpretrain'
     assert config.work_dir == 'work_dirs/mmcls'
+
+
+@pytest.mark.parametrize('prefix', ['', 'mmcls.'])
+def test_types_have_their_new_names(prefix, tmp_path):
+    """MMRazor's scope needs the prefix."""
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        f"visualizer = dict(_delete_=True, type='{prefix}ClsVisualizer')\n"
+        'val_dataloader = dict(dataset=dict(\n'
+        f"    _delete_=True, type='{prefix}MNIST', test_mode=True,\n"
+        f"    pipeline=[dict(type='{prefix}PackClsInputs')]))\n"
+    )
+    config, _ = convert_config(str(file), 2)
+    dataset = config.val_dataloader.dataset
+    assert dataset.split == 'test'
+    with DefaultScope.overwrite_default_scope('mmrazor'):
+        packed = TRANSFORMS.build(dict(dataset.pipeline[0]))
+        shown = VISUALIZERS.build(dict(config.visualizer, name='of_mmcls'))
+    assert type(packed).__name__ == 'PackInputs'
+    assert type(shown).__name__ == 'UniversalVisualizer'
 
 
 def test_folder_of_a_config_is_that_of_the_original(tmp_path):
