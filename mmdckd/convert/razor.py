@@ -85,9 +85,11 @@ def convert_config(path: str, num_students: int) -> Conversion:
     _modernize(cfg._cfg_dict)
     cfg.model = _cohort(cfg.model, num_students, notes)
     _share_preprocessor(cfg)
-    cfg.val_cfg = dict(type='mmdckd.CollectiveValLoop')
-    if cfg.get('test_cfg') is not None:
-        cfg.test_cfg = dict(type='mmdckd.CollectiveTestLoop')
+    for key, loop in dict(
+        val_cfg='mmdckd.CollectiveValLoop', test_cfg='mmdckd.CollectiveTestLoop'
+    ).items():
+        if cfg.get(key) is not None:
+            cfg[key] = dict(cfg[key], type=loop)
     saving = cfg.get('default_hooks', {}).get('checkpoint') or dict(interval=1)
     cfg.merge_from_dict(
         {

@@ -301,3 +301,24 @@ def test_folder_of_a_config_is_that_of_the_original(tmp_path):
     )
     config, _ = convert_config(str(file), 2)
     assert config.model.teacher_ckpt == str(tmp_path / 'teacher.pth')
+
+
+def test_a_validation_keeps_its_settings(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        'val_cfg = dict(fp16=True)\n'
+        'test_cfg = dict(fp16=True)\n'
+    )
+    config, _ = convert_config(str(file), 2)
+    assert config.val_cfg == dict(type='mmdckd.CollectiveValLoop', fp16=True)
+    assert config.test_cfg == dict(type='mmdckd.CollectiveTestLoop', fp16=True)
+
+
+def test_a_run_without_validation_stays_one(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\nval_cfg = val_dataloader = val_evaluator = None\n'
+    )
+    config, _ = convert_config(str(file), 2)
+    assert config.val_cfg is None
