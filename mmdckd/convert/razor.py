@@ -11,7 +11,7 @@ from typing import Any, List, NamedTuple, Optional
 import mmrazor
 from mmengine.config import Config, ConfigDict
 
-from mmdckd.names import parameter_prefix, student_names
+from mmdckd.names import BEST, TEACHER, metric_name, parameter_prefix, student_names
 
 #: The algorithms that become a CollectiveDistill.
 ALGORITHMS = ('SingleTeacherDistill', 'SelfDistill', 'OverhaulFeatureDistillation')
@@ -102,6 +102,8 @@ def convert_config(path: str, num_students: int) -> Conversion:
         }
     )
     _rename_custom_keys(cfg, num_students, notes)
+    for key in ('default_hooks', 'custom_hooks', 'param_scheduler'):
+        _rename_metrics(cfg.get(key))
     # Convert again, so that the new parts are ConfigDicts, too.
     return Conversion(Config(cfg.to_dict()), notes)
 
@@ -238,6 +240,31 @@ def _rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> Non
         f'each of {num_students} students instead of '
         f'{", ".join(sorted(renamed))}: change it together with `num_students`.'
     )
+
+
+def _rename_metrics(part: Any) -> None:
+    """Follow the metrics of the best student where the one of MMRazor's was."""
+    if isinstance(part, (list, tuple)):
+        for item in part:
+            _rename_metrics(item)
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():
+        if key not in ('monitor', 'save_best'):
+            _rename_metrics(value)
+        elif isinstance(value, str):
+            part[key] = _rename_metric(value)
+        elif isinstance(value, (list, tuple)):
+            part[key] = [_rename_metric(name) for name in value]
+
+
+def _rename_metric(name: str) -> str:
+    if name == 'auto':
+        return name
+    member, dot, own = name.partition('.')
+    if dot and member == TEACHER:
+        return metric_name(TEACHER, own)
+    return metric_name(BEST, own if dot and member == 'student' else name)
 
 
 def _network(cfg: ConfigDict) -> ConfigDict:

@@ -322,3 +322,23 @@ def test_a_run_without_validation_stays_one(tmp_path):
     )
     config, _ = convert_config(str(file), 2)
     assert config.val_cfg is None
+
+
+def test_what_followed_the_student_follows_the_best_one(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        'default_hooks = dict(checkpoint=dict(\n'
+        "    save_best=['accuracy/top1', 'teacher.accuracy/top5']))\n"
+        "custom_hooks = [dict(type='EarlyStoppingHook', monitor='accuracy/top1')]\n"
+        'param_scheduler = dict(\n'
+        "    _delete_=True, type='ReduceOnPlateauLR', monitor='accuracy/top1')\n"
+    )
+    config, _ = convert_config(str(file), 2)
+    followed = [
+        *config.default_hooks.checkpoint.save_best,
+        config.custom_hooks[0].monitor,
+        config.param_scheduler.monitor,
+    ]
+    best = 'best/accuracy/top1'
+    assert followed == [best, 'teacher/accuracy/top5', best, best]
