@@ -42,7 +42,7 @@ class CohortCheckpointHook(CheckpointHook):
       training.
     - ``best.pth`` is a stable name for the best checkpoint
       (``best_<metric>_epoch_<n>.pth``), by the first metric if ``save_best``
-      names several.
+      names several. ``'auto'`` is the first metric of the best student.
     - ``last_checkpoint`` and the records in checkpoints hold file names, not
       paths, so a work folder can be copied and moved. Nothing outside it is
       removed.

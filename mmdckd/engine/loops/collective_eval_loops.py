@@ -89,7 +89,7 @@ class _MemberEvaluation:
         if values is None:
             return None
         self._settle_rule(values)
-        members = [*cohort.names, *model.teacher_names, names.BEST]
+        members = [names.BEST, *cohort.names, *model.teacher_names]
         if len(cohort.names) > 1:
             members.append(names.ENSEMBLE)
         return {
@@ -167,7 +167,8 @@ class _MemberEvaluation:
         if not self._model.teacher_trainable:
             self._teacher_results = teachers
         best = self._best_student(results)
-        results[names.BEST] = results[best]
+        # First, because `save_best='auto'` follows the first metric.
+        results = {names.BEST: results[best], **results}
         if note_best:
             self._note_best(best)
         results.update(teachers)

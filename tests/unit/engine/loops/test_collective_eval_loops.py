@@ -36,7 +36,14 @@ def loader(start, count, batch_size=16):
     )
 
 
-def make_runner(work_dir, num_students=2, epochs=2, val_cfg=None, **kwargs):
+def make_runner(
+    work_dir,
+    num_students=2,
+    epochs=2,
+    val_cfg=None,
+    save_best='best/accuracy/top1',
+    **kwargs,
+):
     return Runner(
         model=dict(
             type='mmdckd.CollectiveDistill',
@@ -63,9 +70,7 @@ def make_runner(work_dir, num_students=2, epochs=2, val_cfg=None, **kwargs):
         test_dataloader=loader(200, 50),
         test_cfg=dict(type='mmdckd.CollectiveTestLoop'),
         test_evaluator=[dict(type='Accuracy', topk=(1, 5))],
-        default_hooks=dict(
-            checkpoint=dict(type='CheckpointHook', save_best='best/accuracy/top1')
-        ),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best=save_best)),
         randomness=dict(seed=0),
         experiment_name=work_dir.name + str(torch.rand(1).item()),
         **kwargs,
@@ -132,6 +137,11 @@ def test_the_best_of_the_test_is_chosen_on_the_validation_split(tmp_path):
         assert metrics[f'{name}/accuracy/top1'] == pytest.approx(
             top1(student, tester.model, 200)[1]
         )
+
+
+def test_a_checkpoint_that_is_best_by_auto_is_that_of_the_best_student(tmp_path):
+    make_runner(tmp_path, epochs=1, save_best='auto').train()
+    assert (tmp_path / 'best_best_accuracy_top1_epoch_1.pth').exists()
 
 
 def test_without_validation_best_is_of_this_split_and_the_log_says_so(tmp_path):
