@@ -75,9 +75,12 @@ def convert_crd_state_dict(state_dict: StateDict) -> Tuple[dict, StateDict]:
     )
     rules = [(family.classifier, 'head.fc'), *family.rules(state_dict)]
     renamed = {_rename(key, rules): key for key in state_dict}
-    converted = {new: state_dict[key] for new, key in renamed.items()}
-    shapes = {
-        key: tuple(value.shape) for key, value in _build(model).state_dict().items()
+    target = _build(model).state_dict()
+    shapes = {key: tuple(value.shape) for key, value in target.items()}
+    converted = {
+        # Files of PyTorch 0.4.0 do not have them: 0, as PyTorch would read them.
+        **{key: target[key] for key in shapes if key.endswith('num_batches_tracked')},
+        **{new: state_dict[key] for new, key in renamed.items()},
     }
     faults = [
         ('unknown', [key for new, key in renamed.items() if new not in shapes]),

@@ -4,6 +4,7 @@
 import re
 from typing import Dict, List
 
+import torch
 from torch import Tensor
 
 StateDict = Dict[str, Tensor]
@@ -57,8 +58,17 @@ def convert_efficientnet_state_dict(
     """
     blocks = list(dict.fromkeys(re.findall(r'blocks\.\d+\.\d+', '\n'.join(target))))
     converted = {_rename(key, state_dict, blocks): key for key in state_dict}
+    weights = {
+        # Files of PyTorch 0.4.0 do not have them: 0, as PyTorch would read them.
+        **{
+            key: torch.zeros_like(value)
+            for key, value in target.items()
+            if key.endswith('num_batches_tracked')
+        },
+        **{new: state_dict[key] for new, key in converted.items()},
+    }
     faults = [key for new, key in converted.items() if new not in target]
-    faults += [key for key in target if key not in converted]
+    faults += [key for key in target if key not in weights]
     faults += [
         f'{key}: {tuple(state_dict[key].shape)} instead of {tuple(target[new].shape)}'
         for new, key in converted.items()
@@ -70,7 +80,7 @@ def convert_efficientnet_state_dict(
             'Invalid `src`: expected the weights of this EfficientNet, named as in '
             f'efficientnet-pytorch, got other keys: {", ".join(faults[:4])}{more}.'
         )
-    return {key: state_dict[converted[key]] for key in target}
+    return {key: weights[key] for key in target}
 
 
 def _rename(key: str, state_dict: StateDict, blocks: List[str]) -> str:

@@ -91,6 +91,19 @@ def test_missing_key():
         convert_crd_state_dict(state_dict)
 
 
+def test_a_file_of_an_old_pytorch():
+    """It has no `num_batches_tracked`."""
+    state_dict = NETWORKS['resnet8']().state_dict()
+    for key in [key for key in state_dict if key.endswith('num_batches_tracked')]:
+        state_dict[key] += 7
+    whole = convert_crd_state_dict(state_dict)[1]
+    assert whole['backbone.bn1.num_batches_tracked'] == 7
+    old = {key: v for key, v in state_dict.items() if 'num_batches' not in key}
+    converted = convert_crd_state_dict(old)[1]
+    assert converted.keys() == whole.keys()
+    assert converted['backbone.bn1.num_batches_tracked'] == 0
+
+
 def test_other_shape():
     state_dict = NETWORKS['vgg8']().state_dict()
     state_dict['block1.0.weight'] = torch.zeros(128, 64, 5, 5)

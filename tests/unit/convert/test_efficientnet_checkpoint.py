@@ -46,6 +46,15 @@ def test_every_layer_gets_its_name():
         assert converted[f'{new}.weight'] is source[f'{old}.weight']
 
 
+def test_a_file_of_an_old_pytorch():
+    """It has no `num_batches_tracked`."""
+    target = weights(NAMES.values())
+    target['bn1.num_batches_tracked'] = torch.tensor(7)
+    converted = convert_efficientnet_state_dict(weights(NAMES), target)
+    assert list(converted) == list(target)
+    assert converted['bn1.num_batches_tracked'] == 0
+
+
 @pytest.mark.parametrize(
     'drop, add, message',
     [
