@@ -118,6 +118,9 @@ def read_config(path: str) -> Config:
     Returns:
         Config: The config.
     """
+    if Config._is_lazy_import(path):
+        # Never of mmcls. The classes become their names.
+        return Config(Config.fromfile(path).to_dict())
     with TemporaryDirectory() as folder:
         return Config.fromfile(_copy(osp.abspath(path), folder))
 

@@ -342,3 +342,31 @@ def test_what_followed_the_student_follows_the_best_one(tmp_path):
     ]
     best = 'best/accuracy/top1'
     assert followed == [best, 'teacher/accuracy/top5', best, best]
+
+
+def test_a_config_with_classes(tmp_path):
+    (tmp_path / 'base_of_lazy.py').write_text(
+        "teacher = dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py')\n"
+    )
+    file = tmp_path / 'lazy.py'
+    file.write_text("""
+from mmengine.config import read_base
+from mmrazor.engine import SingleTeacherDistillValLoop
+from mmrazor.models.algorithms import SingleTeacherDistill
+from mmrazor.models.distillers import ConfigurableDistiller
+
+with read_base():
+    from .base_of_lazy import *
+
+model = dict(
+    type=SingleTeacherDistill,
+    architecture=dict(cfg_path='mmpretrain::resnet/resnet18_8xb32_in1k.py'),
+    teacher=dict(**teacher, pretrained=True),
+    distiller=dict(type=ConfigurableDistiller))
+val_cfg = dict(type=SingleTeacherDistillValLoop)
+""")
+    config, _ = convert_config(str(file), 2)
+    assert config.model.type == 'mmdckd.CollectiveDistill'
+    assert config.model.distiller == dict(type='mmdckd.CollectiveDistiller')
+    assert config.val_cfg == dict(type='mmdckd.CollectiveValLoop')
+    assert config.model.teacher.cfg_path.endswith('resnet34_8xb32_in1k.py')
