@@ -124,10 +124,11 @@ def _best_checkpoint(runner) -> Optional[str]:
     """Return the path of the checkpoint that ``save_best`` kept, if any."""
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
-            for key in ('best_ckpt', f'best_ckpt_{hook.key_indicators[0]}'):
-                path = runner.message_hub.get_info(key)
-                if path:  # in this folder, also where it says another
-                    return osp.join(checkpoint_folder(runner), osp.basename(path))
+            several = len(hook.key_indicators) > 1
+            key = f'best_ckpt_{hook.key_indicators[0]}' if several else 'best_ckpt'
+            path = runner.message_hub.get_info(key)
+            if path:  # in this folder, also where it says another
+                return osp.join(checkpoint_folder(runner), osp.basename(path))
     return None
 
 

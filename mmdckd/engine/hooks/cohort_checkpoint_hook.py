@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
 
 from mmdckd.console.messages import warn
 from mmdckd.engine.resuming import resume_from_latest, resumed_from
@@ -46,6 +47,8 @@ class CohortCheckpointHook(CheckpointHook):
     - ``last_checkpoint`` and the records in checkpoints hold file names, not
       paths, so a work folder can be copied and moved. Nothing outside it is
       removed.
+    - A resumed run keeps the best score of each metric that ``save_best`` still
+      names, and starts a new record for the others.
     - ``resume=True`` uses the checkpoint that ``last_checkpoint`` names, or the
       latest complete one.
 
@@ -65,6 +68,8 @@ class CohortCheckpointHook(CheckpointHook):
         self._superseded: List[str] = []
         # The same as recorded in the checkpoint that was resumed.
         self._resumed: Optional[List[str]] = None
+        # The best score and file of each metric in it; older versions have none.
+        self._recorded: Optional[Dict[str, Dict[str, Any]]] = None
 
     def before_run(self, runner) -> None:
         """Find the checkpoint to resume from."""
@@ -73,7 +78,9 @@ class CohortCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Read which files remain to be removed."""
         if runner._resume:
-            self._resumed = list(checkpoint.get('meta', {}).get('superseded', ()))
+            meta = checkpoint.get('meta', {})
+            self._resumed = list(meta.get('superseded', ()))
+            self._recorded = meta.get('best')
 
     def before_train(self, runner) -> None:
         """Take over the files of the run that is resumed."""
@@ -131,6 +138,9 @@ class CohortCheckpointHook(CheckpointHook):
         """Find the files that the resumed checkpoint names in this folder."""
         info = runner.message_hub.runtime_info
         source = osp.dirname(osp.abspath(resumed_from(runner)))
+        if self._recorded is not None:
+            self._keep_records(runner.message_hub, self._recorded)
+            self._recorded = None
         for metric, score, key in _records(self):
             if info.get(key) is None:
                 continue
@@ -156,6 +166,21 @@ class CohortCheckpointHook(CheckpointHook):
         if source == osp.abspath(self.out_dir):
             self._superseded = [osp.basename(name) for name in superseded]
             self._remove_superseded(runner)
+
+    def _keep_records(
+        self, hub: MessageHub, recorded: Dict[str, Dict[str, Any]]
+    ) -> None:
+        """Keep the records of the metrics that ``save_best`` still names, as MMEngine
+        would compare the score of one metric with that of another."""
+        for name in [*hub.runtime_info]:
+            if name.startswith(('best_score', 'best_ckpt')):
+                hub.pop_info(name)
+        for metric, score, key in _records(self):
+            if metric == 'auto':  # one metric, whose name is not known yet
+                metric = next(iter(recorded), metric)
+            if metric in recorded:
+                hub.update_info(score, recorded[metric]['score'])
+                hub.update_info(key, recorded[metric]['file'])
 
     def _is_saved(self, now: int) -> bool:
         """Return whether the last checkpoint is that of an epoch or iteration."""

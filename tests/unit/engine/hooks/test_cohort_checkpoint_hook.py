@@ -18,6 +18,7 @@ from helpers.resumed import Interrupt, Interrupted
 from helpers.runs import loader, run_config, train
 from mmdckd.engine.hooks import CohortCheckpointHook
 from mmdckd.export import export_student
+from mmdckd.export.export_student_hook import _best_checkpoint
 from mmdckd.io.best_student import best_student_of
 from mmdckd.io.latest import find_latest
 
@@ -141,6 +142,7 @@ def test_a_copied_folder_is_another_run(trained, folder):
     last['message_hub']['runtime_info'].update(
         best_score=0.0, best_ckpt=str(original / 'epoch_4.pth')
     )
+    del last['meta']['best']  # as of an older version, which wrote paths
     torch.save(last, folder / 'epoch_4.pth')
     (folder / 'last_checkpoint').write_text(str(original / 'epoch_4.pth'))
     runner = resume(trained, folder, 5)
@@ -182,6 +184,27 @@ def test_a_checkpoint_in_another_folder_brings_its_best(trained, folder, tmp_pat
     assert runner.message_hub.get_info('best_ckpt').endswith('_epoch_5.pth')
     (text,) = Path(runner.log_dir).glob('*.log')
     assert f'The best checkpoint, {name}, is neither in' in text.read_text()
+
+
+def test_another_metric_has_its_own_record(trained, folder):
+    """Its first score is less than the best one of the metric before."""
+    resume(trained, folder, 6, hook=dict(save_best='best/accuracy/top5'))
+    resume(trained, folder, 8)
+    best = load(folder, 'best.pth')['meta']
+    assert best['epoch'] in (7, 8)
+    assert list(best['best']) == [BEST]
+
+
+def test_several_metrics_take_over_the_record_of_one(trained, folder):
+    before = load(folder, 'best.pth')['meta']
+    score = before['best'][BEST]['score']
+    other = 'ensemble/accuracy/top5'
+    runner = resume(trained, folder, 5, hook=dict(save_best=[other, BEST]))
+    exported = _best_checkpoint(runner)
+    last = load(folder, 'epoch_5.pth')['meta']['best']
+    now = validations(folder)[5][BEST]
+    assert last[BEST]['score'] == max(score, now)
+    assert last[other]['file'] == os.path.basename(exported)
 
 
 def test_what_a_kill_has_left_to_remove_is_removed(trained, folder):
