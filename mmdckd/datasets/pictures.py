@@ -49,8 +49,9 @@ def as_bgr(image: InMemory, key: str) -> np.ndarray:
         pixels = pixels[..., None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
         raise ValueError(
-            f'Invalid `{key}`: expected the pixels of one gray or RGB image, got shape '
-            f'{tuple(image.shape)}.'  # type: ignore[union-attr]
+            f'Invalid `{key}`: expected the pixels of one gray or RGB image, as an '
+            'array (H, W) or (H, W, 3), as a tensor (H, W), (1, H, W) or (3, H, W), '
+            f'got shape {tuple(image.shape)}.'  # type: ignore[union-attr]
         )
     return np.ascontiguousarray(
         np.broadcast_to(pixels, (*pixels.shape[:2], 3))[..., ::-1]

@@ -104,9 +104,8 @@ def distill(
         seed (int): The seed of all trainings. Defaults to 0.
         say (Callable): Called with each chosen setting and its reason.
             Defaults to printing it.
-        val_data (str | dict | Dataset, optional): The validation data, if
-            ``data`` is not a folder. Defaults to None: a fifth of each class is
-            split off.
+        val_data (dict | Dataset, optional): The validation data, if ``data`` is
+            not a folder. Defaults to None: a fifth of each class is split off.
         optimizer (str, optional): ``'sgd'`` or ``'adamw'``. Defaults to None:
             chosen to fit, like the next three.
         augmentation (str, optional): Random changes of the training images:

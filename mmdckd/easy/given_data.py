@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 import torch
 from mmengine.registry import DATASETS, DefaultScope
+from torch.utils.data import IterableDataset
 
 from mmdckd.datasets.pictures import as_bgr, is_input
 
@@ -95,13 +96,15 @@ def look_at_pairs(pairs: Any, key: str) -> Facts:
         ValueError: If it has no length, or an item is not such a pair.
     """
     try:
-        count = len(pairs)
-    except TypeError as error:
+        count = -1 if isinstance(pairs, IterableDataset) else len(pairs)
+    except TypeError:
+        count = -1
+    if count < 0:
         raise ValueError(
-            f'Invalid `{key}`: expected a dataset with a length, got a '
-            f'{type(pairs).__name__} without one. Implement __len__ and '
+            f'Invalid `{key}`: expected a dataset with a length and items by index, '
+            f'got a {type(pairs).__name__} without. Implement __len__ and '
             '__getitem__.'
-        ) from error
+        )
     if count == 0:
         raise ValueError(f'Invalid `{key}`: expected images, got an empty dataset.')
     known = _targets(pairs, count)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mmdckd.datasets.fashion_mnist import FILES as CLOTHES
 from mmdckd.datasets.fashion_mnist import FashionMNIST
 from mmdckd.datasets.stratified_part import stratified_part
+from mmdckd.errors import invalid
 
 from .folder import Folder, read_folder
 from .folder_checks import shorten
@@ -77,7 +78,7 @@ def read_source(
             :func:`~mmdckd.easy.folder.read_folder`, or the folder of the files
             of :class:`~mmdckd.datasets.FashionMNIST`; the config of an
             MMPretrain dataset; or a PyTorch dataset of (image, label) pairs.
-        val_data (str | dict | Dataset, optional): The validation data, in one
+        val_data (dict | Dataset, optional): The validation data, in one
             of the last two forms. Defaults to None: a folder may have its own
             validation part; otherwise a fifth of each class is split off.
         image_size (int, optional): The side that images are resized to.
@@ -101,6 +102,8 @@ def read_source(
         if _holds_fashion_mnist(path):
             return _of_fashion_mnist(path)
         return _of_folder(read_folder(path))
+    if isinstance(val_data, (str, os.PathLike)):
+        raise invalid('val_data', 'a dataset or its config, like `data`', val_data)
     train = _look_at(data, 'data')
     val = None if val_data is None else _look_at(val_data, 'val_data')
     return _of_facts(_name_of(data), train, val, image_size)
@@ -111,8 +114,9 @@ def _look_at(data: Data, key: str) -> Facts:
         return look_at_config(data, key)
     if hasattr(data, '__getitem__') or isinstance(data, Dataset):
         return look_at_pairs(data, key)
+    folder = 'a folder, ' if key == 'data' else ''
     raise TypeError(
-        f'Invalid `{key}`: expected a folder, the config of a dataset or a PyTorch '
+        f'Invalid `{key}`: expected {folder}the config of a dataset or a PyTorch '
         f'dataset, got a {type(data).__name__}.'
     )
 

@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,11 @@ class Pairs(Dataset):
 class Stream(IterableDataset):
     def __iter__(self):
         return iter([])
+
+
+class CountedStream(Stream):
+    def __len__(self):
+        return 30
 
 
 def labels(count=30, classes=3):
@@ -144,7 +151,8 @@ class Both(Pairs):
 @pytest.mark.parametrize(
     'data, message',
     [
-        (Stream(), 'expected a dataset with a length, got a Stream'),
+        (Stream(), 'with a length and items by index, got a Stream'),
+        (CountedStream(), 'with a length and items by index, got a CountedStream'),
         ([], 'empty dataset'),
         ([1, 2], 'expected .* pairs, got a int'),
         (Pairs([0, 1.5]), r'whole numbers from 0, got 1\.5 for image 1'),
@@ -162,6 +170,10 @@ class Both(Pairs):
             r'one size, got \(1, 8, 8\), \(1, 8, 9\).*`image_size`',
         ),
         (Pairs(labels(), lambda index: torch.zeros(8)), r'\(C, H, W\)'),
+        (
+            Pairs(labels(), lambda index: torch.zeros(9, 8, 3, dtype=torch.uint8)),
+            r'tensor \(H, W\), \(1, H, W\) or \(3, H, W\), got shape \(9, 8, 3\)',
+        ),
         (Both(labels()), 'got both'),
         (dict(type='Nowhere'), 'config of an MMPretrain dataset'),
     ],
@@ -178,6 +190,17 @@ def test_what_is_no_data():
         read_source(Pairs(labels()), Pairs([3]))
     with pytest.raises(ValueError, match='Invalid `val_data`: expected images'):
         read_source(Pairs(labels()), Pairs(labels(), FORMS['floats']))
+
+
+@pytest.mark.parametrize('folder', ['photos/val', Path('photos/val')])
+def test_a_folder_to_validate_with_is_no_dataset(folder):
+    expected = 'expected a dataset or its config, like `data`, got .*photos/val'
+    with pytest.raises(ValueError, match=f'Invalid `val_data`: {expected}'):
+        read_source(Pairs(labels()), folder)
+    with pytest.raises(ValueError, match='expected None for a folder'):
+        read_source('photos', folder)
+    with pytest.raises(TypeError, match='Invalid `val_data`: expected the config of'):
+        read_source(Pairs(labels()), 3)
 
 
 def test_tensors_are_resized_where_that_is_asked_for():
