@@ -2,6 +2,7 @@
 from typing import Optional
 
 from mmengine.config import Config
+from mmengine.hooks import LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -59,6 +60,8 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
     else:
         runner = with_console(kind, console).from_cfg(cfg)
     _add_checks(runner, default_hooks)
+    if 'max_iters' in (cfg.get('train_cfg') or {}):
+        _log_by_iteration(runner)
     if console is not None:
         _add_console(runner, default_hooks, console)
     return runner
@@ -78,6 +81,16 @@ def _add_checks(runner: Runner, default_hooks: dict) -> None:
             isinstance(hook, kind) for hook in runner.hooks
         ):
             runner.register_hook(kind())
+
+
+def _log_by_iteration(runner: Runner) -> None:
+    """Log the validations of a run by iterations under their iterations.
+
+    MMEngine's default logs all of them under epoch 0, as a single point.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):
+            hook.log_metric_by_epoch = False
 
 
 def _add_console(runner: Runner, default_hooks: dict, console: CalmConsole) -> None:
