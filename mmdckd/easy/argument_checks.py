@@ -35,16 +35,14 @@ def check_numbers(num_students: Optional[int], seed: int, alone: bool) -> None:
         )
 
 
-def check_apart(
-    work_dir: str, data: Data, source: Source, unlabeled: Optional[str]
-) -> None:
+def check_apart(work_dir: str, data: Data, source: Source, unlabeled: str) -> None:
     """Check that a run does not write its figures among its images.
 
     Args:
         work_dir (str): The folder of the run.
         data (str | dict | Dataset): The labeled images as they were given.
         source (Source): The labeled images.
-        unlabeled (str, optional): The folder of the others.
+        unlabeled (str): The folder of the others; empty if there is none.
 
     Raises:
         ValueError: If the folder is one of images, or inside one.

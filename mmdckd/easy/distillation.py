@@ -64,7 +64,7 @@ def distill(
     fast: bool = False,
     cfg_options: Optional[Dict[str, Any]] = None,
     verbose: bool = False,
-    unlabeled: Optional[str] = None,
+    unlabeled: Optional[Union[str, 'os.PathLike[str]']] = None,
 ) -> Result:
     """Train students on a folder of images, and export the best one.
 
@@ -73,7 +73,7 @@ def distill(
     resumes what is not.
 
     Args:
-        data (str | dict | Dataset): A folder of images, see
+        data (str | PathLike | dict | Dataset): A folder of images, see
             :func:`~mmdckd.easy.folder.read_folder`; the config of an
             MMPretrain dataset; or a ``torch.utils.data.Dataset`` of (image,
             label) pairs. An image is a PIL image, or an array or tensor of
@@ -124,7 +124,7 @@ def distill(
             None.
         verbose (bool): Whether to also print the output of other packages,
             which otherwise goes only to the log files. Defaults to False.
-        unlabeled (str, optional): A folder of images without labels that the
+        unlabeled (str | PathLike, optional): A folder of images without labels that the
             students also learn from; see
             :func:`~mmdckd.easy.unlabeled.read_unlabeled`. Defaults to None.
 
@@ -148,7 +148,7 @@ def distill(
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
     others = read_unlabeled(unlabeled, source)
-    check_apart(work_dir, data, source, unlabeled)
+    check_apart(work_dir, data, source, others.path)
     students = _find(student, source.num_classes, pretrained, 'student')
     taught_by = None
     if not alone:

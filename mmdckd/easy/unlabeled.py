@@ -1,9 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Reads a folder of images without labels, to be mixed with labeled ones."""
 
+import os
 import os.path as osp
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Union
 
 from mmdckd.io.images import find_files
 from mmdckd.registry import DATASETS
@@ -104,11 +105,13 @@ class UnlabeledFolder:
         return dict(settings, train_dataloader=loader, unlabeled_images=own)
 
 
-def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
+def read_unlabeled(
+    path: Optional[Union[str, 'os.PathLike[str]']], source: Source
+) -> UnlabeledFolder:
     """Read a folder of images without labels. Every image is read.
 
     Args:
-        path (str, optional): The folder. Its subfolders are not treated as
+        path (str | PathLike, optional): The folder. Its subfolders are not treated as
             classes. None means no such images.
         source (Source): The labeled images.
 
@@ -117,11 +120,17 @@ def read_unlabeled(path: Optional[str], source: Source) -> UnlabeledFolder:
 
     Raises:
         FileNotFoundError: If the folder does not exist.
+        TypeError: If ``path`` is no path.
         ValueError: If it has no image, an image cannot be read, some are copies
             of validation or test images, or the labeled images are not files.
     """
     if path is None:
         return UnlabeledFolder('', 0, source.num_train)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f'Invalid `unlabeled`: expected a folder, got a {type(path).__name__}.'
+        )
+    path = os.fspath(path)
     if not osp.isdir(path):
         raise FileNotFoundError(
             f'Invalid `unlabeled`: expected an existing folder, got {path!r}.'

@@ -97,6 +97,15 @@ def test_copies_of_training_images_are_welcome(folders):
     assert read_unlabeled(str(more), source).num_images == 31
 
 
+def test_a_folder_is_a_path_of_any_type(folders):
+    data, more = folders
+    source = read_source(data)
+    found = read_unlabeled(more, source)
+    assert found == read_unlabeled(str(more), source) and found.path == str(more)
+    with pytest.raises(TypeError, match='`unlabeled`: expected a folder, got a list'):
+        read_unlabeled([more], source)
+
+
 def test_bad_folders(folders, tmp_path):
     data, more = folders
     source = read_source(str(data))
