@@ -2,6 +2,7 @@
 """Checks that a work folder belongs to the run that is about to resume in it."""
 
 import os.path as osp
+from typing import Any, Dict
 
 from mmengine.config import Config
 
@@ -24,10 +25,16 @@ def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -
     if not osp.isfile(path) or not osp.isfile(osp.join(work_dir, 'last_checkpoint')):
         return
     before, now = Config.fromfile(path), make_config(settings, changes)
+    # Images with a digest are compared by it, so that their folder may move.
+    known = all(cfg.get('images', {}).get('digest') for cfg in (before, now))
+    datasets = [
+        _images_of(cfg.train_dataloader.dataset.to_dict(), known)
+        for cfg in (before, now)
+    ]
     for key, old, new in (
         ('model.architecture', before.model.architecture, now.model.architecture),
         ('model.num_students', before.model.num_students, now.model.num_students),
-        ('data', _images_of(before), _images_of(now)),
+        ('data', *datasets),
     ):
         if old != new:
             raise _another(work_dir, f'another `{key}`')
@@ -45,7 +52,16 @@ def _another(work_dir: str, what: str) -> ValueError:
     )
 
 
-def _images_of(cfg: Config) -> dict:
-    """Return the part of a config that says which images a run uses."""
-    dataset = cfg.train_dataloader.dataset.to_dict()
-    return {key: value for key, value in dataset.items() if key != 'pipeline'}
+def _images_of(dataset: Dict[str, Any], anywhere: bool) -> Dict[str, Any]:
+    """Return the part of a dataset's config that says which images a run uses.
+
+    Args:
+        dataset (Dict[str, Any]): The config of a dataset or of one that wraps
+            others.
+        anywhere (bool): Whether their folder does not matter.
+    """
+    return {
+        key: _images_of(value, anywhere) if isinstance(value, dict) else value
+        for key, value in dataset.items()
+        if key != 'pipeline' and not (anywhere and key == 'data_root')
+    }

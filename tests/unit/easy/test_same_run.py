@@ -47,9 +47,9 @@ def train(photos, tmp_path, monkeypatch):
         lambda cfg, console: SimpleNamespace(train=leave_name),
     )
 
-    def start(unlabeled=None, **options):
-        source = read_source(str(photos))
-        recipe = choose_recipe(source, batch_size=8)
+    def start(unlabeled=None, data=photos, augmentation='none', **options):
+        source = read_source(str(data))
+        recipe = choose_recipe(source, batch_size=8, augmentation=augmentation)
         settings = student_config(source, recipe, NETWORK, 2)
         settings = read_unlabeled(unlabeled, source).mix_into(settings)
         return _train(settings, str(run), Changes(options))
@@ -77,6 +77,22 @@ def test_images_of_another_name_are_the_same(train, photos):
     for path in (photos / 'cat').iterdir():
         path.rename(path.with_name(f'renamed_{path.name}'))
     train()
+
+
+def test_images_in_another_place_are_the_same(train, photos, tmp_path, monkeypatch):
+    more = tmp_path / 'more'
+    save(more / '0.png', 1000)
+    monkeypatch.chdir(tmp_path)
+    train(str(more), photos)
+    train('more/', 'photos/')
+    photos.rename(tmp_path / 'moved')
+    train(more, tmp_path / 'moved')
+
+
+def test_another_augmentation_is_no_other_run(train, tmp_path):
+    save(tmp_path / 'more' / '0.png', 1000)
+    train(str(tmp_path / 'more'))
+    train(str(tmp_path / 'more'), augmentation='flip')
 
 
 @pytest.mark.parametrize(
