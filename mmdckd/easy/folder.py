@@ -195,7 +195,9 @@ def _left_out(path: str, roots: Dict[str, str]) -> List[str]:
             lines.append(remark('folders beside train', beside, 'They are ignored.'))
     for root in roots.values():
         images, files = (find_files(root, ends)[0] for ends in (ENDINGS, ['']))
-        loose = [file for file in images if osp.dirname(file) == root]
+        # Of a root that ends in a slash too.
+        own = osp.dirname(osp.join(root, ''))
+        loose = [file for file in images if osp.dirname(file) == own]
         if loose:
             lines.append(
                 remark('images outside a class folder', loose, 'They are ignored.')

@@ -249,6 +249,12 @@ def test_what_is_left_out_is_named(tmp_path):
     assert 'images outside a class folder (1): ' in text and 'loose.png' in text
 
 
+def test_a_slash_at_the_end_changes_no_warning(tmp_path):
+    fill(tmp_path)
+    Image.new('RGB', (8, 8)).save(tmp_path / 'loose.png')
+    assert warnings(f'{tmp_path}/') == warnings(tmp_path) != []
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match='Invalid `data`'):
         read_folder(str(tmp_path / 'nowhere'))
