@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from itertools import combinations
 from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from mmdckd.io.images import ENDINGS
+from mmdckd.io.images import ENDINGS, find_files, subfolders
 
 from .image_facts import ImageFacts
 
@@ -32,14 +32,14 @@ def few_images(
         ValueError: If there are too few images to train or to validate.
     """
     least = 2 if split else 1
-    few = [
-        f'{name!r} ({len(f)})' for name, f in files['train'].items() if len(f) < least
-    ]
+    few = {name: found for name, found in files['train'].items() if len(found) < least}
     if few:
         wanted = 'two images, one for validation,' if split else 'one image'
+        counts = shorten(f'{name!r} ({len(found)})' for name, found in few.items())
         raise ValueError(
             f'Invalid `data`: expected at least {wanted} of each class in '
-            f'{roots["train"]!r}, got fewer for {shorten(few)}.'
+            f'{roots["train"]!r}, got fewer for {counts}.'
+            + other_files(roots['train'], few)
         )
     warnings = []
     for part, by_class in files.items():
@@ -47,6 +47,7 @@ def few_images(
         if len(none) == len(by_class):
             raise ValueError(
                 f'Invalid `data`: expected images in {roots[part]!r}, got none.'
+                + other_files(roots[part], by_class)
             )
         if none:
             warnings.append(
@@ -57,6 +58,31 @@ def few_images(
                 )
             )
     return warnings
+
+
+def other_files(root: str, images: Mapping[str, Sequence[str]]) -> str:
+    """Return the end of a message about missing images.
+
+    Args:
+        root (str): The folder that should contain them.
+        images (Mapping): The images of each of its subfolders.
+
+    Returns:
+        str: The files that are not images and the extensions of images, with a
+        leading space; empty if there are no such files.
+    """
+    others = [
+        file
+        for name, found in images.items()
+        for file in find_files(osp.join(root, name), [''])[0]
+        if file not in found
+    ]
+    if not others:
+        return ''
+    return (
+        f' Other files do not count, such as {shorten(others)}: images end in '
+        f'{", ".join(ENDINGS)}.'
+    )
 
 
 def check_faults(facts: Sequence[ImageFacts], folder: str, key: str = 'data') -> None:
@@ -172,6 +198,28 @@ def not_images(files: Sequence[str]) -> List[str]:
     """
     advice = f'They are ignored: images end in {", ".join(ENDINGS)}.'
     return [remark('files that are not images', files, advice)] if files else []
+
+
+def parts_for_classes(root: str, classes: Sequence[str]) -> List[str]:
+    """Warn about classes that look like parts of the data, such as ``Training``
+    and ``Testing``.
+
+    Args:
+        root (str): The folder of the classes.
+        classes (Sequence[str]): Their names.
+
+    Returns:
+        List[str]: One warning if all classes have the same subfolders, at least
+        two, or none.
+    """
+    inside = {tuple(subfolders(osp.join(root, name))) for name in classes}
+    if len(inside) > 1 or len(next(iter(inside))) < 2:
+        return []
+    advice = (
+        f'If {shorten(next(iter(inside)))} are the classes, name the folders of the '
+        'parts train, val and test.'
+    )
+    return [remark('classes with the same subfolders', classes, advice)]
 
 
 def remark(what: str, items: Sequence[str], advice: str) -> str:

@@ -10,7 +10,7 @@ from mmdckd.io.images import find_files
 from mmdckd.registry import DATASETS
 
 from .folder import ENDINGS
-from .folder_checks import check_faults, shorten
+from .folder_checks import check_faults, other_files, shorten
 from .image_facts import digest_of, look_at
 from .source import FILES, Source
 
@@ -142,7 +142,10 @@ def read_unlabeled(
         )
     files, _ = find_files(path, ENDINGS)
     if not files:
-        raise ValueError(f'Invalid `unlabeled`: expected images in {path!r}, got none.')
+        raise ValueError(
+            f'Invalid `unlabeled`: expected images in {path!r}, got none.'
+            + other_files(path, {'': files})
+        )
     facts = [look_at(file) for file in files]
     check_faults(facts, path, 'unlabeled')
     held_back = _held_back(source)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from mmdckd.datasets import ImageFolder
 from mmdckd.easy.folder import read_folder
+from mmdckd.easy.source import read_source
+from mmdckd.easy.unlabeled import read_unlabeled
 
 
 def fill(folder, classes=('cat', 'dog'), count=10, size=(40, 32)):
@@ -253,6 +255,22 @@ def test_a_slash_at_the_end_changes_no_warning(tmp_path):
     fill(tmp_path)
     Image.new('RGB', (8, 8)).save(tmp_path / 'loose.png')
     assert warnings(f'{tmp_path}/') == warnings(tmp_path) != []
+
+
+def test_files_that_are_no_images_are_named_where_images_are_missing(tmp_path):
+    for part in ('train', 'val'):
+        fill(tmp_path / part, count=2)
+    message = r'Other files do not count, .*0.gif.* end in .bmp, .jpeg'
+    for path in (tmp_path / 'val').glob('*/*'):
+        path.rename(path.with_suffix('.gif'))
+    with pytest.raises(ValueError, match=rf"in '.*val', got none. {message}"):
+        read_folder(str(tmp_path))
+    (tmp_path / 'val').rename(tmp_path / 'train' / 'horse')
+    with pytest.raises(ValueError, match=rf"for 'horse' \(0\). {message}"):
+        read_folder(str(tmp_path))
+    source = read_source(str(fill(tmp_path / 'labeled')))
+    with pytest.raises(ValueError, match=rf'Invalid `unlabeled`: .* none. {message}'):
+        read_unlabeled(str(tmp_path / 'train' / 'horse'), source)
 
 
 def test_no_folder(tmp_path):
