@@ -15,6 +15,7 @@ from .folder_checks import (
     copy_warnings,
     few_images,
     not_images,
+    parts_for_classes,
     remark,
     shorten,
 )
@@ -94,7 +95,7 @@ def read_folder(path: str) -> Folder:
     roots = _find_parts(path)
     train = roots['train']
     classes = _check_classes(roots)
-    warnings = _left_out(path, roots)
+    warnings = _left_out(path, roots) + parts_for_classes(train, classes)
     files: Dict[str, Dict[str, List[str]]] = {}
     for part, root in roots.items():
         files[part] = {}

@@ -273,6 +273,15 @@ def test_files_that_are_no_images_are_named_where_images_are_missing(tmp_path):
         read_unlabeled(str(tmp_path / 'train' / 'horse'), source)
 
 
+def test_parts_that_are_taken_for_classes_are_named(tmp_path):
+    for part in ('Testing', 'Training'):
+        fill(tmp_path / part)
+    (line,) = [line for line in warnings(tmp_path) if 'same subfolders' in line]
+    assert 'subfolders (2): Testing, Training. If cat, dog are the classes' in line
+    shutil.move(tmp_path / 'Testing' / 'cat', tmp_path / 'Testing' / 'horse')
+    assert not [line for line in warnings(tmp_path) if 'same subfolders' in line]
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match='Invalid `data`'):
         read_folder(str(tmp_path / 'nowhere'))
