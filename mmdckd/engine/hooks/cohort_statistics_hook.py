@@ -163,7 +163,7 @@ class CohortStatisticsHook(Hook):
                 scores,
                 labels,
                 [sample.get('sample_idx', -1) for sample in own],
-                [sample.get('img_path') or '' for sample in own],
+                [str(sample.get('img_path') or '') for sample in own],
             )
         if not self._told:
             self._told = True

@@ -14,10 +14,12 @@ from PIL import Image
 
 from helpers.networks import network
 from helpers.runs import loader, run_config, train
+from mmdckd.datasets import Digits
 from mmdckd.engine import own_samples
 from mmdckd.engine.hooks import cohort_statistics_hook
-from mmdckd.evaluation import cohort_sums, prediction_sums
+from mmdckd.evaluation import cohort_sums, prediction_sums, split_files
 from mmdckd.models.collectors import build_collector
+from mmdckd.registry import DATASETS
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
@@ -31,6 +33,17 @@ class ShuffledAnew(DefaultSampler):
     def __iter__(self):
         self.epoch += 1
         return super().__iter__()
+
+
+@DATASETS.register_module(force=True)
+class DigitsOfPaths(Digits):
+    """Names its images by paths that are no strings."""
+
+    def load_data_list(self):
+        images = super().load_data_list()
+        return [
+            dict(image, img_path=Path(f'{i}.png')) for i, image in enumerate(images)
+        ]
 
 
 def with_hook(folder, cohort=None, hook=None, **kwargs):
@@ -212,6 +225,15 @@ def test_a_run_that_only_validates(tmp_path):
     runner.val()
     (recorded,) = validations(runner)
     assert (recorded['step'], recorded['student0/nll'] > 0) == (0, True)
+
+
+def test_the_paths_of_images_may_be_of_any_type(tmp_path):
+    paths = loader('val', indices=3)
+    paths['dataset']['type'] = 'mmdckd.DigitsOfPaths'
+    runner = Runner.from_cfg(with_hook(tmp_path, val_dataloader=paths))
+    runner.val()
+    with np.load(vis_data(runner) / 'cohort_statistics.npz') as arrays:
+        assert split_files(arrays['files']) == ['0.png', '1.png', '2.png']
 
 
 def test_images_in_another_order_are_refused(tmp_path):
