@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> None:
     from mmdckd.report.recorded_run import read_run
     from mmdckd.report.report import write_report
 
-    out = args.out or osp.join(args.work_dirs[0], 'report')
-    check_writable(out, '--out')
     runs = [
         read_run(work_dir, name) for work_dir, name in zip(args.work_dirs, args.names)
     ]
+    out = args.out or osp.join(args.work_dirs[0], 'report')
+    check_writable(out, '--out')
     report = write_report(runs, out)
     print_line(f'report   {report}\nfigures  {osp.join(out, "figures")}')

@@ -205,7 +205,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         folder = osp.join(folder, STUDENTS) if logs else folder
     if not logs:
         raise ValueError(
-            'Invalid `FOLDER`: expected the work_dir of a run, with '
+            'Invalid `WORK_DIR`: expected the work_dir of a run, with '
             "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend writes, "
             f'got {folder!r}.'
         )
@@ -218,7 +218,7 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         validation = _follow(validation, [r for r in records if 'iter' not in r])
     if not training and not validation:
         raise ValueError(
-            'Invalid `FOLDER`: expected a run that has logged iterations, got '
+            'Invalid `WORK_DIR`: expected a run that has logged iterations, got '
             f'{folder!r}, which has none yet. Wait until the first ones are logged.'
         )
     statistics = _newest(logs, 'cohort_statistics.npz')

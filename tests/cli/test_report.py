@@ -305,8 +305,12 @@ def test_the_browser_test_can_fail(single, tmp_path):
 def test_what_it_cannot_read_is_said_in_one_line(work_dirs, tmp_path, capsys):
     (tmp_path / 'file').touch()
     for arguments, fault in (
-        ([tmp_path, '--out', tmp_path / 'file'], 'Invalid `--out`: expected a folder'),
-        ([tmp_path], 'expected the work_dir of a run'),
+        (
+            [work_dirs[0], '--out', tmp_path / 'file'],
+            'Invalid `--out`: expected a folder',
+        ),
+        ([tmp_path], 'Invalid `WORK_DIR`: expected the work_dir of a run'),
+        ([tmp_path / 'file'], 'Invalid `WORK_DIR`: expected the work_dir of a run'),
         ([work_dirs[0], '--names', 'a', 'b'], 'expected 1 names, one per run, got 2'),
         ([work_dirs[0], work_dirs[0]], '2 runs have the name'),
     ):
