@@ -130,6 +130,13 @@ def _of_facts(
     name: str, train: Facts, val: Optional[Facts], image_size: Optional[int]
 ) -> Source:
     count = int(train.labels.max()) + 1
+    # Names of that many classes could exhaust memory.
+    if train.classes is None and count > len(train.labels):
+        raise ValueError(
+            'Invalid `data`: expected labels from 0 to the number of classes - 1, got '
+            f'{count - 1} among the labels of {len(train.labels)} images. Number the '
+            'classes from 0 on.'
+        )
     classes = train.classes or [str(label) for label in range(count)]
     if len(classes) < count:
         raise ValueError(

@@ -164,6 +164,10 @@ class Both(Pairs):
         (Pairs([0] * 4), 'at least two classes, got 1'),
         (Pairs([0, 0, 1]), r"two images, .* got fewer for '1' \(1\)"),
         (Pairs([1, 1, 2, 2]), r"labels from 0 to 2, got fewer for '0' \(0\)"),
+        (
+            Pairs([0, 0, 10**15, 10**15]),
+            'number of classes - 1, got 10{15} among the labels of 4 images',
+        ),
         (Pairs(labels(), lambda index: DIGITS.images[index]), 'array of float64|uint8'),
         (
             Pairs(labels(), lambda index: torch.zeros(1, 8, 8 + index % 2)),
