@@ -144,9 +144,10 @@ def _targets(pairs: Any, count: int) -> Optional[np.ndarray]:
 def _look_at_pair(pair: Any, index: int, key: str) -> Tuple[Any, str, tuple]:
     """Return the label of a pair, and the kind and shape of its image."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        several = f' of {len(pair)}' if isinstance(pair, (tuple, list)) else ''
         raise ValueError(
             f'Invalid `{key}`: expected (image, label) pairs, got a '
-            f'{type(pair).__name__} at index {index}.'
+            f'{type(pair).__name__}{several} at index {index}.'
         )
     image, label = pair
     if is_input(image):
