@@ -201,10 +201,10 @@ def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDic
         model.teacher = _network(model.teacher)
         _set_weights(model, notes)
     pretraining = model.get('init_cfg')
-    if pretraining:
+    if isinstance(pretraining, dict) and 'checkpoint' in pretraining:
         notes.append(
             '`model.init_cfg` names the checkpoint of a pretraining with '
-            f'MMRazor, {pretraining.checkpoint}. A cohort has different students '
+            f'MMRazor, {pretraining["checkpoint"]}. A cohort has different students '
             'and connectors: convert and run the pretraining, and set its '
             'checkpoint here.'
         )

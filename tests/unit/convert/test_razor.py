@@ -324,6 +324,17 @@ def test_a_run_without_validation_stays_one(tmp_path):
     assert config.val_cfg is None
 
 
+def test_an_initialization_without_a_checkpoint_stays(tmp_path):
+    file = tmp_path / 'own.py'
+    file.write_text(
+        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+        "model = dict(init_cfg=[dict(type='Xavier', layer='Linear')])\n"
+    )
+    config, notes = convert_config(str(file), 2)
+    assert config.model.init_cfg == [dict(type='Xavier', layer='Linear')]
+    assert not any('init_cfg' in note for note in notes)
+
+
 def test_what_followed_the_student_follows_the_best_one(tmp_path):
     file = tmp_path / 'own.py'
     file.write_text(
