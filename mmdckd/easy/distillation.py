@@ -36,8 +36,6 @@ from .unlabeled import read_unlabeled
 
 #: The name that stands for no teacher.
 NONE = 'none'
-#: The name of the student that is trained to be the teacher.
-FUTURE_TEACHER = 'future_teacher'
 #: A network: its name, a module, or a function that makes one.
 Network = Union[str, nn.Module, Callable[..., nn.Module]]
 
@@ -276,9 +274,6 @@ def _train_teacher(
         f'in {run}'
     )
     settings = student_config(source, recipe, teacher, 1, None, seed)
-    model = settings['model']
-    del model['num_students']
-    model['students'] = {FUTURE_TEACHER: model.pop('architecture')}
     cfg = _train(settings, run, changes)
     exported = export_student(
         osp.join(run, 'best.pth'), osp.join(run, 'exported'), cfg=cfg
