@@ -241,6 +241,13 @@ optim_wrapper = dict(
 KD_OF_MMRAZOR = f'mmrazor::distill/mmcls/{KD}'
 
 
+def convert_own(folder, text):
+    """Convert a user's config that inherits from MMRazor's KD."""
+    file = folder / 'own.py'
+    file.write_text(f'_base_ = {KD_OF_MMRAZOR!r}\n{text}')
+    return convert_config(str(file), 2)
+
+
 def test_a_config_may_inherit_from_those_of_mmrazor(tmp_path):
     """Its own bases then name mmcls, which cannot be installed any more."""
     folder = tmp_path / 'my configs'
@@ -257,15 +264,13 @@ def test_a_config_may_inherit_from_those_of_mmrazor(tmp_path):
 
 
 def test_mmcls_is_replaced_wherever_a_config_names_it(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+    config, _ = convert_own(
+        tmp_path,
         "default_scope = 'mmcls'\n"
         "custom_imports = dict(imports=['mmcls.models'], allow_failed_imports=False)\n"
         "custom_hooks = [dict(type='PreciseBNHook', _scope_='mmcls')]\n"
-        "work_dir = 'work_dirs/mmcls'\n"
+        "work_dir = 'work_dirs/mmcls'\n",
     )
-    config, _ = convert_config(str(file), 2)
     assert config.default_scope == 'mmpretrain'
     assert config.custom_imports.imports == ['mmpretrain.models']
     assert config.custom_hooks[0]._scope_ == 'mmpretrain'
@@ -275,15 +280,13 @@ def test_mmcls_is_replaced_wherever_a_config_names_it(tmp_path):
 @pytest.mark.parametrize('prefix', ['', 'mmcls.'])
 def test_types_have_their_new_names(prefix, tmp_path):
     """MMRazor's scope needs the prefix."""
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+    config, _ = convert_own(
+        tmp_path,
         f"visualizer = dict(_delete_=True, type='{prefix}ClsVisualizer')\n"
         'val_dataloader = dict(dataset=dict(\n'
         f"    _delete_=True, type='{prefix}MNIST', test_mode=True,\n"
-        f"    pipeline=[dict(type='{prefix}PackClsInputs')]))\n"
+        f"    pipeline=[dict(type='{prefix}PackClsInputs')]))\n",
     )
-    config, _ = convert_config(str(file), 2)
     dataset = config.val_dataloader.dataset
     assert dataset.split == 'test'
     with DefaultScope.overwrite_default_scope('mmrazor'):
@@ -294,58 +297,43 @@ def test_types_have_their_new_names(prefix, tmp_path):
 
 
 def test_folder_of_a_config_is_that_of_the_original(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
-        "model = dict(teacher_ckpt='{{ fileDirname }}/teacher.pth')\n"
+    config, _ = convert_own(
+        tmp_path, "model = dict(teacher_ckpt='{{ fileDirname }}/teacher.pth')\n"
     )
-    config, _ = convert_config(str(file), 2)
     assert config.model.teacher_ckpt == str(tmp_path / 'teacher.pth')
 
 
 def test_a_validation_keeps_its_settings(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
-        'val_cfg = dict(fp16=True)\n'
-        'test_cfg = dict(fp16=True)\n'
+    config, _ = convert_own(
+        tmp_path, 'val_cfg = dict(fp16=True)\ntest_cfg = dict(fp16=True)\n'
     )
-    config, _ = convert_config(str(file), 2)
     assert config.val_cfg == dict(type='mmdckd.CollectiveValLoop', fp16=True)
     assert config.test_cfg == dict(type='mmdckd.CollectiveTestLoop', fp16=True)
 
 
 def test_a_run_without_validation_stays_one(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\nval_cfg = val_dataloader = val_evaluator = None\n'
-    )
-    config, _ = convert_config(str(file), 2)
+    text = 'val_cfg = val_dataloader = val_evaluator = None\n'
+    config, _ = convert_own(tmp_path, text)
     assert config.val_cfg is None
 
 
 def test_an_initialization_without_a_checkpoint_stays(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
-        "model = dict(init_cfg=[dict(type='Xavier', layer='Linear')])\n"
+    config, notes = convert_own(
+        tmp_path, "model = dict(init_cfg=[dict(type='Xavier', layer='Linear')])\n"
     )
-    config, notes = convert_config(str(file), 2)
     assert config.model.init_cfg == [dict(type='Xavier', layer='Linear')]
     assert not any('init_cfg' in note for note in notes)
 
 
 def test_what_followed_the_student_follows_the_best_one(tmp_path):
-    file = tmp_path / 'own.py'
-    file.write_text(
-        f'_base_ = {KD_OF_MMRAZOR!r}\n'
+    config, _ = convert_own(
+        tmp_path,
         'default_hooks = dict(checkpoint=dict(\n'
         "    save_best=['accuracy/top1', 'teacher.accuracy/top5']))\n"
         "custom_hooks = [dict(type='EarlyStoppingHook', monitor='accuracy/top1')]\n"
         'param_scheduler = dict(\n'
-        "    _delete_=True, type='ReduceOnPlateauLR', monitor='accuracy/top1')\n"
+        "    _delete_=True, type='ReduceOnPlateauLR', monitor='accuracy/top1')\n",
     )
-    config, _ = convert_config(str(file), 2)
     followed = [
         *config.default_hooks.checkpoint.save_best,
         config.custom_hooks[0].monitor,
