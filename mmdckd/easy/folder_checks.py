@@ -212,12 +212,12 @@ def parts_for_classes(root: str, classes: Sequence[str]) -> List[str]:
         List[str]: One warning if all classes have the same subfolders, at least
         two, or none.
     """
-    inside = {tuple(subfolders(osp.join(root, name))) for name in classes}
-    if len(inside) > 1 or len(next(iter(inside))) < 2:
+    inside, *others = {tuple(subfolders(osp.join(root, name))) for name in classes}
+    if others or len(inside) < 2:
         return []
     advice = (
-        f'If {shorten(next(iter(inside)))} are the classes, name the folders of the '
-        'parts train, val and test.'
+        f'If {shorten(inside)} are the classes, name the folders of the parts train, '
+        'val and test.'
     )
     return [remark('classes with the same subfolders', classes, advice)]
 
