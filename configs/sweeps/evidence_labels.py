@@ -1,4 +1,6 @@
 # Wrong labels and few labels; see docs/reference/evidence.md.
+_base_ = '../_base_/sweeps/wrong_labels.py'
+
 name = 'evidence_labels'
 about = """
 Glyph62 at 16x16. In `wrong_20` and `wrong_40`, this percentage of the labels of
@@ -12,22 +14,8 @@ long memorizes fewer wrong labels.
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']
 
-_similar = {'0': 'O', 'O': '0', 'o': 'O', '1': 'l', 'l': 'I', 'I': '1', '5': 'S'}
-_similar.update({'2': 'Z', '8': 'B', 'B': '8', '6': 'b', 'b': '6', '9': 'g', 'g': '9'})
-for _case in ('Cc', 'Kk', 'Pp', 'Ss', 'Uu', 'Vv', 'Ww', 'Xx', 'Zz'):
-    _similar.update(zip(_case, reversed(_case)))
-_wrong = dict(
-    wrong_20=dict(share=0.2),
-    wrong_40=dict(share=0.4),
-    similar=dict(share=0.4, confused=_similar),
-)
 _few = dict(few_20=1600, few_5=400)
 _crop = [dict(type='RandomCrop', crop_size=16, padding=1), dict(type='PackInputs')]
-_views = [
-    dict(type='mmdckd.EnumeratedCropFlip', padding=1, flip=False),
-    dict(type='PackInputs', meta_keys=('sample_idx', 'view')),
-]
-_cache = dict(type='mmdckd.TeacherCacheHook', folder='work_dirs/teacher_logits')
 _student = {
     'model.architecture.backbone.stem_channels': 8,
     'model.architecture.backbone.base_channels': 8,
@@ -59,17 +47,6 @@ def _glyphs(subset, **options):
     )
 
 
-def _noisy(pipeline, **options):
-    dataset = dict(
-        _delete_=True,
-        type='mmdckd.WrongLabels',
-        dataset=_glyphs(2000),
-        pipeline=pipeline,
-        **options,
-    )
-    return {'train_dataloader.dataset': dataset, **_unit(32)}
-
-
 def _partly(number):
     dataset = dict(
         _delete_=True,
@@ -88,20 +65,6 @@ def _partly(number):
 
 teachers = {}
 pairs = {}
-for _name, _options in _wrong.items():
-    teachers[_name] = dict(
-        config='configs/teachers/resnet14_glyph62_16x16.py',
-        cfg_options=_noisy(_crop, **_options),
-    )
-    pairs[_name] = dict(
-        config='configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py',
-        cfg_options={
-            **_noisy(_views, **_options),
-            **_student,
-            'custom_hooks': [_cache],
-        },
-        teacher=_name,
-    )
 for _name, _number in _few.items():
     teachers[_name] = dict(
         config='configs/teachers/resnet14_glyph62_16x16.py',

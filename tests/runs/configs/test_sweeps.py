@@ -38,9 +38,10 @@ def test_every_sweep_can_be_planned(path):
     assert spec.name == Path(path).stem
     names = {entry.name for entry in plan(path) if entry.role == 'method'}
     if spec.name.endswith('_choice'):  # One that compares follows.
-        expected = dict(evidence_saturated_choice={'kd, alpha 2, ema', 'dckd'}).get(
-            spec.name, {'kd', 'dckd'}
-        )
+        expected = dict(
+            evidence_saturated_choice={'kd, alpha 2, ema', 'dckd'},
+            evidence_wrong_choice={'kd, alpha 2', 'dckd'},
+        ).get(spec.name, {'kd', 'dckd'})
         assert len(spec.seeds) >= 2
     else:
         # What those with another aim compare.
