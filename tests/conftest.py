@@ -72,10 +72,6 @@ def pytest_configure(config):
         do_once()
 
 
-def pytest_collection_finish(session):
-    freeze()
-
-
 def pytest_terminal_summary(terminalreporter):
     """List what the tests in tests/gpu have measured."""
     rows = {}
@@ -90,6 +86,12 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section('measured, and the most that passes')
         for what, (value, limit) in sorted(rows.items()):
             terminalreporter.line(f'{what:<56} {value:<10.3g} {limit:.3g}')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def frozen_imports():
+    """Freeze what was imported to collect the tests, and by the modules before."""
+    freeze()
 
 
 @pytest.fixture(autouse=True)
