@@ -7,15 +7,21 @@ Glyph62 at 16x16. In `wrong_20` and `wrong_40`, this percentage of the labels of
 2,000 training images is wrong, and each other class is equally likely. In `similar`,
 40 % of the labels are wrong in the 32 classes that look like another one, which is a
 fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has labels;
-three quarters of a batch have none. The teacher is trained on the same labels. Every
-line costs five units of 1,920 steps, except `one unit`: a student that trains for less
-long memorizes fewer wrong labels.
+three quarters of a batch have none. `few_20_alone` and `few_5_alone` have the images
+with labels alone. The teacher is trained on the same labels. Every line costs five
+units of 1,920 steps, except `one unit`: a student that trains for less long memorizes
+fewer wrong labels.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']
 
 _few = dict(few_20=1600, few_5=400)
 _crop = [dict(type='RandomCrop', crop_size=16, padding=1), dict(type='PackInputs')]
+_views = [
+    dict(type='mmdckd.EnumeratedCropFlip', padding=1, flip=False),
+    dict(type='PackInputs', meta_keys=('sample_idx', 'view')),
+]
+_cache = dict(type='mmdckd.TeacherCacheHook', folder='work_dirs/teacher_logits')
 _student = {
     'model.architecture.backbone.stem_channels': 8,
     'model.architecture.backbone.base_channels': 8,
@@ -66,18 +72,23 @@ def _partly(number):
 teachers = {}
 pairs = {}
 for _name, _number in _few.items():
+    _alone = {'train_dataloader.dataset.subset': _number, **_unit(-(-_number // 64))}
     teachers[_name] = dict(
-        config='configs/teachers/resnet14_glyph62_16x16.py',
-        cfg_options={
-            'train_dataloader.dataset.subset': _number,
-            **_unit(-(-_number // 64)),
+        config='configs/teachers/resnet14_glyph62_16x16.py', cfg_options=_alone
+    )
+    for _end, _options in {
+        '': _partly(_number),
+        '_alone': {
+            **_alone,
+            'train_dataloader.dataset.pipeline': _views,
+            'custom_hooks': [_cache],
         },
-    )
-    pairs[_name] = dict(
-        config='configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py',
-        cfg_options={**_partly(_number), **_student},
-        teacher=_name,
-    )
+    }.items():
+        pairs[_name + _end] = dict(
+            config='configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py',
+            cfg_options={**_options, **_student},
+            teacher=_name,
+        )
 
 _losses = 'model.distiller.collective_losses'
 _ema = {'default_hooks.average': dict(type='mmdckd.WeightAverageHook', average='ema')}
