@@ -6,7 +6,7 @@ import io
 import os
 import os.path as osp
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -55,11 +55,14 @@ class Examples:
     Attributes:
         kinds (List[Kind]): The chosen images by kind.
         pictures (Dict[int, str]): Index of an image to its picture.
+        faults (Dict[int, str]): Index of an image that cannot be shown to the
+            reason.
         note (str): The reason if there are none; otherwise ``''``.
     """
 
-    kinds: List[Kind]
-    pictures: Dict[int, str]
+    kinds: List[Kind] = field(default_factory=list)
+    pictures: Dict[int, str] = field(default_factory=dict)
+    faults: Dict[int, str] = field(default_factory=dict)
     note: str = ''
 
 
@@ -140,20 +143,23 @@ def _examples(run: RecordedRun) -> Examples:
     arrays = run.statistics
     if arrays is None or 'labels' not in arrays or 'files' not in arrays:
         return Examples(
-            [],
-            {},
-            'This run has not recorded predictions for single images. '
+            note='This run has not recorded predictions for single images. '
             'CohortStatisticsHook records them, for up to 100,000 images with one '
-            'label each.',
+            'label each.'
         )
     own = [str(name) for name in arrays['members'][: len(arrays['top'])]]
     chosen = run.best.student if run.best and run.best.student in own else own[0]
     kinds = find_examples(arrays, chosen)
     indices = list(dict.fromkeys(e.index for kind in kinds for e in kind.examples))
     try:
-        return Examples(kinds, read_pictures(run, indices))
+        shown, faults = read_pictures(run, indices)
     except ValueError as error:
-        return Examples([], {}, f'The images are not available: {error}.')
+        return Examples(note=f'The images are not available: {error}.')
+    if faults and not shown:
+        return Examples(
+            note=f'The images are not available: {next(iter(faults.values()))}.'
+        )
+    return Examples(kinds, shown, faults)
 
 
 def _confusions(run: RecordedRun) -> Optional[dict]:

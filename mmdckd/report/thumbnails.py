@@ -3,7 +3,7 @@
 
 import base64
 import io
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -36,7 +36,20 @@ _ARGUMENTS = (
 )
 
 
-def read_pictures(run: RecordedRun, indices: Sequence[int]) -> Dict[int, str]:
+class Pictures(NamedTuple):
+    """The thumbnails of images.
+
+    Attributes:
+        shown (Dict[int, str]): Index of an image to a data URL.
+        faults (Dict[int, str]): Index of an image whose file cannot be read to
+            the reason.
+    """
+
+    shown: Dict[int, str]
+    faults: Dict[int, str]
+
+
+def read_pictures(run: RecordedRun, indices: Sequence[int]) -> Pictures:
     """Read validation images of a run and shrink them.
 
     Args:
@@ -44,18 +57,24 @@ def read_pictures(run: RecordedRun, indices: Sequence[int]) -> Dict[int, str]:
         indices (Sequence[int]): The indices of the images in the predictions.
 
     Returns:
-        Dict[int, str]: Index to a data URL with the thumbnail.
+        Pictures: The thumbnails.
 
     Raises:
-        ValueError: If an image cannot be read; the message says why.
+        ValueError: If the images are in no files, and their dataset cannot be
+            read; the message says why.
     """
     assert run.statistics is not None
     files = split_files(run.statistics['files'])
-    if any(files[index] for index in indices):
-        images: Iterable[Image.Image] = (_read_file(files[index]) for index in indices)
-    else:
+    if not any(files[index] for index in indices):
         images = _read_dataset(run, indices)
-    return {index: _address(image) for index, image in zip(indices, images)}
+        return Pictures(dict(zip(indices, map(_address, images))), {})
+    pictures = Pictures({}, {})
+    for index in indices:
+        try:
+            pictures.shown[index] = _address(_read_file(files[index]))
+        except ValueError as error:
+            pictures.faults[index] = str(error)
+    return pictures
 
 
 def _read_file(path: str) -> Image.Image:

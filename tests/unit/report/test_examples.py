@@ -118,8 +118,8 @@ def test_hostile_names_are_text(files, tmp_path):
 
 def test_pictures_are_small_and_of_the_images(files):
     pictures = read_pictures(run_of(arrays_of(files)), [3, 0])
-    assert list(pictures) == [3, 0]
-    assert all(len(address) < 5000 for address in pictures.values())
+    assert list(pictures.shown) == [3, 0] and not pictures.faults
+    assert all(len(address) < 5000 for address in pictures.shown.values())
 
 
 def test_sixteen_bits_are_shown_as_the_network_sees_them(tmp_path):
@@ -127,16 +127,27 @@ def test_sixteen_bits_are_shown_as_the_network_sees_them(tmp_path):
     for i in range(len(TABLE)):
         paths.append(str(tmp_path / f'{i}.png'))
         Image.fromarray(np.full((8, 8), 0x3000 + i, np.uint16)).save(paths[-1])
-    (address,) = read_pictures(run_of(arrays_of(paths)), [0]).values()
+    (address,) = read_pictures(run_of(arrays_of(paths)), [0]).shown.values()
     content = base64.b64decode(address.partition(',')[2])
     with Image.open(io.BytesIO(content)) as thumbnail:
         assert thumbnail.getextrema() == ((0x30, 0x30),) * 3
 
 
-def test_images_that_are_not_there_are_left_out_with_a_note(files, tmp_path):
-    gone = [*files[:3], str(tmp_path / 'gone.png')]
+def test_a_missing_image_leaves_the_others(files, tmp_path):
+    missing = [*files[:2], str(tmp_path / 'gone.png'), files[3]]
+    run = run_of(arrays_of(missing))
+    page = open(write_report([run], str(tmp_path / 'out'))).read()
+    captions = page.count('<figcaption>')
+    shown = [i for i in Images(page).found if i['alt'].startswith('An image of')]
+    absent = html.unescape(page).count("gone.png' cannot be read: No such file")
+    assert captions == 8 and absent == 3 and len(shown) == 5
+    assert 'The images are not available' not in page
+
+
+def test_if_all_images_are_missing_a_note_says_why(tmp_path):
+    gone = [str(tmp_path / f'{i}.png') for i in range(len(TABLE))]
     page = open(write_report([run_of(arrays_of(gone))], str(tmp_path / 'out'))).read()
-    assert 'The images are not available: ' in page and 'gone.png' in page
+    assert 'The images are not available: ' in page and '0.png' in page
     assert 'Sure and right' not in page
 
 
@@ -172,7 +183,7 @@ def test_a_dataset_that_holds_its_images_is_read(kind):
     run.statistics['labels'] = np.array(
         [int(built.get_data_info(i)['gt_label']) for i in range(len(TABLE))]
     )
-    assert len(read_pictures(run, [0, 1])) == 2
+    assert len(read_pictures(run, [0, 1]).shown) == 2
     run.statistics['labels'] = run.statistics['labels'] + 1
     with pytest.raises(ValueError, match='other images now'):
         read_pictures(run, [0])
