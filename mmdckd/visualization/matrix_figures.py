@@ -19,6 +19,8 @@ from .style import DIVERGING, MOST_MEMBERS, SEQUENTIAL, SMALL, grid, new_figure
 #: A map shows up to ALL_CLASSES classes, or else the SOME_CLASSES most similar
 #: ones. Up to NAMED_CLASSES have their names beside the map.
 ALL_CLASSES, SOME_CLASSES, NAMED_CLASSES = 100, 16, 16
+#: The height of a class with its name beside a map, in inches.
+_NAMED_HEIGHT = 0.15
 #: The longest name of a class, in characters; longer ones are cut.
 LONGEST_NAME = 16
 
@@ -55,6 +57,7 @@ def draw_correlations(
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
     bar.set_label(f'mean probability, τ = {arrays["tau"]:g}', fontsize=SMALL)
     _label(figure, arrays)
+    _make_room(figure, panels, arrays)
     return figure
 
 
@@ -85,6 +88,7 @@ def draw_differences(
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
     bar.set_label('difference', fontsize=SMALL)
     _label(figure, arrays)
+    _make_room(figure, panels, arrays)
     return figure
 
 
@@ -229,3 +233,20 @@ def _label(figure: Figure, arrays: Dict[str, np.ndarray]) -> None:
     same = '' if max(map(len, labels)) <= 2 else ', in the same order'
     figure.supxlabel(f'predicted {unit}{same}', fontsize=SMALL)
     figure.supylabel(f'true {unit}', fontsize=SMALL)
+
+
+def _make_room(
+    figure: Figure, panels: Sequence[Axes], arrays: Dict[str, np.ndarray]
+) -> None:
+    """Enlarge the maps of a figure if the names beside them would overlap."""
+    count = len(_labels(arrays))
+    if count > NAMED_CLASSES:
+        return
+    figure.draw_without_rendering()  # to know the size of the maps
+    side = min(axes.get_window_extent().height for axes in panels) / figure.dpi
+    lacking = max(0.0, count * _NAMED_HEIGHT - side)
+    grid_of = panels[0].get_gridspec()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(
+        width + grid_of.ncols * lacking, height + grid_of.nrows * lacking
+    )

@@ -92,6 +92,20 @@ def test_any_name_of_a_class_is_shown():
     ]
 
 
+@pytest.mark.parametrize('students, teacher', [(1, False), (2, True)])
+@pytest.mark.parametrize('name', ['{}', 'a long name, {} of 16'])
+def test_names_of_classes_do_not_overlap(name, students, teacher):
+    count = matrix_figures.NAMED_CLASSES
+    arrays = cohort_arrays(num_classes=count, students=students, teacher=teacher)
+    arrays['classes'] = np.array([name.format(i) for i in range(count)])
+    figure = matrix_figures.draw_correlations(arrays)
+    to_image(figure)
+    labels = figure.axes[0].get_yticklabels()
+    assert len(labels) == count
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(above.y0 > below.y1 for above, below in zip(boxes, boxes[1:]))
+
+
 def test_a_class_without_images_is_no_fault():
     arrays = cohort_arrays()
     arrays['correlation'][:, 2] = np.nan
