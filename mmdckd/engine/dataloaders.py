@@ -1,13 +1,18 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Fills in and checks the data loaders of a config."""
 
+from inspect import signature
+
 import torch
 from mmengine.config import Config
+from torch.utils.data import DataLoader
 
-from mmdckd.errors import invalid
+from mmdckd.errors import did_you_mean, invalid
 
 #: Upper bound that catches typos, because torch would start all of them.
 MOST_WORKERS = 1024
+#: The settings of a data loader that MMEngine reads itself.
+_OF_MMENGINE = ('num_batch_per_epoch', 'disable_subprocess_warning')
 
 
 def set_all_dataloader_defaults(
@@ -38,6 +43,10 @@ def set_dataloader_defaults(
             config decides. False overrides the config. Defaults to True.
         persistent_workers (bool): Whether to keep the workers between epochs,
             in the same way. Defaults to True.
+
+    Raises:
+        ValueError: If a setting is unknown, or the dataset or the number of
+            workers is invalid.
     """
     loader = cfg.get(f'{stage}_dataloader')
     if loader is None:
@@ -49,6 +58,7 @@ def set_dataloader_defaults(
             f'Invalid `{stage}_dataloader.dataset`: expected a dict, got '
             f'{loader.get("dataset")!r}.'
         )
+    _check_names(loader, f'{stage}_dataloader')
     workers = loader.get('num_workers', 0)
     if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
         raise ValueError(
@@ -62,3 +72,16 @@ def set_dataloader_defaults(
         loader['pin_memory'] = False
     if not persistent_workers:
         loader['persistent_workers'] = False
+
+
+def _check_names(loader: dict, key: str) -> None:
+    """Check that the settings of a data loader have names that something reads."""
+    known = (*signature(DataLoader).parameters, *_OF_MMENGINE)
+    for name, value in loader.items():
+        if name not in known:
+            raise invalid(
+                f'{key}.{name}',
+                'a setting of a data loader',
+                value,
+                did_you_mean(name, known),
+            )

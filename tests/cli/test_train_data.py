@@ -142,6 +142,14 @@ def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
             'expected no `work_dir`, which is set by work_dir',
         ),
         (['--cfg-options', 'param_scheduler.9.end=1'], 'Invalid `cfg_options`: .*9'),
+        (
+            ['--cfg-options', 'train_dataloader.num_wokers=1'],
+            "Invalid `train_dataloader.num_wokers`: .* Did you mean 'num_workers'",
+        ),
+        (
+            ['--cfg-options', 'test_dataloader.bach_size=1'],
+            "Invalid `test_dataloader.bach_size`: .* Did you mean 'batch_size'",
+        ),
         (['--batch-size', '31'], 'Invalid `batch_size`: expected at most 30'),
         (['--epochs', '0'], 'Invalid `epochs`'),
         (['--lr', '-1'], 'Invalid `lr`: expected a positive number'),
