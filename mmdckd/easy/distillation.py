@@ -274,14 +274,16 @@ def _train_teacher(
         f'in {run}'
     )
     settings = student_config(source, recipe, teacher, 1, None, seed)
-    cfg = _train(settings, run, changes)
+    cfg = _train(settings, run, changes, only_student=TEACHER)
     exported = export_student(
         osp.join(run, 'best.pth'), osp.join(run, 'exported'), cfg=cfg
     )
     return dict(cfg_path=exported.config, pretrained=exported.checkpoint)
 
 
-def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
+def _train(
+    settings: dict, work_dir: str, changes: Changes, only_student: Optional[str] = None
+) -> Config:
     """Train from a config that is written beside the folder of the run.
 
     MMEngine writes it again into the folder, with everything it inherits.
@@ -292,7 +294,7 @@ def _train(settings: dict, work_dir: str, changes: Changes) -> Config:
     cfg.work_dir = work_dir
     cfg.resume = True
     set_all_dataloader_defaults(cfg)
-    build_runner(cfg, current_console()).train()
+    build_runner(cfg, current_console(), only_student).train()
     return cfg
 
 

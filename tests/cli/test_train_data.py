@@ -133,6 +133,22 @@ def test_what_the_options_change_is_in_both_configs(photos, tmp_path, capsys):
     assert str(tmp_path / 'report.html') in report
 
 
+def test_the_console_calls_a_teacher_in_training_so(photos, tmp_path, capsys):
+    train(photos, tmp_path, '--epochs', '1')
+    first, students = capsys.readouterr().out.split('2 x Net: training in')
+    assert '\nteacher | teacher | Net' in first
+    for text in ('task loss: teacher ', 'accuracy/top1: teacher ', ': teacher ('):
+        assert text in first
+    assert 'student' not in first.replace(str(tmp_path), '')
+    assert 'student0' in students
+    # What files and keys are called, it stays.
+    assert (tmp_path / 'teacher' / 'exported' / 'student0.pth').is_file()
+    (scalars,) = (tmp_path / 'teacher').glob('*/vis_data/scalars.json')
+    assert '"student0/accuracy/top1"' in scalars.read_text()
+    (summary,) = (tmp_path / 'teacher').glob('*/vis_data/cohort_summary.json')
+    assert '"student0"' in summary.read_text()
+
+
 @pytest.mark.parametrize(
     'options, message',
     [

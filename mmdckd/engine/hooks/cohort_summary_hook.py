@@ -1,7 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 import os.path as osp
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Optional
 
 import torch
@@ -28,6 +28,10 @@ class CohortSummaryHook(Hook):
     :class:`~mmdckd.engine.cohort_summary.Member`. It does nothing for a model
     without a cohort.
 
+    Attributes:
+        only_student (str, optional): What the table calls the only student, as
+            name and role; the file does not. None means its own name and role.
+
     Examples:
         >>> custom_hooks = [dict(type='mmdckd.CohortSummaryHook')]
     """
@@ -35,6 +39,7 @@ class CohortSummaryHook(Hook):
     priority = 'LOW'
 
     def __init__(self) -> None:
+        self.only_student: Optional[str] = None
         self._done = False
 
     def before_train(self, runner) -> None:
@@ -64,10 +69,14 @@ class CohortSummaryHook(Hook):
             image = image[0]
         shape = image.shape[-3:]
         members = summarize(model, shape)
+        shown = members
+        if self.only_student is not None:
+            called = self.only_student
+            shown = [replace(member, name=called, role=called) for member in members]
         tell(
             'The cohort, for images of '
             f'{" x ".join(map(str, shape))}:\n'
-            f'{as_table(members)}',
+            f'{as_table(shown)}',
             runner.logger,
         )
         write_text(

@@ -24,12 +24,17 @@ class ConsoleHook(Hook):
 
     Args:
         console (CalmConsole): The console.
+        only_student (str, optional): What to call the only student. Defaults to
+            None: its name.
     """
 
     priority = 'LOWEST'  # after the hooks that measure and save
 
-    def __init__(self, console: CalmConsole) -> None:
+    def __init__(
+        self, console: CalmConsole, only_student: Optional[str] = None
+    ) -> None:
         self._console = console
+        self._only_student = only_student
 
     def before_train(self, runner) -> None:
         """Print the folder and the log file."""
@@ -37,7 +42,7 @@ class ConsoleHook(Hook):
         if runner.iter:
             self._console.say(f'Resumed after step {runner.iter}/{runner.max_iters}.')
         self._pace = Pace(runner.max_iters, runner.iter)
-        self._best = _best_so_far(runner)
+        self._best = _best_so_far(runner, self._only_student)
 
     def after_train_iter(self, runner, batch_idx: int, *args, **kwargs) -> None:
         """Print the progress if a line is due."""
@@ -54,7 +59,8 @@ class ConsoleHook(Hook):
             epoch or 'training', done, runner.max_iters, '  '.join(note)
         )
         if since:
-            parts = [epoch, f'step {done}/{runner.max_iters}', *_losses(runner, since)]
+            losses = _losses(runner, since, self._only_student)
+            parts = [epoch, f'step {done}/{runner.max_iters}', *losses]
             self._console.say('  '.join(filter(None, [*parts, *note])))
 
     def after_train(self, runner) -> None:
@@ -77,8 +83,9 @@ class ConsoleHook(Hook):
         when = 'validation'
         if isinstance(runner._train_loop, BaseLoop):  # otherwise it is not built
             when = _epoch(runner, runner.epoch) or f'step {runner.iter}'
-            self._best = _best_so_far(runner)
-        self._console.say(f'{when}  {_figures(runner, runner.val_loop, metrics)}')
+            self._best = _best_so_far(runner, self._only_student)
+        figures = _figures(runner, runner.val_loop, metrics, self._only_student)
+        self._console.say(f'{when}  {figures}')
 
     def before_test(self, runner) -> None:
         """Print the log file."""
@@ -91,7 +98,8 @@ class ConsoleHook(Hook):
     def after_test_epoch(self, runner, metrics: Optional[dict] = None) -> None:
         """Print the metric of each member."""
         self._console.hide_bar()
-        self._console.say(f'test  {_figures(runner, runner.test_loop, metrics)}')
+        figures = _figures(runner, runner.test_loop, metrics, self._only_student)
+        self._console.say(f'test  {figures}')
 
     def _count(self, what: str, loop, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -114,7 +122,7 @@ def _epoch(runner, number: int) -> str:
     return f'epoch {number}/{runner.max_epochs}'
 
 
-def _losses(runner, window: int) -> List[str]:
+def _losses(runner, window: int, only_student: Optional[str]) -> List[str]:
     """Return the mean total loss of the latest steps, and the student with the
     lowest task loss."""
     means = {
@@ -129,11 +137,11 @@ def _losses(runner, window: int) -> List[str]:
     if losses:
         least = min(losses, key=losses.__getitem__)
         what = 'lowest task loss' if len(losses) > 1 else 'task loss'
-        shown.append(f'{what}: {least} {losses[least]:.4f}')
+        shown.append(f'{what}: {only_student or least} {losses[least]:.4f}')
     return shown
 
 
-def _best_so_far(runner) -> Optional[str]:
+def _best_so_far(runner, only_student: Optional[str]) -> Optional[str]:
     """Return the best of all validations; None before the first."""
     rule = getattr(runner.val_loop, 'best_rule', None)
     if rule is None:
@@ -149,7 +157,7 @@ def _best_so_far(runner) -> Optional[str]:
         for name in students_of(runner)
         if _history(runner, name, rule.metric)[first : first + 1] == [values[first]]
     ]
-    return f'{equal[0]} ({_shown(values[first])})'
+    return f'{only_student or equal[0]} ({_shown(values[first])})'
 
 
 def _history(runner, member: str, metric: str) -> List[float]:
@@ -159,7 +167,7 @@ def _history(runner, member: str, metric: str) -> List[float]:
     return [] if history is None else list(map(float, history.data[0]))
 
 
-def _figures(runner, loop, metrics: Optional[dict]) -> str:
+def _figures(runner, loop, metrics: Optional[dict], only_student: Optional[str]) -> str:
     """Format the metric that decides which is best, for each member; for a
     single network, the metric that decides which checkpoint is best, or all."""
     metrics = {k: v for k, v in (metrics or {}).items() if is_number(v)}
@@ -176,6 +184,11 @@ def _figures(runner, loop, metrics: Optional[dict]) -> str:
         )
         if member and member != names.BEST
     }
+    if only_student:
+        values = {
+            only_student if names.role_of(member) == names.STUDENT else member: value
+            for member, value in values.items()
+        }
     return f'{rule.metric}: ' + ', '.join(
         f'{member} {_shown(value)}{" (best)" if member == best else ""}'
         for member, value in values.items()

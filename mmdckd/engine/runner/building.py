@@ -25,13 +25,19 @@ MMENGINE_HOOKS = (
 )
 
 
-def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
+def build_runner(
+    cfg: Config,
+    console: Optional[CalmConsole] = None,
+    only_student: Optional[str] = None,
+) -> Runner:
     """Build the runner that a config asks for, by default MMEngine's.
 
     Args:
         cfg (Config): The config of the run, changed in place.
         console (CalmConsole, optional): The console that shows the run.
             Defaults to None, which means MMEngine's output.
+        only_student (str, optional): What the console calls the only student
+            of the run. Defaults to None: its name.
 
     Returns:
         Runner: The runner, with the checks that stop a run that would silently
@@ -63,7 +69,7 @@ def build_runner(cfg: Config, console: Optional[CalmConsole] = None) -> Runner:
     if 'max_iters' in (cfg.get('train_cfg') or {}):
         _log_by_iteration(runner)
     if console is not None:
-        _add_console(runner, default_hooks, console)
+        _add_console(runner, default_hooks, console, only_student)
     return runner
 
 
@@ -93,10 +99,18 @@ def _log_by_iteration(runner: Runner) -> None:
             hook.log_metric_by_epoch = False
 
 
-def _add_console(runner: Runner, default_hooks: dict, console: CalmConsole) -> None:
+def _add_console(
+    runner: Runner,
+    default_hooks: dict,
+    console: CalmConsole,
+    only_student: Optional[str],
+) -> None:
     """Add the hooks that show progress and the cohort on the console."""
-    runner.register_hook(ConsoleHook(console))
+    runner.register_hook(ConsoleHook(console, only_student))
     if default_hooks.get('cohort_summary', ()) is not None and not any(
         isinstance(hook, CohortSummaryHook) for hook in runner.hooks
     ):
         runner.register_hook(CohortSummaryHook())
+    for hook in runner.hooks:
+        if isinstance(hook, CohortSummaryHook):
+            hook.only_student = only_student
