@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmdckd.io.rgb import to_rgb
+from mmdckd.io.rgb import upright_rgb
 
 #: An image in memory: a PIL image; pixels from 0 to 255, (H, W) or
 #: (H, W, 3), RGB, as an array; or (H, W), (1, H, W) or (3, H, W) as a tensor.
@@ -23,6 +23,8 @@ def is_input(image: object) -> bool:
 def as_bgr(image: InMemory, key: str) -> np.ndarray:
     """Convert an image to the BGR pixels that MMPretrain's transforms need.
 
+    A PIL image whose EXIF data asks for a turn is turned, as a file is.
+
     Args:
         image (Image | np.ndarray | Tensor): The image.
         key (str): The name of the argument, for the error message.
@@ -34,7 +36,7 @@ def as_bgr(image: InMemory, key: str) -> np.ndarray:
         ValueError: If it is not such an image.
     """
     if isinstance(image, Image.Image):
-        pixels = np.asarray(to_rgb(image))
+        pixels = np.asarray(upright_rgb(image))
     elif isinstance(image, Tensor) and image.dtype == torch.uint8:
         pixels = image.numpy() if image.ndim == 2 else image.movedim(0, -1).numpy()
     else:

@@ -38,13 +38,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image file to 8 bits per channel, turned as its camera was held.
+    """Convert an image to 8 bits per channel, turned as its camera was held.
 
     Unlike Pillow's ``exif_transpose``, it reads only the orientation, so that
     other EXIF fields may be damaged.
 
     Args:
-        image (Image): The opened file.
+        image (Image): The opened file, or an image with its EXIF data.
 
     Returns:
         Image: The image in mode RGB.

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DATASETS, DefaultScope
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset, IterableDataset
 
+from mmdckd.datasets.load_image import LoadImage
 from mmdckd.datasets.pictures import as_bgr
 from mmdckd.easy.source import read_source
 from mmdckd.io.given import giving
@@ -32,6 +33,19 @@ FORMS = dict(
 def test_sixteen_bits_are_read_as_of_a_file():
     deep = Image.fromarray(np.full((4, 5), 0x3000, np.uint16))
     assert (as_bgr(deep, 'data') == 0x30).all()
+
+
+def test_a_photo_is_turned_as_its_file(tmp_path):
+    path = str(tmp_path / 'photo.jpg')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 90 degrees
+    Image.fromarray(np.eye(8, 16, dtype=np.uint8) * 255).save(path, exif=exif)
+    of_file = LoadImage()(dict(img_path=path))['img']
+    with Image.open(path) as photo:
+        assert (as_bgr(photo, 'data') == of_file).all()
+        assert (as_bgr(photo.convert('RGB'), 'data') == of_file).all()
+        upright = ImageOps.exif_transpose(photo)
+        assert (as_bgr(upright, 'data') == of_file).all()
 
 
 class Pairs(Dataset):
