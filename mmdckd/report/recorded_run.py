@@ -204,10 +204,12 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
         logs = _logs(osp.join(folder, STUDENTS))
         folder = osp.join(folder, STUDENTS) if logs else folder
     if not logs:
+        below = sorted(glob(osp.join(escape(folder), '*', '*', 'vis_data')))
+        hint = f' Did you mean {osp.dirname(osp.dirname(below[0]))!r}?' if below else ''
         raise ValueError(
             'Invalid `WORK_DIR`: expected the work_dir of a run, with '
             "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend writes, "
-            f'got {folder!r}.'
+            f'got {folder!r}.{hint}'
         )
     training: List[Dict[str, Any]] = []
     validation: List[Dict[str, Any]] = []

@@ -134,6 +134,14 @@ def test_a_run_without_validation_is_shown(tmp_path):
     assert 'No student can be chosen: this run has not been validated' in page
 
 
+@pytest.mark.parametrize('name', ['phase0', 'teacher'])
+def test_a_run_below_a_folder_is_named(tmp_path, name):
+    """The first phase, or the teacher of a folder of images, still trains."""
+    record(tmp_path / 'two' / name, (1,))
+    with pytest.raises(ValueError, match=f"Did you mean '.*two/{name}'"):
+        read_run(str(tmp_path / 'two'))
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match='expected the work_dir of a run'):
         read_run(str(tmp_path))
