@@ -246,6 +246,7 @@ def _make_room(
     side = min(axes.get_window_extent().height for axes in panels) / figure.dpi
     lacking = max(0.0, count * _NAMED_HEIGHT - side)
     grid_of = panels[0].get_gridspec()
+    assert grid_of is not None
     width, height = figure.get_size_inches()
     figure.set_size_inches(
         width + grid_of.ncols * lacking, height + grid_of.nrows * lacking
