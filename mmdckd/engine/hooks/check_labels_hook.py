@@ -191,6 +191,13 @@ def _labels_of(dataset, index: int, key: str, needed: bool) -> Set[int]:
             f'Invalid {key}: expected images with labels, got none for sample '
             f'{index}{_path_of(dataset, index)}.{hint}'
         ) from error
+    except TypeError as error:
+        raise ValueError(
+            f'Invalid {key}: expected `get_cat_ids` to list the labels of an image, '
+            f'got an error for sample {index}{_path_of(dataset, index)}: {error}. That '
+            "of MMPretrain's BaseDataset expects one label. For several labels, define "
+            'it as in its MultiLabelDataset.'
+        ) from error
 
 
 def _path_of(dataset, index: int) -> str:

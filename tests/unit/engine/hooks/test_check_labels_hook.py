@@ -159,6 +159,12 @@ def test_several_labels_an_image():
         check(wrong)
 
 
+def test_several_labels_that_a_dataset_cannot_list():
+    several = Relabeled(3, [1, 2], split='train', pipeline=[])
+    with pytest.raises(ValueError, match='`train_data.*`get_cat_ids`.*for sample 3'):
+        check(several)
+
+
 def test_what_is_tested_on_may_be_a_part():
 
     def check_test(dataset):
