@@ -15,7 +15,7 @@ from mmdckd.inference.image_pipeline import ImagePipeline
 from mmdckd.inference.network import load_network
 from mmdckd.inference.predictor import CLASSES_KEY, INPUT, TASK_KEY
 from mmdckd.io.files import replacing
-from mmdckd.models.tasks import find_task
+from mmdckd.models.tasks import find_task, predicted_scores
 
 #: The largest difference between PyTorch and ONNX, relative to the largest logit.
 TOLERANCE = 1e-4
@@ -137,7 +137,8 @@ class _Logits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         data = self.model.data_preprocessor(dict(inputs=images), False)
-        return self.model(data['inputs'], mode='tensor')
+        output = self.model(data['inputs'], mode='tensor')
+        return predicted_scores(self.model, output)
 
 
 def random_images(cfg: Config, count: int) -> Tensor:

@@ -97,6 +97,23 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
     return Knowledge('head')
 
 
+def predicted_scores(network: nn.Module, output: Any) -> Any:
+    """Compute the scores that a network predicts with.
+
+    Args:
+        network (nn.Module): The network.
+        output (Any): What it returns in evaluation, in ``tensor`` mode.
+
+    Returns:
+        Any: The scores. They are the output, except for a ``ConformerHead``, whose
+        prediction is the sum of its two outputs.
+    """
+    head = getattr(network, 'head', None)
+    if isinstance(head, heads.ConformerHead):
+        return output[0] + output[1]
+    return output
+
+
 def why_not_the_head(network: nn.Module) -> Optional[str]:
     """Explain why losses cannot use what a head returns in training.
 
