@@ -11,7 +11,9 @@ from typing import Any, List, NamedTuple, Optional
 import mmrazor
 from mmengine.config import Config, ConfigDict
 
-from mmdckd.names import BEST, TEACHER, metric_name, parameter_prefix, student_names
+from mmdckd.names import BEST, TEACHER, metric_name
+
+from .custom_keys import rename_custom_keys
 
 #: The algorithms that become a CollectiveDistill.
 ALGORITHMS = ('SingleTeacherDistill', 'SelfDistill', 'OverhaulFeatureDistillation')
@@ -101,7 +103,7 @@ def convert_config(path: str, num_students: int) -> Conversion:
             'default_hooks.preemption': dict(type='mmdckd.PreemptionHook'),
         }
     )
-    _rename_custom_keys(cfg, num_students, notes)
+    rename_custom_keys(cfg, num_students, notes)
     for key in ('default_hooks', 'custom_hooks', 'param_scheduler'):
         _rename_metrics(cfg.get(key))
     # Convert again, so that the new parts are ConfigDicts, too.
@@ -194,6 +196,8 @@ def _modernize(part) -> None:
 
 def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDict:
     model.pop('_scope_', None)
+    # mmdckd knows itself when the teacher may work in place.
+    model.pop('teacher_module_inplace', None)
     model.type = 'mmdckd.CollectiveDistill'
     model.num_students = num_students
     model.architecture = _network(model.architecture)
@@ -216,33 +220,6 @@ def _cohort(model: ConfigDict, num_students: int, notes: List[str]) -> ConfigDic
         _flatten_pooled(model.distiller, notes)
     model.distiller.type = 'mmdckd.CollectiveDistiller'
     return model
-
-
-def _rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> None:
-    """Repeat the settings of single parameters for every student."""
-    paramwise: Any = (cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
-    custom_keys = paramwise.get('custom_keys') or {}
-    old = 'architecture.'
-    renamed = {key for key in custom_keys if key.startswith(old)}
-    if not renamed:
-        return
-    paramwise.custom_keys = {
-        new: settings
-        for key, settings in custom_keys.items()
-        for new in (
-            [
-                parameter_prefix(student) + key[len(old) :]
-                for student in student_names(num_students)
-            ]
-            if key in renamed
-            else [key]
-        )
-    }
-    notes.append(
-        '`optim_wrapper.paramwise_cfg.custom_keys` has a key for '
-        f'each of {num_students} students instead of '
-        f'{", ".join(sorted(renamed))}: change it together with `num_students`.'
-    )
 
 
 def _rename_metrics(part: Any) -> None:

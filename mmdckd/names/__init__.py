@@ -63,10 +63,12 @@ from .metrics import (
     without_stage,
 )
 from .parameters import (
+    distiller_prefix,
     owner_of_parameter,
     parameter_prefix,
     split_parameter,
     split_teacher_parameter,
+    teacher_prefix,
 )
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     'check_loss_name',
     'check_name',
     'choose_student',
+    'distiller_prefix',
     'finished_name',
     'grad_norm',
     'in_order',
@@ -109,6 +112,7 @@ __all__ = [
     'student_of',
     'target_names',
     'teacher_names',
+    'teacher_prefix',
     'with_stage',
     'without_stage',
 ]

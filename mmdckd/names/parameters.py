@@ -7,13 +7,24 @@ from .members import TEACHERS
 
 #: The prefix of a student's name.
 _PARAMETERS = 'architecture.students.'
-_CONNECTORS = 'distiller.student_distillers.'
+_DISTILLERS = 'distiller.student_distillers.'
 
 
 def parameter_prefix(student: str = '') -> str:
     """Return the prefix, with its final dot, of a student's parameters in a state
     dict of the algorithm; without a name, the prefix of all students."""
     return f'{_PARAMETERS}{student}.' if student else _PARAMETERS
+
+
+def distiller_prefix(student: str) -> str:
+    """Return the prefix, with its final dot, of the parameters of a student's
+    distiller, such as its connectors."""
+    return f'{_DISTILLERS}{student}.'
+
+
+def teacher_prefix(index: int) -> str:
+    """Return the prefix, with its final dot, of a trainable teacher's parameters."""
+    return f'{TEACHERS}.{index}.model.'
 
 
 def split_parameter(key: str) -> Optional[Tuple[str, str]]:
@@ -60,7 +71,7 @@ def owner_of_parameter(key: str) -> str:
         str: The name of the student, also for its connectors; otherwise the
         part of the algorithm, ``teachers`` or ``distiller``.
     """
-    for prefix in (_PARAMETERS, _CONNECTORS):
+    for prefix in (_PARAMETERS, _DISTILLERS):
         if key.startswith(prefix):
             return key[len(prefix) :].partition('.')[0]
     return key.partition('.')[0]

@@ -10,8 +10,10 @@ from mmengine.registry import TRANSFORMS, VISUALIZERS, DefaultScope
 
 from helpers import warm
 from helpers.commands import run
+from helpers.networks import network
 from helpers.paths import TOOLS
 from mmdckd.convert.razor import convert_config
+from mmdckd.engine.checks import check_custom_keys
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.registry import MODELS
 from studies.razor.check_configs import FOLDER, fault_of_run, razor_configs, run_small
@@ -246,6 +248,59 @@ def convert_own(folder, text):
     file = folder / 'own.py'
     file.write_text(f'_base_ = {KD_OF_MMRAZOR!r}\n{text}')
     return convert_config(str(file), 2)
+
+
+SMALL = f"""
+model = dict(
+    architecture=dict(_delete_=True, **{network()!r}),
+    teacher=dict(_delete_=True, **{network(34)!r}),
+    teacher_ckpt=None,
+    distiller=dict(connectors=dict(fc=dict(
+        type='mmrazor.ConvModuleConnector', in_channel=8, out_channel=8))))
+"""
+
+
+@pytest.mark.parametrize('trainable', [False, True])
+def test_every_custom_key_reaches_the_parameters_that_it_reached(trainable, tmp_path):
+    keys = (
+        'architecture',
+        'architecture.head',
+        'connectors.fc',
+        'distiller.connectors',
+        'distiller.connectors.fc.conv',
+        'teacher',
+        'teacher.head',
+    )
+    config, notes = convert_own(
+        tmp_path,
+        f'{SMALL}\nmodel.update(teacher_trainable={trainable})\n'
+        'optim_wrapper = dict(paramwise_cfg=dict(custom_keys={\n'
+        + ''.join(f'    {key!r}: dict(lr_mult=0.1),\n' for key in keys)
+        + '}))\n',
+    )
+    custom_keys = list(config.optim_wrapper.paramwise_cfg.custom_keys)
+    assert custom_keys == [
+        'architecture',
+        *(f'architecture.students.student{i}.head' for i in (0, 1)),
+        'connectors.fc',
+        *(f'distiller.student_distillers.student{i}.connectors' for i in (0, 1)),
+        *(
+            f'distiller.student_distillers.student{i}.connectors.fc.conv'
+            for i in (0, 1)
+        ),
+        *(['teachers.0.model.', 'teachers.0.model.head'] if trainable else []),
+    ]
+    dropped = [note for note in notes if 'custom_keys' in note and 'teacher' in note]
+    assert bool(dropped) != trainable
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        options = dict(config.model, data_preprocessor=config.data_preprocessor)
+        model = MODELS.build(options)
+    check_custom_keys(model, config.optim_wrapper.paramwise_cfg.custom_keys)
+
+
+def test_a_setting_that_mmdckd_decides_itself_is_left_out(tmp_path):
+    config, _ = convert_own(tmp_path, 'model = dict(teacher_module_inplace=True)\n')
+    assert 'teacher_module_inplace' not in config.model
 
 
 def test_a_config_may_inherit_from_those_of_mmrazor(tmp_path):
