@@ -6,12 +6,15 @@ import os
 import os.path as osp
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from filelock import FileLock, Timeout
+
+from mmdckd.console.calm_console import print_line
 
 from .files import write_config
 from .jobs import ClusterJobs, Command, Job, Processes
@@ -84,9 +87,15 @@ class Scheduler:
         return self
 
     def __exit__(self, *args) -> None:
+        killed = []
         for process in self.running:
-            process.job.kill()
-            process.job.wait()
+            try:
+                process.job.kill()
+                killed.append(process.job)
+            except (OSError, subprocess.SubprocessError) as error:  # of `scancel`
+                print_line(f'warning: {process.run} may still be running: {error}')
+        for job in killed:
+            job.wait()
 
     @property
     def busy(self) -> bool:

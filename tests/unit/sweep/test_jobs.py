@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
+from mmengine.config import Config
 
 from helpers import warm
 from helpers.sweeps import write_cohort, write_spec, write_teacher
-from mmdckd.sweep.jobs import ClusterJobs, Command
+from mmdckd.sweep.jobs import ClusterJobs, Command, Processes
+from mmdckd.sweep.plan import Run
 from mmdckd.sweep.running import run_sweep
-from mmdckd.sweep.scheduler import Scheduler
+from mmdckd.sweep.scheduler import Process, Scheduler
 from mmdckd.sweep.spec import load_spec
 
 #: Prints a variable and its process, then waits to be ended.
@@ -85,14 +87,44 @@ def stop_a_job(tmp_path):
     until(gone)
 
 
-def test_on_slurm_runs_that_start_together_are_an_array(tmp_path, monkeypatch):
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """The programs of Slurm, which does not run its jobs, and refuses to cancel
+    them."""
     programs = tmp_path / 'bin'
     programs.mkdir()
-    for name, text in dict(sbatch=SBATCH, srun='#!/bin/sh\n').items():
+    texts = dict(
+        sbatch=SBATCH,
+        srun='#!/bin/sh\n',
+        scancel='#!/bin/sh\necho "$@" >> "$NOTES/cancelled"\nexit 1\n',
+    )
+    for name, text in texts.items():
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv('PATH', str(programs), prepend=os.pathsep)
     monkeypatch.setenv('NOTES', str(tmp_path))
+
+
+def test_the_other_runs_are_stopped_if_one_cannot_be(tmp_path, slurm, capsys):
+    cluster = ClusterJobs(dict(cluster='slurm'), str(tmp_path / 'jobs'))
+    jobs = [
+        *cluster.start([command(tmp_path, WAIT, name) for name in 'ab']),
+        *Processes().start([command(tmp_path, WAIT, 'c')]),
+    ]
+    with pytest.raises(KeyboardInterrupt), Scheduler([], [{}]) as scheduler:
+        scheduler.running += [
+            Process(Run(name, Config(), '0', 0, None, '', str(tmp_path)), job, 0, 0.0)
+            for name, job in zip('abc', jobs)
+        ]
+        raise KeyboardInterrupt
+    assert (tmp_path / 'cancelled').read_text() == '12_0\n12_1\n'
+    assert jobs[2].poll() == -signal.SIGKILL
+    said = capsys.readouterr().out
+    assert 'a, seed 0 may still be running' in said
+    assert 'b, seed 0 may still be running' in said
+
+
+def test_on_slurm_runs_that_start_together_are_an_array(tmp_path, slurm):
     settings = dict(cluster='slurm', gpus_per_node=1, slurm_partition='long')
     cluster = ClusterJobs(settings, str(tmp_path / 'jobs'))
     cluster.start([command(tmp_path, WAIT, name) for name in 'abc'])
