@@ -6,6 +6,7 @@ from .by_epoch import check_by_epoch
 from .checkpoint import check_checkpoint
 from .class_names import check_class_names
 from .custom_keys import check_custom_keys
+from .early_stops import check_early_stops
 from .equal_parts import check_equal_parts
 from .monitors import check_monitors
 from .single_images import check_single_images
@@ -17,6 +18,7 @@ __all__ = [
     'check_checkpoint',
     'check_class_names',
     'check_custom_keys',
+    'check_early_stops',
     'check_equal_parts',
     'check_monitors',
     'check_single_images',

@@ -13,6 +13,7 @@ from ..checks import (
     check_by_epoch,
     check_checkpoint,
     check_custom_keys,
+    check_early_stops,
     check_equal_parts,
     check_monitors,
     check_single_images,
@@ -35,6 +36,8 @@ class CheckRunHook(Hook):
       student is chosen.
     - In a run by iterations, checkpoints and schedulers must not wait for the end
       of an epoch, which is that of the run.
+    - Where ``EarlyStoppingHook`` may stop the training, a checkpoint must be saved,
+      unless ``save_last=False``.
     - ``custom_keys`` of the optimizer must match parameters.
     - A loss that uses labels needs them for all images, and batches must mix
       images with and without labels.
@@ -83,6 +86,7 @@ class CheckRunHook(Hook):
         check_stopped_distillation(runner)
         check_by_epoch(runner)
         self._metrics_known = check_monitors(runner)
+        check_early_stops(runner)
         check_unlabeled_images(unwrapped(runner.model), runner.train_dataloader)
         self._handles = check_single_images(
             unwrapped(runner.model), runner.train_dataloader

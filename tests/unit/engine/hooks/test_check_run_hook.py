@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from helpers.networks import PREPROCESSOR, build, network
 from helpers.processes import run_processes
 from helpers.runs import run_config
+from mmdckd.engine.checks import check_early_stops
 from mmdckd.evaluation.metric_names import metrics_to_come
 
 
@@ -213,6 +214,53 @@ def test_each_of_two_hooks_of_one_kind_is_checked(tmp_path):
     message = refused(config(tmp_path, **changes))
     assert message.startswith('Invalid `EarlyStoppingHook.monitor`')
     assert "got 'best/accuracy/top3'" in message
+
+
+def stopped_early(tmp_path, by_epoch=True, val_interval=1, max_epochs=9, **saving):
+    """A run of nine epochs of two batches, which stops after three validations.
+
+    MMEngine's own hook saves its checkpoints.
+    """
+    cfg = config(tmp_path)
+    end = dict(max_epochs=max_epochs) if by_epoch else dict(max_iters=18)
+    cfg.train_cfg = dict(by_epoch=by_epoch, val_interval=val_interval, **end)
+    saving = dict(type='CheckpointHook', by_epoch=by_epoch, **saving)
+    cfg.default_hooks.checkpoint = saving
+    stop = dict(monitor='best/accuracy/top1', min_delta=1000.0, patience=2)
+    cfg.custom_hooks.append(dict(type='EarlyStoppingHook', **stop))
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'options, where',
+    [
+        (dict(interval=5), 'epoch 1'),
+        (dict(interval=2), 'epoch 1'),
+        (dict(interval=2, val_interval=2, save_begin=3), 'epoch 2'),
+        (dict(interval=-1), 'epoch 1'),
+        (dict(interval=4, val_interval=2, by_epoch=False), 'iteration 2'),
+    ],
+)
+def test_an_early_stop_that_nothing_would_save(tmp_path, options, where):
+    message = refused(stopped_early(tmp_path, **options))
+    assert message.startswith('Invalid `default_hooks.checkpoint`: expected type=')
+    assert f'such as after {where}.' in message
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(interval=1),
+        dict(interval=2, val_interval=4),
+        dict(interval=5, save_last=False),
+        dict(interval=2, val_interval=2, by_epoch=False),
+        dict(interval=5, val_interval=2, max_epochs=2),
+    ],
+)
+def test_an_early_stop_that_is_saved(tmp_path, options):
+    runner = Runner.from_cfg(stopped_early(tmp_path, **options))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    check_early_stops(runner)
 
 
 @pytest.mark.parametrize(

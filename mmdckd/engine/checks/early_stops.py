@@ -1,0 +1,49 @@
+# Copyright (c) mmdckd contributors. All rights reserved.
+from typing import Optional
+
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+
+def check_early_stops(runner: Runner) -> None:
+    """Check that ``EarlyStoppingHook`` stops where a checkpoint is saved.
+
+    ``save_last`` of MMEngine's ``CheckpointHook`` means the last epoch of the config:
+    it saves nothing where the training is stopped.
+
+    Args:
+        runner (Runner): A runner that is about to train.
+
+    Raises:
+        ValueError: If the training may stop after an epoch, or iteration, that is
+            not saved.
+    """
+    if not any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
+        return
+    saving = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    for hook in saving:
+        if type(hook) is not CheckpointHook or not hook.save_last:
+            return
+    places = [_unsaved(runner, hook) for hook in saving]
+    if places and None not in places:
+        raise ValueError(
+            "Invalid `default_hooks.checkpoint`: expected type='mmdckd."
+            "CohortCheckpointHook' with `EarlyStoppingHook`, got CheckpointHook, which "
+            f'saves nothing where the training is stopped, such as after {places[0]}. '
+            'Otherwise, set `interval=1`, or `save_last=False` to do without.'
+        )
+
+
+def _unsaved(runner: Runner, hook: CheckpointHook) -> Optional[str]:
+    """Return the first validation before the end whose weights are not saved."""
+    loop = runner.train_loop
+    by_iteration = isinstance(loop, IterBasedTrainLoop)
+    end = runner.max_iters if by_iteration else runner.max_epochs
+    # In the unit of the hook.
+    length = 1 if by_iteration or hook.by_epoch else len(loop.dataloader)
+    for time in range(loop.val_interval, end, loop.val_interval):
+        since = time * length - hook.save_begin
+        saved = hook.interval > 0 and since >= 0 and since % hook.interval == 0
+        if time >= loop.val_begin and not saved:
+            return f'{"iteration" if by_iteration else "epoch"} {time}'
+    return None
