@@ -88,6 +88,10 @@ class ExportStudentHook(Hook):
                 runner.logger,
             )
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_train(runner)
+
     def after_train(self, runner) -> None:
         """Export the student."""
         if self.student == BEST and runner.message_hub.get_info('best_student') is None:

@@ -88,6 +88,10 @@ class CheckLabelsHook(Hook):
         for split, dataset in datasets.items():
             self._check(runner.model, split, dataset, self.allow_missing)
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_train(runner)
+
     def before_test(self, runner) -> None:
         """Check the test split, which may lack some classes."""
         dataset = runner.test_loop.dataloader.dataset

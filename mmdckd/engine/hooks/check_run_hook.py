@@ -92,6 +92,11 @@ class CheckRunHook(Hook):
             unwrapped(runner.model), runner.train_dataloader
         )
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_run(runner)
+        self.before_train(runner)
+
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Check the metrics if they were not known before."""
         if not self._metrics_known:

@@ -93,6 +93,10 @@ class ExactResumeHook(Hook):
         if isinstance(runner._train_loop, BaseLoop):
             make_exact(runner._train_loop)
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_run(runner)
+
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Read the position in the data from the checkpoint."""
         self._position = checkpoint.get('meta', {}).get('position')

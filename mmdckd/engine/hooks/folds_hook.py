@@ -87,6 +87,10 @@ class FoldsHook(Hook):
             folds.save(osp.join(runner.work_dir, FILE))
         barrier()
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_train(runner)
+
     def _check_resumed(self, runner, folds: Folds) -> None:
         if self._resumed is None:
             return

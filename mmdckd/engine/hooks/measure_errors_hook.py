@@ -52,6 +52,10 @@ class MeasureErrorsHook(Hook):
                 '`MeasureErrorsHook`, got another. Set it, or remove the hook.'
             )
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_train(runner)
+
     def before_train_epoch(self, runner) -> None:
         """Measure in a run by epochs."""
         loop = runner.train_loop

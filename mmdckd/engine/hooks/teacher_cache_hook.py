@@ -101,19 +101,14 @@ class TeacherCacheHook(Hook):
 
     def before_train(self, runner) -> None:
         """Open the caches; build those of enumerated views."""
+        self._views = self._checked_views(runner)
         model = unwrapped(runner.model)
-        _check_model(model)
         model.teacher_pass.cache = None
         peers = model.finished_peers
         if peers is not None:
             peers.caches = {}
-        self._views = None
-        open_one: Open
-        if is_numbered(runner.train_loop.dataloader.dataset):
-            self._check_numbered(model)
-            open_one = partial(open_numbered, self.folder, runner)
-        else:
-            self._views = ReplayedViews(self, runner, model)
+        open_one: Open = partial(open_numbered, self.folder, runner)
+        if self._views is not None:
             open_one = self._views.open
         if model.teachers:
             model.teacher_pass.cache = open_one(
@@ -123,6 +118,10 @@ class TeacherCacheHook(Hook):
             cache = open_one(peer, partial(peers.run, name))
             if cache is not None:
                 peers.caches[name] = cache
+
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self._checked_views(runner)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Tell the caches which images the step has."""
@@ -135,6 +134,15 @@ class TeacherCacheHook(Hook):
         """Store the logits that the step did not find."""
         if self._views is not None:
             self._views.end_step()
+
+    def _checked_views(self, runner) -> Optional[ReplayedViews]:
+        """Check the run, and return its views; None if they are enumerated."""
+        model = unwrapped(runner.model)
+        _check_model(model)
+        if is_numbered(runner.train_loop.dataloader.dataset):
+            self._check_numbered(model)
+            return None
+        return ReplayedViews(self, runner, model)
 
     def _check_numbered(self, model: CollectiveDistill) -> None:
         if self.top_k or self.epochs or self.dtype != 'float16':

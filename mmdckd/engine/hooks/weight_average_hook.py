@@ -157,6 +157,11 @@ class WeightAverageHook(EMAHook):
             self.ema_model.module.load_state_dict(self.src_model.state_dict())
             self._stale = False
 
+    def check_settings(self, runner) -> None:
+        """Check a run that will not be trained, as a rehearsal does."""
+        self.before_run(runner)
+        self.before_train(runner)
+
     def _check_interval(self, runner) -> None:
         """Check that there is an average at all."""
         last = runner.max_iters // self.interval * self.interval

@@ -14,7 +14,7 @@ from mmengine.visualization import Visualizer
 
 from mmdckd.models.algorithms import CollectiveDistill
 
-from ..hooks import CheckRunHook, WeightAverageHook
+from ..hooks import CheckRunHook
 from ..unwrapping import unwrapped
 from .building import build_runner
 
@@ -23,8 +23,8 @@ def rehearse(cfg: Config) -> None:
     """Build all parts of a run and check its settings, so that a mistake is found
     before the trainings that it depends on.
 
-    Nothing is trained, and no files remain. Checks that read weights or all labels
-    are left to the run itself, and so is what only other hooks find.
+    Nothing is trained, and no files remain. Hooks with a method ``check_settings``
+    take part. Checks that read weights are left to the run itself.
 
     Args:
         cfg (Config): The config of the run. The weights of a teacher or of
@@ -57,11 +57,9 @@ def _check(runner: Runner) -> None:
     which an earlier phase may still have to train."""
     distills = isinstance(unwrapped(runner.model), CollectiveDistill)
     for hook in runner.hooks:
-        if isinstance(hook, WeightAverageHook) or (
-            distills and isinstance(hook, CheckRunHook)
-        ):
-            hook.before_run(runner)
-            hook.before_train(runner)
+        check = getattr(hook, 'check_settings', None)
+        if check is not None and (distills or not isinstance(hook, CheckRunHook)):
+            check(runner)
 
 
 @contextmanager

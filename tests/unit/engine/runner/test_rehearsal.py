@@ -1,4 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import re
+
 import pytest
 from mmengine.logging import MMLogger
 
@@ -58,3 +60,56 @@ def test_mistakes_that_show_before_the_first_step(cfg, change, message):
     cfg.merge_from_dict(change)
     with pytest.raises((KeyError, ValueError), match=message):
         rehearse(cfg)
+
+
+CACHE = dict(type='mmdckd.TeacherCacheHook')
+EXACT = {'default_hooks.exact_resume': dict(type='mmdckd.ExactResumeHook')}
+ENUMERATED = {
+    'train_dataloader.dataset.pipeline': [
+        dict(type='mmdckd.EnumeratedCropFlip', padding=1),
+        dict(type='PackInputs', meta_keys=('sample_idx', 'view')),
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'architecture': network(num_classes=9)}, 'labels from 0 to 8'),
+        ({'architecture': network(num_classes=11)}, 'images of every class'),
+        ({'custom_hooks': [CACHE]}, '`default_hooks`: expected `exact_resume'),
+        ({'custom_hooks': [CACHE], 'model.views': 'independent'}, 'model.views'),
+        ({'custom_hooks': [dict(CACHE, top_k=3)], **ENUMERATED}, 'no `top_k`'),
+        (
+            {'custom_hooks': [dict(type='mmdckd.ExportStudentHook', student='a')]},
+            'ExportStudentHook.student',
+        ),
+        ({'custom_hooks': [dict(type='mmdckd.MeasureErrorsHook')]}, 'collector'),
+        (
+            {
+                'model.folds': dict(num_folds=3),
+                'model.num_students': 3,
+                'custom_hooks': [dict(type='mmdckd.FoldsHook')],
+            },
+            'train_dataloader.batch_size',
+        ),
+        ({'train_dataloader.in_order': False, **EXACT}, '`train_dataloader`'),
+    ],
+)
+def test_mistakes_that_other_hooks_find(cfg, change, message, tmp_path):
+    change = dict(change)
+    architecture = change.pop('architecture', None)
+    if architecture:
+        cfg.model.architecture, cfg.model.teacher = architecture, None
+        loss = cfg.model.distiller.collective_losses.loss_dckd
+        loss.alpha = loss.beta = 0.0
+    cfg.merge_from_dict(change)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        rehearse(cfg)
+
+
+def test_a_cache_is_checked_without_being_filled(cfg, tmp_path):
+    hook = dict(CACHE, folder=str(tmp_path / 'logits'))
+    cfg.merge_from_dict({'custom_hooks': [hook], **EXACT})
+    rehearse(cfg)
+    assert not (tmp_path / 'logits').exists()
