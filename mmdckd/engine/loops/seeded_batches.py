@@ -42,7 +42,8 @@ class SeededBatches:
         self._rank = getattr(self.index_sampler, 'rank', rank)
         self._world_size = getattr(self.index_sampler, 'world_size', world_size)
         self._batches: Optional[Iterator] = None
-        self._sizes: Deque[int] = deque()
+        # The positions of the batches that are drawn and not yet trained on.
+        self._drawn: Deque[Sequence[int]] = deque()
 
     @classmethod
     def install(cls, dataloader: DataLoader, seed: int) -> 'SeededBatches':
@@ -97,6 +98,12 @@ class SeededBatches:
         """int: The number of the pass that the random numbers follow from."""
         return self.epoch % self.different if self.different else self.epoch
 
+    @property
+    def places(self) -> Sequence[int]:
+        """Sequence[int]: The positions in the pass of this process's samples of the
+        next batch to train on."""
+        return self._drawn[0]
+
     def begin(self, epoch: int, samples: int = 0) -> int:
         """Start a pass over the data.
 
@@ -110,7 +117,7 @@ class SeededBatches:
         """
         self.epoch = epoch
         self.samples = 0
-        self._sizes.clear()
+        self._drawn.clear()
         sampler = self.index_sampler
         for each in (self.batch_sampler, sampler):
             if hasattr(each, 'set_epoch'):
@@ -147,13 +154,11 @@ class SeededBatches:
         counted = batches is not None
         position = self.samples if counted else 0
         for batch in self.batch_sampler if batches is None else batches:
-            size = len(batch) * self._world_size
+            positions = self._positions(position, batch)
             if counted:
-                self._sizes.append(size)
-            yield SeededIndices(
-                batch, self.seed, self.drawn_epoch, self._positions(position, batch)
-            )
-            position += size
+                self._drawn.append(positions)
+            yield SeededIndices(batch, self.seed, self.drawn_epoch, positions)
+            position += len(batch) * self._world_size
 
     def _positions(self, start: int, batch: Sequence) -> Sequence[int]:
         """Return the positions in the pass of the samples of a batch of this process.
@@ -168,7 +173,7 @@ class SeededBatches:
 
     def count_batch(self) -> None:
         """Record that the next batch of the pass was trained on."""
-        self.samples += self._sizes.popleft()
+        self.samples += len(self._drawn.popleft()) * self._world_size
 
 
 class SeededIndices:

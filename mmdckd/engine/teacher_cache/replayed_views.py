@@ -51,7 +51,7 @@ class ReplayedViews:
                 f'{model.task.name} task, which has no softmax over its classes, '
                 f'got {options.top_k!r}.'
             )
-        self._rank, self._world_size = get_dist_info(data_group(model))
+        _, self._world_size = get_dist_info(data_group(model))
         self._batch = self._of_two_images()
         self._mixes = self._draws()
         self._first_mixing = self._mixing()
@@ -107,19 +107,14 @@ class ReplayedViews:
             prints = mixed(prints, batches.seed, self._loop.iter, mixing)
         elif self._mixes:
             prints = mixed(prints, batches.seed, self._loop.iter)
-        number, first = divmod(batches.samples, self._places)
-        first += self._rank
-        last = first + len(prints) * self._world_size
-        places = range(first, last, self._world_size)
+        # An endless sampler goes on where a pass ends.
+        number = batches.samples // self._places
+        places = [place - number * self._places for place in batches.places]
         if self._model.exchange is not None:
             share = self._model.exchange.mesh.share
             places, prints = share(places), share(prints)
         for cache in self._caches:
-            cache.begin_step(
-                f'{batches.drawn_epoch}-{number}',
-                slice(places.start, places.stop, places.step),
-                prints,
-            )
+            cache.begin_step(f'{batches.drawn_epoch}-{number}', places, prints)
 
     def end_step(self) -> None:
         """Let the caches store the logits they did not find."""

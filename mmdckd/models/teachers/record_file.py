@@ -3,7 +3,7 @@ import os
 import os.path as osp
 import zlib
 from contextlib import suppress
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 from filelock import FileLock
@@ -72,26 +72,30 @@ class RecordFile:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, places: slice, images: np.ndarray) -> Optional[np.ndarray]:
+    def read(self, places: Sequence[int], images: np.ndarray) -> Optional[np.ndarray]:
         """Read records.
 
         Args:
-            places (slice): Their places.
+            places (Sequence[int]): Their places.
             images (np.ndarray): The fingerprints of the images, uint64 (B,).
 
         Returns:
             np.ndarray, optional: B records, or None if any is missing.
         """
-        rows = np.array(self._rows[places])
-        if len(rows) != len(images) or (rows['image'] != images).any():
+        if max(places) >= len(self):
+            return None
+        rows = np.array(self._rows[np.asarray(places)])
+        if (rows['image'] != images).any():
             return None
         return rows['record'] if (rows['check'] == _checks(rows)).all() else None
 
-    def write(self, places: slice, images: np.ndarray, records: np.ndarray) -> None:
+    def write(
+        self, places: Sequence[int], images: np.ndarray, records: np.ndarray
+    ) -> None:
         """Write records.
 
         Args:
-            places (slice): Their places; those past the end are dropped.
+            places (Sequence[int]): Their places; those past the end are dropped.
             images (np.ndarray): The fingerprints of the images, uint64 (B,).
             records (np.ndarray): B records.
 
@@ -101,13 +105,16 @@ class RecordFile:
         rows = np.zeros(len(records), self._row)
         rows['image'], rows['record'] = images, records
         rows['check'] = _checks(rows)
-        numbers = range(len(self))[places]
+        inside = np.asarray(places) < len(self)
+        numbers, rows = np.asarray(places)[inside], rows[inside]
         # Adjacent records are written at once.
-        step = max(len(numbers), 1) if numbers.step == 1 else 1
+        starts = [
+            i for i in range(len(rows)) if i == 0 or numbers[i - 1] + 1 != numbers[i]
+        ]
         with open(self.path, 'r+b', buffering=0) as file:
-            for start in range(0, len(numbers), step):
-                file.seek(numbers[start] * self._row.itemsize)
-                content = rows[start : min(start + step, len(numbers))].tobytes()
+            for start, end in zip(starts, [*starts[1:], len(rows)]):
+                file.seek(int(numbers[start]) * self._row.itemsize)
+                content = rows[start:end].tobytes()
                 if file.write(content) != len(content):
                     raise OSError(f'No space left for {self.path!r}')
 

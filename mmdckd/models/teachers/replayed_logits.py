@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from .cached_logits import check_lookup
 from .logit_format import KeptLogits, LogitFormat
 from .record_file import RecordFile
 
-Pending = Tuple[RecordFile, slice, np.ndarray, KeptLogits]
+Pending = Tuple[RecordFile, Sequence[int], np.ndarray, KeptLogits]
 
 
 class ReplayedLogits:
@@ -41,7 +41,7 @@ class ReplayedLogits:
         self.max_bytes = max_bytes
         self._file: Optional[RecordFile] = None
         self._name = ''
-        self._places = slice(0, 0)
+        self._places: Sequence[int] = ()
         self._images: Optional[np.ndarray] = None
         self._pending: Optional[Pending] = None
         self._checked = False
@@ -52,12 +52,12 @@ class ReplayedLogits:
         """Share it with copies of the model, such as an EMA."""
         return self
 
-    def begin_step(self, name: str, places: slice, images: np.ndarray) -> None:
+    def begin_step(self, name: str, places: Sequence[int], images: np.ndarray) -> None:
         """Set the images of the next step.
 
         Args:
             name (str): The name of the pass over the data.
-            places (slice): The places of the B images in it.
+            places (Sequence[int]): The places of the B images in it.
             images (np.ndarray): Their fingerprints, uint64 of shape (B,).
         """
         if name != self._name:

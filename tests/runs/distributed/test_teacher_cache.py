@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The teacher's logits from a file, in two processes."""
 
+import copy
 import time
 from datetime import timedelta
 
@@ -108,3 +109,25 @@ def test_two_processes_share_the_files_of_random_views(tmp_path):
         for found in run_processes(run, random_views(tmp_path)):
             assert found == (images, expected)
     assert len(list((tmp_path / 'logits').glob('*/*.logits'))) == 2
+
+
+@pytest.mark.slow
+def test_one_process_finds_what_two_stored_of_images_with_folds(tmp_path):
+    cfg = random_views(tmp_path)
+    cfg.train_dataloader.dataset.indices = 36
+    cfg.train_dataloader.batch_size = 6
+    cfg.model.num_students = 3
+    cfg.model.folds = dict(num_folds=3)
+    cfg.custom_hooks.append(dict(type='mmdckd.FoldsHook'))
+    assert [seen for seen, _ in run_processes(run, cfg)] == [2 + 2 * 18] * 2
+
+    alone = copy.deepcopy(cfg)
+    alone.launcher = 'none'
+    alone.train_dataloader.batch_size = 12
+    runner = build_runner(alone)
+    seen = []
+    runner.model.teachers[0].model.register_forward_pre_hook(
+        lambda module, args: seen.append(len(args[0]))
+    )
+    runner.train()
+    assert seen == [2, 12]  # one batch is compared

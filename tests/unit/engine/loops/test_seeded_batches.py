@@ -117,13 +117,25 @@ def test_any_number_of_processes_draws_the_same(world_size, batch_size, samples,
     assert drawn(world_size, batch_size) == drawn(1, world_size * batch_size)
 
 
+@pytest.mark.parametrize('workers', [0, 2])
+def test_the_places_of_the_next_batch_are_known(workers):
+    dataloader = loader(SAMPLERS['default'], workers)
+    batches = SeededBatches.install(dataloader, 3)
+    batches.begin(0, 8)
+    found = []
+    for _ in dataloader:
+        found.append(list(batches.places))
+        batches.count_batch()
+    assert found == [[8, 9, 10, 11], [12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22]]
+
+
 def test_who_else_iterates_is_not_counted():
     """A hook that computes statistics before an epoch, say."""
     dataloader = loader(SAMPLERS['default'])
     batches = SeededBatches.install(dataloader, 3)
     once, again = list(dataloader), list(dataloader)
     assert once == again and len(once) == 6
-    assert batches.samples == 0 and not batches._sizes
+    assert batches.samples == 0 and not batches._drawn
     assert one_pass(dataloader, 0)[1] == once
 
 
