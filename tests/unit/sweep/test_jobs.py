@@ -96,7 +96,7 @@ def slurm(tmp_path, monkeypatch):
     texts = dict(
         sbatch=SBATCH,
         srun='#!/bin/sh\n',
-        scancel='#!/bin/sh\necho "$@" >> "$NOTES/cancelled"\nexit 1\n',
+        scancel='#!/bin/sh\necho "$@" >> "$NOTES/canceled"\nexit 1\n',
     )
     for name, text in texts.items():
         (programs / name).write_text(text)
@@ -117,7 +117,7 @@ def test_the_other_runs_are_stopped_if_one_cannot_be(tmp_path, slurm, capsys):
             for name, job in zip('abc', jobs)
         ]
         raise KeyboardInterrupt
-    assert (tmp_path / 'cancelled').read_text() == '12_0\n12_1\n'
+    assert (tmp_path / 'canceled').read_text() == '12_0\n12_1\n'
     assert jobs[2].poll() == -signal.SIGKILL
     said = capsys.readouterr().out
     assert 'a, seed 0 may still be running' in said
