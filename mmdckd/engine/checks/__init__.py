@@ -8,6 +8,7 @@ from .class_names import check_class_names
 from .custom_keys import check_custom_keys
 from .early_stops import check_early_stops
 from .equal_parts import check_equal_parts
+from .ignored_settings import check_ignored_settings
 from .monitors import check_monitors
 from .single_images import check_single_images
 from .stopped_distillation import check_stopped_distillation
@@ -20,6 +21,7 @@ __all__ = [
     'check_custom_keys',
     'check_early_stops',
     'check_equal_parts',
+    'check_ignored_settings',
     'check_monitors',
     'check_single_images',
     'check_stopped_distillation',

@@ -15,6 +15,7 @@ from ..checks import (
     check_custom_keys,
     check_early_stops,
     check_equal_parts,
+    check_ignored_settings,
     check_monitors,
     check_single_images,
     check_stopped_distillation,
@@ -39,6 +40,8 @@ class CheckRunHook(Hook):
     - Where ``EarlyStoppingHook`` may stop the training, a checkpoint must be saved,
       unless ``save_last=False``.
     - ``custom_keys`` of the optimizer must match parameters.
+    - No setting may be one that MMEngine ignores, such as a misspelled
+      ``norm_decay_mult``, or that ends the run at its first checkpoint.
     - A loss that uses labels needs them for all images, and batches must mix
       images with and without labels.
     - A batch of one image, the last of an epoch, must not reach a BatchNorm
@@ -64,9 +67,10 @@ class CheckRunHook(Hook):
         self._metrics_known = True
 
     def before_run(self, runner) -> None:
-        """Check the optimizer and the weights that parts of a network load."""
+        """Check the settings, and the weights that parts of a network load."""
         if not isinstance(runner._train_loop, BaseLoop):
             return
+        check_ignored_settings(runner)
         model = unwrapped(runner.model)
         if not isinstance(model, CollectiveDistill):
             # A cohort checks its members itself.
