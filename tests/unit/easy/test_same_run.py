@@ -44,7 +44,7 @@ def train(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(
         'mmdckd.easy.distillation.build_runner',
-        lambda cfg, console: SimpleNamespace(train=leave_name),
+        lambda cfg, console, only_student: SimpleNamespace(train=leave_name),
     )
 
     def start(unlabeled=None, data=photos, augmentation='none', **options):

@@ -41,7 +41,7 @@ def test_of_equal_validations_the_first_is_best(
         model=distil(2),
         val_loop=SimpleNamespace(best_rule=BestRule(METRIC, rule, 'a test')),
     )
-    assert _best_so_far(runner) == expected
+    assert _best_so_far(runner, None) == expected
 
 
 def test_of_one_student_none_is_best_or_lowest(tmp_path):
