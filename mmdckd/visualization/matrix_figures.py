@@ -21,6 +21,8 @@ from .style import DIVERGING, MOST_MEMBERS, SEQUENTIAL, SMALL, grid, new_figure
 ALL_CLASSES, SOME_CLASSES, NAMED_CLASSES = 100, 16, 16
 #: The height of a class with its name beside a map, in inches.
 _NAMED_HEIGHT = 0.15
+#: The space between two rows of maps, and that for a label below them, in inches.
+_BETWEEN_ROWS, _BELOW_ROWS = 0.25, 0.3
 #: The longest name of a class, in characters; longer ones are cut.
 LONGEST_NAME = 16
 
@@ -57,7 +59,7 @@ def draw_correlations(
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
     bar.set_label(f'mean probability, τ = {arrays["tau"]:g}', fontsize=SMALL)
     _label(figure, arrays)
-    _make_room(figure, panels, arrays)
+    _fit(figure, panels, arrays)
     return figure
 
 
@@ -88,7 +90,7 @@ def draw_differences(
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30)
     bar.set_label('difference', fontsize=SMALL)
     _label(figure, arrays)
-    _make_room(figure, panels, arrays)
+    _fit(figure, panels, arrays)
     return figure
 
 
@@ -235,19 +237,24 @@ def _label(figure: Figure, arrays: Dict[str, np.ndarray]) -> None:
     figure.supylabel(f'true {unit}', fontsize=SMALL)
 
 
-def _make_room(
-    figure: Figure, panels: Sequence[Axes], arrays: Dict[str, np.ndarray]
-) -> None:
-    """Enlarge the maps of a figure if the names beside them would overlap."""
-    count = len(_labels(arrays))
-    if count > NAMED_CLASSES:
-        return
+def _fit(figure: Figure, panels: Sequence[Axes], arrays: Dict[str, np.ndarray]) -> None:
+    """Fit the size of a figure to its square maps, and these to the names of the
+    classes beside them."""
     figure.draw_without_rendering()  # to know the size of the maps
-    side = min(axes.get_window_extent().height for axes in panels) / figure.dpi
-    lacking = max(0.0, count * _NAMED_HEIGHT - side)
+    inches = figure.dpi_scale_trans.inverted()
+    map_box = panels[0].get_window_extent().transformed(inches)
+    whole = panels[0].get_tightbbox()
+    assert whole is not None
+    titles = whole.transformed(inches).height - map_box.height
+    count = len(_labels(arrays))
+    lacking = 0.0
+    if count <= NAMED_CLASSES:
+        lacking = max(0.0, count * _NAMED_HEIGHT - map_box.height)
     grid_of = panels[0].get_gridspec()
     assert grid_of is not None
     width, height = figure.get_size_inches()
+    row = map_box.height + lacking + titles + _BETWEEN_ROWS
     figure.set_size_inches(
-        width + grid_of.ncols * lacking, height + grid_of.nrows * lacking
+        width + grid_of.ncols * lacking,
+        min(height + grid_of.nrows * lacking, grid_of.nrows * row + _BELOW_ROWS),
     )
