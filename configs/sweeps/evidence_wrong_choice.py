@@ -5,7 +5,8 @@ _base_ = '../_base_/sweeps/wrong_labels.py'
 name = 'evidence_wrong_choice'
 about = """
 `x2` costs two units of 1,920 steps in all. KD is trained for one, two or five units, so
-that it can stop before it memorizes wrong labels; `alpha` is the weight of the teacher.
+that it can stop before it memorizes wrong labels, and for ten where five are the best;
+`alpha` is the weight of the teacher.
 The collectives cost five units: DCKD with four students, or four peers, each blind to a
 quarter of the images, and then their student; `beta` is the weight of the peers. All
 average the weights (EMA) and validate five times a unit. The choice is made on the
@@ -25,7 +26,7 @@ _losses = 'model.distiller.collective_losses'
 _ema = {'default_hooks.average': dict(type='mmdckd.WeightAverageHook', average='ema')}
 
 methods = {}
-for _alpha, _units in ((1, 2), (2, 1), (2, 2), (2, 5), (4, 2)):
+for _alpha, _units in ((1, 2), (2, 1), (2, 2), (2, 5), (2, 10), (4, 2)):
     methods[f'kd, alpha {_alpha} x{_units}'] = dict(
         config='configs/_base_/methods/kd.py',
         cfg_options={
