@@ -115,12 +115,12 @@ def stepping(run: Run, batches: List[dict]) -> Callable[[], None]:
     """Return an iteration of a run, with the batches in turn."""
     turn = itertools.cycle(batches)
     # A cohort's loop counts the batches of its loader.
-    handed_out = getattr(getattr(run.loop, 'batches', None), '_sizes', None)
+    drawn = run.loop.batches._drawn if hasattr(run.loop, 'batches') else None
 
     def step() -> None:
         batch = next(turn)
-        if handed_out is not None:
-            handed_out.append(len(batch['data_samples']))
+        if drawn is not None:
+            drawn.append(range(len(batch['data_samples'])))
         run.iterate(batch)
 
     return step
