@@ -69,9 +69,9 @@ def knowledge_of(network: nn.Module, key: str) -> Knowledge:
     head = getattr(network, 'head', None)
     if head is None:
         return Knowledge('model')
-    for kind in type(head).__mro__:
-        if kind in _KNOWLEDGE:
-            return _KNOWLEDGE[kind]
+    special = _special(head)
+    if special is not None:
+        return special
     name = type(head).__name__
     if isinstance(head, heads.MultiTaskHead):
         tasks = list(head.task_heads)
@@ -109,9 +109,10 @@ def predicted_scores(network: nn.Module, output: Any) -> Any:
         prediction is the sum of its two outputs.
     """
     head = getattr(network, 'head', None)
-    if isinstance(head, heads.ConformerHead):
-        return output[0] + output[1]
-    return output
+    special = _special(head)
+    if special is None or special.source != 'head':
+        return output
+    return special.scores(head, output)
 
 
 def why_not_the_head(network: nn.Module) -> Optional[str]:
@@ -129,6 +130,12 @@ def why_not_the_head(network: nn.Module) -> Optional[str]:
     if isinstance(getattr(network, 'head', None), heads.ArcFaceClsHead):
         return 'whose output in training includes the margin of the label'
     return None
+
+
+def _special(head: Optional[nn.Module]) -> Optional[Knowledge]:
+    """Return what the type of a head needs, if its output does not do."""
+    kinds = type(head).__mro__
+    return next((_KNOWLEDGE[kind] for kind in kinds if kind in _KNOWLEDGE), None)
 
 
 def _looks_at_labels(head: nn.Module) -> bool:
