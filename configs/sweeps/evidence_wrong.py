@@ -6,12 +6,11 @@ about = """
 What validation chose (`evidence_wrong_choice`), for each set: a student of KD, and
 one of four peers, each blind to a quarter of the images. `alpha` is the weight of the
 teacher, `beta` that of the peers, and `x2` costs two units of 1,920 steps in all. Each
-set runs the lines that its comparison names (`--only wrong_40/...`). All
-average the weights (EMA), validate five times a unit, and are compared in the epoch
-that was best in validation, where the labels are right.
+set has its own two lines. All average the weights (EMA), validate five times a unit,
+and are compared in the epoch that was best in validation, where the labels are right.
 """
 seeds = [8, 9, 10, 11, 12, 13, 14, 15]
-compare_with = ['kd, alpha 2 x10']
+compare_with = ['dist x2', 'kd, alpha 2 x10']
 
 _often = {'train_cfg.val_interval': 12}
 pairs = {
@@ -23,16 +22,9 @@ pairs = {
 _losses = 'model.distiller.collective_losses'
 _ema = {'default_hooks.average': dict(type='mmdckd.WeightAverageHook', average='ema')}
 
-methods = {
-    'kd, alpha 2 x10': dict(
-        config='configs/_base_/methods/kd.py',
-        cfg_options={
-            f'{_losses}.loss_kd.alpha': 2.0,
-            'phases': [dict(times=10)],
-            **_ema,
-        },
-    ),
-    'held out, alpha 1, beta 1 x5': dict(
+
+def _held_out(alpha, beta, pairs):
+    return dict(
         config='configs/_base_/methods/dckd.py',
         cfg_options={
             f'{_losses}.loss_dckd.gamma': 0.0,
@@ -45,11 +37,36 @@ methods = {
                 {
                     'times': 2,
                     'model.finished_peers': 'phase0',
-                    f'{_losses}.loss_dckd.alpha': 1.0,
-                    f'{_losses}.loss_dckd.beta': 1.0,
+                    f'{_losses}.loss_dckd.alpha': alpha,
+                    f'{_losses}.loss_dckd.beta': beta,
                     **_ema,
                 },
             ],
         },
+        pairs=pairs,
+    )
+
+
+methods = {
+    'dist x2': dict(
+        config='configs/_base_/methods/kd.py',
+        cfg_options={
+            # Of logits alone, which the teacher cache has.
+            _losses: dict(_delete_=True, loss_kd=dict(type='mmdckd.CohortDISTLoss')),
+            'phases': [dict(times=2)],
+            **_ema,
+        },
+        pairs=['wrong_20'],
     ),
+    'kd, alpha 2 x10': dict(
+        config='configs/_base_/methods/kd.py',
+        cfg_options={
+            f'{_losses}.loss_kd.alpha': 2.0,
+            'phases': [dict(times=10)],
+            **_ema,
+        },
+        pairs=['wrong_40'],
+    ),
+    'held out, alpha 1, beta 1 x5': _held_out(1.0, 1.0, ['wrong_40']),
+    'held out, alpha 1, beta 2 x5': _held_out(1.0, 2.0, ['wrong_20']),
 }

@@ -35,6 +35,8 @@ for _alpha, _units in ((1, 2), (2, 1), (2, 2), (2, 5), (2, 10), (4, 2)):
             **_ema,
         },
     )
+# Five units of KD are the best of the rivals there.
+methods['kd, alpha 2 x10']['pairs'] = ['wrong_40']
 methods['dist x2'] = dict(
     config='configs/_base_/methods/kd.py',
     cfg_options={

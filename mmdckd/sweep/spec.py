@@ -1,14 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Read the file that describes a sweep."""
 
-import os.path as osp
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 
-from mmdckd.errors import did_you_mean, invalid
+from mmdckd.errors import invalid
 
+from .entries import check_file, check_keys, entries
 from .yaml_keys import check_unique_keys
 
 #: The ways to reduce the students of a run to one figure.
@@ -124,7 +124,8 @@ def load_spec(path: str) -> Spec:
                      Every method is run for every pair; its own config and
                      options override the pair's. Defaults to one empty pair
     methods          name to ``config``, ``cfg_options``, ``teacher``,
-                     ``figure`` and ``group``
+                     ``figure``, ``group`` and ``pairs``: the names of those
+                     for which alone it is run
     executor         where the runs train, if not on this machine: ``cluster``
                      (``slurm`` or ``local``) and parameters of submitit, such
                      as ``gpus_per_node: 1`` and ``timeout_min`` (defaults to a
@@ -161,12 +162,12 @@ def load_spec(path: str) -> Spec:
             invalid; the message names the key.
         FileNotFoundError: If a file that it names does not exist.
     """
-    _check_file('sweep', path)
+    check_file('sweep', path)
     if path.endswith(('.yaml', '.yml')):
         check_unique_keys(path)
     raw = Config.fromfile(path).to_dict()
     raw = {key: value for key, value in raw.items() if key[0] != '_'}
-    _check_keys(
+    check_keys(
         '',
         raw,
         [
@@ -186,14 +187,15 @@ def load_spec(path: str) -> Spec:
         if not isinstance(raw.get(key, ''), str):
             raise invalid(key, 'text', raw[key])
     teachers = {
-        name: _teacher(name, entry) for name, entry in _entries('teachers', raw).items()
+        name: _teacher(name, entry) for name, entry in entries('teachers', raw).items()
     }
-    pairs = _entries('pairs', raw) or {'': {}}
+    pairs = entries('pairs', raw) or {'': {}}
     methods = []
     for pair, shared in pairs.items():
-        _check_keys(f'pairs.{pair}', shared, ['config', 'cfg_options', 'teacher'], [])
-        for name, entry in _entries('methods', raw).items():
-            methods.append(_method(name, entry, pair, shared, teachers))
+        check_keys(f'pairs.{pair}', shared, ['config', 'cfg_options', 'teacher'], [])
+        for name, entry in entries('methods', raw).items():
+            if pair in _pairs_of(name, entry, pairs):
+                methods.append(_method(name, entry, pair, shared, teachers))
     return Spec(
         path=path,
         name=str(raw['name']),
@@ -220,7 +222,7 @@ def _executor(settings: Any) -> Dict[str, Any]:
 
 def _teacher(name: str, entry: dict) -> Teacher:
     where = f'teachers.{name}'
-    _check_keys(where, entry, ['config', 'cfg_options', 'seed'], ['config'])
+    check_keys(where, entry, ['config', 'cfg_options', 'seed'], ['config'])
     seed = entry.get('seed', 0)
     if seed != 'each' and not _is_seed(seed):
         raise ValueError(
@@ -234,9 +236,6 @@ def _method(
     name: str, entry: dict, pair: str, shared: dict, teachers: Dict[str, Teacher]
 ) -> Method:
     where = f'methods.{name}'
-    _check_keys(
-        where, entry, ['config', 'cfg_options', 'teacher', 'figure', 'group'], []
-    )
     figure = entry.get('figure', 'mean')
     if figure not in FIGURES:
         raise ValueError(
@@ -265,6 +264,20 @@ def _method(
     return Method(name, pair, recipe, teacher, figure, group)
 
 
+def _pairs_of(name: str, entry: dict, pairs: Dict[str, dict]) -> Sequence[str]:
+    where = f'methods.{name}'
+    known = ['config', 'cfg_options', 'teacher', 'figure', 'group', 'pairs']
+    check_keys(where, entry, known, [])
+    chosen = entry.get('pairs', [*pairs])
+    if (
+        not isinstance(chosen, (list, tuple))
+        or not chosen
+        or any(pair not in [*pairs] for pair in chosen)
+    ):
+        raise invalid(f'{where}.pairs', f'names among {[*pairs]}', chosen)
+    return chosen
+
+
 def _recipe(where: str, entry: dict) -> Recipe:
     configs = entry.get('config', ())
     configs = [configs] if isinstance(configs, str) else configs
@@ -273,7 +286,7 @@ def _recipe(where: str, entry: dict) -> Recipe:
     ):
         raise invalid(f'{where}.config', 'a path or a list of paths', configs)
     for config in configs:
-        _check_file(f'`{where}.config`', config)
+        check_file(f'`{where}.config`', config)
     options = entry.get('cfg_options') or {}
     if not isinstance(options, dict):
         raise ValueError(
@@ -314,37 +327,3 @@ def _seeds(seeds: Any) -> Tuple[int, ...]:
 
 def _is_seed(seed: Any) -> bool:
     return isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0
-
-
-def _entries(key: str, raw: dict) -> Dict[str, dict]:
-    entries = raw.get(key, {})
-    if not isinstance(entries, dict) or not all(
-        isinstance(name, str) and isinstance(entry, dict)
-        for name, entry in entries.items()
-    ):
-        raise invalid(key, 'names and their settings', entries)
-    if key == 'methods' and not entries:
-        raise ValueError('Invalid `methods`: expected at least one, got none.')
-    return entries
-
-
-def _check_keys(
-    where: str, entry: dict, known: Sequence[str], needed: Sequence[str]
-) -> None:
-    prefix = f'{where}.' if where else ''
-    for key in entry:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise ValueError(
-                f'Invalid `{prefix}{key}`: expected one of {list(known)}.{hint}'
-            )
-    for key in needed:
-        if key not in entry:
-            raise ValueError(f'Invalid `{prefix}{key}`: expected a value, got none.')
-
-
-def _check_file(what: str, path: str) -> None:
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'Invalid {what}: expected an existing file, got {path!r}.'
-        )

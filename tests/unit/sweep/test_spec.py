@@ -75,6 +75,30 @@ methods:
     assert (kd.figure, dckd.figure, dckd.group) == ('first', 'ensemble', 'dckd')
 
 
+def test_a_method_of_some_pairs_is_run_for_these(load):
+    spec = load("""
+name: tuned
+seeds: [0]
+pairs:
+  a: {config: pair.py}
+  b: {config: pair.py}
+  c: {config: pair.py}
+methods:
+  slow: {config: kd.py, pairs: [c, a]}
+  fast: {config: kd.py, pairs: [b]}
+  dckd: {config: dckd.py}
+compare_with: [slow, fast]
+""")
+    assert [(method.pair, method.name) for method in spec.methods] == [
+        ('a', 'slow'),
+        ('a', 'dckd'),
+        ('b', 'fast'),
+        ('b', 'dckd'),
+        ('c', 'slow'),
+        ('c', 'dckd'),
+    ]
+
+
 def test_a_spec_can_be_python(load):
     spec = load(
         """
@@ -149,6 +173,13 @@ methods = {
         (('{config: kd.py}', '{config: 5}'), '`methods.kd.config`: .* got 5'),
         (('kd.py}', 'kd.py, group: 5}'), '`methods.kd.group`: .* got 5'),
         (('kd.py}', 'kd.py, teacher: [a]}'), "`methods.kd.teacher`: .* got \\['a'\\]"),
+        (
+            ('kd.py}', 'kd.py, pairs: [q]}\npairs: {p: {}}'),
+            r"`methods.kd.pairs`: expected names among \['p'\], got \['q'\]",
+        ),
+        (('kd.py}', 'kd.py, pairs: p}\npairs: {p: {}}'), "kd.pairs`: .* got 'p'"),
+        (('kd.py}', 'kd.py, pairs: []}\npairs: {p: {}}'), r'kd.pairs`: .* got \[\]'),
+        (('kd.py}', 'kd.py, pairs: [p]}'), r"kd.pairs`: .* got \['p'\]"),
         (
             ('methods:', 'pairs: {p: {students: 2}}\nmethods:'),
             'Invalid `pairs.p.students`',
