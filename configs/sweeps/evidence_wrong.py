@@ -56,7 +56,7 @@ methods = {
             'phases': [dict(times=2)],
             **_ema,
         },
-        pairs=['wrong_20'],
+        pairs=['wrong_20', 'similar'],
     ),
     'kd, alpha 2 x10': dict(
         config='configs/_base_/methods/kd.py',
@@ -67,6 +67,6 @@ methods = {
         },
         pairs=['wrong_40'],
     ),
-    'held out, alpha 1, beta 1 x5': _held_out(1.0, 1.0, ['wrong_40']),
+    'held out, alpha 1, beta 1 x5': _held_out(1.0, 1.0, ['wrong_40', 'similar']),
     'held out, alpha 1, beta 2 x5': _held_out(1.0, 2.0, ['wrong_20']),
 }
