@@ -53,18 +53,22 @@ _REMEDIES = (
 
 
 @contextmanager
-def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[None]:
+def naming_config_keys(
+    cfg: Optional[Config] = None, folder: Optional[str] = None
+) -> Iterator[None]:
     """Turn any error into one message that names the config key it comes from.
 
     The command exits with this message; a second line names the file with the
     traceback.
 
     Args:
-        cfg (Config): The config of the run.
+        cfg (Config, optional): The config of the run. Defaults to None: that of
+            each runner that is built. Errors that come from no runner, or name
+            their key themselves, are left as they are then.
         folder (str, optional): The folder of the traceback file. Defaults to
             None, which means the folder for temporary files.
     """
-    watch = _Watch(cfg.to_dict())
+    watch = _Watch(None if cfg is None else cfg.to_dict())
     try:
         with watch.watching():
             yield
@@ -74,9 +78,11 @@ def naming_config_keys(cfg: Config, folder: Optional[str] = None) -> Iterator[No
         named = re.match(r'(?:Invalid )?`(\w+)', reason)
         if named and named[1] in RUNNER_KEYS or reason.startswith(_KEYLESS):
             key = None  # the message already begins with the key
+        if cfg is None and key is None:
+            raise
         if not isinstance(error, ValueError):
             reason = f'{type(error).__name__}: {reason}'
-        if isinstance(error, KeyError) and not cfg.get('default_scope'):
+        if isinstance(error, KeyError) and not watch.cfg.get('default_scope'):
             reason += (
                 ' `default_scope` is not set; most configs set '
                 "`default_scope='mmpretrain'`."
@@ -91,11 +97,13 @@ class _Watch:
     """Knows which part of a config is being built or run right now.
 
     Args:
-        cfg (dict): The config.
+        cfg (dict, optional): The config. Defaults to None: that of the runner that
+            was built last.
     """
 
-    def __init__(self, cfg: dict) -> None:
-        self._cfg = cfg
+    def __init__(self, cfg: Optional[dict]) -> None:
+        self.cfg = cfg or {}
+        self._of_runners = cfg is None
         # What is in progress, outermost first: config keys, and parts of the
         # config as a registry receives them.
         self._doing: List[Part] = []
@@ -112,7 +120,7 @@ class _Watch:
         key = self._next
         if self._failed is not None and self._failed[0] in _chain(error):
             for part in self._failed[1]:
-                key = part if isinstance(part, str) else _locate(part, self._cfg, key)
+                key = part if isinstance(part, str) else _locate(part, self.cfg, key)
         return key
 
     @contextmanager
@@ -120,6 +128,10 @@ class _Watch:
         """Wrap the functions that build and run parts of the config."""
         with self._wrapped:
             self._wrap(Registry, 'build', self._build)
+            if self._of_runners:
+                self._wrap(Runner, '__init__', self._init)
+                for name in ('train', 'val', 'test'):
+                    self._wrap(Runner, name, self._whole)
             for name, key in RUNNER_METHODS.items():
                 self._wrap(Runner, name, self._naming(key))
             loader = self._naming('{stage}_dataloader')
@@ -170,6 +182,17 @@ class _Watch:
                 return method(*args, **kwargs)
 
         return run
+
+    def _init(self, init: Callable, runner: Runner, *args, **kwargs) -> None:
+        """Build a runner, and take its config."""
+        self.cfg = dict(kwargs.get('cfg') or {})
+        init(runner, *args, **kwargs)
+
+    def _whole(self, method: Callable, runner: Runner) -> Any:
+        """Run all of a stage, after which none is running."""
+        result = method(runner)
+        self._next = None
+        return result
 
     def _stage_of_now(self) -> str:
         """Return the stage whose loop is being built, or else is running."""

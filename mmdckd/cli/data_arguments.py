@@ -155,6 +155,8 @@ def distill_folder(args: argparse.Namespace) -> None:
     from mmdckd.engine.repeated_work import spare_repeated_work
     from mmdckd.io.trust import trust_checkpoints
 
+    from .config_errors import naming_config_keys
+
     if args.trust_checkpoint:
         trust_checkpoints()
     keep_freed_memory()
@@ -168,7 +170,8 @@ def distill_folder(args: argparse.Namespace) -> None:
     options.update(amp=args.amp, fast=args.fast, cfg_options=args.cfg_options)
     if args.work_dir:
         options['work_dir'] = args.work_dir
-    result = distill(args.data, verbose=args.verbose, **options)
+    with naming_config_keys():
+        result = distill(args.data, verbose=args.verbose, **options)
     print_line('\n'.join(['', *result.summary()]))
 
 

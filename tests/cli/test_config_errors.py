@@ -21,6 +21,7 @@ from mmdckd.cli import train
 from mmdckd.cli.config_errors import naming_config_keys
 from mmdckd.cli.config_keys import check_keys
 from mmdckd.cli.run_config import check_wrapper
+from mmdckd.engine.runner.building import build_runner
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
@@ -250,6 +251,27 @@ def test_a_failure_that_was_caught_is_not_named(watched):
         raise TypeError('of something else')
 
     assert watched(fall_back) == 'error: TypeError: of something else'
+
+
+def test_an_error_of_no_runner_is_left_as_it_is():
+    with pytest.raises(KeyError), naming_config_keys():
+        raise KeyError('of something else')
+
+
+def test_what_comes_after_a_run_is_not_blamed_on_it(tmp_path):
+    cfg = Config.fromfile(DML)
+    cfg.merge_from_dict(
+        {
+            'launcher': 'none',
+            'work_dir': str(tmp_path),
+            'train_cfg.max_epochs': 1,
+            'train_dataloader.dataset.indices': 64,
+            'val_dataloader.dataset.indices': 40,
+        }
+    )
+    with pytest.raises(RuntimeError, match='^later$'), naming_config_keys():
+        build_runner(cfg).train()
+        raise RuntimeError('later')
 
 
 def test_all_is_as_it_was_afterwards():

@@ -28,6 +28,7 @@ class Net(nn.Sequential):
         )
 
 
+LOSS = 'model.distiller.collective_losses.loss_dckd'
 NET = f'python:{__name__}.Net'
 
 
@@ -187,6 +188,29 @@ def test_a_wrong_option_of_the_students_is_told_before_the_teacher_trains(
     option = 'model.distiller.collective_losses.loss_dckd.tau=-1'
     with pytest.raises(SystemExit, match='tau'):
         train(photos, tmp_path, '--cfg-options', option)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+@pytest.mark.parametrize(
+    'option, key',
+    [
+        ('optim_wrapper.optimizer.momentumm=0.9', 'optim_wrapper.optimizer'),
+        ('optim_wrapper.optimizer.lr=-1', 'optim_wrapper.optimizer'),
+        ('param_scheduler.0.strt=1', 'param_scheduler[0]'),
+        ('randomness.sed=3', 'randomness'),
+        ('train_dataloader.dataset.data_rot=x', 'train_dataloader.dataset'),
+        ('train_dataloader.sampler.shufle=True', 'train_dataloader.sampler'),
+        ('val_evaluator.topc=3', 'val_evaluator'),
+        ('default_hooks.logger.intervall=3', 'default_hooks.logger'),
+        ('visualizer.nam=x', 'visualizer'),
+        (f'{LOSS}.tau=-1', LOSS),
+    ],
+)
+@pytest.mark.parametrize('teacher', [NET, 'none'], ids=['taught', 'alone'])
+def test_a_setting_that_fails_is_named(photos, tmp_path, option, key, teacher):
+    with pytest.raises(SystemExit) as end:
+        train(photos, tmp_path, '--cfg-options', option, teacher=teacher)
+    assert end.value.code.startswith(f'error: `{key}`: ')
     assert not list(tmp_path.rglob('*.pth'))
 
 
