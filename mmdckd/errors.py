@@ -25,6 +25,25 @@ def invalid(key: str, expected: str, value: Any, hint: str = '') -> ValueError:
     return ValueError(f'Invalid `{key}`: expected {expected}, got {value!r}.{hint}')
 
 
+def looks_misspelled(word: str, words: Iterable[str]) -> bool:
+    """Tell a misspelled name from one of something else.
+
+    Args:
+        word (str): A name.
+        words (Iterable[str]): The names that are known.
+
+    Returns:
+        bool: Whether it is none of these, but very close to one.
+
+    Examples:
+        >>> known = ['train_cfg', 'val_cfg']
+        >>> looks_misspelled('trian_cfg', known), looks_misspelled('my_cfg', known)
+        (True, False)
+    """
+    known = list(words)
+    return word not in known and bool(get_close_matches(word, known, 1, 0.85))
+
+
 def did_you_mean(word: Any, words: Iterable[str], most: int = 1) -> str:
     """Suggest the words closest to a misspelled one.
 

@@ -1,14 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Checks of a config that MMEngine does not make before it builds."""
 
-from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mmdckd.errors import did_you_mean
+from mmdckd.errors import did_you_mean, looks_misspelled
 
 #: The runner's methods, and the config key that each of them serves.
 RUNNER_METHODS = dict(
@@ -121,11 +120,11 @@ def check_types(cfg: Config) -> None:
 def check_spelling(cfg: Config) -> None:
     """Exit if a key looks like a misspelled key of the runner."""
     for key in cfg:
-        near = get_close_matches(key, RUNNER_KEYS, 1, 0.85)
-        if near and key not in RUNNER_KEYS and near[0] not in cfg:
+        unset = [known for known in RUNNER_KEYS if known not in cfg]
+        if key not in RUNNER_KEYS and looks_misspelled(key, unset):
             raise SystemExit(
                 f'error: Invalid `{key}`: expected a key that the runner reads.'
-                f'{did_you_mean(key, RUNNER_KEYS)}'
+                f'{did_you_mean(key, unset)}'
             )
 
 

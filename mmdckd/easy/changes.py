@@ -2,12 +2,12 @@
 """Changes that a user makes to a generated config."""
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Dict
 
 from mmengine.config import Config
 
 from mmdckd.engine.speed import make_fast
+from mmdckd.errors import did_you_mean, looks_misspelled
 
 #: Keys that ``distill`` sets itself, and the argument that controls each.
 OWN_KEYS = dict(
@@ -54,11 +54,10 @@ class Changes:
         """
         for key in self.options:
             top = key.split('.')[0]
-            near = get_close_matches(top, list(cfg), 1, 0.85)
-            if top not in cfg and near:
+            if looks_misspelled(top, cfg):
                 raise ValueError(
                     f'Invalid `cfg_options`: expected a key of the config, got '
-                    f'{top!r}. Did you mean {near[0]!r}?'
+                    f'{top!r}.{did_you_mean(top, cfg)}'
                 )
         try:
             cfg.merge_from_dict(self.options)

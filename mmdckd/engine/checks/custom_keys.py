@@ -6,8 +6,9 @@ from typing import Any, Dict, List, Set
 from mmengine.logging import print_log
 from torch import nn
 
+from mmdckd.errors import looks_misspelled
+
 KEY = 'optim_wrapper.paramwise_cfg.custom_keys'
-_NEAR = 0.85
 
 
 def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
@@ -38,7 +39,8 @@ def check_custom_keys(model: nn.Module, custom_keys: Dict[str, Any]) -> None:
         if (
             set(settings) == {'decay_mult'}
             and len(own) == 1
-            and not get_close_matches(own[0], words, 1, _NEAR)
+            and own[0] not in words
+            and not looks_misspelled(own[0], words)
         ):
             unused.append(key)
             continue

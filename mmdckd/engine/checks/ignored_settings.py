@@ -1,5 +1,4 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any, Iterator, Tuple
 
@@ -8,11 +7,10 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.runner import Runner
 
-from mmdckd.errors import did_you_mean, invalid
+from mmdckd.errors import did_you_mean, invalid, looks_misspelled
 
 _CUSTOM_KEYS = 'optim_wrapper.paramwise_cfg.custom_keys'
 _FACTORS = ('lr_mult', 'decay_mult')
-_NEAR = 0.85
 #: What is read of the parts of a config that MMEngine looks into by name.
 _READ = {
     'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
@@ -46,7 +44,7 @@ def check_ignored_settings(runner: Runner) -> None:
     """
     for key, settings, known in _parts(runner):
         for name, value in settings.items():
-            if name not in known and get_close_matches(name, known, 1, _NEAR):
+            if looks_misspelled(name, known):
                 raise _unknown(f'{key}.{name}', value, name, known)
     known = tuple(signature(CheckpointHook).parameters)[:-1]  # without **kwargs
     own = signature(runner.save_checkpoint).parameters
