@@ -292,7 +292,7 @@ def _train(
     check_same_run(settings, changes, path, work_dir)
     cfg = write_config(settings, path, changes)
     cfg.work_dir = work_dir
-    cfg.resume = True
+    cfg.resume = osp.isdir(work_dir)
     set_all_dataloader_defaults(cfg)
     build_runner(cfg, current_console(), only_student).train()
     return cfg

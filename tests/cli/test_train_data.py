@@ -142,6 +142,7 @@ def test_the_console_calls_a_teacher_in_training_so(photos, tmp_path, capsys):
         assert text in first
     assert 'student' not in first.replace(str(tmp_path), '')
     assert 'student0' in students
+    assert 'No checkpoint found' not in first + students
     # What files and keys are called, it stays.
     assert (tmp_path / 'teacher' / 'exported' / 'student0.pth').is_file()
     (scalars,) = (tmp_path / 'teacher').glob('*/vis_data/scalars.json')
