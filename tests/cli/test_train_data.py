@@ -200,10 +200,10 @@ def test_a_wrong_option_of_the_students_is_told_before_the_teacher_trains(
         ('param_scheduler.0.strt=1', 'param_scheduler[0]'),
         ('randomness.sed=3', 'randomness'),
         ('train_dataloader.dataset.data_rot=x', 'train_dataloader.dataset'),
-        ('train_dataloader.sampler.shufle=True', 'train_dataloader.sampler'),
+        ('train_dataloader.sampler.shuffled=True', 'train_dataloader.sampler'),
         ('val_evaluator.topc=3', 'val_evaluator'),
-        ('default_hooks.logger.intervall=3', 'default_hooks.logger'),
-        ('visualizer.nam=x', 'visualizer'),
+        ('default_hooks.logger.intervals=3', 'default_hooks.logger'),
+        ('visualizer.names=x', 'visualizer'),
         (f'{LOSS}.tau=-1', LOSS),
     ],
 )
