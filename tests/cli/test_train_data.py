@@ -203,7 +203,6 @@ def test_a_wrong_option_of_the_students_is_told_before_the_teacher_trains(
         ('train_dataloader.sampler.shuffled=True', 'train_dataloader.sampler'),
         ('val_evaluator.topc=3', 'val_evaluator'),
         ('default_hooks.logger.intervals=3', 'default_hooks.logger'),
-        ('visualizer.names=x', 'visualizer'),
         (f'{LOSS}.tau=-1', LOSS),
     ],
 )
