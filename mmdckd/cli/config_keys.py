@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmdckd.errors import did_you_mean, looks_misspelled
+from mmdckd.values import is_whole
 
 #: The runner's methods, and the config key that each of them serves.
 RUNNER_METHODS = dict(
@@ -89,7 +90,7 @@ def check_keys(cfg: Config) -> None:
     check_scope('mmengine' if cfg.get('default_scope') is None else cfg.default_scope)
     for key in ('max_epochs', 'max_iters'):
         length = (cfg.get('train_cfg') or {}).get(key, 1)
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        if not is_whole(length, least=1):
             raise SystemExit(
                 f'error: Invalid `train_cfg.{key}`: expected a whole number '
                 f'of at least 1, got {length!r}.'

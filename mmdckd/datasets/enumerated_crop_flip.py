@@ -5,6 +5,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmdckd.registry import TRANSFORMS
+from mmdckd.values import is_whole
 
 
 @TRANSFORMS.register_module()
@@ -34,7 +35,7 @@ class EnumeratedCropFlip(BaseTransform):
     """
 
     def __init__(self, padding: int = 4, flip: bool = True) -> None:
-        if not isinstance(padding, int) or padding < 0:
+        if not is_whole(padding, least=0):
             raise ValueError(
                 'Invalid `padding` of EnumeratedCropFlip: expected a number of '
                 f'pixels, 0 or more, got {padding!r}.'

@@ -11,6 +11,7 @@ from mmengine.dataset import ConcatDataset
 from mmdckd.errors import invalid
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.io.files import replacing
+from mmdckd.values import is_whole
 
 #: The fold of an image without a label, to which no student is blind.
 NO_FOLD = -1
@@ -230,7 +231,7 @@ def check_num_folds(key: str, num_folds: Any) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if not isinstance(num_folds, int) or isinstance(num_folds, bool) or num_folds < 2:
+    if not is_whole(num_folds, least=2):
         raise invalid(key, 'a whole number, 2 or more', num_folds)
 
 

@@ -9,6 +9,7 @@ from mmpretrain.datasets import CustomDataset
 from mmdckd.errors import invalid
 from mmdckd.io.images import ENDINGS, find_files, subfolders
 from mmdckd.registry import DATASETS
+from mmdckd.values import is_finite_number
 
 
 @DATASETS.register_module()
@@ -55,7 +56,7 @@ class ImageFolder(CustomDataset):
     ) -> None:
         if part not in self.PARTS:
             raise invalid('part', f'one of {self.PARTS}', part)
-        if not isinstance(val_ratio, (int, float)) or not 0 < val_ratio < 1:
+        if not is_finite_number(val_ratio) or not 0 < val_ratio < 1:
             raise invalid('val_ratio', 'a number between 0 and 1', val_ratio)
         for key in ('ann_file', 'with_label'):
             if key in kwargs:

@@ -7,6 +7,7 @@ from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
 from mmdckd.registry import DATA_SAMPLERS
+from mmdckd.values import is_finite_number
 
 from .with_unlabeled import WithUnlabeled
 
@@ -60,8 +61,7 @@ class MixedBatchSampler:
                 'Invalid `train_dataloader.dataset` for MixedBatchSampler: expected '
                 f'mmdckd.WithUnlabeled, got {type(dataset).__name__}.'
             )
-        number = isinstance(unlabeled_share, (int, float))
-        if not number or not 0 <= unlabeled_share < 1:
+        if not is_finite_number(unlabeled_share) or not 0 <= unlabeled_share < 1:
             raise ValueError(
                 'Invalid `unlabeled_share`: expected a number from 0 to less than 1, '
                 f'got {unlabeled_share!r}.'

@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import numpy as np
 
+from mmdckd.values import is_whole
+
 
 def stratified_subset(
     labels: np.ndarray, number: int, num_classes: int, key: str
@@ -24,10 +26,10 @@ def stratified_subset(
             has too few images.
     """
     counts = np.bincount(labels, minlength=num_classes)
-    whole = isinstance(number, int) and not isinstance(number, bool)
+    whole = is_whole(number, least=1)
     if whole:
         shares = number // num_classes + (np.arange(num_classes) < number % num_classes)
-    if not whole or number < 1 or (shares > counts).any():
+    if not whole or (shares > counts).any():
         raise ValueError(
             f'Invalid `{key}`: expected a number of images from 1 to '
             f'{counts.min() * num_classes}, got {number!r}.'

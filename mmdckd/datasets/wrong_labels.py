@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Optional
 
 from mmdckd.errors import invalid
 from mmdckd.registry import DATASETS
+from mmdckd.values import is_finite_number
 
 from .folds import image_identity
 from .inner_dataset import InnerDataset, labels_of
@@ -47,8 +48,7 @@ class WrongLabels(InnerDataset):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        number = isinstance(share, (int, float)) and not isinstance(share, bool)
-        if not number or not 0 <= share <= 1:
+        if not is_finite_number(share) or not 0 <= share <= 1:
             raise invalid('share', 'a probability from 0 to 1', share)
         if confused is not None and not isinstance(confused, dict):
             raise invalid('confused', 'a dict from class to class', confused)

@@ -6,6 +6,7 @@ import os.path as osp
 from typing import Optional
 
 from mmdckd.errors import invalid
+from mmdckd.values import is_whole
 
 from .source import FILES, Data, Source
 
@@ -24,7 +25,7 @@ def check_numbers(num_students: Optional[int], seed: int, alone: bool) -> None:
     for key, value, least in (('num_students', num_students, 1), ('seed', seed, 0)):
         if value is None and key == 'num_students':
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not is_whole(value, least):
             raise invalid(key, f'a whole number of at least {least}', value)
     if seed >= 2**32:
         raise invalid('seed', 'a whole number below 2 ** 32', seed)

@@ -9,6 +9,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from torch.utils.data import IterableDataset
 
 from mmdckd.datasets.pictures import as_bgr, is_input
+from mmdckd.values import is_whole
 
 from .folder_checks import check_faults
 from .image_facts import look_at
@@ -159,7 +160,7 @@ def _whole(labels: List[Any], key: str) -> np.ndarray:
     """Return labels as an array of whole numbers."""
     for index, label in enumerate(labels):
         value = label.item() if _is_scalar(label) else label
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if not is_whole(value, least=0):
             raise ValueError(
                 f'Invalid `{key}`: expected labels that are whole numbers from 0, '
                 f'got {label!r} for image {index}.'

@@ -1,12 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Chooses settings that fit the data and the device, each with its reason."""
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.device import get_device
+
+from mmdckd.values import is_finite_number, is_whole
 
 from .source import TENSORS, Source
 
@@ -155,13 +156,13 @@ def _check(given: Dict[str, Any], source: Source) -> None:
     least = dict(image_size=1, batch_size=1, epochs=1, num_workers=0)
     for name, least_value in least.items():
         value = given.get(name, least_value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least_value:
+        if not is_whole(value, least_value):
             raise ValueError(
                 f'Invalid `{name}`: expected a whole number of at least {least_value}, '
                 f'got {value!r}.'
             )
     lr = given.get('lr', 1)
-    if not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
+    if not is_finite_number(lr) or lr <= 0:
         raise ValueError(f'Invalid `lr`: expected a positive number, got {lr!r}.')
     for name, known in dict(optimizer=OPTIMIZERS, augmentation=AUGMENTATIONS).items():
         if name in given and given[name] not in known:

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from mmdckd.errors import did_you_mean, invalid
+from mmdckd.values import is_whole
 
 #: Upper bound that catches typos, because torch would start all of them.
 MOST_WORKERS = 1024
@@ -60,7 +61,7 @@ def set_dataloader_defaults(
         )
     _check_names(loader, f'{stage}_dataloader')
     workers = loader.get('num_workers', 0)
-    if not isinstance(workers, int) or not 0 <= workers <= MOST_WORKERS:
+    if not is_whole(workers, least=0) or workers > MOST_WORKERS:
         raise ValueError(
             f'Invalid `{stage}_dataloader.num_workers`: expected a whole number '
             f'from 0 to {MOST_WORKERS}, got {workers!r}.'

@@ -5,11 +5,10 @@ Each function raises a ``ValueError`` that names the option and what it expects.
 """
 
 import contextlib
-import math
-from numbers import Real
 from typing import Any, Iterable, Iterator
 
 from mmdckd.errors import did_you_mean, invalid
+from mmdckd.values import is_finite_number, is_whole
 
 #: Outside this range, the squared temperature or the softened logits overflow
 #: or vanish in float32.
@@ -18,26 +17,26 @@ COLDEST, HOTTEST = 1e-4, 1e4
 
 def check_weight(key: str, value: Any) -> None:
     """Check that a value is a finite number, 0 or more."""
-    if not _is_number(value) or value < 0:
+    if not is_finite_number(value) or value < 0:
         raise invalid(key, 'a weight, 0 or more', value)
 
 
 def check_positive(key: str, value: Any) -> None:
     """Check that a value is a finite number above 0."""
-    if not _is_number(value) or value <= 0:
+    if not is_finite_number(value) or value <= 0:
         raise invalid(key, 'a number above 0', value)
 
 
 def check_temperature(value: Any, key: str = 'tau') -> None:
     """Check that a value is a number from :data:`COLDEST` to :data:`HOTTEST`."""
-    if not _is_number(value) or not COLDEST <= value <= HOTTEST:
+    if not is_finite_number(value) or not COLDEST <= value <= HOTTEST:
         expected = f'a temperature, a number from {COLDEST:g} to {HOTTEST:g}'
         raise invalid(key, expected, value)
 
 
 def check_count(key: str, value: Any) -> None:
     """Check that a value is a whole number, 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_whole(value, least=1):
         raise invalid(key, 'a whole number, 1 or more', value)
 
 
@@ -62,9 +61,3 @@ def under(key: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f'`{key}`: {error}') from error
-
-
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    )

@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple, Union
 from mmengine.config import Config
 
 from mmdckd.errors import invalid
+from mmdckd.values import is_whole
 
 from .entries import check_file, check_keys, entries
 from .yaml_keys import check_unique_keys
@@ -224,7 +225,7 @@ def _teacher(name: str, entry: dict) -> Teacher:
     where = f'teachers.{name}'
     check_keys(where, entry, ['config', 'cfg_options', 'seed'], ['config'])
     seed = entry.get('seed', 0)
-    if seed != 'each' and not _is_seed(seed):
+    if seed != 'each' and not is_whole(seed, least=0):
         raise ValueError(
             f'Invalid `{where}.seed`: expected a whole number from 0 on or '
             f"'each', got {seed!r}."
@@ -315,7 +316,7 @@ def _seeds(seeds: Any) -> Tuple[int, ...]:
     if (
         not isinstance(seeds, (list, tuple))
         or not seeds
-        or not all(map(_is_seed, seeds))
+        or not all(is_whole(seed, least=0) for seed in seeds)
         or len(set(seeds)) < len(seeds)
     ):
         raise ValueError(
@@ -323,7 +324,3 @@ def _seeds(seeds: Any) -> Tuple[int, ...]:
             f'0 on, got {seeds!r}.'
         )
     return tuple(seeds)
-
-
-def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0

@@ -90,6 +90,10 @@ def message(tmp_path, monkeypatch):
             'Invalid `train_dataloader.num_workers`: expected a .* got 1000000000',
         ),
         (
+            dict(train_dataloader__num_workers=True),
+            'Invalid `train_dataloader.num_workers`: expected a .* got True',
+        ),
+        (
             dict(train_dataloader=3),
             'Invalid `train_dataloader`: expected a dict, got 3',
         ),

@@ -19,6 +19,7 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
 from mmdckd.names import MODEL, target_names, with_stage
 from mmdckd.registry import HOOKS
+from mmdckd.values import is_whole
 
 from ..checks.class_names import names_of_dataset
 from ..loops import CollectiveValLoop
@@ -83,7 +84,7 @@ class CohortStatisticsHook(Hook):
     TAU = 4.0
 
     def __init__(self, image_interval: int = 5) -> None:
-        if not isinstance(image_interval, int) or image_interval < 1:
+        if not is_whole(image_interval, least=1):
             raise invalid(
                 'CohortStatisticsHook.image_interval',
                 'a positive integer',

@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 
 from mmdckd.errors import invalid
 from mmdckd.registry import HOOKS
+from mmdckd.values import is_whole
 
 
 @HOOKS.register_module()
@@ -29,7 +30,7 @@ class LimitHistoryHook(Hook):
     """
 
     def __init__(self, max_length: int = 1000) -> None:
-        if not isinstance(max_length, int) or max_length < 1:
+        if not is_whole(max_length, least=1):
             raise invalid(
                 'LimitHistoryHook.max_length', 'a positive integer', max_length
             )

@@ -13,6 +13,7 @@ from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.teachers import FrozenTeacher
 from mmdckd.models.teachers.cached_logits import CachedLogits
 from mmdckd.registry import HOOKS
+from mmdckd.values import is_whole
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 Open = Callable[[FrozenTeacher, Run], Optional[CachedLogits]]
@@ -90,7 +91,7 @@ class TeacherCacheHook(Hook):
         ).items():
             if value is None and name != 'max_bytes':
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not is_whole(value, least=1):
                 raise invalid(f'TeacherCacheHook.{name}', 'a positive integer', value)
         self.folder = folder
         self.top_k = top_k

@@ -6,6 +6,7 @@ from mmengine.hooks import EMAHook
 from torch import nn
 
 from mmdckd.registry import HOOKS
+from mmdckd.values import is_whole
 
 from ..data_group import data_group
 from ..norm_statistics import measure_statistics, norm_layers
@@ -105,7 +106,7 @@ class WeightAverageHook(EMAHook):
             ('interval', interval, 1),
             ('norm_images', norm_images, 0),
         ):
-            if value is not None and (not isinstance(value, int) or value < least):
+            if value is not None and not is_whole(value, least):
                 raise ValueError(
                     f'Invalid `{key}`: expected a whole number of at '
                     f'least {least}, got {value!r}.'

@@ -19,6 +19,7 @@ from mmdckd.io.files import write_text
 from mmdckd.io.latest import pointed_to
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
+from mmdckd.values import is_finite_number
 
 from ..resumed_settings import SHOWING
 from ..saving import checkpoint_folder
@@ -278,7 +279,7 @@ def _experiment_name(cfg: Config, phase: str) -> str:
 
 def _stretch(cfg: Config, times: Any, key: str) -> None:
     """Make a training and its learning rate schedules longer."""
-    if isinstance(times, bool) or not isinstance(times, (int, float)) or times <= 0:
+    if not is_finite_number(times) or times <= 0:
         raise invalid(key, 'a number more than 0', times)
 
     def stretch(part: dict) -> None:

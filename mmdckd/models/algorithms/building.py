@@ -11,6 +11,7 @@ from torch import nn
 from mmdckd.errors import invalid
 from mmdckd.names import student_names
 from mmdckd.registry import MODELS
+from mmdckd.values import is_whole
 
 from ..cohorts.finished_peers import FinishedPeers
 from ..cohorts.fold_plan import FoldPlan
@@ -108,11 +109,7 @@ def build_cohort(
             raise invalid('num_students', expected, num_students)
         return StudentCohort(students, data_preprocessor)
     num_students = 1 if num_students is None else num_students
-    if (
-        not isinstance(num_students, int)
-        or isinstance(num_students, bool)
-        or not 1 <= num_students <= MOST_STUDENTS
-    ):
+    if not is_whole(num_students, least=1) or num_students > MOST_STUDENTS:
         expected = f'a whole number from 1 to {MOST_STUDENTS}'
         raise invalid('num_students', expected, num_students)
     assert architecture is not None

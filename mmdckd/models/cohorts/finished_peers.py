@@ -14,6 +14,7 @@ from mmdckd.io.checkpoints import (
 )
 from mmdckd.io.config_text import check_values
 from mmdckd.names import finished_name, parameter_prefix
+from mmdckd.values import is_whole
 
 from ..distillers.recorders import MemberRecorder, Tensors
 from ..losses.base_collective_loss import LOGITS
@@ -23,7 +24,6 @@ from ..teachers.building import weights_of
 from ..teachers.cached_logits import CachedLogits
 from ..teachers.input_adapter import InputAdapter
 from ..weights import read_checkpoint
-from .fold_plan import is_whole
 
 KEY = 'model.finished_peers'
 
@@ -189,7 +189,7 @@ def _folds_in(cfgs: Union[dict, Sequence[dict]]) -> List[Optional[int]]:
 
 
 def _is_fold(value: Any) -> bool:
-    return value is None or is_whole(value) and value >= 0
+    return value is None or is_whole(value, least=0)
 
 
 def _as_list(cfgs: Union[dict, Sequence[dict]]) -> List[dict]:

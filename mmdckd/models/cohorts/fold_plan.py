@@ -4,6 +4,7 @@
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mmdckd.errors import did_you_mean, invalid
+from mmdckd.values import is_whole
 
 KEY = 'model.folds'
 
@@ -104,8 +105,3 @@ def build_fold_plan(cfg: Any, names: Sequence[str]) -> Optional[FoldPlan]:
     if not isinstance(cfg, dict) or not set(cfg) <= set(known):
         raise invalid(KEY, f'a dict with keys of {known}', cfg)
     return FoldPlan(names, **cfg)
-
-
-def is_whole(value: Any) -> bool:
-    """Return whether a value is an integer, and not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool)

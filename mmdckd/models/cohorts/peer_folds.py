@@ -7,11 +7,12 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mmdckd.errors import invalid
+from mmdckd.values import is_whole
 
 from ..options import check_count
 from .batch_folds import NO_FOLD, BlindPeers, folds_in
 from .finished_peers import FinishedPeers
-from .fold_plan import KEY, is_whole
+from .fold_plan import KEY
 
 
 class PeerFolds:

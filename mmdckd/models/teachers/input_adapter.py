@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmdckd.values import is_whole
+
 
 class InputAdapter:
     """Converts images preprocessed for the students to a teacher's input.
@@ -47,8 +49,7 @@ class InputAdapter:
 
 def _check_size(size) -> Tuple[int, int]:
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    whole = all(isinstance(side, int) and side is not True for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1:
+    if len(sides) != 2 or not all(is_whole(side, least=1) for side in sides):
         raise ValueError(
             'Invalid `teacher.input_size`: expected a side or (height, width) in '
             f'pixels, got {size!r}.'

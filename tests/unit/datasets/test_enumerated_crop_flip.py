@@ -48,7 +48,7 @@ def test_cifar_has_162_views():
     assert EnumeratedCropFlip().num_views == 162
 
 
-@pytest.mark.parametrize('padding', [-1, 1.5, None])
+@pytest.mark.parametrize('padding', [-1, 1.5, None, True])
 def test_padding_is_a_number_of_pixels(padding):
     with pytest.raises(ValueError, match='`padding`.*0 or more'):
         EnumeratedCropFlip(padding=padding)

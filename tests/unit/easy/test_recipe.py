@@ -99,6 +99,7 @@ def test_the_interval_has_a_reason_that_holds():
         ('num_workers', -1),
         ('lr', 0),
         ('lr', '0.1'),
+        ('lr', True),
         ('lr', float('nan')),
         ('lr', float('inf')),
         ('optimizer', 'sdg'),

@@ -274,7 +274,7 @@ def test_of_many_classes_only_what_fits_is_recorded(tmp_path, monkeypatch):
     assert (out / 'report.html').exists()
 
 
-@pytest.mark.parametrize('interval', [0, -1, 2.5])
+@pytest.mark.parametrize('interval', [0, -1, 2.5, True])
 def test_an_interval_of_no_epochs_is_refused(interval):
     with pytest.raises(ValueError, match='image_interval`: expected a positive'):
         cohort_statistics_hook.CohortStatisticsHook(interval)

@@ -25,7 +25,7 @@ def histories(runner):
     }
 
 
-@pytest.mark.parametrize('length', [0, -3, 1.5])
+@pytest.mark.parametrize('length', [0, -3, 1.5, True])
 def test_a_length_of_no_values_is_refused(length):
     with pytest.raises(ValueError, match='max_length`: expected a positive integer'):
         LimitHistoryHook(length)

@@ -241,7 +241,9 @@ def test_configs(average):
         (dict(warmup=0), '`warmup`: expected a whole number of at least 1'),
         (dict(interval=0), '`interval`'),
         (dict(norm_images=-1), '`norm_images`'),
+        (dict(norm_images=True), '`norm_images`: .* got True'),
         (dict(begin_epoch=0), '`begin_epoch`'),
+        (dict(begin_iter=True), '`begin_iter`: .* got True'),
         (dict(begin_epoch=1, begin_iter=5), '`begin_iter`: expected None'),
     ],
 )

@@ -276,6 +276,8 @@ def test_the_last_phase_is_what_is_tested(tmp_path):
         ([{'model.finished_peers': 'phase0'}], r'phases\[0\].*expected None'),
         ([{'times': 0}], r'phases\[0\].times.*more than 0, got 0'),
         ([{}, {'times': '4'}], r'phases\[1\].times.*more than 0'),
+        ([{'times': float('nan')}], r'phases\[0\].times.*more than 0, got nan'),
+        ([{'times': float('inf')}], r'phases\[0\].times.*more than 0, got inf'),
         ([{}, {'model.finished_peers': 'phase2'}], r"phases\[1\].*expected 'phase0'"),
     ],
 )
