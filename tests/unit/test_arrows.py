@@ -17,7 +17,7 @@ FLOORS = (
     ('engine',),
     ('models', 'datasets', 'evaluation', 'visualization'),
     ('console', 'io', 'names', 'registry', 'version'),
-    ('compat', 'errors'),
+    ('compat', 'errors', 'values'),
 )
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
