@@ -47,6 +47,7 @@ def test_every_sweep_can_be_planned(path):
         # What those with another aim compare.
         expected = dict(
             evidence={'rival', 'collective'},
+            evidence_eight={'kd, alpha 2, ema', 'held out'},
             evidence_wrong={'kd, alpha 2', 'held out, alpha 1, beta 1'},
             evidence_map={'plain', 'kd', 'dckd'},
             evidence_why={'plain', 'kd'},
