@@ -10,7 +10,9 @@ fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has label
 three quarters of a batch have none. `few_20_alone` and `few_5_alone` have the images
 with labels alone. The teacher is trained on the same labels. Every line costs five
 units of 1,920 steps, except `one unit`: a student that trains for less long memorizes
-fewer wrong labels.
+fewer wrong labels. `held out` trains four peers, each blind to a quarter of the
+images, then the student; `together` trains them and a fifth student, the graduate, in
+one phase, and shows the graduate.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']
@@ -98,8 +100,12 @@ _long = {'phases': [dict(times=5)]}
 _together = {'phases': [dict(times=1.25)]}
 
 
-def _method(name, **cfg_options):
-    return dict(config=f'configs/_base_/methods/{name}.py', cfg_options=cfg_options)
+def _method(name, figure='mean', **cfg_options):
+    return dict(
+        config=f'configs/_base_/methods/{name}.py',
+        cfg_options=cfg_options,
+        figure=figure,
+    )
 
 
 def _finished(peers, times, **options):
@@ -123,6 +129,8 @@ def _blind(**options):
     }
 
 
+# The figure is that of the graduate.
+_graduate = dict(figure='first', **_together, **{'model.folds.graduate': 'student0'})
 _agreement = dict(type='agreement', collector='logit_mean')
 
 methods = {
@@ -143,4 +151,6 @@ methods = {
     'finished, ema': _method('dckd', **_finished(1, 4, **_ema)),
     'held out': _method('dckd', **_blind()),
     'held out, ema': _method('dckd', **_blind(**_ema)),
+    'held out, together': _method('held_out', **_graduate),
+    'held out, together, ema': _method('held_out', **_graduate, **_ema),
 }
