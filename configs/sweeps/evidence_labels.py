@@ -4,9 +4,9 @@ _base_ = '../_base_/sweeps/wrong_labels.py'
 name = 'evidence_labels'
 about = """
 Glyph62 at 16x16. In `wrong_20` and `wrong_40`, this percentage of the labels of
-2,000 training images is wrong, and each other class is equally likely. In `similar`,
-40 % of the labels are wrong in the 32 classes that look like another one, which is a
-fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has labels;
+2,000 training images is wrong, and each other class is equally likely;
+`wrong_20_of_8000` has 8,000 images. In `similar`, 40 % of the labels are wrong in the
+32 classes that look like another one, which is a fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has labels;
 three quarters of a batch have none. `few_20_alone` and `few_5_alone` have the images
 with labels alone. The teacher is trained on the same labels. Every line costs five
 units of 1,920 steps, except `one unit`: a student that trains for less long memorizes
@@ -71,8 +71,29 @@ def _partly(number):
     }
 
 
-teachers = {}
-pairs = {}
+def _wrong(pipeline):
+    dataset = dict(
+        _delete_=True,
+        type='mmdckd.WrongLabels',
+        dataset=_glyphs(8000),
+        pipeline=pipeline,
+        share=0.2,
+    )
+    return {'train_dataloader.dataset': dataset, **_unit(125)}
+
+
+teachers = dict(
+    wrong_20_of_8000=dict(
+        config='configs/teachers/resnet14_glyph62_16x16.py', cfg_options=_wrong(_crop)
+    )
+)
+pairs = dict(
+    wrong_20_of_8000=dict(
+        config='configs/_base_/pairs/glyph62_16x16/resnet14_resnet8.py',
+        cfg_options={**_wrong(_views), **_student, 'custom_hooks': [_cache]},
+        teacher='wrong_20_of_8000',
+    )
+)
 for _name, _number in _few.items():
     _alone = {'train_dataloader.dataset.subset': _number, **_unit(-(-_number // 64))}
     teachers[_name] = dict(
