@@ -95,7 +95,6 @@ def check_faults(facts: Sequence[ImageFacts], folder: str, key: str = 'data') ->
 
     Raises:
         ValueError: If there are such images; the message lists them.
-        ValueError: If there are some; it names them.
     """
     faults = [fact for fact in facts if fact.fault]
     if not faults:
