@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Tuple
 
 from mmengine.config import Config
 
+from mmdckd.engine.training_hooks import training_hooks
 from mmdckd.io.files import LONGEST_NAME, shortened
 from mmdckd.names import BEST, metric_name
 
@@ -27,29 +28,6 @@ LOG_ONLY = (
     'visualizer',
     'work_dir',
 )
-#: Entries of ``default_hooks`` that only log, check and save. Any other may change a
-#: training, as folds and averaged weights do.
-LOG_ONLY_HOOKS = (
-    'check_labels',
-    'check_run',
-    'checkpoint',
-    'cohort_statistics',
-    'cohort_summary',
-    'data_time',
-    'exact_resume',
-    'limit_history',
-    'logger',
-    'loss_scale',
-    'param_scheduler',
-    'preemption',
-    'runtime_info',
-    'sampler_seed',
-    'save_on_nonfinite',
-    'skipped_images',
-    'timer',
-    'unlabeled_share',
-    'visualization',
-)
 
 
 class Run:
@@ -58,9 +36,9 @@ class Run:
     Runs with the same config, seed and teacher are the same run, whatever their
     names: a run continues in the folder that it has, under whatever name. A
     fingerprint of these ends the name of the folder, so a changed config never uses
-    the results of another one. It leaves out :data:`LOG_ONLY`, except hooks that are
-    not in :data:`LOG_ONLY_HOOKS`. Changes of the code are not detected; the results
-    name the commit.
+    the results of another one. It leaves out :data:`LOG_ONLY`, except the default
+    hooks that change a training. Changes of the code, and of the files that
+    ``cfg_path`` names, are not detected; the results name the commit.
 
     Args:
         name (str): The name of the run.
@@ -296,7 +274,9 @@ def _resolve(where: str, recipe: Recipe) -> Config:
     try:
         for path in recipe.configs[1:]:
             config.merge_from_dict(_read(path).to_dict())
-        config.merge_from_dict(recipe.cfg_options)
+        for options in recipe.cfg_options:
+            # MMEngine changes the settings that it merges.
+            config.merge_from_dict(copy.deepcopy(options))
     except (KeyError, TypeError) as error:
         raise ValueError(
             f'Invalid `{where}`: expected configs and `cfg_options` that can be '
@@ -330,14 +310,9 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
         for key, value in content.get('randomness', {}).items()
         if key != 'seed'
     }
-    hooks = {
-        name: hook
-        for name, hook in (config.get('default_hooks') or {}).items()
-        if name not in LOG_ONLY_HOOKS
-    }
     # These keys have to match the committed results.
-    if hooks:
-        content['default_hooks'] = hooks
+    if training_hooks(config):
+        content['default_hooks'] = training_hooks(config)
     students = config.model.get('students')
     if isinstance(students, dict) and list(students) != sorted(students):
         content['benchmark_order'] = list(students)  # the first one is a figure

@@ -23,12 +23,12 @@ class Recipe:
 
     Attributes:
         configs (Tuple[str]): Config files; later ones override earlier ones.
-        cfg_options (dict): Settings that override them, as with
+        cfg_options (Tuple[dict]): Settings that override them in turn, as with
             ``--cfg-options``.
     """
 
     configs: Tuple[str, ...]
-    cfg_options: Dict[str, Any]
+    cfg_options: Tuple[Dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def _method(
         )
     recipe, own = _recipe(f'pairs.{pair}', shared), _recipe(where, entry)
     recipe = Recipe(
-        recipe.configs + own.configs, {**recipe.cfg_options, **own.cfg_options}
+        recipe.configs + own.configs, recipe.cfg_options + own.cfg_options
     )
     if not recipe.configs:
         raise ValueError(
@@ -294,7 +294,7 @@ def _recipe(where: str, entry: dict) -> Recipe:
             f'Invalid `{where}.cfg_options`: expected a dict of settings, '
             f'got {options!r}.'
         )
-    return Recipe(tuple(configs), options)
+    return Recipe(tuple(configs), (options,))
 
 
 def _compare_with(raw: dict) -> Tuple[str, ...]:

@@ -21,9 +21,9 @@ from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
 from mmdckd.values import is_finite_number
 
-from ..resumed_settings import SHOWING
 from ..saving import checkpoint_folder
-from .building import MMENGINE_HOOKS, build_runner
+from ..training_hooks import training_hooks
+from .building import build_runner
 from .rehearsal import rehearse
 
 #: The config keys that identify a phase when a run is resumed, by notes of older
@@ -45,22 +45,6 @@ _LENGTHS = (
 )
 _OLD_LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
 _LOADER_KEYS = (*_OLD_LOADER_KEYS, 'batch_sampler', 'drop_last')
-#: Default hooks that watch, save or show; the others may change a training.
-_WATCHING = {
-    *MMENGINE_HOOKS,
-    *SHOWING,
-    'check_labels',
-    'check_run',
-    'cohort_statistics',
-    'exact_resume',
-    'export',
-    'limit_history',
-    'loss_scale',
-    'preemption',
-    'save_on_nonfinite',
-    'skipped_images',
-    'unlabeled_share',
-}
 _NOTE = 'phase.json'
 _SEEDS_APART = 1000
 _LARGEST_NOTE = 4096
@@ -332,7 +316,6 @@ def _fingerprint(cfg: Config, old: bool = False) -> str:
     parts = [content.get(key) for key in keys]
     parts += [loader.get(key) for key in loader_keys]
     if not old:
-        hooks = content.get('default_hooks') or {}
-        parts.append({name: hooks[name] for name in hooks if name not in _WATCHING})
+        parts.append(training_hooks(cfg))
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -10,7 +10,7 @@ TOP1 = 'accuracy/top1'
 def make_line(name, group='', **columns):
     kept = curves([2, 4], **columns) if columns else {}
     return Line(
-        Method(name, '', Recipe(('c.py',), {}), None, 'mean', group),
+        Method(name, '', Recipe(('c.py',), ()), None, 'mean', group),
         TOP1,
         {0: record(name, 0, {}, ['student0'], curves=kept)},
     )

@@ -12,7 +12,7 @@ PAIR = ['student0', 'student1']
 
 def make_line(*records, figure='mean', name='dckd'):
     return Line(
-        Method(name, '', Recipe(('c.py',), {}), None, figure, ''),
+        Method(name, '', Recipe(('c.py',), ()), None, figure, ''),
         TOP1,
         dict(enumerate(records)),
     )

@@ -12,7 +12,7 @@ TOP1 = 'accuracy/top1'
 
 def chapter(name, *records, pairs=('',), names=('kd', 'dckd')):
     methods = [
-        Method(each, pair, Recipe(('c.py',), {}), None, 'mean', '')
+        Method(each, pair, Recipe(('c.py',), ()), None, 'mean', '')
         for pair in pairs
         for each in names
     ]

@@ -139,9 +139,23 @@ def test_what_a_run_is_is_in_its_fingerprint(plan, tmp_path):
         ),
         prints(teachers=dict(tim=dict(config=teacher, seed=1))),
         prints(teachers={}),
-        prints(dict(cfg_options={'default_hooks.average': dict(type='EMAHook')})),
+        *(
+            prints(dict(cfg_options={f'default_hooks.{name}': hook}))
+            for name, hook in dict(
+                average=dict(type='EMAHook'),
+                param_scheduler=None,
+                sampler_seed=None,
+                exact_resume=None,
+            ).items()
+        ),
     ]
-    assert len(set.union(base, *others)) == 7
+    assert len(set.union(base, *others)) == 10
+    usual = dict(
+        param_scheduler=dict(type='ParamSchedulerHook'),
+        sampler_seed=dict(type='mmengine.DistSamplerSeedHook'),
+        exact_resume=dict(type='mmdckd.ExactResumeHook'),
+    )
+    assert base == prints(dict(cfg_options=dict(default_hooks=usual)))
 
 
 def test_the_order_of_the_students_makes_another_run(plan):
@@ -232,6 +246,38 @@ def test_later_files_come_over_earlier_ones(plan, tmp_path):
     config = entries[0].run.config
     assert config.train_cfg == dict(by_epoch=True, max_epochs=7)
     assert config.optim_wrapper == dict(optimizer=dict(type='Adam'))
+
+
+SGD = dict(type='SGD', lr=0.1, momentum=0.9)
+ADAM = dict(type='Adam', lr=0.1)
+
+
+def test_each_run_has_the_options_of_its_pair_and_then_its_own(plan):
+    pairs = {
+        'one': dict(cfg_options={'optim_wrapper': dict(optimizer=SGD)}),
+        'two': dict(cfg_options={'optim_wrapper.optimizer': SGD}),
+    }
+    methods = {
+        'plain': {},
+        'plain adam': dict(
+            cfg_options=dict(optim_wrapper=dict(_delete_=True, optimizer=ADAM))
+        ),
+        'plain fast': dict(cfg_options={'optim_wrapper.optimizer.lr': 9.0}),
+        'plain clipped': dict(cfg_options=dict(optim_wrapper=dict(clip_grad=5))),
+        'plain again': {},
+    }
+    entries = plan(methods, pairs=pairs, teachers={}, seeds=[0])
+    found = {(e.pair, e.name): e.run.config.optim_wrapper for e in entries}
+    expected = {
+        'plain': dict(optimizer=SGD),
+        'plain adam': dict(optimizer=ADAM),
+        'plain fast': dict(optimizer=dict(SGD, lr=9.0)),
+        'plain clipped': dict(optimizer=SGD, clip_grad=5),
+        'plain again': dict(optimizer=SGD),
+    }
+    assert found == {
+        (pair, name): expected[name] for pair in pairs for name in expected
+    }
 
 
 def test_which_of_several_teachers_must_be_said(plan, tmp_path):

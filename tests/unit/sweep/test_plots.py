@@ -20,7 +20,7 @@ TOP1 = 'accuracy/top1'
 def make_line(name, values, num_students=1, group='', pair='', **changes):
     names = [f'student{i}' for i in range(num_students)]
     return Line(
-        Method(name, pair, Recipe(('c.py',), {}), None, 'mean', group),
+        Method(name, pair, Recipe(('c.py',), ()), None, 'mean', group),
         TOP1,
         {
             seed: record(

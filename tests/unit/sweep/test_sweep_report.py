@@ -13,7 +13,7 @@ TOP1 = 'accuracy/top1'
 
 
 def method(name, pair='', figure='mean', group=''):
-    return Method(name, pair, Recipe(('c.py',), {}), None, figure, group)
+    return Method(name, pair, Recipe(('c.py',), ()), None, figure, group)
 
 
 def make_spec(*methods, compare_with=('kd',), pairs=('',), seeds=(0, 1, 2)):
