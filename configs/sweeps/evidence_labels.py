@@ -6,13 +6,14 @@ about = """
 Glyph62 at 16x16. In `wrong_20` and `wrong_40`, this percentage of the labels of
 2,000 training images is wrong, and each other class is equally likely;
 `wrong_20_of_8000` has 8,000 images. In `similar`, 40 % of the labels are wrong in the
-32 classes that look like another one, which is a fifth of all. In `few_20` and `few_5`, this percentage of 8,000 images has labels;
-three quarters of a batch have none. `few_20_alone` and `few_5_alone` have the images
-with labels alone. The teacher is trained on the same labels. Every line costs five
-units of 1,920 steps, except `one unit`: a student that trains for less long memorizes
-fewer wrong labels. `held out` trains four peers, each blind to a quarter of the
-images, then the student; `together` trains them and a fifth student, the graduate, in
-one phase, and shows the graduate.
+32 classes that look like another one, which is a fifth of all. In `few_20` and
+`few_5`, this percentage of 8,000 images has labels; three quarters of a batch have
+none. `few_20_alone` and `few_5_alone` have the images with labels alone. The teacher
+is trained on the same labels. Every line costs five units of 1,920 steps, except
+`one unit`: a student that trains for less long memorizes fewer wrong labels. `held
+out` trains four peers, each blind to a quarter of the images, then the student;
+`together` trains them and a fifth student, the graduate, in one phase, and shows the
+graduate.
 """
 seeds = [0, 1, 2, 3, 4]
 compare_with = ['kd']

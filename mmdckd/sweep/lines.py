@@ -65,8 +65,8 @@ def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[L
     """Collect the records of every method that has any.
 
     They are the records of the method's current config or, if there are none,
-    those of an earlier one; the line is then marked as outdated. Runs that were not
-    tested by the metric of the sweep, which may have changed, do not count.
+    those of the one that ran last; the line is then marked as outdated. Runs that
+    were not tested by the metric of the sweep, which may have changed, do not count.
 
     Args:
         spec (Spec): The sweep.
@@ -91,7 +91,22 @@ def make_lines(spec: Spec, entries: Sequence[Entry], results: Results) -> List[L
                 for seed, record in found.items()
                 if record is not None and has_metric(record, spec.metric)
             }
+            # With a teacher for each seed, each has a config of its own.
+            if outdated and len({entry.run.fingerprint for entry in own}) == 1:
+                records = _of_one_config(records, results)
             if records:
                 lines.append(Line(method, spec.metric, records, outdated))
                 break
     return lines
+
+
+def _of_one_config(
+    records: Dict[int, Dict[str, Any]], results: Results
+) -> Dict[int, Dict[str, Any]]:
+    """Return the records that have the config of the last one."""
+    last = max(records.values(), key=results.records.index, default={})
+    return {
+        seed: record
+        for seed, record in records.items()
+        if record['fingerprint'] == last['fingerprint']
+    }

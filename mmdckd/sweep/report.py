@@ -95,10 +95,9 @@ def _comparison(spec: Spec, lines: Sequence[Line]) -> str:
         students = str(line.num_students)
         if several and line.num_students > 1:
             students += f', {line.method.figure}'
-        name = plain(line.method.name) + (' (outdated)' if line.outdated else '')
         rows.append(
             [
-                name,
+                _name(line),
                 students,
                 _runs(spec, line),
                 spread(summarize(list(line.values().values()))),
@@ -113,10 +112,9 @@ def _differences(spec: Spec, lines: Sequence[Line]) -> str:
     ]
     if not others:
         return ''
-    rows = [['Method', *(f'− {plain(other.method.name)}' for other in others)]]
+    rows = [['Method', *(f'− {_name(other)}' for other in others)]]
     rows += [
-        [plain(line.method.name), *(_difference(line, other) for other in others)]
-        for line in lines
+        [_name(line), *(_difference(line, other) for other in others)] for line in lines
     ]
     return (
         'Each row minus the method that its column names, over runs with the same '
@@ -124,6 +122,10 @@ def _differences(spec: Spec, lines: Sequence[Line]) -> str:
         'it excludes 0. Each comparison stands alone, without correction for their '
         'number.\n\n'
     ) + table(rows)
+
+
+def _name(line: Line) -> str:
+    return plain(line.method.name) + (' (outdated)' if line.outdated else '')
 
 
 def _runs(spec: Spec, line: Line) -> str:
@@ -150,7 +152,7 @@ def _details(lines: Sequence[Line]) -> str:
         epochs = [r['best']['epoch'] for r in line.records.values() if r['best']]
         rows.append(
             [
-                plain(line.method.name),
+                _name(line),
                 spread(summarize(list(line.values('first').values()))),
                 '' if one else spread(summarize(list(line.values('best').values()))),
                 ''

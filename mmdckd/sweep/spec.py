@@ -252,9 +252,7 @@ def _method(
             f'got {teacher!r}.'
         )
     recipe, own = _recipe(f'pairs.{pair}', shared), _recipe(where, entry)
-    recipe = Recipe(
-        recipe.configs + own.configs, recipe.cfg_options + own.cfg_options
-    )
+    recipe = Recipe(recipe.configs + own.configs, recipe.cfg_options + own.cfg_options)
     if not recipe.configs:
         raise ValueError(
             f'Invalid `{where}.config`: expected the path of a config, got none.'

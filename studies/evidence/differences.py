@@ -7,7 +7,7 @@ RESULTS is the results.jsonl of a sweep. The table has rows for the last epoch a
 the one that was best in validation: the mean test top-1 of either method, with its
 standard deviation over the seeds; by how much METHOD is ahead of OTHER, with the
 interval of Student's t at the level; and the difference of each seed, in their order.
-A cohort counts by the mean of its students.
+A cohort counts by the mean of its students. Runs of several configs are refused.
 """
 
 import argparse
@@ -36,6 +36,12 @@ def main(args: Optional[List[str]] = None) -> None:
     options = parser.parse_args(args)
     rows = [['after', options.method, options.other, 'ahead by', 'seed by seed']]
     records = [record for _, record in read_lines(options.results)]
+    for name in (options.method, options.other):
+        if has_several_configs(records, options.pair, name):
+            parser.error(
+                f'expected runs of one config of {name}, got several: RESULTS also '
+                'has runs from before a change'
+            )
     for epoch, text in EPOCHS.items():
         ours = figures_of(records, options.pair, options.method, epoch)
         theirs = figures_of(records, options.pair, options.other, epoch)
@@ -61,14 +67,29 @@ def main(args: Optional[List[str]] = None) -> None:
     print(table(rows))
 
 
+def runs_of(records: List[dict], pair: str, method: str) -> List[dict]:
+    """Return the runs of a method."""
+    key = ('method', pair, method)
+    return [r for r in records if (r['role'], r['pair'], r['name']) == key]
+
+
+def has_several_configs(records: List[dict], pair: str, method: str) -> bool:
+    """Tell whether the runs of a method have several configs.
+
+    With a teacher for each seed, each seed has a fingerprint of its own.
+    """
+    known = {(r['seed'], r['fingerprint']) for r in runs_of(records, pair, method)}
+    seeds, prints = ({each[i] for each in known} for i in (0, 1))
+    return len(known) > len(seeds) or 1 < len(prints) < len(seeds)
+
+
 def figures_of(
     records: List[dict], pair: str, method: str, epoch: str
 ) -> Dict[int, float]:
     """Return the test top-1 of a method by seed, in percent."""
     return {
         record['seed']: figure_of(record, record[epoch]['test'], METRIC, 'mean')
-        for record in records
-        if (record['role'], record['pair'], record['name']) == ('method', pair, method)
+        for record in runs_of(records, pair, method)
     }
 
 

@@ -34,7 +34,7 @@ def results(tmp_path):
         }
         names = [f'student{each}' for each in range(len(students))]
         known = dict(role='method', pair=pair, name=name, seed=seed, students=names)
-        return json.dumps({**known, **epochs})
+        return json.dumps({**known, 'fingerprint': name, **epochs})
 
     lines = [record('one', 'a', seed, 0) for seed in SEEDS]
     lines += [record('two', 'a', seed, 1, 2) for seed in reversed(SEEDS)]
@@ -62,3 +62,34 @@ def test_a_seed_of_one_method_only_is_refused(results, capsys):
     with pytest.raises(SystemExit):
         differences.main([path, 'b', 'two', 'one'])
     assert 'expected the same seeds of both methods' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('again', [[8], [*SEEDS][:4]])
+def test_runs_of_several_configs_are_refused(results, capsys, again):
+    path, _ = results
+    with open(path) as file:
+        lines = [json.loads(line) for line in file]
+    changed = [
+        {**line, 'fingerprint': 'new'}
+        for line in lines
+        if line['name'] == 'one' and line['seed'] in again
+    ]
+    with open(path, 'w') as file:
+        # Beside the former runs of these seeds, or in their place.
+        for line in [*(lines if len(again) == 1 else lines[len(again) :]), *changed]:
+            file.write(json.dumps(line) + '\n')
+    with pytest.raises(SystemExit):
+        differences.main([path, 'a', 'two', 'one'])
+    assert 'expected runs of one config of one' in capsys.readouterr().err
+
+
+def test_a_teacher_for_each_seed_is_no_other_config(results, capsys):
+    path, _ = results
+    with open(path) as file:
+        lines = [json.loads(line) for line in file]
+    with open(path, 'w') as file:
+        for line in lines:
+            line['fingerprint'] = f'{line["name"]}{line["seed"]}'
+            file.write(json.dumps(line) + '\n')
+    differences.main([path, 'a', 'two', 'one'])
+    assert len(capsys.readouterr().out.splitlines()) == 4

@@ -181,7 +181,12 @@ def test_results_of_a_former_config_are_marked():
     spec = make_spec(method('kd'), method('dckd'))
     text = report(spec, *KD, *former)
     assert cells(text, 'dckd (outdated)')[3] == '73.17 ± 1.26'
+    assert text.count('| dckd (outdated) |') == 3  # in each table
     assert 'Outdated: ' in text
+    # Each line has those of one config.
+    older = [{**r, 'fingerprint': 'older'} for r in DCKD]
+    line = make_lines(spec, entries_of(spec), results_of(*older, former[1]))[0]
+    assert line.outdated and line.values() == {1: 73.0}
     # They are not mixed with those of the present one.
     line = make_lines(spec, entries_of(spec), results_of(*former, DCKD[1]))[0]
     assert not line.outdated and line.values() == {1: 73.0}
