@@ -65,8 +65,7 @@ def whole_lines(content: bytes) -> bytes:
 def write_config(path: str, cfg: Config) -> None:
     """Write a config so that reading it returns the same config.
 
-    ``Config.dump`` sorts the keys, but the order of a mixed cohort's students
-    determines which one is the first.
+    ``Config.dump`` writes infinite numbers as names, which cannot be read back.
 
     Args:
         path (str): The file, a .py.

@@ -313,9 +313,6 @@ def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:
     # These keys have to match the committed results.
     if training_hooks(config):
         content['default_hooks'] = training_hooks(config)
-    students = config.model.get('students')
-    if isinstance(students, dict) and list(students) != sorted(students):
-        content['benchmark_order'] = list(students)  # the first one is a figure
     content['benchmark_metric'] = metric
     if teacher is not None:
         content['benchmark_teacher'] = [teacher.fingerprint, teacher.seed]

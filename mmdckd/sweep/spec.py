@@ -144,8 +144,8 @@ def load_spec(path: str) -> Spec:
 
     - ``mean``: the mean over its students. It is the most precise figure for
       similar students, without choosing one.
-    - ``first``: the first student, which is chosen before training, so that its
-      spread is comparable with that of a single student. For cohorts of
+    - ``first``: the first student by name, which is chosen before training, so
+      that its spread is comparable with that of a single student. For cohorts of
       different students.
     - ``best``: the best student in validation.
     - ``ensemble``: the mean of the students' probabilities.
