@@ -6,6 +6,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from helpers.networks import build, digits, distil, network
 from mmdckd.models.algorithms.folded_pass import predicting
@@ -541,6 +542,41 @@ def test_the_target_is_float32_under_autocast():
         losses = model.loss(**data)
     value = losses['collective.student0.loss_dckd.collective']
     assert value.dtype == torch.float32 and F.relu(value) == value
+
+
+class FormerAutocast(TorchFunctionMode):
+    """Autocast of older versions of torch, which keeps the weights that it has cast,
+    also without gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+        self.used = 0
+
+    def cast(self, value):
+        if not isinstance(value, torch.Tensor):
+            return value
+        if not value.requires_grad or not value.is_leaf:
+            return value.to(torch.bfloat16)
+        self.used += 1
+        return self.kept.setdefault(value, value.to(torch.bfloat16))
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.conv2d, F.conv2d, F.linear):
+            args = tuple(self.cast(each) for each in args)
+        return function(*args, **(kwargs or {}))
+
+
+def test_asking_in_mixed_precision_takes_no_gradients_away(monkeypatch):
+    model = distil(2, folds=dict(), distiller=dckd(collector='held_out')).train()
+    data = model.data_preprocessor(batch([0, 1] * 4), True)
+    autocast = FormerAutocast()
+    monkeypatch.setattr(torch, 'clear_autocast_cache', autocast.kept.clear)
+    with autocast:
+        losses = model.loss(**data)
+    model.parse_losses(losses)[0].backward()
+    assert autocast.used
+    assert all(parameter.grad is not None for parameter in model.cohort.parameters())
 
 
 def test_students_with_different_folds_may_start_equal():
