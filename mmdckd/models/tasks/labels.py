@@ -10,6 +10,9 @@ from mmengine.structures import BaseDataElement
 FIELDS = ('gt_label', 'gt_score')
 #: The meta information that marks a sample as unlabeled on purpose.
 UNLABELED = 'unlabeled'
+#: The meta information that marks a sample that had a label in a batch in which others
+#: have none by mistake.
+_HAD_LABEL = 'had_label'
 #: The class index of an image without labels.
 NO_LABEL = -1
 
@@ -47,7 +50,10 @@ def missing_labels(
         remedy (str): What to do about it.
     """
     samples = samples or []
-    without = without_labels(samples)
+    without = [
+        i for i in without_labels(samples) if not samples[i].get(_HAD_LABEL, False)
+    ]
+    without = [i for i in without if not is_unlabeled(samples[i])] or without
     which = 'there are no data samples'
     if without:
         first = samples[without[0]].get('img_path')
@@ -67,10 +73,14 @@ def remove_labels(sample: BaseDataElement) -> None:
     Args:
         sample (DataSample): The sample.
     """
+    _delete_labels(sample)
+    sample.set_metainfo({UNLABELED: True})
+
+
+def _delete_labels(sample: BaseDataElement) -> None:
     for key in FIELDS:
         if key in sample:
             delattr(sample, key)
-    sample.set_metainfo({UNLABELED: True})
 
 
 def is_unlabeled(sample: BaseDataElement) -> bool:
@@ -116,10 +126,10 @@ def drop_partial_labels(module, args: tuple, kwargs: dict) -> None:
     if not 0 < len(without) < len(samples):
         return
     if not all(is_unlabeled(samples[i]) for i in without):
-        for sample in samples:
-            for key in FIELDS:
-                if key in sample:
-                    delattr(sample, key)
+        for i, sample in enumerate(samples):
+            if i not in without:
+                _delete_labels(sample)
+                sample.set_metainfo({_HAD_LABEL: True})
         return
     if getattr(module, 'batch_augments', None):
         raise ValueError(

@@ -66,7 +66,15 @@ def test_the_task_loss_is_named(which, count):
     message = str(error.value)
     assert 'Invalid batch: the task loss of the students needs' in message
     assert 'model.calculate_student_loss=False' in message
-    assert '16 of 16 samples have none' in message
+    assert f'{len(which)} of 16 samples have none' in message
+
+
+@pytest.mark.parametrize('which', [[5], [0, 5], [15]])
+def test_the_images_without_a_label_are_named_and_no_others(which):
+    with pytest.raises(ValueError) as error:
+        step(distil(), unlabeled(which))
+    expected = f'{len(which)} of 16 samples have none, the first is image{which[0]}.png'
+    assert expected in str(error.value)
 
 
 def test_a_batch_of_which_some_have_labels_counts_as_one_without():
