@@ -12,7 +12,7 @@ from ..tasks import Classification
 from .functional import divergence, entropy, soften, without_target
 from .logit_loss import LogitLoss
 from .standardize import standardize as standardized
-from .weight_ramp import WeightRamp
+from .weight_ramp import build_ramp
 
 
 @MODELS.register_module()
@@ -129,13 +129,15 @@ class DCKDLoss(LogitLoss):
                 'students.'
             )
         self.correlation = correlation
-        self.ramp, self.ramp_terms = None, ('collective', 'correlation')
-        if ramp is not None:
+        self.ramp_terms: Sequence[str] = ('collective', 'correlation')
+        if isinstance(ramp, dict):
             ramp = dict(ramp)
-            self.ramp_terms = tuple(ramp.pop('terms', self.ramp_terms))
+            self.ramp_terms = ramp.pop('terms', self.ramp_terms)
+            if not isinstance(self.ramp_terms, (list, tuple)) or not self.ramp_terms:
+                raise invalid('ramp.terms', 'a list of terms', self.ramp_terms)
             for term in self.ramp_terms:
                 check_choice('ramp.terms', term, self.TERMS)
-            self.ramp = WeightRamp(**ramp)
+        self.ramp = build_ramp(ramp)
         self.standardize = standardize
 
     def terms(

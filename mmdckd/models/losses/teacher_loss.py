@@ -8,7 +8,7 @@ from ..options import check_bool, check_temperature, check_weight
 from .functional import scale
 from .logit_loss import LogitLoss
 from .standardize import standardize
-from .weight_ramp import WeightRamp
+from .weight_ramp import build_ramp
 
 
 class TeacherLoss(LogitLoss):
@@ -48,7 +48,7 @@ class TeacherLoss(LogitLoss):
         check_bool('standardize', standardize)
         self.tau = tau
         self.standardize = standardize
-        self.ramp = None if ramp is None else WeightRamp(**ramp)
+        self.ramp = build_ramp(ramp)
 
     @property
     @abstractmethod

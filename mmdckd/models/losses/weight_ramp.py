@@ -1,9 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import math
+from typing import Any, Optional
 
 from mmengine.logging import MessageHub
 
 from mmdckd.console.messages import warn
+from mmdckd.errors import invalid
+from mmdckd.values import is_finite_number
 
 from ..options import check_bool, check_choice
 
@@ -37,8 +40,8 @@ class WeightRamp:
         kind (str): 'exp' or 'linear'. Defaults to 'exp'.
 
     Raises:
-        ValueError: If ``begin`` is negative, ``end`` is not after it, or
-            ``by_epoch`` or ``kind`` is invalid.
+        ValueError: If ``begin`` is negative, ``end`` is not after it, one of them is
+            not a number, or ``by_epoch`` or ``kind`` is invalid.
     """
 
     KINDS = ('exp', 'linear')
@@ -46,10 +49,10 @@ class WeightRamp:
     def __init__(
         self, end: float, begin: float = 0, by_epoch: bool = True, kind: str = 'exp'
     ) -> None:
-        if not 0 <= begin < end:
+        if not (is_finite_number(begin) and is_finite_number(end) and 0 <= begin < end):
             raise ValueError(
-                'Invalid `ramp`: expected 0 <= `begin` < `end`, got '
-                f'begin={begin} and end={end}.'
+                'Invalid `ramp`: expected numbers with 0 <= `begin` < `end`, got '
+                f'begin={begin!r} and end={end!r}.'
             )
         check_bool('ramp.by_epoch', by_epoch)
         check_choice('ramp.kind', kind, self.KINDS)
@@ -109,3 +112,16 @@ class WeightRamp:
             f'{type(self).__name__}(end={self.end}, begin={self.begin}, '
             f'by_epoch={self.by_epoch}, kind={self.kind!r})'
         )
+
+
+def build_ramp(ramp: Any) -> Optional[WeightRamp]:
+    """Build the ramp of a loss, None for none.
+
+    Raises:
+        ValueError: If it is not a dict, or see :class:`WeightRamp`.
+    """
+    if ramp is None:
+        return None
+    if not isinstance(ramp, dict):
+        raise invalid('ramp', 'None or a dict with `end`', ramp)
+    return WeightRamp(**ramp)

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmdckd.models.losses import DCKDLoss, WeightRamp
+from mmdckd.models.losses import CohortDKDLoss, DCKDLoss, WeightRamp
 
 DATA = [
     dict(inputs=row)
@@ -151,6 +151,8 @@ def test_wrong_options():
         dict(end=2, begin=2),
         dict(end=2, begin=-1),
         dict(end=float('nan')),
+        dict(end='5'),
+        dict(end=5, begin=None),
     ):
         with pytest.raises(ValueError, match='0 <= `begin` < `end`'):
             WeightRamp(**options)
@@ -158,6 +160,12 @@ def test_wrong_options():
         DCKDLoss(ramp=dict(end=5, kind='cosine'))
     with pytest.raises(TypeError, match='stop'):
         DCKDLoss(ramp=dict(stop=5))
+    for loss in (DCKDLoss, CohortDKDLoss):
+        with pytest.raises(ValueError, match='`ramp`: expected None or a dict .* 5'):
+            loss(ramp=5)
+    for terms in ([], 'teacher', None):
+        with pytest.raises(ValueError, match='`ramp.terms`: expected a list of terms'):
+            DCKDLoss(ramp=dict(end=5, terms=terms))
 
 
 def test_repr_tells_the_ramp():
