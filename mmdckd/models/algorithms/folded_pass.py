@@ -84,7 +84,7 @@ class FoldedPass:
         recording = self._distiller.recording_student(name)
         with predicting(student, len(rows)), recording:
             student(inputs, mode='tensor')
-        # In older versions of torch, autocast keeps the weights that it has cast without
+        # Autocast of older versions of torch keeps the weights that it has cast without
         # gradients, and would use them in the training step as well.
         torch.clear_autocast_cache()
         return folds.spread(rows, self._distiller.pop_student(name)[LOGITS])
