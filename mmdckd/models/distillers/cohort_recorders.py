@@ -10,7 +10,7 @@ from mmdckd.errors import did_you_mean
 
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
-from .recorder_checks import check_margin
+from .recorder_checks import check_margin, trains
 from .recorders import (
     FeatureRecorder,
     LogitsRecorder,
@@ -92,7 +92,7 @@ class CohortRecorders:
 
         Raises:
             ValueError: If an input of a loss has no recorder, or the source of
-                a recorder does not exist.
+                a recorder does not exist or returns a margin.
         """
         recorders: Dict[str, TensorRecorder] = {}
         cfgs = self._cfgs[role]
@@ -104,8 +104,8 @@ class CohortRecorders:
                 cfg = self._find(name, role)
                 key = f'distiller.{role}_recorders.{name}'
                 recorders[name] = FeatureRecorder(network, cfg, key)
-                if role == 'student':
-                    check_margin(recorders[name].recorder, network, key)
+            if role == 'student' or trains(network):
+                check_margin(recorders[name].recorder, network, key)
         return MemberRecorder(recorders)
 
     def _find(self, name: str, role: str) -> dict:

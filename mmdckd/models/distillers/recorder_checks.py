@@ -74,6 +74,15 @@ def returns_logits(distiller: BaseDistiller) -> bool:
     )
 
 
+def trains(network: nn.Module) -> bool:
+    """Tell whether a network is trained, unlike a frozen teacher.
+
+    Args:
+        network (nn.Module): The network.
+    """
+    return any(parameter.requires_grad for parameter in network.parameters())
+
+
 def check_margins(recorders: RecorderManager, network: nn.Module, key: str) -> None:
     """Check all recorders of a network in training mode; see
     :func:`check_margin`.

@@ -22,8 +22,10 @@ from mmdckd.registry import MODELS
 from ..cohorts.student_cohort import StudentCohort, student_seed
 from ..tasks.labels import has_labels, labeled_rows, missing_labels
 from .loss_selection import parts_for_student
-from .recorder_checks import check_margins, check_sources, returns_logits
+from .recorder_checks import check_margins, check_sources, returns_logits, trains
 from .shape_guard import guard_shapes
+
+STUDENT_KEY, TEACHER_KEY = 'distiller.student_recorders', 'distiller.teacher_recorders'
 
 
 class StudentDistillers:
@@ -82,29 +84,29 @@ class StudentDistillers:
         """Attach the students' recorders.
 
         Raises:
-            ValueError: If a recorder's source does not exist.
+            ValueError: If a recorder's source does not exist, or returns a margin.
         """
-        key, teacher_key = 'distiller.student_recorders', 'distiller.teacher_recorders'
         for name, each in self.modules.items():
             student = cohort.students[name]
-            check_sources(each.student_recorders, student, key)
-            check_margins(each.student_recorders, student, key)
+            check_sources(each.student_recorders, student, STUDENT_KEY)
+            check_margins(each.student_recorders, student, STUDENT_KEY)
             each.prepare_from_student(student)
             if self.self_taught:
-                check_sources(each.teacher_recorders, student, teacher_key)
+                check_sources(each.teacher_recorders, student, TEACHER_KEY)
+                check_margins(each.teacher_recorders, student, TEACHER_KEY)
                 each.prepare_from_teacher(student)
 
     def attach_teacher(self, teacher: BaseModel) -> None:
         """Attach the teacher's recorders, and compute OFD's margins from it.
 
         Raises:
-            ValueError: If a recorder's source does not exist.
+            ValueError: If a recorder's source does not exist, or returns a margin.
         """
         if self._all and not self.self_taught:
             first = self._all[0]
-            check_sources(
-                first.teacher_recorders, teacher, 'distiller.teacher_recorders'
-            )
+            check_sources(first.teacher_recorders, teacher, TEACHER_KEY)
+            if trains(teacher):
+                check_margins(first.teacher_recorders, teacher, TEACHER_KEY)
             first.prepare_from_teacher(teacher)
         for each in self._all:
             if isinstance(each, OFDDistiller):

@@ -263,3 +263,76 @@ def test_a_margin_is_in_no_loss_of_mmrazor():
     )
     with pytest.raises(ValueError, match='student_recorders.scores.source`.*norm_prod'):
         distil(architecture=arcface(), teacher=arcface(34), distiller=distiller)
+
+
+SCORES = dict(scores=dict(type='ModuleOutputs', source='head'))
+PRODUCT = dict(scores=dict(type='ModuleOutputs', source='head.norm_product'))
+
+
+def from_head(teacher_recorders):
+    """The losses of a student that reads the scores of its teacher."""
+    return dict(
+        mmrazor=dict(
+            type='mmdckd.CollectiveDistiller',
+            student_recorders=SCORES,
+            teacher_recorders=teacher_recorders,
+            distill_losses=dict(loss_kl=dict(type='KLDivergence')),
+            loss_forward_mappings=dict(
+                loss_kl=dict(
+                    preds_S=dict(recorder='scores', from_student=True),
+                    preds_T=dict(recorder='scores', from_student=False),
+                )
+            ),
+        ),
+        collective=dict(
+            type='mmdckd.CollectiveDistiller',
+            student_recorders=SCORES,
+            teacher_recorders=teacher_recorders,
+            collective_losses=dict(
+                loss_map=dict(type='mmdckd.RelationMapLoss', recorder='scores')
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize('kind', ['mmrazor', 'collective'])
+def test_a_teacher_in_training_teaches_no_margin(kind):
+    """It was 30 off the prediction, at the label. A frozen teacher has none."""
+    with pytest.raises(ValueError, match='teacher_recorders.scores.source`.*norm_prod'):
+        distil(
+            teacher=arcface(34),
+            teacher_trainable=True,
+            distiller=from_head(SCORES)[kind],
+        )
+    for trainable, recorders in ((False, SCORES), (True, PRODUCT)):
+        assert distil(
+            teacher=arcface(34),
+            teacher_trainable=trainable,
+            distiller=from_head(recorders)[kind],
+        )
+
+
+def test_a_student_that_teaches_itself_teaches_no_margin():
+    distiller = from_head(SCORES)['mmrazor']
+    distiller.update(
+        student_distiller=dict(type='BYOTDistiller'), student_recorders=PRODUCT
+    )
+    with pytest.raises(ValueError, match='teacher_recorders.scores.source`.*norm_prod'):
+        distil(1, architecture=arcface(), teacher=None, distiller=distiller)
+
+
+def test_a_recorder_of_logits_records_no_margin():
+    """Whatever the scope of its type."""
+    source = dict(type='mmrazor.ModuleOutputs', source='head')
+    for key in ('student_logits', 'teacher_logits'):
+        distiller = dict(
+            type='mmdckd.CollectiveDistiller',
+            collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
+        )
+        with pytest.raises(ValueError, match=f'{key}.source`.*norm_product'):
+            distil(
+                architecture=arcface(),
+                teacher=arcface(34),
+                teacher_trainable=True,
+                distiller=dict(distiller, **{key: source}),
+            )
