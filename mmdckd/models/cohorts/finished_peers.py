@@ -23,7 +23,7 @@ from ..teachers import FrozenTeacher
 from ..teachers.building import weights_of
 from ..teachers.cached_logits import CachedLogits
 from ..teachers.input_adapter import InputAdapter
-from ..weights import read_checkpoint
+from ..weights import check_pretrained_parts, read_checkpoint
 
 KEY = 'model.finished_peers'
 
@@ -163,14 +163,17 @@ def _build(
                 'its weights as `pretrained`, got '
                 f'{"a new head" if spec.new_head else "no weights"}.'
             )
-        peers.append(_freeze(spec))
+        built = build_network(spec)
+        if not weights_of(spec):
+            check_pretrained_parts(built, f'{KEY}[{i}]')
+            built.init_weights()
+        peers.append(_freeze(built, spec))
     return peers
 
 
-def _freeze(spec: NetworkSpec) -> FrozenTeacher:
-    """Build a network and freeze it; like a teacher, it takes the students' input
-    if its config has no data preprocessor."""
-    network = build_network(spec)
+def _freeze(network: BaseModel, spec: NetworkSpec) -> FrozenTeacher:
+    """Freeze a network; like a teacher, it takes the students' input if its config
+    has no data preprocessor."""
     peer = FrozenTeacher(network)
     peer.adapt = InputAdapter(
         network.data_preprocessor if spec.data_preprocessor else None
@@ -224,7 +227,7 @@ def read_students(path: str, content: dict) -> List[FrozenTeacher]:
     for name in names:
         check_values(configs[name], f'{path}: meta.students.{name}')
         spec = resolve_network(configs[name], f'{KEY}.{name}', trusted=False)
-        peer = _freeze(spec)
+        peer = _freeze(build_network(spec), spec)
         prefix = parameter_prefix(name)
         own = {
             key[len(prefix) :]: value

@@ -278,3 +278,34 @@ def test_peers_need_only_logits(files, batch):
     peers = [dict(other, neck=dict(type='GlobalAveragePooling'))]
     model = distil(1, distiller=cfg, finished_peers=peers, allow_random_teacher=True)
     assert model.finished_peers.networks
+
+
+def with_parts(path):
+    """A network whose parts name the file of their weights."""
+    cfg = network(width=8)
+    for part in ('backbone', 'head'):
+        own = dict(type='Pretrained', checkpoint=path, prefix=f'{part}.')
+        cfg[part] = dict(cfg[part], init_cfg=own)
+    return cfg
+
+
+def test_the_parts_of_a_peer_are_pretrained_as_those_of_a_teacher(files):
+    path = files[0]['pretrained']
+    model = distil(
+        1,
+        teacher=with_parts(path),
+        finished_peers=[with_parts(path)],
+        distiller=distiller(),
+    )
+    (peer,) = model.finished_peers.networks.values()
+    for key, value in torch.load(path).items():
+        assert torch.equal(model.teachers[0].model.state_dict()[key], value), key
+        assert torch.equal(peer.model.state_dict()[key], value), key
+
+
+def test_parts_of_a_peer_that_do_not_fit_are_refused(files):
+    cfg = with_parts(files[0]['pretrained'])
+    cfg['backbone']['init_cfg']['prefix'] = 'body.'
+    message = r"finished_peers\[0\].backbone.init_cfg.prefix`.*got 'body.'"
+    with pytest.raises(ValueError, match=message):
+        distil(1, finished_peers=[cfg], distiller=distiller())
