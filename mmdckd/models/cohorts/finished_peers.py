@@ -89,7 +89,8 @@ class FinishedPeers:
         fold_of, digest = meta.get('fold_of'), meta.get('folds')
         if isinstance(fold_of, dict) and isinstance(digest, str):
             folds = [fold_of.get(name) for name in _names_in(content)]
-            if all(map(_is_fold, folds)):
+            # Students that had finished peers saw all images.
+            if set(folds) != {None} and all(map(_is_fold, folds)):
                 self.fold_of = folds
                 self.folds_digest = digest
 

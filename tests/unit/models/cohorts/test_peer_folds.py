@@ -226,3 +226,14 @@ def test_students_of_blind_peers_may_run_as_graphs():
     """They see every image, unlike students with folds of their own."""
     assert taught([0, 1], folds=FOLDS, cuda_graphs=True).graphs is not None
     assert taught([0, 1], folds=FOLDS, cuda_graphs=False).graphs is None
+
+
+def test_students_of_blind_peers_are_blind_to_nothing(cohorts, tmp_path):
+    """A run with blind peers notes the folds of its images, of which its students
+    saw all."""
+    content = torch.load(cohorts[1], weights_only=False)
+    content['meta'].update(folds='a hash', fold_of={})
+    path = str(tmp_path / 'second.pth')
+    torch.save(content, path)
+    with pytest.raises(ValueError, match='finished_peers.*trained with `model.folds`'):
+        distil(1, finished_peers=path, folds=FOLDS, distiller=HELD_OUT)
