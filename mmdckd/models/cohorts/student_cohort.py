@@ -7,6 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from mmdckd.names import check_name, in_order
 from mmdckd.registry import MODELS
@@ -270,15 +271,16 @@ def student_seed(index: int):
 
 
 def _is_stochastic(network: nn.Module) -> bool:
-    for module in network.modules():
-        rate = (
-            getattr(module, 'p', 0)
-            if isinstance(module, nn.modules.dropout._DropoutNd)
-            else getattr(module, 'drop_prob', 0)
-        )
-        if isinstance(rate, (int, float)) and rate > 0:
-            return True
-    return False
+    return any(0 < rate < 1 for each in network.modules() for rate in _rates(each))
+
+
+def _rates(module: nn.Module) -> Iterator[float]:
+    """Yield the probabilities with which a module drops values, itself or by a
+    function of torch, as ``nn.MultiheadAttention`` does by its ``dropout``."""
+    drops = isinstance(module, (nn.modules.dropout._DropoutNd, StochasticDepth))
+    for name, value in vars(module).items():
+        if isinstance(value, float) and ('drop' in name or drops and name == 'p'):
+            yield value
 
 
 def _same_parameters(a: nn.Module, b: nn.Module) -> bool:

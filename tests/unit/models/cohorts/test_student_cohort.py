@@ -1,6 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+
 import pytest
 import torch
+from mmpretrain.models.utils import MultiheadAttention
+from torch import nn
+from torchvision.models.densenet import _DenseLayer
+from torchvision.ops import StochasticDepth
 
 from helpers.networks import PREPROCESSOR, network
 from mmdckd.models.cohorts import StudentCohort
@@ -96,3 +102,28 @@ def test_images_are_mixed_once_for_all_students(other):
     StudentCohort(dict(a=network(train_cfg=mixup), b=network(34, train_cfg=mixup)))
     with pytest.raises(ValueError, match="'b' and 'a'.*data_preprocessor"):
         StudentCohort(dict(a=network(train_cfg=mixup), b=network(train_cfg=other)))
+
+
+@pytest.mark.parametrize(
+    'layer',
+    [
+        nn.Dropout,
+        lambda rate: StochasticDepth(rate, 'row'),
+        # These drop values by a function of torch.
+        lambda rate: nn.MultiheadAttention(16, 2, dropout=rate),
+        lambda rate: MultiheadAttention(16, 2, attn_drop=rate),
+        lambda rate: _DenseLayer(4, 4, 2, rate),
+    ],
+    ids=['dropout', 'stochastic_depth', 'attention', 'vit', 'densenet'],
+)
+def test_equal_students_with_a_random_layer_differ(layer):
+    for rate in (0.0, 0.3):
+        cohort = StudentCohort(dict(a=network(), b=network()))
+        cohort.init_weights()
+        cohort.students['a'].extra = layer(rate)
+        cohort.students['b'] = copy.deepcopy(cohort.students['a'])
+        if rate:
+            cohort.check_distinct()
+        else:
+            with pytest.raises(ValueError, match="'a' and 'b' with bitwise equal"):
+                cohort.check_distinct()
