@@ -74,10 +74,14 @@ def check_first_step(model: Any) -> None:
             'validation and export need unsharded students, got FSDPStrategy or '
             'MMFullyShardedDataParallel.'
         )
-    # Students that are blind to different folds learn different things.
+    # Students with other folds, losses or connectors learn different things.
     fold_of = model.folds.fold_of if isinstance(model.folds, FoldPlan) else {}
+    lessons = {
+        name: (fold_of.get(name), model.distiller.lesson(name))
+        for name in model.cohort.names
+    }
     if model.exchange is not None:
-        model.exchange.check_distinct(fold_of)
+        model.exchange.check_distinct(lessons)
     elif model.parallel == 'cohort' and get_world_size() > 1:
         raise ValueError(
             "Invalid `model.parallel`: expected 'data' in a runner that puts every "
@@ -85,7 +89,7 @@ def check_first_step(model: Any) -> None:
             'train` or mmdckd.engine.runner.building.build_runner.'
         )
     elif model.views == 'shared':
-        model.cohort.check_distinct(fold_of)
+        model.cohort.check_distinct(lessons)
 
 
 def build_cohort(

@@ -2,7 +2,7 @@
 """The exchange between processes that hold different students."""
 
 import hashlib
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Hashable, List, Mapping, Tuple
 
 import torch
 from mmengine.dist import all_gather_object
@@ -121,14 +121,14 @@ class Exchange:
                 ]
         return members
 
-    def check_distinct(self, fold_of: Mapping[str, int]) -> None:
+    def check_distinct(self, lessons: Mapping[str, Hashable]) -> None:
         """Check that no two students of any processes would stay equal; see
         :meth:`.StudentCohort.check_distinct`."""
         own = {name: _digest(each) for name, each in self._cohort.predictable()}
-        seen: Dict[Tuple[bytes, Optional[int]], str] = {}
+        seen: Dict[Tuple[bytes, Hashable], str] = {}
         for part in all_gather_object(own, self.mesh.peers):
             for name, digest in part.items():
-                key = digest, fold_of.get(name)
+                key = digest, lessons.get(name)
                 if key in seen:
                     raise equal_students(seen[key], name)
                 seen[key] = name

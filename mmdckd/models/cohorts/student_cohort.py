@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Hashable, Iterator, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -167,24 +167,24 @@ class StudentCohort(BaseModel):
                     student.init_weights()
         self._is_init = True
 
-    def check_distinct(self, fold_of: Optional[Mapping[str, int]] = None) -> None:
+    def check_distinct(self, lessons: Optional[Mapping[str, Hashable]] = None) -> None:
         """Check that no two students would stay equal throughout training.
 
         Args:
-            fold_of (Dict[str, int], optional): The folds that students are blind
-                to; with different folds, they see different images. Defaults to
-                None: all see the same.
+            lessons (Dict[str, Hashable], optional): What each student learns from,
+                such as the fold that it is blind to. Students with different
+                lessons become different. Defaults to None: all learn the same.
 
         Raises:
-            ValueError: If two students that see the same have bitwise equal
+            ValueError: If two students with the same lesson have bitwise equal
                 parameters and no random layers (dropout, drop path).
         """
-        folds = fold_of or {}
+        lessons = lessons or {}
         seen: List[Tuple[str, BaseModel]] = []
         for name, student in self.predictable():
             for other_name, other in seen:
-                same_images = folds.get(name) == folds.get(other_name)
-                if same_images and _same_parameters(student, other):
+                same_lesson = lessons.get(name) == lessons.get(other_name)
+                if same_lesson and _same_parameters(student, other):
                     raise equal_students(other_name, name)
             seen.append((name, student))
 

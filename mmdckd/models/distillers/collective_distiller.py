@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from contextlib import contextmanager, nullcontext
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Hashable, Iterator, List, Mapping, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -164,6 +164,10 @@ class CollectiveDistiller(BaseDistiller):
         """bool: Whether only logits are recorded, which no later layer can overwrite
         in place."""
         return self._recorders.logits_alone and self._students.records_logits_alone
+
+    def lesson(self, name: str) -> Optional[Hashable]:
+        """Return what a student learns from; see :meth:`.StudentDistillers.lesson`."""
+        return self._students.lesson(name)
 
     def check_recomputable(self) -> None:
         """Check that a student's forward pass can be recomputed.

@@ -4,7 +4,7 @@
 import copy
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Hashable, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -79,6 +79,23 @@ class StudentDistillers:
         """bool: Whether only logits are recorded; see
         :func:`~.recorder_checks.returns_logits`."""
         return all(returns_logits(each) for each in self._all)
+
+    def lesson(self, name: str) -> Optional[Hashable]:
+        """Return what tells a student's losses of MMRazor from those of others.
+
+        Args:
+            name (str): The student's name.
+
+        Returns:
+            Hashable, optional: The losses, and the name if they have weights, as
+            each student's connectors do; None without a distiller.
+        """
+        if name not in self.modules:
+            return None
+        distiller: Any = self.modules[name]
+        losses = tuple(getattr(distiller, 'loss_forward_mappings', None) or ())
+        has_weights = any(True for _ in distiller.parameters())
+        return losses, name if has_weights else None
 
     def attach_students(self, cohort: StudentCohort) -> None:
         """Attach the students' recorders.

@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
 from helpers.networks import PREPROCESSOR, build, digits, distil, network
+from mmdckd.models.algorithms.building import check_first_step
+from mmdckd.models.algorithms.exchange import Exchange
 
 KD = dict(
     student_recorders=dict(fc=dict(type='ModuleOutputs', source='head.fc')),
@@ -318,6 +321,53 @@ def test_students_that_would_stay_equal_are_refused(batch):
     students['student2'].load_state_dict(students['student0'].state_dict())
     with pytest.raises(ValueError, match="'student0' and 'student2'.*equal"):
         losses_of(model, batch)
+
+
+def kd(**loss):
+    """The distiller of KD, whose loss has further options."""
+    loss = dict(type='KLDivergence', tau=3.0, **loss)
+    return dict(
+        type='mmdckd.CollectiveDistiller',
+        **{**copy.deepcopy(KD), 'distill_losses': dict(loss_kl=loss)},
+    )
+
+
+def with_connectors():
+    cfg = kd()
+    linear = dict(in_features=10, out_features=10)
+    cfg['connectors'] = dict(
+        own=dict(type='TorchNNConnector', module_name='Linear', module_args=linear)
+    )
+    cfg['loss_forward_mappings']['loss_kl']['preds_S']['connector'] = 'own'
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'distiller, differ',
+    [
+        (kd(), False),
+        (with_connectors(), True),
+        (kd(students=['student0']), True),
+        (kd(students=['student2']), False),
+    ],
+    ids=['same_loss', 'connectors', 'loss_of_one', 'loss_of_another'],
+)
+def test_equal_students_may_learn_different_things(batch, distiller, differ):
+    model = distil(3, distiller=distiller)
+    students = model.cohort.students
+    students['student1'].load_state_dict(students['student0'].state_dict())
+    spread = copy.copy(model)
+    spread.exchange = Exchange(SimpleNamespace(peers=None), model.cohort)
+    if not differ:
+        for each in (model, spread):
+            with pytest.raises(ValueError, match="'student0' and 'student1'.*equal"):
+                check_first_step(each)
+        return
+    check_first_step(spread)
+    losses = losses_of(model, batch)
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    first, second = (students[f'student{i}'].head.fc.weight.grad for i in range(2))
+    assert (first - second).norm() > 0.01 * first.norm()
 
 
 def test_equal_students_with_dropout_may_start_equal(batch):
