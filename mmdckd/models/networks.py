@@ -6,7 +6,7 @@ import os.path as osp
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Callable, Optional, Union
+from typing import Callable, Mapping, Optional, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -273,6 +273,25 @@ def num_classes_of(network: BaseModel) -> Optional[int]:
             if isinstance(getattr(owner, name, None), int):
                 return getattr(owner, name)
     return None
+
+
+def check_same_classes(key: str, classes: Mapping[str, Optional[int]]) -> None:
+    """Check that networks predict the same number of classes.
+
+    Args:
+        key (str): The config key of the networks, for error messages.
+        classes (Dict[str, int]): Name to number of classes; None if it is
+            unknown.
+
+    Raises:
+        ValueError: If two numbers differ.
+    """
+    if len(set(classes.values()) - {None}) > 1:
+        listed = ', '.join(f'{name}: {count}' for name, count in classes.items())
+        raise ValueError(
+            f'Invalid `{key}`: expected the same number of classes for all networks, '
+            f'got {listed}.'
+        )
 
 
 def classifier_weight(network: BaseModel) -> Optional[torch.Tensor]:

@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 from mmdckd.names import ENSEMBLE, teacher_names
 
 from ..cohorts.student_cohort import StudentCohort
+from ..networks import check_same_classes
 from ..tasks import Classification
 from .building import Teachers
 from .exchange import Exchange
@@ -35,6 +36,9 @@ def predict_members(
         Dict[str, List[DataSample]]: The predictions of each student, of the
         ``ensemble`` (the mean of the students' probabilities, if there are
         two or more) and of each teacher.
+
+    Raises:
+        ValueError: If the students predict different numbers of classes.
     """
     if exchange is not None:
         members = exchange.predict(inputs, data_samples, task)
@@ -44,6 +48,12 @@ def predict_members(
             for name, student in cohort.items()
         }
     if len(members) > 1:
+        classes = {
+            name: len(sample.pred_score)
+            for name, own in members.items()
+            for sample in own[:1]
+        }
+        check_same_classes('students', classes)
         first = cohort.students[cohort.names[0]]
         members[ENSEMBLE] = task.ensemble(
             list(members.values()), getattr(first, 'head', None)

@@ -12,7 +12,12 @@ from torchvision.ops import StochasticDepth
 from mmdckd.names import check_name, in_order
 from mmdckd.registry import MODELS
 
-from ..networks import build_network, num_classes_of, resolve_network
+from ..networks import (
+    build_network,
+    check_same_classes,
+    num_classes_of,
+    resolve_network,
+)
 from ..weights import check_pretrained_parts
 
 
@@ -100,7 +105,7 @@ class StudentCohort(BaseModel):
                 self.data_preprocessor_cfg = spec.data_preprocessor
         self.students = nn.ModuleDict(networks)
         self.held = self.deployed = self.names
-        self._check_classes(key)
+        check_same_classes(key, {n: num_classes_of(s) for n, s in self.items()})
         self.data_preprocessor = self._common_data_preprocessor(key)
 
     @property
@@ -191,15 +196,6 @@ class StudentCohort(BaseModel):
     def predictable(self) -> Iterator[Tuple[str, BaseModel]]:
         """Iterate over the students of this process without random layers."""
         return (each for each in self.items() if not _is_stochastic(each[1]))
-
-    def _check_classes(self, key: str) -> None:
-        classes = {n: num_classes_of(s) for n, s in self.items()}
-        if len({c for c in classes.values() if c is not None}) > 1:
-            listed = ', '.join(f'{n}: {c}' for n, c in classes.items())
-            raise ValueError(
-                f'Invalid `{key}`: expected the same number of classes for all '
-                f'students, got {listed}.'
-            )
 
     def _common_data_preprocessor(self, key: str) -> nn.Module:
         (first_name, first), *others = self.items()

@@ -1,11 +1,14 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Arrange the records of one step as the inputs of collective losses."""
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 import torch
 
+from mmdckd.names import finished_name, teacher_names
+
 from ..losses.base_collective_loss import LOGITS, BaseCollectiveLoss
+from ..networks import check_same_classes
 from .recorders import Tensors
 
 
@@ -29,6 +32,9 @@ class CollectiveInputs:
         peers (dict): Recorder to the peers' tensors, in the form of
             ``students``; for finished peers, the logits on each student's view,
             (P, N, B, C).
+
+    Raises:
+        ValueError: If members of one kind predict different numbers of classes.
     """
 
     def __init__(
@@ -38,6 +44,12 @@ class CollectiveInputs:
         peers: Mapping[str, Tensors],
         finished: Sequence[Sequence[Tensors]] = (),
     ) -> None:
+        _check_classes('students', students, list(students.values()))
+        for view in teachers:
+            _check_classes('teacher', teacher_names(len(view)), view)
+        for view in finished:
+            names = map(finished_name, range(len(view)))
+            _check_classes('model.finished_peers', names, view)
         self.students = _by_recorder(list(students.values()))
         self.peers = _by_recorder(list(peers.values()))
         self.teachers = _of_views(teachers)
@@ -52,6 +64,12 @@ class CollectiveInputs:
         peers are not the students, ``preds_P``."""
         parts = [self.students, self.teachers, *([self.peers] if self.peers else [])]
         return [_choose(part, loss.inputs) for part in parts]
+
+
+def _check_classes(key: str, names: Iterable[str], members: Sequence[Tensors]) -> None:
+    """Check what not every head reports before the first step."""
+    read = [each[LOGITS].shape[-1] for each in members if LOGITS in each]
+    check_same_classes(key, dict(zip(names, read)))
 
 
 def _of_views(views: Sequence[Sequence[Tensors]]) -> Dict[str, Any]:

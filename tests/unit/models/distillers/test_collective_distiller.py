@@ -293,3 +293,65 @@ def test_recorders_of_a_teacher_that_is_not_there():
                 teacher_recorders=dict(a=dict(type='ModuleOutputs', source='head'))
             ),
         )
+
+
+def make_network(num_classes):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, num_classes))
+
+
+def of_classes(num_classes):
+    """A network whose head does not know its number of classes."""
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='mmdckd.ModuleBackbone',
+            module=f'{__name__}.make_network',
+            num_classes=num_classes,
+        ),
+        head=dict(type='ClsHead', loss=dict(type='CrossEntropyLoss')),
+    )
+
+
+TEN, TWELVE = of_classes(10), of_classes(12)
+
+
+@pytest.mark.parametrize('views', ['shared', 'independent'])
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (dict(students=dict(a=TEN, b=TWELVE)), '`students`: .*, got a: 10, b: 12'),
+        (
+            dict(architecture=TEN, teacher=[TEN, TWELVE]),
+            '`teacher`: .*, got teacher0: 10, teacher1: 12',
+        ),
+        (
+            dict(architecture=TEN, teacher=None, finished_peers=[TWELVE, TEN]),
+            '`model.finished_peers`: .*, got finished peer 0: 12, finished peer 1: 10',
+        ),
+    ],
+    ids=['students', 'teachers', 'finished_peers'],
+)
+def test_members_of_other_classes_are_named_in_the_first_step(
+    batch, cfg, message, views
+):
+    loss = dict(type='mmdckd.DCKDLoss', gamma=0.0)
+    if cfg.get('teacher', TEN) is None:
+        loss['alpha'] = 0.0
+    model = distil(
+        distiller=distiller(collective_losses=dict(loss_dckd=loss)), views=views, **cfg
+    ).train()
+    each = getattr(model.data_preprocessor, 'each', model.data_preprocessor)
+    data = each(batch, True)
+    inputs, samples = data['inputs'], data['data_samples']
+    if views == 'independent':
+        inputs, samples = [inputs] * 2, [samples] * 2
+    with pytest.raises(ValueError, match=message):
+        model(inputs, samples, mode='loss')
+
+
+def test_an_ensemble_of_other_classes_is_named(batch):
+    """Without a collective loss, nothing else compares the students."""
+    students = dict(a=TEN, b=TWELVE)
+    model = distil(students=students, teacher=None, distiller=distiller()).eval()
+    with pytest.raises(ValueError, match='`students`: .*, got a: 10, b: 12'):
+        model.predict_members(**model.data_preprocessor(batch, False))
