@@ -22,6 +22,7 @@ from mmdckd.io.files import path_below
 from mmdckd.io.type_names import is_pretrained_init, type_name
 from mmdckd.registry import MODELS
 
+from .options import check_bool
 from .weights import load_weights
 
 #: MMPretrain's wrappers of other libraries' networks: they load the library's
@@ -94,6 +95,7 @@ def resolve_network(
     cfg = ConfigDict(copy.deepcopy(dict(cfg)))
     pretrained = cfg.pop('pretrained', None)
     new_head = cfg.pop('new_head', False)
+    check_bool(f'{key}.new_head', new_head)
     if 'cfg_path' in cfg:
         cfg_path = cfg.pop('cfg_path')
         if not isinstance(cfg_path, str):

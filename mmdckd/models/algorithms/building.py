@@ -19,7 +19,7 @@ from ..cohorts.lagged_peers import LaggedPeers
 from ..cohorts.student_cohort import StudentCohort
 from ..distillers import CollectiveDistiller
 from ..losses.base_collective_loss import LOGITS
-from ..options import check_choice
+from ..options import check_bool, check_choice
 from ..tasks import train_classifiers
 from ..tasks.labels import drop_partial_labels, remove_empty_labels
 from ..teachers import FrozenTeacher, TrainableTeacher
@@ -50,6 +50,8 @@ def set_learning(
     Raises:
         ValueError: If the students have a loss but do not train.
     """
+    check_bool('student_trainable', trainable)
+    check_bool('calculate_student_loss', calculate_loss)
     apart = calculate_loss and distiller.trains_logits
     for student in cohort.students.values():
         train_classifiers(student, apart=apart)
@@ -132,6 +134,9 @@ def teacher_builder(
     Raises:
         ValueError: If there is no teacher to be trained.
     """
+    check_bool('teacher_trainable', trainable)
+    check_bool('teacher_norm_eval', norm_eval)
+    check_bool('allow_random_teacher', allow_random)
     if trainable and (teacher is None or teacher in ([], ())):
         raise invalid('teacher_trainable', 'False without `teacher`', trainable)
     if trainable:

@@ -14,7 +14,7 @@ from ..cohorts.fold_plan import FoldPlan
 from ..cohorts.peer_folds import PeerFolds
 from ..cohorts.student_cohort import StudentCohort
 from ..memory_format import use_channels_last
-from ..options import check_choice
+from ..options import check_bool, check_choice
 from ..tasks import find_task
 from ..weights import loading_whole
 from .building import (
@@ -86,17 +86,15 @@ class CollectiveDistill(BaseAlgorithm):
             networks, the peers of collective losses in place of the students; see
             :class:`.FinishedPeers`. Defaults to None.
         folds (dict, optional): ``num_folds``, ``graduate`` and ``seed`` of
-            :class:`~mmdckd.models.cohorts.fold_plan.FoldPlan`: each student is
-            blind to a fold of the training images. Defaults to None: every
-            student sees every image.
+            :class:`.FoldPlan`: each student is blind to a fold of the training
+            images. Defaults to None: every student sees every image.
         allow_random_teacher (bool): Whether a teacher, or a finished peer,
             without weights is accepted. Defaults to False.
         student_trainable (bool): Whether the students train. If False, only
             modules of the distiller do, such as connectors. Defaults to True.
         calculate_student_loss (bool): Whether the students have a task loss.
             Defaults to True.
-        data_preprocessor (dict, optional): Config of the data preprocessor.
-            Defaults to None, the one of the students.
+        data_preprocessor (dict, optional): Defaults to None: the students' own.
         init_cfg (dict, optional): Initialization config. Defaults to None.
         module_inplace (bool, optional): Whether modules may work in place.
             Defaults to None: only if nothing but logits is recorded.
@@ -125,8 +123,7 @@ class CollectiveDistill(BaseAlgorithm):
             hold other students; :func:`.spreading.spread` sets it.
 
     Raises:
-        ValueError: If the members do not fit together; the message names the
-            config key, what is expected and what was got.
+        ValueError: If an option is invalid, or the members do not fit together.
     """
 
     def __init__(
@@ -157,6 +154,9 @@ class CollectiveDistill(BaseAlgorithm):
         task: Optional[str] = None,
     ) -> None:
         check_choice('parallel', parallel, PARALLEL)
+        check_bool('channels_last', channels_last)
+        if cuda_graphs is not None:
+            check_bool('cuda_graphs', cuda_graphs)
         cohort = build_cohort(architecture, num_students, students, data_preprocessor)
         super().__init__(cohort, init_cfg=init_cfg, module_inplace=True)
         self.student_trainable = student_trainable
@@ -168,7 +168,7 @@ class CollectiveDistill(BaseAlgorithm):
         self.teachers = teachers = build_teachers(teacher, teacher_ckpt, build, cohort)
         key = 'students' if architecture is None else 'architecture'
         self.task = find_task(task, members_by_key(cohort, teachers, key))
-        self.views = views
+        self.views, self.memory, self.parallel = views, memory, parallel
         self.data_preprocessor = build_preprocessor(
             self.data_preprocessor, views, len(cohort), teacher_trainable
         )
@@ -177,6 +177,7 @@ class CollectiveDistill(BaseAlgorithm):
         set_learning(cohort, self.distiller, student_trainable, calculate_student_loss)
         if module_inplace is None:
             module_inplace = self.distiller.records_logits_alone
+        check_bool('module_inplace', module_inplace)
         self.module_inplace = module_inplace
         networks = [holder.model for holder in teachers]
         if not module_inplace:
@@ -223,7 +224,6 @@ class CollectiveDistill(BaseAlgorithm):
             use_channels_last(self)
         self.before_stop: Optional[Callable[[], str]] = None
         self.distillation_stopped = False
-        self.memory, self.parallel = memory, parallel
         self.exchange: Optional[Exchange] = None
         self._first_step = True
         watched = [self.distiller, *(teachers if teacher_trainable else [])]

@@ -95,6 +95,13 @@ def test_a_config_of_mmcls_is_refused_with_that_of_mmpretrain():
         resolve_network(dict(cfg_path=f'mmcls::{path}'), 'key')
 
 
+def test_a_word_is_no_choice_of_a_head():
+    """'False' counted as True."""
+    cfg = dict(type='LeNet5', pretrained='lenet.pth', new_head='False')
+    with pytest.raises(ValueError, match='`key.new_head`: expected True or False, got'):
+        resolve_network(cfg, 'key')
+
+
 @pytest.mark.parametrize(
     'path', ['dckd_r34_r18_digits.py', 'teachers/resnet34_digits.py']
 )

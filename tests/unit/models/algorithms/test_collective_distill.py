@@ -455,6 +455,25 @@ def test_bad_configs_are_named(cfg, message):
         build(**base)
 
 
+@pytest.mark.parametrize(
+    'option',
+    [
+        'teacher_trainable',
+        'teacher_norm_eval',
+        'allow_random_teacher',
+        'student_trainable',
+        'calculate_student_loss',
+        'module_inplace',
+        'channels_last',
+        'cuda_graphs',
+    ],
+)
+def test_a_word_is_neither_true_nor_false(option):
+    """'False' counted as True."""
+    with pytest.raises(ValueError, match=f"`{option}`: expected True or False, got '"):
+        distil(**{option: 'False'})
+
+
 def test_a_network_that_is_no_dict_is_refused():
     with pytest.raises(TypeError, match='`architecture`'):
         distil(architecture=3)
