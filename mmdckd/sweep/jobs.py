@@ -2,18 +2,22 @@
 """Starts the processes of runs: on this machine, or through a cluster's queue."""
 
 import os
+import os.path as osp
 import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Sequence
 
 from mmdckd.errors import invalid
+from mmdckd.io.files import write_text
 
 #: The longest that a job may take, in minutes, unless the sweep says otherwise.
 _MINUTES = 24 * 60
+#: Slurm's states of a job that is queued or running.
+_ACTIVE = ('PENDING', 'RUNNING')
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,13 @@ class Command:
         arguments (List[str]): The program and its arguments.
         log_file (str): The file that its output is appended to.
         environment (Dict[str, str]): Additional environment variables.
+        job_file (str): The file for the number of its job in Slurm's queue.
     """
 
     arguments: List[str]
     log_file: str
     environment: Dict[str, str]
+    job_file: str
 
     def open(self) -> subprocess.Popen:
         """Start it. It ends when its standard input is closed."""
@@ -68,6 +74,10 @@ class Processes:
         """Start each command in a process of its own."""
         return [command.open() for command in commands]
 
+    def find(self, job_files: Sequence[str]) -> Dict[str, Job]:
+        """Return no processes: they end with the one that started them."""
+        return {}
+
 
 class ClusterJobs:
     """Submits jobs with `submitit <https://github.com/facebookincubator/submitit>`_.
@@ -89,6 +99,8 @@ class ClusterJobs:
         submitit = _import_submitit()
         parameters = dict({'timeout_min': _MINUTES}, **settings)
         cluster = parameters.pop('cluster')
+        # Slurm alone knows its jobs by number.
+        self._job_class = submitit.SlurmJob if cluster == 'slurm' else None
         try:
             self._executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
             self._executor.update_parameters(**parameters)
@@ -105,7 +117,34 @@ class ClusterJobs:
             else:
                 with self._executor.batch():
                     jobs = [self._executor.submit(each.run) for each in commands]
+        if self._job_class is not None:
+            for command, job in zip(commands, jobs):
+                with suppress(OSError):
+                    write_text(command.job_file, job.job_id)
         return [_SubmittedJob(job) for job in jobs]
+
+    def find(self, job_files: Sequence[str]) -> Dict[str, Job]:
+        """Return the jobs of an earlier sweep that are queued or running.
+
+        Args:
+            job_files (Sequence[str]): The files with the numbers of jobs.
+
+        Returns:
+            Dict[str, Job]: The jobs, by file.
+        """
+        if self._job_class is None:
+            return {}
+        jobs = {}
+        # All of them first: then Slurm is asked once.
+        for path in job_files:
+            if osp.isfile(path):
+                with open(path, encoding='utf-8') as file:
+                    jobs[path] = self._job_class(self._executor.folder, file.read())
+        return {
+            path: _SubmittedJob(job)
+            for path, job in jobs.items()
+            if not job.done() and job.state in _ACTIVE
+        }
 
 
 class _SubmittedJob:

@@ -82,6 +82,7 @@ class Scheduler:
         self._slots = slots
         self._resume = resume
         self._launcher = launcher or Processes()
+        self._take_over()
 
     def __enter__(self) -> 'Scheduler':
         return self
@@ -138,6 +139,17 @@ class Scheduler:
             len(self._slots),
         )
 
+    def _take_over(self) -> None:
+        """Wait for the jobs of an earlier sweep that was killed."""
+        found = self._launcher.find([_job_file(run) for run in self.waiting])
+        runs = [run for run in self.waiting if _job_file(run) in found]
+        self.waiting = [run for run in self.waiting if run not in runs]
+        now = time.monotonic()
+        self.running = [
+            Process(run, found[_job_file(run)], slot, now)
+            for slot, run in enumerate(runs)
+        ]
+
     def _give_up(self) -> List[Run]:
         """Remove the runs whose teacher failed."""
         coming = [*self.waiting, *(process.run for process in self.running)]
@@ -155,12 +167,7 @@ class Scheduler:
         """Remove the runs that a job of an earlier sweep has finished. A teacher
         has to be there as well, with its weights."""
         teachers = [run.teacher for run in self.waiting]
-        finished = [
-            run
-            for run in self.waiting
-            if osp.isfile(run.result_file)
-            and (run not in teachers or run.checkpoint is not None)
-        ]
+        finished = [run for run in self.waiting if _is_finished(run, teachers)]
         self.waiting = [run for run in self.waiting if run not in finished]
         return finished
 
@@ -168,11 +175,14 @@ class Scheduler:
         """Start runs, and return those that cannot be started: the disk is full, or
         the cluster takes no job."""
         free = sorted(set(range(len(self._slots))) - {p.slot for p in self.running})
+        teachers = [run.teacher for run in self.waiting]
         ready = [
             run
             for run in self.waiting
             if (run.teacher is None or run.teacher.checkpoint is not None)
             and not _is_locked(run.lock_file)
+            # A job may have written its result since, and then left the lock.
+            and not _is_finished(run, teachers)
         ]
         chosen = list(zip(ready, free))
         commands, starting = [], []
@@ -217,13 +227,24 @@ class Scheduler:
             run.lock_file,
             '--end-with-stdin',
         ]
-        return Command(arguments, run.log_file, self._slots[slot])
+        return Command(arguments, run.log_file, self._slots[slot], _job_file(run))
+
+
+def _job_file(run: Run) -> str:
+    return osp.splitext(run.lock_file)[0] + '.job'
 
 
 def _killed_by(number: int) -> str:
     name = signal.Signals(number).name
     memory = ', as when memory runs out' if number == signal.SIGKILL else ''
     return f'killed by {name}{memory}'
+
+
+def _is_finished(run: Run, teachers: Sequence[Optional[Run]]) -> bool:
+    """Return whether a run has its result and, as a teacher, its weights."""
+    return osp.isfile(run.result_file) and (
+        run not in teachers or run.checkpoint is not None
+    )
 
 
 def _is_locked(path: str) -> bool:

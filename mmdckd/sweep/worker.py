@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Dict, List, Optional
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.registry import RUNNERS
@@ -163,14 +163,12 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.end_with_stdin:
         _end_with_parent()
     spare_repeated_work()
-    try:
-        with FileLock(args.lock, timeout=0):
+    with FileLock(args.lock):
+        # A job that was submitted twice, by a sweep that was killed and the next
+        # one, waits for the other one and leaves its result alone.
+        if not osp.isfile(args.result):
             result = run(Config.fromfile(args.config), args.progress)
             write_text(args.result, json.dumps(result))
-    except Timeout:
-        raise SystemExit(
-            f'error: another process already trains {args.config}.'
-        ) from None
 
 
 if __name__ == '__main__':

@@ -29,7 +29,6 @@ REASONS = {
         'the dataset ',
         '{} cannot be ',
     ),
-    'sweep/worker.py': ('error: another process already trains ',),
 }
 
 

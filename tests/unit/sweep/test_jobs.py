@@ -2,7 +2,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -10,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 from mmengine.config import Config
+from submitit import SlurmJob
 
-from helpers import warm
 from helpers.sweeps import write_cohort, write_spec, write_teacher
+from mmdckd.sweep import scheduler as scheduler_module
 from mmdckd.sweep.jobs import ClusterJobs, Command, Processes
 from mmdckd.sweep.plan import Run
 from mmdckd.sweep.running import run_sweep
@@ -29,11 +29,16 @@ echo "$@" >> "$NOTES/calls"
 cat "$1" >> "$NOTES/script"
 echo Submitted batch job 12
 """
+#: Knows the states of the jobs that a file lists.
+SACCT = '#!/bin/sh\ncat "$NOTES/states"\n'
 
 
 def command(tmp_path, code, who='student'):
     return Command(
-        [sys.executable, '-c', code], str(tmp_path / f'{who}.log'), dict(WHO=who)
+        [sys.executable, '-c', code],
+        str(tmp_path / f'{who}.log'),
+        dict(WHO=who),
+        str(tmp_path / f'{who}.job'),
     )
 
 
@@ -96,6 +101,7 @@ def slurm(tmp_path, monkeypatch):
     texts = dict(
         sbatch=SBATCH,
         srun='#!/bin/sh\n',
+        sacct=SACCT,
         scancel='#!/bin/sh\necho "$@" >> "$NOTES/canceled"\nexit 1\n',
     )
     for name, text in texts.items():
@@ -103,6 +109,7 @@ def slurm(tmp_path, monkeypatch):
         (programs / name).chmod(0o755)
     monkeypatch.setenv('PATH', str(programs), prepend=os.pathsep)
     monkeypatch.setenv('NOTES', str(tmp_path))
+    SlurmJob.watcher.clear()
 
 
 def test_the_other_runs_are_stopped_if_one_cannot_be(tmp_path, slurm, capsys):
@@ -177,17 +184,76 @@ def test_a_run_of_an_earlier_sweep_is_waited_for(tmp_path):
     assert not scheduler.busy
 
 
-def test_a_second_worker_of_a_run_is_refused(tmp_path):
-    lock = str(tmp_path / 'lock')
-    with FileLock(lock):
-        done = subprocess.run(
-            [warm.python(), '-m', 'mmdckd.sweep.worker', 'config.py', 'result.json']
-            + ['--progress', 'progress.txt', '--lock', lock],
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 1
-    assert 'error: another process already trains config.py' in done.stderr
+@pytest.fixture
+def killed_sweep(tmp_path, slurm):
+    """The runs of a sweep that was killed when its jobs were in the queue."""
+    runs = [Run(x, Config(), '0', 0, None, '', str(tmp_path / 'runs')) for x in 'ab']
+    for run in runs:
+        run.complete_config = lambda resume: Config()
+    schedule(tmp_path, runs).poll()
+    return runs
+
+
+def schedule(tmp_path, runs):
+    cluster = ClusterJobs(dict(cluster='slurm'), str(tmp_path / 'jobs'))
+    return Scheduler(runs, [{}] * len(runs), launcher=cluster)
+
+
+def set_states(tmp_path, **states):
+    SlurmJob.watcher.clear()  # as in another process
+    lines = [f'12_{number[1:]}|{state}|' for number, state in states.items()]
+    (tmp_path / 'states').write_text('\n'.join(['JobID|State|NodeList', *lines]))
+
+
+def num_submitted(tmp_path):
+    return len((tmp_path / 'calls').read_text().splitlines())
+
+
+def test_the_next_call_waits_for_queued_jobs(tmp_path, killed_sweep):
+    set_states(tmp_path, _0='PENDING', _1='RUNNING')
+    scheduler = schedule(tmp_path, killed_sweep)
+    assert scheduler.poll() == []
+    assert [process.run for process in scheduler.running] == killed_sweep
+    for run in killed_sweep:
+        with open(run.result_file, 'w') as file:
+            file.write('{}')
+    set_states(tmp_path, _0='COMPLETED', _1='COMPLETED')
+    assert scheduler.poll() == [(run, True) for run in killed_sweep]
+    assert not scheduler.busy
+    assert num_submitted(tmp_path) == 1
+
+
+def test_the_next_call_cancels_queued_jobs_when_it_is_stopped(tmp_path, killed_sweep):
+    set_states(tmp_path, _0='PENDING', _1='PENDING')
+    with pytest.raises(KeyboardInterrupt), schedule(tmp_path, killed_sweep):
+        raise KeyboardInterrupt
+    assert (tmp_path / 'canceled').read_text() == '12_0\n12_1\n'
+
+
+@pytest.mark.parametrize('states', [dict(_0='FAILED', _1='TIMEOUT'), {}])
+def test_the_next_call_repeats_jobs_that_are_not_queued(tmp_path, killed_sweep, states):
+    set_states(tmp_path, **states)
+    scheduler = schedule(tmp_path, killed_sweep)
+    assert scheduler.poll() == []
+    assert [process.run for process in scheduler.running] == killed_sweep
+    assert num_submitted(tmp_path) == 2
+
+
+def test_a_run_that_finishes_meanwhile_is_not_started_again(tmp_path, monkeypatch):
+    """A job of an earlier sweep ends after its result was looked for."""
+    run = Run('a', Config(), '0', 0, None, '', str(tmp_path))
+    os.makedirs(run.folder)
+
+    def finish(_):
+        with open(run.result_file, 'w') as file:
+            file.write('{}')
+        return False
+
+    monkeypatch.setattr(scheduler_module, '_is_locked', finish)
+    scheduler = Scheduler([run], [{}])
+    assert scheduler.poll() == []
+    assert scheduler.poll() == [(run, True)]
+    assert os.path.isfile(run.result_file)
 
 
 @pytest.mark.slow

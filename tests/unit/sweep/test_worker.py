@@ -2,14 +2,17 @@
 import json
 import os
 import subprocess
+import threading
 import time
 
 import pytest
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from helpers import warm
 from helpers.sweeps import write_cohort, write_spec, write_teacher
+from mmdckd.sweep import worker
 from mmdckd.sweep.files import write_config
 from mmdckd.sweep.plan import make_plan
 from mmdckd.sweep.progress import read_progress
@@ -167,9 +170,30 @@ def test_without_validation_there_is_no_best_epoch(tmp_path):
 
 def test_the_same_run_gives_the_same_result(tmp_path):
     run = plan_one(tmp_path, write_teacher(tmp_path / 't.py'))
-    first, second = work(run), work(run)
+    first = work(run)
+    os.remove(run.result_file)
+    second = work(run)
     for key in ('last', 'best', 'train_flops', 'parameters'):
         assert first[key] == second[key]
+
+
+def test_a_second_worker_waits_for_the_first_and_keeps_its_result(
+    tmp_path, monkeypatch
+):
+    """Its job was submitted again, before or after the first one had started."""
+    trained, ended = [], []
+    monkeypatch.setattr(worker, 'run', lambda *_: trained.append('again'))
+    config, result, lock = (str(tmp_path / name) for name in ('c.py', 'r', 'l'))
+    arguments = [config, result, '--progress', 'progress.txt', '--lock', lock]
+    thread = threading.Thread(target=lambda: ended.append(main(arguments)))
+    with FileLock(lock):
+        thread.start()
+        with open(result, 'w') as file:
+            file.write('{"first": 1}')
+    thread.join(60)
+    assert (trained, ended) == ([], [None])
+    with open(result) as file:
+        assert file.read() == '{"first": 1}'
 
 
 def test_a_worker_ends_when_its_input_does(tmp_path):
