@@ -1,45 +1,25 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Read the records of a run from its folder."""
 
-import os
+import math
 import os.path as osp
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from glob import escape, glob
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 from mmengine.config import Config
 
 from mmdckd import names
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
-from mmdckd.io.data import ArraySpec, read_arrays, read_json
 from mmdckd.names import TEACHER
 
 from .choice import Choice, Rules, choose, rules_of
 from .curves import Curves, curves_of, read_records, students_of
+from .hook_files import read_members, read_statistics
 from .measures import ACCURACY
-
-#: The file with the results of :meth:`mmdckd.evaluation.CohortSums.arrays` and
-#: :meth:`mmdckd.evaluation.Predictions.arrays`.
-STATISTICS = dict(
-    members=ArraySpec('U', 1),
-    students=ArraySpec('U', 1),
-    classes=ArraySpec('U', 1),
-    tau=ArraySpec('fiu', 0),
-    step=ArraySpec('iu', 0),
-    bins=ArraySpec('f', 3),
-    agreement=ArraySpec('f', 2),
-    correlation=ArraySpec('f', 3, optional=True),
-    confusion=ArraySpec('iu', 3, optional=True),
-    labels=ArraySpec('iu', 1, optional=True),
-    top=ArraySpec('iu', 2, optional=True),
-    confidence=ArraySpec('f', 2, optional=True),
-    numbers=ArraySpec('i', 1, optional=True),
-    files=ArraySpec('u', 1, optional=True),
-)
-
 
 #: The folder in which ``mmdckd train --data`` trains the students.
 STUDENTS = 'students'
@@ -110,7 +90,7 @@ class RecordedRun:
     @property
     def by_iteration(self) -> bool:
         """bool: Whether its validations are counted in iterations."""
-        return 'max_iters' in (self.config.get('train_cfg') or {})
+        return _counts_iterations(self.config)
 
     @property
     def unit(self) -> str:
@@ -211,40 +191,63 @@ def read_run(folder: str, name: Optional[str] = None) -> RecordedRun:
             "<time>/vis_data/scalars.json, which MMEngine's LocalVisBackend writes, "
             f'got {folder!r}.{hint}'
         )
-    training: List[Dict[str, Any]] = []
-    validation: List[Dict[str, Any]] = []
-    for log in logs:
-        records = list(read_records(osp.join(log, 'scalars.json')))
-        # For validations, only the metrics are logged.
-        training = _follow(training, [r for r in records if 'iter' in r])
-        validation = _follow(validation, [r for r in records if 'iter' not in r])
+    config = _read_config(osp.join(logs[-1], 'config.py'))
+    training, validation, ends = _read_logs(logs, _counts_iterations(config))
     if not training and not validation:
         raise ValueError(
             'Invalid `WORK_DIR`: expected a run that has logged iterations, got '
             f'{folder!r}, which has none yet. Wait until the first ones are logged.'
         )
-    statistics = _newest(logs, 'cohort_statistics.npz')
-    members = _newest(logs, 'cohort_summary.json')
-    run = RecordedRun(
-        name,
-        folder,
-        training,
-        validation,
-        _read_config(osp.join(logs[-1], 'config.py')),
-        environment=_environment(osp.dirname(logs[-1])),
-    )
-    for log in reversed(logs):
-        best = osp.join(log, 'best_statistics.npz')
-        if run.best is not None and osp.exists(best):
-            arrays = _read_statistics(best)
-            if int(arrays['step']) == run.best.step:
-                run.statistics = arrays
-                break
-    if run.statistics is None and statistics:
-        run.statistics = _read_statistics(statistics)
-    if members:
-        run.members = _read_members(members)
+    environment = _environment(osp.dirname(logs[-1]))
+    run = RecordedRun(name, folder, training, validation, config, environment)
+    if run.best is not None:
+        run.statistics = _newest_statistics(ends, 'best_statistics.npz', run.best.step)
+    if run.statistics is None:
+        run.statistics = _newest_statistics(ends, 'cohort_statistics.npz')
+    for path in _existing(ends, 'cohort_summary.json'):
+        run.members = read_members(path)
+        break
     return run
+
+
+def _counts_iterations(config: Config) -> bool:
+    return 'max_iters' in (config.get('train_cfg') or {})
+
+
+def _read_logs(
+    logs: List[str], by_iteration: bool
+) -> Tuple[List[Dict[str, Any]], List[Dict[str, Any]], Dict[str, float]]:
+    """Read what a run has logged, without what it has done again since.
+
+    Args:
+        logs (List[str]): The folders of its logs, in order.
+        by_iteration (bool): Whether its validations are counted in iterations.
+
+    Returns:
+        tuple: The values of iterations, those of validations, and the logs that they
+        are from, newest first, each with the first validation that was done again.
+    """
+    training: List[Dict[str, Any]] = []
+    validation: List[Dict[str, Any]] = []
+    ends: Dict[str, float] = {}
+    trained_again = validated_again = math.inf
+    for log in reversed(logs):
+        records = list(read_records(osp.join(log, 'scalars.json')))
+        # For validations, only the metrics are logged.
+        trained = [r for r in records if 'iter' in r]
+        validated = [r for r in records if 'iter' not in r]
+        training_left = [r for r in trained if r['step'] < trained_again]
+        validation_left = [r for r in validated if r['step'] < validated_again]
+        if training_left or validation_left:
+            ends[log] = validated_again
+        training = training_left + training
+        validation = validation_left + validation
+        trained_again = min([trained_again, *(r['step'] for r in trained)])
+        # A run that is started again has no validation at first.
+        unit = 'iter' if by_iteration else 'epoch'
+        steps = [r['step'] for r in validated] + [r[unit] for r in trained if unit in r]
+        validated_again = min([validated_again, *steps])
+    return training, validation, ends
 
 
 def _logs(folder: str) -> List[str]:
@@ -263,77 +266,27 @@ def _read_config(path: str) -> Config:
         raise ValueError(f'Invalid file {path!r}: {error}') from error
 
 
-def _read_statistics(path: str) -> Dict[str, np.ndarray]:
-    arrays = read_arrays(path, STATISTICS)
-    members, classes = len(arrays['members']), len(arrays['classes'])
-    own = len(arrays['bins'])
-    for name, shape in dict(
-        correlation=(members, classes, classes),
-        confusion=(own, classes, classes),
-        agreement=(own, own),
-    ).items():
-        if name in arrays and arrays[name].shape != shape or own > members:
-            raise ValueError(
-                f'Invalid file {path!r}: expected {name!r} of shape {shape}, '
-                f'got {arrays[name].shape}.'
-            )
-    if 'labels' in arrays:
-        _check_predictions(arrays, path)
-    if not set(arrays['students']) <= set(arrays['members'][:own]):
-        raise ValueError(
-            f'Invalid file {path!r}: expected students that are members, got others.'
-        )
-    return arrays
+def _newest_statistics(
+    ends: Dict[str, float], name: str, step: Optional[int] = None
+) -> Optional[Dict[str, np.ndarray]]:
+    """Return the newest statistics of a validation that was not done again.
+
+    Args:
+        ends (Dict[str, float]): The logs of :func:`_read_logs`.
+        name (str): The name of the file.
+        step (int, optional): The validation. Defaults to None: any.
+    """
+    for path in _existing(ends, name):
+        arrays = read_statistics(path)
+        found = int(arrays['step'])
+        if found < ends[osp.dirname(path)] and step in (None, found):
+            return arrays
+    return None
 
 
-def _check_predictions(arrays: Dict[str, np.ndarray], path: str) -> None:
-    """Check that the arrays of predictions are consistent."""
-    own, images = len(arrays['bins']), len(arrays['labels'])
-    shapes = dict(top=(own, images), confidence=(own, images), numbers=(images,))
-    for name, shape in shapes.items():
-        if name not in arrays or arrays[name].shape != shape:
-            raise ValueError(f'Invalid file {path!r}: expected {name!r} of {shape}.')
-    for name in ('labels', 'top'):
-        array, classes = arrays[name], len(arrays['classes'])
-        if array.size and not 0 <= array.min() <= array.max() < classes:
-            raise ValueError(
-                f'Invalid file {path!r}: expected {name!r} with {classes} classes, '
-                'got others.'
-            )
-
-
-def _read_members(path: str) -> List[Dict[str, Any]]:
-    members = read_json(path)
-    kinds = dict(
-        name=str, role=str, network=str, parameters=int, macs=int, sources=dict
-    )
-    if not isinstance(members, list) or not all(
-        isinstance(member, dict)
-        and {*member} == {*kinds}
-        and all(isinstance(member[key], kind) for key, kind in kinds.items())
-        and all(
-            isinstance(names, list) and all(isinstance(name, str) for name in names)
-            for names in member['sources'].values()
-        )
-        for member in members
-    ):
-        raise ValueError(
-            f'Invalid file {path!r}: expected a list of members '
-            f'with {", ".join(kinds)}.'
-        )
-    return members
-
-
-def _follow(before: List[dict], after: List[dict]) -> List[dict]:
-    if not after:
-        return before
-    first = min(record['step'] for record in after)
-    return [record for record in before if record['step'] < first] + after
-
-
-def _newest(logs: List[str], name: str) -> Optional[str]:
-    paths = [osp.join(log, name) for log in logs]
-    return next(filter(os.path.exists, reversed(paths)), None)
+def _existing(logs: Iterable[str], name: str) -> Iterator[str]:
+    """Yield the paths of a file in the folders of logs that have it."""
+    return filter(osp.exists, (osp.join(log, name) for log in logs))
 
 
 def _environment(folder: str) -> str:

@@ -1,8 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
 
+import numpy as np
 import pytest
 
+from helpers.cohort_arrays import cohort_arrays
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
@@ -105,6 +107,57 @@ def test_a_run_from_the_start_replaces_one_that_went_further(tmp_path):
         1: 51.5,
         2: 52.5,
     }
+
+
+def start_again(folder, lines, config='train_cfg = dict(max_epochs=9)'):
+    """Add a log that has no validation yet."""
+    vis_data = record(folder, (), '20260101_000001')
+    (vis_data / 'config.py').write_text(config)
+    (vis_data / 'scalars.json').write_text(
+        ''.join(json.dumps(line) + '\n' for line in lines)
+    )
+    return vis_data
+
+
+def write_statistics(vis_data, name, step):
+    np.savez(vis_data / name, **{**cohort_arrays(), 'step': np.array(step)})
+
+
+def test_a_run_that_is_started_again_has_no_validation_at_first(tmp_path):
+    """Those of the run before it are not results of the new config."""
+    before = record(tmp_path, (1, 2))
+    write_statistics(before, 'best_statistics.npz', 2)
+    write_statistics(before, 'cohort_statistics.npz', 2)
+    assert read_run(str(tmp_path)).statistics['step'] == 2
+    start_again(tmp_path, [dict(loss=1.0, epoch=1, iter=1, step=1)])
+    run = read_run(str(tmp_path))
+    assert (run.validation, run.best, run.statistics) == ([], None, None)
+    assert [r['iter'] for r in run.training] == [1]
+
+
+def test_a_run_that_is_resumed_keeps_the_validations_before(tmp_path):
+    before = record(tmp_path, (1, 2, 3))
+    write_statistics(before, 'cohort_statistics.npz', 3)
+    write_statistics(before, 'best_statistics.npz', 2)
+    start_again(tmp_path, [dict(loss=1.0, epoch=3, iter=5, step=5)])
+    run = read_run(str(tmp_path))
+    assert [r['step'] for r in run.validation] == [1, 2]
+    assert run.best.step == run.statistics['step'] == 2
+
+
+def test_statistics_of_a_validation_that_was_done_again_are_not_shown(tmp_path):
+    """The run that did it again stores none."""
+    write_statistics(record(tmp_path, (1, 2)), 'best_statistics.npz', 2)
+    record(tmp_path, (2,), '20260101_000001', offset=0.5)
+    run = read_run(str(tmp_path))
+    assert run.best.step == 2 and run.statistics is None
+
+
+def test_a_run_by_iteration_is_resumed_at_an_iteration(tmp_path):
+    record(tmp_path, (1, 2, 3, 4))
+    line = dict(loss=1.0, epoch=1, iter=3, step=3)
+    start_again(tmp_path, [line], 'train_cfg = dict(max_iters=9)')
+    assert [r['step'] for r in read_run(str(tmp_path)).validation] == [1, 2]
 
 
 def test_a_start_that_has_logged_nothing_changes_nothing(tmp_path):
