@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Show the progress of a running sweep."""
 
+import sys
 from typing import IO, Dict, Optional, cast
 
 from rich.console import Console
@@ -24,7 +25,13 @@ class Display:
     """
 
     def __init__(self, total: int) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self.console = Console(
+            # With FORCE_COLOR, Rich takes a pipe for a terminal.
+            force_terminal=None if is_terminal else False,
+            highlight=False,
+            soft_wrap=True,
+        )
         # A sweep of days outlives the terminal that it was started in.
         self.console.file = cast(IO[str], TolerantOutput(self.console.file))
         self.total = total

@@ -3,6 +3,8 @@ import io
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 from mmdckd.sweep.display import Display
 
 
@@ -41,6 +43,23 @@ def test_a_terminal_shows_names_that_it_cannot_encode(monkeypatch):
         show(display, 'é, seed 0')
     terminal.flush()
     assert b'[1/2] \\xe9, seed 0: ok' in terminal.buffer.getvalue()
+
+
+def test_a_name_in_brackets_is_shown_as_it_is(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    run = SimpleNamespace(run='dckd [/b] [red]', part=0.5, seconds=3.0)
+    with Display(1) as display:
+        display.update(SimpleNamespace(running=[run], busy=False))
+    terminal.flush()
+    assert b'dckd [/b] [red]' in terminal.buffer.getvalue()
+
+
+@pytest.mark.parametrize('name', ['FORCE_COLOR', 'TTY_COMPATIBLE'])
+def test_a_pipe_has_no_control_characters(monkeypatch, capsys, name):
+    monkeypatch.setenv(name, '1')
+    with Display(1) as display:
+        show(display, 'kd, seed 0')
+    assert capsys.readouterr().out.strip() == '[1/1] kd, seed 0: ok'
 
 
 def test_a_terminal_that_is_closed_does_not_end_the_sweep(monkeypatch):

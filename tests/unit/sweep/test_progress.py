@@ -1,14 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-import io
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from mmdckd.sweep.display import Display
 from mmdckd.sweep.progress import ProgressFileHook, read_progress, seconds_left
 
 
@@ -80,16 +76,6 @@ def test_the_pace_is_that_since_the_run_was_resumed(tmp_path, clock):
     runner.iter = 31
     hook.after_train_iter(runner)
     assert read_progress(path) == (32 / 40, 32.0)
-
-
-def test_a_name_in_brackets_is_shown_as_it_is(monkeypatch):
-    out = io.StringIO()
-    console = partial(Console, file=out, force_terminal=True, width=80)
-    monkeypatch.setattr('mmdckd.sweep.display.Console', console)
-    run = SimpleNamespace(run='dckd [/b] [red]', part=0.5, seconds=3.0)
-    with Display(1) as display:
-        display.update(SimpleNamespace(running=[run], busy=False))
-    assert 'dckd [/b] [red]' in out.getvalue()
 
 
 def test_a_run_outlives_a_full_disk(monkeypatch):
