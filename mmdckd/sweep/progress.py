@@ -12,18 +12,25 @@ from mmdckd.io.files import write_text
 
 
 class ProgressFileHook(Hook):
-    """Writes the progress of training and the remaining time to a file.
+    """Writes the progress of a run and the remaining time to a file.
 
     Training goes on if the file cannot be written, as on a full disk.
 
     Args:
         path (str): The file.
         interval (float): Seconds between two updates. Defaults to 1.
+        before (float): The part of the run that earlier phases take, from 0 to 1.
+            Defaults to 0.
+        share (float): The part of the run that this training takes. Defaults to 1.
     """
 
-    def __init__(self, path: str, interval: float = 1.0) -> None:
+    def __init__(
+        self, path: str, interval: float = 1.0, before: float = 0.0, share: float = 1.0
+    ) -> None:
         self.path = path
         self.interval = interval
+        self.before = before
+        self.share = share
 
     def before_train(self, runner) -> None:
         """Record the first iteration, which may be that of a checkpoint."""
@@ -37,7 +44,10 @@ class ProgressFileHook(Hook):
             self._next = now + self.interval
             done = runner.iter + 1
             pace = (now - self._start) / (done - self._first)
-            part, left = done / runner.max_iters, pace * (runner.max_iters - done)
+            # The iterations of all phases, if they take as long in each.
+            total = runner.max_iters / self.share
+            part = self.before + done / total
+            left = pace * (total - self.before * total - done)
             with contextlib.suppress(OSError):
                 write_text(self.path, f'{part} {left}')
 

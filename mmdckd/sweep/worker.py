@@ -52,7 +52,8 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
         ``students`` on.
     """
     start = time.perf_counter()
-    runner = train_phases(cfg, partial(_train, progress_file=progress_file))
+    train = partial(_train, progress_file=progress_file, parts=_parts(phases_of(cfg)))
+    runner = train_phases(cfg, train)
     seconds = time.perf_counter() - start
 
     best_file = runner.message_hub.get_info('best_ckpt')
@@ -93,14 +94,32 @@ def run(cfg: Config, progress_file: str) -> Dict[str, Any]:
     )
 
 
-def _train(cfg: Config, progress_file: str) -> Runner:
-    """Train, and write the cost to the folder of the run."""
+def _parts(phases: List[Phase]) -> Dict[str, Dict[str, float]]:
+    """Return, by work folder, the part of the run ``before`` each phase, and its own
+    ``share``. Phases that are not counted in the same unit have equal shares."""
+    lengths: List[Any] = [1] * len(phases)
+    loops = [phase.config.get('train_cfg') or {} for phase in phases]
+    for unit in ('max_epochs', 'max_iters'):
+        given: List[Any] = [loop.get(unit) for loop in loops]
+        if all(is_number(length) and length > 0 for length in given):
+            lengths = given
+    shares = [length / sum(lengths) for length in lengths]
+    return {
+        phase.config.work_dir: dict(before=sum(shares[:index]), share=shares[index])
+        for index, phase in enumerate(phases)
+    }
+
+
+def _train(
+    cfg: Config, progress_file: str, parts: Dict[str, Dict[str, float]]
+) -> Runner:
+    """Train a phase, and write its cost to its folder."""
     set_all_dataloader_defaults(cfg)  # a phase can change them
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     cost = StepCostHook()
     runner.register_hook(cost)
     runner.register_hook(CurvesHook())
-    runner.register_hook(ProgressFileHook(progress_file))
+    runner.register_hook(ProgressFileHook(progress_file, **parts[cfg.work_dir]))
     runner.train()
     if cost.flops is not None:  # a run that is resumed at its end makes no step
         note = dict(train_flops=cost.flops * runner.iter)

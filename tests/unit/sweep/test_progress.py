@@ -78,6 +78,20 @@ def test_the_pace_is_that_since_the_run_was_resumed(tmp_path, clock):
     assert read_progress(path) == (32 / 40, 32.0)
 
 
+def test_the_progress_of_a_phase_is_that_of_the_run(tmp_path, clock):
+    """Iterations 1 to 100 of 400, then 101 to 400, a second each."""
+    path, told = str(tmp_path / 'progress.txt'), []
+    for before, length in ((0.0, 100), (0.25, 300)):
+        hook = ProgressFileHook(path, before=before, share=length / 400)
+        runner = SimpleNamespace(iter=0, max_iters=length)
+        hook.before_train(runner)
+        for runner.iter in range(100):
+            clock.now += 1
+            hook.after_train_iter(runner)
+        told.append(read_progress(path))
+    assert told == [(0.25, 300), (0.5, 200)]
+
+
 def test_a_run_outlives_a_full_disk(monkeypatch):
     written = []
 

@@ -177,6 +177,31 @@ def test_the_same_run_gives_the_same_result(tmp_path):
         assert first[key] == second[key]
 
 
+@pytest.mark.parametrize(
+    'first, parts',
+    [
+        (dict(max_epochs=1), [(0, 0.25), (0.25, 0.75)]),
+        # Its epochs are not known in advance.
+        (dict(_delete_=True, by_epoch=False, max_iters=2), [(0, 0.5), (0.5, 0.5)]),
+    ],
+)
+def test_a_phase_has_a_share_of_the_progress(tmp_path, monkeypatch, first, parts):
+    told, hook = [], worker.ProgressFileHook
+
+    def keep(path, before, share):
+        told.append((before, share))
+        return hook(path, before=before, share=share)
+
+    monkeypatch.setattr(worker, 'ProgressFileHook', keep)
+    phases = [dict(train_cfg=first), {}]
+    config = write_cohort(tmp_path / 'c.py', num_students=2, teacher=False)
+    checks = dict(type='mmdckd.CheckLabelsHook', allow_missing=True)
+    options = {'train_cfg.max_epochs': 3, 'phases': phases}
+    options['default_hooks.check_labels'] = checks
+    work(plan_one(tmp_path, config, **options))
+    assert told == parts
+
+
 def test_a_second_worker_waits_for_the_first_and_keeps_its_result(
     tmp_path, monkeypatch
 ):
