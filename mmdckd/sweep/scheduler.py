@@ -65,7 +65,7 @@ class Scheduler:
 
     Attributes:
         faults (Dict[Run, str]): Why runs failed whose processes cannot tell: they did
-            not start, or were killed.
+            not start, as after a failed teacher, or were killed.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class Scheduler:
             and run.teacher not in coming
         ]
         self.waiting = [run for run in self.waiting if run not in lost]
+        self.faults.update(dict.fromkeys(lost, 'its teacher failed'))
         return lost
 
     def _finished_elsewhere(self) -> List[Run]:

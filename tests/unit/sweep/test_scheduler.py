@@ -2,10 +2,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.config import Config
 
 from mmdckd.sweep.display import duration
+from mmdckd.sweep.plan import Run
 from mmdckd.sweep.running import own_slots
-from mmdckd.sweep.scheduler import make_slots
+from mmdckd.sweep.scheduler import Scheduler, make_slots
 
 
 @given(st.integers(1, 64), st.integers(1, 64))
@@ -37,6 +39,16 @@ def test_the_cores_are_shared_by_the_runs_that_there_are(monkeypatch, jobs):
     slots = own_slots(jobs, 2)
     assert [slot['OMP_NUM_THREADS'] for slot in slots] == ['8', '8']
     assert len(own_slots(jobs, 200)) == (jobs or 16)
+
+
+def test_a_run_whose_teacher_failed_says_so(tmp_path):
+    """Whatever an interrupted run has left in its log."""
+    settings = (Config(), '0', 0)
+    teacher = Run('teacher', *settings, None, '', str(tmp_path))
+    student = Run('student', *settings, teacher, '', str(tmp_path))
+    scheduler = Scheduler([student], [{}])
+    assert scheduler.poll() == [(student, False)]
+    assert scheduler.faults == {student: 'its teacher failed'}
 
 
 def test_durations_read_well():
