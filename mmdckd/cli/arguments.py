@@ -21,6 +21,7 @@ def command_parser(
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.register('type', None, _filled)
     parser.add_argument(
         '--verbose',
         action='store_true',
@@ -28,6 +29,13 @@ def command_parser(
         'hooks, warnings), which otherwise goes only to the log file',
     )
     return parser
+
+
+def _filled(text: str) -> str:
+    """Refuse an empty text, such as that of a shell variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError(f'expected a value, got {text!r}')
+    return text
 
 
 class DictAction(argparse.Action):

@@ -81,6 +81,34 @@ def test_a_config_that_is_no_python(end_of, tmp_path, name, more, text):
     assert str(path) in end_of(name, path, *more) or name in ('convert.razor', 'sweep')
 
 
+@pytest.mark.parametrize(
+    'name, arguments',
+    [
+        ('train', ['config']),
+        ('train', ['c.py', '--work-dir']),
+        ('train', ['c.py', '--resume']),
+        ('train', ['--student', 'resnet18', '--data']),
+        ('train', ['--data', 'photos', '--student']),
+        ('train', ['--data', 'photos', '--student', 'resnet18', '--teacher']),
+        ('train', ['--data', 'photos', '--student', 'resnet18', '--unlabeled']),
+        ('test', ['c.py', 'checkpoint']),
+        ('export', ['RUN']),
+        ('predict', ['model.py', 'IMAGE']),
+        ('report', ['run', '--names']),
+        ('sweep', ['c.py', '--work-dir']),
+        ('convert.razor', ['c.py', 'out']),
+    ],
+)
+def test_an_empty_argument_is_named(capsys, name, arguments):
+    """As of a shell variable that is not set."""
+    *before, named = arguments
+    given = [named] if named.startswith('--') else []
+    with pytest.raises(SystemExit):
+        import_module(f'mmdckd.cli.{name}').main([*before, *given, ''])
+    error = capsys.readouterr().err
+    assert f"error: argument {named}: expected a value, got ''" in error
+
+
 def test_a_part_that_is_none(end_of, tmp_path):
     path = changed(tmp_path, default_hooks__visualization=None)
     (tmp_path / 'a.pth').touch()
