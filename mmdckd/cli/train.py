@@ -191,10 +191,11 @@ def resume_from(cfg: 'Config', checkpoint: str) -> None:
 
 def scale_lr(cfg: 'Config', path: str) -> None:
     """Scale the learning rate with the batch size."""
-    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+    settings = cfg.get('auto_scale_lr')
+    if not isinstance(settings, dict) or 'base_batch_size' not in settings:
         raise SystemExit(
             'error: Invalid `auto_scale_lr`: expected dict(base_batch_size=...) with '
-            f'--auto-scale-lr, got none in {path!r}.'
+            f'--auto-scale-lr, got {settings!r} in {path!r}.'
         )
     cfg.auto_scale_lr.enable = True
 

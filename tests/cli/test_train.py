@@ -313,6 +313,8 @@ def test_auto_scale_lr(merged):
     assert cfg.auto_scale_lr == dict(base_batch_size=64, enable=True)
     with pytest.raises(SystemExit, match='`auto_scale_lr`: expected dict'):
         merged(TEACHER, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr={}')
+    with pytest.raises(SystemExit, match='`auto_scale_lr`: expected dict.*got None'):
+        merged(TEACHER, '--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None')
 
 
 def test_work_dir_of_the_command_line_comes_first(merged):
