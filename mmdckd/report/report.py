@@ -118,7 +118,8 @@ def write_report(runs: Sequence[RecordedRun], out: str) -> str:
         configs=[_bounded(run.config.pretty_text) for run in runs],
     )
     path = osp.join(out, 'report.html')
-    write_text(path, text)
+    # Names of folders may have bytes that are no UTF-8.
+    write_text(path, text.encode('utf-8', 'backslashreplace').decode('utf-8'))
     return path
 
 

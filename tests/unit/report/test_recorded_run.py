@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import json
+import os
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ Runtime environment:
 ------------------------------------------------------------
 
 2026/01/01 00:00:00 - mmengine - INFO - Config:
+"""
+
+
+#: A config with a rule to choose a student.
+CHOSEN = """model = dict(type='A')
+train_cfg = dict(max_epochs=9)
+default_hooks = dict(checkpoint=dict(save_best='student0/accuracy/top1'))
 """
 
 
@@ -175,6 +183,16 @@ def test_a_run_of_a_folder_of_images_is_in_its_work_folder(tmp_path):
     record(tmp_path / 'flowers' / 'students', (1,))
     run = read_run(str(tmp_path / 'flowers'))
     assert run.name == 'flowers' and run.folder.endswith('students')
+
+
+def test_a_name_that_is_no_utf_8_is_escaped(tmp_path):
+    name = os.fsdecode(b'\xe9t\xe9')
+    vis_data = record(tmp_path / name, (1,))
+    (tmp_path / name / 'epoch_1.pth').touch()
+    (vis_data / 'config.py').write_text(CHOSEN)
+    run = read_run(str(tmp_path / name))
+    page = open(write_report([run], str(tmp_path / 'out')), encoding='utf-8').read()
+    assert '/\\udce9t\\udce9/epoch_1.pth' in page
 
 
 def test_a_run_without_validation_is_shown(tmp_path):
