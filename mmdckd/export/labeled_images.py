@@ -3,7 +3,7 @@
 
 import os
 import random
-from typing import Any, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
@@ -11,6 +11,7 @@ from mmpretrain.datasets import CIFAR10, CIFAR100, MNIST, CustomDataset, ImageNe
 from mmpretrain.datasets import FashionMNIST as MMPretrainFashionMNIST
 
 from mmdckd.datasets import Digits, FashionMNIST, Glyph62, ImageFolder
+from mmdckd.datasets.inner_dataset import InnerDataset
 from mmdckd.errors import did_you_mean
 from mmdckd.inference.image_files import check_readable, images_in, label_of
 from mmdckd.inference.image_pipeline import ImagePipeline
@@ -103,20 +104,12 @@ class RunImages:
             check_types(dataset, f'{self.stage}_dataloader.dataset')
         scope = cfg.get('default_scope') or 'mmengine'
         with DefaultScope.overwrite_default_scope(scope):
-            kind: Any = dataset['type']
-            if isinstance(kind, str):  # as it will be built
-                own = dataset.get('_scope_')
-                with DATASETS.switch_scope_and_registry(own) as registry:
-                    kind = registry.get(kind)
-            if not trusted and kind not in HARMLESS:
+            if not trusted and _class_of(dataset) not in HARMLESS:
                 raise ValueError(
                     f'the checkpoint names the dataset {dataset["type"]!r}, which is '
                     'built with --config or --trust-checkpoint alone'
                 )
-            settings: dict = dict(dataset, test_mode=True)
-            if isinstance(kind, type) and issubclass(kind, (CIFAR10, MNIST)):
-                settings['download'] = False
-            self._dataset: Any = _build(settings)
+            self._dataset: Any = _build(dict(_offline(dataset), test_mode=True))
         self._indices = _some(range(len(self._dataset)))
         for sample in map(self._sample, self._indices[:1]):
             if len(sample[1].get('gt_label', ())) != 1:
@@ -141,6 +134,27 @@ class RunImages:
 
 
 LabeledImages = Union[FolderImages, RunImages]
+
+
+def _class_of(dataset: dict, scope: Optional[str] = None) -> Any:
+    """Return what a dataset will be built of."""
+    kind = dataset.get('type')
+    if not isinstance(kind, str):
+        return kind
+    with DATASETS.switch_scope_and_registry(dataset.get('_scope_', scope)) as registry:
+        return registry.get(kind)
+
+
+def _offline(dataset: dict, scope: Optional[str] = None) -> dict:
+    """Return the settings of a dataset that downloads nothing."""
+    kind, inner = _class_of(dataset, scope), dataset.get('dataset')
+    if not isinstance(kind, type):
+        return dataset
+    if issubclass(kind, (CIFAR10, MNIST)):
+        return dict(dataset, download=False)
+    if issubclass(kind, InnerDataset) and isinstance(inner, dict):
+        return dict(dataset, dataset=_offline(inner, dataset.get('_scope_', scope)))
+    return dataset
 
 
 def _build(settings: dict) -> Any:

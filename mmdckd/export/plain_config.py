@@ -6,6 +6,7 @@ from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS, Registry
 from mmpretrain.datasets import CIFAR10, CIFAR100, MNIST, FashionMNIST
 
 from mmdckd.datasets import LoadImage
+from mmdckd.datasets.inner_dataset import InnerDataset
 from mmdckd.io.config_text import as_plain, check_values
 from mmdckd.models.networks import NetworkSpec, resolve_network
 
@@ -34,10 +35,10 @@ def plain_config(
     if the run has them, the settings of its test. A dataset that MMPretrain does
     not have, or that has no image files (CIFAR, MNIST), is replaced by a
     ``CustomDataset`` with the same pipeline, whose ``data_root`` the user has to
-    set. Its pipeline first makes of an image file what the dataset has. For a
-    network inside a :class:`~mmdckd.models.backbones.ModuleBackbone`, which
-    MMPretrain does not have, the config imports mmdckd and the function that
-    builds the network.
+    set. Its pipeline first makes of an image file what the dataset has, also
+    inside a ``DatasetPart`` or ``WrongLabels``. For a network inside a
+    :class:`~mmdckd.models.backbones.ModuleBackbone`, which MMPretrain does not
+    have, the config imports mmdckd and the function that builds the network.
 
     Args:
         cfg (Config): The config of the run.
@@ -167,10 +168,16 @@ def _test_dataloader(
 
 def _loading(dataset: dict, scope: str) -> Optional[List[dict]]:
     """Return the transforms that make of an image file what a dataset of MMPretrain
-    without files has; None for another dataset."""
-    kind = dataset.get('type')
+    without files has, also inside one of ours; None for another dataset."""
+    kind, scope = dataset.get('type'), dataset.get('_scope_', scope)
     if isinstance(kind, str):
-        kind = _find(kind, DATASETS, dataset.get('_scope_', scope))
+        kind = _find(kind, DATASETS, scope)
+    if isinstance(kind, type) and issubclass(kind, InnerDataset):
+        inner = dataset.get('dataset')
+        loading = _loading(inner, scope) if isinstance(inner, dict) else None
+        if loading and dataset.get('rgb'):  # it has three channels, BGR as of a file
+            return [dict(type='LoadImageFromFile'), loading[1]]
+        return loading
     if kind in (CIFAR10, CIFAR100):
         return [
             dict(type='LoadImageFromFile'),

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 import torch
 from mmengine.config import Config
+from mmpretrain.datasets import cifar
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -344,6 +345,20 @@ def test_a_checkpoint_builds_no_dataset_that_could_run_code(trained, dataset, wo
     cfg.test_dataloader.dataset = dict(dataset, pipeline=pipeline)
     with pytest.raises(ValueError, match=words):
         RunImages(cfg, False)
+
+
+@pytest.mark.parametrize('kind', ['mmdckd.DatasetPart', 'mmpretrain.CIFAR10'])
+def test_missing_images_are_not_downloaded(trained, kind, monkeypatch):
+    monkeypatch.setattr(
+        cifar, 'download_and_extract_archive', lambda *args, **kwargs: pytest.fail()
+    )
+    cfg = Config(trained.cfg.to_dict())
+    dataset = dict(type='CIFAR10', data_root='gone')
+    if kind == 'mmdckd.DatasetPart':
+        dataset = dict(dataset=dataset)
+    cfg.test_dataloader.dataset = dict(dataset, type=kind)
+    with pytest.raises(ValueError, match='cannot be read'):
+        RunImages(cfg, True)
 
 
 def test_without_labeled_images_a_warning_says_why(trained, monkeypatch, capsys):

@@ -193,6 +193,50 @@ def test_a_dataset_of_ours_leaves_a_folder_to_fill_in(scope, kind):
     assert plain.test_dataloader.batch_size == 32
 
 
+RGB = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(32, 32)),
+    dict(type='NumpyToPIL', to_rgb=True),
+    dict(type='PILToNumpy'),
+]
+GRAY = [
+    dict(type='LoadImageFromFile', color_type='grayscale'),
+    dict(type='Resize', scale=(28, 28)),
+]
+
+
+def part(inner, **kwargs):
+    return dict(type='mmdckd.DatasetPart', dataset=inner, **kwargs)
+
+
+@pytest.mark.parametrize(
+    'dataset, loading',
+    [
+        (part(dict(type='CIFAR10'), part='val'), RGB),
+        (part(dict(type='CIFAR100'), rgb=True), RGB[:2]),
+        (dict(type='mmdckd.WrongLabels', dataset=dict(type='MNIST'), share=0.1), GRAY),
+        (
+            dict(
+                type='WrongLabels',
+                _scope_='mmdckd',
+                dataset=part(dict(type='mmpretrain.FashionMNIST'), rgb=True),
+                share=0.1,
+            ),
+            [RGB[0], GRAY[1]],
+        ),
+        (part(dict(type='mmdckd.Digits')), RGB[:1]),
+    ],
+)
+def test_files_become_what_the_dataset_inside_of_ours_has(dataset, loading):
+    """The channels were in another order, or too many, and nothing was resized."""
+    cfg = run_cfg()
+    packing = [dict(type='mmpretrain.PackInputs')]
+    cfg.test_dataloader.dataset = dict(dataset, pipeline=packing)
+    found = plain_config(cfg, 'student0').test_dataloader.dataset
+    assert found.type == 'CustomDataset'
+    assert found.pipeline == loading + packing
+
+
 def test_metrics_of_ours_are_left_out():
     ours = dict(type='mmdckd.OurMetric')
     theirs = dict(type='SingleLabelMetric')
