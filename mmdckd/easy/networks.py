@@ -6,11 +6,9 @@ import json
 import os.path as osp
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from glob import escape, glob
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-import mmpretrain
 from mmengine.config import Config
 from torch import nn
 
@@ -19,6 +17,8 @@ from mmdckd.errors import invalid
 from mmdckd.models.backbones.module_backbone import find_function
 from mmdckd.models.classifier_keys import classifier_prefixes
 from mmdckd.models.weights import read_state_dict
+
+from .zoo import zoo_folder, zoo_paths
 
 FORMS = """a network is one of
   NAME                      a config of MMPretrain's zoo: resnet34_8xb32_in1k
@@ -95,15 +95,15 @@ def find_network(
 
 
 def _from_zoo(name: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
-    zoo = _zoo()
-    if name not in zoo:
-        hint = _exported_beside(name) or _did_you_mean(name, list(zoo))
+    paths = zoo_paths()
+    if name not in paths:
+        hint = _exported_beside(name) or _did_you_mean(name, list(paths))
         raise ValueError(
             f"Invalid `{key}`: expected a config of MMPretrain's zoo, got "
             f'{name!r}.{hint} Otherwise, {FORMS}.'
         )
-    config: dict = dict(cfg_path=f'mmpretrain::{zoo[name]}')
-    base = Config.fromfile(osp.join(_zoo_folder(), zoo[name]))
+    config: dict = dict(cfg_path=f'mmpretrain::{paths[name]}')
+    base = Config.fromfile(osp.join(zoo_folder(), paths[name]))
     theirs = base.model.get('head', {}).get('num_classes')
     if theirs is None:
         raise invalid(key, 'a classifier with one head', name)
@@ -122,7 +122,7 @@ def _from_config(
 ) -> NamedNetwork:
     name = osp.splitext(osp.basename(path))[0]
     if not osp.isfile(path):
-        hint = f' Did you mean {name!r}?' if name in _zoo() else ''
+        hint = f' Did you mean {name!r}?' if name in zoo_paths() else ''
         raise FileNotFoundError(
             f'Invalid `{key}`: expected an existing file, got {path!r}.{hint}'
         )
@@ -135,17 +135,22 @@ def _from_config(
     if 'distiller' in base.model:
         folder = osp.dirname(path) or '.'
         raise invalid(key, 'the config of a network', path, _exported_beside(folder))
-    head = base.model.get('head', {})
-    theirs = head.get('num_classes', base.model.get('num_classes'))
+    part, count, theirs = _count_of_classes(base.model)
     config: dict = dict(cfg_path=path)
     weights = base.get('load_from')
     if weights:
         config['pretrained'] = weights
     if theirs is not None and theirs != num_classes:
-        if 'num_classes' in head:
-            config['head'] = _head(head, num_classes)
+        if part == 'backbone' and weights:
+            raise ValueError(
+                f'Invalid `{key}`: expected a network for the {num_classes} classes of '
+                f'the data, got {path!r}, whose weights are for {theirs} classes. Its '
+                'classifier is inside the backbone and cannot be replaced.'
+            )
+        if part:
+            config[part] = _head(base.model[part], num_classes)
         else:
-            config['num_classes'] = num_classes
+            config[count] = num_classes
         if weights:
             config['new_head'] = True
             _say_new_head(name, theirs, num_classes)
@@ -153,6 +158,25 @@ def _from_config(
     return NamedNetwork(
         config, name, has_weights, has_weights and theirs == num_classes
     )
+
+
+#: Where a network has its number of classes, from the first place to the last: the
+#: part, '' for the network itself, and the key.
+_COUNTS = (
+    ('head', 'num_classes'),
+    ('', 'num_classes'),
+    ('', 'num_labels'),
+    ('backbone', 'num_classes'),
+)
+
+
+def _count_of_classes(model: dict) -> Tuple[str, str, Optional[int]]:
+    """Return the place and the value of a network's number of classes."""
+    for part, key in _COUNTS:
+        owner = model.get(part) if part else model
+        if isinstance(owner, dict) and key in owner:
+            return part, key, owner[key]
+    return '', '', None
 
 
 def _from_timm(rest: str, num_classes: int, pretrained: bool, key: str) -> NamedNetwork:
@@ -295,28 +319,11 @@ def _exported_beside(path: str) -> str:
 
 
 def _head(head: dict, num_classes: int) -> dict:
-    """Return the changes that adapt a head to another number of classes."""
+    """Return the changes that adapt a part to another number of classes."""
     changes: dict = dict(num_classes=num_classes)
     if isinstance(head.get('topk'), (list, tuple)):
         changes['topk'] = tuple(k for k in head['topk'] if k <= num_classes)
     return changes
-
-
-def _zoo_folder() -> str:
-    folder = osp.join(osp.dirname(mmpretrain.__file__), '.mim', 'configs')
-    if not osp.isdir(folder):
-        folder = osp.join(osp.dirname(osp.dirname(mmpretrain.__file__)), 'configs')
-    return folder
-
-
-@cache
-def _zoo() -> Dict[str, str]:
-    """Return the paths of MMPretrain's configs by name."""
-    folder = _zoo_folder()
-    return {
-        osp.splitext(osp.basename(path))[0]: osp.relpath(path, folder)
-        for path in sorted(glob(osp.join(folder, '[!_]*', '*.py')))
-    }
 
 
 def _library(name: str, key: str) -> Any:

@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from torchvision import models
 
 from mmdckd.easy.distillation import distill
-from mmdckd.easy.networks import find_network
+from mmdckd.easy.networks import TORCHVISION, find_network
 from mmdckd.models.networks import build_network, resolve_network
 
 
@@ -51,6 +51,54 @@ def test_an_exported_student(tmp_path):
     assert network.has_head and network.config['pretrained'] == str(weights)
     other = find_network(str(path), 3)
     assert other.config['new_head'] and other.config['head']['num_classes'] == 3
+
+
+def held(module, **kwargs):
+    backbone = dict(type='mmdckd.ModuleBackbone', module=module, num_classes=5)
+    head = dict(type='ClsHead')
+    return dict(type='ImageClassifier', backbone=dict(backbone, **kwargs), head=head)
+
+
+LENET = dict(
+    type='ImageClassifier',
+    backbone=dict(type='LeNet5', num_classes=5),
+    head=dict(type='ClsHead'),
+)
+
+
+@pytest.mark.parametrize(
+    'model',
+    [
+        held('my_networks.make'),
+        held(TORCHVISION, name='resnet18'),
+        LENET,
+        dict(type='HuggingFaceClassifier', num_labels=5),
+        dict(type='TimmClassifier', num_classes=5),
+    ],
+    ids=['python', 'torchvision', 'lenet', 'transformers', 'timm'],
+)
+def test_an_exported_student_without_a_head_of_mmpretrain(model, tmp_path):
+    """As a teacher, it was trained again, as its classes were not found."""
+    path = tmp_path / 'student0.py'
+    path.write_text(f"model = {model}\nload_from = 'student0.pth'\n")
+    network = find_network(str(path), 5)
+    assert network.has_weights and network.has_head
+    assert network.config == dict(cfg_path=str(path), pretrained='student0.pth')
+    if 'backbone' in model:
+        expected = r"^Invalid `teacher`: .* the 3 classes .*student0\.py'.* 5 classes"
+        with pytest.raises(ValueError, match=expected):
+            find_network(str(path), 3, key='teacher')
+    else:
+        assert find_network(str(path), 3).config['new_head']
+
+
+def test_a_network_without_weights_is_built_for_the_classes(tmp_path):
+    path = tmp_path / 'lenet.py'
+    path.write_text(f'model = {LENET}')
+    network = find_network(str(path), 3)
+    assert not network.has_weights
+    logits = build(network).eval()(torch.rand(2, 1, 32, 32), mode='tensor')
+    assert logits.shape == (2, 3)
 
 
 @pytest.mark.parametrize(
