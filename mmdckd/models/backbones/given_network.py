@@ -1,5 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import copy
+from typing import Iterator, Set
 
 from torch import nn
 
@@ -39,14 +40,25 @@ def reset_parameters(network: nn.Module) -> None:
     """Initialize a network again, as PyTorch initializes its layers.
 
     It calls ``reset_parameters`` of every layer that has it, as all layers of
-    PyTorch do. Parameters of other modules, for example a class token, keep
-    their values.
+    PyTorch do. A module that contains others comes after them, as when it is
+    created, so its own initialization of them stands. Parameters of other
+    modules, for example a class token, keep their values.
 
     Args:
         network (nn.Module): The network, changed in place.
     """
-    for module in network.modules():
+    for module in _inner_first(network, set()):
         for name in RESETS:
             if hasattr(module, name):
                 getattr(module, name)()
                 break
+
+
+def _inner_first(module: nn.Module, seen: Set[nn.Module]) -> Iterator[nn.Module]:
+    """Yield each module once, after the modules that it contains."""
+    if module in seen:
+        return
+    seen.add(module)
+    for inner in module.children():
+        yield from _inner_first(inner, seen)
+    yield module

@@ -11,6 +11,7 @@ from torch import nn
 
 from mmdckd.easy.distillation import distill
 from mmdckd.inference.network import load_network
+from mmdckd.models.backbones.given_network import reset_parameters
 
 DIGITS = load_digits()
 CHOSEN = np.flatnonzero(DIGITS.target < 3)[:60]
@@ -27,6 +28,19 @@ class Net(nn.Module):
 
     def forward(self, images):
         return self.scale * self.classifier(self.body(images))
+
+
+class Sevens(nn.Module):
+    """It initializes a layer that stands in two places inside of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.rest = nn.Sequential(nn.Linear(3, 3), self.layer)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.constant_(self.layer.bias, 7)
 
 
 class Fixed(nn.Module):
@@ -92,6 +106,27 @@ def test_the_teacher_is_as_it_was(result, teacher):
     assert torch.equal(
         weights['backbone.module.classifier.weight'], teacher.classifier.weight
     )
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        Sevens,
+        Net,
+        lambda: nn.MultiheadAttention(8, 2),
+        lambda: nn.Transformer(16, 2, 1, 1, 32, batch_first=True),
+    ],
+    ids=['own', 'layers', 'attention', 'transformer'],
+)
+def test_a_reset_network_is_like_a_new_one(make):
+    """The inner layers of a module were initialized last, each in its own way."""
+    torch.manual_seed(0)
+    new = make()
+    reset = make()
+    torch.manual_seed(0)
+    reset_parameters(reset)
+    for (key, value), expected in zip(reset.named_parameters(), new.parameters()):
+        assert torch.equal(value, expected), key
 
 
 @pytest.mark.slow
