@@ -16,6 +16,7 @@ from mmdckd.console.messages import tell
 from mmdckd.errors import invalid
 from mmdckd.models.backbones.module_backbone import find_function
 from mmdckd.models.classifier_keys import classifier_prefixes
+from mmdckd.models.transformers_folder import other_weights
 from mmdckd.models.weights import read_state_dict
 
 from .zoo import zoo_folder, zoo_paths
@@ -242,6 +243,13 @@ def _from_transformers(
     name = osp.basename(osp.normpath(folder))
     weights = osp.join(folder, 'model.safetensors')
     if not osp.isfile(weights):
+        other = other_weights(folder)
+        if other:
+            raise ValueError(
+                f'Invalid `{key}`: expected weights in one file, model.safetensors, '
+                f'got {other} in {folder!r}. Load the network with transformers and '
+                "save it: `network.save_pretrained(folder, max_shard_size='1TB')`."
+            )
         return NamedNetwork(config, name)
     with open(osp.join(folder, 'config.json'), encoding='utf-8') as file:
         theirs = len(json.load(file).get('id2label', (0, 1)))

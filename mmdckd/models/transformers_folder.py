@@ -3,10 +3,15 @@
 
 import json
 import os.path as osp
+from glob import escape, glob
 from importlib.util import find_spec
-from typing import Dict
+from typing import Dict, Optional
 
 from torch import Tensor
+
+#: How transformers names weights, in parts or in the formats of PyTorch, TensorFlow
+#: and JAX. Its trainer also saves other ``.bin`` files.
+_WEIGHTS = ('*.safetensors*', '*model*.bin*', '*.h5', '*.msgpack')
 
 
 def is_transformers_file(path: str) -> bool:
@@ -22,6 +27,20 @@ def is_transformers_file(path: str) -> bool:
     with open(config, encoding='utf-8') as file:
         is_theirs = 'transformers_version' in json.load(file)
     return is_theirs and find_spec('transformers') is not None
+
+
+def other_weights(folder: str) -> Optional[str]:
+    """Return the name of a file with weights in another form than one
+    ``model.safetensors``, such as ``pytorch_model.bin``; None if there is none.
+
+    Args:
+        folder (str): The folder.
+    """
+    for pattern in _WEIGHTS:
+        for path in sorted(glob(osp.join(escape(folder), pattern))):
+            if osp.basename(path) != 'model.safetensors':
+                return osp.basename(path)
+    return None
 
 
 def read_transformers_folder(folder: str) -> Dict[str, Tensor]:

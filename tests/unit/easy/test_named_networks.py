@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
 import sys
+from types import ModuleType
 from urllib.error import URLError
 
 import numpy as np
@@ -142,6 +143,35 @@ def test_a_library_that_is_missing(name, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ModuleNotFoundError, match=f'pip install {library}'):
         find_network(name, 5)
+
+
+@pytest.mark.parametrize(
+    'files, found',
+    [
+        (['pytorch_model.bin'], 'pytorch_model.bin'),
+        (
+            ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'],
+            'model-00001-of-00002.safetensors',
+        ),
+        (['pytorch_model.bin.index.json'], 'pytorch_model.bin.index.json'),
+        (['tf_model.h5'], 'tf_model.h5'),
+        (['training_args.bin', 'preprocessor_config.json'], None),
+        (['pytorch_model.bin', 'model.safetensors'], None),
+    ],
+)
+def test_weights_of_transformers_in_another_form(files, found, tmp_path, monkeypatch):
+    """They were ignored, and the network started from random weights."""
+    monkeypatch.setitem(sys.modules, 'transformers', ModuleType('transformers'))
+    (tmp_path / 'config.json').write_text('{"id2label": {"0": "a", "1": "b"}}')
+    for name in files:
+        (tmp_path / name).touch()
+    name = f'hf:{tmp_path}'
+    if found is None:
+        network = find_network(name, 2, key='student')
+        assert network.has_weights == ('model.safetensors' in files)
+        return
+    with pytest.raises(ValueError, match=f'^Invalid `student`: .* got {found} in'):
+        find_network(name, 2, key='student')
 
 
 @pytest.fixture
