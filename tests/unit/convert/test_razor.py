@@ -5,13 +5,17 @@ import os.path as osp
 import subprocess
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import TRANSFORMS, VISUALIZERS, DefaultScope
+from torch import nn
 
 from helpers import warm
 from helpers.commands import run
 from helpers.networks import network
 from helpers.paths import TOOLS
+from mmdckd.convert.custom_keys import rename_custom_keys
 from mmdckd.convert.razor import convert_config
 from mmdckd.engine.checks import check_custom_keys
 from mmdckd.models.algorithms import CollectiveDistill
@@ -296,6 +300,93 @@ def test_every_custom_key_reaches_the_parameters_that_it_reached(trainable, tmp_
         options = dict(config.model, data_preprocessor=config.data_preprocessor)
         model = MODELS.build(options)
     check_custom_keys(model, config.optim_wrapper.paramwise_cfg.custom_keys)
+
+
+def settings_of(names, custom_keys):
+    """The learning rate and the weight decay of parameters with these names."""
+    root = nn.Module()
+    for name in names:
+        *path, last = name.split('.')
+        module = root
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, nn.Module())
+            module = module._modules[part]
+        module.register_parameter(last, nn.Parameter(torch.zeros(1)))
+    constructor = DefaultOptimWrapperConstructor(
+        dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0, weight_decay=1.0)),
+        dict(custom_keys=custom_keys, bias_decay_mult=0.5),
+    )
+    found = {
+        id(group['params'][0]): (group['lr'], group['weight_decay'])
+        for group in constructor(root).param_groups
+    }
+    return {name: found[id(value)] for name, value in root.named_parameters()}
+
+
+#: The parameters of a single student in MMRazor, and where a cohort has them.
+MOVED = {
+    'architecture.backbone.layers.0.relative_position_bias_table': 'students',
+    'architecture.backbone.norm.bias': 'students',
+    'architecture.head.fc.bias': 'students',
+    'distiller.connectors.fc.conv.bias': 'student_distillers',
+    'distiller.connectors.fc.conv.weight': 'student_distillers',
+    'teacher.backbone.norm.bias': '0.model',
+    'teacher.head.fc.bias': '0.model',
+}
+
+
+@pytest.mark.parametrize('num_students', [1, 11])
+@pytest.mark.parametrize(
+    'keys',
+    [
+        ['architecture.backbone', 'relative_position_bias_table'],
+        [
+            'architecture.backbone',
+            'architecture.backbone.norm',
+            'backbone.layers.0.rel',
+        ],
+        # As long as the other one, and before or after it in the alphabet.
+        ['architecture.backbone', 'backbone.layers.0.rel'],
+        ['architecture.backbone', '.backbone.layers.0.re'],
+        ['architecture.', 'backbone', 'backbone.norm.'],
+        ['distiller.connectors', 'connectors.fc.conv.bias'],
+        ['distiller.', 'connectors.fc'],
+        ['teacher.', 'backbone.norm'],
+        ['teacher', 'architecture', 'head.fc.bias', 'norm.bias'],
+    ],
+)
+def test_every_parameter_has_the_settings_that_it_had(keys, num_students):
+    """Longer names made a key win over another one."""
+    custom_keys = {
+        key: dict(lr_mult=0.1 * (i + 1), decay_mult=0.01 * i)
+        for i, key in enumerate(keys)
+    }
+    expected = settings_of(MOVED, custom_keys)
+    cfg = Config(
+        dict(
+            model=dict(teacher_trainable=True),
+            optim_wrapper=dict(paramwise_cfg=dict(custom_keys=custom_keys)),
+        )
+    )
+    rename_custom_keys(cfg, num_students, [])
+    origin = {}
+    for name, where in MOVED.items():
+        top, _, own = name.partition('.')
+        for i in range(1 if top == 'teacher' else num_students):
+            middle = where if top == 'teacher' else f'{where}.student{i}'
+            origin[f'{top.replace("teacher", "teachers")}.{middle}.{own}'] = name
+    found = settings_of(origin, cfg.optim_wrapper.paramwise_cfg.custom_keys)
+    assert found == {name: expected[old] for name, old in origin.items()}
+
+
+def test_keys_that_cannot_be_told_apart_are_refused():
+    custom_keys = {'distiller.connectors': {}, 'connectors.fc.conv.bi': dict(lr=1)}
+    cfg = dict(
+        model={}, optim_wrapper=dict(paramwise_cfg=dict(custom_keys=custom_keys))
+    )
+    with pytest.raises(ValueError, match="'distiller.connectors' and 'connectors.fc.c"):
+        rename_custom_keys(Config(cfg), 2, [])
 
 
 def test_a_setting_that_mmdckd_decides_itself_is_left_out(tmp_path):
