@@ -50,7 +50,10 @@ def open_image(content: bytes) -> Iterator[Image.Image]:
 def size_fault(
     content: bytes, max_pixels: int = MAX_PIXELS, max_aspect: float = MAX_ASPECT
 ) -> Optional[str]:
-    """Check the size of an image by its header.
+    """Check the size of an image by its header, and that it is no map of floats.
+
+    OpenCV reads gray 32-bit floats (PFM) without the axis of channels, and turns
+    values from 0 to 1 into 0 and 1.
 
     Args:
         content (bytes): The content of a file.
@@ -65,10 +68,13 @@ def size_fault(
     try:
         with open_image(content) as image:
             width, height = image.size
+            is_pfm = image.format == 'PPM' and image.mode == 'F'
     except UnidentifiedImageError:
         return 'it is not an image of a known format'
     except Exception as error:  # decoders raise errors of any type
         return f'its header cannot be read ({error})'
+    if is_pfm:
+        return 'it has 32 bits per channel'
     if width < 1 or height < 1:
         return f'it has {width} x {height} pixels'
     if width * height > max_pixels:

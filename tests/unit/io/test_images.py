@@ -7,10 +7,12 @@ import re
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mmdckd.datasets import LoadImage
+from mmdckd.easy.image_facts import look_at
 from mmdckd.inference import annotate
 from mmdckd.io.images import MAX_PIXELS, file_fault, find_files, size_fault
 
@@ -56,6 +58,19 @@ def test_a_size_is_told_by_the_header(content, fault):
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'BMP', 'WEBP', 'TIFF', 'GIF'])
 def test_usual_images_have_no_fault(kind):
     assert size_fault(whole(20, 30, kind)) is None
+
+
+def test_floats_are_no_image(tmp_path):
+    """They had no axis of channels, and only the values 0 and 1."""
+    path = tmp_path / 'depth.pgm'
+    pixels = np.linspace(0, 1, 30, dtype='<f4')
+    path.write_bytes(b'Pf\n5 6\n-1.0\n' + pixels.tobytes())
+    assert look_at(str(path)).fault == 'it has 32 bits per channel'
+    with pytest.raises(OSError, match=r'depth\.pgm.*32 bits per channel'):
+        LoadImage().transform(dict(img_path=str(path)))
+    path.write_bytes(b'P5\n5 6\n65535\n' + bytes(60))
+    assert look_at(str(path)).fault is None
+    assert LoadImage().transform(dict(img_path=str(path)))['img'].shape == (6, 5, 3)
 
 
 def test_limits_can_be_set(tmp_path):
