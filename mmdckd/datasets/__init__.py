@@ -6,6 +6,7 @@ from .digits import Digits
 from .enumerated_crop_flip import EnumeratedCropFlip
 from .fashion_mnist import FashionMNIST
 from .glyph62 import Glyph62
+from .image_files import ImageFiles
 from .image_folder import ImageFolder
 from .load_image import LoadImage
 from .mixed_batch_sampler import MixedBatchSampler
@@ -22,6 +23,7 @@ __all__ = [
     'EnumeratedCropFlip',
     'FashionMNIST',
     'Glyph62',
+    'ImageFiles',
     'ImageFolder',
     'LoadImage',
     'MixedBatchSampler',

@@ -1,15 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import hashlib
-import os.path as osp
 from collections import defaultdict
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mmpretrain.datasets import CustomDataset
 
 from mmdckd.errors import invalid
-from mmdckd.io.images import ENDINGS, find_files, subfolders
+from mmdckd.io.images import ENDINGS, subfolders
 from mmdckd.registry import DATASETS
 from mmdckd.values import is_finite_number
+
+from .image_files import paths_below
 
 
 @DATASETS.register_module()
@@ -83,9 +84,9 @@ class ImageFolder(CustomDataset):
                 f'{len(names)} subfolders of {root!r}, got {len(given)}.'
             )
         return [
-            (osp.relpath(path, root), label)
+            (path, label)
             for label, name in enumerate(names)
-            for path in find_files(osp.join(root, name), self.extensions)[0]
+            for path in paths_below(root, name, self.extensions)
         ]
 
     def load_data_list(self) -> List[dict]:

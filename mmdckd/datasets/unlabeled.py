@@ -27,12 +27,12 @@ class Unlabeled:
 
     Args:
         dataset (dict or BaseDataset): The images. For a folder,
-            ``dict(type='CustomDataset', data_root=..., with_label=False)``
-            uses all images below it, in any subfolders.
+            ``dict(type='mmdckd.ImageFiles', data_root=...)`` uses all images
+            below it, in any subfolders.
 
     Examples:
         >>> photos = Unlabeled(dict(
-        ...     type='CustomDataset', data_root='photos', with_label=False,
+        ...     type='mmdckd.ImageFiles', data_root='photos',
         ...     pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')]))
         >>> photos[0]['data_samples'].unlabeled
         True

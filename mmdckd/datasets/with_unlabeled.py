@@ -34,8 +34,8 @@ class WithUnlabeled:
         ...         dataset=dict(
         ...             type='CustomDataset', data_root='photos/train', pipeline=...),
         ...         unlabeled=dict(
-        ...             type='CustomDataset', data_root='more_photos',
-        ...             with_label=False, pipeline=...)),
+        ...             type='mmdckd.ImageFiles', data_root='more_photos',
+        ...             pipeline=...)),
         ...     sampler=dict(type='DefaultSampler', shuffle=True),
         ...     batch_sampler=dict(
         ...         type='mmdckd.MixedBatchSampler', unlabeled_share=0.5))

@@ -88,9 +88,8 @@ class UnlabeledFolder:
         number = min(max(1, round(self.share * size)), size - 1)
         labeled = loader['dataset']
         unlabeled = dict(
-            type='CustomDataset',
+            type='mmdckd.ImageFiles',
             data_root=self.path,
-            with_label=False,
             pipeline=labeled['pipeline'],
         )
         loader['dataset'] = dict(

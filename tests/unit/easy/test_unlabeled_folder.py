@@ -13,6 +13,7 @@ from torch import nn
 from mmdckd.cli.train import main
 from mmdckd.easy.source import read_source
 from mmdckd.easy.unlabeled import UnlabeledFolder, read_unlabeled
+from mmdckd.io.images import ENDINGS, find_files
 from mmdckd.registry import DATASETS
 
 NAMES = ['zero', 'one', 'two']
@@ -75,6 +76,22 @@ def test_copies_of_validation_images_are_named(folders):
     with pytest.raises(ValueError, match='copies of 1: .*innocent.png') as error:
         read_unlabeled(str(more), source)
     assert validating[0] in str(error.value)
+
+
+def test_training_uses_what_was_checked(folders):
+    data, more = folders
+    source = read_source(str(data))
+    for ending in ('webp', 'tiff', 'PNG'):
+        save(np.eye(8), more / f'other.{ending}')
+    (more / '.thumbs').mkdir()
+    shutil.copy(read_images(source.val)[0], more / '.thumbs' / 'x.png')
+    (more / '._other.png').write_bytes(b'no image')
+    found = read_unlabeled(str(more), source)
+    assert found.num_images == 33
+    loader = dict(batch_size=8, dataset=dict(source.train, pipeline=[]))
+    settings = found.mix_into(dict(train_dataloader=loader))
+    dataset = settings['train_dataloader']['dataset']
+    assert read_images(dataset['unlabeled']) == find_files(str(more), ENDINGS)[0]
 
 
 def test_no_such_images(folders):
