@@ -37,7 +37,7 @@ class ImageFolder(CustomDataset):
     Raises:
         FileNotFoundError: If the folder does not exist.
         ValueError: If an argument is invalid, the folder has fewer than two
-            classes, or ``part`` is set and a class has fewer than two different
+            classes or no image, or ``part`` is set and a class has fewer than two different
             images.
 
     Examples:
@@ -100,7 +100,8 @@ class ImageFolder(CustomDataset):
         by_class: Dict[int, List[dict]] = defaultdict(list)
         for image in images:
             by_class[int(image['gt_label'])].append(image)
-        if len(by_class) < 2:
+        # Some classes may lack test images.
+        if len(names) < 2 or not by_class:
             raise ValueError(
                 f'Invalid `data_root`: expected a subfolder of images for each of '
                 f'two or more classes, got {len(by_class)} in {self.data_root!r}.'

@@ -89,6 +89,17 @@ def test_too_few(photos):
         ImageFolder(str(photos), 'train')
 
 
+def test_classes_without_images_can_be_tested(photos):
+    for path in (photos / 'dog').iterdir():
+        path.unlink()
+    dataset = ImageFolder(str(photos))
+    assert len(dataset) == 10 and dataset.metainfo['classes'] == ('cat', 'dog')
+    for path in (photos / 'cat').iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match='two or more classes, got 0'):
+        ImageFolder(str(photos))
+
+
 def test_a_class_without_images_cannot_be_split(photos):
     (photos / 'owl').mkdir()
     assert ImageFolder(str(photos)).metainfo['classes'] == ('cat', 'dog', 'owl')
