@@ -14,6 +14,7 @@ from mmdckd.engine.dataloaders import set_all_dataloader_defaults
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.rehearsal import rehearse
 from mmdckd.export import export_student
+from mmdckd.export.student import check_can_be_named
 from mmdckd.io.files import check_writable
 from mmdckd.io.given import giving
 from mmdckd.names import STUDENT, TEACHER
@@ -143,6 +144,7 @@ def distill(
     alone = teacher is None or teacher == NONE
     check_numbers(num_students, seed, alone)
     check_writable(work_dir, 'work_dir')
+    check_can_be_named(work_dir, 'work_dir')
     changes = Changes(cfg_options or {}, fast)
     source = read_source(data, val_data, image_size)
     others = read_unlabeled(unlabeled, source)

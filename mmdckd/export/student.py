@@ -99,7 +99,7 @@ def export_student(
     content = read_checkpoint(checkpoint, 'checkpoint')
     students = students_of(content.get('state_dict', content), checkpoint)
     name = choose(student, list(students), content, checkpoint)
-    _check_folder(out_dir)
+    check_can_be_named(out_dir, 'out_dir')
     _check_kept(checkpoint, osp.join(out_dir, f'{name}.pth'))
     meta = meta_of(content, checkpoint)
     classes = (meta.get('dataset_meta') or {}).get('classes')
@@ -185,13 +185,21 @@ def warn_of_older_files(exported: ExportedStudent) -> None:
         warn(f'Of an earlier export, with other weights: {", ".join(older)}.')
 
 
-def _check_folder(out_dir: str) -> None:
+def check_can_be_named(folder: str, key: str) -> None:
     """Check that MMEngine can insert the name of a folder into a config, where
-    `{{ fileDirname }}` is inside quotes."""
-    path = osp.abspath(out_dir)
+    `{{ fileDirname }}` is inside quotes.
+
+    Args:
+        folder (str): The folder; it need not exist.
+        key (str): The name of the option, for the error message.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    path = osp.abspath(folder)
     if not path.isprintable() or any(c in path for c in ("'", '\\', '{{')):
         raise ValueError(
-            f'Invalid `out_dir`: expected a path without quotes, backslashes, double '
+            f'Invalid `{key}`: expected a path without quotes, backslashes, double '
             f'braces and control characters, got {path!r}.'
         )
 

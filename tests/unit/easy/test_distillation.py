@@ -144,6 +144,7 @@ def test_its_config_is_the_same_run(result, tmp_path):
         (dict(seed=-1), 'Invalid `seed`: expected a whole number of at least 0'),
         (dict(seed=2**32), r'Invalid `seed`: expected a whole number below 2 \*\* 32'),
         (dict(work_dir=__file__), 'Invalid `work_dir`: expected a folder to write to'),
+        (dict(work_dir="it's mine"), '`work_dir`: expected a path without quotes'),
         (dict(student='resnet18'), 'Invalid `student`: .*Did you mean'),
         (dict(teacher='resnet'), 'Invalid `teacher`: .*Did you mean'),
         (dict(batch_size=1000), 'Invalid `batch_size`'),
