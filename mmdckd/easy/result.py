@@ -77,7 +77,8 @@ class Result:
 
         Returns:
             List[Dict[str, float]]: For each image, the probability of every
-            class by name, the most likely first.
+            class by name, the most likely first. Classes of one name are told
+            apart by their labels: ``crane (134)``.
 
         Raises:
             OSError: If a file cannot be read.

@@ -13,6 +13,7 @@ from mmdckd.datasets.fashion_mnist import FILES as CLOTHES
 from mmdckd.datasets.fashion_mnist import FashionMNIST
 from mmdckd.datasets.stratified_part import stratified_part
 from mmdckd.errors import invalid
+from mmdckd.names import distinct_names
 
 from .folder import Folder, read_folder
 from .folder_checks import shorten
@@ -144,7 +145,8 @@ def _of_facts(
             f'classes, got {count - 1}.'
         )
     counts = np.bincount(train.labels, minlength=len(classes)).tolist()
-    _check_counts(dict(zip(classes, counts)), 2 if val is None else 1)
+    by_class = dict(zip(distinct_names(classes), counts))
+    _check_counts(by_class, 2 if val is None else 1)
     if val is not None:
         _check_val(train, val, len(classes))
     _check_shapes([train] if val is None else [train, val], image_size)
@@ -170,7 +172,7 @@ def _of_facts(
         val=dataset(train if val is None else val, 'val' if split else None),
         test=None,
         classes=classes,
-        counts=dict(zip(classes, counts)),
+        counts=by_class,
         short_side=round(median(min(shape[-2:]) for shape in train.shapes)),
         num_train=len(stratified_part(train.labels, 'train' if split else None)),
         kind=train.kind,

@@ -88,9 +88,7 @@ class UnlabeledFolder:
         number = min(max(1, round(self.share * size)), size - 1)
         labeled = loader['dataset']
         unlabeled = dict(
-            type='mmdckd.ImageFiles',
-            data_root=self.path,
-            pipeline=labeled['pipeline'],
+            type='mmdckd.ImageFiles', data_root=self.path, pipeline=labeled['pipeline']
         )
         loader['dataset'] = dict(
             type='mmdckd.WithUnlabeled', dataset=labeled, unlabeled=unlabeled

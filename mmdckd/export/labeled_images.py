@@ -15,6 +15,7 @@ from mmdckd.datasets.inner_dataset import InnerDataset
 from mmdckd.errors import did_you_mean
 from mmdckd.inference.image_files import check_readable, images_in, label_of
 from mmdckd.inference.image_pipeline import ImagePipeline
+from mmdckd.names import distinct_names
 
 from .config_types import check_types
 
@@ -44,6 +45,8 @@ class FolderImages:
     Args:
         folder (str): The folder.
         classes (Sequence[str]): The names of the classes in the order of labels.
+            Classes with the same name count as those of
+            :func:`~mmdckd.names.classes.distinct_names`.
 
     Raises:
         ValueError: If there is no image, a subfolder does not have the name of a
@@ -52,6 +55,7 @@ class FolderImages:
 
     def __init__(self, folder: str, classes: Sequence[str]) -> None:
         self.folder = folder
+        classes = distinct_names(classes)
         found = images_in(folder, '--test')
         for name in sorted(os.listdir(folder)):
             inside = os.path.isdir(os.path.join(folder, name))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmdckd.io.checkpoints import class_names_in, require_fit, state_dict_in
 from mmdckd.models.weights import read_checkpoint
+from mmdckd.names import distinct_names
 
 
 class Network(NamedTuple):
@@ -15,8 +16,8 @@ class Network(NamedTuple):
 
     Attributes:
         model (nn.Module): The classifier, in evaluation mode, on the CPU.
-        classes (List[str], optional): The names of its classes; None if its
-            checkpoint does not have them.
+        classes (List[str], optional): The names of its classes, all different;
+            None if its checkpoint does not have them.
     """
 
     model: nn.Module
@@ -71,4 +72,4 @@ def load_network(cfg: Config, checkpoint: str) -> Network:
         f'Give the weights that were exported with {cfg.filename!r}.',
     )
     classes = class_names_in(content)
-    return Network(model.eval(), None if classes is None else list(classes))
+    return Network(model.eval(), None if classes is None else distinct_names(classes))

@@ -11,6 +11,7 @@ from torch import Tensor
 from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
 from mmdckd.models.tasks import Classification, build_task
+from mmdckd.names import distinct_names
 
 from .image_pipeline import ImagePipeline
 from .network import load_network
@@ -184,4 +185,4 @@ def _class_names(text: str, path: str) -> List[str]:
             f'Invalid `{CLASSES_KEY}` in {path!r}: expected a list of names, got '
             f'{text!r}.'
         )
-    return classes
+    return distinct_names(classes)

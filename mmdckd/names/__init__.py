@@ -26,6 +26,7 @@ name                                 what it is
 A log with hierarchy adds the prefix ``train/``, ``val/`` or ``test/``.
 """
 
+from .classes import distinct_names
 from .losses import LossName, grad_norm, is_loss, name_losses, parse_loss, student_of
 from .members import (
     ALL,
@@ -89,6 +90,7 @@ __all__ = [
     'check_loss_name',
     'check_name',
     'choose_student',
+    'distinct_names',
     'distiller_prefix',
     'finished_name',
     'grad_norm',

@@ -26,6 +26,19 @@ TINY = dict(
 
 
 @pytest.mark.parametrize(
+    'given, expected',
+    [
+        ([], []),
+        (['bus', 'car'], ['bus', 'car']),
+        (['crane', 'dog', 'crane'], ['crane (0)', 'dog', 'crane (2)']),
+        (['a', 'a', 'a (0)'], ['a (0) (0)', 'a (1)', 'a (0) (2)']),
+    ],
+)
+def test_classes_of_one_name(given, expected):
+    assert names.distinct_names(given) == expected
+
+
+@pytest.mark.parametrize(
     'name',
     [
         'student0',

@@ -17,7 +17,7 @@ from mmdckd.evaluation.best_rule import is_record
 from mmdckd.io.files import replacing
 from mmdckd.models.algorithms import CollectiveDistill
 from mmdckd.models.tasks import Classification, find_task
-from mmdckd.names import MODEL, target_names, with_stage
+from mmdckd.names import MODEL, distinct_names, target_names, with_stage
 from mmdckd.registry import HOOKS
 from mmdckd.values import is_whole
 
@@ -223,7 +223,7 @@ class CohortStatisticsHook(Hook):
         classes = names_of_dataset(runner.val_dataloader.dataset) or ()
         if len(classes) != count:
             classes = tuple(map(str, range(count)))
-        arrays['classes'] = np.array(classes).astype(str)
+        arrays['classes'] = np.array(distinct_names(classes)).astype(str)
         for name in (FILE_NAME, *[BEST_NAME] * best):
             path = osp.join(runner.log_dir, 'vis_data', name)
             with replacing(path) as beside:

@@ -89,6 +89,20 @@ def test_what_comes_out(result, photos):
     assert '<html' in open(result.report).read()
 
 
+def test_classes_of_one_name_keep_their_probabilities(result, photos, tmp_path):
+    (expected,) = result.predict(str(photos / 'one' / '3.png'))
+    content = torch.load(result.exported.checkpoint, weights_only=True)
+    content['meta']['dataset_meta'] = dict(classes=['crane', 'crane', 'dog'])
+    path = str(tmp_path / 'student.pth')
+    torch.save(content, path)
+    exported = result.exported._replace(checkpoint=path)
+    (scores,) = dataclasses.replace(result, exported=exported).predict(
+        str(photos / 'one' / '3.png')
+    )
+    assert list(scores.values()) == list(expected.values())
+    assert sorted(scores) == ['crane (0)', 'crane (1)', 'dog']
+
+
 @pytest.mark.parametrize('size, shown', [(400, '4.0'), (50, '0.5'), (1, '0.01')])
 def test_a_teacher_of_any_size(result, size, shown):
     parameters = {'teacher': size, result.name: 100}

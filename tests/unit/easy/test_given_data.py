@@ -226,3 +226,11 @@ def test_tensors_are_resized_where_that_is_asked_for():
     data = Pairs(labels(), lambda index: torch.rand(1, 8, 8 + index % 2))
     source = read_source(data, image_size=12)
     assert build(source, 'train')[0]['inputs'].shape == (1, 12, 12)
+
+
+def test_classes_of_one_name_are_counted_apart():
+    data = Pairs([0, 0, 1, 1, 2, 2, 2])
+    data.classes = ['crane', 'dog', 'crane']
+    source = read_source(data)
+    assert source.classes == data.classes and len(source) == 7
+    assert source.counts == {'crane (0)': 2, 'dog': 2, 'crane (2)': 3}

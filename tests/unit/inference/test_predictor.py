@@ -102,6 +102,26 @@ def test_onnx_gives_the_logits_of_pytorch_in_any_batch(student, batch, seed):
     np.testing.assert_allclose(torch.from_numpy(logits).softmax(1), scores, atol=1e-5)
 
 
+def test_classes_of_one_name_have_different_ones(student, tmp_path):
+    shutil.copy(f'{student}.py', tmp_path / 'student1.py')
+    content = torch.load(f'{student}.pth', weights_only=True)
+    content['meta']['dataset_meta'] = dict(classes=['crane', 'dog', 'crane'])
+    torch.save(content, tmp_path / 'student1.pth')
+    program = onnx.load(f'{student}.onnx')
+    for entry in program.metadata_props:
+        if entry.key == 'classes':
+            entry.value = '["crane", "dog", "crane"]'
+    onnx.save(program, str(tmp_path / 'student1.onnx'))
+    for ending in ('pth', 'onnx'):
+        predictor = Predictor(str(tmp_path / f'student1.{ending}'))
+        assert [predictor.name_of(label) for label in (0, 1, 2, 3)] == [
+            'crane (0)',
+            'dog',
+            'crane (2)',
+            '3',
+        ]
+
+
 def test_the_onnx_file_describes_itself(student):
     model = onnx.load(f'{student}.onnx')
     onnx.checker.check_model(model, full_check=True)
