@@ -2,12 +2,15 @@
 """Checks that a work folder belongs to the run that is about to resume in it."""
 
 import os.path as osp
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from mmengine.config import Config
 
 from .changes import Changes
 from .configs import make_config
+
+#: The keys of a teacher's config that name files.
+FILES = ('cfg_path', 'pretrained')
 
 
 def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -> None:
@@ -35,9 +38,15 @@ def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -
         ('model.architecture', before.model.architecture, now.model.architecture),
         ('model.num_students', before.model.num_students, now.model.num_students),
         ('data', *datasets),
+        ('data_preprocessor', before.data_preprocessor, now.data_preprocessor),
+        # Training may go on with other random changes, but the exported student
+        # gets images as the last run of the command validates and tests them.
+        ('image_size', _pipelines(before), _pipelines(now)),
     ):
         if old != new:
             raise _another(work_dir, f'another `{key}`')
+    if not _same_teacher(before.model.get('teacher'), now.model.get('teacher')):
+        raise _another(work_dir, 'another `teacher`')
     for key, name in (('images', 'data'), ('unlabeled_images', 'unlabeled')):
         old, new = before.get(key), now.get(key)  # earlier versions wrote none
         if old and new and old != new:
@@ -65,3 +74,27 @@ def _images_of(dataset: Dict[str, Any], anywhere: bool) -> Dict[str, Any]:
         for key, value in dataset.items()
         if key != 'pipeline' and not (anywhere and key == 'data_root')
     }
+
+
+def _pipelines(cfg: Config) -> List[Any]:
+    """Return how a run prepares images to validate and to test."""
+    loaders = (cfg.val_dataloader, cfg.test_dataloader)
+    return [loader.dataset.get('pipeline') for loader in loaders]
+
+
+def _same_teacher(old: Any, new: Any) -> bool:
+    """Tell whether two configs are of one teacher, whose files may have moved."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return bool(old == new)
+    return old.keys() == new.keys() and all(
+        value == new[key] or (key in FILES and _may_be_moved(value, new[key]))
+        for key, value in old.items()
+    )
+
+
+def _may_be_moved(old: Any, new: Any) -> bool:
+    if not isinstance(old, str) or not isinstance(new, str):
+        return False
+    if osp.exists(old):
+        return osp.realpath(old) == osp.realpath(new)
+    return osp.basename(old) == osp.basename(new)

@@ -47,10 +47,19 @@ def train(photos, tmp_path, monkeypatch):
         lambda cfg, console, only_student: SimpleNamespace(train=leave_name),
     )
 
-    def start(unlabeled=None, data=photos, augmentation='none', **options):
+    def start(
+        unlabeled=None,
+        data=photos,
+        augmentation='none',
+        image_size=32,
+        teacher=None,
+        **options,
+    ):
         source = read_source(str(data))
-        recipe = choose_recipe(source, batch_size=8, augmentation=augmentation)
-        settings = student_config(source, recipe, NETWORK, 2)
+        recipe = choose_recipe(
+            source, batch_size=8, augmentation=augmentation, image_size=image_size
+        )
+        settings = student_config(source, recipe, NETWORK, 2, teacher)
         settings = read_unlabeled(unlabeled, source).mix_into(settings)
         return _train(settings, str(run), Changes(options))
 
@@ -93,6 +102,50 @@ def test_another_augmentation_is_no_other_run(train, tmp_path):
     save(tmp_path / 'more' / '0.png', 1000)
     train(str(tmp_path / 'more'))
     train(str(tmp_path / 'more'), augmentation='flip')
+
+
+def test_another_image_size_is_another_run(train):
+    """The old weights would be exported with the new preprocessing."""
+    train(image_size=128)
+    train(image_size=128)
+    with pytest.raises(ValueError, match='Invalid `work_dir`: .* another `image_size`'):
+        train(image_size=32)
+
+
+def test_another_preprocessor_is_another_run(train):
+    train()
+    with pytest.raises(ValueError, match='another `data_preprocessor`'):
+        train(**{'data_preprocessor.mean': [0, 0, 0]})
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        None,
+        dict(cfg_path='mmpretrain::resnet/resnet34_8xb32_in1k.py', pretrained='a.pth'),
+        dict(type='TimmClassifier', model_name='resnet34'),
+        dict(cfg_path='one.py', pretrained='b.pth'),
+    ],
+)
+def test_another_teacher_is_another_run(train, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.pth').write_bytes(b'')
+    teacher = dict(cfg_path='one.py', pretrained='a.pth')
+    train(teacher=teacher)
+    train(teacher=dict(teacher, pretrained=str(tmp_path / 'a.pth')))
+    with pytest.raises(ValueError, match='Invalid `work_dir`: .* another `teacher`'):
+        train(teacher=other)
+
+
+def test_a_teacher_may_move(train, tmp_path):
+    train(teacher=dict(cfg_path='before/one.py', pretrained='before/a.pth'))
+    train(teacher=dict(cfg_path='after/one.py', pretrained='after/a.pth'))
+
+
+def test_the_first_teacher_is_another_run(train):
+    train()
+    with pytest.raises(ValueError, match='another `teacher`'):
+        train(teacher=dict(cfg_path='one.py', pretrained='a.pth'))
 
 
 @pytest.mark.parametrize(
