@@ -194,7 +194,7 @@ def distill(
                 )
                 _rehearse(others.mix_into(planned), changes)
                 # The teacher sees only the labeled images, which are fewer.
-                own = choose_recipe(source, students.has_weights, **given)
+                own = choose_recipe(source, taught_by.has_weights, **given)
                 teacher_cfg = _train_teacher(
                     source, own, taught_by, work_dir, seed, changes.without_model(), say
                 )

@@ -16,6 +16,7 @@ from torch import nn
 
 from mmdckd.cli.train import main
 from mmdckd.easy.distillation import distill
+from mmdckd.easy.networks import find_network
 from mmdckd.report.measures import times
 
 NAMES = ['zero', 'one', 'two']
@@ -235,6 +236,36 @@ def test_a_run_among_its_images_is_refused(photos, tmp_path, work_dir, monkeypat
         distill('.', student=f'python:{__name__}.Net', work_dir=work_dir)
     assert sorted(path.name for path in photos.iterdir()) == sorted(NAMES)
     assert work_dir == '.' or not (photos / work_dir).exists()
+
+
+@pytest.mark.parametrize('trained, lr', [('student', 0.05), ('teacher', 0.005)])
+def test_each_network_has_its_own_learning_rate(
+    photos, tmp_path, monkeypatch, trained, lr
+):
+    """Of a teacher with weights of other classes, a tenth."""
+    teacher_lrs = []
+
+    def find(spec, num_classes, pretrained, key):
+        found = find_network(spec, num_classes, pretrained, key)
+        return dataclasses.replace(found, has_weights=key == trained)
+
+    def stop(settings, *_, **__):
+        teacher_lrs.append(settings['optim_wrapper']['optimizer']['lr'])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmdckd.easy.distillation.find_network', find)
+    monkeypatch.setattr('mmdckd.easy.distillation._rehearse', lambda *_: None)
+    monkeypatch.setattr('mmdckd.easy.distillation._train', stop)
+    with pytest.raises(KeyboardInterrupt):
+        distill(
+            str(photos),
+            student=f'python:{__name__}.Net',
+            teacher=f'python:{__name__}.make_teacher',
+            batch_size=16,
+            work_dir=str(tmp_path),
+            say=lambda line: None,
+        )
+    assert teacher_lrs == [lr / 4]
 
 
 def test_a_run_beside_its_training_images_is_refused(photos, tmp_path):
