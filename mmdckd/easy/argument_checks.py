@@ -64,3 +64,17 @@ def check_apart(work_dir: str, data: Data, source: Source, unlabeled: str) -> No
     # Beside train/, a test/ of the run would be the test images of the next one.
     if isinstance(data, (str, os.PathLike)) and inside == osp.realpath(data):
         raise invalid('work_dir', f'another folder than {str(data)!r}', work_dir)
+
+
+def check_switches(**switches: bool) -> None:
+    """Check arguments that are on or off.
+
+    Args:
+        **switches (bool): The arguments.
+
+    Raises:
+        ValueError: If one is neither.
+    """
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise invalid(key, 'True or False', value)

@@ -161,6 +161,9 @@ def _check(given: Dict[str, Any], source: Source) -> None:
                 f'Invalid `{name}`: expected a whole number of at least {least_value}, '
                 f'got {value!r}.'
             )
+    amp = given.get('amp', False)
+    if not isinstance(amp, bool):
+        raise ValueError(f'Invalid `amp`: expected True or False, got {amp!r}.')
     lr = given.get('lr', 1)
     if not is_finite_number(lr) or lr <= 0:
         raise ValueError(f'Invalid `lr`: expected a positive number, got {lr!r}.')

@@ -162,6 +162,8 @@ def test_its_config_is_the_same_run(result, tmp_path):
         (dict(work_dir="it's mine"), '`work_dir`: expected a path without quotes'),
         (dict(student='resnet18'), 'Invalid `student`: .*Did you mean'),
         (dict(teacher='resnet'), 'Invalid `teacher`: .*Did you mean'),
+        (dict(pretrained='no'), "Invalid `pretrained`: expected True or False, got 'n"),
+        (dict(fast='off'), 'Invalid `fast`: expected True or False'),
         (dict(batch_size=1000), 'Invalid `batch_size`'),
         (dict(data='nowhere'), 'Invalid `data`: expected an existing folder'),
     ],

@@ -102,6 +102,8 @@ def test_the_interval_has_a_reason_that_holds():
         ('lr', True),
         ('lr', float('nan')),
         ('lr', float('inf')),
+        ('amp', 'off'),
+        ('amp', 0),
         ('optimizer', 'sdg'),
         ('augmentation', 'mirror'),
     ],
