@@ -3,7 +3,7 @@
 
 import os
 import os.path as osp
-from typing import Optional
+from typing import Any, Dict, Iterator, Optional
 
 from mmdckd.errors import invalid
 from mmdckd.values import is_whole
@@ -51,9 +51,10 @@ def check_apart(work_dir: str, data: Data, source: Source, unlabeled: str) -> No
     if source.kind != FILES:
         return
     roots = [
-        each.get('data_root')
+        root
         for each in (source.train, source.val, source.test)
         if each
+        for root in _roots(each)
     ]
     inside = osp.realpath(work_dir)
     for root in filter(None, [*roots, unlabeled]):
@@ -78,3 +79,13 @@ def check_switches(**switches: bool) -> None:
     for key, value in switches.items():
         if not isinstance(value, bool):
             raise invalid(key, 'True or False', value)
+
+
+def _roots(dataset: Dict[str, Any]) -> Iterator[str]:
+    """Yield the folders that the config of a dataset, and of those in it, names."""
+    root = dataset.get('data_root') or dataset.get('data_prefix')
+    if isinstance(root, str) and root:
+        yield root
+    for value in dataset.values():
+        if isinstance(value, dict):
+            yield from _roots(value)

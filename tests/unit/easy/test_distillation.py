@@ -240,6 +240,13 @@ def test_a_run_among_its_images_is_refused(photos, tmp_path, work_dir, monkeypat
     assert work_dir == '.' or not (photos / work_dir).exists()
 
 
+def test_a_run_among_the_images_of_a_config_is_refused(photos):
+    data = dict(type='CustomDataset', data_root=str(photos))
+    with pytest.raises(ValueError, match='Invalid `work_dir`: .* outside of the image'):
+        distill(data, student=f'python:{__name__}.Net', work_dir=str(photos / 'run'))
+    assert not (photos / 'run').exists()
+
+
 @pytest.mark.parametrize('trained, lr', [('student', 0.05), ('teacher', 0.005)])
 def test_each_network_has_its_own_learning_rate(
     photos, tmp_path, monkeypatch, trained, lr
