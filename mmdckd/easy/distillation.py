@@ -245,7 +245,7 @@ def _as_they_are(
             "Invalid `augmentation`: expected None or 'none' for float tensors, "
             f'which networks receive unchanged, got {augmentation!r}.'
         )
-    return image_size or source.short_side, 'none'
+    return source.short_side if image_size is None else image_size, 'none'
 
 
 def _untrained(teacher: NamedNetwork) -> dict:

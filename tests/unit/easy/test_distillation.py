@@ -19,6 +19,7 @@ from mmdckd.easy.distillation import distill
 from mmdckd.easy.networks import find_network
 from mmdckd.report.measures import times
 
+TENSORS = [(torch.zeros(3, 8, 8), index % 2) for index in range(4)]
 NAMES = ['zero', 'one', 'two']
 
 
@@ -164,6 +165,7 @@ def test_its_config_is_the_same_run(result, tmp_path):
         (dict(teacher='resnet'), 'Invalid `teacher`: .*Did you mean'),
         (dict(pretrained='no'), "Invalid `pretrained`: expected True or False, got 'n"),
         (dict(fast='off'), 'Invalid `fast`: expected True or False'),
+        (dict(data=TENSORS, image_size=0), 'Invalid `image_size`: expected a whole'),
         (dict(batch_size=1000), 'Invalid `batch_size`'),
         (dict(data='nowhere'), 'Invalid `data`: expected an existing folder'),
     ],
