@@ -135,11 +135,11 @@ def look_at_pairs(pairs: Any, key: str) -> Facts:
 
 def _targets(pairs: Any, count: int) -> Optional[np.ndarray]:
     """Return the labels that a dataset lists, if it does."""
-    targets = getattr(pairs, 'targets', None)
-    if targets is None or len(targets) != count:
+    try:
+        labels = np.asarray(getattr(pairs, 'targets', None))
+    except Exception:  # of lists of different lengths, for example
         return None
-    labels = np.asarray(targets)
-    return labels if labels.ndim == 1 and labels.dtype.kind in 'iu' else None
+    return labels if labels.shape == (count,) and labels.dtype.kind in 'iu' else None
 
 
 def _look_at_pair(pair: Any, index: int, key: str) -> Tuple[Any, str, tuple]:

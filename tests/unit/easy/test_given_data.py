@@ -145,6 +145,13 @@ def test_targets_that_are_not_the_labels():
     assert np.array_equal(source.objects['data'][1], labels(30))
 
 
+@pytest.mark.parametrize('targets', [[[0], [1, 2]] * 15, lambda: 3, 30, None])
+def test_targets_that_are_no_labels(targets):
+    pairs = Pairs(labels(30))
+    pairs.targets = targets
+    assert np.array_equal(read_source(pairs).objects['data'][1], labels(30))
+
+
 def test_a_config_of_a_dataset():
     source = read_source(dict(type='mmdckd.Digits', split='train'))
     assert source.num_classes == 10 and len(source) == 1077
