@@ -180,7 +180,7 @@ def fault_of(content: bytes) -> Optional[str]:
     if content.startswith(b'\xff\xd8'):
         whole = _has_jpeg_end(content)
     elif content.startswith(b'\x89PNG'):
-        whole = b'IEND' in content[-4096:]
+        whole = _has_png_end(content)
     elif content.startswith(b'RIFF') and content[8:12] == b'WEBP':
         whole = len(content) >= 8 + int.from_bytes(content[4:8], 'little')
     elif content.startswith(b'BM'):
@@ -201,4 +201,14 @@ def _has_jpeg_end(content: bytes) -> bool:
         position = match.end()
         if match[0] not in _BARE:
             position += int.from_bytes(content[position : position + 2], 'big')
+    return False
+
+
+def _has_png_end(content: bytes) -> bool:
+    """Tell whether a PNG has its end chunk, behind the others."""
+    position = 8
+    while kind := content[position + 4 : position + 8]:
+        if kind == b'IEND':
+            return True
+        position += 12 + int.from_bytes(content[position : position + 4], 'big')
     return False

@@ -65,6 +65,14 @@ def test_wherever_it_is_cut_off_it_is_seen(content, data):
             assert mmcv.imfrombytes(cut) is not None
 
 
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_what_follows_the_end_is_ignored(ending, tmp_path):
+    path = written(tmp_path, ending)
+    path.write_bytes(path.read_bytes() + b'\0' * 100_000)
+    assert fault_of(path.read_bytes()) is None
+    assert LoadImage()(dict(img_path=str(path)))['img'].shape == PHOTO.shape
+
+
 def test_a_thumbnail_is_no_end(tmp_path):
     photo = written(tmp_path, 'jpg').read_bytes()
     # As cameras do: a whole JPEG in a segment at the beginning.
