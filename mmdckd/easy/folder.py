@@ -2,6 +2,7 @@
 """Reads a folder of labeled images and checks it before anything is trained."""
 
 import os.path as osp
+import unicodedata
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Dict, List, Optional
@@ -157,6 +158,8 @@ def _check_classes(roots: Dict[str, str]) -> List[str]:
     if len(classes) < 2:
         deeper = classes and subfolders(osp.join(train, classes[0]))
         hint = f' Did you mean {osp.join(train, classes[0])!r}?' if deeper else ''
+        if not classes and len(roots) == 1:
+            hint = _train_as_class(train)
         raise ValueError(
             f'Invalid `data`: expected one subfolder of images per class, at least two '
             f'classes, got {len(classes)} in {train!r}.{hint}'
@@ -170,11 +173,28 @@ def _check_classes(roots: Dict[str, str]) -> List[str]:
     for root in roots.values():
         differ = sorted(set(subfolders(root)) ^ set(classes))
         if differ:
+            forms = {unicodedata.normalize('NFC', name) for name in differ}
+            hint = ''
+            if len(forms) < len(differ):
+                differ = [ascii(name) for name in differ]
+                hint = ' Some differ only in how an accent is encoded. Rename them.'
             raise ValueError(
                 f'Invalid `data`: expected the same classes in {train!r} and {root!r}, '
-                f'got different ones: {shorten(differ)}.'
+                f'got different ones: {shorten(differ)}.{hint}'
             )
     return classes
+
+
+def _train_as_class(train: str) -> str:
+    """Return the end of a message about a folder train without subfolders, which
+    may be a class."""
+    folder, name = osp.split(train)
+    if len(subfolders(folder)) < 2:
+        return ''
+    return (
+        f' A folder {name} holds the training images. If it is a class, give it '
+        'another name.'
+    )
 
 
 def _is_text(name: str) -> bool:

@@ -242,6 +242,22 @@ def test_sixteen_bits_in_color(tmp_path):
     assert any('16 bits per channel (1)' in line for line in warnings(tmp_path))
 
 
+def test_classes_that_look_alike(tmp_path):
+    """An e with an accent is one character or two."""
+    fill(tmp_path / 'train', ('caf\u00e9', 'the'), 2)
+    fill(tmp_path / 'val', ('cafe\u0301', 'the'), 2)
+    with pytest.raises(ValueError) as error:
+        read_folder(str(tmp_path))
+    for word in ("'caf\\xe9'", "'cafe\\u0301'", 'accent', 'Rename'):
+        assert word in str(error.value)
+
+
+def test_a_class_that_is_named_like_a_part(tmp_path):
+    fill(tmp_path, ('bus', 'car', 'train'), 2)
+    with pytest.raises(ValueError, match='got 0 in .* If it is a class, give it'):
+        read_folder(str(tmp_path))
+
+
 def test_what_is_left_out_is_named(tmp_path):
     fill(tmp_path / 'train')
     fill(tmp_path / 'raw')
