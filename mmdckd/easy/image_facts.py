@@ -5,6 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Iterable, Optional, Tuple
 
+import mmcv
 from PIL import Image
 
 from mmdckd.datasets.image_folder import file_digest
@@ -13,6 +14,9 @@ from mmdckd.io.images import file_fault, open_image, size_fault
 
 # The position of the bit depth in the header of a PNG.
 _PNG_DEPTH = 24
+#: Pillow's names of formats that OpenCV, which reads images in training, reads too.
+#: Others may have a common extension, and TIFF has compressions that it lacks.
+_COMMON = ('BMP', 'JPEG', 'MPO', 'PNG', 'PPM', 'WEBP')
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,18 @@ def look_at(path: str, decode: bool = True) -> ImageFacts:
     if fault:
         return ImageFacts(path, digest, fault)
     with open_image(content) as image:
-        if image.format == 'TIFF' and image.mode in ('I', 'F'):
+        # A PGM of mode I has 16 bits.
+        if image.mode == 'F' or (image.format == 'TIFF' and image.mode == 'I'):
             return ImageFacts(path, digest, 'it has 32 bits per channel')
         if decode:
+            readable = True
             try:
                 image.load()
+                if image.format not in _COMMON:
+                    readable = mmcv.imfrombytes(content) is not None
             except Exception:  # decoders raise all kinds of errors
+                readable = False
+            if not readable:
                 return ImageFacts(path, digest, 'it cannot be decoded')
         return ImageFacts(
             path,

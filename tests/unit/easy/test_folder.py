@@ -242,6 +242,41 @@ def test_sixteen_bits_in_color(tmp_path):
     assert any('16 bits per channel (1)' in line for line in warnings(tmp_path))
 
 
+@pytest.mark.parametrize(
+    'kind, ending, options',
+    [
+        ('ICO', 'png', {}),
+        ('TGA', 'jpg', {}),
+        ('PCX', 'jpg', {}),
+        ('TIFF', 'tif', dict(compression='lzma')),
+    ],
+)
+def test_what_training_cannot_decode_is_refused(tmp_path, kind, ending, options):
+    fill(tmp_path)
+    path = tmp_path / 'cat' / f'photo.{ending}'
+    pixels = np.full((40, 32, 3), 9, np.uint8)
+    Image.fromarray(pixels).save(path, kind, **options)
+    with pytest.raises(ValueError, match=f'cannot be decoded.*photo.{ending}'):
+        read_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize('compression', ['raw', 'tiff_lzw', 'jpeg'])
+def test_a_tiff_that_training_can_decode(tmp_path, compression):
+    fill(tmp_path)
+    pixels = np.full((40, 32, 3), 9, np.uint8)
+    path = tmp_path / 'cat' / 'photo.tif'
+    Image.fromarray(pixels).save(path, compression=compression)
+    assert len(read_folder(str(tmp_path))) == 21
+
+
+def test_real_numbers_in_a_pgm(tmp_path):
+    fill(tmp_path)
+    pixels = np.linspace(0, 255, 12, dtype='<f4').tobytes()
+    (tmp_path / 'cat' / 'real.pgm').write_bytes(b'Pf\n4 3\n-1.0\n' + pixels)
+    with pytest.raises(ValueError, match='32 bits per channel.*real.pgm'):
+        read_folder(str(tmp_path))
+
+
 def test_classes_that_look_alike(tmp_path):
     """An e with an accent is one character or two."""
     fill(tmp_path / 'train', ('caf\u00e9', 'the'), 2)
