@@ -37,8 +37,8 @@ class ImageFolder(CustomDataset):
     Raises:
         FileNotFoundError: If the folder does not exist.
         ValueError: If an argument is invalid, the folder has fewer than two
-            classes or no image, or ``part`` is set and a class has fewer than two different
-            images.
+            classes or no image, or ``part`` is set and a class has fewer than two
+            different images.
 
     Examples:
         >>> train = ImageFolder('photos', part='train')
