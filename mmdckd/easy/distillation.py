@@ -30,7 +30,7 @@ from .given_networks import given_network, keep_weights, objects_of
 from .networks import NamedNetwork, find_network
 from .recipe import Recipe, choose_recipe, choose_students
 from .result import Result
-from .same_run import check_same_run
+from .same_run import check_same_run, check_same_weights
 from .source import Data, Source, read_source
 from .trial import check_differ, try_networks, two_images
 from .unlabeled import read_unlabeled
@@ -175,6 +175,7 @@ def distill(
         reasons.append(f'num_students = {num_students}: {why}')
     for line in [*others.lines(), *warnings, *reasons]:
         say(line)
+    run = osp.join(work_dir, 'students')
     objects = {**source.objects, **objects_of(student=students, teacher=taught_by)}
     with giving(objects):
         settings = student_config(source, recipe, students, num_students, None, seed)
@@ -187,7 +188,9 @@ def distill(
         students = keep_weights(students, osp.join(work_dir, f'{STUDENT}.pth'))
         teacher_cfg = None
         if taught_by is not None:
-            taught_by = keep_weights(taught_by, osp.join(work_dir, f'{TEACHER}.pth'))
+            kept = osp.join(work_dir, f'{TEACHER}.pth')
+            check_same_weights(taught_by, kept, run)
+            taught_by = keep_weights(taught_by, kept)
             teacher_cfg = taught_by.config
             if not taught_by.has_head:
                 planned = student_config(
@@ -202,7 +205,6 @@ def distill(
         settings = student_config(
             source, recipe, students, num_students, teacher_cfg, seed
         )
-        run = osp.join(work_dir, 'students')
         say(f'{num_students} x {students.name}: training in {run}')
         cfg = _train(others.mix_into(settings), run, changes)
         best = osp.join(run, 'best.pth')

@@ -1,14 +1,16 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Networks that are given as Python objects instead of names."""
 
+import os.path as osp
 from dataclasses import replace
 from typing import Any, Callable, Dict, Optional, Union
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmdckd.io.files import replacing
 from mmdckd.models.backbones.module_backbone import find_function
+from mmdckd.models.weights import read_state_dict
 
 from .networks import NamedNetwork, config_of_module
 
@@ -87,10 +89,30 @@ def keep_weights(network: NamedNetwork, path: str) -> NamedNetwork:
     """
     if not isinstance(network.given, nn.Module) or not network.has_weights:
         return network
-    weights = network.given.state_dict()
     with replacing(path) as new:
-        torch.save({f'backbone.module.{key}': v for key, v in weights.items()}, new)
+        torch.save(_weights_of(network.given), new)
     return replace(network, config=dict(network.config, pretrained=path))
+
+
+def has_other_weights(network: NamedNetwork, path: str) -> bool:
+    """Tell whether a given network has other weights than :func:`keep_weights` saved.
+
+    Args:
+        network (NamedNetwork): The network.
+        path (str): The file; it need not exist.
+    """
+    if not isinstance(network.given, nn.Module) or not osp.isfile(path):
+        return False
+    old, new = read_state_dict(path, 'teacher'), _weights_of(network.given)
+    return old.keys() != new.keys() or not all(
+        torch.equal(value, new[key].cpu())
+        for key, value in old.items()
+        if isinstance(value, Tensor)
+    )
+
+
+def _weights_of(module: nn.Module) -> Dict[str, Any]:
+    return {f'backbone.module.{key}': v for key, v in module.state_dict().items()}
 
 
 def objects_of(**networks: Optional[NamedNetwork]) -> Dict[str, Any]:

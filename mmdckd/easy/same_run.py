@@ -8,6 +8,8 @@ from mmengine.config import Config
 
 from .changes import Changes
 from .configs import make_config
+from .given_networks import has_other_weights
+from .networks import NamedNetwork
 
 #: The keys of a teacher's config that name files.
 FILES = ('cfg_path', 'pretrained')
@@ -52,6 +54,24 @@ def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -
         if old and new and old != new:
             counts = f'{old.count:,} in that run, {new.count:,} now'
             raise _another(work_dir, f'other images in `{name}` ({counts})')
+
+
+def check_same_weights(teacher: NamedNetwork, path: str, work_dir: str) -> None:
+    """Check that a module that is given as the teacher is the one of a run.
+
+    The configs of modules of one class are equal.
+
+    Args:
+        teacher (NamedNetwork): The teacher.
+        path (str): The file of the run's teacher, if there is one.
+        work_dir (str): The folder of the run.
+
+    Raises:
+        ValueError: If the run has started with other weights.
+    """
+    has_started = osp.isfile(osp.join(work_dir, 'last_checkpoint'))
+    if has_started and has_other_weights(teacher, path):
+        raise _another(work_dir, 'another `teacher`')
 
 
 def _another(work_dir: str, what: str) -> ValueError:

@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Networks and data that are Python objects, from end to end."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -241,6 +243,27 @@ def test_nothing_is_trained_where_it_cannot_be(tmp_path, options, message):
     with pytest.raises(ValueError, match=f'Invalid {message}'):
         run(tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_another_module_is_another_teacher(tmp_path, monkeypatch):
+    """Its config is the same, and its weights would replace those of the run."""
+
+    def train(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmdckd.easy.distillation._train', train)
+    teacher = Net()
+    for again in (teacher, copy.deepcopy(teacher), Net()):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, teacher=again)  # has not started
+    (tmp_path / 'students').mkdir()
+    (tmp_path / 'students' / 'last_checkpoint').write_text('epoch_1.pth')
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, teacher=again)
+    before = (tmp_path / 'teacher.pth').read_bytes()
+    with pytest.raises(ValueError, match='`work_dir`: .* another `teacher`'):
+        run(tmp_path, teacher=Net())
+    assert (tmp_path / 'teacher.pth').read_bytes() == before
 
 
 def test_what_is_no_network(tmp_path):
