@@ -245,20 +245,24 @@ def test_nothing_is_trained_where_it_cannot_be(tmp_path, options, message):
     assert not list(tmp_path.iterdir())
 
 
+class Started(Exception):
+    """A training has started."""
+
+
 def test_another_module_is_another_teacher(tmp_path, monkeypatch):
     """Its config is the same, and its weights would replace those of the run."""
 
     def train(*_, **__):
-        raise KeyboardInterrupt
+        raise Started
 
     monkeypatch.setattr('mmdckd.easy.distillation._train', train)
     teacher = Net()
     for again in (teacher, copy.deepcopy(teacher), Net()):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Started):
             run(tmp_path, teacher=again)  # has not started
     (tmp_path / 'students').mkdir()
     (tmp_path / 'students' / 'last_checkpoint').write_text('epoch_1.pth')
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Started):
         run(tmp_path, teacher=again)
     before = (tmp_path / 'teacher.pth').read_bytes()
     with pytest.raises(ValueError, match='`work_dir`: .* another `teacher`'):
