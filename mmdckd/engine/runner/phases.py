@@ -13,36 +13,22 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
-from mmdckd.errors import invalid
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
 from mmdckd.io.latest import pointed_to
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
-from mmdckd.values import is_finite_number
 
 from ..saving import checkpoint_folder
 from ..training_hooks import training_hooks
 from .building import build_runner
 from .rehearsal import rehearse
+from .stretching import stretch_training
 
 #: The config keys that identify a phase when a run is resumed, by notes of older
 #: versions and of this one.
 _OLD_KEYS = ('model', 'optim_wrapper', 'param_scheduler', 'train_cfg', 'randomness')
 _KEYS = (*_OLD_KEYS, 'data_preprocessor', 'auto_scale_lr', 'custom_hooks', 'sync_bn')
-#: Settings of a loop or scheduler that count epochs or iterations.
-_LENGTHS = (
-    'max_epochs',
-    'max_iters',
-    'begin',
-    'end',
-    'T_max',
-    'total_iters',
-    'total_steps',
-    'step_size',
-    'milestones',
-    'periods',
-)
 _OLD_LOADER_KEYS = ('dataset', 'batch_size', 'sampler')
 _LOADER_KEYS = (*_OLD_LOADER_KEYS, 'batch_sampler', 'drop_last')
 _NOTE = 'phase.json'
@@ -158,7 +144,7 @@ def phases_of(cfg: Config) -> List[Phase]:
         settings = copy.deepcopy(dict(settings))
         times = settings.pop('times', 1)
         config.merge_from_dict(settings)
-        _stretch(config, times, f'phases[{index}].times')
+        stretch_training(config, times, f'phases[{index}].times')
         name, is_last = f'phase{index}', index == len(overrides) - 1
         if not is_last:
             config.work_dir = osp.join(cfg.get('work_dir') or '', name)
@@ -259,30 +245,6 @@ def _experiment_name(cfg: Config, phase: str) -> str:
         cfg.get('experiment_name') or osp.splitext(osp.basename(cfg.filename or ''))[0]
     )
     return f'{name}_{phase}' if name else phase
-
-
-def _stretch(cfg: Config, times: Any, key: str) -> None:
-    """Make a training and its learning rate schedules longer."""
-    if not is_finite_number(times) or times <= 0:
-        raise invalid(key, 'a number more than 0', times)
-
-    def stretch(part: dict) -> None:
-        for name in _LENGTHS:
-            length = part.get(name)
-            if isinstance(length, (list, tuple)):
-                part[name] = [round(times * each) for each in length]
-            elif length is not None:
-                part[name] = round(times * length)
-
-    stretch(cfg.get('train_cfg') or {})
-    schedulers = cfg.get('param_scheduler') or []
-    if isinstance(schedulers, dict):
-        # One scheduler, or those of several optimizers by name.
-        schedulers = [schedulers, *schedulers.values()]
-    for each in schedulers:
-        for scheduler in each if isinstance(each, (list, tuple)) else [each]:
-            if isinstance(scheduler, dict):
-                stretch(scheduler)
 
 
 def _add_to_seed(cfg: Config, number: int) -> None:
