@@ -123,6 +123,8 @@ def train(args: argparse.Namespace, console: Optional['CalmConsole']) -> None:
 
     def run(cfg: 'Config') -> 'Runner':
         set_all_dataloader_defaults(cfg, *_loading(args))  # a phase can change them
+        if cfg.work_dir == work_dir and args.start_from and not cfg.resume:
+            cfg.load_from = args.start_from  # the last phase has saved nothing yet
         runner = build_runner(cfg, console)
         if cfg.work_dir == work_dir:  # the only phase, or the last one
             resume_from_latest(runner, otherwise=args.start_from)

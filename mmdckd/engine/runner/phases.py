@@ -4,8 +4,10 @@
 import copy
 import hashlib
 import json
+import os
 import os.path as osp
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional
 
@@ -13,9 +15,10 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 
+from mmdckd.console.messages import tell
 from mmdckd.io.data import read_json
 from mmdckd.io.files import write_text
-from mmdckd.io.latest import pointed_to
+from mmdckd.io.latest import POINTER, pointed_to
 from mmdckd.models.cohorts.fold_plan import build_fold_plan
 from mmdckd.names import in_order, student_names
 
@@ -71,6 +74,13 @@ class Phase:
                 'another `work_dir`, or without `resume`.'
             )
         return bool(note)
+
+    def forget(self) -> None:
+        """Remove what names the checkpoints of an earlier run in its folder, which
+        this run must neither skip nor resume."""
+        for name in (_NOTE, POINTER):
+            with suppress(FileNotFoundError):
+                os.remove(osp.join(self.config.work_dir, name))
 
     def finish(self, folder: str) -> None:
         """Record that it has finished.
@@ -163,7 +173,8 @@ def train_phases(
 
     Args:
         cfg (Config): The config. With ``resume``, phases that have finished
-            are not trained again.
+            are not trained again. Without it, nothing of an earlier run in the
+            same folder counts as finished.
         train (Callable, optional): Trains with the config of a phase, and
             returns the runner. Defaults to None: :func:`.build_runner` and its
             ``train``.
@@ -177,16 +188,21 @@ def train_phases(
     """
     train = train or _train
     phases = phases_of(cfg)
-    for phase in phases[1:]:
-        rehearse(with_untrained_peers(phase, phases))
-    for phase in phases[:-1]:
-        if cfg.get('resume') and phase.has_finished():
-            continue
-        runner = train(_with_peers(phase, phases))
+    left = _unfinished(phases) if cfg.get('resume') else phases
+    if len(left) > 1:
+        for phase in left:
+            rehearse(with_untrained_peers(phase, phases))
+        if is_main_process():
+            # A phase begins after those before it have finished.
+            for phase in left[1:] if cfg.get('resume') else left:
+                phase.forget()
+        barrier()
+    for phase in left[:-1]:
+        runner = train(_to_train(phase, phases))
         if is_main_process():
             phase.finish(checkpoint_folder(runner))
         barrier()
-    return train(_with_peers(phases[-1], phases))
+    return train(_to_train(left[-1], phases))
 
 
 def last_phase(cfg: Config) -> Config:
@@ -227,6 +243,26 @@ def _train(cfg: Config) -> Runner:
     runner = build_runner(cfg)
     runner.train()
     return runner
+
+
+def _unfinished(phases: List[Phase]) -> List[Phase]:
+    """Return the phases from the first one that has not finished on; the last one
+    always counts."""
+    for index, phase in enumerate(phases[:-1]):
+        if not phase.has_finished():
+            return phases[index:]
+    return phases[-1:]
+
+
+def _to_train(phase: Phase, phases: List[Phase]) -> Config:
+    """Return the config to train a phase with."""
+    cfg = _with_peers(phase, phases)
+    resumes = cfg.get('resume') is True and not cfg.get('load_from')
+    if len(phases) > 1 and resumes and not pointed_to(cfg.work_dir):
+        # It has saved nothing yet: other checkpoints are of an earlier run.
+        tell(f'{cfg.work_dir} names no checkpoint: {phase.name} starts anew.')
+        cfg.resume = False
+    return cfg
 
 
 def _with_peers(phase: Phase, phases: List[Phase]) -> Config:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
 from mmdckd.models.algorithms import CollectiveDistill
+from mmdckd.registry import MODELS
 
 from ..hooks import CheckRunHook
 from ..unwrapping import unwrapped
@@ -39,7 +40,10 @@ def rehearse(cfg: Config) -> None:
         cfg.experiment_name = osp.basename(folder)
         cfg.update(work_dir=folder, visualizer=None, log_level='ERROR', resume=False)
         cfg.load_from = None
-        cfg.model.allow_random_teacher = True
+        kind = cfg.model.get('type')
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, CollectiveDistill):
+            cfg.model.allow_random_teacher = True
         runner = build_runner(cfg)
         runner._train_loop = runner.build_train_loop(cfg.train_cfg)
         optimizer = runner.build_optim_wrapper(cfg.optim_wrapper)

@@ -2,6 +2,7 @@
 import copy
 import hashlib
 import json
+import os
 import os.path as osp
 import time
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from mmdckd.engine.runner.phases import (
     train_phases,
     with_untrained_peers,
 )
-from mmdckd.io.latest import point_to
+from mmdckd.io.latest import point_to, pointed_to
 
 BETA = 'model.distiller.collective_losses.loss_dckd.beta'
 PHASES = [
@@ -168,6 +169,58 @@ def test_a_resumed_run_trains_what_is_left(tmp_path):
     resumed = train_phases(cfg, interrupt)
     assert trained[2:] == [name]
     assert_same(states(whole), states(resumed))
+
+
+def pretend(trained, killed_in=None, saves=True):
+    """A training that only records its config, and where its checkpoint is."""
+
+    def training(cfg):
+        trained.append(cfg)
+        killed = osp.basename(cfg.work_dir) == killed_in
+        if saves or not killed:
+            point_to(cfg.work_dir, 'epoch_1.pth' if killed else 'epoch_2.pth')
+        if killed:
+            raise KeyboardInterrupt
+        return SimpleNamespace(hooks=[], work_dir=cfg.work_dir)
+
+    return training
+
+
+@pytest.mark.parametrize('saves', [True, False])
+@pytest.mark.parametrize('lr', [0.05, 0.01])
+def test_a_fresh_start_uses_nothing_of_an_earlier_run(tmp_path, lr, saves):
+    cfg = config(tmp_path)
+    train_phases(cfg.copy(), pretend([]))
+    cfg.optim_wrapper.optimizer.lr = lr
+    with pytest.raises(KeyboardInterrupt):
+        train_phases(cfg.copy(), pretend([], 'phase0', saves))
+    cfg.resume, trained = True, []
+    train_phases(cfg, pretend(trained))
+    assert [each.work_dir for each in trained] == [
+        osp.join(cfg.work_dir, 'phase0'),
+        cfg.work_dir,
+    ]
+    assert [each.resume for each in trained] == [saves, False]
+
+
+def test_a_phase_that_is_trained_again_renews_those_after_it(tmp_path):
+    cfg = config(tmp_path, [*PHASES, PHASES[1]])
+    train_phases(cfg.copy(), pretend([]))
+    # As older versions left it after a fresh start that was killed.
+    os.remove(osp.join(cfg.work_dir, 'phase0', 'phase.json'))
+    cfg.resume, trained = True, []
+    train_phases(cfg, pretend(trained))
+    assert [each.resume for each in trained] == [True, False, False]
+
+
+def test_a_run_that_is_refused_leaves_the_earlier_one(tmp_path):
+    cfg = finished(tmp_path)
+    refused = cfg.copy()
+    refused.val_evaluator.type = 'Acuracy'
+    with pytest.raises(KeyError, match='Acuracy'):
+        train_phases(refused, pretend([]))
+    first = phases_of(cfg)[0]
+    assert first.has_finished() and pointed_to(first.config.work_dir) == 'epoch_2.pth'
 
 
 def test_a_phase_learns_from_checkpoints_in_another_folder(tmp_path):

@@ -21,6 +21,12 @@ def test_nothing_is_left_behind(cfg, tmp_path):
     assert not (tmp_path / 'work').exists()
 
 
+def test_a_network_alone_can_be_rehearsed(cfg):
+    cfg.model, cfg.val_cfg = network(), dict()
+    cfg.default_hooks.checkpoint.save_best = None
+    rehearse(cfg)
+
+
 def test_what_is_built_next_writes_to_no_log_of_the_rehearsal(cfg):
     MMLogger.get_instance('of this test')
     rehearse(cfg)
