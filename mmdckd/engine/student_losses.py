@@ -13,6 +13,13 @@ def students_of(runner) -> List[str]:
     return cohort.names if cohort else []
 
 
+def deployed_of(runner) -> List[str]:
+    """Return the names of the students among which the best is chosen: all, or
+    the graduates of folds; empty for a model without a cohort."""
+    cohort = getattr(unwrapped(runner.model), 'cohort', None)
+    return cohort.deployed if cohort else []
+
+
 def task_losses(scalars: Mapping[str, float], students: List[str]) -> Dict[str, float]:
     """Sum the task losses of each student.
 

@@ -10,7 +10,7 @@ from mmdckd.console.calm_console import CalmConsole
 from mmdckd.console.duration import duration
 from mmdckd.console.pace import Pace
 from mmdckd.engine.saving import checkpoint_folder, checkpoint_hook
-from mmdckd.engine.student_losses import students_of, task_losses
+from mmdckd.engine.student_losses import deployed_of, students_of, task_losses
 from mmdckd.evaluation.best_rule import best_of, is_number
 
 from .cohort_checkpoint_hook import BEST
@@ -154,7 +154,7 @@ def _best_so_far(runner, only_student: Optional[str]) -> Optional[str]:
         return None
     equal = [
         name
-        for name in students_of(runner)
+        for name in deployed_of(runner)
         if _history(runner, name, rule.metric)[first : first + 1] == [values[first]]
     ]
     return f'{only_student or equal[0]} ({_shown(values[first])})'

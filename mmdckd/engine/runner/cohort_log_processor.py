@@ -4,7 +4,7 @@ from typing import Iterable, Tuple
 from mmengine.runner import LogProcessor
 
 from mmdckd import names
-from mmdckd.engine.student_losses import students_of, task_losses
+from mmdckd.engine.student_losses import deployed_of, students_of, task_losses
 from mmdckd.registry import LOG_PROCESSORS
 
 SEPARATOR = '  '  # between two values of a log line of MMEngine
@@ -19,7 +19,8 @@ class CohortLogProcessor(LogProcessor):
     file show the total loss, the best student beside the mean over all, and the
     ensemble and teachers. In training the best student is the one with the
     lowest task loss; in validation it is ``best_student`` in the message hub,
-    which the loop chooses by its ``best_rule``. The time left (``eta``) is
+    which the loop chooses by its ``best_rule``. With graduates of ``folds``, it
+    is one of them. The time left (``eta``) is
     MMEngine's and counts training steps without validation.
 
     The arguments are those of ``LogProcessor``. Log lines of a model without a
@@ -38,7 +39,7 @@ class CohortLogProcessor(LogProcessor):
         losses = task_losses(tag, students)
         if not losses:
             return tag, _without(line, filter(_is_of_a_student, tag))
-        best = min(losses, key=losses.__getitem__)
+        best = min(deployed_of(runner), key=losses.__getitem__)
         mean = sum(losses.values()) / len(losses)
         line = _without(line, filter(_is_of_a_student, tag))
         return tag, (
@@ -70,7 +71,8 @@ class CohortLogProcessor(LogProcessor):
             return tag, line
         best = runner.message_hub.get_info('best_student')
         if best not in students:
-            best = rule.best({name: {metric: values[name]} for name in students})
+            own = {name: {metric: values[name]} for name in deployed_of(runner)}
+            best = rule.best(own)
         shown = [f'{metric}: {best} (best) {values[names.BEST]:.2f}']
         if len(students) > 1:
             mean = sum(values[name] for name in students) / len(students)

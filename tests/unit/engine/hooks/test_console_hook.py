@@ -44,6 +44,20 @@ def test_of_equal_validations_the_first_is_best(
     assert _best_so_far(runner, None) == expected
 
 
+def test_the_best_is_one_of_the_graduates(request):
+    hub = MessageHub.get_instance(request.node.nodeid)
+    for name in ('student0', 'student1', 'student2', 'best'):
+        hub.update_scalar(f'val/{name}/{METRIC}', 90.0)
+    model = distil(3)
+    model.cohort.deployed = ['student2']
+    runner = SimpleNamespace(
+        message_hub=hub,
+        model=model,
+        val_loop=SimpleNamespace(best_rule=BestRule(METRIC, 'greater', 'a test')),
+    )
+    assert _best_so_far(runner, None) == 'student2 (90.00)'
+
+
 def test_of_one_student_none_is_best_or_lowest(tmp_path):
     stream = StringIO()
     console = CalmConsole(stream).open()

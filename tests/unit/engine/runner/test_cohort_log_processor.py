@@ -4,11 +4,16 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from mmengine.logging import MessageHub
+from mmengine.runner import LogProcessor
 
-from helpers.networks import network
+from helpers.networks import distil, network
 from helpers.runs import run_config, train
+from mmdckd.engine.runner.cohort_log_processor import CohortLogProcessor
+from mmdckd.evaluation.best_rule import BestRule
 
 NAMES = [f'student{i}' for i in range(8)]
 
@@ -109,6 +114,33 @@ def test_the_test_split_names_the_student_that_was_chosen(run, capsys):
     assert (
         f'accuracy/top1: {best} (best) {metrics[f"{best}/accuracy/top1"]:.2f}, mean'
     ) in line
+
+
+def test_the_best_student_is_one_of_the_graduates(monkeypatch):
+    model = distil(2)
+    model.cohort.deployed = ['student1']
+    hub = MessageHub.get_instance('graduates')
+    runner = SimpleNamespace(
+        model=model,
+        message_hub=hub,
+        test_loop=SimpleNamespace(
+            best_rule=BestRule('accuracy/top1', 'greater', 'a test')
+        ),
+    )
+    values = dict(best=70.0, student0=90.0, student1=70.0)
+    tag = {f'{name}/accuracy/top1': value for name, value in values.items()}
+    losses = {'student.student0.loss': 1.0, 'student.student1.loss': 3.0}
+    processor = CohortLogProcessor()
+    for part, result in (('epoch', tag), ('iter', losses)):
+        monkeypatch.setattr(
+            LogProcessor,
+            f'get_log_after_{part}',
+            lambda *args, result=result, **kwargs: (result, ''),
+        )
+    _, line = processor.get_log_after_epoch(runner, 0, 'test')
+    assert 'accuracy/top1: student1 (best) 70.00, mean 80.00' in line
+    _, line = processor.get_log_after_iter(runner, 0, 'train')
+    assert 'best student: student1 (task loss 3.0000, mean 2.0000)' in line
 
 
 def test_one_student_has_no_mean_in_validation(tmp_path):
