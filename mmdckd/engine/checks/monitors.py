@@ -2,9 +2,11 @@
 from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner.base_loop import BaseLoop
 
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.errors import invalid
 from mmdckd.evaluation.best_rule import check_monitor
 from mmdckd.evaluation.metric_names import metrics_to_come
 from mmdckd.models.networks import num_classes_of
@@ -31,7 +33,8 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
 
     Raises:
         ValueError: If a metric will not exist, is not one number, or there is
-            no validation. The message lists the metrics that exist.
+            no validation, or the first validation would be after the end of the
+            training. The message lists the metrics that exist.
     """
     followed, saved = _followed(runner), _saved(runner)
     loop = runner.val_loop
@@ -43,6 +46,8 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
                 '`val_evaluator`, or remove it.'
             )
         return True
+    if isinstance(runner._train_loop, BaseLoop):  # otherwise it is not built
+        _check_begin(runner)
     if metrics is not None:
         values: Optional[Dict[str, Any]] = metrics
     elif isinstance(loop, CollectiveValLoop):
@@ -59,6 +64,17 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
     if isinstance(loop, CollectiveValLoop) and loop.best_rule is not None:
         runner.logger.info(str(loop.best_rule))
     return True
+
+
+def _check_begin(runner: Runner) -> None:
+    loop = runner.train_loop
+    by_iteration = isinstance(loop, IterBasedTrainLoop)
+    end = runner.max_iters if by_iteration else runner.max_epochs
+    begin = getattr(loop, 'val_begin', 1)
+    if begin > end:
+        expected = f'at most {end}, the end of training'
+        hint = ' The run would never validate.'
+        raise invalid('train_cfg.val_begin', expected, begin, hint)
 
 
 def _followed(runner: Runner) -> List[Tuple[str, str]]:

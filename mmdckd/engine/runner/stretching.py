@@ -10,6 +10,7 @@ from mmdckd.values import is_finite_number
 _LENGTHS = (
     'max_epochs',
     'max_iters',
+    'val_begin',
     'begin',
     'end',
     'T_max',

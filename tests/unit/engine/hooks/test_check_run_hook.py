@@ -264,6 +264,26 @@ def test_an_early_stop_that_is_saved(tmp_path, options):
 
 
 @pytest.mark.parametrize(
+    'train_cfg, end',
+    [
+        (dict(by_epoch=True, max_epochs=1, val_begin=2), 1),
+        (dict(by_epoch=False, max_iters=3, val_begin=4), 3),
+    ],
+)
+def test_a_run_that_would_never_validate(tmp_path, train_cfg, end):
+    cfg = config(tmp_path)
+    cfg.train_cfg = train_cfg
+    cfg.default_hooks.checkpoint.by_epoch = train_cfg['by_epoch']
+    message = refused(cfg)
+    assert message.startswith('Invalid `train_cfg.val_begin`')
+    assert f'at most {end}, the end of training, got {end + 1}.' in message
+    cfg.train_cfg.val_begin = end
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.message_hub.get_info('best_student')
+
+
+@pytest.mark.parametrize(
     'part',
     [
         dict(

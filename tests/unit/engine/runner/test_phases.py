@@ -130,6 +130,12 @@ def test_a_phase_may_take_several_times_as_long(tmp_path):
             assert found[2].milestones == [8, 12]
 
 
+def test_the_first_validation_of_a_longer_phase_is_later(tmp_path):
+    cfg = config(tmp_path, [dict(), dict(times=3)])
+    cfg.train_cfg.val_begin = 2
+    assert [p.config.train_cfg.val_begin for p in phases_of(cfg)] == [2, 6]
+
+
 def test_a_config_without_phases_is_its_only_phase(tmp_path):
     cfg = run_config(tmp_path)
     (only,) = phases_of(cfg)
