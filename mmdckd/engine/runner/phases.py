@@ -25,6 +25,7 @@ from mmdckd.names import in_order, student_names
 from ..saving import checkpoint_folder
 from ..training_hooks import training_hooks
 from .building import build_runner
+from .phase_checkpoints import save_apart
 from .rehearsal import rehearse
 from .stretching import stretch_training
 
@@ -117,7 +118,8 @@ def phases_of(cfg: Config) -> List[Phase]:
 
     Each item of ``cfg.phases`` overrides settings of the config, in the format
     of ``--cfg-options``. All phases but the last train in their own folder below
-    ``work_dir``, named ``phase0`` and so on. ``times=4`` makes the training and
+    ``work_dir``, named ``phase0`` and so on, and save below the folder of the run
+    in ``checkpoint.out_dir``, if it is set. ``times=4`` makes the training and
     the schedules of its learning rate four times as long.
     ``model.finished_peers='phase0'`` stands for the students of that phase after
     its last epoch. The last phase uses the seed of the config, and each phase
@@ -160,6 +162,7 @@ def phases_of(cfg: Config) -> List[Phase]:
             config.work_dir = osp.join(cfg.get('work_dir') or '', name)
             config.experiment_name = _experiment_name(cfg, name)
             config.load_from = None
+            save_apart(config, cfg.get('work_dir') or '')
             _add_to_seed(config, _SEEDS_APART * (len(overrides) - 1 - index))
         _check_peers(config.model.get('finished_peers'), index)
         phases.append(Phase(name, config))

@@ -234,8 +234,26 @@ def test_a_phase_learns_from_checkpoints_in_another_folder(tmp_path):
     cfg = config(tmp_path, [dict(PHASES[0], **{'train_cfg.max_epochs': 1}), PHASES[1]])
     cfg.default_hooks.checkpoint.out_dir = str(saved)
     train_phases(cfg)
-    expected = saved / 'phase0' / 'epoch_1.pth'
+    expected = saved / osp.basename(cfg.work_dir) / 'phase0' / 'epoch_1.pth'
+    assert osp.isfile(expected)
     assert last_phase(cfg).model.finished_peers == str(expected)
+
+
+@pytest.mark.parametrize('end', ['', '/'])
+def test_phases_of_two_runs_save_to_two_folders(tmp_path, end):
+    cfg = config(tmp_path, [*PHASES, PHASES[1]])
+    run, saved = osp.basename(cfg.work_dir), str(tmp_path / 'saved')
+    cfg.work_dir += end
+    cfg.default_hooks.checkpoint.out_dir = saved
+    found = [phase.config for phase in phases_of(cfg)]
+    assert [each.default_hooks.checkpoint.out_dir for each in found] == [
+        osp.join(saved, run),
+        osp.join(saved, run),
+        saved,
+    ]
+    # MMEngine adds nothing to the folder of the run itself.
+    cfg.default_hooks.checkpoint.out_dir = cfg.work_dir
+    assert phases_of(cfg)[0].config.default_hooks.checkpoint.out_dir == cfg.work_dir
 
 
 def test_a_phase_without_a_checkpoint_is_named(tmp_path):
