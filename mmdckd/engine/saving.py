@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, Optional, Sequence
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import BaseStorageBackend, LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import save_checkpoint
+from mmengine.runner import IterBasedTrainLoop, save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
@@ -159,6 +159,21 @@ def checkpoint_hook(runner) -> Optional[CheckpointHook]:
     return next(
         (hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None
     )
+
+
+def saves_at(runner, hook: CheckpointHook, time: int) -> bool:
+    """Tell whether a hook saves a checkpoint after an epoch, in a run by iterations
+    after an iteration, other than by ``save_last``.
+
+    Args:
+        runner (Runner): A runner whose training loop is built.
+        hook (CheckpointHook): The hook.
+        time (int): The number of epochs, or iterations, so far.
+    """
+    loop = runner.train_loop
+    in_unit = hook.by_epoch or isinstance(loop, IterBasedTrainLoop)
+    since = time * (1 if in_unit else len(loop.dataloader)) - hook.save_begin
+    return hook.interval > 0 and since >= 0 and since % hook.interval == 0
 
 
 def checkpoint_folder(runner) -> str:

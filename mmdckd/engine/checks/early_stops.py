@@ -4,6 +4,8 @@ from typing import Optional
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from ..saving import saves_at
+
 
 def check_early_stops(runner: Runner) -> None:
     """Check that ``EarlyStoppingHook`` stops where a checkpoint is saved.
@@ -39,11 +41,7 @@ def _unsaved(runner: Runner, hook: CheckpointHook) -> Optional[str]:
     loop = runner.train_loop
     by_iteration = isinstance(loop, IterBasedTrainLoop)
     end = runner.max_iters if by_iteration else runner.max_epochs
-    # In the unit of the hook.
-    length = 1 if by_iteration or hook.by_epoch else len(loop.dataloader)
     for time in range(loop.val_interval, end, loop.val_interval):
-        since = time * length - hook.save_begin
-        saved = hook.interval > 0 and since >= 0 and since % hook.interval == 0
-        if time >= loop.val_begin and not saved:
+        if time >= loop.val_begin and not saves_at(runner, hook, time):
             return f'{"iteration" if by_iteration else "epoch"} {time}'
     return None

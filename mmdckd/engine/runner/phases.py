@@ -25,7 +25,7 @@ from mmdckd.names import in_order, student_names
 from ..saving import checkpoint_folder
 from ..training_hooks import training_hooks
 from .building import build_runner
-from .phase_checkpoints import save_apart
+from .phase_checkpoints import check_last_epoch, save_apart
 from .rehearsal import rehearse
 from .stretching import stretch_training
 
@@ -187,14 +187,18 @@ def train_phases(
 
     Raises:
         ValueError: As in :func:`phases_of`, and if a finished phase was trained
-            with another config.
+            with another config, or a phase before the last one does not save its
+            last epoch.
     """
     train = train or _train
     phases = phases_of(cfg)
     left = _unfinished(phases) if cfg.get('resume') else phases
     if len(left) > 1:
         for phase in left:
-            rehearse(with_untrained_peers(phase, phases))
+            runner = rehearse(with_untrained_peers(phase, phases))
+            if phase is not left[-1]:
+                check_last_epoch(runner, phase.name)
+        del runner  # its networks need memory
         if is_main_process():
             # A phase begins after those before it have finished.
             for phase in left[1:] if cfg.get('resume') else left:

@@ -20,7 +20,7 @@ from ..unwrapping import unwrapped
 from .building import build_runner
 
 
-def rehearse(cfg: Config) -> None:
+def rehearse(cfg: Config) -> Runner:
     """Build all parts of a run and check its settings, so that a mistake is found
     before the trainings that it depends on.
 
@@ -30,6 +30,9 @@ def rehearse(cfg: Config) -> None:
     Args:
         cfg (Config): The config of the run. The weights of a teacher or of
             finished peers may be missing.
+
+    Returns:
+        Runner: The runner that was built.
 
     Raises:
         Exception: Whatever the run itself would raise there.
@@ -54,6 +57,7 @@ def rehearse(cfg: Config) -> None:
         if cfg.get('val_cfg') is not None:
             runner._val_loop = runner.build_val_loop(cfg.val_cfg)
         _check(runner)
+    return runner
 
 
 def _check(runner: Runner) -> None:

@@ -256,6 +256,33 @@ def test_phases_of_two_runs_save_to_two_folders(tmp_path, end):
     assert phases_of(cfg)[0].config.default_hooks.checkpoint.out_dir == cfg.work_dir
 
 
+@pytest.mark.parametrize(
+    'saving, got',
+    [
+        (dict(interval=2, save_last=False), 'interval=2 and save_last=False'),
+        (dict(interval=8, save_last=False, by_epoch=False), 'interval=8 and'),
+        (None, 'none'),
+    ],
+)
+def test_a_phase_that_would_not_save_its_last_epoch_is_refused(tmp_path, saving, got):
+    cfg = config(tmp_path, [dict(PHASES[0], **{'train_cfg.max_epochs': 3}), PHASES[1]])
+    cfg.default_hooks.checkpoint = saving and dict(type='CheckpointHook', **saving)
+    message = f'`default_hooks.checkpoint`: .* last epoch of phase0, 3, .* got {got}'
+    with pytest.raises(ValueError, match=message):
+        train_phases(cfg, pretend([]))
+
+
+@pytest.mark.parametrize(
+    'saving', [dict(interval=3, save_last=False), dict(interval=-1)]
+)
+def test_a_phase_that_saves_its_last_epoch_is_accepted(tmp_path, saving):
+    cfg = config(tmp_path, [dict(PHASES[0], **{'train_cfg.max_epochs': 3}), PHASES[1]])
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', **saving)
+    trained = []
+    train_phases(cfg, pretend(trained))
+    assert len(trained) == 2
+
+
 def test_a_phase_without_a_checkpoint_is_named(tmp_path):
     first, _ = phases_of(config(tmp_path))
     with pytest.raises(ValueError, match='`default_hooks.checkpoint`: .* of phase0'):
