@@ -32,7 +32,8 @@ class PreemptionHook(Hook):
     once.
 
     A signal during validation takes effect after it. With accumulated
-    gradients, the run ends after a step of the optimizer. Data loader workers
+    gradients, the run ends after a step of the optimizer. A signal after the last
+    step is sent again when the training has ended. Data loader workers
     leave the signals to the main process: the ``worker_init_fn`` of the
     training and validation data loaders is wrapped.
 
@@ -76,15 +77,14 @@ class PreemptionHook(Hook):
                 number: signal.signal(number, self._receive) or signal.SIG_DFL
                 for number in self.SIGNALS
             }
-            runner.train_loop.at_end.callback(self._listen_no_longer)
+            runner.train_loop.at_end.push(self._listen_no_longer)
 
     def after_train_iter(
         self, runner, batch_idx: int, data_batch=None, outputs: Optional[dict] = None
     ) -> None:
         """End the run if it was told to."""
         iteration = runner.iter + 1
-        step_done = getattr(runner.optim_wrapper, 'should_update', None)
-        if step_done is not None and not step_done():
+        if not _step_done(runner):
             return
         if get_world_size() == 1 or iteration - self._asked >= self.INTERVAL:
             self._asked = iteration
@@ -92,7 +92,11 @@ class PreemptionHook(Hook):
 
     def after_val(self, runner) -> None:
         """End the run if it was told to during validation."""
-        if self._previous:
+        if not self._previous:
+            return
+        if not _step_done(runner):
+            self._asked = -self.INTERVAL  # ask after the next step
+        else:
             self._end_if_told(runner, dict(epoch=runner.epoch, iter=runner.iter))
 
     def after_train(self, runner) -> None:
@@ -109,9 +113,13 @@ class PreemptionHook(Hook):
                 b'\nSaving after this iteration. Press Ctrl-C again to stop at once.\n',
             )
 
-    def _listen_no_longer(self) -> None:
+    def _listen_no_longer(self, error: Any, *details: Any) -> None:
         self._restore(*self._previous)
         self._previous = {}
+        if self._received and error is None:
+            # It came after the last step: whatever is next, such as another phase,
+            # must not begin.
+            os.kill(os.getpid(), self._received)
 
     def _restore(self, *numbers: int) -> None:
         for number in numbers:
@@ -155,6 +163,13 @@ class PreemptionHook(Hook):
         named = osp.basename(pointed_to(runner.work_dir))
         if osp.isfile(path) and named not in ('', self.FILENAME):
             os.remove(path)
+
+
+def _step_done(runner) -> bool:
+    """Tell whether no gradients are accumulated, which checkpoints of several
+    processes do not hold."""
+    step_done = getattr(runner.optim_wrapper, 'should_update', None)
+    return step_done is None or step_done()
 
 
 def _shield(init: Optional[Callable], worker_id: int) -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,3 +137,48 @@ def test_processes_ask_each_other_after_steps_that_take_several_iterations(monke
         runner = SimpleNamespace(epoch=0, iter=iteration, optim_wrapper=wrapper)
         hook.after_train_iter(runner, iteration)
     assert asked == [14, 28, 42, 56]
+
+
+def test_a_signal_during_validation_waits_for_the_next_step(monkeypatch):
+    monkeypatch.setattr(preemption_hook, 'get_world_size', lambda: 2)
+    hook, asked = PreemptionHook(), []
+    hook._end_if_told = lambda runner, meta: asked.append(meta['iter'])
+    hook._previous = {signal.SIGTERM: signal.SIG_DFL}
+    for iteration in range(6):
+        done = (iteration + 1) % 2 == 0
+        wrapper = SimpleNamespace(should_update=lambda done=done: done)
+        runner = SimpleNamespace(epoch=0, iter=iteration, optim_wrapper=wrapper)
+        hook.after_train_iter(runner, iteration)
+        if iteration == 2:
+            runner.iter += 1
+            hook.after_val(runner)
+    assert asked == [4]
+
+
+class TellAtTheEnd(Hook):
+    """Tells a run to end after its last step."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, fails):
+        self.fails = fails
+
+    def after_train(self, runner):
+        os.kill(os.getpid(), signal.SIGTERM)
+        if self.fails:
+            raise RuntimeError('it failed')
+
+
+@pytest.mark.parametrize('fails', [False, True])
+def test_a_signal_after_the_last_step_is_not_lost(tmp_path, fails):
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda *args: received.append(args[0]))
+    try:
+        runner = Runner.from_cfg(config(tmp_path, **{'train_cfg.max_epochs': 1}))
+        runner.register_hook(TellAtTheEnd(fails))
+        with pytest.raises(RuntimeError) if fails else nullcontext():
+            runner.train()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    # An error ends the process in any case.
+    assert received == [signal.SIGTERM] * (not fails)
