@@ -1,4 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from bisect import bisect
 from typing import Optional
 
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
@@ -41,7 +42,10 @@ def _unsaved(runner: Runner, hook: CheckpointHook) -> Optional[str]:
     loop = runner.train_loop
     by_iteration = isinstance(loop, IterBasedTrainLoop)
     end = runner.max_iters if by_iteration else runner.max_epochs
-    for time in range(loop.val_interval, end, loop.val_interval):
-        if time >= loop.val_begin and not saves_at(runner, hook, time):
+    starts, intervals = loop.dynamic_milestones, loop.dynamic_intervals
+    for time in range(max(loop.val_begin, 1), end):
+        # As the loops of MMEngine decide, which start an interval one earlier.
+        validates = time % intervals[bisect(starts, time + 1) - 1] == 0
+        if validates and not saves_at(runner, hook, time):
             return f'{"iteration" if by_iteration else "epoch"} {time}'
     return None

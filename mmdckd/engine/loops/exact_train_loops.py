@@ -39,6 +39,8 @@ class ExactTrainLoop(BaseLoop):
         """Launch training."""
         with ExitStack() as self.at_end:
             self.runner.call_hook('before_train')
+            if self._iter > 0:  # as after the step before, for hooks to read
+                self._decide_current_val_interval()
             self._train()
             self.runner.call_hook('after_train')
         return self.runner.model

@@ -216,7 +216,14 @@ def test_each_of_two_hooks_of_one_kind_is_checked(tmp_path):
     assert "got 'best/accuracy/top3'" in message
 
 
-def stopped_early(tmp_path, by_epoch=True, val_interval=1, max_epochs=9, **saving):
+def stopped_early(
+    tmp_path,
+    by_epoch=True,
+    val_interval=1,
+    max_epochs=9,
+    dynamic_intervals=None,
+    **saving,
+):
     """A run of nine epochs of two batches, which stops after three validations.
 
     MMEngine's own hook saves its checkpoints.
@@ -224,6 +231,7 @@ def stopped_early(tmp_path, by_epoch=True, val_interval=1, max_epochs=9, **savin
     cfg = config(tmp_path)
     end = dict(max_epochs=max_epochs) if by_epoch else dict(max_iters=18)
     cfg.train_cfg = dict(by_epoch=by_epoch, val_interval=val_interval, **end)
+    cfg.train_cfg.dynamic_intervals = dynamic_intervals
     saving = dict(type='CheckpointHook', by_epoch=by_epoch, **saving)
     cfg.default_hooks.checkpoint = saving
     stop = dict(monitor='best/accuracy/top1', min_delta=1000.0, patience=2)
@@ -239,6 +247,7 @@ def stopped_early(tmp_path, by_epoch=True, val_interval=1, max_epochs=9, **savin
         (dict(interval=2, val_interval=2, save_begin=3), 'epoch 2'),
         (dict(interval=-1), 'epoch 1'),
         (dict(interval=4, val_interval=2, by_epoch=False), 'iteration 2'),
+        (dict(interval=4, val_interval=4, dynamic_intervals=[(6, 1)]), 'epoch 5'),
     ],
 )
 def test_an_early_stop_that_nothing_would_save(tmp_path, options, where):

@@ -117,6 +117,25 @@ def test_a_resumed_run_has_the_weights_of_one_that_was_not(tmp_path):
     assert torch.equal(resumed.measured[0], whole.measured[1])
 
 
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_a_resumed_run_measures_as_often_as_one_that_was_not(tmp_path, by_epoch):
+    """With intervals that change; the checkpoint has been validated."""
+    end = dict(max_epochs=5) if by_epoch else dict(max_iters=5)
+    cfg = config(tmp_path)
+    cfg.train_cfg = dict(
+        by_epoch=by_epoch, val_interval=3, dynamic_intervals=[(4, 2)], **end
+    )
+    cfg.train_dataloader.dataset.indices = 32
+    cfg.default_hooks.exact_resume = dict(type='mmdckd.ExactResumeHook')
+    cfg.default_hooks.checkpoint.by_epoch = by_epoch
+    cfg.custom_hooks = cfg.custom_hooks[:1]
+    whole = train(cfg)
+    name = 'epoch_4.pth' if by_epoch else 'iter_4.pth'
+    cfg.load_from, cfg.resume = osp.join(whole.work_dir, name), True
+    cfg.experiment_name += '_resumed'
+    assert torch.equal(errors_in(train(cfg).model), errors_in(whole.model))
+
+
 def test_a_run_by_iterations(tmp_path):
     cfg = config(tmp_path, train_cfg=dict(by_epoch=False, max_iters=4, val_interval=2))
     cfg.custom_hooks[1] = dict(type='ErrorsOfEachIteration')
