@@ -9,6 +9,7 @@ import torch
 from mmengine.hooks import CheckpointHook, Hook
 
 from mmdckd import names
+from mmdckd.errors import invalid
 
 #: The comparison in which the better of two values comes first.
 RULES = ('greater', 'less')
@@ -96,7 +97,8 @@ def choose_rule(
         BestRule: The rule.
 
     Raises:
-        ValueError: If the metric does not exist, or its value is not a number.
+        ValueError: If the metric does not exist, or its value is not a number, or
+            ``save_best`` follows it by the other rule.
     """
     followed = ((names.split_metric(name), rule) for name, rule in saved)
     rules = {split[1]: rule for split, rule in followed if split}
@@ -118,6 +120,11 @@ def choose_rule(
                 "number, such as dict(type='Accuracy'), to choose the best student, "
                 f'got {", ".join(values) or "none"}.'
             )
+    saved_rule = rules.get(metric)
+    if rule and saved_rule and rule != saved_rule:
+        expected = f'{saved_rule!r}, as `save_best` follows for {metric!r}'
+        hint = f' Or set default_hooks.checkpoint.rule={rule!r}.'
+        raise invalid(f'{key}.rule', expected, rule, hint)
     return BestRule(metric, rule or rules.get(metric) or infer_rule(metric), reason)
 
 

@@ -351,6 +351,14 @@ def test_best_follows_what_is_saved(tmp_path):
     assert values['student0'] != values['student1']
 
 
+def test_one_metric_has_one_rule(tmp_path):
+    cfg = config(tmp_path, **{'val_cfg.rule': 'less'})
+    message = refused(cfg)
+    assert message.startswith("Invalid `val_cfg.rule`: expected 'greater'")
+    cfg.default_hooks.checkpoint.rule = 'less'
+    assert Runner.from_cfg(cfg).train() is not None
+
+
 def test_without_a_rule_the_first_number_decides(tmp_path):
     cfg = config(
         tmp_path,
