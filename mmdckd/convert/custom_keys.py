@@ -1,5 +1,5 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 from mmengine.config import Config
 
@@ -99,7 +99,7 @@ def _with_prefixes(
         if cut and TEACHER in own:
             new[TEACHER] = [TEACHER]  # it is in the new names, too
         changed = _changed_order(new, custom_keys)
-        if changed is None:
+        if not changed:
             return new
     key, other = changed
     raise ValueError(
@@ -112,7 +112,7 @@ def _with_prefixes(
 
 def _changed_order(
     new: Dict[str, List[str]], custom_keys: Dict[str, dict]
-) -> Optional[Tuple[str, str]]:
+) -> List[str]:
     """Find a key and one that stays, of which MMEngine would use the other one."""
     staying = [
         key for key in custom_keys if not any(_moves(key, old) for old in _MOVED)
@@ -121,8 +121,8 @@ def _changed_order(
         for other in staying:
             wins = {_rank(name) < _rank(other) for name in [key, *names]}
             if len(wins) > 1 and custom_keys[key] != custom_keys[other]:
-                return key, other
-    return None
+                return [key, other]
+    return []
 
 
 def _rank(key: str) -> Tuple[int, str]:
