@@ -257,6 +257,7 @@ def test_dataloaders_are_those_of_each_phase(monkeypatch, tmp_path):
     monkeypatch.setenv('LOCAL_RANK', '0')
     monkeypatch.setattr('mmdckd.engine.runner.building.build_runner', build_runner)
     monkeypatch.setattr('mmdckd.engine.runner.phases.rehearse', lambda cfg: None)
+    monkeypatch.setattr('mmdckd.engine.runner.phases.check_last_epoch', lambda *_: None)
     path = tmp_path / 'phases.py'
     path.write_text(
         f'_base_ = {osp.join(REPO, TEACHER)!r}\n'

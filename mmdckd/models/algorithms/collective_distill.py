@@ -92,9 +92,9 @@ class CollectiveDistill(BaseAlgorithm):
             without weights is accepted. Defaults to False.
         student_trainable (bool): Whether the students train. If False, only
             modules of the distiller do, such as connectors. Defaults to True.
-        calculate_student_loss (bool): Whether the students have a task loss.
-            Defaults to True.
-        data_preprocessor (dict, optional): Defaults to None: the students' own.
+        calculate_student_loss (bool): Whether they have a task loss. Defaults to True.
+        data_preprocessor (dict, optional): Config of the data preprocessor.
+            Defaults to None, the one of the students.
         init_cfg (dict, optional): Initialization config. Defaults to None.
         module_inplace (bool, optional): Whether modules may work in place.
             Defaults to None: only if nothing but logits is recorded.

@@ -36,7 +36,7 @@ def test_the_shortest_spec(load):
     assert (method.name, method.pair, method.group) == ('kd', '', '')
     assert method.figure == 'mean' and method.teacher is None
     assert method.recipe.configs == ('kd.py',)
-    assert method.recipe.cfg_options == {}
+    assert method.recipe.cfg_options == ({}, {})
 
 
 def test_every_method_is_run_for_every_pair(load):
@@ -58,7 +58,7 @@ methods:
     assert spec.pairs == ('a', 'b')
     assert spec.teachers['small'].seed == 7
     assert spec.teachers['large'].seed == 'each'
-    assert spec.teachers['large'].recipe.cfg_options == {'model.depth': 50}
+    assert spec.teachers['large'].recipe.cfg_options == ({'model.depth': 50},)
     found = [(m.pair, m.name, m.teacher) for m in spec.methods]
     assert found == [
         ('a', 'kd', 'small'),
@@ -70,7 +70,8 @@ methods:
     ]
     kd, dckd = spec.methods[:2]
     assert kd.recipe.configs == ('pair.py', 'kd.py')
-    assert kd.recipe.cfg_options == {'model.width': 4, 'model.depth': 20}
+    wide = {'model.width': 8, 'model.depth': 20}
+    assert kd.recipe.cfg_options == (wide, {'model.width': 4})
     assert dckd.recipe.configs == ('pair.py', 'kd.py', 'dckd.py')
     assert (kd.figure, dckd.figure, dckd.group) == ('first', 'ensemble', 'dckd')
 
@@ -114,9 +115,9 @@ methods = {
     )
     assert spec.compare_with == ('tau 1',)
     assert [m.recipe.cfg_options for m in spec.methods] == [
-        {'model.tau': 1},
-        {'model.tau': 2},
-        {'model.tau': 4},
+        ({}, {'model.tau': 1}),
+        ({}, {'model.tau': 2}),
+        ({}, {'model.tau': 4}),
     ]
 
 

@@ -180,9 +180,15 @@ def test_the_same_run_gives_the_same_result(tmp_path):
 @pytest.mark.parametrize(
     'first, parts',
     [
-        (dict(max_epochs=1), [(0, 0.25), (0.25, 0.75)]),
+        ({'train_cfg.max_epochs': 1}, [(0, 0.25), (0.25, 0.75)]),
         # Its epochs are not known in advance.
-        (dict(_delete_=True, by_epoch=False, max_iters=2), [(0, 0.5), (0.5, 0.5)]),
+        (
+            {
+                'train_cfg': dict(_delete_=True, by_epoch=False, max_iters=2),
+                'default_hooks.checkpoint.by_epoch': False,
+            },
+            [(0, 0.5), (0.5, 0.5)],
+        ),
     ],
 )
 def test_a_phase_has_a_share_of_the_progress(tmp_path, monkeypatch, first, parts):
@@ -193,7 +199,7 @@ def test_a_phase_has_a_share_of_the_progress(tmp_path, monkeypatch, first, parts
         return hook(path, before=before, share=share)
 
     monkeypatch.setattr(worker, 'ProgressFileHook', keep)
-    phases = [dict(train_cfg=first), {}]
+    phases = [first, {}]
     config = write_cohort(tmp_path / 'c.py', num_students=2, teacher=False)
     checks = dict(type='mmdckd.CheckLabelsHook', allow_missing=True)
     options = {'train_cfg.max_epochs': 3, 'phases': phases}
