@@ -42,6 +42,8 @@ def best_student_of(checkpoint: dict) -> Optional[BestStudent]:
         return None
     # Older versions recorded only the iteration, or nothing.
     chosen = info.get('best_student_by') or dict(iter=info.get('last_val_iter'))
+    if not isinstance(chosen, dict) or 'iter' not in chosen:  # damaged
+        chosen = dict(iter=None)
     meta = checkpoint.get('meta') or {}
     if chosen['iter'] is None or 'iter' not in meta:
         note = f'It does not record which validation chose the best student, {name}'

@@ -43,11 +43,13 @@ class Rules(NamedTuple):
         students (BestRule): How the best student of a validation is chosen.
         key (str): The value by which the best validation is chosen.
         rule (str): ``'greater'`` or ``'less'``, whichever is better for it.
+        graduates (Tuple[str]): The students to choose among; all if it is empty.
     """
 
     students: BestRule
     key: str
     rule: str
+    graduates: Tuple[str, ...] = ()
 
 
 def rules_of(config: Config, validation: Sequence[Dict[str, Any]]) -> Optional[Rules]:
@@ -77,7 +79,17 @@ def rules_of(config: Config, validation: Sequence[Dict[str, Any]]) -> Optional[R
         first = ACCURACY if ACCURACY in values else next(iter(values))
         key, rule = saved[0] if saved else (first, infer_rule(first))
         own = BestRule(key if key in values else first, rule, '`save_best`')
-    return Rules(own, *(saved[0] if saved else (key, own.rule)))
+    return Rules(own, *(saved[0] if saved else (key, own.rule)), _graduates(config))
+
+
+def _graduates(config: Config) -> Tuple[str, ...]:
+    """Return the students that see all images, which are deployed; none without
+    folds."""
+    found: Any = config.to_dict()
+    for key in ('model', 'folds', 'graduate'):
+        found = found.get(key) if isinstance(found, dict) else None
+    found = [found] if isinstance(found, str) else found
+    return tuple(found) if isinstance(found, (list, tuple)) else ()
 
 
 def choose(rules: Rules, validation: Sequence[Dict[str, Any]]) -> Optional[Choice]:
@@ -92,7 +104,11 @@ def choose(rules: Rules, validation: Sequence[Dict[str, Any]]) -> Optional[Choic
         Choice, optional: None if all values are NaN.
     """
     curves = curves_of(validation, rules.students.metric)
-    own = {name: curves[name] for name in students_of(curves)}
+    own = {
+        name: curves[name]
+        for name in students_of(curves)
+        if name in rules.graduates or not rules.graduates
+    }
     decisive = {r['step']: r[rules.key] for r in validation if rules.key in r}
     return best_point(own, rules.students.rule, decisive, rules.rule)
 

@@ -108,6 +108,25 @@ def test_follows_what_the_config_follows():
     assert choose(rules, validation) == Choice('student1', 1, 2.0)
 
 
+@pytest.mark.parametrize(
+    'graduate, expected',
+    [
+        ('student1', ('student1', 2, 60.0)),
+        (['student1', 'student0'], ('student0', 1, 90.0)),
+        (None, ('student0', 1, 90.0)),
+    ],
+)
+def test_among_the_graduates(graduate, expected):
+    validation = [
+        {'student0/accuracy/top1': 90.0, 'student1/accuracy/top1': 50.0, 'step': 1},
+        {'student0/accuracy/top1': 80.0, 'student1/accuracy/top1': 60.0, 'step': 2},
+    ]
+    for record in validation:
+        record['best/accuracy/top1'] = record[f'{expected[0]}/accuracy/top1']
+    config = Config(dict(model=dict(folds=dict(graduate=graduate))))
+    assert choose(rules_of(config, validation), validation) == expected
+
+
 def test_a_network_alone():
     validation = [{'multi-label/mAP': v, 'step': i} for i, v in enumerate((3.0, 5.0))]
     rules = rules_of(Config(), validation)
