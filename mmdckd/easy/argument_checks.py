@@ -67,20 +67,6 @@ def check_apart(work_dir: str, data: Data, source: Source, unlabeled: str) -> No
         raise invalid('work_dir', f'another folder than {str(data)!r}', work_dir)
 
 
-def check_switches(**switches: bool) -> None:
-    """Check arguments that are on or off.
-
-    Args:
-        **switches (bool): The arguments.
-
-    Raises:
-        ValueError: If one is neither.
-    """
-    for key, value in switches.items():
-        if not isinstance(value, bool):
-            raise invalid(key, 'True or False', value)
-
-
 def _roots(dataset: Dict[str, Any]) -> Iterator[str]:
     """Yield the folders that the config of a dataset, and of those in it, names."""
     root = dataset.get('data_root') or dataset.get('data_prefix')

@@ -17,11 +17,12 @@ from mmdckd.export import export_student
 from mmdckd.export.student import check_can_be_named
 from mmdckd.io.files import check_writable
 from mmdckd.io.given import giving
+from mmdckd.models.options import check_bool
 from mmdckd.names import STUDENT, TEACHER
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
-from .argument_checks import check_apart, check_numbers, check_switches
+from .argument_checks import check_apart, check_numbers
 from .changes import Changes
 from .configs import make_config, student_config, write_config
 from .exported_program import export_program
@@ -143,7 +144,8 @@ def distill(
     """
     alone = teacher is None or teacher == NONE
     check_numbers(num_students, seed, alone)
-    check_switches(pretrained=pretrained, fast=fast)
+    check_bool('pretrained', pretrained)
+    check_bool('fast', fast)
     check_writable(work_dir, 'work_dir')
     check_can_be_named(work_dir, 'work_dir')
     changes = Changes(cfg_options or {}, fast)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from mmengine.device import get_device
 
+from mmdckd.models.options import check_bool
 from mmdckd.values import is_finite_number, is_whole
 
 from .source import TENSORS, Source
@@ -161,9 +162,7 @@ def _check(given: Dict[str, Any], source: Source) -> None:
                 f'Invalid `{name}`: expected a whole number of at least {least_value}, '
                 f'got {value!r}.'
             )
-    amp = given.get('amp', False)
-    if not isinstance(amp, bool):
-        raise ValueError(f'Invalid `amp`: expected True or False, got {amp!r}.')
+    check_bool('amp', given.get('amp', False))
     lr = given.get('lr', 1)
     if not is_finite_number(lr) or lr <= 0:
         raise ValueError(f'Invalid `lr`: expected a positive number, got {lr!r}.')
