@@ -11,12 +11,9 @@ from mmengine.dataset import ConcatDataset
 from mmdckd.errors import invalid
 from mmdckd.io.data import ArraySpec, read_arrays
 from mmdckd.io.files import replacing
+from mmdckd.models.cohorts.batch_folds import NO_FOLD
+from mmdckd.models.tasks.labels import NO_LABEL
 from mmdckd.values import is_whole
-
-#: The fold of an image without a label, to which no student is blind.
-NO_FOLD = -1
-#: The value that stands for a missing label.
-NO_LABEL = -1
 
 #: One number an image.
 Numbers = Union[Sequence[int], np.ndarray]
@@ -62,7 +59,8 @@ def fold_table(
         >>> fold_table([0, 0, 1, 1], [11, 12, 13, 14], num_folds=2, seed=0)
         array([0, 1, 0, 1])
     """
-    check_num_folds('num_folds', num_folds)
+    if not is_whole(num_folds, least=2):
+        raise invalid('num_folds', 'a whole number, 2 or more', num_folds)
     classes = np.asarray(labels, np.int64)
     known, places = np.unique(np.asarray(identities, np.uint64), return_inverse=True)
     label_of = np.full(len(known), np.iinfo(np.int64).max)
@@ -223,16 +221,6 @@ def image_roots(dataset: Any) -> List[str]:
     prefix = getattr(dataset, 'data_prefix', None) or {}
     root = prefix.get('img_path') or getattr(dataset, 'data_root', None)
     return [osp.abspath(root)] if root else []
-
-
-def check_num_folds(key: str, num_folds: Any) -> None:
-    """Check that a number of folds is a whole number, 2 or more.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if not is_whole(num_folds, least=2):
-        raise invalid(key, 'a whole number, 2 or more', num_folds)
 
 
 def _check_classes(

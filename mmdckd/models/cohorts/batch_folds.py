@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 
 from .fold_plan import KEY, FoldPlan
 
-#: The fold of an image without a label, as in :mod:`mmdckd.datasets.folds`.
+#: The fold of an image without a label, to which no student is blind.
 NO_FOLD = -1
 
 
