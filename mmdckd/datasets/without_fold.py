@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 from mmdckd.registry import DATASETS
 
 from .folds import Folds
+from .unlabeled import build_dataset
 
 
 @DATASETS.register_module()
@@ -49,9 +50,7 @@ class WithoutFold:
         seed: int = 0,
         only: bool = False,
     ) -> None:
-        self.dataset: BaseDataset = (
-            DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-        )
+        self.dataset: BaseDataset = build_dataset(dataset)
         if not isinstance(self.dataset, BaseDataset):
             raise TypeError(
                 'Invalid `dataset` of WithoutFold: expected a dataset without wrapper '
