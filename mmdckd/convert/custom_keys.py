@@ -48,7 +48,7 @@ def rename_custom_keys(cfg: Config, num_students: int, notes: List[str]) -> None
             f'{where} has no {", ".join(removed)}: the teacher is frozen, and the '
             'optimizer has none of its parameters.'
         )
-    repeated = sorted(key for key in changed if not _is_of(TEACHER, key))
+    repeated = sorted(key for key in changed if key.partition('.')[0] != TEACHER)
     if repeated:
         notes.append(
             f'{where} has a key for each of {num_students} students instead of '
@@ -133,7 +133,3 @@ def _rank(key: str) -> Tuple[int, str]:
 def _moves(key: str, old: str) -> bool:
     """Tell whether a key begins with a prefix; ``teacher`` alone does, too."""
     return key.startswith(old) or key == TEACHER == old[:-1]
-
-
-def _is_of(part: str, key: str) -> bool:
-    return key == part or key.startswith(f'{part}.')
