@@ -1,8 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-from typing import Optional
+from typing import Optional, Type
 
 from mmengine.config import Config
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import Hook, LoggerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -65,24 +65,29 @@ def build_runner(
         runner = kind.from_cfg(cfg)
     else:
         runner = with_console(kind, console).from_cfg(cfg)
-    _add_checks(runner, default_hooks)
+    _add_missing(
+        runner, default_hooks, check_labels=CheckLabelsHook, check_run=CheckRunHook
+    )
     if 'max_iters' in (cfg.get('train_cfg') or {}):
         _log_by_iteration(runner)
     if console is not None:
-        _add_console(runner, default_hooks, console, only_student)
+        runner.register_hook(ConsoleHook(console, only_student))
+        _add_missing(runner, default_hooks, cohort_summary=CohortSummaryHook)
+        _name_student(runner, only_student)
     return runner
 
 
-def _add_checks(runner: Runner, default_hooks: dict) -> None:
-    """Add the checks that a config does not list itself.
+def _add_missing(runner: Runner, default_hooks: dict, **kinds: Type[Hook]) -> None:
+    """Add the hooks that a config does not list itself.
 
     ``default_hooks.check_run=None`` leaves one out.
 
     Args:
         runner (Runner): The runner.
         default_hooks (dict): The default hooks of the config.
+        **kinds (type): The classes of the hooks, by their keys there.
     """
-    for key, kind in dict(check_labels=CheckLabelsHook, check_run=CheckRunHook).items():
+    for key, kind in kinds.items():
         if default_hooks.get(key, ()) is not None and not any(
             isinstance(hook, kind) for hook in runner.hooks
         ):
@@ -99,18 +104,7 @@ def _log_by_iteration(runner: Runner) -> None:
             hook.log_metric_by_epoch = False
 
 
-def _add_console(
-    runner: Runner,
-    default_hooks: dict,
-    console: CalmConsole,
-    only_student: Optional[str],
-) -> None:
-    """Add the hooks that show progress and the cohort on the console."""
-    runner.register_hook(ConsoleHook(console, only_student))
-    if default_hooks.get('cohort_summary', ()) is not None and not any(
-        isinstance(hook, CohortSummaryHook) for hook in runner.hooks
-    ):
-        runner.register_hook(CohortSummaryHook())
+def _name_student(runner: Runner, only_student: Optional[str]) -> None:
     for hook in runner.hooks:
         if isinstance(hook, CohortSummaryHook):
             hook.only_student = only_student
