@@ -227,7 +227,7 @@ def load_pretraining(model: nn.Module, path: str, key: str) -> None:
 
 
 @contextmanager
-def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
+def loading_whole(model: BaseModule) -> Iterator[None]:
     """Load the checkpoint of a model's ``Pretrained`` config strictly.
 
     MMEngine would load the parameters that fit and only log the others. Inside
@@ -235,8 +235,7 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
     end, :func:`load_pretraining` loads the checkpoint.
 
     Args:
-        model (BaseModule): The model.
-        key (str): Its config key, for error messages.
+        model (BaseModule): The whole model, config key ``model``.
     """
     cfg = model.init_cfg
     whole = is_pretrained_init(cfg) and not cfg.get('prefix')
@@ -246,7 +245,7 @@ def loading_whole(model: BaseModule, key: str) -> Iterator[None]:
     model.init_cfg = None
     yield
     model.init_cfg = cfg
-    load_pretraining(model, cfg.get('checkpoint'), f'{key}.init_cfg.checkpoint')
+    load_pretraining(model, cfg.get('checkpoint'), 'model.init_cfg.checkpoint')
 
 
 def check_pretrained_parts(network: nn.Module, key: str) -> None:

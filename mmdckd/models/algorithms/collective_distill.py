@@ -235,7 +235,7 @@ class CollectiveDistill(BaseAlgorithm):
         if self.channels_last:
             # Random values fill memory in order, so the layout must not differ.
             self.to(memory_format=torch.contiguous_format)
-        with loading_whole(self, 'model'):
+        with loading_whole(self):
             super().init_weights()
         if self.channels_last:
             use_channels_last(self)
