@@ -5,6 +5,8 @@ from typing import Any, Dict
 
 from mmengine.config import Config
 
+from mmdckd.io.type_names import type_name
+
 from .resumed_settings import SHOWING
 
 #: Default hooks that only check, save or show.
@@ -57,6 +59,4 @@ def _is_usual(name: str, hook: Any) -> bool:
         return False
     if set(hook) - {'_scope_'} != {'type'}:
         return False
-    kind = hook['type']  # a class in a lazy config
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return kind.split('.')[-1] == _USUAL[name]
+    return type_name(hook['type']) == _USUAL[name]
