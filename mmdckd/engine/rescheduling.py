@@ -10,6 +10,8 @@ from mmengine.runner.utils import calc_dynamic_intervals
 
 from mmdckd.names import with_stage
 
+from .checks.by_epoch import schedulers_of
+
 
 def check_optimizer(before: dict, now: dict) -> None:
     """Check that an optimizer state fits another optimizer.
@@ -71,7 +73,7 @@ def fast_forward(runner, train_cfg: Dict[str, Any]) -> None:
         train_cfg (dict): ``train_cfg`` of the run that is resumed, which tells
             when it validated.
     """
-    schedulers = _as_list(runner.param_schedulers)
+    schedulers = [scheduler for _, scheduler in schedulers_of(runner)]
     loop = runner.train_loop
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     length = 1
@@ -153,12 +155,6 @@ def _validations(
     # interruption prevented is still to come.
     last = min(last // length, end)
     return [time for time in times if time < last] + [last]
-
-
-def _as_list(schedulers: Any) -> List[Any]:
-    if isinstance(schedulers, dict):
-        return [each for name in schedulers for each in schedulers[name]]
-    return list(schedulers or ())
 
 
 def _scores(runner, scheduler: Any, times: List[int]) -> Dict[int, float]:
