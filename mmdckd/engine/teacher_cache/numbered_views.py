@@ -126,7 +126,7 @@ class NumberedViews:
             repr([type(transform).__name__ for transform in self.after]),
             *state,
             *state.values(),
-            self._teacher_inputs([self._packed(0, 0)]),
+            self.network.adapt(self._inputs([self._packed(0, 0)])),
         )
         for index in range(len(self.dataset)):
             digest.update(hash_of(self._image(index)['img']).digest())
@@ -170,10 +170,8 @@ class NumberedViews:
             results = transform(results)
         return results
 
-    def _teacher_inputs(self, packed: List[dict]) -> torch.Tensor:
-        data = self.preprocess(self.loader.collate_fn(packed))
-        return self.network.adapt(data['inputs'])
+    def _inputs(self, packed: List[dict]) -> torch.Tensor:
+        return self.preprocess(self.loader.collate_fn(packed))['inputs']
 
     def _run(self, packed: List[dict]) -> np.ndarray:
-        data = self.preprocess(self.loader.collate_fn(packed))
-        return self.run(data['inputs']).float().cpu().numpy()
+        return self.run(self._inputs(packed)).float().cpu().numpy()
