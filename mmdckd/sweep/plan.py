@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from mmdckd.engine.training_hooks import training_hooks
 from mmdckd.io.files import LONGEST_NAME, shortened
+from mmdckd.io.latest import pointed_to
 from mmdckd.names import BEST, metric_name
 
 from .spec import Method, Recipe, Spec, Teacher
@@ -108,12 +109,8 @@ class Run:
     def checkpoint(self) -> Optional[str]:
         """str, optional: The checkpoint of the last epoch, if the run is
         finished."""
-        pointer = osp.join(self.train_dir, 'last_checkpoint')
-        if not osp.isfile(self.result_file) or not osp.isfile(pointer):
-            return None
-        with open(pointer, encoding='utf-8') as file:
-            path = osp.join(self.train_dir, osp.basename(file.read().strip()))
-        return path if osp.isfile(path) else None
+        path = osp.join(self.train_dir, osp.basename(pointed_to(self.train_dir)))
+        return path if osp.isfile(self.result_file) and osp.isfile(path) else None
 
     def complete_config(self, resume: bool) -> Config:
         """Return the config with this run's seed, teacher and folder.
