@@ -3,7 +3,7 @@
 who learns what from whom. Neither weights nor data are needed."""
 
 import argparse
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from mmdckd.console.calm_console import open_console, print_line
 
@@ -54,17 +54,13 @@ def drop_weights(model: dict) -> None:
     peers = model.get('finished_peers')
     networks += peers if isinstance(peers, (list, tuple)) else []
     networks.append(model.get('architecture') or {})
-    for network in filter(_is_dict, networks):
+    for network in (each for each in networks if isinstance(each, dict)):
         network.pop('pretrained', None)
         network.pop('new_head', None)
         starts = network.get('init_cfg') or []
         starts = [starts] if isinstance(starts, dict) else starts
         if any(map(is_pretrained_init, starts)):
             del network['init_cfg']
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 @one_error_line()

@@ -69,10 +69,6 @@ def check_differ(student: NamedNetwork, num_students: int) -> None:
             ) from error
 
 
-def _is_timm(network: NamedNetwork) -> bool:
-    return network.config.get('type') == 'TimmClassifier'
-
-
 def two_images(settings: Mapping[str, Any]) -> Tensor:
     """Return two images of a run as the networks receive them.
 
@@ -103,7 +99,8 @@ def _build(network: NamedNetwork, key: str) -> nn.Module:
     try:
         return build_network(resolve_network(network.config, key)).eval()
     except Exception as error:  # the user's function may raise anything
-        if network.config.get('pretrained') is True and _is_timm(network):
+        is_timm = network.config.get('type') == 'TimmClassifier'
+        if network.config.get('pretrained') is True and is_timm:
             raise FileNotFoundError(
                 f'Invalid `{key}`: expected the weights of {network.name} where timm '
                 f'keeps its downloads, got none, and they cannot be downloaded '
