@@ -266,11 +266,12 @@ def num_classes_of(network: BaseModel) -> Optional[int]:
     """Return the number of classes that a network predicts, or None if unknown.
 
     Classifiers of MMPretrain store it in their head, wrapped networks of timm
-    or transformers in their ``model``.
+    or transformers in their ``model``; an algorithm has a ``cohort`` of them.
     """
-    head = getattr(network, 'head', None)
-    model = getattr(network, 'model', None)
-    for owner in (head, model, getattr(model, 'config', None)):
+    cohort, head, model = (
+        getattr(network, name, None) for name in ('cohort', 'head', 'model')
+    )
+    for owner in (cohort, head, model, getattr(model, 'config', None)):
         for name in ('num_classes', 'num_labels'):
             if isinstance(getattr(owner, name, None), int):
                 return getattr(owner, name)

@@ -53,10 +53,8 @@ def check_monitors(runner: Runner, metrics: Optional[Dict[str, Any]] = None) -> 
     elif isinstance(loop, CollectiveValLoop):
         values = loop.metrics_to_come()
     else:
-        model = unwrapped(runner.model)
-        cohort = getattr(model, 'cohort', None)
-        num_classes = cohort.num_classes if cohort else num_classes_of(model)
-        values = metrics_to_come(loop.evaluator, num_classes or 10)
+        num_classes = num_classes_of(unwrapped(runner.model)) or 10
+        values = metrics_to_come(loop.evaluator, num_classes)
     if values is None:
         return False
     for key, name in followed + saved:

@@ -124,8 +124,7 @@ class CheckLabelsHook(Hook):
                 '`data_prefix` and `ann_file`.'
             )
         model = unwrapped(model)
-        cohort = getattr(model, 'cohort', None)
-        num_classes = cohort.num_classes if cohort else num_classes_of(model)
+        num_classes = num_classes_of(model)
         if num_classes is None:
             return
         classes, found = set(range(num_classes)), set()
