@@ -17,11 +17,9 @@ def has_single_image(dataloader: DataLoader) -> bool:
     batches = dataloader.batch_sampler
     size = getattr(batches, 'batch_size', None)
     sampler = getattr(batches, 'sampler', None)
-    if size is None or sampler is None or isinstance(sampler, InfiniteSampler):
+    if size in (None, 1) or sampler is None or isinstance(sampler, InfiniteSampler):
         return size == 1
-    if size == 1 or getattr(batches, 'drop_last', False):
-        return size == 1
-    return len(sampler) % size == 1
+    return not getattr(batches, 'drop_last', False) and len(sampler) % size == 1
 
 
 def check_single_images(model: nn.Module, dataloader: DataLoader) -> List:
