@@ -87,9 +87,7 @@ class BatchFolds:
         #: form one group.
         self.by_student = []
         for own in (*range(plan.num_folds), None):
-            students = [
-                i for i, name in enumerate(plan.names) if plan.fold_of.get(name) == own
-            ]
+            students = plan.blind_to(own)
             if students:
                 rows = self._tensor(self._seen(own))
                 self.by_student.append(Group(NO_FOLD, students, rows))

@@ -76,17 +76,14 @@ class FoldPlan:
         """List[int]: The fold each student is blind to; None for a graduate."""
         return [self.fold_of.get(name) for name in self.names]
 
-    def blind_to(self, fold: int) -> List[int]:
-        """Return the indices of the students that are blind to a fold."""
-        return [
-            i for i, name in enumerate(self.names) if self.fold_of.get(name) == fold
-        ]
+    def blind_to(self, fold: Optional[int]) -> List[int]:
+        """Return the indices of the students that are blind to a fold; for None,
+        of those that are blind to none."""
+        return [i for i, own in enumerate(self.fold_of_each) if own == fold]
 
     def seeing(self, fold: int) -> List[int]:
         """Return the indices of the students that see a fold."""
-        return [
-            i for i, name in enumerate(self.names) if self.fold_of.get(name) != fold
-        ]
+        return [i for i, own in enumerate(self.fold_of_each) if own != fold]
 
 
 def build_fold_plan(cfg: Any, names: Sequence[str]) -> Optional[FoldPlan]:
