@@ -1,28 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
-"""Files are written whole or not at all, and in one place."""
+"""Files are written in one place."""
 
 import re
 
-import pytest
-
 from helpers.paths import ROOT
-from mmdckd.io.files import write_text
-
-
-def test_it_replaces_the_old_content(tmp_path):
-    path = tmp_path / 'text.txt'
-    write_text(str(path), 'old and long')
-    write_text(str(path), 'ä')
-    assert path.read_text(encoding='utf-8') == 'ä'
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_it_leaves_the_old_file_if_it_fails(tmp_path):
-    path = tmp_path / 'text.txt'
-    write_text(str(path), 'old')
-    with pytest.raises(UnicodeEncodeError):
-        write_text(str(path), 'new \ud800')
-    assert path.read_text() == 'old'
 
 
 def test_only_one_module_puts_files_in_their_place():
