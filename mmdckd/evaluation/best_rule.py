@@ -139,6 +139,15 @@ def saved_by(hooks: Iterable[Hook]) -> Iterable[Tuple[str, str]]:
             )
 
 
+def records_of(hook: CheckpointHook) -> Tuple[Tuple[str, str, str], ...]:
+    """Return each metric of ``save_best``, and MMEngine's keys in the message
+    hub for its best score and the path of its checkpoint."""
+    metrics = hook.key_indicators if hook.save_best else []
+    if len(metrics) == 1:
+        return ((metrics[0], 'best_score', 'best_ckpt'),)
+    return tuple((each, f'best_score_{each}', f'best_ckpt_{each}') for each in metrics)
+
+
 def is_record(
     metrics: Mapping[str, Any], hooks: Iterable[Hook], noted: Mapping[str, Any]
 ) -> bool:
@@ -154,10 +163,7 @@ def is_record(
     """
     for hook in hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best and metrics:
-            key = hook.key_indicators[0]
-            noted_as = 'best_score'
-            if len(hook.key_indicators) > 1:
-                noted_as += f'_{key}'
+            key, noted_as, _ = records_of(hook)[0]
             if key == 'auto':  # CheckpointHook will choose the first metric
                 key = next(iter(metrics))
             if metrics.get(key) is None:

@@ -10,6 +10,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmdckd.console.messages import warn
 from mmdckd.engine.saving import checkpoint_folder
 from mmdckd.engine.unwrapping import unwrapped
+from mmdckd.evaluation.best_rule import records_of
 from mmdckd.export import export_student, plain_config
 from mmdckd.export.student import warn_of_older_files
 from mmdckd.models.cohorts import StudentCohort
@@ -128,9 +129,7 @@ def _best_checkpoint(runner) -> Optional[str]:
     """Return the path of the checkpoint that ``save_best`` kept, if any."""
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best:
-            several = len(hook.key_indicators) > 1
-            key = f'best_ckpt_{hook.key_indicators[0]}' if several else 'best_ckpt'
-            path = runner.message_hub.get_info(key)
+            path = runner.message_hub.get_info(records_of(hook)[0][2])
             if path:  # in this folder, also where it says another
                 return osp.join(checkpoint_folder(runner), osp.basename(path))
     return None

@@ -1,6 +1,6 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import CheckpointHook
@@ -17,6 +17,7 @@ from mmdckd.engine.saving import (
     save_whole,
     student_configs,
 )
+from mmdckd.evaluation.best_rule import records_of
 from mmdckd.io.latest import point_to
 from mmdckd.io.plain import make_plain
 from mmdckd.registry import HOOKS
@@ -121,7 +122,7 @@ class CohortCheckpointHook(CheckpointHook):
         info.update(epoch=meta['epoch'], iter=meta['iter'])
         meta['best'] = {
             metric: dict(score=info[score], file=info[path])
-            for metric, score, path in _records(self)
+            for metric, score, path in records_of(self)
             if info.get(path) is not None
         }
         meta['students'] = student_configs(runner.model)
@@ -141,14 +142,14 @@ class CohortCheckpointHook(CheckpointHook):
         if self._recorded is not None:
             self._keep_records(runner.message_hub, self._recorded)
             self._recorded = None
-        for metric, score, key in _records(self):
+        for metric, score, key in records_of(self):
             if info.get(key) is None:
                 continue
             name = osp.basename(info[key])
             path = self._own(name)
             if bring(self.file_backend, osp.join(source, name), path):
                 self._set_best(runner, metric, key, path)
-                if metric == _records(self)[0][0]:
+                if metric == records_of(self)[0][0]:
                     give_name(self.file_backend, path, self._own(BEST))
             else:
                 warn(
@@ -175,7 +176,7 @@ class CohortCheckpointHook(CheckpointHook):
         for name in [*hub.runtime_info]:
             if name.startswith(('best_score', 'best_ckpt')):
                 hub.pop_info(name)
-        for metric, score, key in _records(self):
+        for metric, score, key in records_of(self):
             if metric == 'auto':  # one metric, whose name is not known yet
                 metric = next(iter(recorded), metric)
             if metric in recorded:
@@ -254,7 +255,7 @@ class CohortCheckpointHook(CheckpointHook):
             self._init_rule(self.rules, [next(iter(metrics))])
         improved = False
         hub = runner.message_hub
-        records = _records(self)
+        records = records_of(self)
         for (metric, score_key, key), rule in zip(records, self.rules):
             score, best = metrics[metric], self.init_value_map[rule]
             if score_key in hub.runtime_info:
@@ -288,7 +289,7 @@ class CohortCheckpointHook(CheckpointHook):
 
     def _remove_superseded(self, runner) -> None:
         info = runner.message_hub.runtime_info
-        kept = [self.last_ckpt, *(info.get(k) for *_, k in _records(self))]
+        kept = [self.last_ckpt, *(info.get(k) for *_, k in records_of(self))]
         paths = [p for p in map(self._own, self._superseded) if p not in kept]
         remove_files(runner, self.file_backend, paths)
         self._superseded = []
@@ -298,14 +299,3 @@ class CohortCheckpointHook(CheckpointHook):
         """Write the published version of a checkpoint."""
         if ckpt_path is not None:  # None if a metric never improved
             publish(runner, ckpt_path, self.published_keys or (), self.backend_args)
-
-
-def _records(hook: CheckpointHook) -> Sequence[tuple]:
-    """Return each metric of ``save_best``, and MMEngine's keys in the message
-    hub for its best score and the path of its checkpoint."""
-    metrics = hook.key_indicators if hook.save_best else []
-    if len(metrics) == 1:
-        return [(metrics[0], 'best_score', 'best_ckpt')]
-    return [
-        (metric, f'best_score_{metric}', f'best_ckpt_{metric}') for metric in metrics
-    ]
