@@ -104,11 +104,7 @@ class CohortStatisticsHook(Hook):
         self._sums = None
         self._predictions = Predictions()
         if not _task_of(runner.model).exclusive:
-            warn(
-                'CohortStatisticsHook needs images with one label each, and '
-                'records nothing.',
-                runner.logger,
-            )
+            _warn_of_labels(runner)
             return
         cohort = self._cohort(runner)
         self._sums = CohortSums(
@@ -129,11 +125,7 @@ class CohortStatisticsHook(Hook):
         if self._sums is None or outputs is None:
             return
         if not _one_label_each(outputs):
-            warn(
-                'CohortStatisticsHook needs images with one label each, and '
-                'records nothing.',
-                runner.logger,
-            )
+            _warn_of_labels(runner)
             self._sums = None
             return
         cohort = self._cohort(runner)
@@ -307,6 +299,13 @@ class CohortStatisticsHook(Hook):
 def _task_of(model) -> Classification:
     model = unwrapped(model)
     return getattr(model, 'task', None) or find_task(None, dict(model=model))
+
+
+def _warn_of_labels(runner) -> None:
+    warn(
+        'CohortStatisticsHook needs images with one label each, and records nothing.',
+        runner.logger,
+    )
 
 
 def _one_label_each(samples: List[BaseDataElement]) -> bool:
