@@ -25,6 +25,18 @@ def invalid(key: str, expected: str, value: Any, hint: str = '') -> ValueError:
     return ValueError(f'Invalid `{key}`: expected {expected}, got {value!r}.{hint}')
 
 
+def shorten(items: Iterable[str], most: int = 5) -> str:
+    """Join the first items of a list, and say how many more there are.
+
+    Args:
+        items (Iterable[str]): The items.
+        most (int): How many are shown. Defaults to 5.
+    """
+    items = list(items)
+    rest = len(items) - most
+    return ', '.join(items[:most]) + (f' and {rest} more' if rest > 0 else '')
+
+
 def looks_misspelled(word: str, words: Iterable[str]) -> bool:
     """Tell a misspelled name from one of something else.
 

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Dict, List, Optional
 
 from mmdckd.datasets.image_folder import validation_part
+from mmdckd.errors import shorten
 from mmdckd.io.images import ENDINGS, find_files, subfolders
 
 from .folder_checks import (
@@ -18,7 +19,6 @@ from .folder_checks import (
     not_images,
     parts_for_classes,
     remark,
-    shorten,
 )
 from .image_facts import ImageFacts, digest_of, look_at
 

@@ -4,13 +4,12 @@
 import os.path as osp
 from collections import Counter, defaultdict
 from itertools import combinations
-from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
+from mmdckd.errors import shorten
 from mmdckd.io.images import ENDINGS, find_files, subfolders
 
 from .image_facts import ImageFacts
-
-_SHOWN = 5
 
 
 def few_images(
@@ -224,10 +223,3 @@ def parts_for_classes(root: str, classes: Sequence[str]) -> List[str]:
 def remark(what: str, items: Sequence[str], advice: str) -> str:
     """Format a warning: what, how many, which ones, and what to do."""
     return f'{what} ({len(items)}): {shorten(items)}. {advice}'
-
-
-def shorten(items: Iterable[str]) -> str:
-    """Join the first items of a list, and say how many more there are."""
-    items = list(items)
-    rest = len(items) - _SHOWN
-    return ', '.join(items[:_SHOWN]) + (f' and {rest} more' if rest > 0 else '')

@@ -12,11 +12,10 @@ from torch.utils.data import Dataset
 from mmdckd.datasets.fashion_mnist import FILES as CLOTHES
 from mmdckd.datasets.fashion_mnist import FashionMNIST
 from mmdckd.datasets.stratified_part import stratified_part
-from mmdckd.errors import invalid
+from mmdckd.errors import invalid, shorten
 from mmdckd.names import distinct_names
 
 from .folder import Folder, read_folder
-from .folder_checks import shorten
 from .given_data import FILES, IMAGES, TENSORS, Facts, look_at_config, look_at_pairs
 
 #: The data of a distillation: a folder, the config of an MMPretrain dataset, or

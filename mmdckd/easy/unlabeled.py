@@ -6,11 +6,11 @@ import os.path as osp
 from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Union
 
-from mmdckd.io.images import find_files
+from mmdckd.errors import shorten
+from mmdckd.io.images import ENDINGS, find_files
 from mmdckd.registry import DATASETS
 
-from .folder import ENDINGS
-from .folder_checks import check_faults, other_files, shorten
+from .folder_checks import check_faults, other_files
 from .image_facts import digest_of, look_at
 from .source import FILES, Source
 

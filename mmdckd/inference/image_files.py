@@ -5,9 +5,8 @@ import os.path as osp
 from typing import List, Optional, Sequence
 
 from mmdckd.datasets.load_image import fault_of
+from mmdckd.errors import shorten
 from mmdckd.io.images import ENDINGS, MAX_PIXELS, find_files, size_fault
-
-_SHOWN = 5
 
 
 def images_in(folder: str, key: str) -> List[str]:
@@ -55,12 +54,10 @@ def check_readable(paths: Sequence[str], key: str) -> None:
         if fault:
             faults.append(f'{path} ({fault})')
     if faults:
-        rest = len(faults) - _SHOWN
         raise ValueError(
             f'Invalid `{key}`: expected images that can be read, got {len(faults)} '
-            f'of {len(paths)} that cannot: {", ".join(faults[:_SHOWN])}'
-            + (f' and {rest} more' if rest > 0 else '')
-            + '. Repair or remove them.'
+            f'of {len(paths)} that cannot: {shorten(faults)}. '
+            'Repair or remove them.'
         )
 
 

@@ -6,6 +6,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
+from mmdckd.errors import shorten
 from mmdckd.names import ENSEMBLE, TEACHER, of_role
 
 #: The number of images of each kind.
@@ -120,9 +121,7 @@ def _example(arrays: Dict[str, np.ndarray], index: int, one: int) -> Example:
     classes, label = arrays['classes'], arrays['labels'][index]
 
     def said(names: List[str], prediction: int, confidence: Optional[float]) -> Said:
-        shown = ', '.join(names[:_MOST_NAMED])
-        more = len(names) - _MOST_NAMED
-        shown += f' and {more} more' if more > 0 else ''
+        shown = shorten(names, _MOST_NAMED)
         return Said(shown, str(classes[prediction]), confidence, prediction == label)
 
     found = []

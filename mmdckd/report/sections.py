@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from mmdckd.errors import shorten
 from mmdckd.names import ENSEMBLE, TARGET, TEACHER, of_role
 from mmdckd.visualization.matrix_figures import (
     ALL_CLASSES,
@@ -230,10 +231,7 @@ def _of_arrays(
 
 
 def _list(members: Sequence[str]) -> str:
-    """List members in words, only the first ones if there are many."""
-    shown = ', '.join(members[:MOST_MEMBERS])
-    more = len(members) - MOST_MEMBERS
-    return f'{shown} and {more} more' if more > 0 else shown
+    return shorten(members, MOST_MEMBERS)
 
 
 def _accuracy_text(run: RecordedRun) -> str:
