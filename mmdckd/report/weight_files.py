@@ -7,6 +7,7 @@ import re
 from typing import Optional
 
 from mmdckd.console.messages import warn
+from mmdckd.io.latest import pointed_to
 from mmdckd.models.weights import read_checkpoint
 
 from .recorded_run import RecordedRun
@@ -30,11 +31,7 @@ def chosen_checkpoint(run: RecordedRun) -> Optional[str]:
 
 def last_checkpoint(run: RecordedRun) -> Optional[str]:
     """Return the newest checkpoint of a run, or None."""
-    pointer = osp.join(run.folder, 'last_checkpoint')
-    if not osp.isfile(pointer):
-        return None
-    with open(pointer, encoding='utf-8', errors='replace') as file:
-        path = osp.join(run.folder, osp.basename(file.read(4096).strip()))
+    path = osp.join(run.folder, osp.basename(pointed_to(run.folder)))
     return path if osp.isfile(path) else None
 
 
