@@ -88,13 +88,7 @@ def distil(num_students=2, seed=0, **cfg):
         cfg['num_students'] = num_students
     cfg.setdefault('teacher', network(34))
     cfg.setdefault('allow_random_teacher', True)
-    cfg.setdefault(
-        'distiller',
-        dict(
-            type='mmdckd.CollectiveDistiller',
-            collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss')),
-        ),
-    )
+    cfg.setdefault('distiller', dckd())
     model = build(**cfg)
     model.init_weights()
     return model
@@ -109,3 +103,17 @@ def digits(count=16, start=0):
         inputs=images.to(torch.uint8)[:, None].expand(-1, 3, -1, -1),
         data_samples=[DataSample().set_gt_label(int(y)) for y in labels],
     )
+
+
+def dckd(**kwargs):
+    """A distiller with one DCKDLoss."""
+    return dict(
+        type='mmdckd.CollectiveDistiller',
+        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
+    )
+
+
+def losses_of(model, batch):
+    """The losses of a step on a batch."""
+    model.train()
+    return model(**model.data_preprocessor(batch, True), mode='loss')

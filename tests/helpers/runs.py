@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, load_checkpoint
-from mmpretrain.registry import TRANSFORMS
+from mmpretrain.registry import DATASETS, TRANSFORMS
 
 from helpers.networks import network
 from mmdckd.engine.cpu_processes import use_cpu_processes
@@ -154,3 +154,14 @@ def student_scores(model, name, packed, batch_size=1):
         samples = model.cohort.students[name](**data, mode='predict')
         scores += [sample.pred_score for sample in samples]
     return torch.stack(scores)
+
+
+def top1(weights, name, cfg):
+    """The accuracy of a student with the weights of a checkpoint."""
+    model = cohort_of(str(weights), cfg)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        dataset = DATASETS.build(loader('val', indices=40)['dataset'])
+    packed = [dataset[i] for i in range(len(dataset))]
+    labels = torch.cat([sample['data_samples'].gt_label for sample in packed])
+    predicted = student_scores(model, name, packed, 40).argmax(1)
+    return 100 * float((predicted == labels).float().mean())

@@ -3,23 +3,10 @@
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
-from mmpretrain.registry import DATASETS
 
-from helpers.runs import cohort_of, loader, run_config, student_scores, train
+from helpers.runs import run_config, top1, train
 
 NAMES = ['student0', 'student1']
-
-
-def top1(weights, name, cfg):
-    """The accuracy of a student with the weights of a checkpoint."""
-    model = cohort_of(str(weights), cfg)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        dataset = DATASETS.build(loader('val', indices=40)['dataset'])
-    packed = [dataset[i] for i in range(len(dataset))]
-    labels = torch.cat([sample['data_samples'].gt_label for sample in packed])
-    predicted = student_scores(model, name, packed, 40).argmax(1)
-    return 100 * float((predicted == labels).float().mean())
 
 
 @pytest.mark.parametrize(

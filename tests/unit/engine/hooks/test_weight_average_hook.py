@@ -16,7 +16,7 @@ from mmpretrain.registry import DATASETS
 from helpers.networks import network
 from helpers.paths import ROOT
 from helpers.resumed import assert_equal, config, final, interrupted, resumed
-from helpers.runs import cohort_of, loader, run_config, student_scores, train
+from helpers.runs import loader, run_config, top1, train
 from mmdckd.engine.hooks import WeightAverageHook
 from mmdckd.registry import HOOKS
 
@@ -132,16 +132,6 @@ def test_statistics_are_those_of_the_averages(make, tmp_path):
     last = saved['ema_state_dict'][f'module.{norm}running_mean']
     assert not torch.allclose(last, state[f'{norm}running_mean'])
     assert state[f'{norm}num_batches_tracked'] == 4
-
-
-def top1(weights, name, cfg):
-    model = cohort_of(str(weights), cfg)
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        dataset = DATASETS.build(loader('val', indices=40)['dataset'])
-    packed = [dataset[i] for i in range(len(dataset))]
-    labels = torch.cat([sample['data_samples'].gt_label for sample in packed])
-    predicted = student_scores(model, name, packed, 40).argmax(1)
-    return 100 * float((predicted == labels).float().mean())
 
 
 def test_what_is_validated_is_what_is_saved(tmp_path):

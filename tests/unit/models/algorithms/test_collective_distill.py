@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
-from helpers.networks import PREPROCESSOR, build, digits, distil, network
+from helpers.networks import PREPROCESSOR, build, digits, distil, losses_of, network
 from mmdckd.models.algorithms.building import check_first_step
 from mmdckd.models.algorithms.exchange import Exchange
 
@@ -24,11 +24,6 @@ KD = dict(
         )
     ),
 )
-
-
-def losses_of(model, batch):
-    model.train()
-    return model(**model.data_preprocessor(batch, True), mode='loss')
 
 
 def train(model, steps=3, lr=0.05):

@@ -6,7 +6,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 
-from helpers.networks import digits, distil, multi_label, network
+from helpers.networks import dckd, digits, distil, multi_label, network
 
 
 def unlabeled(which=range(16), count=16):
@@ -21,13 +21,6 @@ def step(model, batch):
         [p for p in model.parameters() if p.requires_grad], lr=0.01
     )
     return model.train().train_step(batch, OptimWrapper(optimizer))
-
-
-def dckd(**kwargs):
-    return dict(
-        type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
-    )
 
 
 @pytest.mark.parametrize('collector', ['mean', 'max', 'logit_mean'])

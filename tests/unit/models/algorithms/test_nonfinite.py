@@ -13,17 +13,10 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
-from helpers.networks import digits, distil, network
+from helpers.networks import dckd, digits, distil, network
 from helpers.poison import Poison
 from helpers.processes import run_processes
 from mmdckd.models.algorithms.copied_losses import CopiedLosses
-
-
-def dckd(**kwargs):
-    return dict(
-        type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
-    )
 
 
 def optimizer(model):

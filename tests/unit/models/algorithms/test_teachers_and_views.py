@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from mmpretrain.registry import TRANSFORMS
 from sklearn.datasets import load_digits
 
-from helpers.networks import digits, distil, network
+from helpers.networks import digits, distil, losses_of, network
 
 KD = dict(
     type='mmdckd.CollectiveDistiller',
@@ -15,11 +15,6 @@ KD = dict(
         loss_kd=dict(type='mmdckd.DCKDLoss', beta=0.0, gamma=0.0, tau=2.0)
     ),
 )
-
-
-def losses_of(model, batch):
-    model.train()
-    return model(**model.data_preprocessor(batch, True), mode='loss')
 
 
 def kl(teacher, student, tau=2.0):

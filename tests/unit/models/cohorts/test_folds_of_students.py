@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from helpers.networks import build, digits, distil, network
+from helpers.networks import build, dckd, digits, distil, network
 from mmdckd.models.algorithms.folded_pass import predicting
 from mmdckd.models.cohorts.batch_folds import BatchFolds
 from mmdckd.models.cohorts.fold_plan import FoldPlan
@@ -16,13 +16,6 @@ from mmdckd.models.cohorts.fold_plan import FoldPlan
 TAU = 4.0
 # Not a row of equal parts, so that a mean over the wrong images is seen.
 FOLDS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 2, 2, 1]
-
-
-def dckd(**kwargs):
-    return dict(
-        type='mmdckd.CollectiveDistiller',
-        collective_losses=dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **kwargs)),
-    )
 
 
 def batch(folds=FOLDS, unlabeled=()):

@@ -2,16 +2,11 @@
 import pytest
 import torch
 
-from helpers.networks import distil, network
+from helpers.networks import distil, losses_of, network
 from mmdckd.models.distillers.statistics import cohort_statistics
 from mmdckd.models.tasks import Classification
 
 DCKD = dict(loss_dckd=dict(type='mmdckd.DCKDLoss'))
-
-
-def losses_of(model, batch):
-    model.train()
-    return model(**model.data_preprocessor(batch, True), mode='loss')
 
 
 def distiller(**cfg):
