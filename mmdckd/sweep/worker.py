@@ -138,10 +138,7 @@ def _read_cost(phases: List[Phase]) -> Optional[int]:
 def _test(runner: Runner) -> Dict[str, float]:
     """Test without ``Runner.test``, which starts hooks anew: MMEngine's ``EMAHook``
     would forget its averages."""
-    return _floats(runner.test_loop.run())
-
-
-def _floats(metrics: Dict[str, Any]) -> Dict[str, float]:
+    metrics = runner.test_loop.run()
     return {key: float(value) for key, value in metrics.items() if is_number(value)}
 
 

@@ -6,9 +6,8 @@ import os.path as osp
 from typing import List, Optional, Tuple
 
 from mmdckd.console.calm_console import print_line
-from mmdckd.io.files import write_text
+from mmdckd.io.files import path_below, write_text
 
-from ..io.files import path_below
 from .lines import make_lines
 from .page import Chapter, to_page
 from .plan import Entry, make_plan
