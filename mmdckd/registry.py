@@ -13,28 +13,7 @@ from importlib import import_module
 from typing import Callable, List, Optional, Type, Union
 
 import mmrazor.registry
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import (
-    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-)
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import RUNNER_CONSTRUCTORS as MMENGINE_RUNNER_CONSTRUCTORS
-from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine import registry as parents
 from mmengine.registry import Registry
 
 
@@ -107,61 +86,61 @@ class TwinRegistry(Registry):
 #######################################################################
 
 # manage networks, algorithms, cohorts, distillers, losses and collectors
-MODELS = TwinRegistry(MMENGINE_MODELS, ['mmdckd.models'])
+MODELS = TwinRegistry(parents.MODELS, ['mmdckd.models'])
 # manage wrappers of a model like `MMDistributedDataParallel`
-MODEL_WRAPPERS = TwinRegistry(MMENGINE_MODEL_WRAPPERS, ['mmdckd.engine'])
+MODEL_WRAPPERS = TwinRegistry(parents.MODEL_WRAPPERS, ['mmdckd.engine'])
 # manage weight initialization like `Kaiming`
-WEIGHT_INITIALIZERS = TwinRegistry(MMENGINE_WEIGHT_INITIALIZERS, ['mmdckd.models'])
+WEIGHT_INITIALIZERS = TwinRegistry(parents.WEIGHT_INITIALIZERS, ['mmdckd.models'])
 # manage helpers of a model, like recorders
-TASK_UTILS = TwinRegistry(MMENGINE_TASK_UTILS, ['mmdckd.models'])
+TASK_UTILS = TwinRegistry(parents.TASK_UTILS, ['mmdckd.models'])
 
 #######################################################################
 #                           mmdckd.datasets                           #
 #######################################################################
 
 # manage datasets like `Digits`
-DATASETS = TwinRegistry(MMENGINE_DATASETS, ['mmdckd.datasets'])
+DATASETS = TwinRegistry(parents.DATASETS, ['mmdckd.datasets'])
 # manage samplers of a dataset like `DefaultSampler`
-DATA_SAMPLERS = TwinRegistry(MMENGINE_DATA_SAMPLERS, ['mmdckd.datasets'])
+DATA_SAMPLERS = TwinRegistry(parents.DATA_SAMPLERS, ['mmdckd.datasets'])
 # manage transforms of a sample like `PackInputs`
-TRANSFORMS = TwinRegistry(MMENGINE_TRANSFORMS, ['mmdckd.datasets'])
+TRANSFORMS = TwinRegistry(parents.TRANSFORMS, ['mmdckd.datasets'])
 
 #######################################################################
 #                            mmdckd.engine                            #
 #######################################################################
 
 # manage runners like `Runner`
-RUNNERS = TwinRegistry(MMENGINE_RUNNERS, ['mmdckd.engine'])
+RUNNERS = TwinRegistry(parents.RUNNERS, ['mmdckd.engine'])
 # manage constructors of a runner
-RUNNER_CONSTRUCTORS = TwinRegistry(MMENGINE_RUNNER_CONSTRUCTORS, ['mmdckd.engine'])
+RUNNER_CONSTRUCTORS = TwinRegistry(parents.RUNNER_CONSTRUCTORS, ['mmdckd.engine'])
 # manage loops like `CollectiveValLoop`
-LOOPS = TwinRegistry(MMENGINE_LOOPS, ['mmdckd.engine'])
+LOOPS = TwinRegistry(parents.LOOPS, ['mmdckd.engine'])
 # manage hooks like `CheckpointHook`
 HOOKS = TwinRegistry(
-    MMENGINE_HOOKS, ['mmdckd.engine', 'mmdckd.export.export_student_hook']
+    parents.HOOKS, ['mmdckd.engine', 'mmdckd.export.export_student_hook']
 )
 # manage processors of a log like `LogProcessor`
-LOG_PROCESSORS = TwinRegistry(MMENGINE_LOG_PROCESSORS, ['mmdckd.engine'])
+LOG_PROCESSORS = TwinRegistry(parents.LOG_PROCESSORS, ['mmdckd.engine'])
 # manage optimizers like `SGD`
-OPTIMIZERS = TwinRegistry(MMENGINE_OPTIMIZERS, ['mmdckd.engine'])
+OPTIMIZERS = TwinRegistry(parents.OPTIMIZERS, ['mmdckd.engine'])
 # manage wrappers of an optimizer like `AmpOptimWrapper`
-OPTIM_WRAPPERS = TwinRegistry(MMENGINE_OPTIM_WRAPPERS, ['mmdckd.engine'])
+OPTIM_WRAPPERS = TwinRegistry(parents.OPTIM_WRAPPERS, ['mmdckd.engine'])
 # manage constructors of a wrapper like `DefaultOptimWrapperConstructor`
 OPTIM_WRAPPER_CONSTRUCTORS = TwinRegistry(
-    MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, ['mmdckd.engine']
+    parents.OPTIM_WRAPPER_CONSTRUCTORS, ['mmdckd.engine']
 )
 # manage schedulers of a parameter like `MultiStepLR`
-PARAM_SCHEDULERS = TwinRegistry(MMENGINE_PARAM_SCHEDULERS, ['mmdckd.engine'])
+PARAM_SCHEDULERS = TwinRegistry(parents.PARAM_SCHEDULERS, ['mmdckd.engine'])
 # manage visualizers like `UniversalVisualizer`
-VISUALIZERS = TwinRegistry(MMENGINE_VISUALIZERS, ['mmdckd.engine'])
+VISUALIZERS = TwinRegistry(parents.VISUALIZERS, ['mmdckd.engine'])
 # manage backends of a visualizer like `LocalVisBackend`
-VISBACKENDS = TwinRegistry(MMENGINE_VISBACKENDS, ['mmdckd.engine'])
+VISBACKENDS = TwinRegistry(parents.VISBACKENDS, ['mmdckd.engine'])
 
 #######################################################################
 #                          mmdckd.evaluation                          #
 #######################################################################
 
 # manage metrics like `Accuracy`
-METRICS = TwinRegistry(MMENGINE_METRICS, ['mmdckd.evaluation'])
+METRICS = TwinRegistry(parents.METRICS, ['mmdckd.evaluation'])
 # manage evaluators, which hold metrics, like `Evaluator`
-EVALUATOR = TwinRegistry(MMENGINE_EVALUATOR, ['mmdckd.evaluation'])
+EVALUATOR = TwinRegistry(parents.EVALUATOR, ['mmdckd.evaluation'])
