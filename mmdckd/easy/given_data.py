@@ -73,7 +73,7 @@ def look_at_config(config: Mapping[str, Any], key: str) -> Facts:
     else:
         kind = FILES
         facts = [look_at(info['img_path'], decode=False) for info in some]
-        check_faults(facts, key)
+        check_faults(facts, own.get('data_root') or own['type'], key)
         shapes = [(fact.short_side, fact.short_side) for fact in facts]
     classes = dataset.metainfo.get('classes')
     return Facts(labels, shapes, kind, classes and list(classes), own, {})

@@ -218,6 +218,20 @@ def test_what_is_no_data():
         read_source(Pairs(labels()), Pairs(labels(), FORMS['floats']))
 
 
+def test_broken_images_of_a_config_name_the_argument_and_the_folder(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        for index in range(2):
+            Image.new('RGB', (8, 8)).save(tmp_path / name / f'{index}.png')
+    (tmp_path / 'b' / '1.png').write_bytes(b'no image')
+    broken = dict(type='CustomDataset', data_root=str(tmp_path))
+    expected = f'expected readable images in {str(tmp_path)!r}, got 1 of 4'
+    with pytest.raises(ValueError, match=f'Invalid `data`: {expected}'):
+        read_source(broken)
+    with pytest.raises(ValueError, match=f'Invalid `val_data`: {expected}'):
+        read_source(Pairs([0, 0, 1, 1]), broken)
+
+
 @pytest.mark.parametrize('folder', ['photos/val', Path('photos/val')])
 def test_a_folder_to_validate_with_is_no_dataset(folder):
     expected = 'expected a dataset or its config, like `data`, got .*photos/val'
