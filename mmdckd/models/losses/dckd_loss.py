@@ -56,8 +56,8 @@ class DCKDLoss(LogitLoss):
         tau (float): Temperature. Defaults to 4.0.
         collector (str, dict or BaseCollector): How the peers' predictions are
             combined: 'mean', 'max', 'logit_mean', 'min_logit', 'naive',
-            'linear', 'confidence', 'cross_entropy', or the config of a
-            collector. Defaults to 'logit_mean'.
+            'linear', 'general', 'confidence', 'cross_entropy', 'held_out',
+            'agreement', or the config of a collector. Defaults to 'logit_mean'.
         teacher_collector (str, dict or BaseCollector): How several teachers'
             predictions are combined; same options as ``collector``. Defaults
             to 'mean'.
