@@ -1,5 +1,5 @@
-# Codistillation (Anil et al., ICLR 2018): students learn from what their peers
-# were up to 50 steps ago, after a start without.
+# Codistillation (Anil et al., ICLR 2018): students learn from copies of their peers
+# that are at most 50 steps old, after a first epoch without them.
 _base_ = '../dml/dml_r18_digits.py'
 
 model = dict(
