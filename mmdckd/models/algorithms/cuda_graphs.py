@@ -8,7 +8,6 @@ from typing import Any, ContextManager, Iterator, List, Optional
 
 import numpy as np
 import torch
-from mmengine.model import BaseModel
 from torch import nn
 
 from mmdckd.console.messages import warn
@@ -86,11 +85,13 @@ class CUDAGraphs:
         backbones = [
             backbone
             for network in networks
-            if (backbone := _backbone_of(network)) is not None
+            if isinstance(backbone := getattr(network, 'backbone', None), nn.Module)
         ]
+        # Hooks look inside the others.
+        free = [each for each in backbones if not any(map(_has_hooks, each.modules()))]
         try:
             with _leaving_no_trace():
-                self._graphed = _capture(backbones, inputs)
+                self._graphed = _capture(free, inputs)
         except RuntimeError as error:
             self._enabled = False
             warn(f'Training continues without CUDA graphs: {error}')
@@ -108,31 +109,28 @@ class CUDAGraphs:
                     parameter.grad = parameter.grad.clone()
 
 
-def _backbone_of(network: BaseModel) -> Optional[nn.Module]:
-    """Return the backbone of a network; None if hooks look inside it."""
-    backbone = getattr(network, 'backbone', None)
-    if not isinstance(backbone, nn.Module) or any(
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-        for module in backbone.modules()
-    ):
-        return None
-    return backbone
+    )
 
 
 def _state(modules: List[nn.Module]) -> list:
     """Return what a capture depends on: the parts of modules, the mode of each,
-    the addresses of their weights and buffers, and which of them train.
+    whether hooks look inside, the addresses of their weights and buffers, and which
+    of them train.
 
     Every step asks for it, so it walks over lists, and not over names, which takes
     several milliseconds.
 
     Args:
-        modules (List[nn.Module]): All modules of the captured backbones.
+        modules (List[nn.Module]): All modules of the backbones.
     """
     parameters = [p for m in modules for p in m._parameters.values() if p is not None]
     buffers = [b for m in modules for b in m._buffers.values() if b is not None]
     return [
         *[module.training for module in modules],
+        *map(_has_hooks, modules),
         *[id(part) for module in modules for part in module._modules.values()],
         *[parameter.requires_grad for parameter in parameters],
         *map(torch.Tensor.data_ptr, parameters),

@@ -62,11 +62,16 @@ def another_layer(backbone):
     backbone.layer1[0].relu = torch.nn.ReLU6()
 
 
+def hooked(backbone):
+    backbone.layer1[0].bn1.register_forward_pre_hook(lambda *args: None)
+
+
 @pytest.mark.parametrize(
-    'change', [unfrozen, in_eval_mode, moved, without_statistics, another_layer]
+    'change', [unfrozen, in_eval_mode, moved, without_statistics, another_layer, hooked]
 )
 def test_what_a_capture_depends_on(change):
-    """A hook may unfreeze a layer, or keep the statistics of another."""
+    """A hook may unfreeze a layer, or keep the statistics of another; `CheckRunHook`
+    looks into BatchNorm layers in the first step alone."""
     backbone = distil().cohort.students['student0'].backbone
     modules = list(backbone.modules())
     before = _state(modules)
