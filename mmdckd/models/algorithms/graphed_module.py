@@ -79,11 +79,16 @@ class GraphedModule:
         Only inside it: a copy of the module would copy the graphs, and with
         them the weights of this module.
         """
+        own = vars(self.module)
+        # A wrapper, such as that of `cfg.activation_checkpointing`, is kept here too.
+        before = own.get('forward')
         self.module.forward = self.replay
         try:
             yield
         finally:
             del self.module.forward
+            if before is not None:
+                self.module.forward = before
 
     def replay(self, inputs: torch.Tensor) -> Any:
         """Run the module on a batch by replaying its graph."""

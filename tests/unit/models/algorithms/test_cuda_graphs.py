@@ -12,7 +12,7 @@ from test_recomputation import FEATURES, distiller
 
 from helpers.networks import distil
 from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state, replaying
-from mmdckd.models.algorithms.graphed_module import Replay
+from mmdckd.models.algorithms.graphed_module import GraphedModule, Replay
 
 
 def test_a_compiled_step_has_no_graphs_of_ours(batch):
@@ -102,3 +102,16 @@ def test_the_output_of_a_frozen_backbone_outlives_the_next_replay():
     (first,) = Replay.apply(graphed, torch.ones(2))
     (second,) = Replay.apply(graphed, torch.full((2,), 3.0))
     assert first.tolist() == [2, 2] and second.tolist() == [6, 6]
+
+
+def test_a_backbone_whose_forward_was_replaced_keeps_that():
+    """As MMEngine's `activation_checkpointing` and other wrappers do."""
+    plain, wrapped = torch.nn.Identity(), torch.nn.Identity()
+    wrapped.forward = lambda inputs: 2 * inputs
+    for module in (plain, wrapped):
+        graphed = GraphedModule.__new__(GraphedModule)
+        graphed.module = module
+        before = dict(vars(module))
+        with graphed.in_place():
+            assert module.forward == graphed.replay
+        assert vars(module) == before
