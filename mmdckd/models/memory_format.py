@@ -27,8 +27,8 @@ def use_channels_last(model: nn.Module) -> None:
             # `contiguous` would keep the strides: with 1x1 pixels, both formats fit.
             weight = module.weight.detach()
             module.weight.data = weight.clone(memory_format=torch.contiguous_format)
-            if _to_contiguous not in module._forward_pre_hooks.values():
-                module.register_forward_pre_hook(_to_contiguous)
+            if to_contiguous not in module._forward_pre_hooks.values():
+                module.register_forward_pre_hook(to_contiguous)
 
 
 def _overwrites(conv: nn.Conv2d) -> bool:
@@ -40,6 +40,8 @@ def _overwrites(conv: nn.Conv2d) -> bool:
     )
 
 
-def _to_contiguous(conv: nn.Module, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
+def to_contiguous(conv: nn.Module, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """Make the images on a CPU contiguous; a forward pre-hook of a convolution that
+    cannot be computed in channels last there."""
     images = args[0]
     return (images.contiguous() if images.is_cpu else images, *args[1:])

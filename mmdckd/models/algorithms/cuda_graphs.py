@@ -13,6 +13,7 @@ from torch import nn
 from mmdckd.console.messages import warn
 
 from ..cohorts.student_cohort import StudentCohort
+from ..memory_format import to_contiguous
 from ..teachers import FrozenTeacher
 from .buffer_snapshot import BufferSnapshot
 from .graphed_module import GraphedModule
@@ -110,9 +111,11 @@ class CUDAGraphs:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-    )
+    """Return whether hooks look inside a module, other than one for CPUs alone."""
+    if module._forward_hooks or module._backward_hooks:
+        return True
+    hooks = module._forward_pre_hooks.values()
+    return any(hook is not to_contiguous for hook in hooks)
 
 
 def _state(modules: List[nn.Module]) -> list:

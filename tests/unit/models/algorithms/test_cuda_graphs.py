@@ -11,7 +11,12 @@ import torch
 from test_recomputation import FEATURES, distiller
 
 from helpers.networks import distil
-from mmdckd.models.algorithms.cuda_graphs import _host_random_state, _state, replaying
+from mmdckd.models.algorithms.cuda_graphs import (
+    _has_hooks,
+    _host_random_state,
+    _state,
+    replaying,
+)
 from mmdckd.models.algorithms.graphed_module import GraphedModule, Replay
 
 
@@ -78,6 +83,13 @@ def test_what_a_capture_depends_on(change):
     assert _state(modules) == before
     change(backbone)
     assert _state(modules) != before
+
+
+def test_a_layer_that_is_contiguous_on_cpus_alone_can_be_captured():
+    """The network has strided convolutions of 1x1 pixels of 4 and 8 channels."""
+    backbone = distil(channels_last=True).cohort.students['student0'].backbone
+    assert any(module._forward_pre_hooks for module in backbone.modules())
+    assert not any(map(_has_hooks, backbone.modules()))
 
 
 @pytest.mark.parametrize(
