@@ -38,8 +38,9 @@ class CopiedLosses:
             stacked = torch.stack([stacked, finite.to(dtype)])
         self._copied: Optional[torch.cuda.Event] = None
         # From a GPU, the copy is in pinned memory, where it may arrive later.
-        self._values = stacked.to('cpu', non_blocking=stacked.is_cuda)
-        if stacked.is_cuda:
+        later = _arrives_later(stacked)
+        self._values = stacked.to('cpu', non_blocking=later)
+        if later:
             self._copied = torch.cuda.Event()
             self._copied.record()
 
@@ -61,6 +62,12 @@ class CopiedLosses:
             for name, flag in zip(self.means, flags.bool().tolist())
             if is_loss(name)
         }
+
+
+def _arrives_later(losses: torch.Tensor) -> bool:
+    """Return whether a copy to the CPU arrives while the host continues. A compiler
+    would have to keep copy and event in order."""
+    return losses.is_cuda and not torch.compiler.is_compiling()
 
 
 def at_end_of_backward(

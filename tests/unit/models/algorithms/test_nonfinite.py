@@ -3,6 +3,7 @@ import copy
 import gc
 import math
 import weakref
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -16,7 +17,7 @@ from torch.optim import SGD
 from helpers.networks import dckd, digits, distil, network
 from helpers.poison import Poison
 from helpers.processes import run_processes
-from mmdckd.models.algorithms.copied_losses import CopiedLosses
+from mmdckd.models.algorithms.copied_losses import CopiedLosses, _arrives_later
 
 
 def optimizer(model):
@@ -106,6 +107,17 @@ def test_the_host_waits_when_it_has_started_the_backward_pass():
     assert looked == [True]
     assert list(log) == names
     assert float(log['loss']) == pytest.approx(float(total))
+
+
+def test_a_compiled_step_waits_for_the_copy():
+    """A compiler may put the event before the copy that it stands for."""
+    losses = SimpleNamespace(is_cuda=True)
+
+    def step(x):
+        return x + 1, _arrives_later(losses)
+
+    assert step(torch.zeros(2))[1]
+    assert not torch.compile(step, backend='eager')(torch.zeros(2))[1]
 
 
 @pytest.mark.parametrize('backward', [True, False])
