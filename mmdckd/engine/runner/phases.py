@@ -206,8 +206,10 @@ def train_phases(
         barrier()
     for phase in left[:-1]:
         runner = train(_to_train(phase, phases))
+        folder = checkpoint_folder(runner)
+        del runner  # the next phase needs the memory of its networks
         if is_main_process():
-            phase.finish(checkpoint_folder(runner))
+            phase.finish(folder)
         barrier()
     return train(_to_train(left[-1], phases))
 

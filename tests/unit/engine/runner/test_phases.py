@@ -5,6 +5,7 @@ import json
 import os
 import os.path as osp
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -207,6 +208,24 @@ def test_a_fresh_start_uses_nothing_of_an_earlier_run(tmp_path, lr, saves):
         cfg.work_dir,
     ]
     assert [each.resume for each in trained] == [saves, False]
+
+
+class Runner(SimpleNamespace):
+    """It can be referred to weakly."""
+
+
+def test_a_phase_has_the_memory_of_the_one_before(tmp_path):
+    """Its networks, optimizer and graphs stayed on the GPU during the next phase."""
+    earlier, alive, pretended = [], [], pretend([])
+
+    def training(cfg):
+        alive.append([each() for each in earlier if each() is not None])
+        runner = Runner(**vars(pretended(cfg)))
+        earlier.append(weakref.ref(runner))
+        return runner
+
+    train_phases(config(tmp_path, [*PHASES, PHASES[1]]), training)
+    assert alive == [[], [], []]
 
 
 def test_a_phase_that_is_trained_again_renews_those_after_it(tmp_path):
