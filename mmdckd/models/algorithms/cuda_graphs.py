@@ -114,8 +114,8 @@ def _has_hooks(module: nn.Module) -> bool:
     """Return whether hooks look inside a module, other than one for CPUs alone."""
     if module._forward_hooks or module._backward_hooks:
         return True
-    hooks = module._forward_pre_hooks.values()
-    return any(hook is not to_contiguous for hook in hooks)
+    before = module._forward_pre_hooks
+    return bool(before) and any(hook is not to_contiguous for hook in before.values())
 
 
 def _state(modules: List[nn.Module]) -> list:
