@@ -109,8 +109,9 @@ def _read_dataset(run: RecordedRun, indices: Sequence[int]) -> List[Image.Image]
         if int(info['gt_label']) != label or 'img' not in info:
             raise ValueError('its dataset has other images now')
         pixels = np.asarray(info['img'], np.uint8)
-        if pixels.ndim == 3:  # BGR, as MMPretrain loads images
-            pixels = pixels[..., ::-1] if pixels.shape[-1] == 3 else pixels[..., 0]
+        # RGB, as CIFAR has them, or gray.
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:
+            pixels = pixels[..., 0]
         images.append(Image.fromarray(pixels).convert('RGB'))
     return images
 

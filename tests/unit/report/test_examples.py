@@ -13,6 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from helpers.cohort_arrays import cohort_arrays
+from mmdckd.datasets import Digits
 from mmdckd.report.examples import DISAGREE, RESOLVED, find_examples
 from mmdckd.report.recorded_run import RecordedRun
 from mmdckd.report.report import write_report
@@ -81,6 +82,21 @@ def test_each_kind_has_its_images():
         2,
         2,
     ]
+
+
+def test_the_clearest_images_come_first():
+    arrays = arrays_of([])
+    arrays['confidence'] = np.array(
+        [[0.5, 0.6, 0.9, 0.8], [0.9] * 4, [0.7, 0.8, 0.4, 0.6], [0.9] * 4]
+    )
+    kinds = find_examples(arrays, 'student0')
+    assert {kind.title: [e.index for e in kind.examples] for kind in kinds} == {
+        'Sure and right: student0': [2, 0],
+        'Sure and wrong: student0': [3, 1],
+        RESOLVED: [1, 2],
+        # As many predictions; of the second the ensemble is less sure.
+        DISAGREE: [2, 1],
+    }
 
 
 def test_a_network_alone_has_what_it_gets_right_and_wrong():
@@ -187,6 +203,24 @@ def test_a_dataset_that_holds_its_images_is_read(kind):
     run.statistics['labels'] = run.statistics['labels'] + 1
     with pytest.raises(ValueError, match='other images now'):
         read_pictures(run, [0])
+
+
+class Colored(Digits):
+    """Decoded images as MMPretrain's CIFAR has them: RGB."""
+
+    def load_data_list(self):
+        red = np.full((8, 8, 3), (250, 10, 20), np.uint8)
+        return [dict(img=red, gt_label=label) for label, _ in TABLE]
+
+
+def test_a_dataset_that_holds_its_images_is_rgb(monkeypatch):
+    """Pictures of CIFAR had red and blue in each other's place."""
+    monkeypatch.setattr('mmdckd.report.thumbnails.build_dataset', lambda _: Colored())
+    run = run_of(arrays_of([''] * len(TABLE)))
+    (address,) = read_pictures(run, [0]).shown.values()
+    content = base64.b64decode(address.partition(',')[2])
+    with Image.open(io.BytesIO(content)) as thumbnail:
+        assert thumbnail.getextrema() == ((250, 250), (10, 10), (20, 20))
 
 
 @pytest.mark.parametrize(
