@@ -108,6 +108,16 @@ def test_follows_what_the_config_follows():
     assert choose(rules, validation) == Choice('student1', 1, 2.0)
 
 
+def test_a_rule_that_is_not_said_follows_from_the_metric():
+    validation = [
+        {'student0/log_loss': value, 'best/log_loss': value, 'step': step}
+        for step, value in ((1, 2.0), (2, 1.0))
+    ]
+    for hooks in ({}, dict(checkpoint=dict(save_best='best/log_loss'))):
+        rules = rules_of(Config(dict(default_hooks=hooks)), validation)
+        assert choose(rules, validation) == Choice('student0', 2, 1.0)
+
+
 @pytest.mark.parametrize(
     'graduate, expected',
     [

@@ -1,8 +1,11 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+from types import SimpleNamespace
+
 import numpy as np
 
 from helpers.cohort_arrays import cohort_arrays
 from mmdckd.report.confusions import Confusion, find_confusions
+from mmdckd.report.report import _confusions
 
 
 def test_counts_are_those_of_the_members():
@@ -45,3 +48,32 @@ def test_who_is_always_right_confuses_nothing():
         [np.diag(np.ones(5, int))] * len(arrays['confusion'])
     )
     assert find_confusions(arrays) == []
+
+
+def test_the_page_tells_what_the_ensemble_mends_and_what_it_spoils():
+    pairs = ((0, 1), (1, 2), (2, 0))
+    counts = dict(student0=(4, 1, 1), student1=(2, 1, 0), ensemble=(1, 3, 0))
+    confusion = np.zeros((3, 3, 3), int)
+    for matrix, own in zip(confusion, counts.values()):
+        for pair, count in zip(pairs, own):
+            matrix[pair] = count
+    found = _confusions(
+        SimpleNamespace(
+            statistics=dict(
+                members=np.array([*counts]),
+                students=np.array([*counts][:2]),
+                classes=np.array(['a', 'b', 'c']),
+                confusion=confusion,
+            )
+        )
+    )
+    shown = {
+        key: [(each.label, each.prediction) for each in found[key]]
+        for key in ('most', 'resolved', 'worse')
+    }
+    assert shown == dict(
+        most=[('a', 'b'), ('b', 'c'), ('c', 'a')],
+        resolved=[('a', 'b'), ('c', 'a')],
+        worse=[('b', 'c')],
+    )
+    assert found['several'] and not found['teacher']

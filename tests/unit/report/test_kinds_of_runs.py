@@ -67,7 +67,23 @@ def test_a_page_says_what_to_use(kind, tmp_path):
 def test_a_run_that_was_stopped_says_so():
     (note,) = (n for n in decide(run_of('a', [ALONE])).notes if 'stopped' in n)
     assert 'epoch 1 of 9' in note
+    assert any('1 of 2:' in n for n in decide(run_of('a', [ALONE], epochs=2)).notes)
     assert not any('stopped' in n for n in decide(run_of('a', [ALONE], epochs=1)).notes)
+
+
+def test_the_table_has_the_best_and_the_last_validation():
+    later = dict(TAUGHT, student1=91.0, best=91.0, ensemble=92.0)
+    sizes = dict(student0=10, student1=20, teacher=290)
+    decision = decide(run_of('a', [TAUGHT, later], sizes=sizes))
+    found = [(r.member, r.at_best, r.last, r.parameters) for r in decision.rows]
+    assert found == [
+        ('student0', '90.00 %', '90.00 %', '10'),
+        ('student1', '97.80 %', '91.00 %', '20'),
+        ('ensemble', '98.10 %', '92.00 %', '30'),  # the cost of both
+        ('teacher', '99.20 %', '99.20 %', '290'),
+    ]
+    (note,) = (note for note in decision.notes if 'ensemble' in note)
+    assert 'the 2 students has 98.1 %' in note
 
 
 def test_an_image_is_a_share_of_an_accuracy_only():
@@ -83,3 +99,13 @@ def test_the_best_of_runs_leads():
     other = run_of('other', [TAUGHT], 'multi-label/mAP')
     assert best_of_runs([*runs, other]) is None
     assert best_of_runs(runs[:1]) is None
+
+
+def test_the_least_value_may_be_the_best():
+    runs = [
+        run_of(name, [dict(student0=value, best=value)], 'log_loss')
+        for name, value in (('worse', 2.0), ('better', 1.0))
+    ]
+    assert best_of_runs(runs) == 'better'
+    note, *_ = decide(runs[0]).notes
+    assert note.startswith('Chosen by the lowest log_loss in validation')

@@ -4,8 +4,10 @@ import os
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.cohort_arrays import cohort_arrays
+from mmdckd.report.decision import decide
 from mmdckd.report.recorded_run import read_run
 from mmdckd.report.report import write_report
 
@@ -159,6 +161,53 @@ def test_statistics_of_a_validation_that_was_done_again_are_not_shown(tmp_path):
     record(tmp_path, (2,), '20260101_000001', offset=0.5)
     run = read_run(str(tmp_path))
     assert run.best.step == 2 and run.statistics is None
+
+
+def test_a_rate_knows_the_images_behind_it(tmp_path):
+    write_statistics(record(tmp_path, (1,)), 'cohort_statistics.npz', 1)
+    run = read_run(str(tmp_path))
+    teacher = list(run.statistics['members']).index('teacher')
+    right = np.trace(run.statistics['confusion'][teacher])
+    assert 100 < right < 200
+    assert run.images_behind('agreement_right') == right
+    assert run.images_behind('agreement_wrong') == 200 - right
+    assert run.images_behind('ece') == run.num_images == 200
+
+
+@pytest.mark.parametrize(
+    'other, used',
+    [
+        ({}, True),
+        (dict(epoch=1), False),
+        (dict(student='student1'), False),
+        (dict(experiment_name='run_20250101_000000'), False),
+    ],
+)
+def test_an_export_of_another_validation_is_not_named(tmp_path, other, used):
+    vis_data = record(tmp_path, (1, 2))
+    (vis_data / 'config.py').write_text(CHOSEN)
+    meta = dict(student='student0', epoch=2, experiment_name='run_20260101_000000')
+    exported = tmp_path / 'exported' / 'student0.py'
+    exported.parent.mkdir()
+    exported.touch()
+    content = dict(meta={**meta, **other}, state_dict={})
+    torch.save(content, exported.with_suffix('.pth'))
+    decision = decide(read_run(str(tmp_path)))
+    assert (decision.is_exported, decision.file) == (
+        (True, str(exported)) if used else (False, None)
+    )
+
+
+@pytest.mark.parametrize('unit, max_key', [('epoch', 'epochs'), ('iter', 'iters')])
+def test_the_weights_of_the_best_validation_are_named(tmp_path, unit, max_key):
+    vis_data = record(tmp_path, (1, 2))
+    (vis_data / 'config.py').write_text(CHOSEN.replace('epochs', max_key))
+    for name in (f'{unit}_1.pth', f'{unit}_2.pth', 'best.pth'):
+        (tmp_path / name).touch()
+    # The validation that `best.pth` is of is another one.
+    assert decide(read_run(str(tmp_path))).file == str(tmp_path / f'{unit}_2.pth')
+    (tmp_path / f'best_student0_accuracy_top1_{unit}_2.pth').touch()
+    assert decide(read_run(str(tmp_path))).file == str(tmp_path / 'best.pth')
 
 
 def test_a_run_by_iteration_is_resumed_at_an_iteration(tmp_path):
