@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from mmdckd.datasets import DatasetPart
+from mmdckd.datasets import DatasetPart, Digits
+from mmdckd.datasets.stratified_part import stratified_part
 
 
 def annotated(folder, labels):
@@ -42,3 +43,28 @@ def test_images_that_cannot_be_split(labels, message, tmp_path):
     assert len(DatasetPart(images)) == len(labels)
     with pytest.raises(ValueError, match=message):
         DatasetPart(images, 'train')
+
+
+PIXELS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+
+
+class Decoded(Digits):
+    """A colored image, RGB as those of CIFAR, and a gray one."""
+
+    def load_data_list(self):
+        return [dict(img=image, gt_label=0) for image in (PIXELS, PIXELS[..., 0])]
+
+
+def test_decoded_images_become_those_of_files():
+    color, gray = DatasetPart(dict(type=Decoded), rgb=True)
+    np.testing.assert_array_equal(color['img'], PIXELS[..., [2, 1, 0]])
+    np.testing.assert_array_equal(gray['img'], PIXELS[..., [0, 0, 0]])
+    assert color['img_shape'] == gray['ori_shape'] == (2, 3)
+    same, _ = DatasetPart(dict(type=Decoded))
+    np.testing.assert_array_equal(same['img'], PIXELS)
+
+
+def test_the_split_is_that_of_the_first_release():
+    # Another one would validate a run that goes on with its training images.
+    labels = np.array([0, 1] * 10)
+    assert stratified_part(labels, 'val').tolist() == [1, 8, 18, 19]

@@ -91,6 +91,13 @@ def test_numbers_of_folds_that_cannot_be(number):
         fold_table([0, 0], [1, 2], number, 0)
 
 
+def test_identities_are_those_of_the_first_release():
+    img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert image_identity(dict(img=img)) == 11223258736299171171
+    info = dict(img_path='/data/photos/cat/0.png')
+    assert image_identity(info, ['/data/photos']) == 8392267091375964282
+
+
 def test_a_class_with_too_few_images_is_named():
     with pytest.raises(ValueError, match='at most 2, .* class 1, got 3'):
         fold_table([0] * 3 + [1] * 3, [1, 2, 3, 4, 5, 5], 3, 0)

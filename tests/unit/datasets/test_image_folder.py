@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mmdckd.datasets import ImageFolder
+from mmdckd.datasets.image_folder import file_digest, validation_part
 
 
 def write(path, value):
@@ -45,6 +46,16 @@ def test_the_split_follows_the_content(photos, tmp_path):
         shutil.copy(path, target)
     assert pixels(photos, 'val') == pixels(copy, 'val')
     assert pixels(photos, 'val') != pixels(photos, 'val', seed=1)
+
+
+def test_the_split_is_that_of_the_first_release(tmp_path):
+    """Another one would validate a run that goes on with its training images."""
+    (tmp_path / 'a').write_bytes(b'content')
+    digest = file_digest(str(tmp_path / 'a'), 3)
+    assert digest.hex() == '6a4ca7c579de82096bb3a5ce0fe4aa77'
+    digests = {'a': b'4', 'b': b'1', 'c': b'3', 'd': b'1', 'e': b'2'}
+    assert validation_part(digests, 0.2) == {'b', 'd'}
+    assert validation_part(digests, 0.6) == {'b', 'd', 'e'}
 
 
 def test_copies_of_an_image_stay_together(photos):

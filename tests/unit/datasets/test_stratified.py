@@ -32,6 +32,12 @@ def test_choice_is_stratified_and_fixed(counts, seed, data):
     assert set(smaller) <= set(chosen)
 
 
+def test_the_choice_is_that_of_the_first_release():
+    """Published results are of these images."""
+    labels = np.array([0, 1, 2] * 5)
+    assert choose(labels, 4, 3).tolist() == [1, 6, 8, 9]
+
+
 @pytest.mark.parametrize('number', [0, -1, 13, 3.0, True, '3'])
 def test_numbers_that_cannot_be(number):
     labels = np.array([0] * 4 + [1] * 5 + [2] * 6)

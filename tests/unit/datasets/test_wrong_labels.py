@@ -42,6 +42,14 @@ def test_a_wrong_label_depends_on_the_image_and_the_seed_alone():
     assert (fewer[wrong] == labels_of(whole)[wrong]).all()
 
 
+def test_wrong_labels_are_those_of_the_first_release():
+    """Published results are of these labels."""
+    noisy = labels_of(WrongLabels(dict(DIGITS, indices=20), share=0.4))
+    true = labels_of(Digits(indices=20))
+    assert np.flatnonzero(noisy != true).tolist() == [0, 4, 6, 10, 13, 14, 19]
+    assert noisy[noisy != true].tolist() == [5, 9, 9, 2, 9, 2, 1]
+
+
 def test_confused_classes():
     true = labels_of(Digits())
     noisy = WrongLabels(DIGITS, share=0.5, confused={'1': '7', '7': '1'})
