@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from mmdckd.cli.train import main
+from mmdckd.datasets import ImageFolder
+from mmdckd.easy.argument_checks import check_apart
 from mmdckd.easy.distillation import distill
 from mmdckd.easy.networks import find_network
 from mmdckd.report.measures import times
@@ -85,6 +88,7 @@ def test_what_comes_out(result, photos):
     (scores,) = result.predict(str(photos / 'one' / '3.png'))
     assert sorted(scores) == sorted(NAMES)
     assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
     lines = result.summary()
     assert len(lines) == 5 and f'Use {result.name}' in lines[0]
     assert f'{result.metrics["teacher/accuracy/top1"]:.2f} %' in lines[1]
@@ -103,6 +107,26 @@ def test_classes_of_one_name_keep_their_probabilities(result, photos, tmp_path):
     )
     assert list(scores.values()) == list(expected.values())
     assert sorted(scores) == ['crane (0)', 'crane (1)', 'dog']
+
+
+def test_the_metrics_are_those_of_the_exported_student(result, photos):
+    images = list(ImageFolder(str(photos), 'val'))
+    found = result.predict([image['img_path'] for image in images])
+    right = [
+        sorted(NAMES).index(max(scores, key=scores.get)) == image['gt_label']
+        for scores, image in zip(found, images)
+    ]
+    top1 = 100 * sum(right) / len(right)
+    assert result.metrics['best/accuracy/top1'] == pytest.approx(top1)
+
+
+def test_the_summary_tells_of_the_best_student(result):
+    values = dict(best=12.0, ensemble=34.0, teacher=56.0)
+    metrics = {f'{name}/accuracy/top1': value for name, value in values.items()}
+    lines = dataclasses.replace(result, metrics=metrics).summary()
+    assert lines[1] == (
+        'It classifies 12.00 % of the val images correctly; the teacher 56.00 %.'
+    )
 
 
 @pytest.mark.parametrize('size, shown', [(400, '4.0'), (50, '0.5'), (1, '0.01')])
@@ -254,7 +278,7 @@ def test_each_network_has_its_own_learning_rate(
     photos, tmp_path, monkeypatch, trained, lr
 ):
     """Of a teacher with weights of other classes, a tenth."""
-    teacher_lrs = []
+    teacher_lrs, seeds = [], []
 
     def find(spec, num_classes, pretrained, key):
         found = find_network(spec, num_classes, pretrained, key)
@@ -262,6 +286,7 @@ def test_each_network_has_its_own_learning_rate(
 
     def stop(settings, *_, **__):
         teacher_lrs.append(settings['optim_wrapper']['optimizer']['lr'])
+        seeds.append(settings['randomness']['seed'])
         raise KeyboardInterrupt
 
     monkeypatch.setattr('mmdckd.easy.distillation.find_network', find)
@@ -273,10 +298,24 @@ def test_each_network_has_its_own_learning_rate(
             student=f'python:{__name__}.Net',
             teacher=f'python:{__name__}.make_teacher',
             batch_size=16,
+            seed=5,
             work_dir=str(tmp_path),
             say=lambda line: None,
         )
-    assert teacher_lrs == [lr / 4]
+    assert (teacher_lrs, seeds) == ([lr / 4], [5])
+
+
+@pytest.mark.parametrize('inside', ['train', 'val/one', 'test/run', 'more/run/first'])
+def test_a_run_among_images_of_any_part_is_refused(tmp_path, inside):
+    parts = {
+        part: dict(type='mmdckd.ImageFolder', data_root=str(tmp_path / part))
+        for part in ('train', 'val', 'test')
+    }
+    source = SimpleNamespace(kind='files', **parts)
+    data, more = str(tmp_path), str(tmp_path / 'more')
+    with pytest.raises(ValueError, match='Invalid `work_dir`: .* outside of the image'):
+        check_apart(str(tmp_path / inside), data, source, more)
+    check_apart(str(tmp_path / 'run'), data, source, more)
 
 
 def test_a_run_beside_its_training_images_is_refused(photos, tmp_path):

@@ -42,12 +42,31 @@ def test_classes_in_a_folder(tmp_path):
     assert folder.short_side == 32
 
 
-def test_parts_in_a_folder(tmp_path):
+@pytest.mark.parametrize('name', ['val', 'valid', 'validation', 'Val'])
+def test_parts_in_a_folder(tmp_path, name):
     fill(tmp_path / 'train', count=3)
-    fill(tmp_path / 'valid', count=1)
+    fill(tmp_path / name, count=1)
     folder = read_folder(str(tmp_path))
     assert folder.train == str(tmp_path / 'train') and len(folder) == 6
-    assert folder.val == str(tmp_path / 'valid') and folder.test is None
+    assert folder.val == str(tmp_path / name) and folder.test is None
+
+
+def test_each_part_has_the_images_of_its_folder(tmp_path):
+    for name in ('train', 'val', 'test'):
+        fill(tmp_path / name, count=2)
+    source = read_source(str(tmp_path))
+    for name in ('train', 'val', 'test'):
+        images = dict(type='mmdckd.ImageFolder', data_root=str(tmp_path / name))
+        assert getattr(source, name) == images
+
+
+def test_test_images_that_come_later_change_no_digest(tmp_path):
+    """A run goes on with them: it neither trains nor validates on them."""
+    for name in ('train', 'val'):
+        fill(tmp_path / name, count=2)
+    before = read_folder(str(tmp_path)).digest
+    fill(tmp_path / 'test', count=3)
+    assert read_folder(str(tmp_path)).digest == before
 
 
 @pytest.mark.parametrize(
@@ -109,6 +128,16 @@ def test_bad_data(tmp_path, spoil, message):
     spoil(fill(tmp_path))
     with pytest.raises(ValueError, match=f'Invalid `data`: .*{message}'):
         read_folder(str(tmp_path))
+
+
+def test_the_size_is_that_of_most_training_images(tmp_path):
+    for name, sides in dict(train=(24, 40, 56, 56, 64), test=(8, 8, 8)).items():
+        for side, label in [(side, label) for side in sides for label in ('a', 'b')]:
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True, exist_ok=True)
+            image = Image.new('RGB', (side, 2 * side))
+            image.save(folder / f'{len(list(folder.iterdir()))}.png')
+    assert read_folder(str(tmp_path)).short_side == 56
 
 
 def test_parts_with_other_classes(tmp_path):
@@ -208,6 +237,13 @@ def test_an_image_of_two_classes_is_named(tmp_path):
     assert line.startswith('images in several classes (2): cat/0.png = dog/0.png')
 
 
+def see_through():
+    """A palette with a transparent color."""
+    image = Image.new('P', (8, 8), 9)
+    image.info['transparency'] = 9
+    return image
+
+
 @pytest.mark.parametrize(
     'image, warning',
     [
@@ -216,6 +252,7 @@ def test_an_image_of_two_classes_is_named(tmp_path):
         (Image.new('P', (8, 8), 9), None),
         (Image.new('RGBA', (8, 8), 9), 'transparency (1)'),
         (Image.new('LA', (8, 8), 9), 'transparency (1)'),
+        (see_through(), 'transparency (1)'),
         (Image.fromarray(np.full((8, 8), 900, np.uint16)), '16 bits per channel (1)'),
     ],
 )

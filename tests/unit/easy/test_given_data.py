@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset, IterableDataset
 
+from mmdckd.datasets import Digits
 from mmdckd.datasets.load_image import LoadImage
 from mmdckd.datasets.pictures import as_bgr
 from mmdckd.easy.source import read_source
@@ -90,10 +91,16 @@ def test_forms_of_images(form):
     assert source.counts == {'0': 10, '1': 10, '2': 10}
     assert source.kind == ('tensors' if form == 'floats' else 'images')
     assert source.num_train == 24 and source.short_side == 8
-    sample = build(source, 'val')[0]
-    expected = torch.from_numpy(pixels(sample['data_samples'].get('sample_idx', 0)))
-    assert sample['inputs'].shape == ((1 if form == 'floats' else 3), 8, 8)
-    assert expected.shape == (8, 8)
+    val = build(source, 'val')
+    for place in range(len(val)):
+        index = val.get_data_info(place)['index']
+        sample, expected = val[place], torch.from_numpy(pixels(index))
+        if form == 'floats':
+            expected = expected / 255
+        assert sample['inputs'].shape == ((1 if form == 'floats' else 3), 8, 8)
+        for channel in sample['inputs']:
+            assert torch.equal(channel, expected)
+        assert sample['data_samples'].gt_label == labels()[index]
 
 
 def test_pixels_are_those_of_a_file(tmp_path):
@@ -161,6 +168,26 @@ def test_a_config_of_a_dataset():
     assert source.num_train == 1077 and len(build(source, 'val')) == 360
     sample = build(source, 'val').prepare_data(0)
     assert sample['img'].shape == (8, 8, 3)
+
+
+COLORS = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+
+
+class Decoded(Digits):
+    """Decoded images as MMPretrain's datasets have them: RGB."""
+
+    METAINFO = dict(classes=('a', 'b'))
+
+    def load_data_list(self):
+        return [dict(img=COLORS, gt_label=label) for label in (0, 0, 1, 1)]
+
+
+def test_decoded_images_of_a_config_are_rgb():
+    config = dict(type=Decoded)
+    for source in (read_source(config), read_source(config, config)):
+        for part in ('train', 'val'):
+            (image, *_) = (each['img'] for each in build(source, part))
+            assert np.array_equal(image, COLORS[..., [2, 1, 0]]), part
 
 
 class Both(Pairs):

@@ -43,6 +43,7 @@ def test_what_is_chosen_has_a_reason():
         (source(200, 300), 'cpu', dict(amp=False, batch_size=25, log_interval=8)),
         (source(17), 'cpu', dict(batch_size=16, drop_last=True)),
         (source(1), 'cpu', dict(batch_size=1, drop_last=False)),
+        (source(160, 45), 'cpu', dict(image_size=48)),
     ],
 )
 def test_what_follows_from_data_and_device(data, device, expected):

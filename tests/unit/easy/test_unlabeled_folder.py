@@ -78,6 +78,17 @@ def test_copies_of_validation_images_are_named(folders):
     assert validating[0] in str(error.value)
 
 
+def test_copies_of_test_images_are_named(folders, tmp_path):
+    data, more = folders
+    for part in ('train', 'val', 'test'):
+        shutil.copytree(data, tmp_path / 'parts' / part)
+    source = read_source(str(tmp_path / 'parts'))
+    save(np.eye(8), tmp_path / 'parts' / 'test' / 'one' / 'own.png')
+    save(np.eye(8), more / 'innocent.png')
+    with pytest.raises(ValueError, match='copies of 1: .*innocent.png .*test/one/own'):
+        read_unlabeled(str(more), source)
+
+
 def test_training_uses_what_was_checked(folders):
     data, more = folders
     source = read_source(str(data))

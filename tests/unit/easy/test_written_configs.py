@@ -1,6 +1,9 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """The configs that are written for the data."""
 
+import os.path as osp
+from dataclasses import replace
+
 import pytest
 from mmengine.config import Config
 
@@ -9,6 +12,7 @@ from mmdckd.easy.configs import student_config, write_config
 from mmdckd.easy.networks import NamedNetwork
 from mmdckd.easy.recipe import choose_recipe
 from mmdckd.easy.source import Source
+from mmdckd.easy.zoo import zoo_folder
 
 SOURCE = Source('x', {}, {}, None, ['a', 'b'], {}, 32, 160)
 NETWORK = NamedNetwork(dict(type='ImageClassifier'), 'net')
@@ -41,6 +45,32 @@ def test_augmentation(augmentation, size, expected):
     assert kinds(tested)[1:-1] == (
         ['Resize'] if size == 32 else ['ResizeEdge', 'CenterCrop']
     )
+
+
+def test_a_run_is_tested_on_the_test_images_if_there_are_any():
+    source = replace(SOURCE, val=dict(data_root='v'), test=dict(data_root='t'))
+    for given, root in ((source, 't'), (replace(source, test=None), 'v')):
+        config = student_config(given, choose_recipe(given), NETWORK, 2)
+        loaders = (config['val_dataloader'], config['test_dataloader'])
+        assert [each['dataset']['data_root'] for each in loaders] == ['v', root]
+
+
+def test_images_are_normalized_as_those_of_imagenet():
+    path = osp.join(zoo_folder(), '_base_/datasets/imagenet_bs32.py')
+    theirs, ours = Config.fromfile(path), settings()['data_preprocessor']
+    for key in ('mean', 'std', 'to_rgb'):
+        assert ours[key] == theirs.data_preprocessor[key]
+
+
+def test_the_seed_is_the_given_one():
+    config = student_config(SOURCE, choose_recipe(SOURCE), NETWORK, 2, seed=3)
+    assert config['randomness'] == dict(seed=3)
+
+
+def test_the_learning_rate_falls_until_the_end():
+    warm_up, cosine = settings(epochs=20, warm_up=2)['param_scheduler']
+    assert warm_up['end'] == cosine['begin'] == 2
+    assert cosine['begin'] + cosine['T_max'] == cosine['end'] == 20
 
 
 def test_optimizer_and_precision():
