@@ -179,6 +179,7 @@ def test_the_complete_config_is_that_of_one_run(plan):
     assert cfg.model.teacher_ckpt == os.path.join(teacher.train_dir, 'epoch_2.pth')
     assert cfg.resume is False
     assert cfg.default_hooks.checkpoint.save_best == 'best/accuracy/top1'
+    assert cfg.default_hooks.checkpoint.rule == 'greater'
     assert cfg.val_cfg.monitor == cfg.test_cfg.monitor == 'accuracy/top1'
     assert kd.complete_config(resume=True).resume is True
     # What is shared by the seeds stays as it was.

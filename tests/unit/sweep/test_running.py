@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,7 +46,9 @@ def sweep(tmp_path, monkeypatch):
                 if methods[name] is None:
                     jobs.append(Ended(-9))
                     continue
-                result = record(name, 0, methods[name])
+                best = {key: value + 1 for key, value in methods[name].items()}
+                best = dict(epoch=1, val={}, test=best)
+                result = record(name, 0, methods[name], best=best)
                 with open(file, 'w') as stream:
                     json.dump({k: result[k] for k in result if k not in ADDED}, stream)
                 jobs.append(Ended())
@@ -81,6 +84,28 @@ def test_a_run_without_the_metric_does_not_stop_the_others(sweep, tmp_path, caps
     # It is not trained again for a result that would be the same.
     assert sweep(methods) == ([], ['a'])
     assert sweep(methods, only=['b']) == ([], [])
+
+
+def test_a_run_that_has_ended_shows_its_last_epoch(sweep, capsys):
+    assert sweep(dict(a=TOP1)) == (['a'], [])
+    assert '[1/1] a, seed 0: 9.00 in 10 s' in capsys.readouterr().out
+
+
+def test_a_method_of_one_pair_can_be_run_alone():
+    entries = [
+        SimpleNamespace(role=role, pair=pair, name=name)
+        for role, pair, name in (
+            ('teacher', '', 'kd'),
+            ('method', 'a', 'kd'),
+            ('method', 'b', 'kd'),
+            ('method', 'b', 'dml'),
+        )
+    ]
+    assert running.choose(entries, ['b/kd']) == entries[2:3]
+    assert running.choose(entries, ['dml', 'kd']) == [entries[3], *entries[1:3]]
+    assert running.choose(entries, None) == entries[1:]
+    with pytest.raises(ValueError, match=r"`--only`: .*\['kd', 'dml'\], got 'a/dml'"):
+        running.choose(entries, ['a/dml'])
 
 
 def test_a_disk_that_is_full_for_a_while_does_not_stop_the_others(

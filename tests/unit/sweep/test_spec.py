@@ -39,6 +39,11 @@ def test_the_shortest_spec(load):
     assert method.recipe.cfg_options == ({}, {})
 
 
+def test_kd_and_dml_are_compared_with_if_they_are_there(load):
+    others = '  dckd: {config: dckd.py}\n  dml: {config: kd.py}\n'
+    assert load(SHORT + others).compare_with == ('kd', 'dml')
+
+
 def test_every_method_is_run_for_every_pair(load):
     spec = load("""
 name: pairs

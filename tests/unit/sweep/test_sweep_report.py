@@ -215,6 +215,25 @@ def test_runs_without_validation_have_no_best_epoch():
     assert cells(text, 'kd', 2)[4] == ''
 
 
+def test_the_best_epoch_has_a_result_of_its_own():
+    best = dict(epoch=7, val={}, test={TOP1: 80.0})
+    text = report(make_spec(method('kd')), record('kd', 0, {TOP1: 1.0}, best=best))
+    assert cells(text, 'kd', 2)[1:5:3] == ['1.00', '80.00 (7)']
+
+
+def test_the_teachers_are_shown_after_their_last_epoch():
+    spec, key = make_spec(method('kd')), ('teacher', '', 'tim', 4)
+    run = SimpleNamespace(fingerprint='0' * 16)
+    teacher = SimpleNamespace(role='teacher', name='tim', seed=4, key=key, run=run)
+    best = dict(epoch=1, val={}, test={TOP1: 95.0})
+    own = record('tim', 4, {TOP1: 90.0}, role='teacher', best=best)
+    entries = [teacher, *entries_of(spec)]
+    text = to_markdown(spec, entries, results_of(own, *KD), 'docs/tiny', [])
+    assert (
+        'The teachers, after their last epoch: tim, seed 4: 90.00 (1,000 parameters).'
+    ) in text
+
+
 def test_a_seed_without_a_best_epoch_does_not_count_for_it():
     text = report(
         make_spec(method('kd')),

@@ -6,11 +6,14 @@ import threading
 import time
 
 import pytest
+import torch
 from filelock import FileLock
 from mmengine.config import Config
 from mmengine.runner import Runner
+from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import warm
+from helpers.networks import build, network
 from helpers.sweeps import write_cohort, write_spec, write_teacher
 from mmdckd.sweep import worker
 from mmdckd.sweep.files import write_config
@@ -37,6 +40,14 @@ def work(run):
     main([run.config_file, run.result_file, *files])
     with open(run.result_file) as file:
         return json.load(file)
+
+
+def cost_of_a_network():
+    """The parameters of a student, and the operations of its step: 8 digits."""
+    student = build(**network(width=2))
+    with FlopCounterMode(display=False) as counter:
+        student(torch.rand(8, 3, 8, 8), mode='tensor').sum().backward()
+    return sum(p.numel() for p in student.parameters()), counter.get_total_flops()
 
 
 def test_a_cohort_is_trained_and_tested(tmp_path):
@@ -74,7 +85,9 @@ def test_a_cohort_is_trained_and_tested(tmp_path):
     assert result['curves']['epoch'] == [1, 2, 3]
     assert result['curves']['best/accuracy/top1'] == pytest.approx(history, rel=1e-4)
     # 24 images in batches of 8, three epochs.
-    assert result['train_flops'] % 9 == 0 and result['train_flops'] > 0
+    parameters, flops = cost_of_a_network()
+    assert result['parameters'] == parameters
+    assert result['train_flops'] == 2 * 9 * flops
     assert result['train_seconds'] > 0
     assert result['resumed'] is result['test_is_val'] is False
     assert set(result['versions']) == {
@@ -178,9 +191,9 @@ def test_the_same_run_gives_the_same_result(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'first, parts',
+    'first, parts, steps',
     [
-        ({'train_cfg.max_epochs': 1}, [(0, 0.25), (0.25, 0.75)]),
+        ({'train_cfg.max_epochs': 1}, [(0, 0.25), (0.25, 0.75)], 3 + 9),
         # Its epochs are not known in advance.
         (
             {
@@ -188,10 +201,13 @@ def test_the_same_run_gives_the_same_result(tmp_path):
                 'default_hooks.checkpoint.by_epoch': False,
             },
             [(0, 0.5), (0.5, 0.5)],
+            2 + 9,
         ),
     ],
 )
-def test_a_phase_has_a_share_of_the_progress(tmp_path, monkeypatch, first, parts):
+def test_a_phase_has_a_share_of_the_progress_and_the_cost(
+    tmp_path, monkeypatch, first, parts, steps
+):
     told, hook = [], worker.ProgressFileHook
 
     def keep(path, before, share):
@@ -204,8 +220,9 @@ def test_a_phase_has_a_share_of_the_progress(tmp_path, monkeypatch, first, parts
     checks = dict(type='mmdckd.CheckLabelsHook', allow_missing=True)
     options = {'train_cfg.max_epochs': 3, 'phases': phases}
     options['default_hooks.check_labels'] = checks
-    work(plan_one(tmp_path, config, **options))
+    result = work(plan_one(tmp_path, config, **options))
     assert told == parts
+    assert result['train_flops'] == 2 * steps * cost_of_a_network()[1]
 
 
 def test_a_second_worker_waits_for_the_first_and_keeps_its_result(
