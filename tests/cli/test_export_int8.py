@@ -22,10 +22,10 @@ from helpers.runs import loader, run_config, train
 from mmdckd.cli import export as export_command
 from mmdckd.cli.export import main
 from mmdckd.datasets import Digits
-from mmdckd.export import export_int8, measuring
+from mmdckd.export import export_int8, labeled_images, measuring
 from mmdckd.export.cohort_checkpoint import Cohort
 from mmdckd.export.int8 import CALIBRATION_IMAGES, calibration_images
-from mmdckd.export.labeled_images import RunImages
+from mmdckd.export.labeled_images import FolderImages, RunImages
 from mmdckd.inference import Predictor
 
 #: The run of `trained` tests on them.
@@ -251,6 +251,9 @@ def test_calibration_images_are_chosen_by_a_seed(digits, tmp_path):
     chosen = calibration_images(str(tmp_path))
     assert len(set(chosen)) == CALIBRATION_IMAGES
     assert chosen == calibration_images(str(tmp_path))
+    # The first files of a folder can be of a few classes only.
+    first = sorted(str(path) for path in tmp_path.iterdir())[:CALIBRATION_IMAGES]
+    assert len(set(chosen) - set(first)) > 20
 
 
 @pytest.mark.parametrize(
@@ -319,6 +322,49 @@ def test_the_runs_images_are_read_with_its_labels(trained):
     images = list(RunImages(trained.cfg, False).read(None))
     expected = Digits(split='test', indices=TESTED)
     assert [label for _, label in images] == [item['gt_label'] for item in expected]
+
+
+class Paths:
+    """A pipeline that leaves an image unread."""
+
+    read = staticmethod(str)
+
+
+def test_labels_follow_the_order_of_the_classes(tmp_path):
+    for name in ('cat', 'dog'):
+        mmcv.imwrite(np.zeros((4, 4, 3), np.uint8), f'{tmp_path}/{name}/0.png')
+    found = FolderImages(str(tmp_path), ['dog', 'cat']).read(Paths)
+    assert dict(found) == {f'{tmp_path}/cat/0.png': 1, f'{tmp_path}/dog/0.png': 0}
+
+
+def test_of_many_labeled_images_some_of_all_classes_count(digits, monkeypatch):
+    monkeypatch.setattr(labeled_images, 'MOST_IMAGES', 20)
+    folder, classes = str(digits / 'test'), list('0123456789')
+    chosen, again = (list(FolderImages(folder, classes).read(Paths)) for _ in range(2))
+    assert len(set(chosen)) == 20 and chosen == again == sorted(chosen)
+    # The first files are of the first classes.
+    first = sorted(str(path) for path in (digits / 'test').rglob('*.png'))[:20]
+    assert len([path for path, _ in chosen if path not in first]) > 5
+
+
+def test_latencies_are_those_of_one_thread(exported, monkeypatch):
+    stem, _ = exported
+    threads, Plain = [], measuring.Predictor
+
+    def load(path, device):
+        threads.append(torch.get_num_threads())
+        return Plain(path, device=device)
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(measuring, 'Predictor', load)
+    monkeypatch.setattr(measuring, '_ROUNDS', 1)
+    torch.set_num_threads(2)
+    try:
+        (found,) = measuring.measure([f'{stem}.pth'], None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1] and found.seconds > 0
 
 
 def test_a_run_that_names_no_dataset_is_refused():

@@ -110,6 +110,14 @@ def test_without_a_best_one_the_newest_checkpoint_counts(run):
     (run / 'best.pth').rename(best)
     export(run, '--student', 'student0')
     assert_is(run / 'exported', 'student0', best)
+    # Those of several metrics: the newest one.
+    older = run / 'best_other_epoch_1.pth'
+    shutil.copy(run / 'epoch_2.pth', older)
+    for seconds, path in ((1, older), (2, best)):
+        os.utime(path, (seconds, seconds))
+    export(run, '--student', 'student0')
+    assert_is(run / 'exported', 'student0', best)
+    older.unlink()
     best.unlink()
     export(run, '--student', 'student0')
     assert_is(run / 'exported', 'student0', run / 'epoch_2.pth')

@@ -1,14 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from helpers.networks import network
 from helpers.runs import PREPROCESSOR, run_config, train
 from mmdckd.export import export_student
+from mmdckd.export.export_student_hook import _best_checkpoint
 
 LAST_ONLY = dict(checkpoint=dict(type='mmdckd.CohortCheckpointHook'))
 
@@ -56,6 +59,16 @@ def test_the_best_student_of_the_best_checkpoint(tmp_path):
         f'{written.name}.{ending}' for ending in ('pth', 'py', 'safetensors')
     ]
     assert_same_export(exported[0], written.checkpoint)
+
+
+def test_the_first_of_several_best_checkpoints():
+    kept = dict(best_ckpt_one='/elsewhere/one.pth', best_ckpt_two='/elsewhere/two.pth')
+    runner = SimpleNamespace(
+        hooks=[CheckpointHook(save_best=['one', 'two'], rule='greater')],
+        message_hub=SimpleNamespace(get_info=kept.get),
+        work_dir='run',
+    )
+    assert _best_checkpoint(runner) == str(Path('run', 'one.pth'))
 
 
 def test_the_final_weights_without_save_best(tmp_path):
