@@ -224,3 +224,12 @@ def test_later_epochs_count_more_than_iterations(two, caplog):
         torch.save(content, path)
     (two / 'last_checkpoint').unlink()
     assert find(two, caplog)[0] == str(two / 'iter_2.pth')
+
+
+def test_a_state_that_led_to_no_finite_loss_is_not_resumed_from(two, caplog):
+    """Its run would stop there again."""
+    content = torch.load(two / 'iter_2.pth', weights_only=True)
+    content['meta'] = dict(epoch=3, iter=900)
+    torch.save(content, two / 'stopped_at_iter_900.pth')
+    (two / 'last_checkpoint').unlink()
+    assert find(two, caplog)[0] == str(two / 'iter_2.pth')

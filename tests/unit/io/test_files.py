@@ -87,3 +87,25 @@ def test_a_stem_is_never_that_of_another_file():
     names = ('KD+', 'KD*', 'KD_-2', 'KD_', '../a b')
     stems = [file_stem(name, taken) for name in names]
     assert stems == ['KD_', 'KD_-2', 'KD_-2-2', 'KD_-3', '.._a_b']
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """Otherwise a power failure could leave an empty file in place of the old one."""
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def flush(descriptor):
+        calls.append(os.readlink(f'/proc/self/fd/{descriptor}'))
+        fsync(descriptor)
+
+    def rename(source, target):
+        calls.append((source, target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'fsync', flush)
+    monkeypatch.setattr(os, 'replace', rename)
+    path = str(tmp_path / 'a')
+    write_text(path, 'text')
+    beside = calls[0]
+    assert beside.endswith('.tmp')
+    # Last the folder, which holds the name.
+    assert calls == [beside, (beside, path), str(tmp_path)]
