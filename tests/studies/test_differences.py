@@ -39,6 +39,9 @@ def results(tmp_path):
     lines = [record('one', 'a', seed, 0) for seed in SEEDS]
     lines += [record('two', 'a', seed, 1, 2) for seed in reversed(SEEDS)]
     lines += [record('two', 'b', 8, 0, 0)]
+    # A teacher may have the name of a method.
+    teacher = dict(json.loads(record('one', 'a', 8, 2)), role='teacher')
+    lines += [json.dumps(teacher)]
     path.write_text('\n'.join(lines) + '\n')
     return str(path), values
 

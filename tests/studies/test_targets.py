@@ -61,6 +61,14 @@ def loaded(path, start):
     return model.eval()
 
 
+def calibration_error(probs, labels):
+    """By its definition, in 15 bins by confidence."""
+    confidence = probs.max(1)
+    gaps = (probs.argmax(1) == labels) - confidence
+    bins = np.ceil(15 * confidence)
+    return sum(abs(gaps[bins == each].sum()) for each in set(bins)) / len(labels)
+
+
 def test_statistics_are_those_of_the_logits(folders):
     run, alone = folders
     images = loader('train', indices=128)
@@ -91,13 +99,14 @@ def test_statistics_are_those_of_the_logits(folders):
         numbers = [
             100 * np.mean(p.argmax(1) == labels),
             -np.log(own).mean(),
+            calibration_error(p, labels),
             -(p * np.log(p)).sum(1).mean(),
             -(soft * np.log(soft)).sum(1).mean(),
         ]
         means = np.array([soft[labels == c].mean(0) for c in range(10)])
         similar.append(means[~np.eye(10, dtype=bool)])
         row = row_of(name, sums[name], sums['reference'])
-        found = [float(row[i]) for i in (1, 2, 4, 5)]
+        found = [float(cell) for cell in row[1:6]]
         assert found == pytest.approx(numbers, abs=6e-3), name
         correlation = np.corrcoef(similar)[0, -1] if len(similar) > 1 else 1
         assert float(row[6]) == pytest.approx(correlation, abs=1e-3)
