@@ -16,7 +16,7 @@ from helpers.cohort_arrays import cohort_arrays
 from mmdckd.datasets import Digits
 from mmdckd.report.examples import DISAGREE, RESOLVED, find_examples
 from mmdckd.report.recorded_run import RecordedRun
-from mmdckd.report.report import write_report
+from mmdckd.report.report import _examples, write_report
 from mmdckd.report.thumbnails import build_dataset, read_pictures
 
 HOSTILE = [
@@ -183,6 +183,14 @@ def test_runs_that_differ_in_punctuation_have_their_own_figures(tmp_path, monkey
     assert len(drawn) == 2 * len(of_each[0])
 
 
+def test_the_examples_are_those_of_the_best_student(files):
+    run = run_of(arrays_of(files))
+    run.validation[0].update({'student1/accuracy/top1': 60.0})
+    assert run.best.student == 'student1'
+    titles = [kind.title for kind in _examples(run).kinds]
+    assert titles[:2] == ['Sure and right: student1', 'Sure and wrong: student1']
+
+
 def test_without_predictions_a_note_says_so(tmp_path):
     run = run_of(dict(cohort_arrays(), step=np.array(1)))
     page = open(write_report([run], str(tmp_path / 'out'))).read()
@@ -209,18 +217,20 @@ class Colored(Digits):
     """Decoded images as MMPretrain's CIFAR has them: RGB."""
 
     def load_data_list(self):
-        red = np.full((8, 8, 3), (250, 10, 20), np.uint8)
-        return [dict(img=red, gt_label=label) for label, _ in TABLE]
+        images = [np.full((8, 8, 3), (250, 10, i), np.uint8) for i in range(len(TABLE))]
+        return [dict(img=img, gt_label=i) for i, img in enumerate(images)]
 
 
 def test_a_dataset_that_holds_its_images_is_rgb(monkeypatch):
     """Pictures of CIFAR had red and blue in each other's place."""
     monkeypatch.setattr('mmdckd.report.thumbnails.build_dataset', lambda _: Colored())
     run = run_of(arrays_of([''] * len(TABLE)))
-    (address,) = read_pictures(run, [0]).shown.values()
-    content = base64.b64decode(address.partition(',')[2])
-    with Image.open(io.BytesIO(content)) as thumbnail:
-        assert thumbnail.getextrema() == ((250, 250), (10, 10), (20, 20))
+    for number in (0, 3):
+        run.statistics.update(numbers=np.array([number]), labels=np.array([number]))
+        (address,) = read_pictures(run, [0]).shown.values()
+        content = base64.b64decode(address.partition(',')[2])
+        with Image.open(io.BytesIO(content)) as thumbnail:
+            assert thumbnail.getextrema() == ((250, 250), (10, 10), (number, number))
 
 
 @pytest.mark.parametrize(
