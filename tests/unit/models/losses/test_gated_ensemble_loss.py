@@ -92,6 +92,20 @@ def test_it_starts_as_the_mean():
         )
 
 
+def test_lagged_peers_are_the_ensemble_in_place_of_the_students():
+    students, labels = batch()
+    peers, _ = batch(seed=1)
+    found = gated()(students, None, labels, peers)
+    torch.testing.assert_close(found['gate'], gated()(peers, None, labels)['gate'])
+    target = (peers.mean(0) / 3).softmax(-1)
+    losses = GatedEnsembleLoss(3, 5)(students, None, labels, peers)
+    for i in range(3):
+        expected = torch.nn.functional.kl_div(
+            (students[i] / 3).log_softmax(-1), target, reduction='batchmean'
+        )
+        torch.testing.assert_close(losses['collective'][i], 9 * expected)
+
+
 def test_who_learns_from_what():
     students, labels = batch()
     students.requires_grad_()

@@ -374,6 +374,21 @@ def test_transport_is_the_cheapest_when_it_converges():
     assert found.item() == pytest.approx(optimum, rel=1e-3)
 
 
+def test_a_large_regularization_moves_probabilities_evenly():
+    """The plan is then the product of both predictions, at any costs."""
+    student, teacher, weights = batch()
+    loss = wkd(transport_weight=1.0, sharpness=2.0, regularization=1e4)
+    found = loss(student[None], teacher, LABELS)['transport']
+    directions = weights / weights.norm(dim=1, keepdim=True)
+    costs = 1 - torch.exp(-2 * (1 - directions @ directions.T))
+    start, end = (
+        (z / 2).scatter(1, LABELS[:, None], -math.inf).softmax(1)
+        for z in (student, teacher)
+    )
+    expected = torch.einsum('ba,ac,bc->b', start, costs, end).mean()
+    torch.testing.assert_close(found[0], expected, rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize('scale', [1.0, 10.0])
 def test_values_of_mmrazor(scale):
     student, teacher, _ = batch()
@@ -509,6 +524,31 @@ def test_a_term_of_weight_0_is_left_out():
     loss = CohortDKDLoss(alpha=0.0)
     assert list(loss(student[None], teacher, LABELS)) == ['non_target']
     assert loss.sources(0, ['a'], ['t']) == dict(non_target=['t'])
+
+
+@pytest.mark.parametrize(
+    'loss, terms',
+    [
+        (CohortDKDLoss, dict(alpha='target', beta='non_target')),
+        (CohortDISTLoss, dict(inter_loss_weight='inter', intra_loss_weight='intra')),
+        (
+            MLKDLoss,
+            dict(
+                instance_weight='instance', batch_weight='batch', class_weight='class'
+            ),
+        ),
+        (wkd, dict(target_weight='target', transport_weight='transport')),
+    ],
+)
+def test_each_term_has_the_weight_of_its_name(loss, terms):
+    student, teacher, _ = batch()
+    ones = dict.fromkeys(terms, 1.0)
+    plain = loss(**ones)(student[None], teacher, LABELS)
+    for key, weighted in terms.items():
+        found = loss(**{**ones, key: 3.0})(student[None], teacher, LABELS)
+        for term, value in plain.items():
+            expected = 3 * value if term == weighted else value
+            torch.testing.assert_close(found[term], expected)
 
 
 def test_ramp(monkeypatch):
