@@ -91,6 +91,18 @@ def test_a_teacher_has_one_weight_on_every_view():
         torch.testing.assert_close(targets[i], expected)
 
 
+def test_finished_peers_come_first_then_the_student_then_the_teachers():
+    students, teachers = batch(2, 1)
+    peers = batch(4, seed=1)[0].unflatten(0, (2, 2))
+    collector = WeightedCollector([1.0, 2.0, 4.0, 8.0], True, True)
+    targets = collector.collect_finished(peers, students, teachers)
+    for i in range(2):
+        members = [peers[0, i], peers[1, i], students[i], teachers[0]]
+        weighted = zip([1, 2, 4, 8], members)
+        expected = sum(weight * log_p.exp() for weight, log_p in weighted) / 15
+        torch.testing.assert_close(targets[i], expected)
+
+
 def test_wrong_weights():
     for weights in ([1.0, 0.0], [1.0, -1.0], [float('nan')], [float('inf')]):
         with pytest.raises(ValueError, match='`weights`: expected a number above 0'):
@@ -182,6 +194,16 @@ def test_what_was_measured_is_in_the_checkpoint():
     assert torch.equal(fresh.errors, measured.errors)
     measured.load_state_dict(GeneralCollector().state_dict())
     assert measured.errors.shape == (0, 0)
+
+
+def test_errors_that_were_not_measured_replace_measured_ones():
+    """A checkpoint from before the first measurement."""
+    unmeasured, used = GeneralCollector(), general(errors_of(3))
+    unmeasured.check_members(3)
+    used.weights([0, 1, 2])
+    used.load_state_dict(unmeasured.state_dict())
+    with pytest.raises(RuntimeError, match='MeasureErrorsHook'):
+        used.weights([0, 1, 2])
 
 
 def test_general_says_what_is_missing():
