@@ -12,6 +12,10 @@ from helpers.networks import build, dckd, digits, distil, network
 from mmdckd.models.algorithms.folded_pass import predicting
 from mmdckd.models.cohorts.batch_folds import BatchFolds
 from mmdckd.models.cohorts.fold_plan import FoldPlan
+from mmdckd.models.collectors import MeanCollector, build_collector
+from mmdckd.models.distillers.statistics import cohort_statistics
+from mmdckd.models.losses import DCKDLoss
+from mmdckd.models.tasks import Classification, MultiLabel
 
 TAU = 4.0
 # Not a row of equal parts, so that a mean over the wrong images is seen.
@@ -208,6 +212,18 @@ def test_statistics_are_of_the_images_that_are_seen():
     torch.testing.assert_close(found.double(), torch.stack(pairs).mean())
 
 
+def test_the_agreement_is_a_mean_over_images():
+    """Not over folds, which need not be of one size."""
+    plan = FoldPlan([f'student{i}' for i in range(4)], num_folds=2)
+    samples = batch([0, 1, 1, 1, 1, 1])['data_samples']
+    folds = BatchFolds(plan, samples, torch.device('cpu'))
+    # Students 1 and 3 see the first image, 0 and 2 the others.
+    top = [[9, 1, 2, 3, 4, 5], [7] * 6, [8, 1, 2, 0, 0, 0], [7] * 6]
+    logits = F.one_hot(torch.tensor(top), 10).float()
+    found = cohort_statistics(plan.names, logits, Classification(), folds)
+    assert found['collective.agreement'] == pytest.approx(3 / 6)
+
+
 def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
     model = distil(
         3,
@@ -356,6 +372,44 @@ def test_the_summary_says_who_is_asked():
         ['student0', 'student1'],
         ['student0', 'student1', 'student2'],
     ]
+
+
+@pytest.mark.parametrize('where', ['outside', 'inside'])
+def test_held_out_may_include_the_teacher(where):
+    """By an option of its own, or of the collector inside it."""
+    logits = torch.randn(5, 2, 4, 6, generator=torch.Generator().manual_seed(0))
+    log_probs = logits.log_softmax(-1)
+    arguments = log_probs[:3], log_probs[3], log_probs[4, :1]
+    cfg = dict(type='held_out', collector=dict(type='mean'))
+    (cfg if where == 'outside' else cfg['collector'])['include_teacher'] = True
+    torch.testing.assert_close(
+        build_collector(cfg).collect_finished(*arguments),
+        MeanCollector(include_teacher=True).collect_finished(*arguments),
+    )
+    # For images without labels, the collector inside it makes all sets.
+    torch.testing.assert_close(
+        build_collector(cfg)(None, *arguments[1:]),
+        MeanCollector(include_teacher=True)(None, *arguments[1:]),
+    )
+    assert DCKDLoss(alpha=0.0, collector=cfg).needs_teacher
+
+
+def test_held_out_needs_the_labels_of_the_collector_inside_it():
+    loss = DCKDLoss(collector=dict(type='held_out', collector='naive'))
+    assert loss.label_users == ['`collector`']
+    with pytest.raises(ValueError, match="the task 'multi_label'"):
+        loss.use_task(MultiLabel())
+
+
+def test_held_out_has_the_task_of_the_collector_inside_it():
+    logits = torch.randn(4, 2, 4, 6, generator=torch.Generator().manual_seed(0))
+    log_probs = MultiLabel.distributions(logits).log_softmax(-1)
+    targets = []
+    for cfg in ('max', dict(type='held_out', collector='max')):
+        collector = build_collector(cfg)
+        collector.use_task(MultiLabel())
+        targets.append(collector.collect_finished(log_probs[:3], log_probs[3]))
+    assert torch.equal(*targets)
 
 
 def test_plans():

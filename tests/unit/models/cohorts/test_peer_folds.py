@@ -12,6 +12,9 @@ from mmpretrain.structures import DataSample
 from helpers.networks import distil, network
 from helpers.runs import run_config, train, with_unlabeled
 from mmdckd.engine.runner.phases import train_phases
+from mmdckd.models.cohorts.batch_folds import BlindPeers
+from mmdckd.models.distillers.seen_losses import held_out_losses
+from mmdckd.models.losses import DCKDLoss
 
 LOSS = 'model.distiller.collective_losses.loss_dckd'
 FOLDS = dict(num_folds=2)
@@ -102,6 +105,29 @@ def test_an_image_without_a_label_is_taught_by_all_peers(tmp_path):
         losses['collective.student0.loss_dckd.collective'],
         16 * F.kl_div(student, targets, reduction='batchmean'),
     )
+
+
+def test_each_image_counts_the_same():
+    """Whether few or many of a batch have a label."""
+    generator = torch.Generator().manual_seed(0)
+    students = torch.randn(2, 6, 5, generator=generator)
+    peers = torch.randn(3, 2, 6, 5, generator=generator)
+    groups = [
+        BlindPeers(torch.tensor([0, 2, 3, 4, 5]), torch.tensor([[1, 2, 0, 0, 1]])),
+        BlindPeers(torch.tensor([1]), torch.tensor([[0], [1], [2]])),
+    ]
+    loss = DCKDLoss(alpha=0.0, gamma=0.0, tau=1.0, collector='held_out')
+    loss.use_finished_peers(1)
+    found = held_out_losses(loss, students, None, peers, None, groups)['collective']
+    for i in range(2):
+        targets = [
+            peers[own, i, image].log_softmax(-1).mean(0).softmax(-1)
+            for image, own in enumerate([[1], [0, 1, 2], [2], [0], [0], [1]])
+        ]
+        expected = F.kl_div(
+            students[i].log_softmax(-1), torch.stack(targets), reduction='batchmean'
+        )
+        torch.testing.assert_close(found[i], expected)
 
 
 def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
