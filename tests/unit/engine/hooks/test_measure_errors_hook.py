@@ -2,6 +2,7 @@
 """KDCL-General in real runs: what is measured, when, and that it is kept."""
 
 import os.path as osp
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from helpers.networks import digits, distil, network
 from helpers.runs import run_config, train
+from mmdckd.engine.hooks import MeasureErrorsHook
 from mmdckd.models.collectors import GeneralCollector
 
 GENERAL = dict(
@@ -134,6 +137,45 @@ def test_a_resumed_run_measures_as_often_as_one_that_was_not(tmp_path, by_epoch)
     cfg.load_from, cfg.resume = osp.join(whole.work_dir, name), True
     cfg.experiment_name += '_resumed'
     assert torch.equal(errors_in(train(cfg).model), errors_in(whole.model))
+
+
+class Batches(list):
+    """What a data loader is to the hook."""
+
+    dataset = range(16)
+
+
+def test_it_measures_teachers_for_the_collectors_that_have_them():
+    loss = dict(
+        type='mmdckd.DCKDLoss',
+        collector=dict(type='general', include_teacher=True),
+        teacher_collector='general',
+    )
+    model = distil(
+        2,
+        teacher=[network(34), network(18, width=8)],
+        distiller=dict(
+            type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_dckd=loss)
+        ),
+    )
+    loop = SimpleNamespace(dataloader=Batches([digits()]))
+    MeasureErrorsHook().measure(SimpleNamespace(model=model, val_loop=loop))
+    data = model.eval().data_preprocessor(digits(), False)
+    networks = [*model.cohort.students.values(), *(t.model for t in model.teachers)]
+    labels = torch.eye(10)[[int(s.gt_label) for s in data['data_samples']]]
+    with torch.no_grad():
+        wrong = torch.stack(
+            [
+                (each(data['inputs'], mode='tensor').softmax(-1) - labels).double()
+                for each in networks
+            ]
+        )
+    expected = torch.einsum('jbc,kbc->jk', wrong, wrong) / 16
+    measured = model.distiller.collective_losses.loss_dckd
+    close = dict(rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(measured.collector.errors, expected, **close)
+    errors = measured.teacher_collector.errors
+    torch.testing.assert_close(errors, expected[2:, 2:], **close)
 
 
 def test_a_run_by_iterations(tmp_path):
