@@ -12,12 +12,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
+from torch.utils.data import DataLoader
 
 from helpers.networks import network
 from helpers.paths import ROOT
 from helpers.resumed import assert_equal, config, final, interrupted, resumed
 from helpers.runs import loader, run_config, top1, train
 from mmdckd.engine.hooks import WeightAverageHook
+from mmdckd.engine.norm_statistics import measure_statistics
 from mmdckd.registry import HOOKS
 
 FIRST = 'architecture.students.student0.'
@@ -132,6 +134,60 @@ def test_statistics_are_those_of_the_averages(make, tmp_path):
     last = saved['ema_state_dict'][f'module.{norm}running_mean']
     assert not torch.allclose(last, state[f'{norm}running_mean'])
     assert state[f'{norm}num_batches_tracked'] == 4
+
+
+class Batches(Hook):
+    """Notes of how many batches the statistics are that members are evaluated with."""
+
+    def __init__(self):
+        self.found = []
+
+    def before_val_iter(self, runner, **kwargs):
+        norm = runner.model.cohort.students['student1'].backbone.bn1
+        self.found.append(int(norm.num_batches_tracked))
+
+    before_test_iter = before_val_iter
+
+
+@pytest.mark.parametrize('validates', [True, False])
+def test_statistics_are_of_whole_batches_of_so_many_images(validates, tmp_path):
+    """In every validation, or in a test, also where no checkpoint was saved before."""
+    hook = dict(type='mmdckd.WeightAverageHook', momentum=0.05, norm_images=80)
+    cfg = run_config(tmp_path, custom_hooks=[hook])
+    if not validates:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint = None
+        cfg.train_cfg.max_epochs = 1
+    runner = Runner.from_cfg(cfg)
+    batches = Batches()
+    runner.register_hook(batches, 'LOWEST')
+    runner.train()
+    if not validates:
+        runner.test()
+    # 80 images are two batches of 32, and one that is incomplete.
+    assert batches.found == [2] * (4 if validates else 2)
+
+
+class Norm(torch.nn.BatchNorm2d):
+    """A network of one layer."""
+
+    def forward(self, x, mode):
+        return super().forward(x)
+
+
+def test_each_network_is_measured_on_its_own_view():
+    images = torch.randn(8, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    networks = [Norm(1), Norm(1)]
+    measure_statistics(
+        networks,
+        lambda data, training: dict(inputs=[data, 2 + data]),
+        DataLoader(list(images), batch_size=4),
+        num_images=8,
+        seed=0,
+    )
+    for network_, shift in zip(networks, (0, 2)):
+        expected = images.mean().reshape(1) + shift
+        torch.testing.assert_close(network_.running_mean, expected)
 
 
 def test_what_is_validated_is_what_is_saved(tmp_path):
