@@ -17,6 +17,7 @@ from helpers.cached_teacher import (
 )
 from helpers.resumed import end_workers, interrupted
 from helpers.runs import DISTILLER
+from mmdckd.engine.hooks import TeacherCacheHook
 
 
 @pytest.fixture(scope='module')
@@ -82,6 +83,51 @@ def test_another_seed_has_other_files(tmp_path, teacher):
     cfg.randomness.seed = 2
     assert train(cfg)[1] == FIRST
     assert len(list((tmp_path / 'logits').glob('*/'))) == 2
+
+
+def key_of(cfg):
+    """The name of the folder of a run, before its first step."""
+    runner = Runner.from_cfg(cfg)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.call_hook('before_run')
+    (hook,) = [each for each in runner.hooks if isinstance(each, TeacherCacheHook)]
+    hook.before_train(runner)
+    return runner.model.teacher_pass.cache.key
+
+
+def test_what_logits_depend_on_is_in_the_name_of_the_folder(tmp_path, teacher):
+    """A difference that the check of the first logits would not notice."""
+    state = torch.load(teacher, weights_only=True)
+    state['head.fc.bias'][0] += 1e-6
+    other = str(tmp_path / 'other.pth')
+    torch.save(state, other)
+    changes = [
+        {},
+        {'model.teacher.pretrained': other},
+        {'data_preprocessor.mean': [60.0, 80.0, 100.1]},
+        {'train_dataloader.dataset.indices': 71},
+        {'optim_wrapper.type': 'mmdckd.CPUAmpOptimWrapper'},
+        {'model.channels_last': True},
+        {'randomness.seed': 2},
+    ]
+    keys = []
+    for change in [*changes, {}]:
+        cfg = config(tmp_path, teacher)
+        cfg.merge_from_dict(change)
+        keys.append(key_of(cfg))
+    assert keys[0] == keys.pop() and len(set(keys)) == len(changes)
+
+
+@pytest.mark.parametrize('several', [True, False])
+def test_it_needs_one_teacher_that_is_frozen(tmp_path, teacher, several):
+    cfg = config(tmp_path, teacher)
+    if several:
+        cfg.model.teacher = [cfg.model.teacher] * 2
+    else:
+        cfg.model.teacher_trainable = True
+    with pytest.raises(ValueError, match='Invalid `model`: .* with one frozen `teach'):
+        train(cfg)
 
 
 def test_the_first_passes_again(tmp_path, teacher):

@@ -145,6 +145,16 @@ def test_a_lookup_is_what_the_teacher_says_but_for_its_rounding(logits):
         check_lookup(torch.full_like(said, torch.nan), said, 'Why?')
 
 
+def test_half_precision_alone_may_differ_by_a_hundredth(logits):
+    said = torch.from_numpy(logits[0])
+    found = said + 0.01 * said.abs().max()
+    with pytest.raises(ValueError, match='differ by 0.01 of'):
+        check_lookup(found, said, '')
+    check_lookup(found, said.bfloat16(), '')
+    with torch.autocast('cpu', torch.bfloat16):
+        check_lookup(found, said, '')
+
+
 def test_hashes_tell_parts_apart():
     parts = [
         ('a', 'b'),
