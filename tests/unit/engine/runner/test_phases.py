@@ -66,6 +66,11 @@ def test_each_phase_has_its_settings_and_its_folder(tmp_path):
     assert 'phases' in cfg and 'phases' not in last.config
 
 
+def test_each_phase_has_another_seed(tmp_path):
+    phases = phases_of(config(tmp_path, [*PHASES, PHASES[1]]))
+    assert [each.config.randomness.seed for each in phases] == [2001, 1001, 1]
+
+
 def test_phases_of_one_second_share_no_history(tmp_path, monkeypatch):
     clock = SimpleNamespace(
         time=lambda: 0.0, strftime=time.strftime, localtime=time.localtime
@@ -129,6 +134,27 @@ def test_a_phase_may_take_several_times_as_long(tmp_path):
             assert found[0].end == 5
             assert found[1] == dict(scheduler[1], begin=5, T_max=20, end=25)
             assert found[2].milestones == [8, 12]
+
+
+def test_all_lengths_of_a_run_by_iterations_are_stretched(tmp_path):
+    cfg = config(tmp_path, [dict(times=3)])
+    cfg.train_cfg = dict(by_epoch=False, max_iters=8, val_begin=2, val_interval=2)
+    cfg.param_scheduler = [
+        dict(type='CosineRestartLR', periods=[2, 6], restart_weights=[1, 0.5]),
+        dict(type='StepLR', step_size=3, gamma=0.5),
+        dict(type='OneCycleLR', total_steps=8),
+        dict(type='ConstantLR', total_iters=4),
+    ]
+    (last,) = phases_of(cfg)
+    assert last.config.train_cfg == dict(
+        by_epoch=False, max_iters=24, val_begin=6, val_interval=2
+    )
+    assert last.config.param_scheduler == [
+        dict(type='CosineRestartLR', periods=[6, 18], restart_weights=[1, 0.5]),
+        dict(type='StepLR', step_size=9, gamma=0.5),
+        dict(type='OneCycleLR', total_steps=24),
+        dict(type='ConstantLR', total_iters=12),
+    ]
 
 
 def test_the_first_validation_of_a_longer_phase_is_later(tmp_path):
