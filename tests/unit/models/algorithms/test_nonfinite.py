@@ -85,6 +85,17 @@ def test_statistics_and_gradients_of_a_connector_are_not_touched():
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+def test_statistics_of_a_trained_teacher_are_not_touched():
+    model = distil(teacher_trainable=True, teacher_norm_eval=False)
+    optim = optimizer(model)
+    Poison(model.teachers[0].model, {1})
+    steps(model, optim, 0, 1)
+    before = state(model, optim)
+    with pytest.raises(FloatingPointError, match='loss of the teacher'):
+        steps(model, optim, 1, 2)
+    assert_same(state(model, optim), before)
+
+
 def test_the_host_waits_when_it_has_started_the_backward_pass():
     """In a loop of one's own, too; what is logged is on the CPU then."""
     model = distil()

@@ -89,3 +89,16 @@ def test_lagged_peers_follow_a_step_once(lagged, stop):
     for key in expected:
         assert torch.equal(resumed[key], expected[key]), key
     assert resumed['lagged_peers.steps'] == 4
+
+
+def test_lagged_peers_that_did_not_follow_a_step_do_not_step_back():
+    """After distillation has stopped."""
+    model = distil(lagged_peers=dict(interval=2)).train()
+    optim = torch.optim.SGD(model.parameters(), lr=0.1)
+    step(model, optim, numbered(0))
+    model.distillation_stopped = True
+    expected = state(model)
+    with pytest.raises(FloatingPointError):
+        step(model, optim, numbered(16, spoil=True))
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, expected[key]), key
