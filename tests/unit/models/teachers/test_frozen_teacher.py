@@ -155,6 +155,28 @@ def test_inputs_are_brought_to_the_teachers_normalization(theirs):
     torch.testing.assert_close(seen[0], expected.double(), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize('trainable', [False, True])
+def test_it_predicts_and_learns_with_its_own_normalization(trainable, batch):
+    theirs = dict(PREPROCESSOR, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=True)
+    model = distil(
+        teacher=dict(network(34), data_preprocessor=theirs), teacher_trainable=trainable
+    ).eval()
+    teacher = model.teachers[0].model
+    with DefaultScope.overwrite_default_scope('mmpretrain'), torch.no_grad():
+        inputs = teacher.data_preprocessor(batch)['inputs']
+        logits = teacher(inputs, mode='tensor')
+    data = model.data_preprocessor(batch)
+    close = dict(rtol=1e-3, atol=1e-4)
+    predicted = model.predict_members(**data)['teacher']
+    scores = torch.stack([sample.pred_score for sample in predicted])
+    torch.testing.assert_close(scores, logits.softmax(-1), **close)
+    if trainable:  # its BatchNorm layers keep their statistics
+        loss = model.train()(**data, mode='loss')['teacher.loss']
+        labels = torch.cat([sample.gt_label for sample in batch['data_samples']])
+        expected = torch.nn.functional.cross_entropy(logits, labels)
+        torch.testing.assert_close(loss.detach(), expected, **close)
+
+
 def test_inputs_are_left_alone_where_normalization_agrees():
     model = distil()
     inputs = torch.rand(2, 3, 8, 8)
@@ -184,6 +206,19 @@ def test_inputs_are_resized_for_the_teacher_on_demand(size):
     model.teachers[0](torch.ones(2, 3, 8, 8))
     assert tuple(seen[0].shape[-2:]) == (16, 16 if size == 16 else 12)
     torch.testing.assert_close(seen[0], torch.ones_like(seen[0]))
+
+
+def test_inputs_that_are_made_smaller_are_antialiased():
+    """Of every third pixel of stripes there would be stripes."""
+    model = distil(teacher=dict(network(34), input_size=8))
+    seen = []
+    model.teachers[0].model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(args[0]), with_kwargs=True
+    )
+    stripes = (torch.arange(24) % 2).float().expand(1, 3, 24, 24)
+    model.teachers[0](stripes)
+    inner = seen[0][..., 2:-2]
+    torch.testing.assert_close(inner, torch.full_like(inner, 0.5), rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize('size', [0, (1,), 'big', (8.0, 8), True])
