@@ -122,6 +122,30 @@ def test_every_member_is_validated_in_one_pass(tmp_path):
     assert list((tmp_path / 'run').glob('best_best_accuracy_top1_epoch_*.pth'))
 
 
+def test_a_teacher_that_is_trained_is_validated_every_time(tmp_path):
+    runner = make_runner(tmp_path / 'run', save_best=None)
+    runner.model.teacher_trainable = True
+    runner.val()
+    fc = runner.model.teachers[0].model.head.fc
+    fc.weight.data.zero_()
+    fc.bias.data[3] = 9.0
+    labels = [int(sample.gt_label) for sample in digits(50, 64)['data_samples']]
+    metrics = runner.val_loop.run()
+    assert metrics['teacher/accuracy/top1'] == pytest.approx(2 * labels.count(3))
+
+
+def test_a_second_evaluation_does_not_choose_the_best_student(tmp_path):
+    """As that of MMPretrain's EMAHook with the original weights."""
+    runner = make_runner(tmp_path / 'run', save_best=None)
+    runner.val()
+    runner.message_hub.update_info('best_student', 'by the averages')
+    loop = runner.val_loop
+    for index, data_batch in enumerate(loop.dataloader):
+        loop.run_iter(index, data_batch)
+    assert 'student1/accuracy/top1' in loop.evaluator.evaluate(50)
+    assert runner.message_hub.get_info('best_student') == 'by the averages'
+
+
 def test_the_best_of_the_test_is_chosen_on_the_validation_split(tmp_path):
     runner = make_runner(tmp_path / 'train')
     runner.train()
@@ -137,6 +161,20 @@ def test_the_best_of_the_test_is_chosen_on_the_validation_split(tmp_path):
         assert metrics[f'{name}/accuracy/top1'] == pytest.approx(
             top1(student, tester.model, 200)[1]
         )
+
+
+def test_a_student_that_is_better_on_the_test_split_is_not_the_best(tmp_path):
+    runner = make_runner(tmp_path / 'run')
+    labels = [int(sample.gt_label) for sample in digits(50, 200)['data_samples']]
+    classes = sorted(range(10), key=labels.count)
+    # One predicts the rarest class, the other the most frequent one.
+    for student, label in zip(runner.model.cohort.students.values(), classes[::9]):
+        student.head.fc.weight.data.zero_()
+        student.head.fc.bias.data.zero_()[label] = 9.0
+    runner.message_hub.update_info('best_student', 'student0')
+    metrics = runner.test()
+    assert metrics['student0/accuracy/top1'] < metrics['student1/accuracy/top1']
+    assert metrics['best/accuracy/top1'] == metrics['student0/accuracy/top1']
 
 
 def test_a_checkpoint_that_is_best_by_auto_is_that_of_the_best_student(tmp_path):
