@@ -185,6 +185,10 @@ def test_a_run_without_folds_does_not_resume_with_them(tmp_path):
             'drop_last`: expected True, because the last batch has 2 images, .* sees 1',
         ),
         (
+            {'train_dataloader.dataset.indices': 99},
+            'drop_last`: expected True, because the last batch has 3 images, .* sees 1',
+        ),
+        (
             {'train_dataloader.sampler.type': 'InfiniteSampler'},
             'expected a DefaultSampler .* got a InfiniteSampler',
         ),
