@@ -4,15 +4,17 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import mmcv
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmcv.transforms import LoadImageFromFile
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -237,3 +239,22 @@ def test_each_file_is_named_once_in_the_log(tmp_path, caplog):
     messages = [r.message for r in caplog.records if r.levelno == logging.WARNING]
     assert len(messages) == 2
     assert str(path) in messages[0] and str(other) in messages[1]
+
+
+def test_the_count_of_skipped_images_goes_on_in_a_resumed_run(tmp_path):
+    loading = LoadImage(on_broken='skip')
+    for _ in range(2):
+        assert loading(dict(img_path=str(tmp_path / 'missing.jpg'))) is None
+    pipeline = SimpleNamespace(transforms=[loading])
+    dataloader = SimpleNamespace(dataset=SimpleNamespace(pipeline=pipeline))
+    runner = SimpleNamespace(
+        iter=9,
+        message_hub=MessageHub('resumed'),
+        model=torch.nn.Identity(),
+        train_loop=SimpleNamespace(dataloader=dataloader),
+    )
+    runner.message_hub.update_info('skipped_images', 5)
+    hook = SkippedImagesHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0)
+    assert runner.message_hub.get_info('skipped_images') == 7

@@ -3,12 +3,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from helpers.resumed import interrupted
 from helpers.runs import loader, run_config, train
+from mmdckd.engine.resumed_batches import renumber
 from mmdckd.io.latest import find_latest
 
 BY_ITERATION = dict(
@@ -120,3 +122,17 @@ def test_a_validation_that_was_due_is_made_up_for(tmp_path):
     runner, _ = resume(first, config(tmp_path, 16))
     history = runner.message_hub.get_scalar('val/best/accuracy/top1')
     assert len(history.data[0]) == 2
+
+
+def test_the_validations_so_far_are_renumbered():
+    """The last one was of these weights, and is in the new numbers too."""
+    checkpoint = dict(
+        meta=dict(epoch=2, iter=4),
+        message_hub=dict(
+            runtime_info=dict(last_val_iter=4, best_student_by=dict(epoch=1, iter=2))
+        ),
+    )
+    renumber(checkpoint, SimpleNamespace(dataloader=range(6)), 2)
+    info = checkpoint['message_hub']['runtime_info']
+    assert checkpoint['meta'] == dict(epoch=2, iter=12)
+    assert info == dict(last_val_iter=12, best_student_by=dict(epoch=1, iter=6))
