@@ -75,7 +75,7 @@ def token_network(head, size=8):
 
 def build(scope='mmpretrain', **cfg):
     cfg.setdefault('type', 'mmdckd.CollectiveDistill')
-    cfg.setdefault('data_preprocessor', PREPROCESSOR)
+    cfg.setdefault('data_preprocessor', dict(PREPROCESSOR))
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(cfg)
 

@@ -125,7 +125,7 @@ class TrainedRun:
 def cohort_of(checkpoint, cfg):
     """The algorithm of a run with the weights of a checkpoint."""
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(dict({'data_preprocessor': PREPROCESSOR}, **cfg.model))
+        model = MODELS.build({'data_preprocessor': dict(PREPROCESSOR), **cfg.model})
     load_checkpoint(model, checkpoint, map_location='cpu', strict=True)
     return model.eval()
 

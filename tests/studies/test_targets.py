@@ -55,7 +55,7 @@ def folders(request, tmp_path_factory):
 
 def loaded(path, start):
     weights = torch.load(path, weights_only=False)['state_dict']
-    model = MODELS.build(dict(network(), data_preprocessor=PREPROCESSOR))
+    model = MODELS.build(dict(network(), data_preprocessor=dict(PREPROCESSOR)))
     own = {k[len(start) :]: v for k, v in weights.items() if k.startswith(start)}
     model.load_state_dict(own)
     return model.eval()
