@@ -204,7 +204,7 @@ def test_the_weights_of_the_best_validation_are_named(tmp_path, unit, max_key):
     (vis_data / 'config.py').write_text(CHOSEN.replace('epochs', max_key))
     for name in (f'{unit}_1.pth', f'{unit}_2.pth', 'best.pth'):
         (tmp_path / name).touch()
-    # The validation that `best.pth` is of is another one.
+    # `best.pth` may be from another validation: no name says from which.
     assert decide(read_run(str(tmp_path))).file == str(tmp_path / f'{unit}_2.pth')
     (tmp_path / f'best_student0_accuracy_top1_{unit}_2.pth').touch()
     assert decide(read_run(str(tmp_path))).file == str(tmp_path / 'best.pth')
