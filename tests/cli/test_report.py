@@ -43,24 +43,22 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-def what_the_guide_adds(folder):
-    """What the guide to configs adds, so that a report has all it shows."""
-    blocks = re.findall(
-        r'```python\n(.*?)```', (Path(REPO) / 'docs/howto/configs.md').read_text(), re.S
+def what_the_shipped_configs_record():
+    """What the runtime of the guide to configs adds, for a report that has all."""
+    runtime = Config.fromfile(Path(REPO, 'configs/_base_/default_runtime.py'))
+    hooks = ('cohort_summary', 'cohort_statistics')
+    return dict(
+        custom_hooks=[runtime.default_hooks[name].to_dict() for name in hooks],
+        log_processor=runtime.log_processor.to_dict(),
+        visualizer=runtime.visualizer.to_dict(),
     )
-    (block,) = (b for b in blocks if 'CohortStatisticsHook' in b)
-    path = folder / 'guide.py'
-    path.write_text(block.replace("_base_ = 'shortest.py'\n", ''))
-    added = Config.fromfile(path).to_dict()
-    del added['default_hooks']  # the run has them, and keeps the best
-    return added
 
 
 @pytest.fixture(scope='module')
 def work_dirs(tmp_path_factory):
     """A cohort, another without a teacher, and a network alone."""
     folder = tmp_path_factory.mktemp('report')
-    added = what_the_guide_adds(folder)
+    added = what_the_shipped_configs_record()
     cohort = run_config(folder, **added)
     # What a report shows as text must not become a part of its page.
     cohort.note = '<script>document.title = "injected"</script>'
