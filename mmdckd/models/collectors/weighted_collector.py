@@ -3,6 +3,7 @@ from typing import List, Optional, Sequence
 
 import torch
 
+from mmdckd.errors import invalid
 from mmdckd.registry import MODELS
 
 from ..options import check_positive
@@ -30,7 +31,7 @@ class WeightedCollector(BaseCollector):
             Defaults to False.
 
     Raises:
-        ValueError: If a weight is not above 0.
+        ValueError: If they are no list of numbers above 0.
 
     Examples:
         >>> DCKDLoss(
@@ -46,9 +47,11 @@ class WeightedCollector(BaseCollector):
         include_teacher: bool = False,
     ) -> None:
         super().__init__(include_self, include_teacher)
-        self.weights = [float(weight) for weight in weights]
-        for weight in self.weights:
+        if not isinstance(weights, (list, tuple)):
+            raise invalid('weights', 'a list of numbers above 0', weights)
+        for weight in weights:
             check_positive('weights', weight)
+        self.weights = [float(weight) for weight in weights]
 
     def check_members(self, num_members: int) -> None:
         if len(self.weights) != num_members:

@@ -107,6 +107,11 @@ def test_wrong_weights():
     for weights in ([1.0, 0.0], [1.0, -1.0], [float('nan')], [float('inf')]):
         with pytest.raises(ValueError, match='`weights`: expected a number above 0'):
             WeightedCollector(weights)
+    with pytest.raises(ValueError, match='`weights`: expected a number above 0'):
+        WeightedCollector([1.0, '2'])
+    for weights in (dict(main=1.0, peer=2.0), '12', 1.0, None):
+        with pytest.raises(ValueError, match='`weights`: expected a list of numbers'):
+            WeightedCollector(weights)
     with pytest.raises(ValueError, match='expected 3 weights.*got 2'):
         WeightedCollector([1.0, 1.0])(None, batch()[0])
 
