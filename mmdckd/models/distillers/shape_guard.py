@@ -3,12 +3,14 @@
 
 from functools import partial
 from math import prod
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from mmrazor.models import losses
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
+
+from mmdckd.errors import invalid
 
 Shape = Tuple[int, ...]
 
@@ -61,24 +63,25 @@ def guard_shapes(distiller: ConfigurableDistiller) -> None:
     connectors receive.
 
     A mismatch ends the first training step before any weight changes. The error
-    has both shapes and suggests a connector.
+    has both shapes and suggests a connector. A record of several tensors, as of a
+    backbone or neck of MMPretrain, needs a ``data_idx``, unless the loss takes them.
 
     Args:
         distiller (:obj:`ConfigurableDistiller`): The distiller of one student.
     """
-    inputs: Dict[str, dict] = {}
+    inputs: Dict[str, Tuple[str, dict]] = {}
     for loss_name, mapping in distiller.loss_forward_mappings.items():
         distiller.distill_losses[loss_name].register_forward_pre_hook(
             partial(_check_loss, loss_name, mapping), with_kwargs=True
         )
         inputs.update(
-            (record['connector'], record)
-            for record in mapping.values()
+            (record['connector'], (f'{loss_name}.{key}', record))
+            for key, record in mapping.items()
             if 'connector' in record
         )
-    for name, record in inputs.items():
+    for name, (where, record) in inputs.items():
         distiller.connectors[name].register_forward_pre_hook(
-            partial(_check_connector, name, record)
+            partial(_check_connector, name, where, record)
         )
 
 
@@ -86,12 +89,14 @@ def _check_loss(
     name: str, mapping: dict, loss: nn.Module, args: tuple, kwargs: dict
 ) -> None:
     sides: Dict[bool, list] = {True: [], False: []}
+    same = SAME.get(type(loss))
     for key, record in mapping.items():
         value = kwargs.get(key)
+        if same is not None and not isinstance(loss, losses.PKDLoss):
+            _check_single(f'{name}.{key}', record, value)
         # Labels are not compared.
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             sides[record['from_student']].append((key, tuple(value.shape)))
-    same = SAME.get(type(loss))
     if same is None or not len(sides[True]) == len(sides[False]) == 1:
         return
     (s_key, s_shape), (t_key, t_shape) = sides[True][0], sides[False][0]
@@ -106,10 +111,23 @@ def _check_loss(
     )
 
 
+def _check_single(where: str, record: dict, value: Any) -> None:
+    """Refuse several tensors, where a loss or connector of MMRazor takes one."""
+    if isinstance(value, (tuple, list)):
+        raise invalid(
+            f'distiller.loss_forward_mappings.{where}.data_idx',
+            f'the index of one of the {len(value)} values that the source of '
+            f'`{record["recorder"]}` returns, such as -1',
+            record.get('data_idx'),
+        )
+
+
 def _check_connector(
-    name: str, record: dict, connector: nn.Module, args: tuple
+    name: str, where: str, record: dict, connector: nn.Module, args: tuple
 ) -> None:
     feature = args[0]
+    if type(connector).__module__.startswith('mmrazor.'):
+        _check_single(where, record, feature)
     layer = next((m for m in connector.modules() if _width(m)), None)
     if layer is None or not isinstance(feature, torch.Tensor):
         return

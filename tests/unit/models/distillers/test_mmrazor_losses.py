@@ -339,6 +339,26 @@ def test_vectors_are_brought_together_by_a_linear_layer():
     assert fault_of(repaired(case, message), steps=2) is None
 
 
+@pytest.mark.parametrize('connector', [None, 'linear'])
+def test_several_tensors_where_one_is_compared_are_named(connector):
+    """A neck of MMPretrain returns a tuple."""
+    case = without_connector('L2Loss', 'vector', 'vector')
+    if connector:
+        linear = dict(in_features=32, out_features=64)
+        config = dict(
+            type='TorchNNConnector', module_name='Linear', module_args=linear
+        )
+        case = case._replace(connectors=dict(linear=config))
+        case.inputs['s_feature']['connector'] = connector
+    message = message_of(case)
+    key = '`distiller.loss_forward_mappings.loss_razor.s_feature.data_idx`'
+    assert f'{key}: expected the index of one of the 1 values' in message
+    for record in case.inputs.values():
+        record['data_idx'] = -1
+    if connector:
+        assert fault_of(case, steps=2) is None
+
+
 def test_shapes_are_never_spread_to_each_other():
     """torch would compare (16, 32) with (16, 32, 1, 1) as (16, 32, 16, 32)."""
     case = without_connector('L2Loss', 'vector', 'pooled', normalize=False)
