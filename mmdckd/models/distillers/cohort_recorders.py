@@ -10,6 +10,7 @@ from mmdckd.errors import did_you_mean
 
 from ..cohorts.student_cohort import StudentCohort
 from ..losses.base_collective_loss import LOGITS
+from ..options import under
 from .recorder_checks import check_margin, trains
 from .recorders import (
     FeatureRecorder,
@@ -71,9 +72,10 @@ class CohortRecorders:
 
     def attach_students(self, cohort: StudentCohort) -> None:
         """Attach the recorders of all students."""
-        self._students = {
-            name: self.record('student', each) for name, each in cohort.items()
-        }
+        self._students = {}
+        for name, each in cohort.items():
+            with under(f'students.{name}'):
+                self._students[name] = self.record('student', each)
 
     def attach_teachers(self, teachers: List[BaseModel]) -> None:
         """Attach the recorders of all teachers."""

@@ -20,6 +20,7 @@ from mmdckd.console.messages import warn
 from mmdckd.registry import MODELS
 
 from ..cohorts.student_cohort import StudentCohort, student_seed
+from ..options import under
 from ..tasks.labels import has_labels, labeled_rows, missing_labels
 from .loss_selection import parts_for_student
 from .recorder_checks import check_margins, check_sources, returns_logits, trains
@@ -105,12 +106,14 @@ class StudentDistillers:
         """
         for name, each in self.modules.items():
             student = cohort.students[name]
-            check_sources(each.student_recorders, student, STUDENT_KEY)
-            check_margins(each.student_recorders, student, STUDENT_KEY)
+            with under(f'students.{name}'):
+                check_sources(each.student_recorders, student, STUDENT_KEY)
+                check_margins(each.student_recorders, student, STUDENT_KEY)
+                if self.self_taught:
+                    check_sources(each.teacher_recorders, student, TEACHER_KEY)
+                    check_margins(each.teacher_recorders, student, TEACHER_KEY)
             each.prepare_from_student(student)
             if self.self_taught:
-                check_sources(each.teacher_recorders, student, TEACHER_KEY)
-                check_margins(each.teacher_recorders, student, TEACHER_KEY)
                 each.prepare_from_teacher(student)
 
     def attach_teacher(self, teacher: BaseModel) -> None:

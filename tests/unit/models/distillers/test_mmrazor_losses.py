@@ -268,6 +268,24 @@ def test_a_loss_is_given_to_some_students_only():
     }
 
 
+def test_a_recorder_that_does_not_fit_names_its_student():
+    feature = LOSSES['L2Loss']
+    parts = feature.parts()
+    students = dict(narrow=network(4), wide=network(8))
+    students['wide'].pop('neck')
+    with pytest.raises(ValueError) as caught:
+        parts['student_recorders']['vector'] = dict(type='ModuleOutputs', source='neck')
+        build(
+            feature,
+            architecture=None,
+            num_students=None,
+            students=students,
+            distiller=dict(type='CollectiveDistiller', **parts),
+        )
+    message = str(caught.value)
+    assert message.startswith('`students.wide`: Invalid `distiller.student_recorders.')
+
+
 @pytest.mark.parametrize('students', ['narrow', [], ['narrow', 'nobody']])
 def test_a_loss_is_given_to_students_that_exist(students):
     with pytest.raises(ValueError, match='loss_kl.students.*narrow.*wide'):
