@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmdckd.errors import invalid
+from mmdckd.models.cohorts.student_cohort import check_distinct
 from mmdckd.models.losses import DCKDLoss
+from mmdckd.models.losses.base_collective_loss import LOGITS
 from mmdckd.names import COLLECTIVE, STUDENT, check_name, name_losses, student_names
 
 
@@ -42,22 +45,23 @@ class Collective(nn.Module):
     Args:
         students (Sequence[nn.Module] | Mapping[str, nn.Module]): Networks whose
             forward takes images and returns logits (B, C). They must start from
-            different weights. Without names they are called ``student0``,
-            ``student1``, ...
+            different weights, or have dropout or drop path. Without names they are
+            called ``student0``, ``student1``, ...
         teacher (nn.Module, optional): A trained network with the same classes.
             It is set to evaluation mode, runs without gradient, and is in
             neither ``parameters()`` nor ``state_dict()``, but follows ``to()``.
             Defaults to None: the students learn only from each other.
-        loss (nn.Module, optional): A collective loss. Defaults to None:
+        loss (nn.Module, optional): A collective loss on logits. Defaults to None:
             :class:`~mmdckd.models.losses.DCKDLoss` with its defaults, and with
             ``alpha=0`` if there is no teacher.
-        task_loss (Callable): Computes a loss from logits and labels. Defaults
-            to the cross-entropy.
+        task_loss (Callable): Computes a loss, one number, from logits and labels.
+            Defaults to the cross-entropy.
 
     Raises:
-        TypeError: If a student or the teacher is not an ``nn.Module``.
-        ValueError: If there are no students, one is given twice, or the loss
-            needs a teacher and there is none.
+        TypeError: If a student or the teacher is not an ``nn.Module``, the students
+            are no list or dict, or ``loss`` is no loss.
+        ValueError: If there are no students, one is given twice, or the loss needs
+            a teacher and there is none, folds, or more than logits.
 
     Examples:
         >>> collective = Collective([make_net() for _ in range(4)], teacher)
@@ -77,8 +81,13 @@ class Collective(nn.Module):
         task_loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     ) -> None:
         super().__init__()
-        if not isinstance(students, Mapping):
+        if isinstance(students, (Sequence, nn.ModuleList)):
             students = dict(zip(student_names(len(students)), students))
+        if not isinstance(students, Mapping):
+            raise TypeError(
+                'Invalid `students`: expected a list of networks, or a dict from name '
+                f'to network, got a {type(students).__name__}.'
+            )
         if not students:
             raise ValueError('Invalid `students`: expected one or more, got none.')
         named = dict(students) if teacher is None else dict(students, teacher=teacher)
@@ -99,11 +108,13 @@ class Collective(nn.Module):
         self._teacher = [] if teacher is None else [teacher.eval()]
         if loss is None:
             loss = DCKDLoss() if teacher is not None else DCKDLoss(alpha=0.0)
+        _check_loss(loss)
         check_cohort = getattr(loss, 'check_cohort', None)
         if check_cohort is not None:
             check_cohort(len(students), len(self._teacher))
         self.loss = loss
         self.task_loss = task_loss
+        self._is_distinct = False
 
     def forward(
         self, images: Tensor, labels: Optional[Tensor] = None
@@ -120,12 +131,16 @@ class Collective(nn.Module):
 
         Raises:
             TypeError: If a network does not return logits of shape (B, C).
-            ValueError: If the networks predict different numbers of classes.
+            ValueError: If the networks predict different numbers of classes, two
+                students start equal, or the task loss is not one number.
         """
         logits = {
             name: self._logits(name, network, images)
             for name, network in self.students.items()
         }
+        if not self._is_distinct:  # lazy layers have their weights now
+            check_distinct(self.students.items(), {})
+            self._is_distinct = True
         taught = None
         for teacher in self._teacher:
             with torch.no_grad():
@@ -135,6 +150,13 @@ class Collective(nn.Module):
         if labels is not None:
             for name, scores in logits.items():
                 task = self.task_loss(scores, labels)
+                if not isinstance(task, Tensor) or task.ndim:
+                    shape = tuple(getattr(task, 'shape', ()))
+                    found = f'a {type(task).__name__} of shape {shape}'
+                    raise ValueError(
+                        'Invalid `task_loss`: expected one that returns a tensor of '
+                        f'one number, the mean over the images, got {found}.'
+                    )
                 terms.update(name_losses(STUDENT, name, dict(loss=task)))
         for term, values in self.loss(list(logits.values()), taught, labels).items():
             for name, value in zip(logits, values):
@@ -160,6 +182,24 @@ class Collective(nn.Module):
         for teacher in self._teacher:
             teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
+
+
+def _check_loss(loss: object) -> None:
+    """Check that a loss needs nothing but logits, labels and a teacher's logits."""
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(
+            'Invalid `loss`: expected a loss, such as mmdckd.models.DCKDLoss(), got '
+            f'{loss!r}.'
+        )
+    inputs = tuple(getattr(loss, 'inputs', (LOGITS,)))
+    if inputs != (LOGITS,):
+        name = type(loss).__name__
+        raise ValueError(
+            f'Invalid `loss`: expected a loss on logits, got {name}, which reads '
+            f'{inputs}. Losses on features need a config.'
+        )
+    if getattr(loss, 'held_out', False):
+        raise invalid('loss', 'one without held-out knowledge, which needs folds', loss)
 
 
 def _check_classes(logits: Dict[str, Tensor]) -> None:

@@ -1,6 +1,17 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import contextlib
-from typing import Any, Dict, Hashable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Hashable,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -184,18 +195,11 @@ class StudentCohort(BaseModel):
             ValueError: If two students with the same lesson have bitwise equal
                 parameters and no random layers (dropout, drop path).
         """
-        lessons = lessons or {}
-        seen: List[Tuple[str, BaseModel]] = []
-        for name, student in self.predictable():
-            for other_name, other in seen:
-                same_lesson = lessons.get(name) == lessons.get(other_name)
-                if same_lesson and _same_parameters(student, other):
-                    raise equal_students(other_name, name)
-            seen.append((name, student))
+        check_distinct(self.items(), lessons or {})
 
     def predictable(self) -> Iterator[Tuple[str, BaseModel]]:
         """Iterate over the students of this process without random layers."""
-        return (each for each in self.items() if not _is_stochastic(each[1]))
+        return _predictable(self.items())
 
     def _common_data_preprocessor(self, key: str) -> nn.Module:
         (first_name, first), *others = self.items()
@@ -224,6 +228,32 @@ class StudentCohort(BaseModel):
                     '`model.data_preprocessor`.'
                 )
         return first.data_preprocessor
+
+
+def check_distinct(
+    students: Iterable[Tuple[str, nn.Module]], lessons: Mapping[str, Hashable]
+) -> None:
+    """Check that no two networks would stay equal throughout training; see
+    :meth:`StudentCohort.check_distinct`.
+
+    Args:
+        students (Iterable[Tuple[str, nn.Module]]): Names and networks.
+        lessons (Dict[str, Hashable]): What each student learns from; None for one
+            that is missing.
+    """
+    seen: List[Tuple[str, nn.Module]] = []
+    for name, student in _predictable(students):
+        for other_name, other in seen:
+            same_lesson = lessons.get(name) == lessons.get(other_name)
+            if same_lesson and _same_parameters(student, other):
+                raise equal_students(other_name, name)
+        seen.append((name, student))
+
+
+def _predictable(
+    students: Iterable[Tuple[str, nn.Module]],
+) -> Iterator[Tuple[str, Any]]:
+    return (each for each in students if not _is_stochastic(each[1]))
 
 
 def equal_students(first: str, second: str) -> ValueError:

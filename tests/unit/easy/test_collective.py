@@ -1,11 +1,13 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mmdckd.easy.collective import Collective
-from mmdckd.models.losses import DCKDLoss
+from mmdckd.models.losses import DCKDLoss, RelationMapLoss
 
 
 def make(seed):
@@ -75,11 +77,47 @@ def test_without_labels_there_is_no_task_loss(batch):
         ([make(0), 3], TypeError, 'Invalid `student1`: .* got a int'),
         ([make(0)] * 2, ValueError, 'same one twice'),
         (dict(best=make(0)), ValueError, 'not reserved'),
+        (make(0), TypeError, '`students`: expected a list .* got a Sequential'),
+        ((make(i) for i in range(2)), TypeError, '`students`: .* got a generator'),
     ],
 )
 def test_what_is_no_cohort(students, error, message):
     with pytest.raises(error, match=message):
         Collective(students)
+
+
+@pytest.mark.parametrize('rate', [0.0, 0.5])
+def test_students_that_would_stay_equal(batch, rate):
+    """As copies of one network do, unless they drop values at random."""
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(rate), nn.LazyLinear(5))
+    network(batch[0])
+    collective = Collective([network, copy.deepcopy(network)])
+    if rate:
+        assert collective(*batch).total.isfinite()
+    else:
+        with pytest.raises(ValueError, match="'student0' and 'student1' with bitwise"):
+            collective(*batch)
+
+
+@pytest.mark.parametrize(
+    'loss, error, message',
+    [
+        (dict(type='mmdckd.DCKDLoss'), TypeError, 'expected a loss.* got {'),
+        (DCKDLoss, TypeError, 'expected a loss.* got <class'),
+        (RelationMapLoss(), ValueError, 'a loss on logits, got RelationMapLoss'),
+        (DCKDLoss(collector='held_out'), ValueError, 'which needs folds'),
+    ],
+)
+def test_what_is_no_loss_of_logits(loss, error, message):
+    with pytest.raises(error, match=f'Invalid `loss`: .*{message}'):
+        Collective([make(0), make(1)], make(7), loss)
+
+
+def test_a_task_loss_of_each_image(batch):
+    task_loss = nn.CrossEntropyLoss(reduction='none')
+    collective = Collective([make(0), make(1)], task_loss=task_loss)
+    with pytest.raises(ValueError, match=r'`task_loss`: .* Tensor of shape \(6,\)'):
+        collective(*batch)
 
 
 def test_what_returns_no_logits(batch):

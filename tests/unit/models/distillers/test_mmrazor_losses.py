@@ -363,9 +363,7 @@ def test_several_tensors_where_one_is_compared_are_named(connector):
     case = without_connector('L2Loss', 'vector', 'vector')
     if connector:
         linear = dict(in_features=32, out_features=64)
-        config = dict(
-            type='TorchNNConnector', module_name='Linear', module_args=linear
-        )
+        config = dict(type='TorchNNConnector', module_name='Linear', module_args=linear)
         case = case._replace(connectors=dict(linear=config))
         case.inputs['s_feature']['connector'] = connector
     message = message_of(case)
