@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mmdckd.registry import MODELS
 
+from .tensors import check_tensors
+
 StateDict = Dict[str, Tensor]
 _SHOWN_KEYS = 8
 
@@ -61,7 +63,10 @@ def convert_crd_state_dict(state_dict: StateDict) -> Tuple[dict, StateDict]:
             f'{", ".join(family.name for family in _FAMILIES)}), got the keys '
             f'{_some(state_dict)}.'
         )
-    weight = state_dict[f'{family.classifier}.weight']
+    last = f'{family.classifier}.weight'
+    # All marks but the last layer are convolutions.
+    check_tensors(state_dict, {**dict.fromkeys(family.marks, 4), last: 2})
+    weight = state_dict[last]
     model = dict(
         type='ImageClassifier',
         backbone=family.describe(state_dict),

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
     import torch
 
     from mmdckd.convert.efficientnet_checkpoint import convert_efficientnet_state_dict
+    from mmdckd.convert.tensors import check_tensors
     from mmdckd.easy.networks import find_network
     from mmdckd.io.files import replacing
     from mmdckd.io.trust import trust_checkpoints
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from timm import create_model
 
     state_dict = read_state_dict(args.src, 'src')
+    check_tensors(state_dict, {'_fc.bias': 1})
     classes = len(state_dict.get('_fc.bias', ()))
     target = create_model(args.network, num_classes=classes).state_dict()
     converted = convert_efficientnet_state_dict(state_dict, target)

@@ -5,7 +5,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from helpers.crd_networks import NETWORKS
-from mmdckd.convert.crd_checkpoint import convert_crd_state_dict
+from mmdckd.convert.crd_checkpoint import _FAMILIES, convert_crd_state_dict
 from mmdckd.registry import MODELS
 
 
@@ -112,6 +112,20 @@ def test_other_shape():
         match='1 of another shape: block1.0.weight'
         r': \(128, 64, 5, 5\) instead of \(128, 64, 3, 3\)',
     ):
+        convert_crd_state_dict(state_dict)
+
+
+@pytest.mark.parametrize('family', _FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize('shape', [(), (3,), (0, 0, 3, 3), None])
+def test_marks_that_describe_no_network(family, shape):
+    value = 1 if shape is None else torch.ones(shape)
+    with pytest.raises(ValueError, match='^Invalid `src`: expected the weights of a n'):
+        convert_crd_state_dict(dict.fromkeys(family.marks, value))
+
+
+def test_a_value_that_is_no_tensor():
+    state_dict = dict(NETWORKS['resnet8']().state_dict(), epoch=3)
+    with pytest.raises(ValueError, match='`src`: .* network, got epoch: a int'):
         convert_crd_state_dict(state_dict)
 
 

@@ -117,3 +117,12 @@ def test_an_unknown_network_is_told(tmp_path):
     pytest.importorskip('timm')
     with pytest.raises(SystemExit, match="Invalid `network`.*'tf_efficientnet_lite"):
         main(['src.pth', 'tf_efficientnet_light0', str(tmp_path / 'dst.pth')])
+
+
+@pytest.mark.parametrize('bias', [1, torch.tensor(1.0)])
+def test_a_bias_that_counts_no_classes_is_told(tmp_path, bias):
+    pytest.importorskip('timm')
+    src = tmp_path / 'src.pth'
+    torch.save({'_fc.weight': torch.ones(2, 3), '_fc.bias': bias}, src)
+    with pytest.raises(SystemExit, match='Invalid `src`: .*got _fc.bias: a'):
+        main([str(src), 'tf_efficientnet_lite0', str(tmp_path / 'dst.pth')])
