@@ -11,6 +11,7 @@ from typing import Any, List, NamedTuple, Optional
 import mmrazor
 from mmengine.config import Config, ConfigDict
 
+from mmdckd.io.config_file import refusing_circles
 from mmdckd.names import BEST, TEACHER, metric_name
 
 from .custom_keys import rename_custom_keys
@@ -123,7 +124,7 @@ def read_config(path: str) -> Config:
     if Config._is_lazy_import(path):
         # Never of mmcls. The classes become their names.
         return Config(Config.fromfile(path).to_dict())
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, refusing_circles(path):
         return Config.fromfile(_copy(osp.abspath(path), folder))
 
 

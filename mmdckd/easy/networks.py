@@ -14,6 +14,7 @@ from torch import nn
 
 from mmdckd.console.messages import tell
 from mmdckd.errors import invalid
+from mmdckd.io.config_file import read_config
 from mmdckd.models.backbones.module_backbone import find_function
 from mmdckd.models.classifier_keys import classifier_prefixes
 from mmdckd.models.transformers_folder import other_weights
@@ -127,7 +128,7 @@ def _from_config(
         raise FileNotFoundError(
             f'Invalid `{key}`: expected an existing file, got {path!r}.{hint}'
         )
-    base = Config.fromfile(path)
+    base = read_config(path)
     if 'model' not in base:
         raise ValueError(
             f'Invalid `{key}`: expected the config of a network, with `model`, got '

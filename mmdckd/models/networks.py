@@ -17,6 +17,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmdckd.errors import invalid
+from mmdckd.io.config_file import read_config
 from mmdckd.io.config_text import LONGEST_TEXT, parse_config_text
 from mmdckd.io.files import path_below
 from mmdckd.io.type_names import is_pretrained_init, type_name
@@ -151,7 +152,7 @@ def _read_config(cfg_path: str, pretrained: bool, key: str, trusted: bool) -> Co
             expected = 'the path of a checkpoint together with a local `cfg_path`'
             hint = ' Only a `cfg_path` of a package that lists weights accepts True.'
             raise invalid(f'{key}.pretrained', expected, True, hint)
-        cfg = Config.fromfile(cfg_path) if trusted else _read_values(cfg_path, key)
+        cfg = read_config(cfg_path) if trusted else _read_values(cfg_path, key)
     else:
         if not trusted:
             _check_package(cfg_path, key)

@@ -14,6 +14,7 @@ from typing import Dict, List, Optional, Tuple
 from mmengine.config import Config
 
 from mmdckd.engine.training_hooks import training_hooks
+from mmdckd.io.config_file import read_config
 from mmdckd.io.files import LONGEST_NAME, shortened
 from mmdckd.io.latest import pointed_to
 from mmdckd.names import BEST, metric_name
@@ -294,7 +295,7 @@ def _read(path: str) -> Config:
 
     Classes of a lazy config become their names, as in the file for its run.
     """
-    return Config(Config.fromfile(path).to_dict())
+    return Config(read_config(path).to_dict())
 
 
 def _fingerprint(config: Config, teacher: Optional[Run], metric: str) -> str:

@@ -4,9 +4,8 @@
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from mmengine.config import Config
-
 from mmdckd.errors import invalid
+from mmdckd.io.config_file import read_config
 from mmdckd.values import is_whole
 
 from .entries import check_file, check_keys, entries
@@ -166,7 +165,7 @@ def load_spec(path: str) -> Spec:
     check_file('sweep', path)
     if path.endswith(('.yaml', '.yml')):
         check_unique_keys(path)
-    raw = Config.fromfile(path).to_dict()
+    raw = read_config(path).to_dict()
     raw = {key: value for key, value in raw.items() if key[0] != '_'}
     check_keys(
         '',
