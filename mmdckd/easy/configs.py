@@ -64,12 +64,13 @@ def student_config(
     hooks: dict = dict(logger=dict(interval=recipe.log_interval))
     if recipe.chose_workers:
         hooks['data_time'] = None  # its advice would contradict the recipe
+    labels = dict(labels=source.labels) if source.labels else {}
     return dict(
         model=model,
         randomness=dict(seed=seed),
         default_hooks=hooks,
         # Nothing reads it but the check of a run that resumes.
-        images=dict(count=len(source), digest=source.digest),
+        images=dict(count=len(source), digest=source.digest, **labels),
         **_data(source, recipe),
         **_schedule(recipe),
     )

@@ -51,9 +51,13 @@ def check_same_run(settings: dict, changes: Changes, path: str, work_dir: str) -
         raise _another(work_dir, 'another `teacher`')
     for key, name in (('images', 'data'), ('unlabeled_images', 'unlabeled')):
         old, new = before.get(key), now.get(key)  # earlier versions wrote none
-        if old and new and old != new:
+        if not old or not new:
+            continue
+        if (old.count, old.digest) != (new.count, new.digest):
             counts = f'{old.count:,} in that run, {new.count:,} now'
             raise _another(work_dir, f'other images in `{name}` ({counts})')
+        if old.get('labels') != new.get('labels'):
+            raise _another(work_dir, f'other labels in `{name}` or `val_data`')
 
 
 def check_same_weights(teacher: NamedNetwork, path: str, work_dir: str) -> None:

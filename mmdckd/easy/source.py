@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Labeled images to learn from: a folder, a dataset or its config."""
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from statistics import median
@@ -44,6 +45,7 @@ class Source:
         objects (Dict[str, Any]): The Python objects that the configs name;
             see :mod:`mmdckd.io.given`.
         digest (str): A digest of the images in a folder; ``''`` for other data.
+        labels (str): A digest of the labels of other data; ``''`` for a folder.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source:
     warnings: List[str] = field(default_factory=list)
     objects: Dict[str, Any] = field(default_factory=dict)
     digest: str = ''
+    labels: str = ''
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -176,7 +179,13 @@ def _of_facts(
         num_train=len(stratified_part(train.labels, 'train' if split else None)),
         kind=train.kind,
         objects={**train.objects, **(val.objects if val is not None else {})},
+        labels=_digest([train] if val is None else [train, val]),
     )
+
+
+def _digest(parts: List[Facts]) -> str:
+    labels = [facts.labels.tolist() for facts in parts]
+    return hashlib.blake2b(repr(labels).encode(), digest_size=16).hexdigest()
 
 
 def _check_counts(counts: Dict[str, int], least: int) -> None:

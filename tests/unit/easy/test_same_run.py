@@ -55,7 +55,7 @@ def train(photos, tmp_path, monkeypatch):
         teacher=None,
         **options,
     ):
-        source = read_source(str(data))
+        source = read_source(data if isinstance(data, list) else str(data))
         recipe = choose_recipe(
             source, batch_size=8, augmentation=augmentation, image_size=image_size
         )
@@ -170,6 +170,16 @@ def test_other_images_are_another_run(train, photos, change, now):
         match=rf'`work_dir`: .*images in `data` \(20 in that run, {now} now\)',
     ):
         train()
+
+
+def test_other_labels_are_another_run(train):
+    """The student of the old ones was returned."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    pairs = [(image, i % 2) for i in range(20)]
+    train(data=pairs)
+    train(data=pairs)
+    with pytest.raises(ValueError, match='`work_dir`: .* other labels in `data`'):
+        train(data=pairs[::-1])
 
 
 def test_other_images_without_labels_are_another_run(train, photos, tmp_path):
