@@ -72,11 +72,14 @@ def convert_config(path: str, num_students: int) -> Conversion:
         Conversion: The config and notes for the user.
 
     Raises:
-        ValueError: If the algorithm cannot become a cohort.
+        ValueError: If the file is no such config, or the algorithm cannot become a
+            cohort.
     """
     notes: List[str] = []
     cfg = read_config(path)
-    algorithm = cfg.get('model', {}).get('type', '').split('.')[-1]
+    model = cfg.get('model') or {}
+    _check_dict('model', model, path)
+    algorithm = str(model.get('type', '')).split('.')[-1]
     if algorithm not in ALGORITHMS:
         reason = OTHER_ALGORITHMS.get(
             algorithm, 'it is not an algorithm of distillation'
@@ -85,6 +88,8 @@ def convert_config(path: str, num_students: int) -> Conversion:
             f'Invalid `model.type` in {path}: expected one of {ALGORITHMS}, which '
             f'can become a cohort, got {algorithm or "none"}: {reason}.'
         )
+    for key in ('architecture', 'distiller', *({'teacher'} & {*model})):
+        _check_dict(f'model.{key}', model.get(key), path)
     _modernize(cfg._cfg_dict)
     cfg.model = _cohort(cfg.model, num_students, notes)
     _share_preprocessor(cfg)
@@ -111,6 +116,14 @@ def convert_config(path: str, num_students: int) -> Conversion:
     return Conversion(Config(cfg.to_dict()), notes)
 
 
+def _check_dict(key: str, value: Any, path: str) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(
+            f'Invalid `{key}` in {path}: expected a dict, as in a config of MMRazor, '
+            f'got {value!r}.'
+        )
+
+
 def read_config(path: str) -> Config:
     """Read a config of MMRazor, replacing mmcls by MMPretrain in all configs
     that it inherits from.
@@ -120,12 +133,23 @@ def read_config(path: str) -> Config:
 
     Returns:
         Config: The config.
+
+    Raises:
+        ValueError: If it cannot be read.
     """
-    if Config._is_lazy_import(path):
-        # Never of mmcls. The classes become their names.
-        return Config(Config.fromfile(path).to_dict())
-    with TemporaryDirectory() as folder, refusing_circles(path):
-        return Config.fromfile(_copy(osp.abspath(path), folder))
+    try:
+        if Config._is_lazy_import(path):
+            # Never of mmcls. The classes become their names.
+            return Config(Config.fromfile(path).to_dict())
+        with TemporaryDirectory() as folder, refusing_circles(path):
+            return Config.fromfile(_copy(osp.abspath(path), folder))
+    except Exception as error:  # a config is code
+        if isinstance(error.__cause__, RecursionError):
+            raise
+        raise ValueError(
+            f'Invalid config {path!r}: expected a file that MMEngine can read, got '
+            f'{type(error).__name__}: {error}'
+        ) from error
 
 
 def _copy(path: str, folder: str) -> str:

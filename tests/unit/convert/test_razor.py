@@ -208,6 +208,34 @@ def test_tool_says_what_is_wrong(args, message, tmp_path):
     assert not (tmp_path / 'out.py').exists()
 
 
+DISTILL = "model = dict(type='SingleTeacherDistill', "
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('def (', 'Invalid config .*SyntaxError'),
+        ('_base_ = 5', 'Invalid config .*TypeError'),
+        ("_base_ = 'nowhere.py'", 'Invalid config .*nowhere.py'),
+        ('model = [1]', r'Invalid `model` in .* got \[1\]'),
+        ('model = None', 'Invalid `model.type` in .* got none'),
+        ('model = dict(type=5)', 'Invalid `model.type` in .* got 5'),
+        (f'{DISTILL})', 'Invalid `model.architecture` in .* got None'),
+        (f"{DISTILL}architecture='x')", "Invalid `model.architecture` .* got 'x'"),
+        (f'{DISTILL}architecture={{}}, distiller=[])', 'Invalid `model.distiller` in'),
+        (
+            f'{DISTILL}architecture={{}}, distiller={{}}, teacher=3)',
+            'Invalid `model.teacher` in .* got 3',
+        ),
+    ],
+)
+def test_what_is_no_config_of_mmrazor_is_told(text, message, tmp_path):
+    path = tmp_path / 'other.py'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        convert_config(str(path), 2)
+
+
 def test_a_run_that_is_wrong_is_found():
     config, _ = convert(KD)
     good = {}
