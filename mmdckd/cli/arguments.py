@@ -50,8 +50,28 @@ class DictAction(argparse.Action):
     ) -> None:
         from mmengine.config import DictAction
 
+        from mmdckd.io.nesting import bounded_nesting
+
         action = DictAction(self.option_strings, self.dest, self.nargs)
-        action(parser, namespace, values, option_string)
+        for text in values:
+            key, _, value = text.partition('=')
+            if not key or key == text:
+                raise argparse.ArgumentError(self, f'expected KEY=VALUE, got {text!r}')
+            try:
+                # MMEngine splits a dict at its commas, or tries to forever.
+                if 'dict(' in value or (value.startswith('{') and ',' in value):
+                    raise RecursionError
+                with bounded_nesting():
+                    action(parser, namespace, [text], option_string)
+            except RecursionError as error:
+                raise argparse.ArgumentError(
+                    self,
+                    f'expected a number, a word, or a list of these, got {text!r}. Set '
+                    'the keys of a dict one by one, as in '
+                    'optim_wrapper.optimizer.lr=0.1, or write it into a config',
+                ) from error
+            except AssertionError as error:
+                raise argparse.ArgumentError(self, f'{error}, in {text!r}') from error
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

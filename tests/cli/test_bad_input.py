@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from helpers.commands import REPO
+from mmdckd.cli import show
 
 DML = osp.join(REPO, 'configs', 'dml', 'dml_r18_digits.py')
 
@@ -31,6 +32,43 @@ def end_of(tmp_path, monkeypatch):
         return code[len('error: ') :]
 
     return run
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('lr', "expected KEY=VALUE, got 'lr'"),
+        ('=3', "expected KEY=VALUE, got '=3'"),
+        ('optim_wrapper.optimizer=dict(lr=1)', 'Set the keys of a dict one by one'),
+        ("param_scheduler=[dict(type='A',end=2)]", 'Set the keys of a dict one by one'),
+        ("model.teacher={'type':'A','pretrained':1}", 'Set the keys of a dict one by'),
+        # MMEngine would split these forever, until the memory ends.
+        (
+            'model=f(1,2)',
+            "expected a number, a word, or a list of these, got 'model=f(",
+        ),
+        ('x=[1,[2,3]', "Imbalanced brackets exist in 1,[2,3, in 'x=[1,[2,3]'"),
+    ],
+)
+def test_options_that_cannot_be_read(text, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        show.parse_args([DML, '--cfg-options', 'seed=1', text])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert 'argument --cfg-options: ' in error and message in error
+
+
+def test_options_are_lists_words_and_numbers():
+    given = ['a=[(1,2),[x,0.5]]', 'b.c=1,2', 'd=x(1)', 'e=k=v', 'f=None', 'g={}']
+    args = show.parse_args([DML, '--cfg-options', *given, '--cfg-options', 'a=true'])
+    assert args.cfg_options == {
+        'a': True,
+        'b.c': [1, 2],
+        'd': 'x(1)',
+        'e': 'k=v',
+        'f': None,
+        'g': '{}',
+    }
 
 
 def changed(tmp_path, **changes):
