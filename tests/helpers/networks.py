@@ -1,6 +1,8 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Small real networks and real images for the tests."""
 
+import functools
+
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
@@ -15,6 +17,9 @@ PREPROCESSOR = dict(
     mean=[80.0, 80.0, 80.0],
     std=[90.0, 90.0, 90.0],
 )
+
+#: A ResNet of two stages: half the layers of ResNet-18.
+SHALLOW = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
 
 
 def network(depth=18, width=4, num_classes=10, **kwargs):
@@ -34,6 +39,14 @@ def network(depth=18, width=4, num_classes=10, **kwargs):
         head=head,
         **kwargs,
     )
+
+
+def shallow(width=4, **kwargs):
+    """The same in half the time, for tests in which any network will do."""
+    cfg = network(width=width, **kwargs)
+    cfg['backbone'].update(SHALLOW)
+    cfg['head']['in_channels'] = 2 * width
+    return cfg
 
 
 def multi_label(depth=18, num_classes=10, **head):
@@ -96,13 +109,21 @@ def distil(num_students=2, seed=0, **cfg):
 
 def digits(count=16, start=0):
     """A batch of handwritten digits as a dataloader collates it."""
-    data = load_digits()
-    images = torch.from_numpy(data.images[start : start + count]) * 15.9375
-    labels = data.target[start : start + count]
+    images, labels = _digits()
     return dict(
-        inputs=images.to(torch.uint8)[:, None].expand(-1, 3, -1, -1),
-        data_samples=[DataSample().set_gt_label(int(y)) for y in labels],
+        inputs=images[start : start + count].clone()[:, None].expand(-1, 3, -1, -1),
+        data_samples=[
+            DataSample().set_gt_label(y) for y in labels[start : start + count]
+        ],
     )
+
+
+@functools.cache
+def _digits():
+    """All images as uint8, and their labels: to read them takes 20 ms."""
+    data = load_digits()
+    images = torch.from_numpy(data.images) * 15.9375
+    return images.to(torch.uint8), data.target.tolist()
 
 
 def dckd(**kwargs):

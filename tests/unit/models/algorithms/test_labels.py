@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
-from helpers.networks import digits, distil, multi_label, network
+from helpers.networks import digits, distil, multi_label, shallow
 from mmdckd.models.tasks import Classification
 
 FREE = ('mean', 'max', 'logit_mean')
@@ -24,8 +24,8 @@ def cohort(student=None, teachers=None, **dckd):
     losses = dict(loss_dckd=dict(type='mmdckd.DCKDLoss', **dckd))
     return distil(
         3,
-        architecture=student or network(),
-        teacher=teachers or [network(34), network(18, width=8)],
+        architecture=student or shallow(),
+        teacher=teachers or [shallow(), shallow(width=8)],
         distiller=dict(type='mmdckd.CollectiveDistiller', collective_losses=losses),
     )
 
@@ -47,7 +47,7 @@ def check(losses):
 @pytest.mark.parametrize('augment', AUGMENTS)
 def test_batch_augments(collector, correlation, augment, batch):
     model = cohort(
-        network(train_cfg=dict(augments=AUGMENTS[augment])),
+        shallow(train_cfg=dict(augments=AUGMENTS[augment])),
         collector=collector,
         teacher_collector=collector,
         correlation=correlation,
@@ -63,7 +63,7 @@ def test_batch_augments(collector, correlation, augment, batch):
 def test_label_smoothing_is_the_heads_alone(collector, batch):
     """The terms see the labels as they are."""
     options = dict(collector=collector, correlation='non_target')
-    smooth = network()
+    smooth = shallow()
     smooth['head']['loss'] = dict(type='LabelSmoothLoss', label_smooth_val=0.1)
     (_, plain), (_, smoothed) = (
         losses_of(cohort(student, **options), batch) for student in (None, smooth)
