@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.resumed import interrupted
-from helpers.runs import loader, run_config, train
+from helpers.runs import loader, run_config, shallow_cohort, train
 from mmdckd.engine.resumed_batches import renumber
 from mmdckd.io.latest import find_latest
 
@@ -23,6 +23,7 @@ def config(folder, batch_size, scheduler=BY_ITERATION, **kwargs):
     """Four epochs of 64 images."""
     cfg = run_config(
         folder,
+        shallow_cohort(),
         train_dataloader=loader('train', indices=64),
         val_dataloader=loader('val', indices=10),
         train_cfg=dict(by_epoch=True, max_epochs=4, val_interval=2),
@@ -40,6 +41,23 @@ def config(folder, batch_size, scheduler=BY_ITERATION, **kwargs):
     return cfg
 
 
+@pytest.fixture(scope='module')
+def whole_rates(tmp_path_factory):
+    """The learning rates of a run in one go, by batch size and scheduler."""
+    found = {}
+
+    def get(batch_size, scheduler=BY_ITERATION):
+        key = batch_size, str(scheduler)
+        if key not in found:
+            cfg = config(tmp_path_factory.mktemp('whole'), batch_size, scheduler)
+            cfg.default_hooks.checkpoint.interval = 99
+            train(cfg)
+            found[key] = rates(cfg.work_dir)
+        return found[key]
+
+    return get
+
+
 def rates(work_dir):
     """The learning rates of the last start of a run, in order."""
     path = max(Path(work_dir).glob('*/vis_data/scalars.json'))
@@ -55,6 +73,7 @@ def resume(before, cfg, change=None):
         change(content['meta'])
         torch.save(content, path)
     cfg.load_from, cfg.resume = find_latest(before.work_dir), True
+    cfg.default_hooks.checkpoint.interval = 99
     runner = train(cfg)
     (text,) = Path(runner.log_dir).glob('*.log')
     return runner, text.read_text()
@@ -74,15 +93,13 @@ def forget(meta):
     ],
 )
 def test_learning_rates_are_those_of_a_run_with_this_batch_size(
-    before, after, iteration, expected, change, tmp_path
+    before, after, iteration, expected, change, whole_rates, tmp_path
 ):
-    whole = config(tmp_path, after)
-    train(whole)
     first = config(tmp_path, before)
     interrupted(first, 'iter', iteration)
     runner, log = resume(first, config(tmp_path, after), change)
     found = rates(runner.work_dir)
-    assert found == {k: v for k, v in rates(whole.work_dir).items() if k > expected}
+    assert found == {k: v for k, v in whole_rates(after).items() if k > expected}
     assert len(found) == runner.max_iters - expected
     assert runner.iter == runner.max_iters
     assert f'iterations of an epoch: {64 // before} -> {64 // after}' in log
@@ -91,18 +108,16 @@ def test_learning_rates_are_those_of_a_run_with_this_batch_size(
 
 
 @pytest.mark.parametrize('scheduler', [BY_ITERATION, BY_EPOCH])
-def test_another_number_of_processes_may_resume(scheduler, tmp_path):
+def test_another_number_of_processes_may_resume(scheduler, whole_rates, tmp_path):
     def of_two_processes(meta):
         meta['iter'] //= 2
         meta['batches'] = dict(batch_size=64, world_size=2, epoch_length=1)
 
-    whole = config(tmp_path, 32, scheduler)
-    train(whole)
     first = config(tmp_path, 32, scheduler)
     interrupted(first, 'iter', 4)
     runner, log = resume(first, config(tmp_path, 32, scheduler), of_two_processes)
     found = rates(runner.work_dir)
-    assert found == {k: v for k, v in rates(whole.work_dir).items() if k > 4}
+    assert found == {k: v for k, v in whole_rates(32, scheduler).items() if k > 4}
     assert 'number of processes: 2 -> 1' in log
 
 
