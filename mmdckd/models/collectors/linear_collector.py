@@ -27,7 +27,8 @@ class LinearCollector(BaseCollector):
     (Guo et al., CVPR 2020), where the set is all students
     (``include_self=True``). The problem is convex with one unknown a member,
     and is solved for all images of a batch at once by :func:`best_combination`.
-    Without ``include_self``, each student has its own problem.
+    Without ``include_self``, each student has its own problem, and those of all
+    students are solved at once.
 
     The arguments are those of :class:`BaseCollector`.
     """  # noqa: E501
@@ -46,3 +47,21 @@ class LinearCollector(BaseCollector):
         alpha = best_combination(margins.transpose(0, 1))
         log_target = torch.einsum('bk,kbc->bc', alpha.to(log_probs), log_probs)
         return log_target.softmax(-1)
+
+    def _collect_sets(
+        self,
+        students: torch.Tensor,
+        teachers: Optional[torch.Tensor],
+        gt_labels: Optional[torch.Tensor],
+        tau: float,
+    ) -> torch.Tensor:
+        if self.include_self:
+            return super()._collect_sets(students, teachers, gt_labels, tau)
+        number = len(students)
+        peers = [torch.cat([students[:i], students[i + 1 :]]) for i in range(number)]
+        parts = [torch.stack(peers, 1)]
+        if teachers is not None:
+            if teachers.ndim == 3:
+                teachers = teachers.unsqueeze(1).expand(-1, number, -1, -1)
+            parts.append(teachers)
+        return self.collect_all(torch.cat(parts), gt_labels, tau)
