@@ -17,6 +17,13 @@ def cross_entropy(alpha, logits, label):
     return top + np.log(np.exp(combined - top).sum()) - label @ combined
 
 
+def slope(alpha, logits, label):
+    """The gradient of the cross-entropy."""
+    combined = alpha @ logits
+    probs = np.exp(combined - combined.max())
+    return logits @ (probs / probs.sum() - label)
+
+
 def least(logits, label):
     """The least that sequential quadratic programming finds."""
     number = len(logits)
@@ -26,8 +33,11 @@ def least(logits, label):
             cross_entropy,
             start,
             args=(logits, label),
+            jac=slope,
             bounds=[(0, 1)] * number,
-            constraints=dict(type='eq', fun=lambda x: x.sum() - 1),
+            constraints=dict(
+                type='eq', fun=lambda x: x.sum() - 1, jac=lambda x: np.ones(number)
+            ),
             method='SLSQP',
             options=dict(ftol=1e-12, maxiter=300),
         )
