@@ -59,6 +59,14 @@ def files(tmp_path):
     return paths
 
 
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures are not rendered, which takes most of the time of a page."""
+    content = io.BytesIO()
+    Image.new('RGB', (8, 8)).save(content, 'PNG')
+    monkeypatch.setattr('mmdckd.report.report.to_png', lambda _: content.getvalue())
+
+
 def test_each_kind_has_its_images():
     found = {kind.title: kind for kind in find_examples(arrays_of([]), 'student0')}
     chosen = {title: [e.index for e in kind.examples] for title, kind in found.items()}
@@ -149,6 +157,7 @@ def test_sixteen_bits_are_shown_as_the_network_sees_them(tmp_path):
         assert thumbnail.getextrema() == ((0x30, 0x30),) * 3
 
 
+@pytest.mark.usefixtures('blank_figures')
 def test_a_missing_image_leaves_the_others(files, tmp_path):
     missing = [*files[:2], str(tmp_path / 'gone.png'), files[3]]
     run = run_of(arrays_of(missing))
@@ -160,6 +169,7 @@ def test_a_missing_image_leaves_the_others(files, tmp_path):
     assert 'The images are not available' not in page
 
 
+@pytest.mark.usefixtures('blank_figures')
 def test_if_all_images_are_missing_a_note_says_why(tmp_path):
     gone = [str(tmp_path / f'{i}.png') for i in range(len(TABLE))]
     page = open(write_report([run_of(arrays_of(gone))], str(tmp_path / 'out'))).read()
@@ -167,10 +177,8 @@ def test_if_all_images_are_missing_a_note_says_why(tmp_path):
     assert 'Sure and right' not in page
 
 
-def test_runs_that_differ_in_punctuation_have_their_own_figures(tmp_path, monkeypatch):
-    content = io.BytesIO()
-    Image.new('RGB', (8, 8)).save(content, 'PNG')
-    monkeypatch.setattr('mmdckd.report.report.to_png', lambda _: content.getvalue())
+@pytest.mark.usefixtures('blank_figures')
+def test_runs_that_differ_in_punctuation_have_their_own_figures(tmp_path):
     run = run_of(dict(cohort_arrays(), step=np.array(1)))
     runs = [dataclasses.replace(run, name=name) for name in ('KD+', 'KD*')]
     write_report(runs, str(tmp_path))
@@ -191,6 +199,7 @@ def test_the_examples_are_those_of_the_best_student(files):
     assert titles[:2] == ['Sure and right: student1', 'Sure and wrong: student1']
 
 
+@pytest.mark.usefixtures('blank_figures')
 def test_without_predictions_a_note_says_so(tmp_path):
     run = run_of(dict(cohort_arrays(), step=np.array(1)))
     page = open(write_report([run], str(tmp_path / 'out'))).read()
