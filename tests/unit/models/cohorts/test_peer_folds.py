@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.structures import DataSample
 
-from helpers.networks import distil, network
-from helpers.runs import run_config, train, with_unlabeled
+from helpers.networks import distil, shallow
+from helpers.runs import run_config, shallow_cohort, train, with_unlabeled
 from mmdckd.engine.runner.phases import train_phases
 from mmdckd.models.cohorts.batch_folds import BlindPeers
 from mmdckd.models.distillers.seen_losses import held_out_losses
@@ -23,7 +23,7 @@ FOLDS = dict(num_folds=2)
 def config(tmp_path, num_peers=2, **last):
     cfg = run_config(
         tmp_path,
-        dict(architecture=network(), num_students=1),
+        shallow_cohort(1),
         phases=[
             {
                 'model.num_students': num_peers,
@@ -34,13 +34,13 @@ def config(tmp_path, num_peers=2, **last):
                 'model.finished_peers': 'phase0',
                 'model.folds': FOLDS,
                 f'{LOSS}.collector': 'held_out',
-                'train_cfg.max_epochs': 1,
                 **last,
             },
         ],
     )
     cfg.model.distiller = copy.deepcopy(cfg.model.distiller)
     cfg.model.distiller.collective_losses.loss_dckd.gamma = 0.0
+    cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.folds = dict(type='mmdckd.FoldsHook')
     return cfg
 
@@ -133,7 +133,7 @@ def test_each_image_counts_the_same():
 def test_networks_may_say_to_which_fold_they_are_blind(cohorts):
     """In any order."""
     peers = [
-        dict(network(), pretrained=path, blind_to=fold)
+        dict(shallow(), pretrained=path, blind_to=fold)
         for path, fold in zip(exported(cohorts[0]), (2, 0, 1))
     ]
     model = distil(
@@ -183,7 +183,7 @@ def cohorts(tmp_path_factory):
     folder = tmp_path_factory.mktemp('cohorts')
     paths = []
     for folds in (dict(num_folds=3), None):
-        cfg = run_config(folder, dict(architecture=network(), num_students=3))
+        cfg = run_config(folder, shallow_cohort(3))
         cfg.model.folds = folds
         cfg.train_dataloader.batch_size = 30
         cfg.train_cfg.max_epochs = 1
@@ -226,7 +226,7 @@ HELD_OUT = dict(
 
 def taught(blind_to, **options):
     """A student of untrained peers that are blind to these folds."""
-    peers = [dict(network(), blind_to=fold) for fold in blind_to]
+    peers = [dict(shallow(), blind_to=fold) for fold in blind_to]
     return distil(1, finished_peers=peers, distiller=HELD_OUT, **options)
 
 
