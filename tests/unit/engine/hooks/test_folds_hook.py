@@ -7,9 +7,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from helpers.networks import network
 from helpers.resumed import assert_equal, final, interrupted, resumed
-from helpers.runs import loader, run_config, train
+from helpers.runs import loader, run_config, shallow_cohort, train
 from mmdckd.datasets import Digits
 from mmdckd.datasets.folds import Folds
 
@@ -22,12 +21,8 @@ DISTILLER = dict(
 
 
 def config(tmp_path, folds=None, workers=0, **kwargs):
-    cohort = dict(
-        architecture=network(),
-        num_students=3,
-        distiller=DISTILLER,
-        folds=folds or dict(graduate='student2'),
-    )
+    folds = folds or dict(graduate='student2')
+    cohort = shallow_cohort(3, distiller=DISTILLER, folds=folds)
     cfg = run_config(tmp_path, cohort, **kwargs)
     if 'train_dataloader' not in kwargs:
         cfg.train_dataloader = loader('train', indices=108)
