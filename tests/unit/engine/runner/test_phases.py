@@ -13,8 +13,7 @@ import torch
 from mmengine.config import Config
 from mmpretrain.models import ImageClassifier
 
-from helpers.networks import network
-from helpers.runs import run_config, train
+from helpers.runs import run_config, shallow_cohort, train
 from mmdckd.engine.runner.building import build_runner
 from mmdckd.engine.runner.phases import (
     last_phase,
@@ -32,9 +31,7 @@ PHASES = [
 
 
 def config(tmp_path, phases=PHASES, **kwargs):
-    cfg = run_config(
-        tmp_path, dict(architecture=network(), num_students=1), phases=phases, **kwargs
-    )
+    cfg = run_config(tmp_path, shallow_cohort(1), phases=phases, **kwargs)
     # The only peer of one student is in a phase before it.
     cfg.model.distiller.collective_losses.loss_dckd.gamma = 0.0
     return cfg
