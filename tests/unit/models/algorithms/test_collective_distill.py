@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from mmrazor.registry import MODELS as RAZOR_MODELS
 
+from helpers import resumed
 from helpers.networks import PREPROCESSOR, build, digits, distil, losses_of, network
 from mmdckd.models.algorithms.building import check_first_step
 from mmdckd.models.algorithms.exchange import Exchange
@@ -366,18 +367,8 @@ def test_equal_students_may_learn_different_things(batch, distiller, differ):
 
 
 def test_equal_students_with_dropout_may_start_equal(batch):
-    net = network()
-    net['backbone'] = dict(
-        type='VGG', depth=11, num_classes=10, norm_cfg=dict(type='BN')
-    )
-    net['neck'] = None
-    net['head'] = dict(type='ClsHead', loss=dict(type='CrossEntropyLoss'))
-    batch['inputs'] = torch.nn.functional.interpolate(
-        batch['inputs'][:2].float(), size=224
-    ).to(torch.uint8)
-    batch['data_samples'] = batch['data_samples'][:2]
     model = distil(
-        architecture=net,
+        architecture=resumed.student(),
         teacher=None,
         distiller=dict(type='mmdckd.CollectiveDistiller'),
     )
