@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from helpers.networks import network
+from helpers.networks import shallow
 from helpers.runs import DISTILLER, loader, run_config
 
 PIPELINE = [
@@ -23,7 +23,7 @@ def teacher(tmp_path_factory):
     from mmdckd.models.networks import build_network, resolve_network
 
     torch.manual_seed(3)
-    model = build_network(resolve_network(network(18, width=8), 'teacher'))
+    model = build_network(resolve_network(shallow(width=8), 'teacher'))
     model.init_weights()
     path = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
     torch.save(model.state_dict(), path)
@@ -34,7 +34,7 @@ def config(tmp_path, teacher, cached=True, pipeline=PIPELINE, **cohort):
     hook = dict(type='mmdckd.TeacherCacheHook', folder=str(tmp_path / 'logits'))
     cfg = run_config(
         tmp_path,
-        dict(dict(architecture=network(), num_students=2), **cohort),
+        dict(dict(architecture=shallow(), num_students=2), **cohort),
         custom_hooks=[hook] if cached else [],
         val_dataloader=None,
         val_cfg=None,
@@ -42,7 +42,7 @@ def config(tmp_path, teacher, cached=True, pipeline=PIPELINE, **cohort):
         train_cfg=dict(by_epoch=True, max_epochs=1),
         default_hooks=dict(exact_resume=dict(type='mmdckd.ExactResumeHook')),
     )
-    cfg.model.teacher = dict(network(18, width=8), pretrained=teacher)
+    cfg.model.teacher = dict(shallow(width=8), pretrained=teacher)
     cfg.train_dataloader = loader('train', indices=48)
     cfg.train_dataloader.dataset.pipeline = copy.deepcopy(pipeline)
     return cfg
@@ -158,7 +158,7 @@ def test_finished_peers_are_looked_up_too(tmp_path, teacher, taught):
     options = dict(
         num_students=1,
         distiller=dict(DISTILLER, collective_losses=dict(loss_dckd=loss)),
-        finished_peers=[dict(network(18, width=8), pretrained=teacher)] * 2,
+        finished_peers=[dict(shallow(width=8), pretrained=teacher)] * 2,
     )
     runs = []
     for cached in (True, False):
