@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributed.nn.functional import all_reduce
 
 from helpers.gradients import KeepGradients, dckd
-from helpers.networks import digits, distil, network
+from helpers.networks import digits, distil, network, shallow
 from helpers.processes import run_processes
 
 # float32 and another order of summation: relative to the norm of the gradient
@@ -16,8 +16,8 @@ from helpers.processes import run_processes
 TOLERANCE = 2e-5
 
 
-def without_statistics(depth=18):
-    cfg = network(depth)
+def without_statistics(width=4):
+    cfg = shallow(width)
     cfg['backbone']['norm_cfg'] = dict(type='GN', num_groups=2)
     return cfg
 
@@ -57,8 +57,8 @@ def assert_equal(one, two, tolerance=TOLERANCE):
 
 CASES = dict(
     dckd=dict(),
-    trainable_teacher=dict(teacher=without_statistics(34), teacher_trainable=True),
-    several_teachers=dict(teacher=[network(34), network(18)]),
+    trainable_teacher=dict(teacher=without_statistics(6), teacher_trainable=True),
+    several_teachers=dict(teacher=[shallow(6), shallow()]),
     non_target=dict(distiller=dckd(correlation='non_target')),
     linear=dict(distiller=dckd(collector=dict(type='linear', include_self=True))),
     lagged_peers=dict(lagged_peers=dict(interval=2)),
@@ -78,7 +78,7 @@ CASES = dict(
 
 @pytest.mark.parametrize('cfg', CASES.values(), ids=CASES)
 def test_gradients_without_batch_statistics(cfg):
-    cfg = dict(dict(architecture=without_statistics()), **cfg)
+    cfg = dict(dict(architecture=without_statistics(), teacher=shallow(6)), **cfg)
     one = gradients(0, 1, cfg)
     for two in run_processes(gradients, 2, cfg):
         assert_equal(one, two)
@@ -140,6 +140,7 @@ SYNCHRONIZED = dict(
 
 @pytest.mark.parametrize('cfg', SYNCHRONIZED.values(), ids=SYNCHRONIZED)
 def test_gradients_with_synchronized_batch_statistics(monkeypatch, cfg):
+    cfg = dict(cfg, teacher=network())
     one = gradients(0, 1, cfg)
     for part in run_processes(gradients, 2, cfg):
         # The halves have statistics of their own: it is a matter of these.
@@ -179,7 +180,7 @@ ALL_USED = dict(
 @pytest.mark.parametrize('cfg', ALL_USED.values(), ids=ALL_USED)
 def test_no_search_for_unused_parameters(cfg):
     """Three steps with ``find_unused_parameters=False``."""
-    first, second = run_processes(gradients_or_none, 2, cfg)
+    first, second = run_processes(gradients_or_none, 2, dict(cfg, teacher=network()))
     assert first == second
 
 
