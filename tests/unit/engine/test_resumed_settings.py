@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.optim import MultiStepLR, ReduceOnPlateauLR
 
-from helpers.runs import loader, run_config, train
+from helpers.runs import loader, run_config, shallow_cohort, train
 from mmdckd.engine.loops.exact_train_loops import ExactEpochTrainLoop
 from mmdckd.engine.rescheduling import fast_forward
 from mmdckd.engine.resumed_settings import compare_settings
@@ -50,6 +50,7 @@ def config(folder, epochs, schedule, **kwargs):
     """Two steps an epoch."""
     return run_config(
         folder,
+        shallow_cohort(),
         train_dataloader=loader('train', indices=64),
         val_dataloader=loader('val', indices=20),
         train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),

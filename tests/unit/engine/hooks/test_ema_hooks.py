@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from helpers.runs import run_config, top1, train
+from helpers.runs import run_config, shallow_cohort, top1, train
 
 NAMES = ['student0', 'student1']
 
@@ -27,7 +27,9 @@ NAMES = ['student0', 'student1']
     ids=['mmengine', 'ema', 'both', 'origin'],
 )
 def test_validates_the_weights_that_it_says(hook, tmp_path):
-    cfg = run_config(tmp_path, custom_hooks=[dict(hook, momentum=0.05)])
+    cfg = run_config(
+        tmp_path, shallow_cohort(), custom_hooks=[dict(hook, momentum=0.05)]
+    )
     runner = train(cfg)
     saved = torch.load(
         tmp_path / cfg.experiment_name / 'epoch_2.pth', weights_only=True

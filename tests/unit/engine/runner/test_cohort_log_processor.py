@@ -10,8 +10,8 @@ import pytest
 from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor
 
-from helpers.networks import distil, network
-from helpers.runs import run_config, train
+from helpers.networks import distil, shallow
+from helpers.runs import run_config, shallow_cohort, train
 from mmdckd.engine.runner.cohort_log_processor import CohortLogProcessor
 from mmdckd.evaluation.best_rule import BestRule
 
@@ -22,7 +22,7 @@ def config(folder, num_students=8, **kwargs):
     kwargs.setdefault('log_processor', dict(type='mmdckd.CohortLogProcessor'))
     cfg = run_config(
         folder,
-        dict(architecture=network(), num_students=num_students),
+        shallow_cohort(num_students),
         custom_hooks=[dict(type='mmdckd.CohortStatisticsHook')],
         **kwargs,
     )
@@ -154,7 +154,7 @@ def test_one_student_has_no_mean_in_validation(tmp_path):
 def test_a_network_alone_has_the_lines_of_mmengine(tmp_path):
     cfg = config(tmp_path, val_cfg=dict())
     cfg.default_hooks.checkpoint = None
-    cfg.model = network()
+    cfg.model = shallow()
     runner = train(cfg)
     assert 'best' not in lines(runner, 'train')[0]
     assert 'accuracy/top1: ' in lines(runner, 'val')[0]

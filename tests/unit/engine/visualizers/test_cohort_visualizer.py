@@ -11,7 +11,7 @@ from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
 from PIL import Image
 
-from helpers.runs import run_config, train
+from helpers.runs import run_config, shallow_cohort, train
 from mmdckd.engine.visualizers import CohortVisualizer
 from mmdckd.engine.visualizers.cohort_visualizer import group_name
 
@@ -22,6 +22,7 @@ BACKENDS = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 def run(tmp_path_factory):
     cfg = run_config(
         tmp_path_factory.mktemp('board'),
+        shallow_cohort(),
         custom_hooks=[dict(type='mmdckd.CohortStatisticsHook', image_interval=1)],
         visualizer=dict(type='mmdckd.CohortVisualizer', vis_backends=BACKENDS),
     )
