@@ -6,11 +6,20 @@ import re
 import pytest
 import torch
 
-from helpers.networks import distil, network
+from helpers.networks import distil, network, shallow
 from helpers.processes import run_processes
 from helpers.resumed import assert_equal, final
 from helpers.spread import CONNECTED, assert_close, config, load, run
 from mmdckd.cli import report
+
+
+def small(work_dir, **kwargs):
+    """The run of networks of two stages."""
+    cfg = config(work_dir, **kwargs)
+    cfg.model.architecture = shallow()
+    cfg.model.architecture.backbone.norm_cfg = dict(type='GN', num_groups=2)
+    cfg.model.teacher = shallow(width=6)
+    return cfg
 
 
 def alternate(rank, number, stopped, cohort):
@@ -25,10 +34,8 @@ def alternate(rank, number, stopped, cohort):
 def folder(tmp_path_factory):
     """Runs in one and in two processes; both are stopped and resumed, too."""
     folder = tmp_path_factory.mktemp('runs')
-    one = run(0, 1, config(folder / 'one'))
-    two = run_processes(
-        alternate, 2, config(folder / 'stopped'), config(folder / 'two')
-    )
+    one = run(0, 1, small(folder / 'one'))
+    two = run_processes(alternate, 2, small(folder / 'stopped'), small(folder / 'two'))
     return folder, one, two
 
 
@@ -71,10 +78,10 @@ def test_a_stopped_run_resumes_to_the_bit(folder):
 @pytest.mark.slow
 def test_one_process_resumes_what_two_began_and_the_other_way_round(folder, tmp_path):
     folder, *_ = folder
-    run_processes(run, 2, config(tmp_path / 'two'), 5)
-    run(0, 1, config(tmp_path / 'two'), resume=True)
-    run(0, 1, config(tmp_path / 'one'), stop=5)
-    run_processes(run, 2, config(tmp_path / 'one'), None, True)
+    run_processes(run, 2, small(tmp_path / 'two'), 5)
+    run(0, 1, small(tmp_path / 'two'), resume=True)
+    run(0, 1, small(tmp_path / 'one'), stop=5)
+    run_processes(run, 2, small(tmp_path / 'one'), None, True)
     for name in ('one', 'two'):
         assert_close(load(folder / 'one'), load(tmp_path / name))
 
@@ -151,7 +158,7 @@ def test_averages_random_images_connectors_and_mixed_precision(tmp_path):
 @pytest.mark.slow
 def test_two_processes_for_each_student(folder, tmp_path):
     folder, one, _ = folder
-    results = run_processes(run, 4, config(tmp_path), number=4)
+    results = run_processes(run, 4, small(tmp_path), number=4)
     assert_close(load(folder / 'one'), load(tmp_path))
     for name, value in one['logged'].items():
         if name.startswith(('val/', 'train/grad_norm')):
@@ -198,7 +205,7 @@ def refusals(rank, cfgs):
 def test_settings_that_need_all_students_are_refused(tmp_path):
     cfgs = {}
     for key, changes in REFUSED.items():
-        cfgs[key] = config(tmp_path / key, **changes)
+        cfgs[key] = small(tmp_path / key, **changes)
         cfgs[key].experiment_name = key
     first, second = run_processes(refusals, cfgs)
     assert first == second
