@@ -10,7 +10,7 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 
 from helpers.gradients import KeepGradients, dckd
-from helpers.networks import digits, distil, multi_label, network
+from helpers.networks import digits, distil, multi_label, network, shallow
 from helpers.processes import run_processes
 from mmdckd.models.algorithms.spreading import spread
 from mmdckd.models.cohorts.cohort_mesh import CohortMesh
@@ -46,19 +46,19 @@ CONNECTED = dict(
     ),
 )
 SMALL = dict(
-    architecture=without_statistics(network()), teacher=without_statistics(network(34))
+    architecture=without_statistics(network()), teacher=without_statistics(network())
 )
 CASES = dict(
     logits=SMALL,
-    several_teachers=dict(SMALL, teacher=[network(34), network()]),
+    several_teachers=dict(SMALL, teacher=[shallow(width=6), shallow()]),
     labels=dict(SMALL, distiller=dckd(correlation='non_target')),
     features=dict(SMALL, distiller=FEATURES),
     connectors=dict(SMALL, distiller=CONNECTED),
     no_teacher=dict(SMALL, teacher=None, distiller=dckd(alpha=0.0)),
     lagged=dict(SMALL, lagged_peers=dict(interval=2)),
-    finished=dict(SMALL, finished_peers=[network(34), network()]),
+    finished=dict(SMALL, finished_peers=[shallow(width=6), shallow()]),
     finished_alone=dict(
-        SMALL, teacher=None, distiller=dckd(alpha=0.0), finished_peers=[network()]
+        SMALL, teacher=None, distiller=dckd(alpha=0.0), finished_peers=[shallow()]
     ),
     folds=dict(
         SMALL,
@@ -76,7 +76,7 @@ CASES = dict(
     mixed=dict(
         teacher=SMALL['teacher'],
         students=dict(
-            a=without_statistics(network()), b=without_statistics(network(34))
+            a=without_statistics(network()), b=without_statistics(shallow(width=6))
         ),
     ),
 )
