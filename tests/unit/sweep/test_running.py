@@ -58,6 +58,9 @@ def sweep(tmp_path, monkeypatch):
             start = fail_once(error, start)
         monkeypatch.setattr(scheduler.Processes, 'start', start)
         monkeypatch.setattr(running, 'write_report', lambda *_: None)
+        # There is nothing to wait for.
+        clock = SimpleNamespace(sleep=lambda seconds: None)
+        monkeypatch.setattr(running, 'time', clock)
         spec = write_spec(
             tmp_path / 'spec.py',
             seeds=[0],
