@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from glyph_rendering import CHARACTERS, render_font
+from helpers import warm
 from helpers.paths import ROOT
 from mmdckd.datasets import Glyph62
 
@@ -44,7 +45,7 @@ def glyphs(tmp_path_factory):
     """The set of the fonts that come with Matplotlib."""
     out = tmp_path_factory.mktemp('glyph62')
     run = subprocess.run(
-        [sys.executable, TOOL, '--fonts', FONTS, '--out', str(out), '--jobs', '2'],
+        [warm.python(), TOOL, '--fonts', FONTS, '--out', str(out), '--jobs', '2'],
         capture_output=True,
         text=True,
     )
