@@ -107,6 +107,14 @@ def distil(num_students=2, seed=0, **cfg):
     return model
 
 
+def shallow_distil(num_students=2, seed=0, **cfg):
+    """The same of networks of two stages, in half the time."""
+    if 'students' not in cfg:
+        cfg.setdefault('architecture', shallow())
+    cfg.setdefault('teacher', shallow(6))
+    return distil(num_students, seed, **cfg)
+
+
 def digits(count=16, start=0):
     """A batch of handwritten digits as a dataloader collates it."""
     images, labels = _digits()

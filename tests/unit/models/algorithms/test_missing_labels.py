@@ -6,7 +6,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 
-from helpers.networks import dckd, digits, distil, multi_label, network
+from helpers.networks import dckd, digits, multi_label, network, shallow_distil
 
 
 def unlabeled(which=range(16), count=16):
@@ -26,8 +26,8 @@ def step(model, batch):
 @pytest.mark.parametrize('collector', ['mean', 'max', 'logit_mean'])
 def test_what_needs_no_label_trains_and_is_what_it_is_with_labels(collector):
     options = dict(calculate_student_loss=False, distiller=dckd(collector=collector))
-    with_labels = step(distil(**options), digits())
-    without = step(distil(**options), unlabeled())
+    with_labels = step(shallow_distil(**options), digits())
+    without = step(shallow_distil(**options), unlabeled())
     assert with_labels.keys() == without.keys()
     assert without['collective.student0.loss_dckd.teacher'] > 0
     for key, value in with_labels.items():
@@ -35,7 +35,7 @@ def test_what_needs_no_label_trains_and_is_what_it_is_with_labels(collector):
 
 
 def test_several_labels_too():
-    model = distil(
+    model = shallow_distil(
         architecture=multi_label(),
         teacher=multi_label(34),
         calculate_student_loss=False,
@@ -44,7 +44,7 @@ def test_several_labels_too():
 
 
 def test_no_data_samples_at_all():
-    model = distil(calculate_student_loss=False)
+    model = shallow_distil(calculate_student_loss=False)
     batch = digits()
     data = model.train().data_preprocessor(dict(inputs=batch['inputs']), True)
     losses = model(**data, mode='loss')
@@ -55,7 +55,7 @@ def test_no_data_samples_at_all():
 def test_the_task_loss_is_named(which, count):
     """By the first sample MMPretrain takes all to have labels, or none."""
     with pytest.raises(ValueError) as error:
-        step(distil(), unlabeled(which))
+        step(shallow_distil(), unlabeled(which))
     message = str(error.value)
     assert 'Invalid batch: the task loss of the students needs' in message
     assert 'model.calculate_student_loss=False' in message
@@ -65,15 +65,15 @@ def test_the_task_loss_is_named(which, count):
 @pytest.mark.parametrize('which', [[5], [0, 5], [15]])
 def test_the_images_without_a_label_are_named_and_no_others(which):
     with pytest.raises(ValueError) as error:
-        step(distil(), unlabeled(which))
+        step(shallow_distil(), unlabeled(which))
     expected = f'{len(which)} of 16 samples have none, the first is image{which[0]}.png'
     assert expected in str(error.value)
 
 
 def test_a_batch_of_which_some_have_labels_counts_as_one_without():
     options = dict(calculate_student_loss=False)
-    found = step(distil(**options), unlabeled([3, 5]))
-    expected = step(distil(**options), unlabeled())
+    found = step(shallow_distil(**options), unlabeled([3, 5]))
+    expected = step(shallow_distil(**options), unlabeled())
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, rtol=0, atol=0)
 
@@ -90,7 +90,7 @@ def test_a_batch_of_which_some_have_labels_counts_as_one_without():
     ],
 )
 def test_terms_of_dckd_are_named(cfg, term):
-    model = distil(
+    model = shallow_distil(
         calculate_student_loss=False,
         teacher=[network(34), network(34)],
         distiller=dckd(**cfg),
@@ -113,7 +113,7 @@ def test_losses_that_need_labels_are_named(cfg):
     distiller = dict(
         type='mmdckd.CollectiveDistiller', collective_losses=dict(loss_a=cfg)
     )
-    model = distil(calculate_student_loss=False, distiller=distiller)
+    model = shallow_distil(calculate_student_loss=False, distiller=distiller)
     name = cfg['type'].split('.')[1]
     with pytest.raises(
         ValueError, match=f'{name} of `distiller.collective_losses.loss_a` needs'
@@ -122,7 +122,7 @@ def test_losses_that_need_labels_are_named(cfg):
 
 
 def test_a_trained_teacher_is_named():
-    model = distil(calculate_student_loss=False, teacher_trainable=True)
+    model = shallow_distil(calculate_student_loss=False, teacher_trainable=True)
     with pytest.raises(ValueError, match='the task loss of the teacher needs'):
         step(model, unlabeled())
 
@@ -150,7 +150,7 @@ def test_a_loss_of_mmrazor_that_records_labels_is_named():
             ),
         ),
     )
-    model = distil(calculate_student_loss=False, distiller=distiller)
+    model = shallow_distil(calculate_student_loss=False, distiller=distiller)
     step(model, digits())
     with pytest.raises(
         ValueError, match="`distiller.distill_losses.loss_dkd`.*its recorder 'labels'"
@@ -158,5 +158,5 @@ def test_a_loss_of_mmrazor_that_records_labels_is_named():
         step(model, unlabeled())
     for part in ('distill_losses', 'loss_forward_mappings'):
         distiller[part].pop('loss_dkd')
-    model = distil(calculate_student_loss=False, distiller=distiller)
+    model = shallow_distil(calculate_student_loss=False, distiller=distiller)
     assert step(model, unlabeled())['distill.student0.loss_kl'] > 0

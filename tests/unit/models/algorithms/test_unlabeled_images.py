@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 
-from helpers.networks import PREPROCESSOR, digits, distil, multi_label, network
+from helpers.networks import (
+    PREPROCESSOR,
+    digits,
+    multi_label,
+    network,
+    shallow,
+    shallow_distil,
+)
 from mmdckd.models.tasks.labels import is_unlabeled, remove_labels
 
 ROWS = [1, 2, 5, 8, 9, 15]
@@ -34,7 +41,7 @@ def step(model, batch):
 
 
 def with_head(**head):
-    cfg = network()
+    cfg = shallow()
     cfg['head'].update(head)
     return cfg
 
@@ -61,11 +68,11 @@ def gradients(model, value):
 )
 def test_the_gradient_is_that_of_the_labeled_rows_alone(head, loss, memory):
     options = dict(architecture=with_head(**head), memory=memory)
-    found_model = distil(**options)
+    found_model = shallow_distil(**options)
     name = 'student.student0.loss'
     found = losses_of(found_model)[name]
 
-    model = distil(**options)
+    model = shallow_distil(**options)
     data = model.train().data_preprocessor(digits(), True)
     student = model.cohort.students['student0']
     logits = student(data['inputs'], mode='tensor')
@@ -78,8 +85,8 @@ def test_the_gradient_is_that_of_the_labeled_rows_alone(head, loss, memory):
 
 
 def test_teacher_and_peers_teach_all_images():
-    expected = losses_of(distil(), digits())
-    found = losses_of(distil())
+    expected = losses_of(shallow_distil(), digits())
+    found = losses_of(shallow_distil())
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         if key.startswith('collective.'):
@@ -89,8 +96,8 @@ def test_teacher_and_peers_teach_all_images():
 
 
 def test_a_batch_without_labels_has_no_task_loss():
-    expected = losses_of(distil(calculate_student_loss=False), digits())
-    found = losses_of(distil(), without=range(16))
+    expected = losses_of(shallow_distil(calculate_student_loss=False), digits())
+    found = losses_of(shallow_distil(), without=range(16))
     assert found.keys() == expected.keys()
     assert not any(key.startswith('student.') for key in found)
     for key, value in expected.items():
@@ -98,7 +105,7 @@ def test_a_batch_without_labels_has_no_task_loss():
 
 
 def test_a_step_trains_all_students_on_a_batch_without_labels():
-    model = distil()
+    model = shallow_distil()
     parts = {
         f'{name}.{part}': student.get_parameter(part)
         for name, student in model.cohort.items()
@@ -112,7 +119,7 @@ def test_a_step_trains_all_students_on_a_batch_without_labels():
 
 def test_after_the_step_samples_are_as_they_were():
     batch = batch_of()
-    data = distil().train().data_preprocessor(batch, True)
+    data = shallow_distil().train().data_preprocessor(batch, True)
     for i, sample in enumerate(data['data_samples']):
         assert ('gt_label' in sample) == (i in ROWS) != is_unlabeled(sample)
 
@@ -122,17 +129,17 @@ def test_soft_labels():
         data_preprocessor=dict(PREPROCESSOR, to_onehot=True),
         architecture=with_head(loss=dict(type='CrossEntropyLoss', use_soft=True)),
     )
-    found = losses_of(distil(**options))
-    expected = losses_of(distil())
+    found = losses_of(shallow_distil(**options))
+    expected = losses_of(shallow_distil())
     for name in ('student0', 'student1'):
         key = f'student.{name}.loss'
         torch.testing.assert_close(found[key], expected[key], rtol=1e-5, atol=0)
 
 
 def test_several_labels():
-    model = distil(architecture=multi_label(), teacher=multi_label(34))
+    model = shallow_distil(architecture=multi_label(), teacher=multi_label(34))
     found = losses_of(model)
-    reference = distil(architecture=multi_label(), teacher=multi_label(34))
+    reference = shallow_distil(architecture=multi_label(), teacher=multi_label(34))
     data = reference.train().data_preprocessor(digits(), True)
     logits = reference.cohort.students['student0'](data['inputs'], mode='tensor')
     labels = torch.stack(
@@ -145,7 +152,7 @@ def test_several_labels():
 
 
 def test_the_accuracy_is_of_labeled_images():
-    found = losses_of(distil(architecture=with_head(cal_acc=True, topk=(1,))))
+    found = losses_of(shallow_distil(architecture=with_head(cal_acc=True, topk=(1,))))
     (accuracy,) = found['student.student0.accuracy_top-1']
     right = float(accuracy) / 100 * len(ROWS)
     assert right == pytest.approx(round(right), abs=1e-4)
@@ -154,30 +161,31 @@ def test_the_accuracy_is_of_labeled_images():
 def test_views_of_their_own():
     batch = batch_of()
     batch['inputs'] = [batch['inputs'], batch['inputs'].flip(-1)]
-    found = losses_of(distil(views='independent'), batch)
+    found = losses_of(shallow_distil(views='independent'), batch)
     assert found['student.student1.loss'] > 0
     torch.testing.assert_close(
-        found['student.student0.loss'], losses_of(distil())['student.student0.loss']
+        found['student.student0.loss'],
+        losses_of(shallow_distil())['student.student0.loss'],
     )
 
 
 def test_a_trained_teacher_learns_from_labeled_images():
-    found = losses_of(distil(teacher_trainable=True))
-    every = losses_of(distil(teacher_trainable=True), digits())
+    found = losses_of(shallow_distil(teacher_trainable=True))
+    every = losses_of(shallow_distil(teacher_trainable=True), digits())
     assert found['teacher.loss'] > 0 and found['teacher.loss'] != every['teacher.loss']
-    none = losses_of(distil(teacher_trainable=True), without=range(16))
+    none = losses_of(shallow_distil(teacher_trainable=True), without=range(16))
     assert 'teacher.loss' not in none
 
 
 def test_a_cohort_that_is_not_taught():
-    model = distil(num_students=1, teacher=None, distiller=ALONE)
+    model = shallow_distil(num_students=1, teacher=None, distiller=ALONE)
     assert losses_of(model).keys() == {'student.student0.loss'}
     with pytest.raises(ValueError, match='the only one of this step, needs labels'):
         losses_of(model, without=range(16))
 
 
 def test_stopped_distillation():
-    model = distil()
+    model = shallow_distil()
     model.distillation_stopped = True
     assert losses_of(model).keys() == {'student.student0.loss', 'student.student1.loss'}
     with pytest.raises(ValueError, match='the only one of this step'):
@@ -188,7 +196,7 @@ def test_labels_that_are_missing_by_mistake():
     batch = batch_of()
     delattr(batch['data_samples'][REST[0]], 'unlabeled')
     with pytest.raises(ValueError, match='1 of 16 samples have none'):
-        losses_of(distil(), batch)
+        losses_of(shallow_distil(), batch)
 
 
 def test_mixed_images_are_refused():
@@ -196,14 +204,14 @@ def test_mixed_images_are_refused():
         PREPROCESSOR, batch_augments=dict(augments=[dict(type='Mixup', alpha=1.0)])
     )
     with pytest.raises(ValueError, match='Invalid `train_cfg.augments`: expected None'):
-        losses_of(distil(data_preprocessor=options))
+        losses_of(shallow_distil(data_preprocessor=options))
 
 
 def test_a_head_with_a_loss_of_its_own_is_refused():
     cfg = network()
     cfg['head'] = dict(type='ArcFaceClsHead', num_classes=10, in_channels=32)
     with pytest.raises(ValueError, match='Invalid `head`: .*got a ArcFaceClsHead'):
-        losses_of(distil(architecture=cfg))
+        losses_of(shallow_distil(architecture=cfg))
 
 
 @pytest.mark.parametrize(
@@ -229,7 +237,7 @@ def test_what_looks_at_labels_is_named(loss, term, without):
         match=f'{term} of `distiller.collective_losses.loss_a` needs labels.*'
         f'but {len(without)} of 16 samples have none',
     ):
-        losses_of(distil(distiller=distiller), without=without)
+        losses_of(shallow_distil(distiller=distiller), without=without)
 
 
 @pytest.mark.parametrize('without', [REST, range(16)])
@@ -255,10 +263,10 @@ def test_a_loss_of_mmrazor_that_looks_at_labels_is_named(without):
     with pytest.raises(
         ValueError, match="`distiller.distill_losses.loss_dkd`.*its recorder 'labels'"
     ):
-        losses_of(distil(distiller=distiller), without=without)
+        losses_of(shallow_distil(distiller=distiller), without=without)
     for part in ('distill_losses', 'loss_forward_mappings'):
         distiller[part].pop('loss_dkd')
-    every = losses_of(distil(distiller=distiller), digits())
-    found = losses_of(distil(distiller=distiller), without=without)
+    every = losses_of(shallow_distil(distiller=distiller), digits())
+    found = losses_of(shallow_distil(distiller=distiller), without=without)
     key = 'distill.student0.loss_kl'
     torch.testing.assert_close(found[key], every[key], rtol=0, atol=0)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from helpers.networks import build, dckd, digits, distil, network
+from helpers.networks import build, dckd, digits, network, shallow_distil
 from mmdckd.models.algorithms.folded_pass import predicting
 from mmdckd.models.cohorts.batch_folds import BatchFolds
 from mmdckd.models.cohorts.fold_plan import FoldPlan
@@ -130,7 +130,7 @@ def mean(said):
 def test_a_step_is_a_loop_over_the_images_that_are_seen(
     count, graduate, collector, combine
 ):
-    model = distil(
+    model = shallow_distil(
         count,
         folds=dict(num_folds=3, graduate=graduate),
         distiller=dckd(collector=collector),
@@ -154,7 +154,7 @@ def test_a_step_is_a_loop_over_the_images_that_are_seen(
 
 def test_peers_that_have_seen_an_image_are_asked_without_held_out():
     """As a cohort of those that see it, fold by fold."""
-    model = warmed(distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
+    model = warmed(shallow_distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
     data = batch([0, 0, 0, 1, 1, 0, 1, 0])
     before = copy.deepcopy(model)
     losses, data = step(model, data)
@@ -179,7 +179,7 @@ def test_a_loss_on_the_batch_is_of_the_images_that_are_seen():
         collective_losses=dict(loss_dist=dict(type='mmdckd.CohortDISTLoss')),
     )
     cfg = dict(folds=dict(num_folds=3, graduate='student3'), distiller=distiller)
-    model = warmed(distil(4, **cfg)).train()
+    model = warmed(shallow_distil(4, **cfg)).train()
     before = copy.deepcopy(model)
     losses, data = step(model, batch())
     loss = model.distiller.collective_losses.loss_dist
@@ -193,7 +193,7 @@ def test_a_loss_on_the_batch_is_of_the_images_that_are_seen():
 
 
 def test_statistics_are_of_the_images_that_are_seen():
-    model = warmed(distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
+    model = warmed(shallow_distil(4, folds=dict(num_folds=2), distiller=dckd())).train()
     before = copy.deepcopy(model)
     losses, data = step(model, batch([0, 1] * 4))
     folds = torch.tensor([0, 1] * 4)
@@ -225,7 +225,7 @@ def test_the_agreement_is_a_mean_over_images():
 
 
 def test_an_image_without_a_label_is_seen_by_all_and_taught_by_all_others():
-    model = distil(
+    model = shallow_distil(
         3,
         folds=dict(num_folds=2, graduate='student2'),
         distiller=dckd(collector='held_out', gamma=0.0, alpha=0.0),
@@ -260,7 +260,7 @@ def test_a_student_never_learns_from_its_fold(memory):
     """Bit for bit, in weights and in statistics: the run that never saw it."""
 
     def trained(blank):
-        model = distil(
+        model = shallow_distil(
             3,
             folds=dict(num_folds=2, graduate='student2'),
             # Of the teacher alone: what peers say of other images would differ.
@@ -298,7 +298,7 @@ def test_a_student_never_learns_from_its_fold(memory):
 def test_asking_changes_nothing_but_the_target():
     """Modes, statistics, random numbers and gradients stay."""
     students = dict(architecture=network())
-    model = distil(
+    model = shallow_distil(
         3,
         folds=dict(graduate='student2'),
         distiller=dckd(collector='held_out'),
@@ -323,7 +323,9 @@ def test_asking_changes_nothing_but_the_target():
 
 @pytest.mark.parametrize('number', [1, 2])
 def test_several_images_are_predicted_with_their_own_statistics(number):
-    model = warmed(distil(2, folds=dict(), distiller=dckd(collector='held_out')))
+    model = warmed(
+        shallow_distil(2, folds=dict(), distiller=dckd(collector='held_out'))
+    )
     student = model.cohort.students['student0'].train()
     images = model.data_preprocessor(batch([0, 1]), True)['inputs'][:number].double()
     before = copy.deepcopy(student)
@@ -350,7 +352,7 @@ def test_predicting_waits_for_no_other_process(monkeypatch):
 
 
 def test_best_and_first_prediction_are_those_of_a_graduate():
-    model = distil(3, folds=dict(graduate='student2'))
+    model = shallow_distil(3, folds=dict(graduate='student2'))
     assert model.cohort.deployed == ['student2']
     data = model.data_preprocessor(digits(4), False)
     model.eval()
@@ -360,7 +362,7 @@ def test_best_and_first_prediction_are_those_of_a_graduate():
 
 
 def test_the_summary_says_who_is_asked():
-    model = distil(
+    model = shallow_distil(
         4, folds=dict(graduate='student3'), distiller=dckd(collector='held_out')
     )
     loss = model.distiller.collective_losses.loss_dckd
@@ -545,7 +547,7 @@ def test_plans_that_cannot_be(folds, message):
 )
 def test_what_folds_do_not_go_with(cfg, message):
     with pytest.raises(ValueError, match=message):
-        distil(2, **{'folds': dict(), **cfg})
+        shallow_distil(2, **{'folds': dict(), **cfg})
 
 
 @pytest.mark.parametrize(
@@ -559,14 +561,16 @@ def test_what_folds_do_not_go_with(cfg, message):
 def test_the_students_that_see_an_image_have_no_weights_by_member(collector):
     message = r'loss_dckd`: .*all peers alike, as `model.folds`.*Collector\.'
     with pytest.raises(ValueError, match=message):
-        distil(3, folds=dict(), distiller=dckd(collector=collector))
-    distil(3, folds=dict(), distiller=dckd(collector=collector, beta=0.0))
+        shallow_distil(3, folds=dict(), distiller=dckd(collector=collector))
+    shallow_distil(3, folds=dict(), distiller=dckd(collector=collector, beta=0.0))
 
 
 def test_images_without_labels_may_count_by_agreement():
     held_out = dict(type='held_out', collector='agreement')
-    model = distil(3, folds=dict(), distiller=dckd(collector=held_out)).train()
-    plain = distil(3, folds=dict(), distiller=dckd(collector='held_out')).train()
+    model = shallow_distil(3, folds=dict(), distiller=dckd(collector=held_out)).train()
+    plain = shallow_distil(
+        3, folds=dict(), distiller=dckd(collector='held_out')
+    ).train()
     key = 'collective.student0.loss_dckd.collective'
     for folds, without in ([0, 1, 2] * 2, ()), ([0, 1, 2, -1, -1, -1], (3, 4, 5)):
         losses = [
@@ -577,13 +581,15 @@ def test_images_without_labels_may_count_by_agreement():
 
 
 def test_a_sample_without_a_fold_is_named():
-    model = distil(2, folds=dict(), distiller=dckd(beta=0.0))
+    model = shallow_distil(2, folds=dict(), distiller=dckd(beta=0.0))
     with pytest.raises(ValueError, match='Invalid batch: .*mmdckd.FoldsHook'):
         model.loss(**model.data_preprocessor(digits(4), True))
 
 
 def test_the_target_is_float32_under_autocast():
-    model = distil(3, folds=dict(), distiller=dckd(collector='held_out')).train()
+    model = shallow_distil(
+        3, folds=dict(), distiller=dckd(collector='held_out')
+    ).train()
     data = model.data_preprocessor(batch([0, 1, 2] * 2), True)
     with torch.autocast('cpu', torch.bfloat16):
         losses = model.loss(**data)
@@ -615,7 +621,9 @@ class FormerAutocast(TorchFunctionMode):
 
 
 def test_asking_in_mixed_precision_takes_no_gradients_away(monkeypatch):
-    model = distil(2, folds=dict(), distiller=dckd(collector='held_out')).train()
+    model = shallow_distil(
+        2, folds=dict(), distiller=dckd(collector='held_out')
+    ).train()
     data = model.data_preprocessor(batch([0, 1] * 4), True)
     autocast = FormerAutocast()
     monkeypatch.setattr(torch, 'clear_autocast_cache', autocast.kept.clear)
@@ -629,7 +637,7 @@ def test_asking_in_mixed_precision_takes_no_gradients_away(monkeypatch):
 def test_students_with_different_folds_may_start_equal():
     def start_equal(num_folds):
         folds = dict(num_folds=num_folds)
-        model = distil(4, folds=folds, distiller=dckd(alpha=0.0), teacher=None)
+        model = shallow_distil(4, folds=folds, distiller=dckd(alpha=0.0), teacher=None)
         first, *others = model.cohort.students.values()
         for student in others:
             student.load_state_dict(first.state_dict())
