@@ -6,8 +6,8 @@ import copy
 import torch
 from mmengine.runner import Runner
 
-from helpers.networks import network
-from helpers.resumed import SHALLOW, end_workers, student
+from helpers.networks import shallow
+from helpers.resumed import end_workers, student
 from helpers.runs import loader, run_config
 
 PIPELINE = [
@@ -22,14 +22,12 @@ PIPELINE = [
     dict(type='PackInputs'),
 ]
 MIX = dict(augments=[dict(type='Mixup', alpha=1.0), dict(type='CutMix', alpha=1.0)])
-TEACHER = network(18, width=4)
-TEACHER['backbone'].update(SHALLOW)
-TEACHER['head']['in_channels'] = 8
+TEACHER = shallow()
 #: The batches that the teacher sees in a run that stores logits: 2 images that
-#: tell the number of classes, and 72 images in two epochs.
-FIRST = [2, *[32, 32, 8] * 2]
+#: tell the number of classes, and 20 images in two epochs.
+FIRST = [2, *[8, 8, 4] * 2]
 #: And in a run that finds all of them: one batch is compared.
-FOUND = [2, 32]
+FOUND = [2, 8]
 
 
 def save_teacher(folder):
@@ -66,7 +64,7 @@ def config(tmp_path, teacher, cached=True, epochs=2, mix=None, save=99, **option
         ),
     )
     cfg.model.teacher = dict(TEACHER, pretrained=teacher)
-    cfg.train_dataloader = loader('train', indices=72)
+    cfg.train_dataloader = dict(loader('train', indices=20), batch_size=8)
     cfg.train_dataloader.dataset.pipeline = copy.deepcopy(PIPELINE)
     if mix:
         cfg.data_preprocessor.batch_augments = copy.deepcopy(mix)

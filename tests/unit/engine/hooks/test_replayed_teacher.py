@@ -53,7 +53,7 @@ def test_batches_that_are_mixed_differently_later(tmp_path, teacher, first):
     run(cached=True, switched=False)
     found, seen = run(cached=True, switched=True)
     # Those of the first epoch are found; one batch of these is compared.
-    assert seen == [2, 32, 32, 32, 8] and equal(found, plain)
+    assert seen == [2, 8, 8, 8, 4] and equal(found, plain)
     again, seen = run(cached=True, switched=True)
     assert seen == FOUND and equal(again, plain)
 
@@ -74,7 +74,7 @@ def test_a_resumed_run_is_the_same(tmp_path, teacher):
     cfg.experiment_name += '_resumed'
     resumed, seen = train(cfg)
     # Of the second epoch's batches, one was computed before.
-    assert seen == [2, 32, 8] and equal(resumed, whole)
+    assert seen == [2, 8, 4] and equal(resumed, whole)
 
 
 def test_another_seed_has_other_files(tmp_path, teacher):
@@ -106,7 +106,7 @@ def test_what_logits_depend_on_is_in_the_name_of_the_folder(tmp_path, teacher):
         {},
         {'model.teacher.pretrained': other},
         {'data_preprocessor.mean': [60.0, 80.0, 100.1]},
-        {'train_dataloader.dataset.indices': 71},
+        {'train_dataloader.dataset.indices': 19},
         {'optim_wrapper.type': 'mmdckd.CPUAmpOptimWrapper'},
         {'model.channels_last': True},
         {'randomness.seed': 2},
@@ -134,11 +134,11 @@ def test_the_first_passes_again(tmp_path, teacher):
     run = config(tmp_path, teacher, epochs=3)
     run.custom_hooks[0].epochs = 1
     _, seen = train(run)
-    assert seen == [2, 32, 32, 8, 32]
+    assert seen == [2, 8, 8, 4, 8]
     assert len(list((tmp_path / 'logits').glob('*/*.logits'))) == 1
     # They are those of a run that does not repeat them.
     _, seen = train(config(tmp_path, teacher))
-    assert seen == [2, 32, 32, 32, 8]
+    assert seen == [2, 8, 8, 8, 4]
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_the_largest_logits_alone(tmp_path, teacher):
     whole, seen = train(config(tmp_path, teacher))
     assert seen == FIRST and not equal(whole, first)
     sizes = [path.stat().st_size for path in (tmp_path / 'logits').glob('*/0-0.logits')]
-    # 96 places of 12 bytes, and 3 x (2 + 2) + 4 bytes or 10 x 2 bytes.
-    assert sorted(sizes) == [96 * 28, 96 * 32]
+    # 24 places of 12 bytes, and 3 x (2 + 2) + 4 bytes or 10 x 2 bytes.
+    assert sorted(sizes) == [24 * 28, 24 * 32]
 
 
 def test_a_run_by_iterations(tmp_path, teacher):
@@ -191,7 +191,7 @@ def test_a_run_by_iterations(tmp_path, teacher):
         return cfg
 
     first, seen = train(by_iteration())
-    assert seen == [2, *[32] * 5]
+    assert seen == [2, *[8] * 5]
     again, seen = train(by_iteration())
     assert seen == FOUND and equal(again, first)
 
