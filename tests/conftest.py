@@ -11,7 +11,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-from helpers.speed import do_once, freeze  # noqa: E402
+from helpers import speed  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -69,7 +69,7 @@ def pytest_configure(config):
     if runs_tests:  # not in the process that only hands them out
         import mmdckd  # noqa: F401
 
-        do_once()
+        speed.do_once()
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -91,7 +91,7 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope='module', autouse=True)
 def frozen_imports():
     """Freeze what was imported to collect the tests, and by the modules before."""
-    freeze()
+    speed.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +129,13 @@ def loud_logging():
     yield
     logging.disable(disabled)
     logging.root.setLevel(level)
+
+
+@pytest.fixture(scope='module')
+def rough_figures():
+    """Spend less on figures, in a module of tests that do not look at them."""
+    with speed.rough_figures():
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -31,6 +31,8 @@ class Net(nn.Sequential):
 LOSS = 'model.distiller.collective_losses.loss_dckd'
 NET = f'python:{__name__}.Net'
 
+pytestmark = pytest.mark.usefixtures('rough_figures')
+
 
 @pytest.fixture(scope='module')
 def photos(tmp_path_factory):

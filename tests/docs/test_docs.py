@@ -51,6 +51,8 @@ NEEDS = {'howto/timm.md': 'timm', 'howto/huggingface.md': 'transformers'}
 #: What inherits from a file that a command writes, and is read by the next.
 MADE_BY_COMMANDS = ['together.py']
 
+pytestmark = pytest.mark.usefixtures('rough_figures')
+
 
 def blocks(page):
     """The fenced blocks of a page: language and text."""

@@ -1,8 +1,10 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """Spend no time on what no test is about."""
 
+import contextlib
 import functools
 import gc
+from unittest import mock
 
 
 def do_once():
@@ -14,6 +16,19 @@ def do_once():
 
     runner.collect_env = functools.cache(runner.collect_env)
     spare_repeated_work()
+
+
+@contextlib.contextmanager
+def rough_figures():
+    """Draw figures small and without a layout, which takes most of the time of a
+    report."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from mmdckd.visualization import style
+
+    layout = mock.patch.object(ConstrainedLayoutEngine, 'execute')
+    with layout, mock.patch.object(style, 'DPI', 50):
+        yield
 
 
 def freeze():

@@ -25,6 +25,8 @@ from mmdckd.report.measures import times
 TENSORS = [(torch.zeros(3, 8, 8), index % 2) for index in range(4)]
 NAMES = ['zero', 'one', 'two']
 
+pytestmark = pytest.mark.usefixtures('rough_figures')
+
 
 class Net(nn.Sequential):
     """A network as anybody writes it."""

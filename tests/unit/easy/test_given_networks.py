@@ -18,6 +18,8 @@ from mmdckd.models.backbones.given_network import reset_parameters
 DIGITS = load_digits()
 CHOSEN = np.flatnonzero(DIGITS.target < 3)[:60]
 
+pytestmark = pytest.mark.usefixtures('rough_figures')
+
 
 class Net(nn.Module):
     def __init__(self, num_classes=3, width=8):
