@@ -11,14 +11,13 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from helpers.networks import network
+from helpers.networks import shallow
 from helpers.runs import loader, run_config, train
 from mmdckd.io.latest import find_latest
 from mmdckd.registry import TRANSFORMS
 
-# Samples of the training: 3 batches of 32 and one of 4.
-SAMPLES = 100
-SHALLOW = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
+# Samples of the training: 3 batches of 16 and one of 4.
+SAMPLES = 52
 
 
 class Interrupted(Exception):
@@ -53,8 +52,7 @@ class Noise:
 
 def student():
     """A network of two stages that drops features at random."""
-    cfg = network()
-    cfg['backbone'].update(SHALLOW)
+    cfg = shallow()
     cfg['head'] = dict(
         type='StackedLinearClsHead',
         num_classes=10,
@@ -75,7 +73,9 @@ def config(work_dir, by_epoch=True, workers=0, persistent=False, **kwargs):
         dict(type='mmdckd.Noise'),
         dict(type='PackInputs'),
     ]
-    train_loader.update(num_workers=workers, persistent_workers=persistent)
+    train_loader.update(
+        batch_size=16, num_workers=workers, persistent_workers=persistent
+    )
     val_loader = loader('val', indices=60)
     val_loader['dataset']['pipeline'][0]['scale'] = 10
     ramp = dict(end=2.5) if by_epoch else dict(end=10, by_epoch=False)

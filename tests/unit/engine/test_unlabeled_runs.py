@@ -28,7 +28,7 @@ def test_without_unlabeled_images_it_is_the_same_run(tmp_path):
 
 
 @pytest.mark.slow
-# 6 epochs of 2 batches, as there are 16 labeled images in a batch of 32.
+# There are 8 labeled images in a batch of 16.
 @pytest.mark.parametrize(
     'by_epoch, workers',
     [(True, 0), (True, 2), pytest.param(False, 0, marks=pytest.mark.slow)],

@@ -46,7 +46,12 @@ def records(cfg):
 
 def long_config(work_dir, **kwargs):
     """A run that is not over before the signal comes."""
-    return config(work_dir, by_epoch=True, **{'train_cfg.max_epochs': 6, **kwargs})
+    options = {
+        'train_cfg.max_epochs': 6,
+        'train_dataloader.batch_size': 32,
+        'train_dataloader.dataset.indices': 100,
+    }
+    return config(work_dir, by_epoch=True, **{**options, **kwargs})
 
 
 @pytest.fixture(scope='module')
