@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from helpers.networks import network
 from helpers.paths import ROOT
 from helpers.resumed import assert_equal, config, final, interrupted, resumed
-from helpers.runs import loader, run_config, top1, train
+from helpers.runs import loader, run_config, shallow_cohort, top1, train
 from mmdckd.engine.hooks import WeightAverageHook
 from mmdckd.engine.norm_statistics import measure_statistics
 from mmdckd.registry import HOOKS
@@ -39,9 +39,14 @@ class Remember(Hook):
         )
 
 
+def cohort_config(work_dir, **kwargs):
+    """A run of two students and a teacher."""
+    return run_config(work_dir, shallow_cohort(), **kwargs)
+
+
 def single(work_dir, **kwargs):
     """A run of one network of MMPretrain."""
-    cfg = run_config(work_dir, **kwargs)
+    cfg = cohort_config(work_dir, **kwargs)
     cfg.model = network()
     cfg.val_cfg, cfg.test_cfg = dict(), dict()
     cfg.default_hooks.checkpoint.save_best = 'accuracy/top1'
@@ -90,7 +95,7 @@ def written(weights, average, interval, begin, momentum=0.1, warmup=2):
     ],
 )
 def test_averages_of_a_cohort(hook, expected, tmp_path):
-    _, _, weights, saved = run(run_config, tmp_path, **hook)
+    _, _, weights, saved = run(cohort_config, tmp_path, **hook)
     averages = written(weights, *expected)
     assert len(weights) == 8
     for key, value in averages.items():
@@ -113,13 +118,13 @@ def images():
     return torch.stack([dataset[i]['inputs'] for i in range(128)]).float()
 
 
-@pytest.mark.parametrize('make', [run_config, single])
+@pytest.mark.parametrize('make', [cohort_config, single])
 def test_statistics_are_those_of_the_averages(make, tmp_path):
     """Of the first layer, which sees the images: of four batches that all
     images make, the mean of the means is that of all."""
     cfg, _, _, saved = run(make, tmp_path, average='swa', begin_epoch=1)
     state = saved['state_dict']
-    prefix = FIRST if make is run_config else ''
+    prefix = FIRST if make is cohort_config else ''
     mean = torch.tensor(cfg.data_preprocessor.mean).view(3, 1, 1)
     std = torch.tensor(cfg.data_preprocessor.std).view(3, 1, 1)
     inputs = (images().flip(1) - mean) / std
@@ -153,7 +158,7 @@ class Batches(Hook):
 def test_statistics_are_of_whole_batches_of_so_many_images(validates, tmp_path):
     """In every validation, or in a test, also where no checkpoint was saved before."""
     hook = dict(type='mmdckd.WeightAverageHook', momentum=0.05, norm_images=80)
-    cfg = run_config(tmp_path, custom_hooks=[hook])
+    cfg = cohort_config(tmp_path, custom_hooks=[hook])
     if not validates:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
         cfg.default_hooks.checkpoint = None
@@ -191,7 +196,7 @@ def test_each_network_is_measured_on_its_own_view():
 
 
 def test_what_is_validated_is_what_is_saved(tmp_path):
-    cfg, runner, _, saved = run(run_config, tmp_path, momentum=0.05, norm_images=64)
+    cfg, runner, _, saved = run(cohort_config, tmp_path, momentum=0.05, norm_images=64)
     path = tmp_path / 'weights.pth'
     torch.save(saved['state_dict'], path)
     scalars = runner.message_hub.log_scalars
@@ -202,7 +207,7 @@ def test_what_is_validated_is_what_is_saved(tmp_path):
 
 
 def noisy(work_dir, **kwargs):
-    cfg = run_config(work_dir, **kwargs)
+    cfg = cohort_config(work_dir, **kwargs)
     cfg.train_dataloader.dataset.pipeline = [
         dict(type='Resize', scale=12),
         dict(type='RandomCrop', crop_size=10, padding=1),
@@ -225,7 +230,7 @@ def test_training_goes_on_as_without_it(tmp_path):
 
 
 def test_without_measuring_the_statistics_are_the_last(tmp_path):
-    *_, saved = run(run_config, tmp_path, momentum=0.05, norm_images=0)
+    *_, saved = run(cohort_config, tmp_path, momentum=0.05, norm_images=0)
     key = f'{FIRST}backbone.bn1.running_mean'
     assert torch.equal(
         saved['state_dict'][key], saved['ema_state_dict'][f'module.{key}']
@@ -234,7 +239,7 @@ def test_without_measuring_the_statistics_are_the_last(tmp_path):
 
 def test_networks_without_statistics_and_layers_in_eval_mode(tmp_path):
     """Nothing is measured of a layer that training keeps in `eval` mode."""
-    cohort = dict(architecture=network(), num_students=2)
+    cohort = shallow_cohort()
     cohort['architecture']['backbone'] = dict(
         cohort['architecture']['backbone'], norm_eval=True
     )
@@ -301,10 +306,10 @@ def test_settings_that_cannot_be(settings, message):
 @pytest.mark.parametrize('settings', [dict(begin_epoch=3), dict(begin_iter=9)])
 def test_averaging_begins_before_the_end(settings, tmp_path):
     with pytest.raises(ValueError, match='expected at most [28], the end'):
-        run(run_config, tmp_path, **settings)
+        run(cohort_config, tmp_path, **settings)
 
 
-@pytest.mark.parametrize('make', [run_config, single])
+@pytest.mark.parametrize('make', [cohort_config, single])
 @pytest.mark.parametrize('hook', [dict(momentum=0.01), dict(average='swa')])
 def test_a_test_after_training_uses_the_averages(make, hook, tmp_path):
     cfg, runner, _, _ = run(make, tmp_path / 'run', **hook)
@@ -345,7 +350,7 @@ def test_averages_start_anew_if_they_start_later(begin, tmp_path):
         hook = dict(
             type='mmdckd.WeightAverageHook', average='swa', norm_images=0, **begin
         )
-        return run_config(
+        return cohort_config(
             folder,
             train_dataloader=loader('train', indices=64),
             val_cfg=None,
