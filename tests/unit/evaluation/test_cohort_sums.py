@@ -5,7 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdckd.evaluation import MOST_CLASSES, CohortSums, correlation_distance
+from mmdckd.evaluation import (
+    MOST_CLASSES,
+    CohortSums,
+    cohort_sums,
+    correlation_distance,
+)
 
 NAMES = ['main', 'peer', 'wide', 'ensemble', 'teacher']
 STUDENTS = NAMES[:3]
@@ -40,6 +45,7 @@ def test_agreement_is_counted_image_by_image():
             assert sums.agreement[i, j] == pytest.approx(
                 float((top[one] == top[other]).float().mean())
             )
+    np.testing.assert_array_equal(sums.arrays()['agreement'], sums.agreement)
     scalars = sums.scalars()
     pairs = [('main', 'peer'), ('main', 'wide'), ('peer', 'wide')]
     assert scalars['cohort/agreement'] == pytest.approx(
@@ -78,6 +84,44 @@ def test_without_teacher_nothing_is_of_it():
     scalars = sums_of(scores, labels, ()).scalars()
     assert 'cohort/agreement' in scalars and 'main/nll' in scalars
     assert not any('distance' in key or 'right' in key for key in scalars)
+
+
+def test_the_first_teacher_is_found_by_its_name():
+    scores, labels = predictions()
+    expected = sums_of(scores, labels).scalars()
+    # Before the students, and with another one behind.
+    moved = {'teacher': scores['teacher'], **scores, 'other': scores['main']}
+    found = sums_of(moved, labels, ('teacher', 'other')).scalars()
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+    # One that does not predict is none.
+    del scores['teacher']
+    assert sums_of(scores, labels).scalars() == sums_of(scores, labels, ()).scalars()
+
+
+def test_every_sum_is_of_all_processes(monkeypatch):
+    """Of two with the same images: counts double, and no rate changes."""
+    monkeypatch.setattr(cohort_sums, 'all_reduce', lambda tensor: tensor.mul_(2))
+    scores, labels = predictions()
+    sums = sums_of(scores, labels)
+    sums.add_target('target', scores['main'][None], labels)
+    scalars, arrays = sums.scalars(), sums.arrays()
+    sums.reduce()
+    assert sums.scalars() == pytest.approx(scalars)
+    for key, array in sums.arrays().items():
+        if key in ('confusion', 'bins'):
+            np.testing.assert_allclose(array, 2 * arrays[key])
+        else:
+            np.testing.assert_array_equal(array, arrays[key])
+
+
+def test_the_temperature_is_that_which_is_recorded():
+    scores, labels = predictions()
+    sums = CohortSums(['main'], tau=2.0)
+    sums.add(dict(main=scores['main']), labels)
+    soft = (scores['main'].log() / 2).softmax(1)
+    entropy = float(torch.special.entr(soft).sum(1).mean())
+    assert sums.arrays()['tau'] == 2.0
+    assert sums.scalars()['main/soft_entropy'] == pytest.approx(entropy)
 
 
 def test_targets_are_members_that_only_have_soft_statistics():
