@@ -11,7 +11,7 @@ from mmdckd.console.calm_console import open_console, print_line
 
 from .arguments import add_run_arguments, command_parser
 from .data_arguments import add_data_arguments, check_data_arguments, distill_folder
-from .device import use_device
+from .device import hide_gpus, use_device
 from .errors import check_file, one_error_line
 from .preemption import exit_when_told
 from .quick_imports import import_toolbox
@@ -96,6 +96,7 @@ def parse_args(
 
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
+    hide_gpus(argv)  # before torch is imported
     args = parse_args(argv, prog)
     exit_when_told()  # before the slow imports
     if args.data:

@@ -267,3 +267,22 @@ def test_the_cpu_where_there_is_a_gpu(monkeypatch):
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
     use_device('cpu')
     assert os.environ['CUDA_VISIBLE_DEVICES'] == ''
+
+
+@pytest.mark.parametrize('device', [['--device', 'cpu'], ['--device=cpu']])
+def test_gpus_are_hidden_before_torch_is_imported(monkeypatch, device):
+    """The console, or an argument, imported it first, so that a GPU was used."""
+    seen = []
+
+    def note(*args):
+        seen.append(os.environ['CUDA_VISIBLE_DEVICES'])
+        raise SystemExit
+
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
+    monkeypatch.setattr('mmengine.config.DictAction', note)
+    monkeypatch.setattr('mmdckd.cli.train.open_console', note)
+    for others in (['--cfg-options', 'a=1'], []):
+        os.environ['CUDA_VISIBLE_DEVICES'] = '0'
+        with pytest.raises(SystemExit):
+            main(['--data', 'x', '--student', 'x', *others, *device])
+    assert seen == ['', '']
