@@ -151,7 +151,10 @@ def check_phases(cfg: Config) -> None:
 
 def check_scope(scope: Any) -> None:
     """Exit if the default scope is not a package."""
-    if not isinstance(scope, str) or not (scope in MODELS.children or find_spec(scope)):
+    known = isinstance(scope, str) and (
+        scope in MODELS.children or (scope.isidentifier() and find_spec(scope))
+    )
+    if not known:
         raise SystemExit(
             'error: Invalid `default_scope`: expected the name of an installed '
             f"package, got {scope!r}. Most configs set `default_scope='mmpretrain'`."

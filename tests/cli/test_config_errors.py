@@ -191,6 +191,12 @@ def test_a_key_that_nothing_reads():
     check_keys(Config(dict(model={}, optim_wraper={}, optim_wrapper={})))
 
 
+@pytest.mark.parametrize('scope', ['', '.', 'no.package', 'mmpretrian'])
+def test_a_scope_that_is_no_package(scope):
+    with pytest.raises(SystemExit, match=f'`default_scope`: .* got {scope!r}'):
+        check_keys(Config(dict(model={}, default_scope=scope)))
+
+
 @pytest.mark.parametrize(
     'key, name',
     [
