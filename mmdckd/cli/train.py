@@ -96,9 +96,9 @@ def parse_args(
 
 @one_error_line()
 def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd train') -> None:
+    exit_when_told()  # before the slow imports, some of them for the arguments
     hide_gpus(argv)  # before torch is imported
     args = parse_args(argv, prog)
-    exit_when_told()  # before the slow imports
     if args.data:
         print_line(f'Reading the images in {args.data}')  # imports take seconds
     with open_console(args.verbose) as console:

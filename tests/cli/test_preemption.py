@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helpers.commands import call, free_port, run_tool, scalars, start
+from mmdckd.cli import train
 
 DML = osp.join('configs', 'dml', 'dml_r18_digits.py')
 PLAIN = osp.join('configs', 'plain', 'plain_r18_digits.py')
@@ -46,6 +47,18 @@ def test_before_the_training_begins_it_says_resume_me_too(tmp_path, number, seco
     assert process.returncode == 75, printed
     assert f'Interrupted by {number.name}' in printed
     assert 'Traceback' not in printed
+
+
+def test_it_is_heeded_before_the_arguments_are_parsed(monkeypatch):
+    """Those of `--cfg-options` import the toolbox, which takes seconds."""
+
+    def told():
+        raise SystemExit(75)
+
+    monkeypatch.setattr(train, 'exit_when_told', told)
+    monkeypatch.setattr('mmengine.config.DictAction', None)
+    with pytest.raises(SystemExit, match='^75$'):
+        train.main([PLAIN, '--cfg-options', 'a=1'])
 
 
 WAIT = """
