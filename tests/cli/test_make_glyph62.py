@@ -94,6 +94,15 @@ def test_no_relatives_in_two_splits(glyphs):
     assert len(splits) > 5
 
 
+def test_splits_are_those_of_the_published_set():
+    """Others would train on fonts on which published results are tested."""
+    from make_glyph62 import split_of
+
+    families = ('Alegreya', 'Hack', 'Tuffy Sans', 'tuffy', 'Wine', 'Arimo')
+    splits = ['train', 'val', 'val', 'val', 'test', 'test']
+    assert list(map(split_of, families)) == splits
+
+
 def test_manifest_tells_how_to_make_the_set_again(glyphs):
     _, manifest, arrays, _ = glyphs
     for font in manifest['fonts']:

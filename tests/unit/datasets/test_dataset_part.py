@@ -64,6 +64,13 @@ def test_decoded_images_become_those_of_files():
     np.testing.assert_array_equal(same['img'], PIXELS)
 
 
+def test_its_own_class_names_come_first():
+    names = tuple('abcdefghij')
+    part = DatasetPart(dict(type=Digits), metainfo=dict(classes=names))
+    assert part.metainfo['classes'] == names
+    assert DatasetPart(dict(type=Digits)).CLASSES == Digits.METAINFO['classes']
+
+
 def test_the_split_is_that_of_the_first_release():
     # Another one would validate a run that goes on with its training images.
     labels = np.array([0, 1] * 10)

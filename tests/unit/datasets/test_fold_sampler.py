@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler
+from mmengine.structures import BaseDataElement
 from torch.utils.data import BatchSampler
 
 from mmdckd.datasets import Digits
 from mmdckd.datasets.fold_sampler import FoldSampler
 from mmdckd.datasets.folded_pipeline import FoldedPipeline
-from mmdckd.datasets.folds import Folds
+from mmdckd.datasets.folds import Folds, image_identity
 from mmdckd.engine.loops.seeded_batches import SeededBatches
 
 
@@ -90,3 +91,17 @@ def test_a_sample_knows_its_fold(indices):
     other.pipeline = FoldedPipeline(other.pipeline, folds, [])
     assert other[0]['data_samples'].fold == -1
     assert len(digits.pipeline.transforms) == 1
+
+
+def test_a_fold_is_that_of_the_image_before_it_is_transformed():
+    info = dict(img_path='/data/cat/0.png')
+    folds = Folds([image_identity(info, ['/data']), 1], [0, 0], 2, 0)
+
+    def transform(results):
+        results['img_path'] = 'another'
+        return dict(data_samples=BaseDataElement())
+
+    packed = FoldedPipeline(transform, folds, ['/data'])(dict(info))
+    assert packed['data_samples'].fold == folds.folds[0]
+    # An image that a transform skips.
+    assert FoldedPipeline(lambda results: None, folds, [])(info) is None

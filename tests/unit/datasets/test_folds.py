@@ -1,4 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
+import os.path as osp
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -7,7 +10,13 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmpretrain.datasets import CustomDataset
 
 from mmdckd.datasets import DatasetPart, Digits, WrongLabels
-from mmdckd.datasets.folds import Folds, fold_table, image_identity
+from mmdckd.datasets.folds import (
+    Folds,
+    fold_table,
+    image_identity,
+    image_roots,
+    image_source,
+)
 
 
 @st.composite
@@ -96,6 +105,42 @@ def test_identities_are_those_of_the_first_release():
     assert image_identity(dict(img=img)) == 11223258736299171171
     info = dict(img_path='/data/photos/cat/0.png')
     assert image_identity(info, ['/data/photos']) == 8392267091375964282
+
+
+def test_the_path_of_an_image_is_that_below_its_own_folder(monkeypatch, tmp_path):
+    info = dict(img_path='/data/photos/cat/0.png')
+    identity = image_identity(info, ['/data/photos'])
+    roots = ['/data', '/data/photos', '/data/photos/cat/0']
+    assert image_identity(info, roots) == identity
+    # The name of this one only begins like that of a folder above.
+    assert image_identity(info, ['/data/photo']) == image_identity(info)
+    monkeypatch.chdir(tmp_path)
+    for key, value in (('data_root', 'a'), ('data_prefix', dict(img_path='a'))):
+        roots = image_roots(SimpleNamespace(**{key: value}))
+        assert roots == [str(tmp_path / 'a')]
+        info = dict(img_path=osp.join('a', 'cat', '0.png'))
+        assert image_identity(info, roots) == identity
+
+
+def test_a_source_is_a_file_or_all_but_the_label(tmp_path):
+    path, link = tmp_path / 'a.png', tmp_path / 'b.png'
+    link.symlink_to(path)
+    one, other = (image_source(dict(img_path=str(each))) for each in (path, link))
+    assert one == other
+    info = dict(img=np.arange(4).reshape(2, 2), font=3, gt_label=0, sample_idx=0)
+    same = dict(info, gt_label=1, gt_score=[0, 1], sample_idx=9)
+    assert image_source(info) == image_source(same)
+    for change in (dict(font=4), dict(img=np.zeros((2, 2)))):
+        assert image_source(info) != image_source({**info, **change})
+
+
+def test_an_unknown_image_has_no_fold():
+    folds = Folds([2, 4, 6, 8], [0, 0, 1, 1], 2, 0)
+    assert [folds.fold_of(identity) for identity in (1, 5, 9)] == [None] * 3
+    assert [folds.fold_of(identity) for identity in (2, 8)] == [
+        folds.folds[0],
+        folds.folds[3],
+    ]
 
 
 def test_a_class_with_too_few_images_is_named():

@@ -36,6 +36,8 @@ def test_parts_are_stratified_and_share_nothing(photos):
     assert train.metainfo['classes'] == val.metainfo['classes'] == ('cat', 'dog')
     paths = {each['img_path'] for part in (train, val) for each in part}
     assert len(paths) == 20 == len(ImageFolder(str(photos)))
+    more = ImageFolder(str(photos), 'val', val_ratio=0.4)
+    assert np.bincount([each['gt_label'] for each in more]).tolist() == [4, 4]
 
 
 def test_the_split_follows_the_content(photos, tmp_path):
@@ -53,6 +55,10 @@ def test_the_split_is_that_of_the_first_release(tmp_path):
     (tmp_path / 'a').write_bytes(b'content')
     digest = file_digest(str(tmp_path / 'a'), 3)
     assert digest.hex() == '6a4ca7c579de82096bb3a5ce0fe4aa77'
+    # Of the whole file.
+    (tmp_path / 'a').write_bytes(bytes(2**21))
+    (tmp_path / 'b').write_bytes(bytes(2**21) + b'1')
+    assert len({file_digest(str(tmp_path / name)) for name in 'ab'}) == 2
     digests = {'a': b'4', 'b': b'1', 'c': b'3', 'd': b'1', 'e': b'2'}
     assert validation_part(digests, 0.2) == {'b', 'd'}
     assert validation_part(digests, 0.6) == {'b', 'd', 'e'}

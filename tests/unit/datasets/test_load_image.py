@@ -48,6 +48,22 @@ def test_a_whole_image_is_what_mmcv_loads(ending, to_float32, tmp_path):
         assert ours[key] == theirs[key]
 
 
+def test_it_reads_and_decodes_as_it_is_told(tmp_path, monkeypatch):
+    asked = []
+
+    def note(result):
+        return lambda source, **options: asked.append(options) or result
+
+    path = written(tmp_path, 'png')
+    monkeypatch.setattr('mmengine.fileio.get', note(path.read_bytes()))
+    monkeypatch.setattr('mmcv.imfrombytes', note(PHOTO))
+    where = dict(backend='local')
+    LoadImage(
+        color_type='grayscale', imdecode_backend='pillow', backend_args=where
+    ).transform(dict(img_path=str(path)))
+    assert asked == [dict(backend_args=where), dict(flag='grayscale', backend='pillow')]
+
+
 @pytest.fixture(scope='module', params=ENDINGS)
 def content(request, tmp_path_factory):
     return written(tmp_path_factory.mktemp('image'), request.param).read_bytes()

@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import chain, islice
 
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mmengine.dataset import DefaultSampler, InfiniteSampler
@@ -173,6 +174,11 @@ def test_real_batches_are_marked():
         dict(type='mmdckd.Digits', split='val', indices=6, pipeline=pipeline),
     )
     assert len(dataset) == 12 and dataset.metainfo['classes'] == tuple('0123456789')
+    # The indices of unlabeled images follow those of the labeled ones.
+    for index in (0, 5):
+        expected = dataset.unlabeled.dataset[index]['inputs']
+        assert torch.equal(dataset[12 + index]['inputs'], expected)
+        assert dataset.get_data_info(12 + index)['sample_idx'] == index
     loader = DataLoader(
         dataset,
         batch_sampler=MixedBatchSampler(DefaultSampler(dataset), 6, 0.5),

@@ -68,3 +68,11 @@ def test_only_none_and_wrappers_inside_are_refused():
         WithoutFold(Digits(), num_folds=4, only=True)
     with pytest.raises(TypeError, match='got a RepeatDataset'):
         WithoutFold(RepeatDataset(Digits(), 2), num_folds=4, fold=0)
+
+
+def test_a_broken_image_is_not_replaced_in_a_test():
+    digits = Digits(num_images=40, pipeline=[EveryThirdBroken()], test_mode=True)
+    blind = WithoutFold(digits, num_folds=2)
+    assert blind[3]['sample_idx'] == 3
+    with pytest.raises(Exception, match='Test time'):
+        blind[1]

@@ -7,10 +7,12 @@ import torch
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
+from torch.nn.functional import interpolate
 from torch.utils.data import Dataset, IterableDataset
 
 from mmdckd.datasets import Digits
 from mmdckd.datasets.load_image import LoadImage
+from mmdckd.datasets.pair_dataset import PairDataset
 from mmdckd.datasets.pictures import as_bgr
 from mmdckd.easy.source import read_source
 from mmdckd.io.given import giving
@@ -82,6 +84,20 @@ def build(source, part):
     config = getattr(source, part)
     with giving(source.objects), DefaultScope.overwrite_default_scope('mmpretrain'):
         return DATASETS.build(config)
+
+
+@pytest.mark.parametrize('shape, size', [((12, 8), None), ((12, 8), 12), ((9, 6), 4)])
+def test_tensors_of_another_size(shape, size):
+    image = torch.rand(3, *shape)
+    with giving(dict(pairs=([(image, 0)], np.zeros(1, int)))):
+        sample = PairDataset('pairs', size=size)[0]
+    if size is not None:
+        shape = (size, size)
+        # Averaged, as an image is that a transform makes smaller.
+        image = interpolate(image[None], shape, mode='bilinear', antialias=True)[0]
+    assert torch.equal(sample['inputs'], image)
+    assert sample['data_samples'].img_shape == shape
+    assert sample['data_samples'].ori_shape == shape
 
 
 @pytest.mark.parametrize('form', FORMS)

@@ -150,6 +150,7 @@ def test_a_line_that_is_no_object_is_named(line, tmp_path):
         dict(images=np.zeros((1, 4), np.uint8)),
         dict(images=np.zeros((1, 4, 4))),
         dict(fonts=np.array([None])),
+        dict(fonts=np.array([0, 1])),
     ],
 )
 def test_a_split_of_glyphs_that_is_none_is_named(changes, tmp_path):

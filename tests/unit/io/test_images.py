@@ -81,6 +81,13 @@ def test_limits_can_be_set(tmp_path):
     path.write_bytes(whole(20, 20))
     with pytest.raises(OSError, match=r'a\.png.*20 x 20 pixels, more than 399'):
         LoadImage(max_pixels=399).transform(dict(img_path=str(path)))
+    with pytest.raises(OSError, match=r'a\.png.* it has \d+ bytes'):
+        LoadImage(max_pixels=1).transform(dict(img_path=str(path)))
+    path.write_bytes(whole(500, 2))
+    image = LoadImage(max_aspect=250).transform(dict(img_path=str(path)))['img']
+    assert image.shape == (2, 500, 3)
+    with pytest.raises(OSError, match='more than 249 times the other'):
+        LoadImage(max_aspect=249).transform(dict(img_path=str(path)))
     with pytest.raises(ValueError, match='Invalid `max_aspect`'):
         LoadImage(max_aspect=0.5)
 
