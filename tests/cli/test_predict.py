@@ -8,14 +8,16 @@ import struct
 import sys
 import zlib
 from collections import Counter
+from types import SimpleNamespace
 
 import mmcv
 import pytest
+import torch
 from PIL import Image
 
 from helpers import warm
 from helpers.commands import call, run_tool
-from mmdckd.cli.predict import main
+from mmdckd.cli.predict import main, picture_path, top_of
 from mmdckd.datasets import Digits
 from mmdckd.export import export_student
 from mmdckd.inference import Predictor
@@ -191,6 +193,44 @@ def test_a_csv_file_of_files_keeps_the_table(student, images, tmp_path, capsys):
     assert lines[0].split() == ['image', 'class', 'score']
     assert lines[1].split()[:2] == [row['path'], row['class']]
     assert len(lines) == 3 and 'unsure' not in ''.join(lines)
+    assert float(row['probability_2']) <= float(row['probability'])
+
+
+def test_a_picture_has_no_longer_name_than_a_file_may(tmp_path):
+    taken = set()
+    paths = [picture_path(str(tmp_path), 'é' * 120 + '.png', taken) for _ in range(2)]
+    stems = [os.path.basename(path)[: -len('.png')] for path in paths]
+    assert stems == ['é' * 100, 'é' * 100 + '-2']
+
+
+def test_at_least_two_classes_are_kept_if_there_are_two():
+    predictor = SimpleNamespace(name_of='abc'.__getitem__)
+    kept = [
+        [name for name, _ in top_of(predictor, torch.tensor(scores), topk)]
+        for scores, topk in (([0.1, 0.7, 0.2], 1), ([0.1, 0.9], 5), ([1.0], 5))
+    ]
+    assert kept == [['b', 'c'], ['b', 'a'], ['a']]
+
+
+def test_a_file_beside_a_folder_is_in_the_summary(student, images, tmp_path, capsys):
+    file = tmp_path / '0.png'
+    shutil.copy(images / '0.png', file)
+    predict(student.checkpoint, file, images / 'more', '--csv', tmp_path / 'x.csv')
+    printed = capsys.readouterr().out
+    assert printed.startswith('class ') and '2 images in' in printed
+
+
+def test_of_images_with_too_many_pixels_nothing_is_told(
+    student, images, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for place, file in (('0.png', '0.png'), ('more', 'more/0.png')):
+        limit = ('--max-pixels', 63, '--on-broken', 'skip')
+        predict(student.checkpoint, images / place, *limit)
+        printed = capsys.readouterr()
+        assert not printed.out and not list(tmp_path.iterdir())
+        said = f'cannot read {images / file}: it has 8 x 8 pixels, more than 63'
+        assert said in printed.err
 
 
 def test_a_device_is_no_file_to_replace(student, images, tmp_path, monkeypatch):
@@ -383,6 +423,8 @@ def test_pictures_never_replace_the_images(student, images, tmp_path):
         assert (tmp_path / name).read_bytes() == digit
     drawn = sorted(path.name for path in tmp_path.glob('*-2.png'))
     assert drawn == ['0-2.png', '1-2.png', 'link-2.png']
+    # The image, and the line of one class.
+    assert Image.open(tmp_path / drawn[0]).size == (360, 360 + 26)
 
 
 @pytest.mark.parametrize(

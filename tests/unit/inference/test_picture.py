@@ -32,6 +32,30 @@ def test_the_image_is_above_and_each_class_has_a_bar(image):
     assert bar(picture, 2) == pytest.approx(0.0, abs=0.01)
 
 
+def test_each_line_has_its_own_name_and_number(image):
+    top = [('cat', 0.75), ('dog', 0.25)]
+    both, second = (np.asarray(annotate(image, each)) for each in (top, top[1:]))
+    assert (both[386:] == second[360:]).all()
+    assert (both[360:386] != second[360:]).any()
+
+
+def test_a_narrow_image_is_in_the_middle(tmp_path):
+    path = str(tmp_path / 'narrow.png')
+    Image.new('L', (20, 400)).save(path)
+    picture = np.asarray(annotate(path, []))
+    dark = np.flatnonzero((picture == 0).all((0, 2)))
+    assert (dark[0], dark[-1]) == (144, 215)
+
+
+def test_a_large_image_is_averaged(tmp_path):
+    path = str(tmp_path / 'large.png')
+    fine = np.indices((720, 720)).sum(0) % 2 * np.uint8(255)
+    Image.fromarray(fine.astype(np.uint8)).save(path)
+    picture = np.asarray(annotate(path, []))
+    assert picture.shape == (360, 360, 3)
+    assert abs(picture[9:-9, 9:-9] - 127.5).max() < 9
+
+
 def test_names_are_written_and_long_ones_are_cut(image):
     pictures = [
         np.asarray(annotate(image, [(name, 0.5)]))[360:]

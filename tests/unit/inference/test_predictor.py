@@ -23,6 +23,7 @@ from mmdckd.export import export_onnx, export_student
 from mmdckd.export.onnx_file import random_images
 from mmdckd.inference import Predictor, network
 from mmdckd.inference.image_pipeline import ImagePipeline
+from mmdckd.inference.predictor import _onnx
 
 
 @pytest.fixture(scope='module')
@@ -273,3 +274,51 @@ def test_a_pipeline_may_begin_with_the_class_or_with_its_replacement(images, loa
     pipeline = [dict(type=load), dict(type='PackInputs')]
     cfg = Config(dict(test_dataloader=dict(dataset=dict(pipeline=pipeline))))
     assert ImagePipeline(cfg).read(images[0])['inputs'].shape == (3, 8, 8)
+
+
+def test_a_pipeline_has_the_scope_and_the_limit_that_it_is_given(images):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='PackCRDInputs')]
+    cfg = Config(
+        dict(
+            default_scope='mmdckd',
+            test_dataloader=dict(dataset=dict(pipeline=pipeline)),
+        )
+    )
+    assert ImagePipeline(cfg, 64).read(images[0])['inputs'].shape == (3, 8, 8)
+    with pytest.raises(OSError, match='8 x 8 pixels, more than 63'):
+        ImagePipeline(cfg, 63).read(images[0])
+
+
+def test_a_preprocessor_in_the_model_comes_first(student):
+    cfg = Config.fromfile(f'{student}.py')
+    cfg.model.data_preprocessor = dict(cfg.data_preprocessor, mean=[1.0, 2.0, 3.0])
+    model = network.load_network(cfg, f'{student}.pth').model
+    assert model.data_preprocessor.mean.flatten().tolist() == [1.0, 2.0, 3.0]
+    assert isinstance(cfg.model.data_preprocessor.mean, list)
+
+
+def test_it_runs_where_it_is_told(student, images, monkeypatch):
+    monkeypatch.setattr('mmdckd.inference.predictor.get_device', lambda: 'meta')
+    predictor = Predictor(f'{student}.pth', device='cpu')
+    assert predictor([predictor.read(images[0])]).shape == (1, 10)
+
+
+@pytest.mark.parametrize('device, anywhere', [('cpu', False), (None, True)])
+def test_onnx_runs_where_it_is_told(tmp_path, monkeypatch, device, anywhere):
+    asked = []
+    path, providers = str(tmp_path / 'a.onnx'), ['CPUExecutionProvider']
+    monkeypatch.setattr(
+        onnxruntime, 'get_available_providers', lambda: asked.append(1) or providers
+    )
+    foreign_onnx(path)
+    with pytest.raises(ValueError, match=r"with \['x'\]"):
+        _onnx(path, device)
+    assert bool(asked) == anywhere
+
+
+@pytest.mark.parametrize('ending', ['pth', 'safetensors', 'onnx', 'int8.onnx'])
+def test_a_name_may_have_dots(tmp_path, ending):
+    path = tmp_path / f'net.v1.{ending}'
+    path.touch()
+    with pytest.raises(FileNotFoundError, match=r"its config 'net\.v1\.py'"):
+        Predictor(str(path))
