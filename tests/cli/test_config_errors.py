@@ -191,6 +191,23 @@ def test_a_key_that_nothing_reads():
     check_keys(Config(dict(model={}, optim_wraper={}, optim_wrapper={})))
 
 
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('train_cfg.max_iters', 0),
+        ('env_cfg', 3),
+        ('test_cfg', 'TestLoop'),
+        ('test_evaluator', 'Accuracy'),
+        ('default_hooks.logger', 3),
+    ],
+)
+def test_a_value_of_another_kind(key, value):
+    cfg = Config(dict(model={}))
+    cfg.merge_from_dict({key: value})
+    with pytest.raises(SystemExit, match=f'Invalid `{key}`: .* got {value!r}'):
+        check_keys(cfg)
+
+
 @pytest.mark.parametrize('scope', ['', '.', 'no.package', 'mmpretrian'])
 def test_a_scope_that_is_no_package(scope):
     with pytest.raises(SystemExit, match=f'`default_scope`: .* got {scope!r}'):
@@ -210,6 +227,15 @@ def test_what_shards_a_model_is_refused(message, key, name):
     code = message(**{key: dict(type=name)})
     assert code.startswith(f'error: Invalid `{key}.type`: expected MMDistributed')
     assert f"got '{name}'. Remove `{key}`." in code
+
+
+@pytest.mark.parametrize(
+    'name', ['ColossalAIStrategy', 'CollosalAIModelWrapper', 'MMDeepSpeedEngineWrapper']
+)
+def test_so_are_others_that_are_not_installed(name):
+    for cfg in (dict(strategy=name), dict(model_wrapper_cfg=dict(type=name))):
+        with pytest.raises(SystemExit, match=f'got {name!r}. Remove'):
+            check_wrapper(Config(cfg))
 
 
 def test_a_lazy_config_does_not_shard_a_model_either():

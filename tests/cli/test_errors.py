@@ -31,11 +31,13 @@ def test_ctrl_c_is_one_line(capsys):
     assert capsys.readouterr().err == 'interrupted\n'
 
 
-def test_anything_else_keeps_its_traceback_in_a_file(tmp_path):
+def test_anything_else_keeps_its_traceback_in_a_file(tmp_path, monkeypatch):
     message = end_of(KeyError('depth'), str(tmp_path / 'new'))
     path = tmp_path / 'new' / 'traceback_rank0.txt'
     assert message == f"error: KeyError: 'depth'\n(traceback: {path})"
     assert "raise error\nKeyError: 'depth'" in path.read_text()
+    monkeypatch.setenv('RANK', '3')
+    assert 'traceback_rank3.txt' in end_of(KeyError('depth'), str(tmp_path))
 
 
 @pytest.mark.parametrize('in_the_way', [False, True])

@@ -45,13 +45,16 @@ def test_weights_to_start_from_are_left_out():
     model = dict(
         architecture=dict(init_cfg=[dict(type='Kaiming'), pretrained]),
         teacher=[dict(init_cfg=pretrained, pretrained=True), 'refused later'],
-        students=dict(a=dict(init_cfg=dict(type='Kaiming'))),
+        students=dict(a=dict(init_cfg=dict(type='Kaiming'), new_head=True)),
+        finished_peers=[dict(init_cfg=pretrained)],
+        teacher_ckpt='gone.pth',
     )
     show.drop_weights(model)
     assert model == dict(
         architecture={},
         teacher=[{}, 'refused later'],
         students=dict(a=dict(init_cfg=dict(type='Kaiming'))),
+        finished_peers=[{}],
         allow_random_teacher=True,
     )
 

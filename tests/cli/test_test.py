@@ -175,6 +175,7 @@ def main(monkeypatch):
         (['--out-item', 'pred'], '--out-item needs --out'),
         (['--out', 'pred.json'], 'argument --out: expected a file that ends with'),
         (['--out', 'metrics.txt', '--out-item', 'metrics'], "got 'metrics.txt'"),
+        (['--out', 'x.json', '--out-item', 'pred'], "got 'x.json'"),
         (['--interval', '0'], 'argument --interval: expected 1 or more, got 0'),
     ],
 )
@@ -228,3 +229,27 @@ def test_drawing_needs_its_hook(main, tmp_path):
             '--cfg-options',
             'default_hooks.visualization=None',
         )
+
+
+@pytest.mark.parametrize(
+    'arguments, drawn',
+    [
+        (['--show', '--wait-time', '0.5'], dict(show=True, wait_time=0.5)),
+        (['--show-dir', 'drawn'], dict(out_dir='drawn')),
+        (['--show-dir', 'drawn', '--interval', '3'], dict(out_dir='drawn', interval=3)),
+    ],
+)
+def test_arguments_reach_the_config(tmp_path, arguments, drawn):
+    checkpoint = str(tmp_path / 'none.pth')
+    (tmp_path / 'none.pth').touch()
+    hooks = dict(visualization=dict(type='VisualizationHook'))
+    cfg = Config(dict(test_cfg={}, default_hooks=hooks, resume=True))
+    test.merge_args(cfg, test.parse_args([TEACHER, checkpoint, '--amp', *arguments]))
+    assert (cfg.load_from, cfg.resume, cfg.test_cfg) == (
+        checkpoint,
+        False,
+        dict(fp16=True),
+    )
+    usual = dict(enable=True, show=False, wait_time=2, out_dir=None, interval=1)
+    hook = dict(type='VisualizationHook', **{**usual, **drawn})
+    assert cfg.default_hooks.visualization == hook

@@ -242,6 +242,34 @@ def test_the_first_line_comes_before_the_slow_imports(monkeypatch, capsys):
     assert capsys.readouterr().out == 'Reading the images in photos\n'
 
 
+def test_options_reach_the_call(monkeypatch):
+    called = []
+
+    def distill(data, **options):
+        called.append(dict(options, data=data))
+        raise SystemExit
+
+    monkeypatch.setattr('mmdckd.easy.distillation.distill', distill)
+    required = ['--data', 'photos', '--student', 'net']
+    given = ['--students', '3', '--workers', '2', '--amp', '--work-dir', 'run']
+    for options in ([], [*given, '--pretrained', '--seed', '7', '--lr', '0.1']):
+        with pytest.raises(SystemExit):
+            main([*required, *options])
+    unset = ('num_students', 'epochs', 'image_size', 'batch_size', 'lr', 'optimizer')
+    unset += ('augmentation', 'num_workers', 'unlabeled', 'amp', 'cfg_options')
+    usual = dict.fromkeys(unset) | dict(
+        data='photos',
+        student='net',
+        teacher='none',
+        pretrained=False,
+        seed=0,
+        fast=False,
+        verbose=False,
+    )
+    changed = dict(num_students=3, num_workers=2, amp=True, work_dir='run', lr=0.1)
+    assert called == [usual, usual | changed | dict(pretrained=True, seed=7)]
+
+
 @pytest.mark.slow
 def test_another_run_is_not_resumed(photos, tmp_path):
     train(photos, tmp_path, teacher='none')

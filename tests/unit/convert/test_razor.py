@@ -63,6 +63,16 @@ def test_converts(path):
     assert config.model.num_students == 3
     assert config.model.distiller.type == 'mmdckd.CollectiveDistiller'
     assert config.val_cfg.type == 'mmdckd.CollectiveValLoop'
+    hooks = [
+        config.default_hooks[key].type.replace('mmdckd.', '')
+        for key in ('checkpoint', 'check_run', 'exact_resume', 'preemption')
+    ]
+    assert hooks == [
+        'CohortCheckpointHook',
+        'CheckRunHook',
+        'ExactResumeHook',
+        'PreemptionHook',
+    ]
 
 
 @pytest.mark.parametrize('path', [KD, CRD])
@@ -504,17 +514,42 @@ def test_what_followed_the_student_follows_the_best_one(tmp_path):
         tmp_path,
         'default_hooks = dict(checkpoint=dict(\n'
         "    save_best=['accuracy/top1', 'teacher.accuracy/top5']))\n"
-        "custom_hooks = [dict(type='EarlyStoppingHook', monitor='accuracy/top1')]\n"
+        'custom_hooks = [\n'
+        "    dict(type='EarlyStoppingHook', monitor='accuracy/top1'),\n"
+        "    dict(type='EarlyStoppingHook', monitor='student.accuracy/top1'),\n"
+        "    dict(type='CheckpointHook', save_best='auto')]\n"
         'param_scheduler = dict(\n'
         "    _delete_=True, type='ReduceOnPlateauLR', monitor='accuracy/top1')\n",
     )
     followed = [
         *config.default_hooks.checkpoint.save_best,
-        config.custom_hooks[0].monitor,
+        *(hook.monitor for hook in config.custom_hooks[:2]),
+        config.custom_hooks[2].save_best,
         config.param_scheduler.monitor,
     ]
     best = 'best/accuracy/top1'
-    assert followed == [best, 'teacher/accuracy/top5', best, best]
+    assert followed == [best, 'teacher/accuracy/top5', best, best, 'auto', best]
+
+
+def test_a_checkpoint_hook_keeps_its_settings(tmp_path):
+    config, _ = convert_own(
+        tmp_path,
+        'default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=2))\n',
+    )
+    hook = config.default_hooks.checkpoint
+    assert (hook.interval, hook.max_keep_ckpts) == (5, 2)
+
+
+@pytest.mark.parametrize('key', ['bgr_to_rgb', 'rgb_to_bgr', None])
+def test_channels_are_in_the_order_that_they_had(tmp_path, key):
+    order = dict(bgr_to_rgb=False, rgb_to_bgr=False) | ({key: True} if key else {})
+    config, _ = convert_own(
+        tmp_path,
+        f'model = dict(teacher=dict(pretrained=True), data_preprocessor=dict({order}))',
+    )
+    assert config.data_preprocessor.to_rgb is (key is not None)
+    # The weights that MMRazor would load last.
+    assert config.model.teacher_ckpt and 'pretrained' not in config.model.teacher
 
 
 def test_a_config_with_classes(tmp_path):

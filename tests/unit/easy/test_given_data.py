@@ -38,10 +38,11 @@ def test_sixteen_bits_are_read_as_of_a_file():
     assert (as_bgr(deep, 'data') == 0x30).all()
 
 
-def test_a_photo_is_turned_as_its_file(tmp_path):
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_photo_is_turned_as_its_file(tmp_path, orientation):
     path = str(tmp_path / 'photo.jpg')
     exif = Image.Exif()
-    exif[0x0112] = 6  # 90 degrees
+    exif[0x0112] = orientation
     Image.fromarray(np.eye(8, 16, dtype=np.uint8) * 255).save(path, exif=exif)
     of_file = LoadImage()(dict(img_path=path))['img']
     with Image.open(path) as photo:

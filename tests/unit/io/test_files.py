@@ -109,3 +109,64 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert beside.endswith('.tmp')
     # Last the folder, which holds the name.
     assert calls == [beside, (beside, path), str(tmp_path)]
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(tmp_path):
+    path, link = tmp_path / 'real' / 'a', tmp_path / 'link'
+    link.symlink_to(path)
+    write_text(str(link), 'text')
+    assert link.is_symlink() and path.read_text() == 'text'
+    assert [each.name for each in path.parent.iterdir()] == ['a']
+
+
+def test_where_can_be_written_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.check_writable('a/b/c', 'out')
+    for path in ('a.csv', 'a/b/c.csv', str(tmp_path / 'a.csv')):
+        files.check_writable_file(path, 'out')
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('link', [False, True])
+def test_a_copy_is_a_link_if_it_may_and_can_be(tmp_path, link, monkeypatch):
+    source, path = tmp_path / 'a', tmp_path / 'b'
+    source.write_text('text')
+    files.copy_file(str(source), str(path), link)
+    assert path.samefile(source) == link
+
+    def fail(*paths):
+        raise OSError('not supported')
+
+    monkeypatch.setattr(os, 'link', fail)
+    files.copy_file(str(source), str(path), link)
+    assert path.read_text() == 'text' and not path.samefile(source)
+
+
+def test_leftovers_are_removed_wherever_a_run_writes(tmp_path, monkeypatch):
+    folder = tmp_path / 'run [1]'
+    names = ('a', 'exported/a', '20260101_000000/vis_data/a')
+    left = [folder / f'{name}.00000.1.000000.tmp' for name in names]
+    own = [folder / 'notes.tmp', folder / 'a.1.tmp.txt', folder / 'deep/er/a.1.tmp']
+    for path in (*left, *own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    files.remove_leftovers(str(folder))
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in own)
+    # A process of another user is one.
+    (folder / f'a.{files._machine():05}.1.000000.tmp').touch()
+
+    def deny(process, number):
+        raise PermissionError
+
+    monkeypatch.setattr(os, 'kill', deny)
+    files.remove_leftovers(str(folder))
+    assert len(list(folder.glob('a.*.1.000000.tmp'))) == 1
+
+
+def test_a_stem_has_no_longer_name_than_a_file_may(tmp_path):
+    taken = set()
+    stems = [file_stem('é' * 300, taken) for _ in range(2)]
+    assert stems[1] == f'{stems[0]}-2'
+    assert max(len(stem.encode()) for stem in stems) < files.LONGEST_NAME - 10

@@ -57,3 +57,10 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
     (tmp_path / 'real').mkdir()
     (tmp_path / 'link').symlink_to(tmp_path / 'real')
     assert path_below(str(tmp_path / 'link'), 'a').endswith('/link/a')
+
+
+@pytest.mark.parametrize('name', ['a' * 231, 'é' * 116])
+def test_a_name_that_is_too_long_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match='a name of at most 230 bytes'):
+        path_below(str(tmp_path), name)
+    assert path_below(str(tmp_path), name[:-1]).endswith(name[:-1])
