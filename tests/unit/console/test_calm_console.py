@@ -115,6 +115,10 @@ def test_a_bar_is_below_the_lines_of_a_terminal(kind, monkeypatch):
     assert stream.getvalue() == drawn
     bar.print_above('[red]a line[/red]')
     bar.hide()
+    bar._next = 0.0
+    bar.show('epoch 2', 1, 2, '')
+    assert ('epoch 2' in stream.getvalue()) == (kind == 'xterm')
+    bar.hide()
     bar.print_above('the last line')
     text = stream.getvalue()
     assert '[red]a line[/red]' in text and text.endswith('the last line\n')

@@ -118,9 +118,63 @@ def test_a_class_without_images_is_no_fault():
 
 def test_agreement_is_written_into_its_map():
     arrays = cohort_arrays()
+    arrays['agreement'][0, 1] = arrays['agreement'][1, 0] = 0.99
     axes = matrix_figures.draw_agreement(arrays).axes[0]
     written = {text.get_position(): text.get_text() for text in axes.texts}
     assert len(written) == 12
     for (row, column), value in np.ndenumerate(arrays['agreement']):
         if row != column:
             assert written[column, row] == f'{100 * value:.1f}'
+    labels = [
+        [label.get_text() for label in of_axis]
+        for of_axis in (axes.get_xticklabels(), axes.get_yticklabels())
+    ]
+    assert labels == [list(arrays['members'][:4])] * 2  # no targets
+    # Legible: white where the map is dark.
+    values = [float(text.get_text()) for text in axes.texts]
+    middle = (100 * arrays['agreement'].min() + 100) / 2
+    colors = [text.get_color() for text in axes.texts]
+    assert colors == ['white' if value < middle else 'black' for value in values]
+    assert len(set(colors)) == 2
+
+
+@pytest.fixture
+def unfitted(monkeypatch):
+    """Figures of any size, as fitting them takes most of the time."""
+    monkeypatch.setattr(matrix_figures, '_fit', lambda *args: None)
+
+
+def test_what_is_written_beside_the_maps(unfitted):
+    arrays = dict(cohort_arrays(), tau=np.array(2.5))
+    figure = matrix_figures.draw_correlations(arrays, largest=0.5)
+    for axes, name in zip(figure.axes, drawn := maps(figure)):
+        index = list(arrays['members']).index(name)
+        own = arrays['correlation'][index].diagonal().mean()
+        assert axes.get_title() == f'{name}\nown class {own:.2f}'
+        assert axes.images[0].get_clim() == (0, 0.5)
+    assert len(drawn) == 5
+    assert figure.axes[-1].get_ylabel() == 'mean probability, τ = 2.5'
+    assert figure.get_supxlabel() == 'predicted class'
+    assert figure.get_supylabel() == 'true class'
+
+
+def test_differences_have_one_scale(unfitted):
+    arrays = cohort_arrays()
+    # The largest difference is a negative one.
+    arrays['correlation'][:, 1, 2] = 0.0
+    arrays['correlation'][list(arrays['members']).index('teacher'), 1, 2] = 0.9
+    for largest, limit in ((None, 0.9), (0.25, 0.25)):
+        figure = matrix_figures.draw_differences(arrays, 'teacher', largest)
+        for axes, name in zip(figure.axes, maps(figure)):
+            assert axes.get_title() == f'{name}\n− teacher'
+            assert axes.images[0].get_clim() == pytest.approx((-limit, limit))
+
+
+def test_of_many_members_the_first_are_drawn():
+    arrays = cohort_arrays(students=14)
+    drawn = matrix_figures._ordered(arrays)
+    assert drawn[:4] == ['teacher', 'target', 'ensemble', 'student0']
+    assert len(drawn) == 12
+    axes = matrix_figures.draw_agreement(arrays).axes[0]
+    assert axes.images[0].get_array().shape == (12, 12)
+    assert len(axes.get_xticklabels()) == len(axes.get_yticklabels()) == 12
