@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from helpers.resumed import assert_equal
 from helpers.runs import run_config, train
-from mmdckd.io.latest import find_latest
+from mmdckd.io.latest import find_latest, point_to, pointed_to
 
 
 @pytest.fixture(scope='module')
@@ -233,3 +233,12 @@ def test_a_state_that_led_to_no_finite_loss_is_not_resumed_from(two, caplog):
     torch.save(content, two / 'stopped_at_iter_900.pth')
     (two / 'last_checkpoint').unlink()
     assert find(two, caplog)[0] == str(two / 'iter_2.pth')
+
+
+@pytest.mark.parametrize('path', ['epoch_1.pth', '/old/place/epoch_1.pth'])
+def test_a_pointer_has_no_folder_that_could_move(tmp_path, path):
+    assert pointed_to(str(tmp_path)) == ''
+    point_to(str(tmp_path), path)
+    assert pointed_to(str(tmp_path)) == 'epoch_1.pth'
+    point_to(str(tmp_path), 's3://bucket/epoch_1.pth')
+    assert pointed_to(str(tmp_path)) == 's3://bucket/epoch_1.pth'

@@ -8,6 +8,7 @@ from typing import Iterator, List, Tuple
 import pytest
 
 from helpers.paths import ROOT
+from mmdckd.errors import did_you_mean, shorten
 
 #: The errors of what a user wrote.
 ERRORS = ('FileNotFoundError', 'KeyError', 'SystemExit', 'TypeError', 'ValueError')
@@ -122,3 +123,11 @@ def test_another_form_is_found(call, text):
 )
 def test_the_form_and_internal_errors_are_accepted(call):
     assert not faults(f'raise {call}\n')
+
+
+def test_several_words_may_be_suggested():
+    known = ['mean', 'means', 'max']
+    assert did_you_mean('mean_', known, 2) == " Did you mean 'mean' or 'means'?"
+    assert did_you_mean('else', known) == ''
+    assert shorten('abcdef', 4) == 'a, b, c, d and 2 more'
+    assert shorten('abcd', 4) == 'a, b, c, d'

@@ -1,10 +1,12 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 """``import mmdckd`` is light; what comes after it finds the toolbox ready."""
 
+import gc
 import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,38 @@ def test_mmdckd_can_be_looked_for_before_the_toolbox_is_imported(executed):
     first_use.watch()
     assert first_use._first_use.find_spec('mmdckd') is None
     assert not executed
+
+
+def test_it_watches_once_and_for_what_needs_the_toolbox(executed):
+    first_use.watch()
+    first_use.watch()
+    assert sys.meta_path.count(first_use._first_use) == 1
+    root = Path(mmdckd.__file__).parent
+    watched = [
+        bool(first_use._first_use.find_spec(f'mmdckd.{name}', [str(folder)]))
+        for folder, name in (
+            (root, 'names'),
+            (root, 'io'),
+            (root, 'errors'),
+            (root, 'cli'),
+            (root / 'cli', 'cli.train'),
+            (root / 'console', 'console.bar'),
+        )
+    ]
+    assert watched == [True, True, False, False, False, False]
+    assert not executed
+
+
+@pytest.mark.parametrize('enabled', [True, False])
+def test_garbage_is_collected_as_before(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with first_use.no_collections():
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_after_another_import_it_prepares_at_once(executed):

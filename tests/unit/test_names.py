@@ -188,6 +188,15 @@ def test_statistics_are_no_losses():
         assert names.is_loss(key) == parts.name.startswith('loss_dckd'), key
 
 
+def test_a_name_without_a_stage_or_a_teacher_has_none():
+    assert (names.without_stage('val'), names.stage_of('val')) == ('val', None)
+    assert (names.without_stage('val/a'), names.stage_of('val/a')) == ('a', 'val')
+    key = f'{names.teacher_prefix(1)}head.fc.weight'
+    assert names.split_teacher_parameter(key) == (1, 'head.fc.weight')
+    key = f'{names.parameter_prefix("s0")}head.fc.weight'
+    assert names.split_teacher_parameter(key) is None
+
+
 def test_gradients_of_parameters_that_are_no_students():
     owners = {
         'architecture.students.s0.head.fc.weight': 's0',

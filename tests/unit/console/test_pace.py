@@ -1,6 +1,7 @@
 # Copyright (c) mmdckd contributors. All rights reserved.
 import pytest
 
+from mmdckd.console.duration import duration
 from mmdckd.console.pace import Pace
 
 
@@ -56,3 +57,17 @@ def test_a_resumed_run_counts_what_it_does_itself():
     assert pace.seconds == 4.0
     assert pace.seconds_left == 48 * 2.0
     assert lines(100, 0.01, done=50)[0] == (0.01, 1)
+
+
+@pytest.mark.parametrize(
+    'seconds, text',
+    [
+        (59.4, '59 s'),
+        (59.6, '1 min 00 s'),
+        (125, '2 min 05 s'),
+        (3599.6, '1 h 00 min'),
+        (7380, '2 h 03 min'),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
