@@ -6,6 +6,7 @@ from math import prod
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
+from mmengine.structures import BaseDataElement
 from mmrazor.models import losses
 from mmrazor.models.distillers import ConfigurableDistiller
 from torch import nn
@@ -113,7 +114,10 @@ def _check_loss(
 
 def _check_single(where: str, record: dict, value: Any) -> None:
     """Refuse several tensors, where a loss or connector of MMRazor takes one."""
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, (tuple, list)) and not any(
+        isinstance(each, BaseDataElement)  # of which CRDLoss takes a list
+        for each in value
+    ):
         raise invalid(
             f'distiller.loss_forward_mappings.{where}.data_idx',
             f'the index of one of the {len(value)} values that the source of '
