@@ -53,23 +53,27 @@ class DictAction(argparse.Action):
         from mmdckd.io.nesting import bounded_nesting
 
         action = DictAction(self.option_strings, self.dest, self.nargs)
+
+        def unreadable(text: str) -> argparse.ArgumentError:
+            return argparse.ArgumentError(
+                self,
+                f'expected a number, a word, or a list of these, got {text!r}. Set '
+                'the keys of a dict one by one, as in '
+                'optim_wrapper.optimizer.lr=0.1, or write it into a config',
+            )
+
         for text in values:
             key, _, value = text.partition('=')
             if not key or key == text:
                 raise argparse.ArgumentError(self, f'expected KEY=VALUE, got {text!r}')
+            # MMEngine splits a dict at its commas, or tries to forever.
+            if 'dict(' in value or (value.startswith('{') and ',' in value):
+                raise unreadable(text)
             try:
-                # MMEngine splits a dict at its commas, or tries to forever.
-                if 'dict(' in value or (value.startswith('{') and ',' in value):
-                    raise RecursionError
                 with bounded_nesting():
                     action(parser, namespace, [text], option_string)
             except RecursionError as error:
-                raise argparse.ArgumentError(
-                    self,
-                    f'expected a number, a word, or a list of these, got {text!r}. Set '
-                    'the keys of a dict one by one, as in '
-                    'optim_wrapper.optimizer.lr=0.1, or write it into a config',
-                ) from error
+                raise unreadable(text) from error
             except AssertionError as error:
                 raise argparse.ArgumentError(self, f'{error}, in {text!r}') from error
 

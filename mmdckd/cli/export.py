@@ -109,13 +109,12 @@ def main(argv: Optional[List[str]] = None, prog: str = 'mmdckd export') -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export the students that the arguments select."""
-    from mmengine.config import Config
-
     from mmdckd.engine.runner.phases import phases_of
     from mmdckd.export.cohort_checkpoint import read_cohort
     from mmdckd.export.int8 import calibration_images
     from mmdckd.export.onnx_file import require_onnx
     from mmdckd.export.run_checkpoint import find_checkpoint
+    from mmdckd.io.config_file import read_config
     from mmdckd.io.files import check_writable
     from mmdckd.io.trust import trust_checkpoints
 
@@ -126,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     checkpoint = find_checkpoint(args.run)
     calibration = calibration_images(args.calibrate) if args.int8 else []
     # The students are those of the last phase.
-    cfg = phases_of(Config.fromfile(args.config))[-1].config if args.config else None
+    cfg = phases_of(read_config(args.config))[-1].config if args.config else None
     cohort = read_cohort(checkpoint, args.student, with_config=cfg is None)
     images = find_images(args, cohort, cfg) if args.int8 else None
     folder = args.run if osp.isdir(args.run) else osp.dirname(checkpoint)

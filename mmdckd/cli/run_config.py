@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmdckd.cli.config_keys import check_keys, check_phases
 from mmdckd.cli.errors import check_file, keep_traceback
 from mmdckd.engine.runner.phases import phases_of
-from mmdckd.io.config_file import refusing_circles
+from mmdckd.io import config_file
 from mmdckd.io.trust import trust_checkpoints
 from mmdckd.io.type_names import type_name
 
@@ -73,12 +73,11 @@ def read_config(path: str, options: Optional[dict] = None) -> Config:
         Config: The config.
     """
     try:
-        with refusing_circles(path):
-            cfg = Config.fromfile(path)
+        cfg = config_file.read_config(path)
         cfg.merge_from_dict(options or {})
+    except config_file.CircularConfigError as error:
+        raise SystemExit(f'error: {error}') from error
     except Exception as error:
-        if isinstance(error.__cause__, RecursionError):
-            raise SystemExit(f'error: {error}') from error
         raise SystemExit(
             f'error: Invalid config {path!r}: expected a file that MMEngine can '
             f'read, got {type(error).__name__}: {error}\n'

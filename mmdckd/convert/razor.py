@@ -11,7 +11,7 @@ from typing import Any, List, NamedTuple, Optional
 import mmrazor
 from mmengine.config import Config, ConfigDict
 
-from mmdckd.io.config_file import refusing_circles
+from mmdckd.io.config_file import CircularConfigError, refusing_circles
 from mmdckd.names import BEST, TEACHER, metric_name
 
 from .custom_keys import rename_custom_keys
@@ -138,14 +138,14 @@ def read_config(path: str) -> Config:
         ValueError: If it cannot be read.
     """
     try:
-        if Config._is_lazy_import(path):
-            # Never of mmcls. The classes become their names.
-            return Config(Config.fromfile(path).to_dict())
-        with TemporaryDirectory() as folder, refusing_circles(path):
+        with refusing_circles(path), TemporaryDirectory() as folder:
+            if Config._is_lazy_import(path):
+                # Never of mmcls. The classes become their names.
+                return Config(Config.fromfile(path).to_dict())
             return Config.fromfile(_copy(osp.abspath(path), folder))
+    except CircularConfigError:
+        raise
     except Exception as error:  # a config is code
-        if isinstance(error.__cause__, RecursionError):
-            raise
         raise ValueError(
             f'Invalid config {path!r}: expected a file that MMEngine can read, got '
             f'{type(error).__name__}: {error}'

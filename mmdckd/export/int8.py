@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Iterator, List, Sequence
 
 import numpy as np
-from mmengine.config import Config
 
 from mmdckd.inference.image_files import check_readable, images_in
 from mmdckd.inference.image_pipeline import ImagePipeline
 from mmdckd.inference.predictor import INPUT
+from mmdckd.io.config_file import read_config
 from mmdckd.io.files import replacing
 
 from .onnx_file import require_onnx
@@ -84,7 +84,7 @@ def export_int8(config: str, onnx: str, out: str, images: Sequence[str]) -> None
             batch = next(self.batches, None)
             return None if batch is None else {INPUT: batch}
 
-    pipeline = ImagePipeline(Config.fromfile(config))
+    pipeline = ImagePipeline(read_config(config))
     operators = {node.op_type for node in onnx_format.load(onnx).graph.node}
     with TemporaryDirectory() as folder, replacing(out) as beside:
         prepared = osp.join(folder, 'prepared.onnx')

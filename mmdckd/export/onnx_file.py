@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmdckd.inference.image_pipeline import ImagePipeline
 from mmdckd.inference.network import load_network
 from mmdckd.inference.predictor import CLASSES_KEY, INPUT, TASK_KEY
+from mmdckd.io.config_file import read_config
 from mmdckd.io.files import replacing
 from mmdckd.models.tasks import find_task, predicted_scores
 
@@ -51,7 +52,7 @@ def export_onnx(config: str, out: str) -> float:
             :data:`TOLERANCE` of the largest one. Then nothing is written.
     """
     require_onnx()
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     images = random_images(cfg, 5)
     model, classes = load_network(cfg, cfg.load_from)
     _accept_any_batch(model)

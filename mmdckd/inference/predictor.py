@@ -8,6 +8,7 @@ from mmengine.dataset import default_collate
 from mmengine.device import get_device
 from torch import Tensor
 
+from mmdckd.io.config_file import read_config
 from mmdckd.io.data import parse_json
 from mmdckd.io.images import MAX_PIXELS
 from mmdckd.models.tasks import Classification, build_task
@@ -79,7 +80,7 @@ class Predictor:
                 f'Invalid `model`: expected its config {osp.basename(config)!r}, which '
                 f'an export writes, in the same folder, got only {model!r}.'
             )
-        self.cfg = Config.fromfile(config)
+        self.cfg = read_config(config)
         weights = self.cfg.get('load_from') if ending == '.py' else model
         if weights is None:
             raise ValueError(

@@ -22,10 +22,14 @@ def read_config(path: str) -> Config:
         Config: The config.
 
     Raises:
-        ValueError: If it inherits from itself.
+        CircularConfigError: If it inherits from itself.
     """
     with refusing_circles(path):
         return Config.fromfile(path)
+
+
+class CircularConfigError(ValueError):
+    """A config inherits from itself."""
 
 
 @contextmanager
@@ -39,13 +43,13 @@ def refusing_circles(path: str) -> Iterator[None]:
         path (str): The file.
 
     Raises:
-        ValueError: If it does.
+        CircularConfigError: If it does.
     """
     try:
         with bounded_nesting(_DEEPEST):
             yield
     except RecursionError as error:
-        raise ValueError(
+        raise CircularConfigError(
             f'Invalid config {path!r}: expected `_base_` to name other files, got one '
             'that inherits from itself, directly or by its bases.'
         ) from error

@@ -2,11 +2,14 @@
 """A config that inherits from itself is told; MMEngine would read it forever."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from mmdckd.cli import export
 from mmdckd.cli.run_config import read_config as read_for_a_run
 from mmdckd.convert.razor import read_config as read_to_convert
+from mmdckd.inference import Predictor
 from mmdckd.io import config_file
 from mmdckd.io.config_file import read_config
 from mmdckd.models.networks import resolve_network
@@ -21,11 +24,19 @@ def circle(request, tmp_path):
     return str(one)
 
 
+def _checkpoint(path):
+    file = Path(path).with_suffix('.pth')
+    file.touch()
+    return str(file)
+
+
 READERS = {
     'file': read_config,
     'run': read_for_a_run,
     'conversion': read_to_convert,
     'sweep': load_spec,
+    'predictor': Predictor,
+    'export': lambda path: export.main([_checkpoint(path), '--config', path]),
     'network': lambda path: resolve_network(dict(cfg_path=path), 'teacher'),
 }
 
@@ -38,6 +49,17 @@ def test_a_circle_is_told(reader, circle, monkeypatch):
         READERS[reader](circle)
     assert f'Invalid config {circle!r}: expected `_base_`' in str(caught.value)
     assert sys.getrecursionlimit() == before
+
+
+def test_a_lazy_circle_is_told(tmp_path):
+    path = tmp_path / 'lazy.py'
+    path.write_text(
+        'from mmengine.config import read_base\n'
+        'with read_base():\n    from .lazy import *\n'
+    )
+    for reader in ('run', 'conversion'):
+        with pytest.raises((ValueError, SystemExit), match='that inherits from itself'):
+            READERS[reader](str(path))
 
 
 def test_a_limit_that_an_import_raises_stays_raised(tmp_path, monkeypatch):
